@@ -1,0 +1,19 @@
+//! Compiles `proto/` to Rust without a system protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=../proto");
+    let descriptors = protox::compile(
+        [
+            "headwater/v1/log.proto",
+            "headwater/v1/gossip.proto",
+            "headwater/v1/sync.proto",
+            "headwater/v1/store.proto",
+        ],
+        ["../proto"],
+    )?;
+    prost_build::Config::new()
+        // Deliveries share the buffer of the frame that carried them.
+        .bytes(["."])
+        .compile_fds(descriptors)?;
+    Ok(())
+}
