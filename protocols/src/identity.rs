@@ -1,0 +1,154 @@
+//! Keys and signatures: ed25519, each kind of signed thing in a domain of its
+//! own, so that a signature under one can never pass as one under another.
+
+use std::fmt;
+
+use libp2p_identity::{PeerId, ed25519};
+
+/// Length of a signature in bytes.
+pub const SIGNATURE_BYTES: usize = 64;
+
+/// What a signature is about. The text stands before the signed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// The description of a stream.
+    Manifest,
+    /// The state of a log.
+    Head,
+}
+
+impl Domain {
+    fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Manifest => b"headwater/1/manifest\0",
+            Self::Head => b"headwater/1/head\0",
+        }
+    }
+
+    fn message(self, bytes: &[u8]) -> Vec<u8> {
+        [self.prefix(), bytes].concat()
+    }
+}
+
+/// A signature that does not belong to the key and the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not belong to this key and these bytes")]
+pub struct BadSignature;
+
+/// The public key of a log's owner.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PublicKey(ed25519::PublicKey);
+
+impl PublicKey {
+    /// From the 32 bytes of the key; `None` when they are no point of the curve.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        ed25519::PublicKey::try_from_bytes(bytes).ok().map(Self)
+    }
+
+    /// The 32 bytes of the key.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The libp2p peer id of the node that uses this key.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        libp2p_identity::PublicKey::from(self.0.clone()).to_peer_id()
+    }
+
+    /// Checks that the owner of this key signed `bytes` as a thing of `domain`.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn verify(
+        &self,
+        domain: Domain,
+        bytes: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        if signature.len() == SIGNATURE_BYTES && self.0.verify(&domain.message(bytes), signature) {
+            Ok(())
+        } else {
+            Err(BadSignature)
+        }
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.peer_id())
+    }
+}
+
+/// The secret key of a log's owner.
+#[derive(Clone)]
+pub struct SigningKey(ed25519::Keypair);
+
+impl SigningKey {
+    /// From a libp2p ed25519 key pair.
+    #[must_use]
+    pub fn new(keypair: ed25519::Keypair) -> Self {
+        Self(keypair)
+    }
+
+    /// From 32 secret bytes, which are wiped.
+    #[must_use]
+    pub fn from_secret(secret: &mut [u8; 32]) -> Self {
+        let secret = ed25519::SecretKey::try_from_bytes(secret).expect("any 32 bytes are a secret");
+        Self(secret.into())
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.public())
+    }
+
+    /// Signs `bytes` as a thing of `domain`.
+    #[must_use]
+    pub fn sign(&self, domain: Domain, bytes: &[u8]) -> Vec<u8> {
+        self.0.sign(&domain.message(bytes))
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey(of {:?})", self.public())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_holds_for_its_own_domain_bytes_and_key_only() {
+        let key = SigningKey::from_secret(&mut [7; 32]);
+        let other = SigningKey::from_secret(&mut [8; 32]);
+        let signature = key.sign(Domain::Head, b"bytes");
+
+        let verify = |key: &SigningKey, domain, bytes: &[u8], signature: &[u8]| {
+            key.public().verify(domain, bytes, signature)
+        };
+        assert_eq!(verify(&key, Domain::Head, b"bytes", &signature), Ok(()));
+        assert_eq!(
+            verify(&key, Domain::Manifest, b"bytes", &signature),
+            Err(BadSignature)
+        );
+        assert_eq!(
+            verify(&key, Domain::Head, b"bytez", &signature),
+            Err(BadSignature)
+        );
+        assert_eq!(
+            verify(&other, Domain::Head, b"bytes", &signature),
+            Err(BadSignature)
+        );
+        assert_eq!(
+            verify(&key, Domain::Head, b"bytes", &signature[..63]),
+            Err(BadSignature)
+        );
+        assert_eq!(verify(&key, Domain::Head, b"bytes", &[]), Err(BadSignature));
+    }
+}

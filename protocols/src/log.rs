@@ -1,0 +1,449 @@
+//! One log: what its owner announces, when a follower may adopt a head, and
+//! what proves that an owner forked.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::head::{Head, HeadError, SignedHead, UnverifiedHead};
+use crate::id::LogId;
+use crate::identity::PublicKey;
+use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_GOSSIP_BYTES};
+use crate::manifest::ManifestError;
+use crate::merkle::{
+    CompactRange, ExtensionError, Hash, ProofError, Subtree, cover_len, verify_extension,
+};
+use crate::record::{CheckedChunk, RecordError};
+use crate::wire::{WireError, decode_canonical, split_hashes, v1};
+
+/// Why something that a peer sent is not admitted, sorted by who is to blame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitError {
+    /// No message of ours: the sender is broken or hostile.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Malformed records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A head that its owner did not sign.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// A manifest that its publisher did not sign, or of another stream.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A proof that proves nothing: its sender lies.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+}
+
+/// A node of the tree, with its hash.
+pub type Node = (Subtree, Hash);
+
+/// What an owner sends to all subscribers when its log grew: a head, the
+/// compact range below the first new record, and the new records.
+///
+/// Whoever has an `Announcement` knows that its head is signed by the owner and
+/// that its records hash up to it.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    head: SignedHead,
+    first: u64,
+    prefix: CompactRange,
+    chunk: Option<CheckedChunk>,
+    nodes: Vec<Node>,
+}
+
+impl Announcement {
+    /// What the owner sends for `head`: `prefix` is the compact range of
+    /// `[0, first)`, `records` are `[first, head.size)`. When the records are
+    /// too long for one message, the head goes alone, with its own compact range.
+    #[must_use]
+    pub fn encode(
+        head: &SignedHead,
+        prefix: &CompactRange,
+        records: &Bytes,
+        whole: &CompactRange,
+    ) -> Bytes {
+        let fits = records.len() <= MAX_ANNOUNCED_RECORD_BYTES;
+        let (range, records) = if fits {
+            (prefix, records.clone())
+        } else {
+            (whole, Bytes::new())
+        };
+        let message = v1::Announcement {
+            head: Some(head.to_wire()),
+            first: range.end(),
+            compact_range: (range.hashes().iter())
+                .map(|hash| Bytes::copy_from_slice(&hash.0))
+                .collect(),
+            records,
+        };
+        message.encode_to_vec().into()
+    }
+
+    /// Decodes with bounds, hashes up to the root, checks the signature.
+    ///
+    /// # Errors
+    /// Anything is wrong with it.
+    pub fn verify(
+        bytes: &Bytes,
+        log: LogId,
+        owner: &PublicKey,
+        max_value: usize,
+    ) -> Result<Self, AdmitError> {
+        let what = "an announcement";
+        let wire: v1::Announcement = decode_canonical(what, bytes, MAX_GOSSIP_BYTES)?;
+        let head = UnverifiedHead::try_from(wire.head)?.verify(log, owner)?;
+        let first = wire.first;
+        let bad = |field| WireError::BadField { what, field };
+        let count = (head.size.checked_sub(first)).ok_or_else(|| bad("first record"))?;
+        if wire.records.is_empty() != (count == 0) {
+            return Err(bad("records").into());
+        }
+        let hashes: Option<Vec<_>> = wire
+            .compact_range
+            .iter()
+            .map(|h| Hash::from_slice(h))
+            .collect();
+        let hashes = hashes.ok_or_else(|| bad("compact range"))?;
+        let prefix = CompactRange::from_hashes(0, first, hashes)?;
+        let chunk = match count {
+            0 => None,
+            _ => Some(CheckedChunk::parse(wire.records, count, max_value)?),
+        };
+
+        let mut nodes: Vec<Node> = prefix.nodes().collect();
+        let mut range = prefix.clone();
+        for &leaf in chunk.iter().flat_map(|chunk| &chunk.leaves) {
+            range.append_leaf(leaf, &mut |node, hash| nodes.push((node, hash)))?;
+        }
+        if range.root() != Some(head.root) {
+            return Err(bad("records (they do not hash up to the head)").into());
+        }
+        Ok(Self {
+            head,
+            first,
+            prefix,
+            chunk,
+            nodes,
+        })
+    }
+
+    /// The head.
+    #[must_use]
+    pub fn head(&self) -> &SignedHead {
+        &self.head
+    }
+
+    /// Index of the first record.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The records, if it carries any.
+    #[must_use]
+    pub fn chunk(&self) -> Option<&CheckedChunk> {
+        self.chunk.as_ref()
+    }
+
+    /// Every node of the tree that it proves.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The compact range of `[0, size)`, when it can be told: from `first` on.
+    fn range_at(&self, size: u64) -> Option<CompactRange> {
+        let new = usize::try_from(size.checked_sub(self.first)?).ok()?;
+        let leaves = self.chunk.as_ref().map_or(&[][..], |chunk| &chunk.leaves);
+        let mut range = self.prefix.clone();
+        for &leaf in leaves.get(..new)? {
+            range.append_leaf(leaf, &mut |_, _| ()).ok()?;
+        }
+        Some(range)
+    }
+
+    /// How this announcement stands to the head that was adopted before.
+    #[must_use]
+    pub fn relation(&self, adopted: &SignedHead) -> Relation {
+        let heads = Relation::of_heads(adopted, &self.head);
+        let Relation::Unproven = heads else {
+            return heads;
+        };
+        let Some(range) = self.range_at(adopted.size) else {
+            return Relation::Unproven;
+        };
+        if range.root() == Some(adopted.root) {
+            return Relation::Extends;
+        }
+        let mut right = CompactRange::empty(adopted.size);
+        let new = (adopted.size - self.first) as usize;
+        let leaves = self.chunk.as_ref().map_or(&[][..], |chunk| &chunk.leaves);
+        for &leaf in &leaves[new..] {
+            right
+                .append_leaf(leaf, &mut |_, _| ())
+                .expect("the same leaves were appended when it was verified");
+        }
+        Relation::Fork(Box::new(ForkProof {
+            smaller: adopted.clone(),
+            larger: self.head.clone(),
+            left: range.hashes().to_vec(),
+            right: right.hashes().to_vec(),
+        }))
+    }
+}
+
+/// How a head stands to the one that was adopted before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Of a smaller tree: nothing new.
+    Older,
+    /// The same tree, signed earlier or at the same time: nothing new.
+    Same,
+    /// The same tree, signed later: the owner is alive.
+    Renews,
+    /// Shown to be the same tree, grown.
+    Extends,
+    /// Larger; whether it is the same tree, grown, must be shown by an extension.
+    Unproven,
+    /// No tree can hold both.
+    Fork(Box<ForkProof>),
+}
+
+impl Relation {
+    /// What the two heads alone tell.
+    #[must_use]
+    pub fn of_heads(adopted: &SignedHead, heard: &SignedHead) -> Self {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        match heard.size.cmp(&adopted.size) {
+            Less => Self::Older,
+            Equal if heard.root != adopted.root => Self::Fork(Box::new(ForkProof {
+                smaller: adopted.clone(),
+                larger: heard.clone(),
+                left: Vec::new(),
+                right: Vec::new(),
+            })),
+            Equal if heard.time > adopted.time => Self::Renews,
+            Equal => Self::Same,
+            Greater if adopted.size == 0 => Self::Extends,
+            Greater => Self::Unproven,
+        }
+    }
+}
+
+/// Proof that the tree of one head is the tree of another, grown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// The head of the larger tree.
+    pub head: SignedHead,
+    /// Size of the smaller tree.
+    pub from_size: u64,
+    /// Hashes of the subtrees that cover `[0, from_size)`.
+    pub left: Vec<Hash>,
+    /// Hashes of the subtrees that cover `[from_size, head.size)`.
+    pub right: Vec<Hash>,
+}
+
+/// What an extension turned out to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// The head extends the adopted one; these nodes of its tree are proved.
+    Extends(Vec<Node>),
+    /// The owner forked.
+    Fork(Box<ForkProof>),
+}
+
+impl Extension {
+    /// Decodes an answer and checks its head.
+    ///
+    /// # Errors
+    /// Malformed, or not signed by the owner.
+    pub fn from_wire(
+        wire: v1::Extension,
+        from_size: u64,
+        log: LogId,
+        owner: &PublicKey,
+    ) -> Result<Self, AdmitError> {
+        let what = "an extension";
+        let head = UnverifiedHead::try_from(wire.head)?.verify(log, owner)?;
+        Ok(Self {
+            head,
+            from_size,
+            left: split_hashes(what, "left", &wire.left)?,
+            right: split_hashes(what, "right", &wire.right)?,
+        })
+    }
+
+    /// Checks it against the head that was adopted before.
+    ///
+    /// # Errors
+    /// The nodes do not hash up to the head: whoever sent them lies.
+    pub fn check(&self, adopted: &SignedHead) -> Result<Shown, AdmitError> {
+        let mut nodes = Vec::new();
+        match verify_extension(
+            adopted.size,
+            self.head.size,
+            adopted.root,
+            self.head.root,
+            &self.left,
+            &self.right,
+            &mut |node, hash| nodes.push((node, hash)),
+        ) {
+            Ok(()) => Ok(Shown::Extends(nodes)),
+            Err(ExtensionError::Fork { .. }) => Ok(Shown::Fork(Box::new(ForkProof {
+                smaller: adopted.clone(),
+                larger: self.head.clone(),
+                left: self.left.clone(),
+                right: self.right.clone(),
+            }))),
+            Err(ExtensionError::NotTheSecondTree { .. }) => {
+                Err(AdmitError::Wire(WireError::BadField {
+                    what: "an extension",
+                    field: "proof (it does not hash up to its head)",
+                }))
+            }
+            Err(ExtensionError::Malformed(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Two signed heads of one owner that no tree can hold together. Anybody can
+/// check it, with the owner's key alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkProof {
+    /// The head of the smaller tree (of equal sizes: the one adopted first).
+    pub smaller: SignedHead,
+    /// The head of the larger tree.
+    pub larger: SignedHead,
+    /// For different sizes: the nodes that cover `[0, smaller.size)` in the
+    /// larger tree.
+    pub left: Vec<Hash>,
+    /// The nodes that cover `[smaller.size, larger.size)`.
+    pub right: Vec<Hash>,
+}
+
+impl ForkProof {
+    /// As it travels and as it is stored.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::ForkProof {
+        let bytes = |hashes: &[Hash]| {
+            (hashes.iter())
+                .map(|hash| Bytes::copy_from_slice(&hash.0))
+                .collect()
+        };
+        v1::ForkProof {
+            smaller: Some(self.smaller.to_wire()),
+            larger: Some(self.larger.to_wire()),
+            left: bytes(&self.left),
+            right: bytes(&self.right),
+        }
+    }
+
+    /// Decodes and checks: both heads are signed by the owner of `log`, and no
+    /// tree can hold both.
+    ///
+    /// # Errors
+    /// Malformed, not signed, or the heads do not contradict each other.
+    pub fn verify(wire: v1::ForkProof, log: LogId, owner: &PublicKey) -> Result<Self, AdmitError> {
+        let what = "a fork proof";
+        let bad = |field| AdmitError::Wire(WireError::BadField { what, field });
+        let smaller = UnverifiedHead::try_from(wire.smaller)?.verify(log, owner)?;
+        let larger = UnverifiedHead::try_from(wire.larger)?.verify(log, owner)?;
+        let hashes = |list: &[Bytes]| -> Option<Vec<Hash>> {
+            list.iter().map(|hash| Hash::from_slice(hash)).collect()
+        };
+        let left = hashes(&wire.left).ok_or_else(|| bad("left"))?;
+        let right = hashes(&wire.right).ok_or_else(|| bad("right"))?;
+        let forked = if smaller.size == larger.size {
+            smaller.root != larger.root && left.is_empty() && right.is_empty()
+        } else {
+            let (m, n) = (smaller.size, larger.size);
+            m < n
+                && matches!(
+                    verify_extension(
+                        m,
+                        n,
+                        smaller.root,
+                        larger.root,
+                        &left,
+                        &right,
+                        &mut |_, _| ()
+                    ),
+                    Err(ExtensionError::Fork { .. })
+                )
+        };
+        if !forked {
+            return Err(bad("claim: one tree holds both heads"));
+        }
+        Ok(Self {
+            smaller,
+            larger,
+            left,
+            right,
+        })
+    }
+}
+
+/// What the owner holds of its tree: enough to append at a constant number of
+/// hashes on average.
+#[derive(Clone, Debug)]
+pub struct Appender {
+    frontier: CompactRange,
+}
+
+impl Appender {
+    /// From the compact range of everything that was appended.
+    #[must_use]
+    pub fn new(frontier: CompactRange) -> Self {
+        Self { frontier }
+    }
+
+    /// Records in the log.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.frontier.end()
+    }
+
+    /// The compact range of the whole log.
+    #[must_use]
+    pub fn frontier(&self) -> &CompactRange {
+        &self.frontier
+    }
+
+    /// Appends leaves, and returns the nodes that they completed.
+    pub fn append(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        for leaf in leaves {
+            self.frontier
+                .append_leaf(leaf, &mut |node, hash| nodes.push((node, hash)))
+                .expect("no log reaches 2^62 records");
+        }
+        nodes
+    }
+
+    /// The head of the log as it is, unsigned.
+    #[must_use]
+    pub fn head(&self, log: LogId, time: crate::time::Timestamp) -> Head {
+        Head {
+            log,
+            size: self.size(),
+            root: self.frontier.root().expect("the range starts at 0"),
+            time,
+            successor: None,
+        }
+    }
+}
+
+/// Hashes that an extension from `from_size` to `size` has, left and right.
+#[must_use]
+pub fn extension_len(from_size: u64, size: u64) -> (u64, u64) {
+    let level = crate::merkle::MAX_LEVEL;
+    (
+        cover_len(0, from_size, level),
+        cover_len(from_size, size, level),
+    )
+}
+
+#[cfg(test)]
+#[path = "log/tests.rs"]
+mod tests;
