@@ -1,0 +1,600 @@
+//! The verified data of one log: what is held of it, the records, the nodes of
+//! the tree that prove them, and the time index. One type reads, one writes.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use bytes::{Bytes, BytesMut};
+
+use super::tables::{edge_key, index_key, index_of, level_key};
+use super::times::{Place, Summary, Times, TimesChange};
+use super::{Batch, Store, StoreError, Table};
+use crate::log::Node;
+use crate::merkle::{Hash, Nodes, Subtree, subtree_levels, subtree_root};
+use crate::ranges::{Interval, IntervalSet};
+use crate::record::{
+    self, CheckedChunk, EncodedChunk, Record, RecordError, encoded_len, put_record,
+};
+use crate::time::Timestamp;
+
+/// What tells the rows of one log from those of others, and how they are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogKey {
+    /// The log's number in this store.
+    pub number: u32,
+    /// A chunk is an aligned run of 2^chunk_level records.
+    pub chunk_level: u8,
+}
+
+impl LogKey {
+    /// The chunk that an index lies in.
+    #[must_use]
+    pub fn chunk_of(self, index: u64) -> u64 {
+        index >> self.chunk_level
+    }
+
+    /// The records of a chunk.
+    #[must_use]
+    pub fn chunk_interval(self, chunk: u64) -> Interval {
+        let from = chunk << self.chunk_level;
+        Interval {
+            from,
+            to: from + self.chunk_len(),
+        }
+    }
+
+    /// Records in a chunk.
+    #[must_use]
+    pub fn chunk_len(self) -> u64 {
+        1 << self.chunk_level
+    }
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It is not here.
+    #[error("record {0} is not held here")]
+    NotHeld(u64),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<RecordError> for ReadError {
+    fn from(error: RecordError) -> Self {
+        Self::Store(StoreError::Damaged(error.to_string()))
+    }
+}
+
+/// Reads one log. Made for one use: it remembers the chunk that it read last.
+#[derive(Debug)]
+pub struct History<'s, S: ?Sized> {
+    store: &'s S,
+    key: LogKey,
+    /// The nodes of the chunk that a proof was last made from, by level.
+    chunk_nodes: RefCell<Option<(u64, Vec<Vec<Hash>>)>>,
+}
+
+impl<'s, S: Store + ?Sized> History<'s, S> {
+    /// The history of a log.
+    pub fn new(store: &'s S, key: LogKey) -> Self {
+        Self {
+            store,
+            key,
+            chunk_nodes: RefCell::new(None),
+        }
+    }
+
+    /// What tells this log from others.
+    #[must_use]
+    pub fn key(&self) -> LogKey {
+        self.key
+    }
+
+    /// The time index.
+    #[must_use]
+    pub fn times(&self) -> Times<'s, S> {
+        Times::new(self.store, self.key.number)
+    }
+
+    /// Bytes of all records that are held, each with its length.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.times().top()?.map_or(0, |(_, summary)| summary.bytes))
+    }
+
+    /// What is held.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn held(&self) -> Result<IntervalSet, StoreError> {
+        let mut intervals = Vec::new();
+        let from = index_key(self.key.number, 0);
+        let to = index_key(self.key.number, u64::MAX);
+        self.store
+            .scan(Table::Held, &from, &to, &mut |key, value| {
+                intervals.push((index_of(key), index_of(value)));
+                ControlFlow::Continue(())
+            })?;
+        let damaged = |why: String| StoreError::Damaged(format!("what is held: {why}"));
+        let intervals: Option<Vec<_>> = intervals
+            .into_iter()
+            .map(|(from, to)| {
+                Some(Interval {
+                    from: from?,
+                    to: to?,
+                })
+            })
+            .collect();
+        let intervals = intervals.ok_or_else(|| damaged("a row is too short".to_owned()))?;
+        IntervalSet::from_stored(intervals).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// One record.
+    ///
+    /// # Errors
+    /// It is not held, or the store fails.
+    pub fn record(&self, index: u64) -> Result<Record, ReadError> {
+        let mut run = self.run(index, index + 1)?;
+        run.pop().ok_or(ReadError::NotHeld(index))
+    }
+
+    /// The records from `from` up to `to` or to the end of the chunk that
+    /// `from` lies in, whichever comes first. All of them must be held.
+    ///
+    /// # Errors
+    /// One is not held, or the store fails.
+    pub fn run(&self, from: u64, to: u64) -> Result<Vec<Record>, ReadError> {
+        let chunk = self.key.chunk_of(from);
+        let interval = self.key.chunk_interval(chunk);
+        let to = to.min(interval.to);
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        if let Some(run) = self.run_of_chunk(chunk, from, to)? {
+            return Ok(run);
+        }
+        match self.run_of_records(from, to) {
+            // Between the two look-ups a writer may have folded the records
+            // into their chunk.
+            Err(ReadError::NotHeld(index)) => self
+                .run_of_chunk(chunk, from, to)?
+                .ok_or(ReadError::NotHeld(index)),
+            other => other,
+        }
+    }
+
+    fn run_of_chunk(
+        &self,
+        chunk: u64,
+        from: u64,
+        to: u64,
+    ) -> Result<Option<Vec<Record>>, ReadError> {
+        let Some(bytes) = self.chunk(chunk)? else {
+            return Ok(None);
+        };
+        let first = self.key.chunk_interval(chunk).from;
+        let records: Result<Vec<_>, _> = record::records(&bytes)
+            .skip((from - first) as usize)
+            .take((to - from) as usize)
+            .collect();
+        Ok(Some(records?))
+    }
+
+    fn run_of_records(&self, from: u64, to: u64) -> Result<Vec<Record>, ReadError> {
+        let mut records = Vec::with_capacity((to - from) as usize);
+        let mut next = from;
+        self.store.scan(
+            Table::Records,
+            &index_key(self.key.number, from),
+            &index_key(self.key.number, to),
+            &mut |key, value| {
+                if index_of(key) != Some(next) {
+                    return ControlFlow::Break(());
+                }
+                next += 1;
+                records.push(Record::from_bytes(Bytes::copy_from_slice(value)));
+                ControlFlow::Continue(())
+            },
+        )?;
+        if next < to {
+            return Err(ReadError::NotHeld(next));
+        }
+        Ok(records.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// The bytes of a whole chunk that is stored as one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn chunk(&self, chunk: u64) -> Result<Option<Bytes>, StoreError> {
+        let key = index_key(self.key.number, chunk);
+        self.store.get(Table::Chunks, &key)
+    }
+
+    /// The records of a subtree of at most a chunk, each after its length.
+    ///
+    /// # Errors
+    /// One is not held, or the store fails.
+    pub fn subtree_bytes(&self, subtree: Subtree) -> Result<Bytes, ReadError> {
+        if subtree.level == self.key.chunk_level
+            && let Some(bytes) = self.chunk(subtree.index)?
+        {
+            return Ok(bytes);
+        }
+        let run = self.run(subtree.begin(), subtree.end())?;
+        let mut bytes =
+            BytesMut::with_capacity(run.iter().map(|r| encoded_len(r.as_bytes())).sum());
+        for record in run {
+            put_record(&mut bytes, record.as_bytes());
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// The last record with the greatest time that is not after `time`, among
+    /// the first `size`: its index and time.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn at_or_before(
+        &self,
+        time: Timestamp,
+        size: u64,
+    ) -> Result<Option<(u64, Timestamp)>, ReadError> {
+        let mut best = None;
+        if let Some((top, summary)) = self.times().top()? {
+            self.search(top, summary, time, size, &mut best)?;
+        }
+        Ok(best.map(|(time, index)| (index, time)))
+    }
+
+    fn search(
+        &self,
+        place: Place,
+        summary: Summary,
+        time: Timestamp,
+        size: u64,
+        best: &mut Option<(Timestamp, u64)>,
+    ) -> Result<(), ReadError> {
+        // Nothing below is later than this, nor has a higher index.
+        let bound = (
+            summary.latest.min(time),
+            place.last_index(self.key.chunk_level),
+        );
+        if summary.earliest > time || best.is_some_and(|best| bound <= best) {
+            return Ok(());
+        }
+        if place.height == 0 {
+            return self.search_chunk(place.index, time, size, best);
+        }
+        let mut children = self.times().children(place)?;
+        // The most promising first, so that the others need not be read.
+        children.sort_by_key(|(child, summary)| (summary.latest.min(time), child.index));
+        for (child, summary) in children.into_iter().rev() {
+            self.search(child, summary, time, size, best)?;
+        }
+        Ok(())
+    }
+
+    fn search_chunk(
+        &self,
+        chunk: u64,
+        time: Timestamp,
+        size: u64,
+        best: &mut Option<(Timestamp, u64)>,
+    ) -> Result<(), ReadError> {
+        for (index, record) in self.held_in_chunk(chunk)? {
+            if index < size && record.time() <= time {
+                *best = (*best).max(Some((record.time(), index)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that are held of a chunk, whole or not.
+    fn held_in_chunk(&self, chunk: u64) -> Result<Vec<(u64, Record)>, ReadError> {
+        let Interval { from, to } = self.key.chunk_interval(chunk);
+        if let Some(run) = self.run_of_chunk(chunk, from, to)? {
+            return Ok((from..).zip(run).collect());
+        }
+        let mut found = Vec::new();
+        self.store.scan(
+            Table::Records,
+            &index_key(self.key.number, from),
+            &index_key(self.key.number, to),
+            &mut |key, value| {
+                if let Some(index) = index_of(key) {
+                    found.push((index, Record::from_bytes(Bytes::copy_from_slice(value))));
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
+        let records = found
+            .into_iter()
+            .map(|(index, record)| Ok((index, record?)));
+        records
+            .collect::<Result<_, RecordError>>()
+            .map_err(Into::into)
+    }
+
+    /// The hash of a subtree within a chunk, from its records.
+    fn node_within_chunk(&self, subtree: Subtree) -> Result<Option<Hash>, StoreError> {
+        let chunk = self.key.chunk_of(subtree.begin());
+        let at = |nodes: &[Vec<Hash>]| {
+            let place = subtree.index - (chunk << (self.key.chunk_level - subtree.level));
+            nodes[usize::from(subtree.level)]
+                .get(place as usize)
+                .copied()
+        };
+        if let Some((cached, nodes)) = &*self.chunk_nodes.borrow()
+            && *cached == chunk
+        {
+            return Ok(at(nodes));
+        }
+        let interval = self.key.chunk_interval(chunk);
+        match self.run(interval.from, interval.to) {
+            Ok(run) => {
+                let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
+                let nodes = subtree_levels(&leaves).expect("a chunk has 2^k records");
+                let hash = at(&nodes);
+                *self.chunk_nodes.borrow_mut() = Some((chunk, nodes));
+                return Ok(hash);
+            }
+            Err(ReadError::NotHeld(_)) => {}
+            Err(ReadError::Store(error)) => return Err(error),
+        }
+        match self.run(subtree.begin(), subtree.end()) {
+            Ok(run) => Ok(Some(subtree_root(run.iter().map(Record::leaf).collect()))),
+            Err(ReadError::NotHeld(_)) => Ok(None),
+            Err(ReadError::Store(error)) => Err(error),
+        }
+    }
+}
+
+impl<S: Store + ?Sized> Nodes for History<'_, S> {
+    type Error = StoreError;
+
+    fn node(&self, subtree: Subtree) -> Result<Option<Hash>, StoreError> {
+        let Subtree { level, index } = subtree;
+        let number = self.key.number;
+        let stored = if level >= self.key.chunk_level {
+            (self.store).get(Table::Nodes, &level_key(number, level, index))?
+        } else {
+            let chunk = self.key.chunk_of(subtree.begin());
+            (self.store).get(Table::Edges, &edge_key(number, chunk, level, index))?
+        };
+        match stored {
+            Some(hash) => match Hash::from_slice(&hash) {
+                Some(hash) => Ok(Some(hash)),
+                None => Err(StoreError::Damaged("a node of a tree".to_owned())),
+            },
+            None if level < self.key.chunk_level => self.node_within_chunk(subtree),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Puts verified data into one batch: the data, the nodes that prove it, the
+/// time index and the intervals that claim it.
+///
+/// The store is read as it was before the batch: of one log, one `Admission`
+/// must be committed before the next one is begun, and a record must not be
+/// given to the same one twice. When the commit fails, `held` claims too much
+/// and must be read anew.
+#[derive(Debug)]
+pub struct Admission<'a, S: ?Sized> {
+    history: History<'a, S>,
+    held: &'a mut IntervalSet,
+    batch: Batch,
+    times: TimesChange<'a, S>,
+}
+
+impl<'a, S: Store + ?Sized> Admission<'a, S> {
+    /// Nothing so far.
+    pub fn new(store: &'a S, key: LogKey, held: &'a mut IntervalSet) -> Self {
+        let history = History::new(store, key);
+        Self {
+            times: TimesChange::new(history.times()),
+            history,
+            held,
+            batch: Batch::new(),
+        }
+    }
+
+    fn key(&self) -> LogKey {
+        self.history.key
+    }
+
+    /// Keeps verified nodes of the tree.
+    pub fn put_nodes(&mut self, nodes: &[Node]) {
+        let key = self.key();
+        for (subtree, hash) in nodes {
+            let hash = Bytes::copy_from_slice(&hash.0);
+            let Subtree { level, index } = *subtree;
+            if level >= key.chunk_level {
+                let key = level_key(key.number, level, index);
+                self.batch.put(Table::Nodes, key, hash);
+                continue;
+            }
+            // Within a chunk that is held, nodes are computed from its records.
+            let chunk = key.chunk_of(subtree.begin());
+            if !self.held.contains(subtree.begin(), subtree.end()) {
+                let key = edge_key(key.number, chunk, level, index);
+                self.batch.put(Table::Edges, key, hash);
+            }
+        }
+    }
+
+    /// Keeps the records of a subtree of at most a chunk, whose hash was
+    /// compared with the tree.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn put_subtree(
+        &mut self,
+        subtree: Subtree,
+        chunk: &CheckedChunk,
+        hash: Hash,
+    ) -> Result<(), ReadError> {
+        if subtree.level == self.key().chunk_level {
+            if !self.held.contains(subtree.begin(), subtree.end()) {
+                self.put_chunk(subtree.index, &chunk.encoded, hash)?;
+            }
+            return Ok(());
+        }
+        let records: Vec<_> = chunk.records().collect();
+        self.put_records(subtree.begin(), &records, &chunk.leaves)
+    }
+
+    /// Keeps a run of records that was compared with the tree, with the leaf of
+    /// each. What is held already is left as it is.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn put_records(
+        &mut self,
+        first: u64,
+        records: &[Record],
+        leaves: &[Hash],
+    ) -> Result<(), ReadError> {
+        let key = self.key();
+        let mut done = 0;
+        while done < records.len() {
+            let from = first + done as u64;
+            let chunk = key.chunk_of(from);
+            let count = (key.chunk_interval(chunk).to - from) as usize;
+            let end = records.len().min(done + count);
+            self.put_part(chunk, from, &records[done..end], &leaves[done..end])?;
+            done = end;
+        }
+        Ok(())
+    }
+
+    /// Keeps records that lie in one chunk.
+    fn put_part(
+        &mut self,
+        chunk: u64,
+        from: u64,
+        part: &[Record],
+        leaves: &[Hash],
+    ) -> Result<(), ReadError> {
+        let to = from + part.len() as u64;
+        if self.held.contains(from, to) {
+            return Ok(());
+        }
+        let whole = self.key().chunk_interval(chunk);
+        let missing_before = self.held.first_missing(whole.from, from).is_some();
+        let missing_after = self.held.first_missing(to, whole.to).is_some();
+        if missing_before || missing_after {
+            return self.put_loose(chunk, from, part);
+        }
+        // This completes the chunk: it is kept as one from now on.
+        let before = self.history.run(whole.from, from)?;
+        let after = self.history.run(to, whole.to)?;
+        let records = [&before, part, &after].concat();
+        let mut all_leaves: Vec<_> = before.iter().map(Record::leaf).collect();
+        all_leaves.extend_from_slice(leaves);
+        all_leaves.extend(after.iter().map(Record::leaf));
+        let hash = subtree_root(all_leaves);
+        self.put_chunk(chunk, &EncodedChunk::of(&records), hash)
+    }
+
+    /// Keeps records one by one, those that are not held.
+    fn put_loose(&mut self, chunk: u64, from: u64, part: &[Record]) -> Result<(), ReadError> {
+        let number = self.key().number;
+        for (index, record) in (from..).zip(part) {
+            if self.held.contains(index, index + 1) {
+                continue;
+            }
+            let bytes = record.as_bytes();
+            let summary = Summary {
+                earliest: record.time(),
+                latest: record.time(),
+                bytes: encoded_len(bytes) as u64,
+            };
+            self.times.add(chunk, summary)?;
+            let key = index_key(number, index);
+            self.batch.put(Table::Records, key, bytes.clone());
+        }
+        self.claim(from, from + part.len() as u64);
+        Ok(())
+    }
+
+    /// Keeps a whole chunk as one, instead of the records of it that were held.
+    fn put_chunk(&mut self, index: u64, chunk: &EncodedChunk, hash: Hash) -> Result<(), ReadError> {
+        let key = self.key();
+        let whole = key.chunk_interval(index);
+        let held_before = self.take_loose(index)?;
+        self.times.add(
+            index,
+            Summary {
+                earliest: chunk.earliest,
+                latest: chunk.latest,
+                bytes: (chunk.bytes.len() as u64).saturating_sub(held_before),
+            },
+        )?;
+        let row = index_key(key.number, index);
+        self.batch.put(Table::Chunks, row, chunk.bytes.clone());
+        let row = level_key(key.number, key.chunk_level, index);
+        let hash = Bytes::copy_from_slice(&hash.0);
+        self.batch.put(Table::Nodes, row, hash);
+        self.claim(whole.from, whole.to);
+        Ok(())
+    }
+
+    /// Removes what was kept of a chunk in single rows, and returns its bytes.
+    fn take_loose(&mut self, chunk: u64) -> Result<u64, StoreError> {
+        let key = self.key();
+        let whole = key.chunk_interval(chunk);
+        let mut bytes = 0;
+        if self.held.covered(whole.from, whole.to) > 0 {
+            let from = index_key(key.number, whole.from);
+            let to = index_key(key.number, whole.to);
+            let batch = &mut self.batch;
+            let visit = &mut |row: &[u8], record: &[u8]| {
+                bytes += encoded_len(record) as u64;
+                batch.delete(Table::Records, row);
+                ControlFlow::Continue(())
+            };
+            self.history.store.scan(Table::Records, &from, &to, visit)?;
+        }
+        if key.chunk_level > 0 {
+            let from = edge_key(key.number, chunk, 0, 0);
+            let to = edge_key(key.number, chunk + 1, 0, 0);
+            let batch = &mut self.batch;
+            let visit = &mut |row: &[u8], _: &[u8]| {
+                batch.delete(Table::Edges, row);
+                ControlFlow::Continue(())
+            };
+            self.history.store.scan(Table::Edges, &from, &to, visit)?;
+        }
+        Ok(bytes)
+    }
+
+    fn claim(&mut self, from: u64, to: u64) {
+        let number = self.key().number;
+        let change = self.held.insert(from, to);
+        for begin in change.removed {
+            self.batch.delete(Table::Held, index_key(number, begin));
+        }
+        for interval in change.put {
+            let end = Bytes::copy_from_slice(&interval.to.to_be_bytes());
+            self.batch
+                .put(Table::Held, index_key(number, interval.from), end);
+        }
+    }
+
+    /// Everything, to be committed as one.
+    #[must_use]
+    pub fn finish(mut self) -> Batch {
+        self.times.finish(&mut self.batch);
+        self.batch
+    }
+}
+
+#[cfg(test)]
+#[path = "history/tests.rs"]
+mod tests;

@@ -1,0 +1,186 @@
+//! A store in memory whose power can be cut.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::{Batch, Change, Durability, Store, StoreError, Table};
+
+type Tables = BTreeMap<(Table, Vec<u8>), Bytes>;
+
+/// Keeps everything in memory. [`MemoryStore::lose_power`] takes away what was
+/// not synced, and faults can be set for the next commits.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the process sees.
+    seen: Tables,
+    /// What survives the loss of power.
+    synced: Tables,
+    /// What was committed since the last sync, in order.
+    unsynced: Vec<Batch>,
+    /// Synced commits so far.
+    syncs: u64,
+    /// Commits until one fails.
+    fails_in: Option<(u64, StoreError)>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cuts the power: of the batches that were not synced, the first `kept`
+    /// are on the disk all the same, the others are lost.
+    pub fn lose_power(&self, kept: usize) {
+        let state = &mut *self.lock();
+        let unsynced = std::mem::take(&mut state.unsynced);
+        for batch in unsynced.iter().take(kept) {
+            apply(&mut state.synced, batch);
+        }
+        state.seen = state.synced.clone();
+    }
+
+    /// Batches that the loss of power could take away.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        self.lock().unsynced.len()
+    }
+
+    /// Synced commits so far.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    /// Lets `commits` commits succeed and fails the next one.
+    pub fn fail_after(&self, commits: u64, error: StoreError) {
+        self.lock().fails_in = Some((commits, error));
+    }
+
+    /// Keys in a table.
+    #[must_use]
+    pub fn len(&self, table: Table) -> usize {
+        let state = self.lock();
+        state.seen.keys().filter(|(of, _)| *of == table).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.lock().seen.get(&(table, key.to_vec())).cloned())
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
+        let found: Vec<_> = (self.lock().seen)
+            .range((table, from.to_vec())..(table, to.to_vec()))
+            .map(|((_, key), value)| (key.clone(), value.clone()))
+            .collect();
+        for (key, value) in found {
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+        let state = &mut *self.lock();
+        match &mut state.fails_in {
+            Some((0, _)) => {
+                let (_, error) = state.fails_in.take().expect("it is set");
+                return Err(error);
+            }
+            Some((commits, _)) => *commits -= 1,
+            None => {}
+        }
+        apply(&mut state.seen, &batch);
+        state.unsynced.push(batch);
+        if durability == Durability::Synced {
+            for batch in std::mem::take(&mut state.unsynced) {
+                apply(&mut state.synced, &batch);
+            }
+            state.syncs += 1;
+        }
+        Ok(())
+    }
+}
+
+fn apply(tables: &mut Tables, batch: &Batch) {
+    for change in batch.changes() {
+        match change {
+            Change::Put(table, key, value) => {
+                tables.insert((*table, key.clone()), value.clone());
+            }
+            Change::Delete(table, key) => {
+                tables.remove(&(*table, key.clone()));
+            }
+            Change::DeleteRange(table, from, to) if from < to => {
+                let doomed: Vec<_> = tables
+                    .range((*table, from.clone())..(*table, to.clone()))
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                for key in doomed {
+                    tables.remove(&key);
+                }
+            }
+            Change::DeleteRange(..) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, value: &str) -> Batch {
+        let mut batch = Batch::new();
+        batch.put(Table::Records, key, value.to_owned());
+        batch
+    }
+
+    #[test]
+    fn lost_power_takes_away_what_was_not_synced_and_nothing_else() {
+        let store = MemoryStore::new();
+        store.commit(put("a", "1"), Durability::Written).unwrap();
+        store.commit(put("b", "2"), Durability::Synced).unwrap();
+        store.commit(put("c", "3"), Durability::Written).unwrap();
+        store.commit(put("d", "4"), Durability::Written).unwrap();
+        assert_eq!(store.len(Table::Records), 4);
+        store.lose_power(1);
+        let keys = ["a", "b", "c", "d"]
+            .map(|key| store.get(Table::Records, key.as_bytes()).unwrap().is_some());
+        assert_eq!(keys, [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_failed_commit_leaves_no_trace() {
+        let store = MemoryStore::new();
+        store.fail_after(1, StoreError::Full("0 bytes left".to_owned()));
+        store.commit(put("a", "1"), Durability::Synced).unwrap();
+        assert!(store.commit(put("b", "2"), Durability::Synced).is_err());
+        assert_eq!(store.get(Table::Records, b"b"), Ok(None));
+        store.commit(put("c", "3"), Durability::Synced).unwrap();
+    }
+}

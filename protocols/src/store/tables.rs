@@ -1,0 +1,115 @@
+//! The tables and their keys. docs/formats.md draws them byte by byte.
+
+/// What kind of thing a key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Name → what the store as a whole needs to know.
+    Meta,
+    /// Log id → number, manifest, and what the user said of it.
+    Logs,
+    /// Log number, kind → signed head or fork proof.
+    Heads,
+    /// Log number, first index → end of an interval that is held.
+    Held,
+    /// Log number, chunk → the records of a whole chunk.
+    Chunks,
+    /// Log number, index → a record outside of whole chunks.
+    Records,
+    /// Log number, level, index → hash of a subtree of a chunk or more.
+    Nodes,
+    /// Log number, chunk, level, index → hash of a subtree within a chunk
+    /// whose records are not all held.
+    Edges,
+    /// Log number, height, index → earliest and latest time, bytes.
+    Times,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 9] = [
+        Self::Meta,
+        Self::Logs,
+        Self::Heads,
+        Self::Held,
+        Self::Chunks,
+        Self::Records,
+        Self::Nodes,
+        Self::Edges,
+        Self::Times,
+    ];
+
+    /// The name that it has on disk.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Logs => "logs",
+            Self::Heads => "heads",
+            Self::Held => "held",
+            Self::Chunks => "chunks",
+            Self::Records => "records",
+            Self::Nodes => "nodes",
+            Self::Edges => "edges",
+            Self::Times => "times",
+        }
+    }
+}
+
+/// Key of [`Table::Meta`]: the number that the next log gets.
+pub const NEXT_NUMBER: &[u8] = b"next_number";
+
+/// A kind of head, in [`Table::Heads`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// The head that everything held is proved against.
+    Adopted = 0,
+    /// Proof that the owner forked.
+    Fork = 1,
+}
+
+/// Key of [`Table::Heads`].
+#[must_use]
+pub fn head_key(log: u32, kind: HeadKind) -> [u8; 5] {
+    join(&[&log.to_be_bytes(), &[kind as u8]])
+}
+
+/// Key of [`Table::Held`], [`Table::Chunks`] and [`Table::Records`].
+#[must_use]
+pub fn index_key(log: u32, index: u64) -> [u8; 12] {
+    join(&[&log.to_be_bytes(), &index.to_be_bytes()])
+}
+
+/// Key of [`Table::Nodes`] and [`Table::Times`].
+#[must_use]
+pub fn level_key(log: u32, level: u8, index: u64) -> [u8; 13] {
+    join(&[&log.to_be_bytes(), &[level], &index.to_be_bytes()])
+}
+
+/// Key of [`Table::Edges`].
+#[must_use]
+pub fn edge_key(log: u32, chunk: u64, level: u8, index: u64) -> [u8; 21] {
+    join(&[
+        &log.to_be_bytes(),
+        &chunk.to_be_bytes(),
+        &[level],
+        &index.to_be_bytes(),
+    ])
+}
+
+/// The index at the end of a key.
+#[must_use]
+pub fn index_of(key: &[u8]) -> Option<u64> {
+    key.last_chunk().map(|index| u64::from_be_bytes(*index))
+}
+
+fn join<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+    let mut key = [0; N];
+    let mut rest = &mut key[..];
+    for part in parts {
+        let (head, tail) = rest.split_at_mut(part.len());
+        head.copy_from_slice(part);
+        rest = tail;
+    }
+    debug_assert!(rest.is_empty());
+    key
+}

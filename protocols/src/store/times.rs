@@ -1,0 +1,240 @@
+//! The time index of a log: the earliest and latest time of each chunk, and of
+//! each 64 chunks, each 64² chunks, and so on. A search goes down the branches
+//! that can hold what is sought; in a log whose times rise it reads one row of
+//! 64 a height.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::tables::{index_of, level_key};
+use super::{Batch, Store, StoreError, Table};
+use crate::time::Timestamp;
+
+/// Children of a node are counted in this many bits: 64, so that 10⁸ records
+/// need four heights and a row is one short scan.
+const FANOUT_BITS: u32 = 6;
+
+/// What is known of the records below a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The earliest time.
+    pub earliest: Timestamp,
+    /// The latest time.
+    pub latest: Timestamp,
+    /// Bytes of the records, each with its length, as in a chunk.
+    pub bytes: u64,
+}
+
+impl Summary {
+    fn and(self, other: Self) -> Self {
+        Self {
+            earliest: self.earliest.min(other.earliest),
+            latest: self.latest.max(other.latest),
+            bytes: self.bytes + other.bytes,
+        }
+    }
+
+    fn encode(self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(24);
+        bytes.put_i64(self.earliest.0);
+        bytes.put_i64(self.latest.0);
+        bytes.put_u64(self.bytes);
+        bytes.freeze()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let ([earliest, latest, total], []) = bytes.as_chunks::<8>() else {
+            return Err(StoreError::Damaged("a time index entry".to_owned()));
+        };
+        Ok(Self {
+            earliest: Timestamp(i64::from_be_bytes(*earliest)),
+            latest: Timestamp(i64::from_be_bytes(*latest)),
+            bytes: u64::from_be_bytes(*total),
+        })
+    }
+}
+
+/// A node of the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// 0: a chunk; above it, 64^height chunks.
+    pub height: u8,
+    /// Its place among the nodes of its height.
+    pub index: u64,
+}
+
+impl Place {
+    /// The last index of a log with this chunk level that lies below it.
+    #[must_use]
+    pub fn last_index(self, chunk_level: u8) -> u64 {
+        let bits = u32::from(self.height) * FANOUT_BITS + u32::from(chunk_level);
+        let end = u128::from(self.index + 1) << bits;
+        u64::try_from(end - 1).unwrap_or(u64::MAX)
+    }
+
+    fn parent(self) -> Self {
+        Self {
+            height: self.height + 1,
+            index: self.index >> FANOUT_BITS,
+        }
+    }
+}
+
+/// Reads a log's time index.
+#[derive(Clone, Copy, Debug)]
+pub struct Times<'s, S: ?Sized> {
+    store: &'s S,
+    log: u32,
+}
+
+impl<'s, S: Store + ?Sized> Times<'s, S> {
+    /// The index of the log with this number.
+    pub fn new(store: &'s S, log: u32) -> Self {
+        Self { store, log }
+    }
+
+    /// The summary at a place; `None` when nothing below it is held.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn at(&self, place: Place) -> Result<Option<Summary>, StoreError> {
+        let key = level_key(self.log, place.height, place.index);
+        match self.store.get(Table::Times, &key)? {
+            Some(bytes) => Summary::decode(&bytes).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The children of a place above height 0, in order.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn children(&self, place: Place) -> Result<Vec<(Place, Summary)>, StoreError> {
+        let height = place.height - 1;
+        let first = place.index << FANOUT_BITS;
+        let mut children = Vec::new();
+        let mut damaged = Ok(());
+        self.store.scan(
+            Table::Times,
+            &level_key(self.log, height, first),
+            &level_key(self.log, height, first + (1 << FANOUT_BITS)),
+            &mut |key, value| match (index_of(key), Summary::decode(value)) {
+                (Some(index), Ok(summary)) => {
+                    children.push((Place { height, index }, summary));
+                    ControlFlow::Continue(())
+                }
+                (_, summary) => {
+                    damaged = summary.map(|_| ());
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
+        damaged?;
+        Ok(children)
+    }
+
+    /// The place that covers everything that is held.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn top(&self) -> Result<Option<(Place, Summary)>, StoreError> {
+        let mut found = None;
+        for height in 0..=MAX_HEIGHT {
+            let place = Place { height, index: 0 };
+            if let Some(summary) = self.at(place)? {
+                found = Some((place, summary));
+            } else if height > 0 && found.is_some() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Heights that cover the largest log at chunk level 0.
+const MAX_HEIGHT: u8 = 62_u32.div_ceil(FANOUT_BITS) as u8;
+
+/// Changes of a log's time index that are not yet in the store.
+#[derive(Debug)]
+pub struct TimesChange<'s, S: ?Sized> {
+    times: Times<'s, S>,
+    changed: BTreeMap<Place, Summary>,
+    /// Height of the place that covers everything, once it was looked up.
+    top: Option<u8>,
+}
+
+impl<'s, S: Store + ?Sized> TimesChange<'s, S> {
+    /// No change so far.
+    pub fn new(times: Times<'s, S>) -> Self {
+        Self {
+            times,
+            changed: BTreeMap::new(),
+            top: None,
+        }
+    }
+
+    fn at(&self, place: Place) -> Result<Option<Summary>, StoreError> {
+        match self.changed.get(&place) {
+            Some(summary) => Ok(Some(*summary)),
+            None => self.times.at(place),
+        }
+    }
+
+    /// Adds records of a chunk to what is known of it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn add(&mut self, chunk: u64, records: Summary) -> Result<(), StoreError> {
+        let mut place = Place {
+            height: 0,
+            index: chunk,
+        };
+        let top = match self.top {
+            Some(top) => top,
+            None => self.times.top()?.map_or(0, |(top, _)| top.height),
+        };
+        loop {
+            let summary = match self.at(place)? {
+                Some(summary) => summary.and(records),
+                None if place.height == 0 => records,
+                // The first record beyond what was covered: the node covers
+                // its older children too.
+                None => self.fold_children(place, records)?,
+            };
+            self.changed.insert(place, summary);
+            if place.index == 0 && place.height >= top {
+                self.top = Some(place.height);
+                return Ok(());
+            }
+            place = place.parent();
+        }
+    }
+
+    /// What all children of `place` say; the one that holds `records` has
+    /// been changed already.
+    fn fold_children(&self, place: Place, records: Summary) -> Result<Summary, StoreError> {
+        let mut children: BTreeMap<Place, Summary> =
+            self.times.children(place)?.into_iter().collect();
+        let height = place.height - 1;
+        let first = place.index << FANOUT_BITS;
+        let end = first + (1 << FANOUT_BITS);
+        let at = |index| Place { height, index };
+        for (&place, &summary) in self.changed.range(at(first)..at(end)) {
+            children.insert(place, summary);
+        }
+        Ok(children
+            .into_values()
+            .reduce(Summary::and)
+            .unwrap_or(records))
+    }
+
+    /// Writes the changes into a batch.
+    pub fn finish(self, batch: &mut Batch) {
+        for (place, summary) in self.changed {
+            let key = level_key(self.times.log, place.height, place.index);
+            batch.put(Table::Times, key, summary.encode());
+        }
+    }
+}
