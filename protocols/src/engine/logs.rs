@@ -1,0 +1,283 @@
+//! What the engine knows of each log, and how it comes back from the store.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+use prost::Message;
+
+use super::{Engine, LogStatus, Output};
+use crate::head::{SignedHead, UnverifiedHead};
+use crate::id::{LogId, Topic};
+use crate::identity::PublicKey;
+use crate::limits::{HEAD_RENEWAL_US, MAX_INTERVALS};
+use crate::log::{Appender, ForkProof};
+use crate::manifest::{SignedManifest, UnverifiedManifest};
+use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
+use crate::ranges::IntervalSet;
+use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
+use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
+use crate::sync::scheduler::{Order, Scheduler};
+use crate::time::Timestamp;
+use crate::wire::v1;
+
+/// One log.
+#[derive(Debug)]
+pub(super) struct LogState {
+    pub(super) number: u32,
+    pub(super) manifest: Option<SignedManifest>,
+    pub(super) followed: bool,
+    pub(super) peers: Vec<String>,
+    pub(super) adopted: Option<SignedHead>,
+    pub(super) held: IntervalSet,
+    pub(super) fork: Option<Box<ForkProof>>,
+    /// Why nothing more is written.
+    pub(super) closed: Option<String>,
+    /// Only of our own logs.
+    pub(super) appender: Option<Appender>,
+    /// When the head of our own log is signed again.
+    pub(super) renew_at: Option<Timestamp>,
+    pub(super) scheduler: Scheduler,
+    /// An extension that was asked for and has not come.
+    pub(super) extending: Option<PeerId>,
+    /// The newest head time that was heard.
+    pub(super) heard: Option<Timestamp>,
+    pub(super) synced_size: u64,
+}
+
+impl LogState {
+    pub(super) fn new(number: u32) -> Self {
+        Self {
+            number,
+            manifest: None,
+            followed: false,
+            peers: Vec::new(),
+            adopted: None,
+            held: IntervalSet::default(),
+            fork: None,
+            closed: None,
+            appender: None,
+            renew_at: None,
+            scheduler: Scheduler::default(),
+            extending: None,
+            heard: None,
+            synced_size: 0,
+        }
+    }
+
+    /// Where the rows are; not known before the manifest is.
+    pub(super) fn key(&self) -> Option<LogKey> {
+        self.manifest.as_ref().map(|manifest| LogKey {
+            number: self.number,
+            chunk_level: manifest.chunk_level,
+        })
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.adopted.as_ref().map_or(0, |head| head.size)
+    }
+
+    /// Everything up to the adopted head is held.
+    pub(super) fn is_complete(&self) -> bool {
+        self.adopted.is_some() && self.held.contains(0, self.size())
+            || self.adopted.as_ref().is_some_and(|head| head.size == 0)
+    }
+
+    pub(super) fn owned(&self) -> bool {
+        self.appender.is_some()
+    }
+
+    /// Nothing more is written to this log.
+    pub(super) fn close(&mut self, why: String) {
+        self.closed.get_or_insert(why);
+    }
+
+    /// Whether records and heads from peers are taken.
+    pub(super) fn takes(&self) -> bool {
+        self.followed && !self.owned() && self.fork.is_none() && self.closed.is_none()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        let renew_at = self.renew_at.filter(|_| self.closed.is_none());
+        renew_at.into_iter().chain(self.scheduler.next_cool()).min()
+    }
+
+    /// Whether a source may be asked again.
+    pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
+        let due = self.scheduler.next_cool().is_some_and(|at| at <= now);
+        self.scheduler.warm(now);
+        due
+    }
+
+    /// Microseconds after which the head of our own log is signed again.
+    pub(super) fn renewal_us(&self) -> u64 {
+        let cadence = self.manifest.as_ref().map_or(0, |m| m.cadence_us);
+        cadence.max(HEAD_RENEWAL_US)
+    }
+
+    pub(super) fn status(&self, log: LogId) -> LogStatus {
+        LogStatus {
+            log,
+            manifest: self.manifest.clone(),
+            key: self.key(),
+            owned: self.owned(),
+            followed: self.followed,
+            head: self.adopted.clone(),
+            held: self.held.intervals().take(MAX_INTERVALS).collect(),
+            held_records: self.held.len(),
+            synced_size: self.synced_size,
+            sources: self.scheduler.sources().map(|(&peer, _)| peer).collect(),
+            peers: self.peers.clone(),
+            fork: self.fork.clone(),
+            closed: self.closed.clone(),
+        }
+    }
+
+    /// The row of [`Table::Logs`].
+    pub(super) fn to_stored(&self) -> v1::StoredLog {
+        v1::StoredLog {
+            number: self.number,
+            manifest: self.manifest.as_ref().map(SignedManifest::to_wire),
+            followed: self.followed,
+            peers: self.peers.clone(),
+            newest_first: self.scheduler.order == Order::NewestFirst,
+        }
+    }
+}
+
+/// Writes the row of a log.
+pub(super) fn put_log(batch: &mut Batch, log: LogId, state: &LogState) {
+    batch.put(Table::Logs, log.0, state.to_stored().encode_to_vec());
+}
+
+/// Writes the adopted head of a log.
+pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
+    let key = head_key(number, HeadKind::Adopted);
+    batch.put(Table::Heads, key, head.to_wire().encode_to_vec());
+}
+
+impl<S: Store> Engine<S> {
+    /// Reads every log from the store.
+    pub(super) fn load(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if let Some(number) = self.store.get(Table::Meta, NEXT_NUMBER)? {
+            let number = number[..].try_into().map(u32::from_be_bytes);
+            self.next_number = number.map_err(|_| damaged("the next log number"))?;
+        }
+        let mut rows = Vec::new();
+        (self.store).scan(Table::Logs, &[0; 32], &[0xff; 33], &mut |key, value| {
+            rows.push((LogId::from_slice(key), Bytes::copy_from_slice(value)));
+            ControlFlow::Continue(())
+        })?;
+        for (log, row) in rows {
+            let log = log.ok_or_else(|| damaged("a log id"))?;
+            let row = v1::StoredLog::decode(row).map_err(|_| damaged("a log"))?;
+            let state = self.load_log(log, row)?;
+            if state.followed {
+                self.subscribe(log);
+            }
+            self.logs.insert(log, state);
+            self.changed.insert(log);
+        }
+        self.sign_what_a_crash_left(now)
+    }
+
+    fn load_log(&self, log: LogId, row: v1::StoredLog) -> Result<LogState, StoreError> {
+        let mut state = LogState::new(row.number);
+        state.followed = row.followed;
+        state.peers = row.peers;
+        if row.newest_first {
+            state.scheduler.order = Order::NewestFirst;
+        }
+        let Some(manifest) = row.manifest else {
+            return Ok(state);
+        };
+        let manifest = UnverifiedManifest::from(manifest).verify(Some(log));
+        let manifest = manifest.map_err(|error| damaged(&error.to_string()))?;
+        let owner = manifest.publisher.clone();
+        state.manifest = Some(manifest);
+        state.adopted = self.load_head(log, row.number, &owner)?;
+        state.fork = self.load_fork(log, row.number, &owner)?;
+        let key = state.key().expect("the manifest is set");
+        let history = History::new(&self.store, key);
+        state.held = history.held()?;
+        state.scheduler.live_from = state.size();
+        if owner == self.key.public() {
+            let frontier = frontier(&history, state.held.prefix(0))?;
+            state.appender = Some(Appender::new(frontier));
+        }
+        if state.is_complete() {
+            // What was only written before a loss of power is gone and does
+            // not count as held; the next sync says what is safe again.
+            self.store.commit(Batch::new(), Durability::Synced)?;
+            state.synced_size = state.size();
+        }
+        Ok(state)
+    }
+
+    fn load_head(
+        &self,
+        log: LogId,
+        number: u32,
+        owner: &PublicKey,
+    ) -> Result<Option<SignedHead>, StoreError> {
+        let key = head_key(number, HeadKind::Adopted);
+        let Some(bytes) = self.store.get(Table::Heads, &key)? else {
+            return Ok(None);
+        };
+        let wire = v1::SignedHead::decode(bytes).map_err(|_| damaged("a head"))?;
+        let head = UnverifiedHead {
+            bytes: wire.head,
+            signature: wire.signature,
+        };
+        let head = head.verify(log, owner);
+        head.map(Some).map_err(|error| damaged(&error.to_string()))
+    }
+
+    fn load_fork(
+        &self,
+        log: LogId,
+        number: u32,
+        owner: &PublicKey,
+    ) -> Result<Option<Box<ForkProof>>, StoreError> {
+        let key = head_key(number, HeadKind::Fork);
+        let Some(bytes) = self.store.get(Table::Heads, &key)? else {
+            return Ok(None);
+        };
+        let wire = v1::ForkProof::decode(bytes).map_err(|_| damaged("a fork proof"))?;
+        let fork = ForkProof::verify(wire, log, owner);
+        let fork = fork.map_err(|error| damaged(&error.to_string()))?;
+        Ok(Some(Box::new(fork)))
+    }
+
+    /// A number for a new log, and the row that keeps it from being used again.
+    pub(super) fn take_number(&mut self, batch: &mut Batch) -> u32 {
+        let number = self.next_number;
+        self.next_number += 1;
+        let next = Bytes::copy_from_slice(&self.next_number.to_be_bytes());
+        batch.put(Table::Meta, NEXT_NUMBER, next);
+        number
+    }
+
+    pub(super) fn subscribe(&mut self, log: LogId) {
+        for topic in [Topic::Data(log), Topic::Meta(log)] {
+            self.outputs.push_back(Output::Subscribe(topic));
+        }
+    }
+}
+
+/// The compact range of the first `size` records, read from the store.
+pub(super) fn frontier<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    size: u64,
+) -> Result<CompactRange, StoreError> {
+    let mut hashes = Vec::new();
+    for subtree in cover(0, size, MAX_LEVEL) {
+        let hash = history.node(subtree)?;
+        hashes.push(hash.ok_or_else(|| damaged("a node of the tree is missing"))?);
+    }
+    CompactRange::from_hashes(0, size, hashes).map_err(|error| damaged(&error.to_string()))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(what.to_owned())
+}

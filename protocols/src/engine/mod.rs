@@ -1,0 +1,546 @@
+//! The node's mind: inputs go in, outputs come out. Gossip, sync and the
+//! owner's own records come in by one way: they are checked here, and only
+//! what was checked reaches the store.
+//!
+//! Feed [`Engine::handle`] with each input; then, when no other input waits,
+//! call [`Engine::commit`]; after each call take [`Engine::poll_output`] until
+//! it has none. Call [`Engine::handle_timeout`] at [`Engine::poll_timeout`],
+//! which every call may change.
+
+mod follower;
+mod logs;
+mod owner;
+mod upstream;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+use prost::Message;
+
+use crate::head::SignedHead;
+use crate::id::{LogId, Topic};
+use crate::identity::SigningKey;
+use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES, REQUEST_TIMEOUT_US};
+use crate::log::{AdmitError, ForkProof};
+use crate::manifest::{Manifest, ManifestError, SignedManifest};
+use crate::ranges::Interval;
+use crate::record::Record;
+use crate::store::{LogKey, ReadError, Store, StoreError};
+use crate::sync::Lane;
+use crate::sync::provider::Provider;
+use crate::sync::session::Fetch;
+use crate::time::Timestamp;
+use crate::wire::v1::frame::Body;
+use crate::wire::{decode, v1};
+use logs::LogState;
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A peer that speaks the sync protocol is there.
+    Ready(PeerId),
+    /// A peer is gone, or its streams were opened anew: what was on the way to
+    /// it or from it is lost.
+    Gone(PeerId),
+    /// A peer subscribed to a topic.
+    Subscribed(PeerId, Topic),
+    /// A peer unsubscribed from a topic.
+    Unsubscribed(PeerId, Topic),
+    /// A frame of a sync stream.
+    Frame(PeerId, Bytes),
+    /// Frames of this many bytes have left the transport's queue.
+    Sent(PeerId, usize),
+    /// A gossip message that waits for a verdict.
+    Gossip {
+        /// Names the message to the transport.
+        id: Bytes,
+        /// The peer that passed it on.
+        from: PeerId,
+        /// Where it was heard.
+        topic: Topic,
+        /// The message.
+        data: Bytes,
+    },
+    /// What a user asks for; the number comes back with the reply.
+    Command(u64, Command),
+}
+
+/// What a user asks for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Create a stream of our own.
+    Create(Box<Manifest>),
+    /// Append records to a stream of our own.
+    Publish {
+        /// The stream.
+        log: LogId,
+        /// The records.
+        records: Vec<Record>,
+        /// Only if the stream has this size.
+        expect_size: Option<u64>,
+    },
+    /// Keep a stream in step with its publisher.
+    Follow {
+        /// The stream.
+        log: LogId,
+        /// Multiaddrs of peers that are known to have it, publisher first.
+        peers: Vec<String>,
+        /// Fill in the latest records first.
+        newest_first: bool,
+    },
+    /// Stop that; what is held stays.
+    Unfollow(LogId),
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The stream was created.
+    Created(LogId),
+    /// The records are durable, at these indexes.
+    Published(Interval),
+    /// Done.
+    Done,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such stream here.
+    #[error("stream {0} is not known here; follow it first")]
+    UnknownStream(LogId),
+    /// Somebody else's stream.
+    #[error("stream {0} belongs to another publisher; only its owner can publish to it")]
+    NotOwner(LogId),
+    /// The stream does not have the size that the caller expects.
+    #[error("the stream has {found} records, not {expected}")]
+    Size {
+        /// Its size.
+        found: u64,
+        /// What the caller expected.
+        expected: u64,
+    },
+    /// A value that the stream cannot take.
+    #[error("value {place} {why}")]
+    Value {
+        /// The place of the record in the command, from 0.
+        place: usize,
+        /// What is wrong with the value.
+        why: String,
+    },
+    /// More than one command may carry.
+    #[error("{records} records at once are too many; send at most {max}")]
+    TooMany {
+        /// Records in the command.
+        records: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The manifest cannot be signed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The log was closed after a failure.
+    #[error("the stream is closed for writing: {0}; restart the node when the cause is gone")]
+    Closed(String),
+    /// The store failed; nothing was published.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Something is to be done.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a frame on a sync stream.
+    Send(PeerId, Lane, Bytes),
+    /// Subscribe to a topic.
+    Subscribe(Topic),
+    /// Unsubscribe from a topic.
+    Unsubscribe(Topic),
+    /// Publish a message.
+    Publish(Topic, Bytes),
+    /// Tell the transport whether a gossip message is passed on.
+    Verdict {
+        /// The message.
+        id: Bytes,
+        /// The peer that passed it on.
+        from: PeerId,
+        /// What to do with it.
+        verdict: Verdict,
+    },
+    /// A command's answer.
+    Reply(u64, Result<Reply, CommandError>),
+    /// Close the connections to a peer that broke the rules, and do not talk
+    /// to it for a while.
+    Ban(PeerId, Misbehaviour),
+    /// The state of a log changed.
+    Changed(LogId),
+}
+
+/// What is done with a gossip message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is passed on.
+    Accept,
+    /// It is not passed on; nobody is to blame.
+    Ignore,
+    /// It is false: it is not passed on, and who sent it loses score.
+    Reject,
+}
+
+/// What a peer did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misbehaviour {
+    /// The log that it was about, when one was.
+    pub log: Option<LogId>,
+    /// What was wrong, in words.
+    pub what: String,
+}
+
+/// How a log stands, for those who watch.
+#[derive(Clone, Debug)]
+pub struct LogStatus {
+    /// The log.
+    pub log: LogId,
+    /// Its manifest, once a peer has sent it.
+    pub manifest: Option<SignedManifest>,
+    /// Where its rows are.
+    pub key: Option<LogKey>,
+    /// Whether it is ours.
+    pub owned: bool,
+    /// Whether it is kept in step.
+    pub followed: bool,
+    /// The head that everything held is proved against.
+    pub head: Option<SignedHead>,
+    /// What is held, at most 1,024 intervals.
+    pub held: Vec<Interval>,
+    /// Records that are held.
+    pub held_records: u64,
+    /// Size up to which everything is held and survives the loss of power.
+    pub synced_size: u64,
+    /// Peers that have something of it.
+    pub sources: Vec<PeerId>,
+    /// Multiaddrs that the user gave.
+    pub peers: Vec<String>,
+    /// Proof that its owner forked.
+    pub fork: Option<Box<ForkProof>>,
+    /// Why it is closed for writing.
+    pub closed: Option<String>,
+}
+
+/// A peer that is connected.
+#[derive(Debug, Default)]
+struct Peer {
+    /// It speaks the sync protocol and its streams are open.
+    ready: bool,
+    /// Followed logs whose data topic it is subscribed to.
+    topics: BTreeSet<LogId>,
+}
+
+/// A question that waits for its answer.
+#[derive(Debug)]
+struct Request {
+    peer: PeerId,
+    kind: RequestKind,
+    deadline: Timestamp,
+}
+
+#[derive(Debug)]
+enum RequestKind {
+    Manifest(LogId),
+    Head(LogId),
+    Extend(LogId, SignedHead),
+    Range(Box<Fetch>),
+}
+
+/// The node's mind.
+#[derive(Debug)]
+pub struct Engine<S> {
+    store: S,
+    key: SigningKey,
+    logs: BTreeMap<LogId, LogState>,
+    next_number: u32,
+    peers: BTreeMap<PeerId, Peer>,
+    requests: BTreeMap<u64, Request>,
+    next_request: u64,
+    provider: Provider,
+    /// Streams with records that wait for the next commit.
+    staged: BTreeMap<LogId, owner::Staged>,
+    /// Logs that are complete, but whose last records may still be lost with
+    /// the power, and when they are made safe.
+    sync_at: Option<Timestamp>,
+    last_sync: Timestamp,
+    changed: BTreeSet<LogId>,
+    outputs: VecDeque<Output>,
+}
+
+impl<S: Store> Engine<S> {
+    /// Reads what the store knows, and subscribes to what is followed. Heads of
+    /// our own logs that a crash kept from being signed are signed now.
+    ///
+    /// # Errors
+    /// The store fails, or is damaged.
+    pub fn open(store: S, key: SigningKey, now: Timestamp) -> Result<Self, StoreError> {
+        let mut engine = Self {
+            store,
+            key,
+            logs: BTreeMap::new(),
+            next_number: 0,
+            peers: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            next_request: 0,
+            provider: Provider::default(),
+            staged: BTreeMap::new(),
+            sync_at: None,
+            last_sync: Timestamp(i64::MIN),
+            changed: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        };
+        engine.load(now)?;
+        Ok(engine)
+    }
+
+    /// The store, to read from.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// The logs that are known.
+    pub fn logs(&self) -> impl Iterator<Item = LogId> + '_ {
+        self.logs.keys().copied()
+    }
+
+    /// How a log stands.
+    #[must_use]
+    pub fn status(&self, log: LogId) -> Option<LogStatus> {
+        self.logs.get(&log).map(|state| state.status(log))
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, input: Input, now: Timestamp) {
+        match input {
+            Input::Ready(peer) => self.ready(peer, now),
+            Input::Gone(peer) => self.gone(peer, now),
+            Input::Subscribed(peer, topic) => self.subscribed(peer, topic, now),
+            Input::Unsubscribed(peer, Topic::Data(log)) => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.topics.remove(&log);
+                }
+            }
+            Input::Unsubscribed(_, Topic::Meta(_)) => {}
+            Input::Frame(peer, bytes) => self.frame(peer, bytes, now),
+            Input::Sent(peer, bytes) => {
+                self.provider.sent(peer, bytes);
+                self.deliver(peer);
+            }
+            Input::Gossip {
+                id,
+                from,
+                topic,
+                data,
+            } => {
+                let verdict = self.gossip(from, topic, &data, now);
+                self.outputs
+                    .push_back(Output::Verdict { id, from, verdict });
+            }
+            Input::Command(id, command) => self.command(id, command, now),
+        }
+    }
+
+    /// Makes what was published durable, then signs and announces it. Call it
+    /// when no input waits: everything that came in the meantime shares one
+    /// sync of the disk.
+    pub fn commit(&mut self, now: Timestamp) {
+        self.commit_published(now);
+        for log in std::mem::take(&mut self.changed) {
+            self.outputs.push_back(Output::Changed(log));
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let requests = self.requests.values().map(|request| request.deadline);
+        let logs = self.logs.values().filter_map(LogState::next_timeout);
+        requests.chain(logs).chain(self.sync_at).min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let late: Vec<_> = (self.requests.iter())
+            .filter(|(_, request)| request.deadline <= now)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in late {
+            if let Some(request) = self.requests.remove(&id) {
+                self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
+                self.failed(request, now);
+            }
+        }
+        self.renew_heads(now);
+        if self.sync_at.is_some_and(|at| at <= now) {
+            self.sync_store(now);
+        }
+        let due: Vec<_> = (self.logs.iter_mut())
+            .filter_map(|(&log, state)| state.is_due(now).then_some(log))
+            .collect();
+        for log in due {
+            self.schedule(log, now);
+        }
+    }
+
+    fn command(&mut self, id: u64, command: Command, now: Timestamp) {
+        let result = match command {
+            Command::Create(manifest) => self.create(&manifest, now),
+            Command::Publish {
+                log,
+                records,
+                expect_size,
+            } => match self.stage(id, log, records, expect_size) {
+                // The reply comes with the commit.
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
+            Command::Follow {
+                log,
+                peers,
+                newest_first,
+            } => self.follow(log, peers, newest_first, now),
+            Command::Unfollow(log) => self.unfollow(log, now),
+        };
+        self.outputs.push_back(Output::Reply(id, result));
+    }
+
+    fn ready(&mut self, peer: PeerId, now: Timestamp) {
+        let state = self.peers.entry(peer).or_default();
+        state.ready = true;
+        for log in state.topics.clone() {
+            self.ask_about(peer, log, now);
+        }
+    }
+
+    fn subscribed(&mut self, peer: PeerId, topic: Topic, now: Timestamp) {
+        let Topic::Data(log) = topic else {
+            return;
+        };
+        // Only followed logs are remembered, so a peer cannot make this grow.
+        if !self.logs.contains_key(&log) {
+            return;
+        }
+        let state = self.peers.entry(peer).or_default();
+        if state.topics.insert(log) && state.ready {
+            self.ask_about(peer, log, now);
+        }
+    }
+
+    fn gone(&mut self, peer: PeerId, now: Timestamp) {
+        self.provider.gone(peer);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.ready = false;
+            if state.topics.is_empty() {
+                self.peers.remove(&peer);
+            }
+        }
+        let lost: Vec<_> = (self.requests.iter())
+            .filter(|(_, request)| request.peer == peer)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in lost {
+            if let Some(request) = self.requests.remove(&id) {
+                self.failed(request, now);
+            }
+        }
+        let logs: Vec<_> = self.logs.keys().copied().collect();
+        for log in logs {
+            if self.drop_source(log, peer) {
+                self.schedule(log, now);
+            }
+        }
+    }
+
+    fn frame(&mut self, peer: PeerId, bytes: Bytes, now: Timestamp) {
+        let frame: v1::Frame = match decode("a frame", bytes, MAX_FRAME_BYTES) {
+            Ok(frame) => frame,
+            Err(error) => return self.ban(peer, None, &AdmitError::from(error)),
+        };
+        let Some(body) = frame.body else {
+            // A kind of message that a later version knows.
+            return;
+        };
+        match body {
+            Body::GetManifest(ask) => self.answer_manifest(peer, frame.id, &ask),
+            Body::GetHead(ask) => self.answer_head(peer, frame.id, &ask),
+            Body::GetRange(ask) => self.answer_range(peer, frame.id, &ask),
+            Body::WantedHashes(wanted) => {
+                self.provider.wanted(peer, frame.id, &wanted.bits);
+                self.deliver(peer);
+            }
+            Body::Extend(ask) => self.answer_extend(peer, frame.id, &ask),
+            Body::Cancel(_) => self.provider.cancel(peer, frame.id),
+            answer => self.answered(peer, frame.id, answer, now),
+        }
+    }
+
+    /// Asks a peer a question.
+    fn ask(&mut self, peer: PeerId, kind: RequestKind, body: Body, now: Timestamp) {
+        let id = self.next_request;
+        self.next_request += 1;
+        let deadline = now.plus(REQUEST_TIMEOUT_US);
+        self.requests.insert(
+            id,
+            Request {
+                peer,
+                kind,
+                deadline,
+            },
+        );
+        self.send(peer, Lane::Control, id, body);
+    }
+
+    fn send(&mut self, peer: PeerId, lane: Lane, id: u64, body: Body) {
+        let body = Some(body);
+        let bytes = Bytes::from(v1::Frame { id, body }.encode_to_vec());
+        self.provider.queued(peer, bytes.len());
+        self.outputs.push_back(Output::Send(peer, lane, bytes));
+    }
+
+    /// Sends an answer, unless the peer asks without taking the answers.
+    fn reply(&mut self, peer: PeerId, id: u64, body: Body) {
+        // Offers are the longest answers: a peer that keeps to the rules never
+        // has more than its open batches of them on the way.
+        if self.provider.queued_bytes(peer) > OUTBOX_BYTES * MAX_OPEN_BATCHES {
+            let what = "asks without reading the answers".to_owned();
+            return self.ban_for(peer, None, what);
+        }
+        self.send(peer, Lane::Control, id, body);
+    }
+
+    /// Sends what a peer wants, as far as it takes it.
+    fn deliver(&mut self, peer: PeerId) {
+        while let Some(served) = self.provider.next_delivery(peer, &self.store) {
+            self.send(peer, served.priority.lane(), served.id, served.body);
+        }
+    }
+
+    fn ban(&mut self, peer: PeerId, log: Option<LogId>, error: &AdmitError) {
+        self.ban_for(peer, log, error.to_string());
+    }
+
+    fn ban_for(&mut self, peer: PeerId, log: Option<LogId>, what: String) {
+        let misbehaviour = Misbehaviour { log, what };
+        self.outputs.push_back(Output::Ban(peer, misbehaviour));
+    }
+
+    /// A disk that cannot be read or written makes nobody a liar.
+    fn store_failed(&mut self, log: LogId, error: &ReadError) {
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.close(error.to_string());
+        }
+        self.changed.insert(log);
+    }
+}

@@ -1,0 +1,301 @@
+//! Our own logs: created, appended to, made durable, then signed and announced.
+
+use bytes::{Bytes, BytesMut};
+
+use super::logs::{LogState, put_head, put_log};
+use super::{CommandError, Engine, Output, Reply};
+use crate::head::SignedHead;
+use crate::id::{LogId, Topic};
+use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_RECORDS};
+use crate::log::{Announcement, Appender};
+use crate::manifest::Manifest;
+use crate::merkle::{CompactRange, Hash};
+use crate::ranges::Interval;
+use crate::record::{Record, put_record};
+use crate::store::{Admission, Batch, Durability, History, ReadError, Store, StoreError};
+use crate::time::Timestamp;
+use crate::wire::v1;
+use prost::Message;
+
+/// Records of one stream that wait for the next commit, and who waits with them.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    records: Vec<Record>,
+    waiting: Vec<(u64, Interval)>,
+}
+
+impl<S: Store> Engine<S> {
+    pub(super) fn create(
+        &mut self,
+        manifest: &Manifest,
+        now: Timestamp,
+    ) -> Result<Reply, CommandError> {
+        let manifest = manifest.sign(&self.key)?;
+        let log = manifest.stream();
+        if self.logs.get(&log).is_some_and(LogState::owned) {
+            return Ok(Reply::Created(log));
+        }
+        let mut batch = Batch::new();
+        let mut state = LogState::new(self.take_number(&mut batch));
+        state.manifest = Some(manifest);
+        state.followed = true;
+        let appender = Appender::new(CompactRange::empty(0));
+        let head = appender.head(log, now).sign(&self.key);
+        state.appender = Some(appender);
+        put_log(&mut batch, log, &state);
+        put_head(&mut batch, state.number, &head);
+        state.adopted = Some(head);
+        state.renew_at = Some(now.plus(state.renewal_us()));
+        self.store.commit(batch, Durability::Synced)?;
+        self.logs.insert(log, state);
+        self.subscribe(log);
+        self.changed.insert(log);
+        Ok(Reply::Created(log))
+    }
+
+    /// Checks records and lets them wait for the commit.
+    pub(super) fn stage(
+        &mut self,
+        id: u64,
+        log: LogId,
+        records: Vec<Record>,
+        expect_size: Option<u64>,
+    ) -> Result<(), CommandError> {
+        let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
+        let (Some(appender), Some(manifest)) = (&state.appender, &state.manifest) else {
+            return Err(CommandError::NotOwner(log));
+        };
+        if let Some(why) = &state.closed {
+            return Err(CommandError::Closed(why.clone()));
+        }
+        let max = MAX_PUBLISH_RECORDS;
+        if records.len() > max {
+            let records = records.len();
+            return Err(CommandError::TooMany { records, max });
+        }
+        let staged = self.staged.get(&log).map_or(0, |s| s.records.len() as u64);
+        let from = appender.size() + staged;
+        if let Some(expected) = expect_size.filter(|&expected| expected != from) {
+            let found = from;
+            return Err(CommandError::Size { found, expected });
+        }
+        let max = manifest.max_value_bytes();
+        for (place, record) in records.iter().enumerate() {
+            let value = record.value();
+            if value.len() > max {
+                let bytes = value.len();
+                let why = format!("has {bytes} bytes, more than the {max} of this stream");
+                return Err(CommandError::Value { place, why });
+            }
+            if let Err(why) = manifest.value_type.check(&value) {
+                let why = why.to_owned();
+                return Err(CommandError::Value { place, why });
+            }
+        }
+        let to = from + records.len() as u64;
+        let staged = self.staged.entry(log).or_default();
+        staged.waiting.push((id, Interval { from, to }));
+        staged.records.extend(records);
+        Ok(())
+    }
+
+    /// Whether records wait for a commit, and how many.
+    #[must_use]
+    pub fn staged_records(&self) -> usize {
+        self.staged
+            .values()
+            .map(|staged| staged.records.len())
+            .sum()
+    }
+
+    /// One sync of the disk for everything that was staged; then heads are
+    /// signed, and only then is anybody told.
+    pub(super) fn commit_published(&mut self, now: Timestamp) {
+        if self.staged.is_empty() {
+            return;
+        }
+        let staged = std::mem::take(&mut self.staged);
+        let mut batch = Batch::new();
+        let mut grown = Vec::new();
+        let mut failure = None;
+        for (&log, staged) in &staged {
+            match self.append(log, staged, &mut batch) {
+                Ok(prefix) => grown.push((log, prefix)),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let result = match failure {
+            Some(error) => Err(error),
+            None => self.store.commit(batch, Durability::Synced),
+        };
+        match result {
+            Ok(()) => self.announce(&staged, grown, now),
+            Err(error) => self.refuse(&staged, &error),
+        }
+    }
+
+    /// Appends the records of one log to its tree and puts them into the batch;
+    /// returns the compact range below them.
+    fn append(
+        &mut self,
+        log: LogId,
+        staged: &Staged,
+        batch: &mut Batch,
+    ) -> Result<CompactRange, StoreError> {
+        let state = self.logs.get_mut(&log).expect("staged logs are known");
+        let key = state.key().expect("our own logs have a manifest");
+        let appender = state.appender.as_mut().expect("staged logs are our own");
+        let prefix = appender.frontier().clone();
+        let leaves: Vec<Hash> = staged.records.iter().map(Record::leaf).collect();
+        let nodes = appender.append(leaves.iter().copied());
+        let mut admission = Admission::new(&self.store, key, &mut state.held);
+        (admission.put_records(prefix.end(), &staged.records, &leaves)).map_err(store_error)?;
+        admission.put_nodes(&nodes);
+        batch.append(admission.finish());
+        Ok(prefix)
+    }
+
+    fn announce(
+        &mut self,
+        staged: &std::collections::BTreeMap<LogId, Staged>,
+        grown: Vec<(LogId, CompactRange)>,
+        now: Timestamp,
+    ) {
+        let mut batch = Batch::new();
+        for (log, prefix) in grown {
+            let head = self.sign_head(log, now, &mut batch);
+            let state = &self.logs[&log];
+            let whole = state.appender.as_ref().expect("it is ours").frontier();
+            let mut records = BytesMut::new();
+            for record in &staged[&log].records {
+                put_record(&mut records, record.as_bytes());
+                if records.len() > MAX_ANNOUNCED_RECORD_BYTES {
+                    break;
+                }
+            }
+            let data = Announcement::encode(&head, &prefix, &records.freeze(), whole);
+            self.outputs
+                .push_back(Output::Publish(Topic::Data(log), data));
+            for &(id, interval) in &staged[&log].waiting {
+                let reply = Ok(Reply::Published(interval));
+                self.outputs.push_back(Output::Reply(id, reply));
+            }
+        }
+        // A head that is lost is signed again when the log is opened.
+        if let Err(error) = self.store.commit(batch, Durability::Written) {
+            for &log in staged.keys() {
+                self.store_failed(log, &ReadError::Store(error.clone()));
+            }
+        }
+    }
+
+    /// Signs the head of our own log as it is. Its records are durable.
+    fn sign_head(&mut self, log: LogId, now: Timestamp, batch: &mut Batch) -> SignedHead {
+        let state = self.logs.get_mut(&log).expect("our own logs are known");
+        let appender = state.appender.as_ref().expect("it is ours");
+        let head = appender.head(log, now).sign(&self.key);
+        put_head(batch, state.number, &head);
+        state.synced_size = head.size;
+        state.adopted = Some(head.clone());
+        state.renew_at = Some(now.plus(state.renewal_us()));
+        self.changed.insert(log);
+        head
+    }
+
+    /// After a failed write or sync nobody knows what is on the disk, so the
+    /// logs are closed until they are opened again: an owner must never sign
+    /// two trees.
+    fn refuse(&mut self, staged: &std::collections::BTreeMap<LogId, Staged>, error: &StoreError) {
+        for (&log, staged) in staged {
+            self.store_failed(log, &ReadError::Store(error.clone()));
+            for &(id, _) in &staged.waiting {
+                let reply = Err(CommandError::Store(error.clone()));
+                self.outputs.push_back(Output::Reply(id, reply));
+            }
+            self.reload_held(log);
+        }
+    }
+
+    /// Reads from the store what is held, after a commit failed.
+    pub(super) fn reload_held(&mut self, log: LogId) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let Some(key) = state.key() else {
+            return;
+        };
+        match History::new(&self.store, key).held() {
+            Ok(held) => state.held = held,
+            Err(error) => state.close(error.to_string()),
+        }
+    }
+
+    /// Signs the heads of our own logs whose last one gets old.
+    pub(super) fn renew_heads(&mut self, now: Timestamp) {
+        let due: Vec<_> = (self.logs.iter())
+            .filter(|(_, state)| {
+                state.closed.is_none() && state.renew_at.is_some_and(|at| at <= now)
+            })
+            .map(|(&log, _)| log)
+            .collect();
+        for log in due {
+            let mut batch = Batch::new();
+            let head = self.sign_head(log, now, &mut batch);
+            if let Err(error) = self.store.commit(batch, Durability::Written) {
+                self.store_failed(log, &ReadError::Store(error));
+                continue;
+            }
+            let meta = v1::Meta {
+                body: Some(v1::meta::Body::Head(head.to_wire())),
+            };
+            let data = Bytes::from(meta.encode_to_vec());
+            self.outputs
+                .push_back(Output::Publish(Topic::Meta(log), data));
+        }
+    }
+
+    /// After a crash, records may be durable whose head was never stored.
+    /// Nobody was told of another tree of that size: the announcement comes
+    /// after the sync, and the tree of the same records is the same.
+    pub(super) fn sign_what_a_crash_left(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        let ours: Vec<_> = (self.logs.iter())
+            .filter(|(_, state)| state.owned())
+            .map(|(&log, _)| log)
+            .collect();
+        for log in ours {
+            let state = &self.logs[&log];
+            let appender = state.appender.as_ref().expect("it is ours");
+            let signed = state.size();
+            if signed > appender.size() {
+                let why = format!(
+                    "a head of {signed} records was signed, but only {} are stored",
+                    appender.size()
+                );
+                self.logs.get_mut(&log).expect("it is known").close(why);
+                continue;
+            }
+            if signed < appender.size() || state.adopted.is_none() {
+                self.sign_head(log, now, &mut batch);
+            }
+            // Checks at every start that the stored tree is the signed one.
+            let state = self.logs.get_mut(&log).expect("it is known");
+            let root = state.appender.as_ref().and_then(|a| a.frontier().root());
+            if state.adopted.as_ref().map(|head| head.root) != root {
+                state.close("its records do not hash to the head that was signed".to_owned());
+            }
+            state.synced_size = state.size();
+            state.renew_at = Some(now);
+        }
+        self.store.commit(batch, Durability::Synced)
+    }
+}
+
+fn store_error(error: ReadError) -> StoreError {
+    match error {
+        ReadError::Store(error) => error,
+        ReadError::NotHeld(index) => {
+            StoreError::Damaged(format!("record {index} of our own log is missing"))
+        }
+    }
+}

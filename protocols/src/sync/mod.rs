@@ -1,0 +1,62 @@
+//! History from peer to peer: who serves what to whom, and who is asked next.
+
+pub mod provider;
+pub mod scheduler;
+pub mod session;
+
+use crate::wire::v1;
+
+/// One of the long-lived streams to a peer. What is in one of them does not
+/// wait for what is in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Questions and short answers.
+    Control,
+    /// Live records and what a user waits for.
+    Urgent,
+    /// History.
+    Bulk,
+}
+
+/// How urgent a range is: a user's request before live records, those before
+/// history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// What was recorded before the stream was followed.
+    History,
+    /// What has been recorded since.
+    Live,
+    /// What a user waits for.
+    User,
+}
+
+impl Priority {
+    /// The lane of deliveries of this priority.
+    #[must_use]
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::History => Lane::Bulk,
+            Self::Live | Self::User => Lane::Urgent,
+        }
+    }
+
+    /// As it travels.
+    #[must_use]
+    pub fn to_wire(self) -> v1::Priority {
+        match self {
+            Self::History => v1::Priority::History,
+            Self::Live => v1::Priority::Live,
+            Self::User => v1::Priority::User,
+        }
+    }
+
+    /// From the wire.
+    #[must_use]
+    pub fn from_wire(wire: v1::Priority) -> Self {
+        match wire {
+            v1::Priority::History => Self::History,
+            v1::Priority::Live => Self::Live,
+            v1::Priority::User => Self::User,
+        }
+    }
+}

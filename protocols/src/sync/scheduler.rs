@@ -1,0 +1,397 @@
+//! Which part of a log is asked next, and of whom. Every missing record is
+//! wanted from one peer at a time.
+
+use std::collections::BTreeMap;
+
+use libp2p_identity::PeerId;
+
+use super::Priority;
+use crate::limits::{
+    BATCHES_IN_FLIGHT, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_OFFERED, MAX_SOURCES,
+};
+use crate::ranges::{Interval, IntervalSet};
+use crate::time::Timestamp;
+
+/// In which order history is filled in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// From the beginning.
+    #[default]
+    OldestFirst,
+    /// From the end, for readers who need the latest records at once.
+    NewestFirst,
+}
+
+/// A peer that has something of a log.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Size of the tree that it can prove against.
+    pub size: u64,
+    /// What it holds.
+    pub held: IntervalSet,
+    /// Requests under way, by priority class: history, and everything above.
+    in_flight: [usize; 2],
+    failures: u32,
+    cool_until: Option<Timestamp>,
+}
+
+/// Plans the fetching of one log.
+#[derive(Clone, Debug, Default)]
+pub struct Scheduler {
+    sources: BTreeMap<PeerId, Source>,
+    /// What was asked of somebody and has not come yet.
+    assigned: IntervalSet,
+    /// In which order history is filled in.
+    pub order: Order,
+    /// Records from here on are live.
+    pub live_from: u64,
+}
+
+/// What to ask of whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The peer.
+    pub peer: PeerId,
+    /// The range.
+    pub interval: Interval,
+    /// Whether all of it is missing.
+    pub all: bool,
+    /// How urgent it is.
+    pub priority: Priority,
+}
+
+fn class(priority: Priority) -> usize {
+    match priority {
+        Priority::History => 0,
+        Priority::Live | Priority::User => 1,
+    }
+}
+
+impl Scheduler {
+    /// Notes what a peer has. Beyond the limit of sources a newcomer is
+    /// ignored.
+    pub fn has(&mut self, peer: PeerId, size: u64, held: IntervalSet) {
+        if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&peer) {
+            return;
+        }
+        let source = self.sources.entry(peer).or_default();
+        source.size = source.size.max(size);
+        source.held = held;
+    }
+
+    /// Notes that a peer which is known as a source has a run of records, and
+    /// a tree that ends with it. `false` when it is not known.
+    pub fn has_live(&mut self, peer: PeerId, from: u64, to: u64) -> bool {
+        let Some(source) = self.sources.get_mut(&peer) else {
+            return false;
+        };
+        source.size = source.size.max(to);
+        let _ = source.held.insert(from, to);
+        true
+    }
+
+    /// Forgets a peer. What was asked of it must be released by the caller.
+    pub fn gone(&mut self, peer: PeerId) {
+        self.sources.remove(&peer);
+    }
+
+    /// The peers that have something of this log.
+    pub fn sources(&self) -> impl Iterator<Item = (&PeerId, &Source)> {
+        self.sources.iter()
+    }
+
+    /// Notes that a range is asked of a peer.
+    pub fn assign(&mut self, assignment: Assignment) {
+        let Interval { from, to } = assignment.interval;
+        let _ = self.assigned.insert(from, to);
+        if let Some(source) = self.sources.get_mut(&assignment.peer) {
+            source.in_flight[class(assignment.priority)] += 1;
+        }
+    }
+
+    /// Notes that nothing more is to be expected of `[from, to)`.
+    pub fn release(&mut self, from: u64, to: u64) {
+        let _ = self.assigned.remove(from, to);
+    }
+
+    /// Notes that a request to a peer has ended, well or not. A peer that
+    /// failed is left alone for a while, longer each time.
+    pub fn ended(&mut self, peer: PeerId, priority: Priority, well: bool, now: Timestamp) {
+        let Some(source) = self.sources.get_mut(&peer) else {
+            return;
+        };
+        let in_flight = &mut source.in_flight[class(priority)];
+        *in_flight = in_flight.saturating_sub(1);
+        if well {
+            source.failures = 0;
+            source.cool_until = None;
+        } else {
+            let pause = FIRST_COOL_OFF_US << source.failures.min(7);
+            source.cool_until = Some(now.plus(pause.min(MAX_COOL_OFF_US)));
+            source.failures += 1;
+        }
+    }
+
+    /// When the next source may be asked again, if one is cooling off.
+    #[must_use]
+    pub fn next_cool(&self) -> Option<Timestamp> {
+        self.sources.values().filter_map(|s| s.cool_until).min()
+    }
+
+    /// Lets sources whose pause is over be asked again.
+    pub fn warm(&mut self, now: Timestamp) {
+        for source in self.sources.values_mut() {
+            source.cool_until = source.cool_until.filter(|&until| until > now);
+        }
+    }
+
+    /// The next range to ask for and the peer to ask: live records first, then
+    /// history; `first` before the least-loaded other peer. `None` when nothing
+    /// is missing, or nobody who has it is free.
+    #[must_use]
+    pub fn next(
+        &self,
+        size: u64,
+        held: &IntervalSet,
+        chunk_level: u8,
+        first: PeerId,
+    ) -> Option<Assignment> {
+        let live_from = self.live_from.min(size);
+        let live = Interval {
+            from: live_from,
+            to: size,
+        };
+        let history = Interval {
+            from: 0,
+            to: live_from,
+        };
+        [(Priority::Live, live), (Priority::History, history)]
+            .into_iter()
+            .find_map(|(priority, range)| {
+                let mut free: Vec<_> = (self.sources.iter())
+                    .filter(|(_, source)| source.is_free(priority) && source.size >= size)
+                    .collect();
+                free.sort_by_key(|(peer, source)| (source.load(), **peer != first));
+                free.into_iter().find_map(|(&peer, source)| {
+                    let (interval, all) = self.pick(source, held, range, chunk_level)?;
+                    Some(Assignment {
+                        peer,
+                        interval,
+                        all,
+                        priority,
+                    })
+                })
+            })
+    }
+
+    /// A range of at most one offer that is missing, not asked of anybody, and
+    /// held by the source.
+    fn pick(
+        &self,
+        source: &Source,
+        held: &IntervalSet,
+        range: Interval,
+        chunk_level: u8,
+    ) -> Option<(Interval, bool)> {
+        let wanted = |from, to| {
+            (held.missing(from, to))
+                .flat_map(|gap| self.assigned.missing(gap.from, gap.to))
+                .flat_map(|gap| source.held.held(gap.from, gap.to))
+        };
+        let width = (MAX_OFFERED as u64) << chunk_level;
+        let chunk_start = |index: u64| index >> chunk_level << chunk_level;
+        match self.order {
+            Order::OldestFirst => {
+                let start = wanted(range.from, range.to).next()?;
+                let end = (chunk_start(start.from) + width).min(range.to);
+                // One offer covers the holes up to its width; what of it is
+                // held, the bits tell.
+                let last = wanted(start.from, end).last()?;
+                let to =
+                    if self.is_unassigned(start.from, last.to) && source.has(start.from, last.to) {
+                        last.to
+                    } else {
+                        start.to.min(end)
+                    };
+                let interval = Interval {
+                    from: start.from,
+                    to,
+                };
+                Some((interval, held.covered(interval.from, interval.to) == 0))
+            }
+            Order::NewestFirst => {
+                let last = wanted(range.from, range.to).last()?;
+                let from = chunk_start(last.to - 1)
+                    .saturating_sub(width - (1 << chunk_level))
+                    .max(last.from);
+                let interval = Interval { from, to: last.to };
+                Some((interval, true))
+            }
+        }
+    }
+
+    fn is_unassigned(&self, from: u64, to: u64) -> bool {
+        self.assigned.covered(from, to) == 0
+    }
+}
+
+impl Source {
+    fn is_free(&self, priority: Priority) -> bool {
+        self.cool_until.is_none() && self.in_flight[class(priority)] < BATCHES_IN_FLIGHT
+    }
+
+    fn load(&self) -> usize {
+        self.in_flight.iter().sum()
+    }
+
+    fn has(&self, from: u64, to: u64) -> bool {
+        self.held.contains(from, to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn peer(n: u8) -> PeerId {
+        let key = crate::identity::SigningKey::from_secret(&mut [n; 32]);
+        key.public().peer_id()
+    }
+
+    fn set(intervals: &[(u64, u64)]) -> IntervalSet {
+        let intervals = intervals.iter().map(|&(from, to)| Interval { from, to });
+        intervals.collect()
+    }
+
+    #[test]
+    fn two_batches_are_in_flight_from_a_peer_and_not_three() {
+        let mut scheduler = Scheduler {
+            live_from: 1 << 20,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
+        let mut ranges = Vec::new();
+        while let Some(next) = scheduler.next(1 << 20, &set(&[]), 8, peer(9)) {
+            scheduler.assign(next);
+            ranges.push((next.interval.from, next.interval.to, next.all));
+        }
+        assert_eq!(ranges, [(0, 32_768, true), (32_768, 65_536, true)]);
+        scheduler.ended(peer(1), Priority::History, true, Timestamp(0));
+        assert!(scheduler.next(1 << 20, &set(&[]), 8, peer(9)).is_some());
+    }
+
+    #[test]
+    fn what_fails_is_asked_of_another_peer_while_the_first_one_cools_off() {
+        let mut scheduler = Scheduler {
+            live_from: 100,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 100, set(&[(0, 100)]));
+        scheduler.has(peer(2), 100, set(&[(0, 100)]));
+        let first = scheduler.next(100, &set(&[]), 8, peer(1)).unwrap();
+        assert_eq!(first.peer, peer(1));
+        scheduler.assign(first);
+        scheduler.release(0, 100);
+        scheduler.ended(peer(1), Priority::History, false, Timestamp(0));
+        assert_eq!(
+            scheduler.next(100, &set(&[]), 8, peer(1)).unwrap().peer,
+            peer(2)
+        );
+        scheduler.gone(peer(2));
+        assert_eq!(scheduler.next(100, &set(&[]), 8, peer(1)), None);
+        let cool = scheduler.next_cool().unwrap();
+        scheduler.warm(cool);
+        assert_eq!(
+            scheduler.next(100, &set(&[]), 8, peer(1)).unwrap().peer,
+            peer(1)
+        );
+    }
+
+    #[test]
+    fn live_records_do_not_wait_for_history() {
+        let mut scheduler = Scheduler {
+            live_from: 1 << 20,
+            ..Scheduler::default()
+        };
+        let size = (1 << 20) + 5;
+        scheduler.has(peer(1), size, set(&[(0, size)]));
+        for _ in 0..BATCHES_IN_FLIGHT {
+            let history = scheduler.next(1 << 20, &set(&[]), 8, peer(1)).unwrap();
+            assert_eq!(history.priority, Priority::History);
+            scheduler.assign(history);
+        }
+        let live = scheduler.next(size, &set(&[]), 8, peer(1)).unwrap();
+        assert_eq!(live.priority, Priority::Live);
+        assert_eq!((live.interval.from, live.interval.to), (1 << 20, size));
+    }
+
+    #[test]
+    fn newest_first_begins_at_the_end() {
+        let mut scheduler = Scheduler {
+            live_from: 100_000,
+            order: Order::NewestFirst,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 100_000, set(&[(0, 100_000)]));
+        let next = scheduler.next(100_000, &set(&[]), 8, peer(1)).unwrap();
+        // 100,000 lies in chunk 390; 128 chunks back from there begins 263.
+        assert_eq!((next.interval.from, next.interval.to), (263 * 256, 100_000));
+    }
+
+    #[test]
+    fn holes_within_one_offer_are_asked_for_together() {
+        let mut scheduler = Scheduler {
+            live_from: 10_000,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 10_000, set(&[(0, 10_000)]));
+        let held = set(&[(256, 512), (1024, 9_000)]);
+        let next = scheduler.next(10_000, &held, 8, peer(1)).unwrap();
+        assert_eq!((next.interval.from, next.interval.to), (0, 10_000));
+        assert!(!next.all);
+    }
+
+    proptest! {
+        #[test]
+        fn everything_missing_is_asked_for_once_and_nothing_that_is_held_by_nobody(
+            held in prop::collection::vec((0_u64..4000, 1_u64..500), 0..6),
+            a in prop::collection::vec((0_u64..4000, 1_u64..2000), 0..4),
+            b in prop::collection::vec((0_u64..4000, 1_u64..2000), 0..4),
+            newest in any::<bool>(), live_from in 0_u64..4000,
+        ) {
+            let size = 4000;
+            let ranges = |list: Vec<(u64, u64)>| {
+                let mut set = IntervalSet::default();
+                for (from, len) in list {
+                    let _ = set.insert(from, (from + len).min(size));
+                }
+                set
+            };
+            let (mut held, a, b) = (ranges(held), ranges(a), ranges(b));
+            let order = if newest { Order::NewestFirst } else { Order::OldestFirst };
+            let mut scheduler = Scheduler { order, live_from, ..Scheduler::default() };
+            scheduler.has(peer(1), size, a.clone());
+            scheduler.has(peer(2), size, b.clone());
+            let mut steps = 0;
+            while let Some(next) = scheduler.next(size, &held, 2, peer(1)) {
+                let Interval { from, to } = next.interval;
+                prop_assert!(from < to && to <= size);
+                let source = if next.peer == peer(1) { &a } else { &b };
+                prop_assert!(source.contains(from, to));
+                prop_assert!(held.covered(from, to) < to - from);
+                prop_assert_eq!(next.all, held.covered(from, to) == 0);
+                scheduler.assign(next);
+                scheduler.release(from, to);
+                scheduler.ended(next.peer, next.priority, true, Timestamp(0));
+                let _ = held.insert(from, to);
+                steps += 1;
+                prop_assert!(steps < 5000);
+            }
+            for index in 0..size {
+                let at = |set: &IntervalSet| set.contains(index, index + 1);
+                prop_assert!(at(&held) || !(at(&a) || at(&b)), "{} was not fetched", index);
+            }
+        }
+    }
+}
