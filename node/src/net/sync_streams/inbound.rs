@@ -1,0 +1,263 @@
+//! The inbound lanes of a connection, and their way to the engine.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use libp2p::{PeerId, Stream, swarm::ConnectionId};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::PollSender;
+
+use super::{
+    Config, InboundFrame, Lane, ProtocolError,
+    reader::{ReadError, Reader},
+};
+
+/// One substream a lane, and one more that is to replace an ended one.
+const MAX_SUBSTREAMS: usize = Lane::ALL.len() + 1;
+
+/// How long a new substream may leave its lane unnamed. Its first byte can be
+/// stuck behind megabytes on a slow path.
+const NAMING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Frames delivered in a row before the other work of the connection gets its
+/// turn.
+const MAX_DELIVERIES: usize = 64;
+
+/// Reads the inbound lanes and delivers their frames, control before urgent
+/// before bulk. While the channel is full each lane holds at most one frame and
+/// is not read, which the muxer turns into back-pressure on the remote.
+pub(super) struct Inbound {
+    peer: PeerId,
+    connection: ConnectionId,
+    delivery: PollSender<InboundFrame>,
+    lanes: [Option<InboundLane>; 3],
+    waiting: Vec<Waiting>,
+    /// The lane that ended inside a frame, and when that becomes a breach.
+    cut: Option<(Lane, Instant)>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The peer is not announced to the engine yet: nothing is read.
+    Gated,
+    Reading,
+    Shut,
+}
+
+struct InboundLane {
+    reader: Reader,
+    /// The next frame. It is read before room for it is reserved, because an
+    /// idle connection must not hold a place in the channel.
+    next: Option<Bytes>,
+}
+
+/// A substream whose lane is not known, or is still taken.
+struct Waiting {
+    reader: Reader,
+    lane: Option<Lane>,
+    deadline: Option<Instant>,
+}
+
+impl Inbound {
+    pub(super) fn new(
+        peer: PeerId,
+        connection: ConnectionId,
+        delivery: mpsc::Sender<InboundFrame>,
+    ) -> Self {
+        Self {
+            peer,
+            connection,
+            delivery: PollSender::new(delivery),
+            lanes: [None, None, None],
+            waiting: Vec::new(),
+            cut: None,
+            state: State::Gated,
+        }
+    }
+
+    /// Reading may begin.
+    pub(super) fn open_gate(&mut self) {
+        if self.state == State::Gated {
+            self.state = State::Reading;
+        }
+    }
+
+    /// Ends all substreams and refuses new ones.
+    pub(super) fn shut(&mut self) {
+        self.state = State::Shut;
+        self.lanes = [None, None, None];
+        self.waiting.clear();
+        self.cut = None;
+        self.delivery.close();
+    }
+
+    /// Takes a new substream, or refuses it by dropping it.
+    pub(super) fn accept(&mut self, stream: Stream) {
+        let open = self.lanes.iter().flatten().count() + self.waiting.len();
+        if self.state == State::Shut || open >= MAX_SUBSTREAMS {
+            tracing::debug!(peer = %self.peer, open, "refused an inbound sync substream");
+            return;
+        }
+        self.waiting.push(Waiting {
+            reader: Reader::new(stream),
+            lane: None,
+            deadline: None,
+        });
+    }
+
+    /// Reads and delivers what there is.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &Config,
+    ) -> Result<(), ProtocolError> {
+        if self.state != State::Reading {
+            return Ok(());
+        }
+        for _ in 0..MAX_DELIVERIES {
+            self.read_lanes(cx, config)?;
+            if self.place_waiting(cx, config)? {
+                continue;
+            }
+            if !self.deliver_one(cx) {
+                return Ok(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// The next moment at which [`Inbound::expire`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let waiting = self.waiting.iter().filter_map(|waiting| waiting.deadline);
+        waiting.chain(self.cut.map(|(_, deadline)| deadline)).min()
+    }
+
+    /// Judges what was tolerated for a while.
+    pub(super) fn expire(&mut self, now: Instant, config: &Config) -> Result<(), ProtocolError> {
+        if let Some((lane, deadline)) = self.cut
+            && deadline <= now
+        {
+            return Err(ProtocolError::Truncated(lane));
+        }
+        let is_due = |waiting: &Waiting| waiting.deadline.is_some_and(|deadline| deadline <= now);
+        // A substream that never named its lane is nobody's.
+        self.waiting
+            .retain(|waiting| waiting.lane.is_some() || !is_due(waiting));
+        for waiting in self.waiting.iter_mut().filter(|waiting| is_due(waiting)) {
+            let Some(lane) = waiting.lane else { continue };
+            let occupant = &self.lanes[lane.index()];
+            if occupant.as_ref().is_some_and(|lane| lane.next.is_none()) {
+                return Err(ProtocolError::DuplicateLane(lane));
+            }
+            // The occupant is held up by ourselves: its end may not be seen yet.
+            waiting.deadline = Some(now + config.grace);
+        }
+        Ok(())
+    }
+
+    fn read_lanes(&mut self, cx: &mut Context<'_>, config: &Config) -> Result<(), ProtocolError> {
+        for lane in Lane::ALL {
+            let slot = &mut self.lanes[lane.index()];
+            let Some(open) = slot.as_mut().filter(|open| open.next.is_none()) else {
+                continue;
+            };
+            let max_bytes = config.max_frame_bytes;
+            match open.reader.poll_frame(cx, max_bytes) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(Some(frame))) => open.next = Some(frame),
+                Poll::Ready(Ok(None)) => *slot = None,
+                Poll::Ready(Err(ReadError::Cut)) => {
+                    *slot = None;
+                    self.cut
+                        .get_or_insert_with(|| (lane, Instant::now() + config.grace));
+                }
+                Poll::Ready(Err(ReadError::BadLength)) => {
+                    return Err(ProtocolError::BadLength(lane));
+                }
+                Poll::Ready(Err(ReadError::TooLarge(bytes))) => {
+                    return Err(ProtocolError::FrameTooLarge {
+                        lane,
+                        bytes,
+                        max_bytes,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns the lanes of new substreams and puts them into free places; true
+    /// when one was put.
+    fn place_waiting(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &Config,
+    ) -> Result<bool, ProtocolError> {
+        let mut placed = false;
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            if waiting.lane.is_none() {
+                match waiting.reader.poll_lane(cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(None) => continue,
+                    Poll::Ready(Some(byte)) => {
+                        let lane = Lane::from_byte(byte);
+                        waiting.lane = Some(lane.ok_or(ProtocolError::UnknownLane(byte))?);
+                        waiting.deadline = None;
+                    }
+                }
+            }
+            match waiting.lane {
+                Some(lane) if self.lanes[lane.index()].is_none() => {
+                    self.lanes[lane.index()] = Some(InboundLane {
+                        reader: waiting.reader,
+                        next: None,
+                    });
+                    placed = true;
+                }
+                lane => {
+                    let patience = lane.map_or(NAMING_TIMEOUT, |_| config.grace);
+                    waiting
+                        .deadline
+                        .get_or_insert_with(|| Instant::now() + patience);
+                    self.waiting.push(waiting);
+                }
+            }
+        }
+        Ok(placed)
+    }
+
+    /// Delivers the most important frame; false when there is none or no room.
+    fn deliver_one(&mut self, cx: &mut Context<'_>) -> bool {
+        let ready = Lane::ALL.into_iter().find(|lane| {
+            let slot = self.lanes[lane.index()].as_ref();
+            slot.is_some_and(|open| open.next.is_some())
+        });
+        let Some(lane) = ready else { return false };
+        match self.delivery.poll_reserve(cx) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                tracing::debug!(peer = %self.peer, "nobody takes sync frames any more");
+                self.shut();
+                return false;
+            }
+        }
+        let next = self.lanes[lane.index()].as_mut();
+        let Some(bytes) = next.and_then(|open| open.next.take()) else {
+            return false;
+        };
+        let frame = InboundFrame {
+            peer: self.peer,
+            connection: self.connection,
+            lane,
+            bytes,
+        };
+        // A closed channel shows at the next reservation.
+        self.delivery.send_item(frame).is_ok()
+    }
+}

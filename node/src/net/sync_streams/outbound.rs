@@ -1,0 +1,274 @@
+//! One outbound lane: a queue of frames and the substream that they go to.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, Bytes};
+use futures::AsyncWrite;
+use libp2p::Stream;
+use tokio::time::{Duration, Instant};
+
+use super::Lane;
+
+/// What remains of a frame is written straight from its own memory from this
+/// size on; less is gathered with what follows. yamux cuts writes at 16 KiB.
+const DIRECT_BYTES: usize = 16 * 1024;
+
+/// Sent bytes are reported when this many have gathered, or when nothing is
+/// left to write.
+const REPORT_BYTES: usize = 64 * 1024;
+
+/// An opening that fails, or an open substream that breaks, is tried once more.
+const MAX_FAILURES: u8 = 1;
+
+/// A lane towards the remote.
+pub(super) struct OutboundLane {
+    lane: Lane,
+    write_buffer_bytes: usize,
+    queue: VecDeque<Bytes>,
+    state: State,
+    failures: u8,
+    /// Payload that the muxer accepted, not yet reported.
+    unreported: usize,
+    last_progress: Instant,
+}
+
+enum State {
+    Closed,
+    Opening,
+    Open(Box<Writer>),
+}
+
+/// Whether a lane may be opened again after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AfterFailure {
+    Reopen,
+    GiveUp,
+}
+
+impl OutboundLane {
+    pub(super) fn new(lane: Lane, write_buffer_bytes: usize) -> Self {
+        Self {
+            lane,
+            write_buffer_bytes,
+            queue: VecDeque::new(),
+            state: State::Closed,
+            failures: 0,
+            unreported: 0,
+            last_progress: Instant::now(),
+        }
+    }
+
+    pub(super) fn push(&mut self, frame: Bytes) {
+        if !self.is_outstanding() {
+            self.last_progress = Instant::now();
+        }
+        self.queue.push_back(frame);
+    }
+
+    /// Forgets the queue and what was not reported; a frame that is partly
+    /// written is finished, because the remote would take its end for a breach,
+    /// but counts for nothing.
+    pub(super) fn discard(&mut self) {
+        self.queue.clear();
+        self.unreported = 0;
+        match &mut self.state {
+            State::Open(writer) => writer.disown(),
+            State::Closed | State::Opening => {}
+        }
+    }
+
+    /// True once whenever a substream has to be requested.
+    pub(super) fn start_opening(&mut self, eagerly: bool) -> bool {
+        let wanted = matches!(self.state, State::Closed) && (eagerly || !self.queue.is_empty());
+        if wanted {
+            self.state = State::Opening;
+        }
+        wanted
+    }
+
+    pub(super) fn opened(&mut self, stream: Stream) {
+        self.last_progress = Instant::now();
+        self.state = State::Open(Box::new(Writer::new(stream, self.lane)));
+    }
+
+    pub(super) fn opening_failed(&mut self) -> AfterFailure {
+        self.state = State::Closed;
+        self.failures += 1;
+        if self.failures > MAX_FAILURES {
+            AfterFailure::GiveUp
+        } else {
+            AfterFailure::Reopen
+        }
+    }
+
+    /// The substream broke: what was queued is gone with what was in flight.
+    pub(super) fn broken(&mut self) -> AfterFailure {
+        self.queue.clear();
+        self.unreported = 0;
+        self.opening_failed()
+    }
+
+    /// Writes until nothing is left, the muxer accepts no more, or `budget` is
+    /// used up (then the task is woken again).
+    pub(super) fn write(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> io::Result<()> {
+        let State::Open(writer) = &mut self.state else {
+            return Ok(());
+        };
+        loop {
+            if *budget == 0 && writer.is_busy(&self.queue) {
+                cx.waker().wake_by_ref();
+                return Ok(());
+            }
+            writer.gather(&mut self.queue, self.write_buffer_bytes);
+            match writer.poll_step(cx)? {
+                Poll::Ready(Step::Wrote { bytes, payload }) => {
+                    *budget = budget.saturating_sub(bytes);
+                    self.unreported += payload;
+                    self.last_progress = Instant::now();
+                }
+                Poll::Ready(Step::Idle) | Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    /// Payload bytes to report as sent, if it is time to.
+    pub(super) fn take_report(&mut self) -> Option<usize> {
+        let due =
+            self.unreported >= REPORT_BYTES || (self.unreported > 0 && !self.is_outstanding());
+        due.then(|| std::mem::take(&mut self.unreported))
+    }
+
+    /// When the lane counts as stalled, unless it moves before.
+    pub(super) fn stalls_at(&self, timeout: Duration) -> Option<Instant> {
+        self.is_outstanding().then(|| self.last_progress + timeout)
+    }
+
+    fn is_outstanding(&self) -> bool {
+        match &self.state {
+            State::Open(writer) => writer.is_busy(&self.queue),
+            State::Closed | State::Opening => !self.queue.is_empty(),
+        }
+    }
+}
+
+enum Step {
+    Wrote { bytes: usize, payload: usize },
+    Idle,
+}
+
+struct Writer {
+    stream: Stream,
+    /// Gathered bytes, and how many of them are written.
+    buffer: Vec<u8>,
+    written: usize,
+    /// Payload among the gathered bytes.
+    buffered_payload: usize,
+    /// What is not yet gathered or written of the frame begun last.
+    rest: Bytes,
+    rest_counts: bool,
+    flushed: bool,
+}
+
+impl Writer {
+    fn new(stream: Stream, lane: Lane) -> Self {
+        Self {
+            stream,
+            buffer: vec![lane as u8],
+            written: 0,
+            buffered_payload: 0,
+            rest: Bytes::new(),
+            rest_counts: true,
+            flushed: true,
+        }
+    }
+
+    fn is_busy(&self, queue: &VecDeque<Bytes>) -> bool {
+        !queue.is_empty() || !self.buffer.is_empty() || !self.rest.is_empty() || !self.flushed
+    }
+
+    fn disown(&mut self) {
+        self.buffered_payload = 0;
+        self.rest_counts = false;
+    }
+
+    /// Fills the empty buffer: whole small frames up to `limit`, or as much of a
+    /// large one as makes a full write of its beginning or end.
+    fn gather(&mut self, queue: &mut VecDeque<Bytes>, limit: usize) {
+        if !self.buffer.is_empty() {
+            return;
+        }
+        loop {
+            if self.rest.is_empty() {
+                let Some(frame) = queue.pop_front() else {
+                    return;
+                };
+                let mut prefix = unsigned_varint::encode::usize_buffer();
+                let prefix = unsigned_varint::encode::usize(frame.len(), &mut prefix);
+                self.buffer.extend_from_slice(prefix);
+                self.rest = frame;
+                self.rest_counts = true;
+            }
+            let is_large = self.rest.len() >= DIRECT_BYTES;
+            if is_large && self.buffer.is_empty() {
+                return;
+            }
+            let limit = if is_large { DIRECT_BYTES } else { limit };
+            let room = limit.saturating_sub(self.buffer.len());
+            let taken = self.rest.split_to(room.min(self.rest.len()));
+            self.buffer.extend_from_slice(&taken);
+            if self.rest_counts {
+                self.buffered_payload += taken.len();
+            }
+            if !self.rest.is_empty() || self.buffer.len() >= limit {
+                return;
+            }
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<Step>> {
+        let stream = Pin::new(&mut self.stream);
+        let from_buffer = !self.buffer.is_empty();
+        let next = if from_buffer {
+            &self.buffer[self.written..]
+        } else {
+            &self.rest[..]
+        };
+        if next.is_empty() {
+            if self.flushed {
+                return Ok(Poll::Ready(Step::Idle));
+            }
+            return Ok(match stream.poll_flush(cx)? {
+                Poll::Ready(()) => {
+                    self.flushed = true;
+                    Poll::Ready(Step::Idle)
+                }
+                Poll::Pending => Poll::Pending,
+            });
+        }
+        let bytes = match stream.poll_write(cx, next)? {
+            Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(bytes) => bytes,
+            Poll::Pending => return Ok(Poll::Pending),
+        };
+        self.flushed = false;
+        let payload = if from_buffer {
+            self.written += bytes;
+            if self.written == self.buffer.len() {
+                self.buffer.clear();
+                self.written = 0;
+                std::mem::take(&mut self.buffered_payload)
+            } else {
+                0
+            }
+        } else {
+            self.rest.advance(bytes);
+            if self.rest_counts { bytes } else { 0 }
+        };
+        Ok(Poll::Ready(Step::Wrote { bytes, payload }))
+    }
+}
