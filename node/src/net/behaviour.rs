@@ -1,0 +1,77 @@
+//! The behaviours of the swarm.
+
+use bytes::Bytes;
+use headwater_protocols::limits::MAX_FRAME_BYTES;
+use headwater_protocols::sync::Lane;
+use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{PeerId, identify, ping};
+use tokio::sync::mpsc;
+
+use super::gossip::{Gossip, gossip};
+use super::limits::{MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS};
+use super::sync_streams::{self, InboundFrame};
+
+/// The name under which identify tells that a peer speaks our protocols.
+const PROTOCOL_VERSION: &str = "/headwater/1";
+
+/// The behaviours of the swarm. The first two can refuse a connection, so they
+/// come first.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    blocked: allow_block_list::Behaviour<BlockedPeers>,
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) gossip: Gossip,
+    sync: sync_streams::Behaviour,
+}
+
+impl Behaviour {
+    /// The behaviours of a node with this key; frames of the sync streams go to
+    /// `frames`.
+    pub(super) fn new(
+        keypair: &Keypair,
+        max_connections: u32,
+        frames: mpsc::Sender<InboundFrame>,
+    ) -> anyhow::Result<Self> {
+        let limits = ConnectionLimits::default()
+            .with_max_established(Some(max_connections))
+            .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
+            .with_max_pending_incoming(Some(MAX_PENDING_CONNECTIONS))
+            .with_max_pending_outgoing(Some(MAX_PENDING_CONNECTIONS));
+        let agent = concat!("headwater/", env!("CARGO_PKG_VERSION"));
+        let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
+            .with_agent_version(agent.to_owned());
+        Ok(Self {
+            blocked: allow_block_list::Behaviour::default(),
+            limits: connection_limits::Behaviour::new(limits),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::default(),
+            gossip: gossip(keypair)?,
+            sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
+        })
+    }
+
+    /// Queues a frame; `false` when the peer is not connected any more.
+    pub(super) fn send(&mut self, peer: PeerId, lane: Lane, frame: Bytes) -> bool {
+        let lane = match lane {
+            Lane::Control => sync_streams::Lane::Control,
+            Lane::Urgent => sync_streams::Lane::Urgent,
+            Lane::Bulk => sync_streams::Lane::Bulk,
+        };
+        self.sync.send(peer, lane, frame).is_ok()
+    }
+
+    /// Refuses all connections of a peer and closes those there are.
+    pub(super) fn block(&mut self, peer: PeerId) {
+        self.blocked.block_peer(peer);
+    }
+
+    /// Ends a ban.
+    pub(super) fn unblock(&mut self, peer: PeerId) {
+        self.blocked.unblock_peer(peer);
+    }
+}

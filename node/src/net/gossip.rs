@@ -1,0 +1,92 @@
+//! Gossipsub as Headwater uses it. Every choice that differs from the defaults
+//! has its reason here; benchmarks measure bare gossipsub with the same ones.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use headwater_protocols::id::Topic;
+use headwater_protocols::limits::MAX_GOSSIP_BYTES;
+use headwater_protocols::merkle::leaf_hash;
+use libp2p::gossipsub::{
+    self, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, PeerScoreParams,
+    PeerScoreThresholds, TopicHash, TopicScoreParams, TopicSubscriptionFilter, ValidationMode,
+};
+use libp2p::identity::Keypair;
+
+use super::limits::{MAX_CONTROL_BYTES, MAX_TOPICS_PER_PEER};
+
+/// Gossipsub with our filter of topics.
+pub type Gossip =
+    gossipsub::Behaviour<gossipsub::IdentityTransform, MaxCountSubscriptionFilter<HeadwaterTopics>>;
+
+/// Lets in subscriptions to the topics of streams, and no others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadwaterTopics;
+
+impl TopicSubscriptionFilter for HeadwaterTopics {
+    fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
+        Topic::parse(topic.as_str()).is_some()
+    }
+}
+
+/// Gossipsub for a node with this key.
+///
+/// # Errors
+/// Never with the settings below; libp2p checks them at run time.
+pub fn gossip(keypair: &Keypair) -> anyhow::Result<Gossip> {
+    let config = gossipsub::ConfigBuilder::default()
+        // A message is passed on only once the engine has checked it.
+        .validate_messages()
+        .validation_mode(ValidationMode::Strict)
+        // One id network-wide, from the data alone: defaults differ between
+        // implementations, and the same head must not travel twice.
+        .message_id_fn(|message| MessageId::new(&leaf_hash(&message.data).0[..20]))
+        .max_transmit_size(MAX_GOSSIP_BYTES)
+        .max_control_message_size(MAX_CONTROL_BYTES)
+        // The mesh carries the data; sending to every subscriber would make
+        // the publisher's uplink the bottleneck.
+        .flood_publish(false)
+        // A node that has just connected joins the mesh soon.
+        .heartbeat_initial_delay(Duration::from_millis(100))
+        .build()
+        .map_err(|error| anyhow::anyhow!("gossipsub settings: {error}"))?;
+    let filter = MaxCountSubscriptionFilter {
+        filter: HeadwaterTopics,
+        max_subscribed_topics: MAX_TOPICS_PER_PEER,
+        max_subscriptions_per_request: MAX_TOPICS_PER_PEER,
+    };
+    let signed = MessageAuthenticity::Signed(keypair.clone());
+    let mut gossip = Gossip::new_with_subscription_filter(signed, config, filter)
+        .map_err(|error| anyhow::anyhow!("gossipsub: {error}"))?;
+    gossip
+        .with_peer_score(peer_score(), PeerScoreThresholds::default())
+        .map_err(|error| anyhow::anyhow!("gossipsub peer score: {error}"))?;
+    Ok(gossip)
+}
+
+fn peer_score() -> PeerScoreParams {
+    let loopback = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    PeerScoreParams {
+        // Many nodes on one machine are a testnet, not an attack.
+        ip_colocation_factor_whitelist: loopback.into(),
+        ..PeerScoreParams::default()
+    }
+}
+
+/// How peers are scored on one topic: false messages count, silence does not,
+/// because a stream may well be silent for a day.
+#[must_use]
+pub fn topic_score() -> TopicScoreParams {
+    TopicScoreParams {
+        mesh_message_deliveries_weight: 0.0,
+        mesh_failure_penalty_weight: 0.0,
+        // Five false messages within a minute bring a peer below the
+        // graylist threshold (-80): 5² × -4.
+        invalid_message_deliveries_weight: -4.0,
+        invalid_message_deliveries_decay: 0.96,
+        ..TopicScoreParams::default()
+    }
+}

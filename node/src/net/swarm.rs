@@ -1,0 +1,448 @@
+//! The task that owns the swarm. It never waits for disk, hashing or
+//! signatures: what it hears goes to the engine, what the engine decides comes
+//! back.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures::StreamExt;
+use headwater_protocols::engine::{Input, Misbehaviour, Output, Verdict};
+use headwater_protocols::id::Topic;
+use libp2p::core::ConnectedPoint;
+use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageId, PublishError};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use tokio::sync::mpsc::{self, OwnedPermit};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::behaviour::{Behaviour, BehaviourEvent};
+use super::dialer::Dialer;
+use super::gossip::topic_score;
+use super::limits::{BAN, MAX_BANNED};
+use super::sync_streams::{self, InboundFrame};
+use crate::runtime::{Node, PeerStatus};
+
+/// Inputs that one event of the swarm can turn into, at most.
+const INPUTS_PER_EVENT: usize = 2;
+
+/// What the swarm task is made of.
+pub(crate) struct Network {
+    swarm: Swarm<Behaviour>,
+    node: Node,
+    dialer: Dialer,
+    external: Vec<Multiaddr>,
+    banned: VecDeque<(Instant, PeerId)>,
+    /// Places in the engine's queue that are ours already, so that no event is
+    /// taken from the swarm that could not be passed on at once.
+    permits: Vec<OwnedPermit<Input>>,
+    inputs: mpsc::Sender<Input>,
+}
+
+/// What the swarm needs to start.
+pub(crate) struct NetworkConfig {
+    pub(crate) keypair: Keypair,
+    pub(crate) listen: Vec<Multiaddr>,
+    pub(crate) external: Vec<Multiaddr>,
+    pub(crate) dial: Vec<Multiaddr>,
+    pub(crate) max_connections: u32,
+}
+
+impl Network {
+    /// Builds the swarm and listens.
+    ///
+    /// # Errors
+    /// An address cannot be listened on.
+    pub(crate) fn listen(
+        config: NetworkConfig,
+        node: Node,
+        inputs: mpsc::Sender<Input>,
+        frames: mpsc::Sender<InboundFrame>,
+    ) -> anyhow::Result<Self> {
+        let behaviour = Behaviour::new(&config.keypair, config.max_connections, frames)?;
+        let mut swarm = SwarmBuilder::with_existing_identity(config.keypair)
+            .with_tokio()
+            .with_tcp(
+                // Live records are small and must not wait for an acknowledgement.
+                tcp::Config::default().nodelay(true),
+                noise::Config::new,
+                yamux::Config::default,
+            )
+            .context("cannot set up TCP")?
+            .with_quic()
+            .with_behaviour(|_| behaviour)
+            .map_err(|error| anyhow::anyhow!("cannot set up the behaviours: {error}"))?
+            .with_swarm_config(|config| {
+                // The sync streams keep a connection alive as long as they are
+                // open; others (a monitoring tool, say) may go.
+                config
+                    .with_idle_connection_timeout(Duration::from_secs(60))
+                    // A connection stands still while its events wait here.
+                    .with_per_connection_event_buffer_size(64)
+            })
+            .build();
+        for address in config.listen {
+            swarm.listen_on(address.clone()).map_err(|error| {
+                anyhow::anyhow!(
+                    "cannot listen on {address}: {}; choose another address with --listen",
+                    root_cause(&error)
+                )
+            })?;
+        }
+        for address in &config.external {
+            swarm.add_external_address(address.clone());
+        }
+        let mut dialer = Dialer::default();
+        for address in config.dial {
+            dialer.keep(address, Instant::now());
+        }
+        Ok(Self {
+            swarm,
+            node,
+            dialer,
+            external: config.external,
+            banned: VecDeque::new(),
+            permits: Vec::new(),
+            inputs,
+        })
+    }
+
+    /// Runs until it is told to stop, or the engine is gone.
+    pub(crate) async fn run(
+        mut self,
+        mut outputs: mpsc::Receiver<Output>,
+        mut dials: mpsc::UnboundedReceiver<Multiaddr>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
+        loop {
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                _ = &mut stop => return,
+                output = outputs.recv() => match output {
+                    Some(output) => self.apply(output),
+                    None => return,
+                },
+                Some(address) = dials.recv() => self.dialer.keep(address, Instant::now()),
+                () = sleep_until(due), if due.is_some() => self.timers(),
+                permit = self.inputs.clone().reserve_owned(), if self.permits.len() < INPUTS_PER_EVENT => {
+                    match permit {
+                        Ok(permit) => self.permits.push(permit),
+                        Err(_) => return,
+                    }
+                }
+                event = self.swarm.select_next_some(), if self.permits.len() >= INPUTS_PER_EVENT => {
+                    self.on_event(event);
+                }
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let ban = self.banned.front().map(|(end, _)| *end);
+        ban.into_iter().chain(self.dialer.next_due()).min()
+    }
+
+    fn timers(&mut self) {
+        let now = Instant::now();
+        while let Some((end, peer)) = self.banned.front().copied() {
+            if end > now && self.banned.len() <= MAX_BANNED {
+                break;
+            }
+            self.banned.pop_front();
+            self.swarm.behaviour_mut().unblock(peer);
+        }
+        let swarm = &self.swarm;
+        let due = self.dialer.take_due(now, |peer| swarm.is_connected(peer));
+        for address in due {
+            let options = DialOpts::unknown_peer_id().address(address.clone()).build();
+            if let Err(error) = self.swarm.dial(options) {
+                tracing::debug!(%address, %error, "cannot dial");
+            }
+        }
+    }
+
+    /// Passes something on to the engine. A place in its queue is kept free
+    /// before each event is taken.
+    fn input(&mut self, input: Input) {
+        match self.permits.pop() {
+            Some(permit) => {
+                permit.send(input);
+            }
+            None => debug_assert!(false, "an event became more inputs than permits"),
+        }
+    }
+
+    fn apply(&mut self, output: Output) {
+        let behaviour = self.swarm.behaviour_mut();
+        match output {
+            Output::Send(peer, lane, bytes) => {
+                if !behaviour.send(peer, lane, bytes) {
+                    tracing::trace!(%peer, "a frame for a peer that is gone");
+                }
+            }
+            Output::Subscribe(topic) => {
+                let topic = IdentTopic::new(topic.to_string());
+                if let Err(error) = behaviour.gossip.subscribe(&topic) {
+                    tracing::error!(%topic, %error, "cannot subscribe");
+                }
+                if let Err(error) = behaviour.gossip.set_topic_params(topic, topic_score()) {
+                    tracing::error!(%error, "cannot score a topic");
+                }
+            }
+            Output::Unsubscribe(topic) => {
+                behaviour
+                    .gossip
+                    .unsubscribe(&IdentTopic::new(topic.to_string()));
+            }
+            Output::Publish(topic, data) => {
+                let topic = IdentTopic::new(topic.to_string());
+                match behaviour.gossip.publish(topic.clone(), data) {
+                    Ok(_) => {}
+                    // Whoever comes later asks for the head.
+                    Err(PublishError::NoPeersSubscribedToTopic | PublishError::Duplicate) => {}
+                    Err(error) => tracing::warn!(%topic, %error, "an announcement was not sent"),
+                }
+            }
+            Output::Verdict { id, from, verdict } => {
+                let acceptance = match verdict {
+                    Verdict::Accept => MessageAcceptance::Accept,
+                    Verdict::Ignore => MessageAcceptance::Ignore,
+                    Verdict::Reject => MessageAcceptance::Reject,
+                };
+                let id = MessageId::new(&id);
+                (behaviour.gossip).report_message_validation_result(&id, &from, acceptance);
+            }
+            Output::Ban(peer, misbehaviour) => self.ban(peer, &misbehaviour),
+            // Of interest to those who hold a `Node`, not to the network.
+            Output::Reply(..) | Output::Changed(_) => {}
+        }
+    }
+
+    fn ban(&mut self, peer: PeerId, misbehaviour: &Misbehaviour) {
+        let stream = misbehaviour.log.map(|log| log.to_string());
+        tracing::warn!(
+            %peer,
+            stream,
+            what = misbehaviour.what,
+            "a peer broke the rules and is dropped"
+        );
+        self.swarm.behaviour_mut().block(peer);
+        self.banned.push_back((Instant::now() + BAN, peer));
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                tracing::info!(%address, "listening");
+                self.addresses_changed();
+            }
+            SwarmEvent::ExpiredListenAddr { .. }
+            | SwarmEvent::ListenerClosed { .. }
+            | SwarmEvent::ExternalAddrConfirmed { .. }
+            | SwarmEvent::ExternalAddrExpired { .. } => self.addresses_changed(),
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener failed");
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id, endpoint, ..
+            } => {
+                let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
+                self.dialer.connected(peer_id, dialled);
+                self.peer_connected(peer_id, &endpoint);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                endpoint,
+                num_established,
+                cause,
+                ..
+            } => {
+                if let Some(cause) = cause {
+                    tracing::debug!(peer = %peer_id, %cause, "connection closed");
+                }
+                if num_established == 0 {
+                    self.dialer.closed(peer_id, Instant::now());
+                }
+                self.peer_closed(peer_id, &endpoint, num_established);
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
+                tracing::debug!(?peer_id, %error, "cannot connect");
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                tracing::debug!(%error, "an incoming connection failed");
+            }
+            _ => {}
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Gossip(event) => self.on_gossip(event),
+            BehaviourEvent::Sync(event) => self.on_sync(event),
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.node.change_peers(|peers| {
+                    if let Some(peer) = peers.get_mut(&peer_id) {
+                        peer.agent = Some(info.agent_version);
+                    }
+                });
+            }
+            BehaviourEvent::Ping(ping::Event { peer, result, .. }) => {
+                if let Ok(rtt) = result {
+                    let rtt_us = u64::try_from(rtt.as_micros()).ok();
+                    self.node.change_peers(|peers| {
+                        if let Some(peer) = peers.get_mut(&peer) {
+                            peer.rtt_us = rtt_us;
+                        }
+                    });
+                }
+            }
+            BehaviourEvent::Identify(_) => {}
+        }
+    }
+
+    fn on_gossip(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message {
+                propagation_source,
+                message_id,
+                message,
+            } => {
+                let Some(topic) = Topic::parse(message.topic.as_str()) else {
+                    return;
+                };
+                self.input(Input::Gossip {
+                    id: Bytes::from(message_id.0),
+                    from: propagation_source,
+                    topic,
+                    data: message.data.into(),
+                });
+            }
+            gossipsub::Event::Subscribed { peer_id, topic } => {
+                if let Some(topic) = Topic::parse(topic.as_str()) {
+                    self.input(Input::Subscribed(peer_id, topic));
+                }
+            }
+            gossipsub::Event::Unsubscribed { peer_id, topic } => {
+                if let Some(topic) = Topic::parse(topic.as_str()) {
+                    self.input(Input::Unsubscribed(peer_id, topic));
+                }
+            }
+            gossipsub::Event::SlowPeer { peer_id, .. } => {
+                tracing::debug!(peer = %peer_id, "too slow for live records; it will catch up by sync");
+            }
+            gossipsub::Event::GossipsubNotSupported { .. } => {}
+        }
+    }
+
+    fn on_sync(&mut self, event: sync_streams::Event) {
+        match event {
+            sync_streams::Event::Ready { peer } => {
+                self.set_syncs(peer, true);
+                self.input(Input::Ready(peer));
+            }
+            sync_streams::Event::Gone { peer } => {
+                self.set_syncs(peer, false);
+                self.input(Input::Gone(peer));
+            }
+            sync_streams::Event::Reset { peer } => {
+                self.input(Input::Gone(peer));
+                self.input(Input::Ready(peer));
+            }
+            sync_streams::Event::Sent { peer, bytes, .. } => self.input(Input::Sent(peer, bytes)),
+            sync_streams::Event::Misbehaved {
+                peer,
+                connection,
+                error,
+            } => {
+                self.swarm.close_connection(connection);
+                let what = error.to_string();
+                self.ban(peer, &Misbehaviour { log: None, what });
+            }
+            sync_streams::Event::Stalled {
+                peer, connection, ..
+            } => {
+                tracing::warn!(%peer, "a connection does not move any more and is closed");
+                self.swarm.close_connection(connection);
+            }
+        }
+    }
+
+    fn set_syncs(&self, peer: PeerId, syncs: bool) {
+        self.node.change_peers(|peers| {
+            if let Some(peer) = peers.get_mut(&peer) {
+                peer.syncs = syncs;
+            }
+        });
+    }
+
+    fn peer_connected(&self, peer: PeerId, endpoint: &ConnectedPoint) {
+        let address = endpoint.get_remote_address().clone();
+        let inbound = endpoint.is_listener();
+        self.node.change_peers(|peers| {
+            let status = peers.entry(peer).or_insert_with(|| PeerStatus {
+                peer,
+                addresses: Vec::new(),
+                agent: None,
+                rtt_us: None,
+                syncs: false,
+                inbound,
+            });
+            status.addresses.push(address);
+        });
+    }
+
+    fn peer_closed(&self, peer: PeerId, endpoint: &ConnectedPoint, remaining: u32) {
+        let address = endpoint.get_remote_address();
+        self.node.change_peers(|peers| {
+            if remaining == 0 {
+                peers.remove(&peer);
+            } else if let Some(status) = peers.get_mut(&peer)
+                && let Some(place) = status.addresses.iter().position(|a| a == address)
+            {
+                status.addresses.remove(place);
+            }
+        });
+    }
+
+    fn addresses_changed(&self) {
+        let local = self.node.local_peer();
+        let confirmed = self.swarm.external_addresses();
+        let mut addresses: Vec<Multiaddr> = Vec::new();
+        for address in (self.external.iter())
+            .chain(confirmed)
+            .chain(self.swarm.listeners())
+        {
+            let named = match address.iter().last() {
+                Some(Protocol::P2p(_)) => address.clone(),
+                _ => address.clone().with(Protocol::P2p(local)),
+            };
+            if !addresses.contains(&named) {
+                addresses.push(named);
+            }
+        }
+        self.node.set_addresses(addresses);
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The last error of a chain says what the system said.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

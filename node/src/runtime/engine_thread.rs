@@ -1,0 +1,152 @@
+//! The thread that owns the engine: hashing, signatures and the disk, away from
+//! the network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_protocols::engine::{CommandError, Engine, Input, Output, Reply};
+use tokio::sync::{mpsc, oneshot};
+
+use super::handle::{Asked, Node, now};
+use crate::net::sync_streams::InboundFrame;
+use crate::store::RocksStore;
+
+/// Inputs that are handled before what was published is made durable: a flood
+/// of frames must not keep a publisher waiting. At about 20 µs an input this is
+/// the time of a few fsyncs.
+const INPUTS_PER_COMMIT: usize = 256;
+
+/// Records that are staged before a commit: a batch of this size is written as
+/// fast as a larger one.
+const STAGED_RECORDS: usize = 1 << 17;
+
+/// Where the engine's inputs come from.
+pub(super) struct Inputs {
+    /// What the swarm hears. First of all: a peer is told of before its frames.
+    pub(super) network: mpsc::Receiver<Input>,
+    /// Frames of the sync streams.
+    pub(super) frames: mpsc::Receiver<InboundFrame>,
+    /// What users ask for.
+    pub(super) commands: mpsc::Receiver<Asked>,
+    /// Ends the thread.
+    pub(super) stop: oneshot::Receiver<()>,
+}
+
+/// The engine and those who wait for its answers.
+pub(super) struct EngineThread {
+    engine: Engine<Arc<RocksStore>>,
+    node: Node,
+    waiting: BTreeMap<u64, oneshot::Sender<Result<Reply, CommandError>>>,
+    next_command: u64,
+    /// The network, when there is one.
+    outputs: Option<mpsc::Sender<Output>>,
+}
+
+impl EngineThread {
+    pub(super) fn new(
+        engine: Engine<Arc<RocksStore>>,
+        node: Node,
+        outputs: Option<mpsc::Sender<Output>>,
+    ) -> Self {
+        Self {
+            engine,
+            node,
+            waiting: BTreeMap::new(),
+            next_command: 0,
+            outputs,
+        }
+    }
+
+    /// Runs until it is told to stop; what was staged is committed first.
+    pub(super) async fn run(mut self, mut inputs: Inputs) {
+        self.dispatch().await;
+        loop {
+            let timeout = self.engine.poll_timeout();
+            let wait = timeout.map(|at| Duration::from_micros(at.since(now())));
+            tokio::select! {
+                biased;
+                _ = &mut inputs.stop => break,
+                Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
+                Some(asked) = inputs.commands.recv() => self.command(asked),
+                Some(frame) = inputs.frames.recv() => self.frame(frame),
+                () = sleep(wait), if wait.is_some() => {}
+            }
+            self.drain(&mut inputs);
+            if self.engine.poll_timeout().is_some_and(|at| at <= now()) {
+                self.engine.handle_timeout(now());
+            }
+            self.engine.commit(now());
+            self.dispatch().await;
+        }
+        self.engine.commit(now());
+        self.dispatch().await;
+    }
+
+    /// Takes what waits already, so that it shares one sync of the disk.
+    fn drain(&mut self, inputs: &mut Inputs) {
+        for _ in 0..INPUTS_PER_COMMIT {
+            if self.engine.staged_records() >= STAGED_RECORDS {
+                return;
+            }
+            if let Ok(input) = inputs.network.try_recv() {
+                self.engine.handle(input, now());
+            } else if let Ok(asked) = inputs.commands.try_recv() {
+                self.command(asked);
+            } else if let Ok(frame) = inputs.frames.try_recv() {
+                self.frame(frame);
+                // Deliveries and their answers should not wait for the rest.
+                return;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn command(&mut self, (command, reply): Asked) {
+        let id = self.next_command;
+        self.next_command += 1;
+        self.waiting.insert(id, reply);
+        self.engine.handle(Input::Command(id, command), now());
+    }
+
+    fn frame(&mut self, frame: InboundFrame) {
+        self.engine
+            .handle(Input::Frame(frame.peer, frame.bytes), now());
+    }
+
+    /// Hands out what the engine decided. Whoever gets an answer finds the
+    /// state of the stream already changed.
+    async fn dispatch(&mut self) {
+        let mut replies = Vec::new();
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Changed(log) => {
+                    if let Some(status) = self.engine.status(log) {
+                        self.node.set_stream(status);
+                    }
+                }
+                Output::Reply(id, reply) => replies.push((id, reply)),
+                output => {
+                    if let Some(outputs) = &self.outputs {
+                        // The network ends with the process only.
+                        let _ = outputs.send(output).await;
+                    }
+                }
+            }
+        }
+        for (id, reply) in replies {
+            if let Some(waiting) = self.waiting.remove(&id) {
+                // Whoever asked may have gone.
+                let _ = waiting.send(reply);
+            }
+        }
+    }
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}

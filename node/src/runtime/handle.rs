@@ -1,0 +1,196 @@
+//! What the rest of the program knows of a running node.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use headwater_protocols::engine::{Command, CommandError, LogStatus, Reply};
+use headwater_protocols::id::LogId;
+use headwater_protocols::store::History;
+use headwater_protocols::time::Timestamp;
+use libp2p::{Multiaddr, PeerId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::RocksStore;
+
+/// The present moment.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let micros = since.map_or(0, |since| since.as_micros());
+    Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+/// A command did not bring about what it asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeError {
+    /// It was refused, or failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The node is stopping.
+    #[error("the node is stopping; start it again and repeat the command")]
+    Stopping,
+}
+
+/// A peer that is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Who it is.
+    pub peer: PeerId,
+    /// The addresses of its connections, the remote ends.
+    pub addresses: Vec<Multiaddr>,
+    /// What it calls itself (identify's agent version).
+    pub agent: Option<String>,
+    /// The last round trip, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Whether its sync streams are open.
+    pub syncs: bool,
+    /// Whether it dialled us.
+    pub inbound: bool,
+}
+
+/// A command on its way to the engine.
+pub(crate) type Asked = (Command, oneshot::Sender<Result<Reply, CommandError>>);
+
+/// A running node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<RocksStore>,
+    commands: mpsc::Sender<Asked>,
+    dials: mpsc::UnboundedSender<Multiaddr>,
+    local: PeerId,
+    streams: Mutex<BTreeMap<LogId, watch::Sender<Arc<LogStatus>>>>,
+    addresses: watch::Sender<Vec<Multiaddr>>,
+    peers: Mutex<BTreeMap<PeerId, PeerStatus>>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        store: Arc<RocksStore>,
+        commands: mpsc::Sender<Asked>,
+        dials: mpsc::UnboundedSender<Multiaddr>,
+        local: PeerId,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            commands,
+            dials,
+            local,
+            streams: Mutex::default(),
+            addresses: watch::Sender::new(Vec::new()),
+            peers: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Its peer id, and the key of the streams that it publishes.
+    #[must_use]
+    pub fn local_peer(&self) -> PeerId {
+        self.shared.local
+    }
+
+    /// Sends a command and waits for the answer: a publish is answered once the
+    /// records are durable.
+    ///
+    /// # Errors
+    /// It is refused or fails, or the node is stopping.
+    pub async fn command(&self, command: Command) -> Result<Reply, NodeError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.shared.commands.send((command, reply)).await;
+        sent.map_err(|_| NodeError::Stopping)?;
+        Ok(answer.await.map_err(|_| NodeError::Stopping)??)
+    }
+
+    /// How every stream stands, by id.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Arc<LogStatus>> {
+        (lock(&self.shared.streams).values())
+            .map(|status| status.borrow().clone())
+            .collect()
+    }
+
+    /// How a stream stands.
+    #[must_use]
+    pub fn stream(&self, log: LogId) -> Option<Arc<LogStatus>> {
+        let streams = lock(&self.shared.streams);
+        streams.get(&log).map(|status| status.borrow().clone())
+    }
+
+    /// Hears of every change of a stream: new records, new heads, new sources.
+    #[must_use]
+    pub fn watch(&self, log: LogId) -> Option<watch::Receiver<Arc<LogStatus>>> {
+        let streams = lock(&self.shared.streams);
+        streams.get(&log).map(watch::Sender::subscribe)
+    }
+
+    /// The records and proofs of a stream, to be read from any thread that may
+    /// block; `None` before its manifest is known.
+    #[must_use]
+    pub fn history(&self, log: LogId) -> Option<History<'_, RocksStore>> {
+        let key = self.stream(log)?.key?;
+        Some(History::new(&*self.shared.store, key))
+    }
+
+    /// The store, to read from.
+    #[must_use]
+    pub fn store(&self) -> &Arc<RocksStore> {
+        &self.shared.store
+    }
+
+    /// The addresses at which others reach this node, each with its peer id.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        self.shared.addresses.borrow().clone()
+    }
+
+    /// Hears of every change of the addresses.
+    #[must_use]
+    pub fn watch_addresses(&self) -> watch::Receiver<Vec<Multiaddr>> {
+        self.shared.addresses.subscribe()
+    }
+
+    /// The peers that are connected.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        lock(&self.shared.peers).values().cloned().collect()
+    }
+
+    /// Dials a peer and stays connected to it: it is dialled again, with
+    /// growing pauses, when the connection is lost.
+    pub fn keep_dialled(&self, address: Multiaddr) {
+        // A node that is stopping dials nobody.
+        let _ = self.shared.dials.send(address);
+    }
+
+    pub(crate) fn set_stream(&self, status: LogStatus) {
+        let mut streams = lock(&self.shared.streams);
+        let log = status.log;
+        match streams.get(&log) {
+            Some(watched) => {
+                watched.send_replace(Arc::new(status));
+            }
+            None => {
+                streams.insert(log, watch::Sender::new(Arc::new(status)));
+            }
+        }
+    }
+
+    pub(crate) fn set_addresses(&self, addresses: Vec<Multiaddr>) {
+        self.shared.addresses.send_replace(addresses);
+    }
+
+    pub(crate) fn change_peers(&self, change: impl FnOnce(&mut BTreeMap<PeerId, PeerStatus>)) {
+        change(&mut lock(&self.shared.peers));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

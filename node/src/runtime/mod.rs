@@ -1,0 +1,232 @@
+//! A running node: the engine on a thread of its own, the swarm on a task, and
+//! bounded channels between them.
+
+mod engine_thread;
+mod handle;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context;
+use headwater_protocols::engine::Engine;
+use headwater_protocols::identity::SigningKey;
+use headwater_protocols::store::StoreError;
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub use handle::{Node, NodeError, PeerStatus, now};
+
+use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
+use crate::net::swarm::{Network, NetworkConfig};
+use crate::store::RocksStore;
+use engine_thread::{EngineThread, Inputs};
+
+/// Events of the swarm that wait for the engine. While the engine is busy with
+/// a commit (milliseconds) gossip of a thousand records a second fits.
+const QUEUED_INPUTS: usize = 1_024;
+
+/// Commands that wait for the engine; more of them wait at their senders.
+const QUEUED_COMMANDS: usize = 1_024;
+
+/// Decisions of the engine that wait for the swarm, which takes them before
+/// anything else.
+const QUEUED_OUTPUTS: usize = 1_024;
+
+/// What a node needs to start.
+#[derive(Clone, Debug)]
+pub struct RuntimeConfig {
+    /// Folder of the store.
+    pub store_dir: std::path::PathBuf,
+    /// The node's identity, and the key of the streams it publishes.
+    pub keypair: Keypair,
+    /// Addresses to listen on.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses at which others reach the node, when it cannot know.
+    pub external: Vec<Multiaddr>,
+    /// Addresses to stay connected to.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Established connections at most.
+    pub max_connections: u32,
+}
+
+impl RuntimeConfig {
+    /// A node that listens nowhere and knows nobody.
+    #[must_use]
+    pub fn new(store_dir: impl Into<std::path::PathBuf>, keypair: Keypair) -> Self {
+        Self {
+            store_dir: store_dir.into(),
+            keypair,
+            listen: Vec::new(),
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            max_connections: MAX_CONNECTIONS,
+        }
+    }
+}
+
+/// A node that runs until it is stopped.
+#[derive(Debug)]
+pub struct Running {
+    /// What the rest of the program needs of it.
+    pub node: Node,
+    engine: Option<thread::JoinHandle<()>>,
+    stop_engine: oneshot::Sender<()>,
+    network: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
+}
+
+impl Running {
+    /// Stops the node: what was published is committed, connections are closed,
+    /// the store is closed when the last [`Node`] is dropped.
+    ///
+    /// # Errors
+    /// The engine's thread has panicked.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let _ = self.stop_engine.send(());
+        if let Some(engine) = self.engine.take() {
+            tokio::task::spawn_blocking(move || engine.join())
+                .await?
+                .map_err(|_| {
+                    anyhow::anyhow!("the engine has panicked; its last words are above")
+                })?;
+        }
+        if let Some((task, stop)) = self.network.take() {
+            let _ = stop.send(());
+            task.await.context("the network has panicked")?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the engine or the network ends by itself, which only a
+    /// defect brings about.
+    pub async fn failed(&mut self) {
+        match &mut self.network {
+            Some((task, _)) => {
+                let _ = task.await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Starts a node with its network.
+///
+/// # Errors
+/// The store cannot be opened, or an address cannot be listened on.
+pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
+    let (outputs, output_queue) = mpsc::channel(QUEUED_OUTPUTS);
+    let mut parts = open(&config.store_dir, &config.keypair, Some(outputs)).await?;
+    let mut dial = config.bootstrap;
+    for status in parts.node.streams() {
+        if status.followed {
+            dial.extend(status.peers.iter().filter_map(|peer| peer.parse().ok()));
+        }
+    }
+    let network = Network::listen(
+        NetworkConfig {
+            keypair: config.keypair,
+            listen: config.listen,
+            external: config.external,
+            dial,
+            max_connections: config.max_connections,
+        },
+        parts.node.clone(),
+        parts.inputs,
+        parts.frames,
+    );
+    let network = match network {
+        Ok(network) => network,
+        Err(error) => {
+            parts.running.stop().await?;
+            return Err(error);
+        }
+    };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(network.run(output_queue, parts.dials, stopped));
+    parts.running.network = Some((task, stop));
+    Ok(parts.running)
+}
+
+/// Starts a node without a network, for commands that need the data alone.
+///
+/// # Errors
+/// The store cannot be opened: another process may have it open.
+pub async fn start_offline(store_dir: &Path, keypair: &Keypair) -> anyhow::Result<Running> {
+    Ok(open(store_dir, keypair, None).await?.running)
+}
+
+struct Parts {
+    running: Running,
+    node: Node,
+    inputs: mpsc::Sender<headwater_protocols::engine::Input>,
+    frames: mpsc::Sender<crate::net::sync_streams::InboundFrame>,
+    dials: mpsc::UnboundedReceiver<Multiaddr>,
+}
+
+/// Opens the store and starts the engine.
+async fn open(
+    store_dir: &Path,
+    keypair: &Keypair,
+    outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
+) -> anyhow::Result<Parts> {
+    let key = keypair
+        .clone()
+        .try_into_ed25519()
+        .context("the node's key is not an ed25519 key")?;
+    let key = SigningKey::new(key);
+    let dir = store_dir.to_owned();
+    let local = keypair.public().to_peer_id();
+
+    let (commands, command_queue) = mpsc::channel(QUEUED_COMMANDS);
+    let (dial, dials) = mpsc::unbounded_channel();
+    let (inputs, input_queue) = mpsc::channel(QUEUED_INPUTS);
+    let (frames, frame_queue) = mpsc::channel(INBOUND_FRAMES);
+    let (stop_engine, stop) = oneshot::channel();
+
+    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        let store = Arc::new(RocksStore::open(&dir)?);
+        let node = Node::new(store.clone(), commands, dial, local);
+        let engine = Engine::open(store, key, now()).map_err(|error: StoreError| {
+            anyhow::Error::new(error).context(format!("cannot read the store in {}", dir.display()))
+        })?;
+        for log in engine.logs().collect::<Vec<_>>() {
+            if let Some(status) = engine.status(log) {
+                node.set_stream(status);
+            }
+        }
+        Ok((engine, node))
+    });
+    let (engine, node) = opened.await??;
+
+    let thread = EngineThread::new(engine, node.clone(), outputs);
+    let queues = Inputs {
+        network: input_queue,
+        frames: frame_queue,
+        commands: command_queue,
+        stop,
+    };
+    let engine = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("a runtime with a timer alone can always be built");
+            runtime.block_on(thread.run(queues));
+        })
+        .context("cannot start the engine's thread")?;
+    Ok(Parts {
+        running: Running {
+            node: node.clone(),
+            engine: Some(engine),
+            stop_engine,
+            network: None,
+        },
+        node,
+        inputs,
+        frames,
+        dials,
+    })
+}
