@@ -10,10 +10,11 @@ use crate::identity::PublicKey;
 use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_GOSSIP_BYTES};
 use crate::manifest::ManifestError;
 use crate::merkle::{
-    CompactRange, ExtensionError, Hash, ProofError, Subtree, cover_len, verify_extension,
+    CompactRange, ExtensionError, Hash, ProofError, Subtree, cover_len, split_hashes,
+    verify_extension,
 };
 use crate::record::{CheckedChunk, RecordError};
-use crate::wire::{WireError, decode_canonical, split_hashes, v1};
+use crate::wire::{WireError, decode_canonical, v1};
 
 /// Why something that a peer sent is not admitted, sorted by who is to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

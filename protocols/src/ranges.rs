@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter;
 
+use crate::limits::MAX_LOG_SIZE;
+use crate::wire::{WireError, v1};
+
 /// The positions [from, to).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interval {
@@ -19,6 +22,25 @@ pub struct Interval {
 }
 
 impl Interval {
+    /// An interval that is not empty and ends within the largest log.
+    ///
+    /// # Errors
+    /// Absent, empty, reversed or out of bounds.
+    pub fn from_wire(
+        what: &'static str,
+        interval: Option<&v1::Interval>,
+    ) -> Result<Self, WireError> {
+        match interval {
+            Some(&v1::Interval { from, to }) if from < to && to <= MAX_LOG_SIZE => {
+                Ok(Self { from, to })
+            }
+            _ => Err(WireError::BadField {
+                what,
+                field: "interval",
+            }),
+        }
+    }
+
     /// How many positions it has; 0 if `to` is not beyond `from`.
     pub fn len(self) -> u64 {
         self.to.saturating_sub(self.from)

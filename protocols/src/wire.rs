@@ -1,10 +1,7 @@
 //! Messages as they travel: generated from `proto/`, decoded with bounds.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
-
-use crate::limits::MAX_LOG_SIZE;
-use crate::merkle::Hash;
 
 /// The messages of `proto/headwater/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -81,51 +78,6 @@ pub fn decode_canonical<M: Message + Default>(
         return Err(WireError::NotCanonical(what));
     }
     Ok(message)
-}
-
-/// Splits hashes that stand end to end.
-///
-/// # Errors
-/// The length is no multiple of 32.
-pub fn split_hashes(
-    what: &'static str,
-    field: &'static str,
-    bytes: &[u8],
-) -> Result<Vec<Hash>, WireError> {
-    let (hashes, rest) = bytes.as_chunks::<32>();
-    if !rest.is_empty() {
-        return Err(WireError::BadField { what, field });
-    }
-    Ok(hashes.iter().copied().map(Hash).collect())
-}
-
-/// Puts hashes end to end.
-#[must_use]
-pub fn join_hashes<'a>(hashes: impl IntoIterator<Item = &'a Hash>) -> Bytes {
-    let mut bytes = BytesMut::new();
-    for hash in hashes {
-        bytes.put_slice(&hash.0);
-    }
-    bytes.freeze()
-}
-
-/// An interval that is not empty and ends within the largest log.
-///
-/// # Errors
-/// Absent, empty, reversed or out of bounds.
-pub fn interval(
-    what: &'static str,
-    interval: Option<&v1::Interval>,
-) -> Result<crate::ranges::Interval, WireError> {
-    match interval {
-        Some(&v1::Interval { from, to }) if from < to && to <= MAX_LOG_SIZE => {
-            Ok(crate::ranges::Interval { from, to })
-        }
-        _ => Err(WireError::BadField {
-            what,
-            field: "interval",
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use super::dialer::Dialer;
 use super::gossip::topic_score;
 use super::limits::{BAN, MAX_BANNED};
 use super::sync_streams::{self, InboundFrame};
-use crate::runtime::{Node, PeerStatus};
+use crate::handle::{Node, PeerStatus};
 
 /// Inputs that one event of the swarm can turn into, at most.
 const INPUTS_PER_EVENT: usize = 2;

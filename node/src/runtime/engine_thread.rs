@@ -8,7 +8,7 @@ use std::time::Duration;
 use headwater_protocols::engine::{CommandError, Engine, Input, Output, Reply};
 use tokio::sync::{mpsc, oneshot};
 
-use super::handle::{Asked, Node, now};
+use crate::handle::{Asked, Node, now};
 use crate::net::sync_streams::InboundFrame;
 use crate::store::RocksStore;
 

@@ -2,7 +2,6 @@
 //! bounded channels between them.
 
 mod engine_thread;
-mod handle;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use libp2p::identity::Keypair;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-pub use handle::{Node, NodeError, PeerStatus, now};
+pub use crate::handle::{Node, NodeError, PeerStatus, now};
 
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};

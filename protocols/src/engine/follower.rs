@@ -14,7 +14,7 @@ use crate::limits::{
 };
 use crate::log::{AdmitError, Announcement, Extension, ForkProof, Node, Relation, Shown};
 use crate::manifest::UnverifiedManifest;
-use crate::ranges::IntervalSet;
+use crate::ranges::{Interval, IntervalSet};
 use crate::record::Record;
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError, Table};
@@ -22,7 +22,7 @@ use crate::sync::scheduler::{Assignment, Order};
 use crate::sync::session::{CheckedDelivery, Fetch};
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
-use crate::wire::{decode, interval, v1};
+use crate::wire::{decode, v1};
 
 /// A complete log is made safe against the loss of power at most this often,
 /// in microseconds: live records that come one by one share a sync.
@@ -210,7 +210,7 @@ impl<S: Store> Engine<S> {
         let what = "a head state";
         let mut held = IntervalSet::default();
         for one in wire.held.iter().take(MAX_INTERVALS) {
-            let one = interval(what, Some(one))?;
+            let one = Interval::from_wire(what, Some(one))?;
             let _ = held.insert(one.from, one.to);
         }
         if let Some(state) = self.logs.get_mut(&log) {

@@ -6,13 +6,14 @@ use libp2p_identity::PeerId;
 use super::{Engine, LogState};
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
-use crate::merkle::{MAX_LEVEL, Nodes, cover};
+use crate::merkle::{MAX_LEVEL, Nodes, cover, join_hashes};
+use crate::ranges::Interval;
 use crate::store::{History, Store, StoreError};
 use crate::sync::Priority;
 use crate::sync::provider::{RangeRequest, RefuseError};
+use crate::wire::v1;
 use crate::wire::v1::frame::Body;
 use crate::wire::v1::refused::Why;
-use crate::wire::{interval, join_hashes, v1};
 
 impl<S: Store> Engine<S> {
     /// A log that a peer names, if it is known here.
@@ -57,7 +58,7 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn answer_range(&mut self, peer: PeerId, id: u64, ask: &v1::GetRange) {
-        let Ok(interval) = interval("a range request", ask.interval.as_ref()) else {
+        let Ok(interval) = Interval::from_wire("a range request", ask.interval.as_ref()) else {
             return self.refuse_peer(peer, id, Why::Malformed);
         };
         let log = LogId::from_slice(&ask.log);

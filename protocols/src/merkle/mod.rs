@@ -17,6 +17,7 @@ mod compact;
 mod consistency;
 mod hash;
 mod inclusion;
+mod list;
 mod range_proof;
 mod subtree;
 
@@ -32,6 +33,7 @@ pub use hash::{
     subtree_root,
 };
 pub use inclusion::{prove_inclusion, verify_inclusion};
+pub use list::{join_hashes, split_hashes};
 pub use range_proof::{ExtensionError, RangeProof, prove_range, verify_extension, verify_range};
 pub use subtree::{MAX_LEVEL, MAX_SIZE, Subtree, cover, cover_len};
 

@@ -10,11 +10,11 @@ use super::Priority;
 use crate::limits::{
     DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_LOG_SIZE, MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES,
 };
-use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, prove_range};
+use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, join_hashes, prove_range};
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::times::Place;
 use crate::store::{History, LogKey, ReadError, Store, StoreError};
-use crate::wire::{join_hashes, v1};
+use crate::wire::v1;
 
 /// Serves batches to all peers.
 ///

@@ -8,10 +8,10 @@ use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::{MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_OFFERED};
 use crate::log::{AdmitError, Node};
-use crate::merkle::{Hash, RangeProof, Subtree, cover, subtree_root, verify_range};
+use crate::merkle::{Hash, RangeProof, Subtree, cover, split_hashes, subtree_root, verify_range};
 use crate::ranges::{Interval, IntervalSet};
 use crate::record::CheckedChunk;
-use crate::wire::{WireError, split_hashes, v1};
+use crate::wire::{WireError, v1};
 
 /// A range that was asked of one peer.
 ///
