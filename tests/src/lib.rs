@@ -1,1 +1,366 @@
-//! x
+//! Real nodes for tests: processes of the `headwater` binary, each with its own
+//! data folder, ports chosen by the system.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// Longest wait for anything that a test awaits: far more than it takes on a
+/// busy machine, so that only what never comes fails.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Pause between two looks at a state that cannot be awaited otherwise.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The binary under test: `HEADWATER_BIN`, or the one that was built beside
+/// the test.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("HEADWATER_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let beside = (test.ancestors())
+        .map(|dir| dir.join("headwater"))
+        .find(|path| path.is_file());
+    beside.expect("headwater is not built; run scripts/test")
+}
+
+/// A data folder, and the node that runs on it, if one does.
+#[derive(Debug)]
+pub struct TestNode {
+    folder: TempDir,
+    args: Vec<String>,
+    process: Option<Child>,
+}
+
+impl TestNode {
+    /// A folder that was initialised, and no node yet.
+    ///
+    /// # Errors
+    /// `headwater init` fails.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("headwater-test")
+            .tempdir()?;
+        let node = Self {
+            folder,
+            args: Vec::new(),
+            process: None,
+        };
+        node.run(&["init"])?;
+        Ok(node)
+    }
+
+    /// A node that runs, with more arguments for `headwater run`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start(args: &[&str]) -> Result<Self> {
+        let mut node = Self::new()?;
+        node.args = args.iter().map(|&arg| arg.to_owned()).collect();
+        node.launch().await?;
+        Ok(node)
+    }
+
+    /// Starts the node on its folder, on new ports.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn launch(&mut self) -> Result<()> {
+        let listen = [
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+            "--api-listen",
+            "127.0.0.1:0",
+        ];
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())?;
+        let child = Command::new(binary())
+            .arg("--data-dir")
+            .arg(self.dir())
+            .arg("run")
+            .args(listen)
+            .args(&self.args)
+            .env("RUST_LOG", "headwater=debug")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let process = self.process.insert(child);
+        let started = Instant::now();
+        let (api, addresses) = (
+            self.folder.path().join("api.addr"),
+            self.folder.path().join("node.addrs"),
+        );
+        while !(api.is_file() && addresses.is_file()) {
+            if let Some(status) = process.try_wait()? {
+                bail!("the node ended with {status}: {}", self.log());
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "the node does not start: {}",
+                self.log()
+            );
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("test.log")
+    }
+
+    /// What the node wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The node's process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Ends the process at once, as a crash would.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the node does not run")?;
+        process.kill()?;
+        process.wait()?;
+        // What a killed node leaves behind; a new one writes its own.
+        let _ = fs::remove_file(self.dir().join("api.addr"));
+        let _ = fs::remove_file(self.dir().join("node.addrs"));
+        Ok(())
+    }
+
+    /// Ends the process by SIGTERM and checks that it ends well.
+    ///
+    /// # Errors
+    /// It does not run, or does not end with success.
+    pub async fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the node does not run")?;
+        kill(Pid::from_raw(i32::try_from(process.id())?), Signal::SIGTERM)?;
+        let status = tokio::task::spawn_blocking(move || process.wait()).await??;
+        ensure!(
+            status.success(),
+            "the node ended with {status}: {}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    /// Runs a command on this node's folder.
+    ///
+    /// # Errors
+    /// The binary cannot be started.
+    pub fn command(&self, args: &[&str]) -> Result<Output> {
+        let output = Command::new(binary())
+            .arg("--data-dir")
+            .arg(self.dir())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()?;
+        Ok(output)
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn run(&self, args: &[&str]) -> Result<String> {
+        let output = self.command(args)?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "headwater {args:?}: {errors}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Runs a command that must fail; what it says on standard error.
+    ///
+    /// # Errors
+    /// It succeeds, or ends as nothing of ours should.
+    pub fn fails(&self, args: &[&str]) -> Result<String> {
+        let output = self.command(args)?;
+        let errors = String::from_utf8(output.stderr)?;
+        ensure!(
+            matches!(output.status.code(), Some(1 | 2)),
+            "headwater {args:?} ended with {}: {errors}",
+            output.status
+        );
+        Ok(errors)
+    }
+
+    /// Runs a command with `--json` that must succeed; its answer.
+    ///
+    /// # Errors
+    /// It fails, or its answer is not JSON.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let text = self.run(&[args, &["--json"]].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("headwater {args:?} said {text}"))
+    }
+
+    /// `headwater show STREAM`.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn show(&self, stream: &str) -> Result<Value> {
+        self.json(&["show", stream])
+    }
+
+    /// Creates a stream of numbers; its id.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn create(&self, name: &str) -> Result<String> {
+        let created = self.json(&["stream", "create", name, "--value-type", "number"])?;
+        let id = created["id"].as_str().context("no id")?;
+        Ok(id.to_owned())
+    }
+
+    /// Publishes `count` numbers, one a second from 2020 on, starting with the
+    /// `from`-th.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn publish_numbers(&self, stream: &str, from: u64, count: u64) -> Result<()> {
+        let mut text = String::from("time,value\n");
+        for i in from..from + count {
+            use std::fmt::Write;
+            writeln!(text, "{},{}.5", 1_577_836_800 + i, i)?;
+        }
+        let file = self.dir().join("numbers.csv");
+        fs::write(&file, text)?;
+        let file = file.to_str().context("path")?;
+        self.run(&[
+            "publish",
+            stream,
+            "--file",
+            file,
+            "--time-column",
+            "time",
+            "--value-column",
+            "value",
+            "--time-format",
+            "unix",
+        ])?;
+        Ok(())
+    }
+
+    /// The stream's export as CSV.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn export(&self, stream: &str) -> Result<String> {
+        self.run(&["export", stream, "--format", "csv"])
+    }
+
+    /// An invite to a stream, with this node's address.
+    ///
+    /// # Errors
+    /// The node does not run, or does not know the stream.
+    pub fn invite(&self, stream: &str) -> Result<String> {
+        let shown = self.show(stream)?;
+        Ok(shown["invite"].as_str().context("no invite")?.to_owned())
+    }
+
+    /// A URL of the node's API.
+    ///
+    /// # Errors
+    /// The node does not run.
+    pub fn url(&self, path: &str) -> Result<String> {
+        let address = fs::read_to_string(self.dir().join("api.addr"))?;
+        Ok(format!("http://{}{path}", address.trim()))
+    }
+
+    /// The token of the node's API.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn token(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.dir().join("token"))?
+            .trim()
+            .to_owned())
+    }
+
+    /// `GET` of the node's API, which must succeed.
+    ///
+    /// # Errors
+    /// It fails.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = reqwest::get(self.url(path)?).await?;
+        let status = answer.status();
+        let body = answer.text().await?;
+        ensure!(status.is_success(), "GET {path}: {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// Waits until the stream, as `GET /v1/streams/{id}` shows it, is as wanted.
+    ///
+    /// # Errors
+    /// It does not become so within the patience of a test.
+    pub async fn until(&self, stream: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let started = Instant::now();
+        loop {
+            let path = format!("/v1/streams/{stream}");
+            let last = match self.get(&path).await {
+                Ok(shown) if wanted(&shown) => return Ok(shown),
+                Ok(shown) => shown.to_string(),
+                Err(error) => format!("{error:#}"),
+            };
+            if started.elapsed() > PATIENCE {
+                bail!("never became as wanted; last: {last}\nlog: {}", self.log());
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until the stream has `size` records and all are held, verified and
+    /// fsynced.
+    ///
+    /// # Errors
+    /// It does not within the patience of a test.
+    pub async fn until_synced(&self, stream: &str, size: u64) -> Result<Value> {
+        let wanted = |shown: &Value| shown["size"] == size && shown["synced"] == true;
+        self.until(stream, wanted).await
+    }
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.len().saturating_sub(4_000);
+            let tail = log.get(tail..).unwrap_or(&log);
+            #[allow(clippy::print_stderr, reason = "what a failing test leaves behind")]
+            {
+                eprintln!("--- log of {}\n{tail}", self.dir().display());
+            }
+        }
+    }
+}

@@ -26,7 +26,11 @@ fn every_import_in_node_points_downwards() {
 
 #[test]
 fn an_upward_import_is_found() {
-    let found = upward("record", "use crate::{id::LogId, engine::Input};", PROTOCOLS);
+    let found = upward(
+        "record",
+        "use crate::{id::LogId, engine::Input};",
+        PROTOCOLS,
+    );
     assert_eq!(found, ["record uses engine"]);
     let found = upward("record", "let x = crate::sync::Lane::Bulk;", PROTOCOLS);
     assert_eq!(found, ["record uses sync"]);
@@ -43,7 +47,15 @@ fn the_protocols_crate_depends_on_nothing_that_touches_the_world() {
     let manifest = fs::read_to_string(root().join("protocols/Cargo.toml")).unwrap();
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap();
     let dependencies = dependencies.split("[build-dependencies]").next().unwrap();
-    for foreign in ["tokio", "libp2p.", "rocksdb", "futures", "rand.", "axum", "headwater."] {
+    for foreign in [
+        "tokio",
+        "libp2p.",
+        "rocksdb",
+        "futures",
+        "rand.",
+        "axum",
+        "headwater.",
+    ] {
         assert!(
             !dependencies.lines().any(|line| line.starts_with(foreign)),
             "protocols depends on {foreign}"

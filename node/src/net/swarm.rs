@@ -38,6 +38,8 @@ pub(crate) struct Network {
     dialer: Dialer,
     external: Vec<Multiaddr>,
     banned: VecDeque<(Instant, PeerId)>,
+    /// What the engine is told as soon as there is room.
+    backlog: VecDeque<Input>,
     /// Places in the engine's queue that are ours already, so that no event is
     /// taken from the swarm that could not be passed on at once.
     permits: Vec<OwnedPermit<Input>>,
@@ -107,6 +109,7 @@ impl Network {
             dialer,
             external: config.external,
             banned: VecDeque::new(),
+            backlog: VecDeque::new(),
             permits: Vec::new(),
             inputs,
         })
@@ -130,9 +133,9 @@ impl Network {
                 },
                 Some(address) = dials.recv() => self.dialer.keep(address, Instant::now()),
                 () = sleep_until(due), if due.is_some() => self.timers(),
-                permit = self.inputs.clone().reserve_owned(), if self.permits.len() < INPUTS_PER_EVENT => {
+                permit = self.inputs.clone().reserve_owned(), if self.needs_permit() => {
                     match permit {
-                        Ok(permit) => self.permits.push(permit),
+                        Ok(permit) => self.permitted(permit),
                         Err(_) => return,
                     }
                 }
@@ -140,6 +143,19 @@ impl Network {
                     self.on_event(event);
                 }
             }
+        }
+    }
+
+    fn needs_permit(&self) -> bool {
+        !self.backlog.is_empty() || self.permits.len() < INPUTS_PER_EVENT
+    }
+
+    fn permitted(&mut self, permit: OwnedPermit<Input>) {
+        match self.backlog.pop_front() {
+            Some(input) => {
+                permit.send(input);
+            }
+            None => self.permits.push(permit),
         }
     }
 
@@ -187,13 +203,22 @@ impl Network {
                 }
             }
             Output::Subscribe(topic) => {
-                let topic = IdentTopic::new(topic.to_string());
-                if let Err(error) = behaviour.gossip.subscribe(&topic) {
+                let ident = IdentTopic::new(topic.to_string());
+                if let Err(error) = behaviour.gossip.subscribe(&ident) {
                     tracing::error!(%topic, %error, "cannot subscribe");
                 }
-                if let Err(error) = behaviour.gossip.set_topic_params(topic, topic_score()) {
-                    tracing::error!(%error, "cannot score a topic");
+                if let Err(error) = behaviour
+                    .gossip
+                    .set_topic_params(ident.clone(), topic_score())
+                {
+                    tracing::error!(%topic, %error, "cannot score a topic");
                 }
+                // Those who subscribed before us were not of interest then.
+                let hash = ident.hash();
+                let peers = (behaviour.gossip.all_peers())
+                    .filter(|(_, topics)| topics.contains(&&hash))
+                    .map(|(&peer, _)| Input::Subscribed(peer, topic));
+                self.backlog.extend(peers);
             }
             Output::Unsubscribe(topic) => {
                 behaviour
@@ -269,6 +294,7 @@ impl Network {
                 }
                 if num_established == 0 {
                     self.dialer.closed(peer_id, Instant::now());
+                    self.input(Input::Disconnected(peer_id));
                 }
                 self.peer_closed(peer_id, &endpoint, num_established);
             }

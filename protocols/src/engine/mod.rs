@@ -43,7 +43,9 @@ pub enum Input {
     /// A peer is gone, or its streams were opened anew: what was on the way to
     /// it or from it is lost.
     Gone(PeerId),
-    /// A peer subscribed to a topic.
+    /// The last connection to a peer is closed.
+    Disconnected(PeerId),
+    /// A peer subscribed to a topic, or was found to be.
     Subscribed(PeerId, Topic),
     /// A peer unsubscribed from a topic.
     Unsubscribed(PeerId, Topic),
@@ -218,6 +220,8 @@ pub struct LogStatus {
     pub held_records: u64,
     /// Size up to which everything is held and survives the loss of power.
     pub synced_size: u64,
+    /// Records delivered to others since the node started.
+    pub served_records: u64,
     /// Peers that have something of it.
     pub sources: Vec<PeerId>,
     /// Multiaddrs that the user gave.
@@ -313,7 +317,9 @@ impl<S: Store> Engine<S> {
     /// How a log stands.
     #[must_use]
     pub fn status(&self, log: LogId) -> Option<LogStatus> {
-        self.logs.get(&log).map(|state| state.status(log))
+        let state = self.logs.get(&log)?;
+        let served = self.provider.served_records(log);
+        Some(state.status(log, served))
     }
 
     /// Takes one input.
@@ -321,6 +327,10 @@ impl<S: Store> Engine<S> {
         match input {
             Input::Ready(peer) => self.ready(peer, now),
             Input::Gone(peer) => self.gone(peer, now),
+            Input::Disconnected(peer) => {
+                self.gone(peer, now);
+                self.peers.remove(&peer);
+            }
             Input::Subscribed(peer, topic) => self.subscribed(peer, topic, now),
             Input::Unsubscribed(peer, Topic::Data(log)) => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
@@ -523,6 +533,7 @@ impl<S: Store> Engine<S> {
     /// Sends what a peer wants, as far as it takes it.
     fn deliver(&mut self, peer: PeerId) {
         while let Some(served) = self.provider.next_delivery(peer, &self.store) {
+            self.changed.insert(served.log);
             self.send(peer, served.priority.lane(), served.id, served.body);
         }
     }
