@@ -105,3 +105,14 @@ pub const MAX_SOURCES: usize = 64;
 /// Holes of one log that are remembered as intervals. Chunks are asked for in
 /// order, so that many holes come only from live records of a sparse listener.
 pub const MAX_HELD_INTERVALS: usize = 1 << 16;
+
+/// Heads that were adopted lately and can still be asked for, so that a source
+/// which is a few heads behind is not idle. One a second for about a minute.
+pub const MAX_RECENT_HEADS: usize = 64;
+
+/// Microseconds between two questions for the head of a followed log that is
+/// complete: gossip may lose a message, and the next one may be a day away.
+pub const HEAD_POLL_US: u64 = 15_000_000;
+
+/// The same while something is missing.
+pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;

@@ -10,7 +10,8 @@ use super::{CommandError, Engine, Output, Reply, Request, RequestKind, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{
-    MAX_CLOCK_SKEW_US, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US, MAX_HELD_INTERVALS, MAX_INTERVALS,
+    BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_CLOCK_SKEW_US, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US,
+    MAX_HELD_INTERVALS, MAX_INTERVALS,
 };
 use crate::log::{AdmitError, Announcement, Extension, ForkProof, Node, Relation, Shown};
 use crate::manifest::UnverifiedManifest;
@@ -215,6 +216,7 @@ impl<S: Store> Engine<S> {
         }
         if let Some(state) = self.logs.get_mut(&log) {
             state.scheduler.has(peer, head.size, held);
+            state.poll_at.get_or_insert(now.plus(HEAD_POLL_US));
             self.changed.insert(log);
         }
         self.consider(peer, log, &head, now);
@@ -332,8 +334,7 @@ impl<S: Store> Engine<S> {
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             return self.store_failed(log, &ReadError::Store(error));
         }
-        state.heard = state.heard.max(Some(head.time));
-        state.adopted = Some(head.clone());
+        state.set_adopted(head.clone());
         self.changed.insert(log);
     }
 
@@ -466,7 +467,7 @@ impl<S: Store> Engine<S> {
         admission.put_nodes(announcement.nodes());
         let mut batch = admission.finish();
         put_head(&mut batch, state.number, head);
-        state.adopted = Some(head.clone());
+        state.set_adopted(head.clone());
         let result = result.and_then(|()| {
             (self.store.commit(batch, Durability::Written)).map_err(ReadError::Store)
         });
@@ -517,12 +518,13 @@ impl<S: Store> Engine<S> {
             let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) else {
                 return;
             };
-            let (Some(head), Some(manifest)) = (state.adopted.clone(), &state.manifest) else {
+            let Some(manifest) = &state.manifest else {
                 return;
             };
+            let sizes: Vec<u64> = state.recent.keys().copied().collect();
             let first = manifest.publisher.peer_id();
             let level = manifest.chunk_level;
-            let next = state.scheduler.next(head.size, &state.held, level, first);
+            let next = state.scheduler.next(&sizes, &state.held, level, first);
             let Some(assignment) = next else {
                 return self.after_schedule(log, now);
             };
@@ -530,37 +532,28 @@ impl<S: Store> Engine<S> {
             let Assignment {
                 peer,
                 interval,
+                size,
                 all,
                 priority,
             } = assignment;
+            let head = state.recent[&size].clone();
             let fetch = Fetch::new(peer, log, interval, head, priority, all);
             let body = Body::GetRange(fetch.request());
             self.ask(peer, RequestKind::Range(Box::new(fetch)), body, now);
         }
     }
 
-    /// Nothing more can be asked for now: either all is here, or those who
-    /// lag behind are asked again what they have.
+    /// Nothing more can be asked for now: either all is here and is made safe,
+    /// or the sources are asked soon what they have by then.
     fn after_schedule(&mut self, log: LogId, now: Timestamp) {
-        let Some(state) = self.logs.get(&log) else {
+        let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        if state.is_complete() {
-            if state.synced_size < state.size() && self.sync_at.is_none() {
-                self.sync_at = Some(now.max(self.last_sync.plus(SYNC_EVERY_US)));
-            }
-            return;
-        }
-        let busy = (self.requests.values()).any(|request| request.log() == log);
-        let size = state.size();
-        let lagging: Vec<_> = (state.scheduler.sources())
-            .filter(|(_, source)| source.size < size)
-            .map(|(&peer, _)| peer)
-            .collect();
-        if !busy {
-            for peer in lagging {
-                self.ask_about(peer, log, now);
-            }
+        if !state.is_complete() {
+            let soon = now.plus(BUSY_HEAD_POLL_US);
+            state.poll_at = state.poll_at.map(|at| at.min(soon));
+        } else if state.synced_size < state.size() && self.sync_at.is_none() {
+            self.sync_at = Some(now.max(self.last_sync.plus(SYNC_EVERY_US)));
         }
     }
 

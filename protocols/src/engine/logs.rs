@@ -1,5 +1,6 @@
 //! What the engine knows of each log, and how it comes back from the store.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -10,7 +11,9 @@ use super::{Engine, LogStatus, Output};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
-use crate::limits::{HEAD_RENEWAL_US, MAX_INTERVALS};
+use crate::limits::{
+    BUSY_HEAD_POLL_US, HEAD_POLL_US, HEAD_RENEWAL_US, MAX_INTERVALS, MAX_RECENT_HEADS,
+};
 use crate::log::{Appender, ForkProof};
 use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
@@ -29,6 +32,9 @@ pub(super) struct LogState {
     pub(super) followed: bool,
     pub(super) peers: Vec<String>,
     pub(super) adopted: Option<SignedHead>,
+    /// The adopted head and those before it, by size: what offers are checked
+    /// against.
+    pub(super) recent: BTreeMap<u64, SignedHead>,
     pub(super) held: IntervalSet,
     pub(super) fork: Option<Box<ForkProof>>,
     /// Why nothing more is written.
@@ -43,6 +49,10 @@ pub(super) struct LogState {
     /// The newest head time that was heard.
     pub(super) heard: Option<Timestamp>,
     pub(super) synced_size: u64,
+    /// When a source is asked for its head again.
+    pub(super) poll_at: Option<Timestamp>,
+    /// How often one was asked: each time it is another's turn.
+    pub(super) polls: usize,
 }
 
 impl LogState {
@@ -53,6 +63,7 @@ impl LogState {
             followed: false,
             peers: Vec::new(),
             adopted: None,
+            recent: BTreeMap::new(),
             held: IntervalSet::default(),
             fork: None,
             closed: None,
@@ -62,6 +73,8 @@ impl LogState {
             extending: None,
             heard: None,
             synced_size: 0,
+            poll_at: None,
+            polls: 0,
         }
     }
 
@@ -83,6 +96,16 @@ impl LogState {
             || self.adopted.as_ref().is_some_and(|head| head.size == 0)
     }
 
+    /// Takes a head that was proved, and makes it the one that counts.
+    pub(super) fn set_adopted(&mut self, head: SignedHead) {
+        self.heard = self.heard.max(Some(head.time));
+        self.recent.insert(head.size, head.clone());
+        if self.recent.len() > MAX_RECENT_HEADS {
+            self.recent.pop_first();
+        }
+        self.adopted = Some(head);
+    }
+
     pub(super) fn owned(&self) -> bool {
         self.appender.is_some()
     }
@@ -99,14 +122,36 @@ impl LogState {
 
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
         let renew_at = self.renew_at.filter(|_| self.closed.is_none());
-        renew_at.into_iter().chain(self.scheduler.next_cool()).min()
+        let poll_at = self.poll_at.filter(|_| self.takes());
+        let cool = self.scheduler.next_cool();
+        renew_at.into_iter().chain(cool).chain(poll_at).min()
     }
 
-    /// Whether a source may be asked again.
-    pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
+    /// Whether a source may be asked again after a failure.
+    pub(super) fn is_warm(&mut self, now: Timestamp) -> bool {
         let due = self.scheduler.next_cool().is_some_and(|at| at <= now);
         self.scheduler.warm(now);
         due
+    }
+
+    /// The sources that are to be asked for their head now: all while something
+    /// is missing, otherwise one, in turn.
+    pub(super) fn take_polls(&mut self, now: Timestamp) -> Vec<PeerId> {
+        if !self.takes() || self.poll_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let sources: Vec<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
+        if sources.is_empty() {
+            self.poll_at = None;
+            return sources;
+        }
+        if !self.is_complete() {
+            self.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
+            return sources;
+        }
+        self.poll_at = Some(now.plus(HEAD_POLL_US));
+        self.polls = self.polls.wrapping_add(1);
+        vec![sources[self.polls % sources.len()]]
     }
 
     /// Microseconds after which the head of our own log is signed again.
@@ -115,7 +160,7 @@ impl LogState {
         cadence.max(HEAD_RENEWAL_US)
     }
 
-    pub(super) fn status(&self, log: LogId) -> LogStatus {
+    pub(super) fn status(&self, log: LogId, served_records: u64) -> LogStatus {
         LogStatus {
             log,
             manifest: self.manifest.clone(),
@@ -126,6 +171,7 @@ impl LogState {
             held: self.held.intervals().take(MAX_INTERVALS).collect(),
             held_records: self.held.len(),
             synced_size: self.synced_size,
+            served_records,
             sources: self.scheduler.sources().map(|(&peer, _)| peer).collect(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),
@@ -195,7 +241,9 @@ impl<S: Store> Engine<S> {
         let manifest = manifest.map_err(|error| damaged(&error.to_string()))?;
         let owner = manifest.publisher.clone();
         state.manifest = Some(manifest);
-        state.adopted = self.load_head(log, row.number, &owner)?;
+        if let Some(head) = self.load_head(log, row.number, &owner)? {
+            state.set_adopted(head);
+        }
         state.fork = self.load_fork(log, row.number, &owner)?;
         let key = state.key().expect("the manifest is set");
         let history = History::new(&self.store, key);

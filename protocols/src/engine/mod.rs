@@ -396,10 +396,18 @@ impl<S: Store> Engine<S> {
         if self.sync_at.is_some_and(|at| at <= now) {
             self.sync_store(now);
         }
-        let due: Vec<_> = (self.logs.iter_mut())
-            .filter_map(|(&log, state)| state.is_due(now).then_some(log))
-            .collect();
-        for log in due {
+        let mut due = Vec::new();
+        for (&log, state) in &mut self.logs {
+            let warm = state.is_warm(now);
+            let polls = state.take_polls(now);
+            if warm || !polls.is_empty() {
+                due.push((log, polls));
+            }
+        }
+        for (log, polls) in due {
+            for peer in polls {
+                self.ask_about(peer, log, now);
+            }
             self.schedule(log, now);
         }
     }

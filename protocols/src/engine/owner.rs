@@ -44,7 +44,7 @@ impl<S: Store> Engine<S> {
         state.appender = Some(appender);
         put_log(&mut batch, log, &state);
         put_head(&mut batch, state.number, &head);
-        state.adopted = Some(head);
+        state.set_adopted(head);
         state.renew_at = Some(now.plus(state.renewal_us()));
         self.store.commit(batch, Durability::Synced)?;
         self.logs.insert(log, state);
@@ -196,7 +196,7 @@ impl<S: Store> Engine<S> {
         let head = appender.head(log, now).sign(&self.key);
         put_head(batch, state.number, &head);
         state.synced_size = head.size;
-        state.adopted = Some(head.clone());
+        state.set_adopted(head.clone());
         state.renew_at = Some(now.plus(state.renewal_us()));
         self.changed.insert(log);
         head

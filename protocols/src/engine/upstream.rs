@@ -62,7 +62,8 @@ impl<S: Store> Engine<S> {
             return self.refuse_peer(peer, id, Why::Malformed);
         };
         let log = LogId::from_slice(&ask.log);
-        let Some(state) = log.and_then(|log| self.logs.get(&log)) else {
+        let known = log.and_then(|log| Some((log, self.logs.get(&log)?)));
+        let Some((log, state)) = known else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
         // Only what lies below a head that was adopted here can be proved.
@@ -70,6 +71,7 @@ impl<S: Store> Engine<S> {
             return self.refuse_peer(peer, id, Why::NotHeld);
         };
         let request = RangeRequest {
+            log,
             id,
             size: ask.size,
             interval,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Priority;
+use crate::id::LogId;
 use crate::limits::{
     DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_LOG_SIZE, MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES,
 };
@@ -24,6 +25,8 @@ use crate::wire::v1;
 #[derive(Debug, Default)]
 pub struct Provider {
     peers: BTreeMap<PeerId, Downstream>,
+    /// Records delivered, by log.
+    served: BTreeMap<LogId, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +39,7 @@ struct Downstream {
 /// What was offered and is not yet delivered.
 #[derive(Debug)]
 struct Batch {
+    log: LogId,
     key: LogKey,
     priority: Priority,
     items: Vec<Subtree>,
@@ -60,6 +64,8 @@ pub enum RefuseError {
 /// A frame for a peer.
 #[derive(Debug)]
 pub struct Served {
+    /// The log that it is about.
+    pub log: LogId,
     /// The request that it answers.
     pub id: u64,
     /// How urgent it is.
@@ -71,6 +77,8 @@ pub struct Served {
 /// A range that a peer asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeRequest {
+    /// The log.
+    pub log: LogId,
     /// The request's id.
     pub id: u64,
     /// Size of the tree that the peer wants the proof for.
@@ -112,6 +120,7 @@ impl Provider {
             .collect();
         let wanted = request.all.then(|| (0..items.len()).collect());
         let batch = Batch {
+            log: request.log,
             key: history.key(),
             priority: request.priority,
             items,
@@ -176,6 +185,12 @@ impl Provider {
         downstream.queued_bytes = downstream.queued_bytes.saturating_add(bytes);
     }
 
+    /// Records of a log that were delivered to others since the node started.
+    #[must_use]
+    pub fn served_records(&self, log: LogId) -> u64 {
+        self.served.get(&log).copied().unwrap_or(0)
+    }
+
     /// Bytes that were handed to the transport and are not yet sent.
     #[must_use]
     pub fn queued_bytes(&self, peer: PeerId) -> usize {
@@ -194,10 +209,16 @@ impl Provider {
         let (&id, batch) = (downstream.batches.iter_mut())
             .filter(|(_, batch)| batch.wanted.is_some())
             .max_by_key(|(id, batch)| (batch.priority, std::cmp::Reverse(**id)))?;
-        let priority = batch.priority;
+        let (log, priority) = (batch.log, batch.priority);
         let history = History::new(store, batch.key);
         let body = match batch.next_run(&history) {
-            Ok(Some(delivery)) => v1::frame::Body::Delivery(delivery),
+            Ok(Some(delivery)) => {
+                let first = delivery.first as usize;
+                let items = &batch.items[first..first + delivery.chunks.len()];
+                let records: u64 = items.iter().map(|item| item.len()).sum();
+                *self.served.entry(batch.log).or_default() += records;
+                v1::frame::Body::Delivery(delivery)
+            }
             end => {
                 downstream.batches.remove(&id);
                 match end {
@@ -208,7 +229,12 @@ impl Provider {
                 }
             }
         };
-        Some(Served { id, priority, body })
+        Some(Served {
+            log,
+            id,
+            priority,
+            body,
+        })
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Assignment {
     pub peer: PeerId,
     /// The range.
     pub interval: Interval,
+    /// Size of the tree that it is to be proved against.
+    pub size: u64,
     /// Whether all of it is missing.
     pub all: bool,
     /// How urgent it is.
@@ -146,16 +148,19 @@ impl Scheduler {
     }
 
     /// The next range to ask for and the peer to ask: live records first, then
-    /// history; `first` before the least-loaded other peer. `None` when nothing
-    /// is missing, or nobody who has it is free.
+    /// history; the least-loaded peer, and of those `first`. `sizes` are those
+    /// of the trees that an offer can be checked against, ascending; a peer is
+    /// asked for the largest that it has. `None` when nothing is missing, or
+    /// nobody who has it is free.
     #[must_use]
     pub fn next(
         &self,
-        size: u64,
+        sizes: &[u64],
         held: &IntervalSet,
         chunk_level: u8,
         first: PeerId,
     ) -> Option<Assignment> {
+        let size = *sizes.last()?;
         let live_from = self.live_from.min(size);
         let live = Interval {
             from: live_from,
@@ -169,14 +174,20 @@ impl Scheduler {
             .into_iter()
             .find_map(|(priority, range)| {
                 let mut free: Vec<_> = (self.sources.iter())
-                    .filter(|(_, source)| source.is_free(priority) && source.size >= size)
+                    .filter(|(_, source)| source.is_free(priority))
                     .collect();
                 free.sort_by_key(|(peer, source)| (source.load(), **peer != first));
                 free.into_iter().find_map(|(&peer, source)| {
+                    let size = sizes.iter().rfind(|&&size| size <= source.size)?;
+                    let range = Interval {
+                        from: range.from,
+                        to: range.to.min(*size),
+                    };
                     let (interval, all) = self.pick(source, held, range, chunk_level)?;
                     Some(Assignment {
                         peer,
                         interval,
+                        size: *size,
                         all,
                         priority,
                     })
@@ -272,13 +283,13 @@ mod tests {
         };
         scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
         let mut ranges = Vec::new();
-        while let Some(next) = scheduler.next(1 << 20, &set(&[]), 8, peer(9)) {
+        while let Some(next) = scheduler.next(&[1 << 20], &set(&[]), 8, peer(9)) {
             scheduler.assign(next);
             ranges.push((next.interval.from, next.interval.to, next.all));
         }
         assert_eq!(ranges, [(0, 32_768, true), (32_768, 65_536, true)]);
         scheduler.ended(peer(1), Priority::History, true, Timestamp(0));
-        assert!(scheduler.next(1 << 20, &set(&[]), 8, peer(9)).is_some());
+        assert!(scheduler.next(&[1 << 20], &set(&[]), 8, peer(9)).is_some());
     }
 
     #[test]
@@ -289,21 +300,21 @@ mod tests {
         };
         scheduler.has(peer(1), 100, set(&[(0, 100)]));
         scheduler.has(peer(2), 100, set(&[(0, 100)]));
-        let first = scheduler.next(100, &set(&[]), 8, peer(1)).unwrap();
+        let first = scheduler.next(&[100], &set(&[]), 8, peer(1)).unwrap();
         assert_eq!(first.peer, peer(1));
         scheduler.assign(first);
         scheduler.release(0, 100);
         scheduler.ended(peer(1), Priority::History, false, Timestamp(0));
         assert_eq!(
-            scheduler.next(100, &set(&[]), 8, peer(1)).unwrap().peer,
+            scheduler.next(&[100], &set(&[]), 8, peer(1)).unwrap().peer,
             peer(2)
         );
         scheduler.gone(peer(2));
-        assert_eq!(scheduler.next(100, &set(&[]), 8, peer(1)), None);
+        assert_eq!(scheduler.next(&[100], &set(&[]), 8, peer(1)), None);
         let cool = scheduler.next_cool().unwrap();
         scheduler.warm(cool);
         assert_eq!(
-            scheduler.next(100, &set(&[]), 8, peer(1)).unwrap().peer,
+            scheduler.next(&[100], &set(&[]), 8, peer(1)).unwrap().peer,
             peer(1)
         );
     }
@@ -317,13 +328,28 @@ mod tests {
         let size = (1 << 20) + 5;
         scheduler.has(peer(1), size, set(&[(0, size)]));
         for _ in 0..BATCHES_IN_FLIGHT {
-            let history = scheduler.next(1 << 20, &set(&[]), 8, peer(1)).unwrap();
+            let history = scheduler.next(&[1 << 20], &set(&[]), 8, peer(1)).unwrap();
             assert_eq!(history.priority, Priority::History);
             scheduler.assign(history);
         }
-        let live = scheduler.next(size, &set(&[]), 8, peer(1)).unwrap();
+        let live = scheduler.next(&[size], &set(&[]), 8, peer(1)).unwrap();
         assert_eq!(live.priority, Priority::Live);
         assert_eq!((live.interval.from, live.interval.to), (1 << 20, size));
+    }
+
+    #[test]
+    fn a_source_that_is_a_head_behind_is_asked_for_the_tree_that_it_has() {
+        let mut scheduler = Scheduler {
+            live_from: 1000,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 900, set(&[(0, 900)]));
+        let next = scheduler
+            .next(&[500, 800, 1000], &set(&[]), 8, peer(1))
+            .unwrap();
+        assert_eq!((next.interval.from, next.interval.to), (0, 800));
+        assert_eq!(next.size, 800);
+        assert_eq!(scheduler.next(&[1000], &set(&[]), 8, peer(1)), None);
     }
 
     #[test]
@@ -334,7 +360,7 @@ mod tests {
             ..Scheduler::default()
         };
         scheduler.has(peer(1), 100_000, set(&[(0, 100_000)]));
-        let next = scheduler.next(100_000, &set(&[]), 8, peer(1)).unwrap();
+        let next = scheduler.next(&[100_000], &set(&[]), 8, peer(1)).unwrap();
         // 100,000 lies in chunk 390; 128 chunks back from there begins 263.
         assert_eq!((next.interval.from, next.interval.to), (263 * 256, 100_000));
     }
@@ -347,7 +373,7 @@ mod tests {
         };
         scheduler.has(peer(1), 10_000, set(&[(0, 10_000)]));
         let held = set(&[(256, 512), (1024, 9_000)]);
-        let next = scheduler.next(10_000, &held, 8, peer(1)).unwrap();
+        let next = scheduler.next(&[10_000], &held, 8, peer(1)).unwrap();
         assert_eq!((next.interval.from, next.interval.to), (0, 10_000));
         assert!(!next.all);
     }
@@ -374,7 +400,7 @@ mod tests {
             scheduler.has(peer(1), size, a.clone());
             scheduler.has(peer(2), size, b.clone());
             let mut steps = 0;
-            while let Some(next) = scheduler.next(size, &held, 2, peer(1)) {
+            while let Some(next) = scheduler.next(&[size], &held, 2, peer(1)) {
                 let Interval { from, to } = next.interval;
                 prop_assert!(from < to && to <= size);
                 let source = if next.peer == peer(1) { &a } else { &b };
