@@ -1,0 +1,7 @@
+//! Where a node keeps everything: the pure crate's `Store`, on disk.
+
+mod rocks;
+#[cfg(test)]
+mod tests;
+
+pub use rocks::{FORMAT_VERSION, OpenError, RocksStore};
