@@ -1,0 +1,302 @@
+//! Observations as they come in: a JSON object, an array of them, or NDJSON.
+//!
+//! The token of a value is kept as it was written. One bad item and nothing is
+//! taken; every bad item is named by its place.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use axum::http::StatusCode;
+use data_encoding::BASE64;
+use headwater_protocols::limits::{MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
+use headwater_protocols::manifest::{Manifest, ValueType};
+use headwater_protocols::record::Record;
+use headwater_protocols::time::Timestamp;
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::limits::MAX_LISTED_ERRORS;
+use super::problem::ApiError;
+use super::types::ItemProblem;
+use crate::export::time::parse_rfc3339;
+
+/// The form of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// An object, or an array of objects.
+    Json,
+    /// An object a line; blank lines do not count, but have a place.
+    Ndjson,
+}
+
+impl Form {
+    /// The form that a `Content-Type` names; JSON when it names none.
+    pub(super) fn of(content_type: Option<&str>) -> Self {
+        let media_type = content_type.and_then(|text| text.split(';').next());
+        match media_type
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase()
+            .as_str()
+        {
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
+            _ => Self::Json,
+        }
+    }
+}
+
+/// Reads the observations of a body for a stream with this manifest. Those
+/// without a time get `now`.
+///
+/// # Errors
+/// The body cannot be read, an item is bad, or there are more than one request
+/// may carry.
+pub(super) fn observations(
+    form: Form,
+    body: &[u8],
+    manifest: &Manifest,
+    now: Timestamp,
+) -> Result<Vec<Record>, ApiError> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        ApiError::bad_request(format!(
+            "the body is not UTF-8 at byte {at}; nothing was stored"
+        ))
+    })?;
+    let mut batch = Batch::new(manifest, now);
+    match form {
+        Form::Json => batch.json(text)?,
+        Form::Ndjson => batch.ndjson(text)?,
+    }
+    batch.finish()
+}
+
+/// One observation. Both are kept as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Item<'a> {
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+/// What has been read of a body so far.
+struct Batch {
+    value_type: ValueType,
+    max_value_bytes: usize,
+    now: Timestamp,
+    records: Vec<Record>,
+    bytes: usize,
+    errors: Vec<ItemProblem>,
+    bad: usize,
+    /// More than one request may carry.
+    is_too_large: bool,
+}
+
+impl Batch {
+    fn new(manifest: &Manifest, now: Timestamp) -> Self {
+        Self {
+            value_type: manifest.value_type,
+            max_value_bytes: manifest.max_value_bytes(),
+            now,
+            records: Vec::new(),
+            bytes: 0,
+            errors: Vec::new(),
+            bad: 0,
+            is_too_large: false,
+        }
+    }
+
+    fn json(&mut self, text: &str) -> Result<(), ApiError> {
+        if !text.trim_ascii_start().starts_with('[') {
+            let raw = serde_json::from_str::<&RawValue>(text).map_err(not_json)?;
+            self.item(0, raw.get());
+            return Ok(());
+        }
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Items(self).deserialize(&mut json).and_then(|()| json.end());
+        match read {
+            Err(_) if self.is_too_large => Err(too_large()),
+            read => read.map_err(not_json),
+        }
+    }
+
+    fn ndjson(&mut self, text: &str) -> Result<(), ApiError> {
+        for (place, line) in text.lines().enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            self.item(place, line);
+            if self.is_too_large {
+                return Err(too_large());
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, place: usize, json: &str) {
+        match self.record(json) {
+            Ok(record) => {
+                self.bytes += record.as_bytes().len();
+                self.records.push(record);
+            }
+            Err(detail) => {
+                self.bad += 1;
+                if self.errors.len() < MAX_LISTED_ERRORS {
+                    self.errors.push(ItemProblem { place, detail });
+                }
+            }
+        }
+        self.is_too_large =
+            self.records.len() + self.bad > MAX_PUBLISH_RECORDS || self.bytes > MAX_PUBLISH_BYTES;
+    }
+
+    fn record(&self, json: &str) -> Result<Record, String> {
+        // A struct would be read from an array as well.
+        if !json.starts_with('{') {
+            return Err("is not an object with `value` and, if it has one, `time`".to_owned());
+        }
+        let item: Item<'_> = serde_json::from_str(json).map_err(|error| without_place(&error))?;
+        let time = match item.time {
+            Some(time) => parse_time(time.get())?,
+            None => self.now,
+        };
+        let value = value(self.value_type, item.value.get())?;
+        let (bytes, max) = (value.len(), self.max_value_bytes);
+        if bytes > max {
+            return Err(format!(
+                "the value has {bytes} bytes, more than the {max} of this stream"
+            ));
+        }
+        let checked = self.value_type.check(&value);
+        checked.map_err(|why| format!("the value {} {why}", shown(item.value.get())))?;
+        Ok(Record::new(time, &value))
+    }
+
+    fn finish(self) -> Result<Vec<Record>, ApiError> {
+        if self.bad > 0 {
+            let all = self.records.len() + self.bad;
+            let (bad, listed) = (self.bad, self.errors.len());
+            let cut = if listed < bad {
+                format!("; the first {listed} are listed")
+            } else {
+                String::new()
+            };
+            let detail =
+                format!("{bad} of {all} observations are bad, and nothing was stored{cut}");
+            return Err(ApiError::bad_request(detail).with_errors(self.errors));
+        }
+        if self.records.is_empty() {
+            return Err(ApiError::bad_request("the body has no observations"));
+        }
+        Ok(self.records)
+    }
+}
+
+/// Reads the elements of an array one at a time, so that a long one is given up
+/// early.
+struct Items<'a>(&'a mut Batch);
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = ();
+
+    fn deserialize<D: de::Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of observations")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut place = 0;
+        while let Some(raw) = items.next_element::<&RawValue>()? {
+            self.0.item(place, raw.get());
+            place += 1;
+            if self.0.is_too_large {
+                return Err(de::Error::custom("too large"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes that are kept of a JSON token.
+fn value(value_type: ValueType, token: &str) -> Result<Cow<'_, [u8]>, String> {
+    let token = token.trim_ascii();
+    let is_string = token.starts_with('"');
+    match value_type {
+        ValueType::Json => Ok(Cow::Borrowed(token.as_bytes())),
+        // Fields of CSV files come as strings.
+        ValueType::Number if is_string => Ok(Cow::Owned(string(token)?.trim().as_bytes().to_vec())),
+        ValueType::Number => Ok(Cow::Borrowed(token.as_bytes())),
+        ValueType::Text => Ok(Cow::Owned(string(token)?.into_bytes())),
+        ValueType::Bytes => {
+            let bytes = BASE64.decode(string(token)?.as_bytes());
+            bytes.map(Cow::Owned).map_err(|error| {
+                format!("the value is not base64 with padding (RFC 4648, section 4): {error}")
+            })
+        }
+    }
+}
+
+fn string(token: &str) -> Result<String, String> {
+    if !token.starts_with('"') {
+        return Err(format!("the value {} is not a JSON string", shown(token)));
+    }
+    serde_json::from_str(token)
+        .map_err(|error| format!("the value is not a JSON string: {}", without_place(&error)))
+}
+
+fn parse_time(token: &str) -> Result<Timestamp, String> {
+    if token.starts_with('"') {
+        let text: String = serde_json::from_str(token).map_err(|error| without_place(&error))?;
+        return parse_rfc3339(&text).map_err(|error| format!("the time {error}"));
+    }
+    let micros = token.parse().map(Timestamp);
+    micros.map_err(|_| {
+        let token = shown(token);
+        format!("the time {token} is neither an RFC 3339 string nor an integer of microseconds")
+    })
+}
+
+/// What an error quotes of a token.
+fn shown(token: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut text: String = token.chars().take(LONGEST).collect();
+    if text.len() < token.len() {
+        text.push('…');
+    }
+    format!("`{text}`")
+}
+
+/// An error within an item, whose line and column would mislead.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let end = text.rfind(" at line ").unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+fn not_json(error: serde_json::Error) -> ApiError {
+    ApiError::bad_request(format!(
+        "the body is not JSON: {error}; nothing was stored. NDJSON needs `Content-Type: application/x-ndjson`"
+    ))
+}
+
+fn too_large() -> ApiError {
+    let detail = format!(
+        "a request may carry {MAX_PUBLISH_RECORDS} observations of {MAX_PUBLISH_BYTES} bytes together; nothing was stored, split it"
+    );
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+#[cfg(test)]
+#[path = "incoming/tests.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! Every bound of the local API, with the reason for its number.
+
+use std::time::Duration;
+
+/// Bytes of the body of a publish. A command takes 65,536 records (see
+/// `MAX_PUBLISH_RECORDS`); with a time of 27 characters and a short value an
+/// item has 60 to 200 bytes of JSON, so that the usual batch is cut by the
+/// number of records and not by this. It is all in memory at once.
+pub const MAX_OBSERVATIONS_BODY_BYTES: usize = 16 << 20;
+
+/// Bytes of any other body. A manifest has at most 16 KiB, which JSON escapes
+/// can make six times as long.
+pub const MAX_BODY_BYTES: usize = 128 << 10;
+
+/// Bad items that one answer lists: enough to see what is wrong with a file,
+/// and about 100 KB.
+pub const MAX_LISTED_ERRORS: usize = 1_000;
+
+/// Streams that are named when a text fits several.
+pub const MAX_LISTED_CANDIDATES: usize = 10;
+
+/// Characters of a stream id that name it. Six of base32 are 30 bits: among
+/// 10⁴ streams a chance hit is one in 10⁵.
+pub const MIN_ID_PART: usize = 6;
+
+/// Addresses that a subscription may name: publisher, a few holders, and the
+/// TCP, QUIC, IPv4 and IPv6 forms of each. Every one of them is dialled.
+pub const MAX_KNOWN_PEERS: usize = 32;
+
+/// Own addresses in an invite: TCP and QUIC of two networks. It should still
+/// fit into one line of a message.
+pub const MAX_INVITE_ADDRESSES: usize = 4;
+
+/// Live streams at a time. Each may hold the records of one chunk (1 MiB) while
+/// its client reads slowly.
+pub const MAX_LIVE_STREAMS: usize = 256;
+
+/// Reads of history at a time. Each occupies a thread and at most
+/// `QUEUED_BLOCKS` + 2 blocks.
+pub const MAX_READS: usize = 64;
+
+/// Bytes of a block of an answer that is written while it is read: large enough
+/// that the hand-over between threads costs little, small enough that the first
+/// records are seen at once.
+pub const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Blocks that wait for the client.
+pub const QUEUED_BLOCKS: usize = 4;
+
+/// How long a client may read nothing of an answer before it is cut off, so
+/// that forgotten clients do not hold the threads. Long enough for a person who
+/// pages through an export.
+pub const STALLED_READ: Duration = Duration::from_secs(600);
+
+/// Records that are turned into events of a live stream at a time.
+pub const LIVE_BATCH: u64 = 512;
+
+/// Quiet time after which a live stream sends a comment, so that proxies and
+/// clients see that it lives. Common proxies cut at 60 s.
+pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(15);

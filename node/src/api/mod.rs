@@ -1,0 +1,66 @@
+//! The local HTTP API: what users, scripts and the commands talk to.
+//!
+//! [`router`] needs no socket, so that a command on a stopped node calls it in
+//! its own process. Every error is an RFC 9457 problem. [`auth`] tells who is
+//! let in; reading needs no token, writing does.
+
+pub mod auth;
+mod incoming;
+pub mod limits;
+mod live;
+mod node_info;
+mod observations;
+mod problem;
+mod proofs;
+mod publish;
+mod resolve;
+mod state;
+mod stream_body;
+mod streams;
+pub mod types;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post, put};
+
+pub use problem::ApiError;
+pub use resolve::{Candidates, Unresolved, resolve};
+pub use state::ApiState;
+pub use view::{invite_to, peer_view, stream_view};
+
+use limits::{MAX_BODY_BYTES, MAX_OBSERVATIONS_BODY_BYTES};
+
+/// Every route of the API. A request without a socket behind it must name a
+/// loopback host, as in `http://localhost/v1/node`.
+pub fn router(state: ApiState) -> Router {
+    let observations = get(observations::read)
+        .post(publish::publish)
+        .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES));
+    let trust = state.trust();
+    Router::new()
+        .route("/health", get(node_info::health))
+        .route("/v1/node", get(node_info::node))
+        .route("/v1/peers", get(node_info::peers))
+        .route("/v1/streams", get(streams::list).post(streams::create))
+        .route("/v1/streams/{id}", get(streams::show))
+        .route(
+            "/v1/streams/{id}/subscription",
+            put(streams::follow).delete(streams::unfollow),
+        )
+        .route("/v1/streams/{id}/peers", post(streams::add_peers))
+        .route("/v1/streams/{id}/observations", observations)
+        .route("/v1/streams/{id}/live", get(live::live))
+        .route("/v1/streams/{id}/head", get(proofs::head))
+        .route("/v1/streams/{id}/proof/{index}", get(proofs::inclusion))
+        .route("/v1/streams/{id}/consistency", get(proofs::consistency))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(trust, auth::guard))
+        .with_state(state)
+}

@@ -1,0 +1,74 @@
+//! The node and its peers at a glance.
+
+use std::fs;
+use std::path::Path;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::problem::ApiError;
+use super::state::{ApiState, blocking};
+use super::types::{Health, NodeView, PeerView};
+use super::view::peer_view;
+
+/// `GET /health`.
+pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
+    if state.stopping().is_cancelled() {
+        return Err(ApiError::busy("the node is stopping"));
+    }
+    let status = "ok".to_owned();
+    Ok(Json(Health { status }))
+}
+
+/// `GET /v1/node`.
+pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>, ApiError> {
+    let data_dir = state.data_dir();
+    let disk_bytes = blocking(move || Ok(data_dir.map_or(0, |dir| folder_bytes(&dir)))).await?;
+    let node = state.node();
+    Ok(Json(NodeView {
+        peer_id: node.local_peer().to_string(),
+        addresses: node.addresses().iter().map(ToString::to_string).collect(),
+        roles: state.roles().to_vec(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        connections: node.peers().len(),
+        streams: node.streams().len(),
+        disk_bytes,
+        uptime_s: state.started().elapsed().as_secs(),
+    }))
+}
+
+/// `GET /v1/peers`.
+pub(super) async fn peers(State(state): State<ApiState>) -> Json<Vec<PeerView>> {
+    let known = state.node().streams();
+    let peers = state.node().peers();
+    Json(peers.iter().map(|peer| peer_view(peer, &known)).collect())
+}
+
+/// Bytes of the files in a folder. Files that vanish meanwhile do not count:
+/// the store removes some at any time.
+fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_of_a_folder_are_those_of_all_files_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("inner")).unwrap();
+        fs::write(dir.path().join("a"), [0; 10]).unwrap();
+        fs::write(dir.path().join("inner/b"), [0; 5]).unwrap();
+        assert_eq!(folder_bytes(dir.path()), 15);
+        assert_eq!(folder_bytes(&dir.path().join("absent")), 0);
+    }
+}

@@ -1,0 +1,332 @@
+//! `GET /v1/streams/{id}/observations`: history, read while it is sent.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::ranges::Interval;
+use headwater_protocols::store::{History, Store};
+use headwater_protocols::time::Timestamp;
+use serde::Deserialize;
+
+use super::problem::ApiError;
+use super::state::{ApiState, not_come_yet};
+use super::stream_body::{BlockWriter, WriteError, written_by};
+use crate::export::time::parse_rfc3339;
+use crate::export::{Encoder, Format, Order, Selection, missing, visit};
+
+/// What the address may say, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Options {
+    from: Option<String>,
+    to: Option<String>,
+    at_or_before: Option<String>,
+    limit: Option<u64>,
+    order: Option<String>,
+    format: Option<String>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    /// These, as far as the stream reaches.
+    Select(Selection),
+    /// The last one of the greatest time that is not after this one.
+    AtOrBefore(Timestamp),
+}
+
+/// Where a range begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    Index(u64),
+    Time(Timestamp),
+}
+
+/// Answers with the records, in the order and format asked for.
+pub(super) async fn read(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+    options: Result<Query<Options>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let status = state.stream(&id?)?;
+    let Query(options) = options?;
+    let format = format(&options, &headers)?;
+    let question = question(&options)?;
+    let permit = state.read_permit()?;
+    let store = state.node().store().clone();
+    let body = written_by(move |out| {
+        let _permit = permit;
+        write(&status, &*store, question, format, out)
+    });
+    let media_type = [(header::CONTENT_TYPE, format.media_type())];
+    Ok((media_type, body.await?).into_response())
+}
+
+fn write<S: Store>(
+    status: &Arc<LogStatus>,
+    store: &S,
+    question: Question,
+    format: Format,
+    out: &mut BlockWriter,
+) -> Result<(), WriteError> {
+    let not_come_yet = || not_come_yet(status);
+    let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
+    let key = status.key.ok_or_else(not_come_yet)?;
+    let size = status.head.as_ref().ok_or_else(not_come_yet)?.size;
+    let history = History::new(store, key);
+    let selection = answer(status, &history, question, size)?;
+    let mut encoder = Encoder::begin(format, manifest.value_type, out)?;
+    visit(&history, &selection, |index, record| {
+        encoder.record(index, record)?;
+        Ok::<_, WriteError>(())
+    })?;
+    Ok(encoder.finish()?)
+}
+
+/// The records that answer the question. All of them are held.
+fn answer<S: Store>(
+    status: &LogStatus,
+    history: &History<'_, S>,
+    question: Question,
+    size: u64,
+) -> Result<Selection, ApiError> {
+    match question {
+        Question::Select(selection) => {
+            let selection = Selection {
+                to: selection.to.min(size),
+                ..selection
+            };
+            let (from, to) = selection.needed();
+            require_held(status, history, from, to)?;
+            Ok(selection)
+        }
+        Question::AtOrBefore(time) => {
+            // Times run backwards, so that the answer may lie in any hole.
+            require_held(status, history, 0, size)?;
+            let found = history.at_or_before(time, size)?;
+            Ok(found.map_or_else(Selection::default, |(index, _)| {
+                Selection::indexes(index, index + 1)
+            }))
+        }
+    }
+}
+
+/// Refuses to answer over a hole.
+pub(super) fn require_held<S: Store + ?Sized>(
+    status: &LogStatus,
+    history: &History<'_, S>,
+    from: u64,
+    to: u64,
+) -> Result<(), ApiError> {
+    match missing(status, history, from, to)? {
+        None => Ok(()),
+        Some(hole) => Err(hole_in(status, hole)),
+    }
+}
+
+fn hole_in(status: &LogStatus, Interval { from, to }: Interval) -> ApiError {
+    let log = status.log;
+    let what = if status.followed {
+        format!("wait until it is synced: `headwater sync {log}`")
+    } else {
+        format!("follow it: `headwater follow {log}`")
+    };
+    let detail = format!(
+        "the records {from} to {} of stream {log} are not held here; {what}, or ask for what is held",
+        to - 1
+    );
+    ApiError::new(StatusCode::CONFLICT, detail)
+}
+
+fn format(options: &Options, headers: &HeaderMap) -> Result<Format, ApiError> {
+    if let Some(format) = &options.format {
+        let format = format.parse::<Format>();
+        return format.map_err(|error| ApiError::bad_request(error.to_string()));
+    }
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok());
+    Ok(accept.and_then(Format::accepted).unwrap_or(Format::Json))
+}
+
+fn question(options: &Options) -> Result<Question, ApiError> {
+    if let Some(time) = &options.at_or_before {
+        let others = [&options.from, &options.to, &options.order];
+        if others.iter().any(|other| other.is_some()) || options.limit.is_some() {
+            let text = "at_or_before finds one record; leave off from, to, limit and order";
+            return Err(ApiError::bad_request(text));
+        }
+        return Ok(Question::AtOrBefore(time_bound("at_or_before", time)?));
+    }
+    let mut selection = Selection {
+        to: u64::MAX,
+        limit: options.limit,
+        order: order(options.order.as_deref())?,
+        ..Selection::default()
+    };
+    match options
+        .from
+        .as_deref()
+        .map(|text| bound("from", text))
+        .transpose()?
+    {
+        None => {}
+        Some(Bound::Index(from)) => selection.from = from,
+        Some(Bound::Time(since)) => selection.since = Some(since),
+    }
+    match options
+        .to
+        .as_deref()
+        .map(|text| bound("to", text))
+        .transpose()?
+    {
+        None => {}
+        Some(Bound::Index(to)) => selection.to = to,
+        Some(Bound::Time(before)) => selection.before = Some(before),
+    }
+    Ok(Question::Select(selection))
+}
+
+fn order(text: Option<&str>) -> Result<Order, ApiError> {
+    match text {
+        None | Some("asc") => Ok(Order::Ascending),
+        Some("desc") => Ok(Order::Descending),
+        Some(_) => Err(ApiError::bad_request("order must be asc or desc")),
+    }
+}
+
+/// Reads an index or a time.
+pub(super) fn bound(name: &str, text: &str) -> Result<Bound, ApiError> {
+    if let Ok(index) = text.parse() {
+        return Ok(Bound::Index(index));
+    }
+    let time = time_bound(name, text).map_err(|error| {
+        let detail = &error.problem().detail;
+        ApiError::bad_request(format!("{detail}; an index is a whole number from 0"))
+    })?;
+    Ok(Bound::Time(time))
+}
+
+fn time_bound(name: &str, text: &str) -> Result<Timestamp, ApiError> {
+    let time = parse_rfc3339(text).or_else(|error| {
+        // In the query of an address a plus sign means a space.
+        let (before, after) = text.rsplit_once(' ').ok_or_else(|| error.clone())?;
+        parse_rfc3339(&format!("{before}+{after}")).map_err(|_| error)
+    });
+    time.map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(options: Options) -> Result<Question, u16> {
+        question(&options).map_err(|error| error.problem().status)
+    }
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn an_integer_is_an_index_and_rfc_3339_is_a_time() {
+        let everything = Selection {
+            to: u64::MAX,
+            ..Selection::default()
+        };
+        assert_eq!(asked(Options::default()), Ok(Question::Select(everything)));
+        let options = Options {
+            from: text("5"),
+            to: text("1970-01-01T00:00:01Z"),
+            limit: Some(3),
+            order: text("desc"),
+            ..Options::default()
+        };
+        let selection = Selection {
+            from: 5,
+            before: Some(Timestamp(1_000_000)),
+            limit: Some(3),
+            order: Order::Descending,
+            ..everything
+        };
+        assert_eq!(asked(options), Ok(Question::Select(selection)));
+        // As it arrives when the plus sign was not escaped.
+        assert_eq!(
+            bound("from", "1970-01-01T01:00:00 01:00"),
+            Ok(Bound::Time(Timestamp(0)))
+        );
+        assert_eq!(
+            bound("from", "1970-01-01 00:00:00Z"),
+            Ok(Bound::Time(Timestamp(0)))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused() {
+        for bad in [
+            "-1",
+            "1.5",
+            "",
+            "yesterday",
+            "99999999999999999999",
+            "2024-01-01",
+        ] {
+            assert_eq!(
+                asked(Options {
+                    from: text(bad),
+                    ..Options::default()
+                }),
+                Err(400),
+                "{bad}"
+            );
+            assert_eq!(
+                asked(Options {
+                    at_or_before: text(bad),
+                    ..Options::default()
+                }),
+                Err(400),
+                "{bad}"
+            );
+        }
+        assert_eq!(
+            asked(Options {
+                order: text("down"),
+                ..Options::default()
+            }),
+            Err(400)
+        );
+        let both = Options {
+            at_or_before: text("1970-01-01T00:00:00Z"),
+            limit: Some(1),
+            ..Options::default()
+        };
+        assert_eq!(asked(both), Err(400));
+    }
+
+    #[test]
+    fn the_format_is_asked_for_in_the_address_or_by_accept() {
+        let mut headers = HeaderMap::new();
+        let json = Options::default();
+        assert_eq!(format(&json, &headers), Ok(Format::Json));
+        headers.insert("accept", "text/csv".parse().unwrap());
+        assert_eq!(format(&json, &headers), Ok(Format::Csv));
+        let ndjson = Options {
+            format: text("ndjson"),
+            ..Options::default()
+        };
+        assert_eq!(format(&ndjson, &headers), Ok(Format::Ndjson));
+        let unknown = Options {
+            format: text("xls"),
+            ..Options::default()
+        };
+        assert_eq!(
+            format(&unknown, &headers).unwrap_err().problem().status,
+            400
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! Errors as RFC 9457 problem details.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use headwater_protocols::engine::CommandError;
+use headwater_protocols::store::{ReadError, StoreError};
+
+use super::resolve::Unresolved;
+use super::types::{ItemProblem, Problem};
+use crate::handle::NodeError;
+use crate::proof::NoProof;
+
+/// A request that is answered with a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    problem: Box<Problem>,
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    /// A problem: what happened, to what, and what to do.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let problem = Problem {
+            kind: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or_default().to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            errors: Vec::new(),
+        };
+        Self {
+            problem: Box::new(problem),
+            header: None,
+        }
+    }
+
+    /// 400.
+    #[must_use]
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// With the bad items of the body.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<ItemProblem>) -> Self {
+        self.problem.errors = errors;
+        self
+    }
+
+    /// With a header that tells a program what to do.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// The body of the answer.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// Too many of something at a time.
+    pub(super) fn busy(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, "5")
+    }
+
+    /// A defect of this program.
+    pub(super) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.problem.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::warn!(%status, detail = %self.problem.detail, "a request failed");
+        }
+        let mut response = (status, Json(&*self.problem)).into_response();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem);
+        if let Some((name, value)) = self.header {
+            headers.insert(name, value);
+        }
+        response
+    }
+}
+
+/// Answers a path that is not there.
+pub(super) async fn not_found(uri: axum::http::Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {path}; the routes are in the documentation of the HTTP API"),
+    )
+}
+
+/// Answers a method that a path does not have; which it has is in `Allow`.
+pub(super) async fn method_not_allowed(method: axum::http::Method) -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("this path does not take {method}; the header Allow lists what it takes"),
+    )
+}
+
+impl From<NodeError> for ApiError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Command(error) => error.into(),
+            NodeError::Stopping => Self::busy(error.to_string()),
+        }
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        let detail = error.to_string();
+        let status = match error {
+            CommandError::UnknownStream(_) => StatusCode::NOT_FOUND,
+            CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
+            CommandError::Size { .. } | CommandError::Closed(_) => StatusCode::CONFLICT,
+            CommandError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            CommandError::Manifest(_) => StatusCode::BAD_REQUEST,
+            CommandError::Value { place, why } => {
+                let detail = "a value does not fit the stream; nothing was stored";
+                return Self::bad_request(detail).with_errors(vec![ItemProblem {
+                    place,
+                    detail: format!("the value {why}"),
+                }]);
+            }
+            CommandError::Store(error) => return error.into(),
+        };
+        Self::new(status, detail)
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let status = match error {
+            StoreError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            StoreError::Failed(_) | StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotHeld(_) => Self::new(
+                StatusCode::CONFLICT,
+                format!("{error}; sync the stream first"),
+            ),
+            ReadError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoProof> for ApiError {
+    fn from(error: NoProof) -> Self {
+        let status = match error {
+            NoProof::BeyondHead { .. } => StatusCode::NOT_FOUND,
+            NoProof::Impossible(_) => StatusCode::BAD_REQUEST,
+            NoProof::NoHead | NoProof::NotHeld(_) | NoProof::NodesNotHeld(_) => {
+                StatusCode::CONFLICT
+            }
+            NoProof::Store(error) => return error.into(),
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<Unresolved> for ApiError {
+    fn from(error: Unresolved) -> Self {
+        let status = match error {
+            Unresolved::Unknown(_) => StatusCode::NOT_FOUND,
+            Unresolved::Ambiguous { .. } => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too long; split it into several requests",
+            ),
+            status => Self::new(status, rejection.body_text()),
+        }
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
+    }
+}

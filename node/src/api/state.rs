@@ -1,0 +1,164 @@
+//! What every handler needs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::id::LogId;
+use headwater_protocols::store::History;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::auth::LocalTrust;
+use super::limits::{MAX_LIVE_STREAMS, MAX_READS};
+use super::problem::ApiError;
+use super::resolve::resolve;
+use crate::handle::Node;
+use crate::store::RocksStore;
+
+/// What the API needs to know. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ApiState {
+    node: Node,
+    trust: Arc<LocalTrust>,
+    roles: Arc<[String]>,
+    data_dir: Option<Arc<Path>>,
+    started: Instant,
+    live: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    stopping: CancellationToken,
+}
+
+impl ApiState {
+    /// The API of a node. Writing needs `token`; an empty one lets nobody write.
+    #[must_use]
+    pub fn new(node: Node, token: impl Into<String>) -> Self {
+        Self {
+            node,
+            trust: Arc::new(LocalTrust::new(token.into(), Vec::new())),
+            roles: Arc::new([]),
+            data_dir: None,
+            started: Instant::now(),
+            live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Shows what the node does for others: `peer`, `bootstrap`, …
+    #[must_use]
+    pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Shows how many bytes this folder has.
+    #[must_use]
+    pub fn with_data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(data_dir.into().into());
+        self
+    }
+
+    /// Takes requests that are addressed to these names or addresses too
+    /// (without a port), beside the loopback ones.
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
+        self.trust = Arc::new(LocalTrust::clone(&self.trust).with_hosts(hosts));
+        self
+    }
+
+    /// Ends the live streams, so that a server that waits for its connections
+    /// can stop.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    pub(super) fn trust(&self) -> Arc<LocalTrust> {
+        self.trust.clone()
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub(super) fn roles(&self) -> &[String] {
+        &self.roles
+    }
+
+    pub(super) fn data_dir(&self) -> Option<Arc<Path>> {
+        self.data_dir.clone()
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.started
+    }
+
+    pub(super) fn stopping(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// The stream that a path names.
+    pub(super) fn stream(&self, text: &str) -> Result<Arc<LogStatus>, ApiError> {
+        if let Ok(log) = text.parse::<LogId>()
+            && let Some(status) = self.node.stream(log)
+        {
+            return Ok(status);
+        }
+        let known = self.node.streams();
+        let log = resolve(text, &known)?;
+        let status = known.into_iter().find(|status| status.log == log);
+        status.ok_or_else(|| ApiError::internal(format!("stream {log} has vanished")))
+    }
+
+    /// A place among the live streams, until it is dropped.
+    pub(super) fn live_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = self.live.clone().try_acquire_owned();
+        permit.map_err(|_| {
+            let text = format!("{MAX_LIVE_STREAMS} live streams are open already; close some");
+            ApiError::busy(text)
+        })
+    }
+
+    /// A place among the reads of history, until it is dropped.
+    pub(super) fn read_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = self.reads.clone().try_acquire_owned();
+        permit.map_err(|_| {
+            let text = format!("{MAX_READS} reads of history are running already; try again later");
+            ApiError::busy(text)
+        })
+    }
+
+    /// Reads the history of a stream on a thread that may block.
+    pub(super) async fn with_history<T: Send + 'static>(
+        &self,
+        status: Arc<LogStatus>,
+        read: impl FnOnce(&LogStatus, &History<'_, RocksStore>) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let store = self.node.store().clone();
+        blocking(move || {
+            let key = status.key.ok_or_else(|| not_come_yet(&status))?;
+            read(&status, &History::new(&*store, key))
+        })
+        .await
+    }
+}
+
+/// The answer while nothing of a stream has come.
+pub(super) fn not_come_yet(status: &LogStatus) -> ApiError {
+    ApiError::new(
+        axum::http::StatusCode::CONFLICT,
+        format!(
+            "nothing of stream {} has come from its peers yet; `headwater show` tells whether there are any",
+            status.log
+        ),
+    )
+}
+
+/// Runs what reads the disk or takes long on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ApiError::internal(format!("the request failed: {error}"))))
+}

@@ -1,0 +1,290 @@
+//! Streams: listed, created, followed.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use headwater_protocols::engine::{Command, LogStatus, Reply};
+use headwater_protocols::id::LogId;
+use headwater_protocols::identity::PublicKey;
+use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
+use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::store::History;
+use headwater_protocols::time::Timestamp;
+use libp2p::{Multiaddr, PeerId};
+use serde::de::DeserializeOwned;
+
+use super::limits::MAX_KNOWN_PEERS;
+use super::problem::ApiError;
+use super::state::{ApiState, blocking};
+use super::types::{
+    CreatedStream, ItemProblem, NewStream, StreamView, Subscription, ValueTypeView,
+};
+use super::view::stream_view;
+use crate::handle::now;
+
+type Id = Result<Path<String>, PathRejection>;
+type Body = Result<Bytes, BytesRejection>;
+
+/// `GET /v1/streams`.
+pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<StreamView>>, ApiError> {
+    let known = state.node().streams();
+    let mut views = views(&state, known).await?;
+    views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(Json(views))
+}
+
+/// `GET /v1/streams/{id}`.
+pub(super) async fn show(
+    State(state): State<ApiState>,
+    id: Id,
+) -> Result<Json<StreamView>, ApiError> {
+    let status = state.stream(&id?)?;
+    view(&state, status).await
+}
+
+/// `POST /v1/streams`.
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let manifest = manifest(parse(&body?)?, state.node().local_peer(), now())?;
+    let log = match state
+        .node()
+        .command(Command::Create(Box::new(manifest)))
+        .await?
+    {
+        Reply::Created(log) => log,
+        other => return Err(unexpected(&other)),
+    };
+    let location = [(header::LOCATION, format!("/v1/streams/{log}"))];
+    let id = log.to_string();
+    Ok((StatusCode::CREATED, location, Json(CreatedStream { id })).into_response())
+}
+
+/// `PUT /v1/streams/{id}/subscription`: the only route that takes the id of a
+/// stream that is not known yet.
+pub(super) async fn follow(
+    State(state): State<ApiState>,
+    id: Id,
+    body: Body,
+) -> Result<Json<StreamView>, ApiError> {
+    let Path(id) = id?;
+    let log = match id.parse::<LogId>() {
+        Ok(log) => log,
+        Err(_) => state.stream(&id)?.log,
+    };
+    follow_with(&state, log, subscription(&body?)?).await
+}
+
+/// `DELETE /v1/streams/{id}/subscription`.
+pub(super) async fn unfollow(
+    State(state): State<ApiState>,
+    id: Id,
+) -> Result<Json<StreamView>, ApiError> {
+    let status = state.stream(&id?)?;
+    let log = status.log;
+    if status.owned {
+        let text = format!("this node publishes stream {log}, so it cannot unfollow it");
+        return Err(ApiError::new(StatusCode::CONFLICT, text));
+    }
+    state.node().command(Command::Unfollow(log)).await?;
+    changed(&state, log).await
+}
+
+/// `POST /v1/streams/{id}/peers`: more peers of a stream that is followed.
+pub(super) async fn add_peers(
+    State(state): State<ApiState>,
+    id: Id,
+    body: Body,
+) -> Result<Json<StreamView>, ApiError> {
+    let status = state.stream(&id?)?;
+    if !status.followed {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("stream {} is not followed; follow it first", status.log),
+        ));
+    }
+    follow_with(&state, status.log, subscription(&body?)?).await
+}
+
+async fn follow_with(
+    state: &ApiState,
+    log: LogId,
+    subscription: Subscription,
+) -> Result<Json<StreamView>, ApiError> {
+    let addresses = addresses(&subscription.peers)?;
+    let command = Command::Follow {
+        log,
+        peers: subscription.peers,
+        newest_first: subscription.newest_first,
+    };
+    state.node().command(command).await?;
+    for address in addresses {
+        state.node().keep_dialled(address);
+    }
+    changed(state, log).await
+}
+
+/// The stream as it is after a command.
+async fn changed(state: &ApiState, log: LogId) -> Result<Json<StreamView>, ApiError> {
+    let status = state.stream(&log.to_string())?;
+    view(state, status).await
+}
+
+async fn view(state: &ApiState, status: Arc<LogStatus>) -> Result<Json<StreamView>, ApiError> {
+    let view = views(state, vec![status]).await?.pop();
+    let none = || ApiError::internal("one stream has no view");
+    view.map(Json).ok_or_else(none)
+}
+
+async fn views(state: &ApiState, known: Vec<Arc<LogStatus>>) -> Result<Vec<StreamView>, ApiError> {
+    let store = state.node().store().clone();
+    let addresses = state.node().addresses();
+    let now = now();
+    blocking(move || {
+        let view = |status: &Arc<LogStatus>| {
+            let history = status.key.map(|key| History::new(&*store, key));
+            let disk_bytes = history.map_or(Ok(0), |history| history.bytes())?;
+            Ok(stream_view(status, &addresses, disk_bytes, now))
+        };
+        known.iter().map(view).collect()
+    })
+    .await
+}
+
+/// A body of JSON; the type of its content does not matter, because writing
+/// needs a header that no form can send.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
+}
+
+/// A subscription without a body names no peers.
+fn subscription(body: &[u8]) -> Result<Subscription, ApiError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Subscription::default());
+    }
+    parse(body)
+}
+
+fn addresses(peers: &[String]) -> Result<Vec<Multiaddr>, ApiError> {
+    if peers.len() > MAX_KNOWN_PEERS {
+        let given = peers.len();
+        let text = format!("{given} peers are too many; give at most {MAX_KNOWN_PEERS}");
+        return Err(ApiError::bad_request(text));
+    }
+    let mut errors = Vec::new();
+    let mut addresses = Vec::new();
+    for (place, peer) in peers.iter().enumerate() {
+        match peer.parse() {
+            Ok(address) => addresses.push(address),
+            Err(error) => errors.push(ItemProblem {
+                place,
+                detail: format!("`{peer}` is not a multiaddr such as /ip4/192.0.2.1/tcp/4001/p2p/<peer id>: {error}"),
+            }),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(ApiError::bad_request("a peer's address is wrong").with_errors(errors));
+    }
+    Ok(addresses)
+}
+
+fn manifest(new: NewStream, local: PeerId, now: Timestamp) -> Result<Manifest, ApiError> {
+    let target = new.target.map(|target| target.parse::<LogId>()).transpose();
+    let target = target.map_err(|error| {
+        ApiError::bad_request(format!("the target must be a full stream id: {error}"))
+    })?;
+    Ok(Manifest {
+        publisher: publisher_key(local)?,
+        name: new.name,
+        description: new.description,
+        source: new.source,
+        target,
+        unit: new.unit,
+        value_type: new
+            .value_type
+            .map_or(ValueType::Number, ValueTypeView::into),
+        cadence_us: new.cadence_us,
+        chunk_level: new.chunk_level.unwrap_or(DEFAULT_CHUNK_LEVEL),
+        prior: None,
+        visibility: Visibility::Public,
+        retain_us: 0,
+        retain_records: 0,
+        created: now,
+    })
+}
+
+/// The public key inside the peer id: one of an ed25519 key is the key itself.
+fn publisher_key(local: PeerId) -> Result<PublicKey, ApiError> {
+    let key = libp2p::identity::PublicKey::try_decode_protobuf(local.as_ref().digest());
+    let key = key.ok().and_then(|key| key.try_into_ed25519().ok());
+    key.and_then(|key| PublicKey::from_bytes(&key.to_bytes()))
+        .ok_or_else(|| ApiError::internal("the peer id of this node has no ed25519 key"))
+}
+
+pub(super) fn unexpected(reply: &Reply) -> ApiError {
+    ApiError::internal(format!("the engine answered {reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_protocols::identity::SigningKey;
+
+    use super::*;
+
+    fn local() -> PeerId {
+        SigningKey::from_secret(&mut [1; 32]).public().peer_id()
+    }
+
+    #[test]
+    fn the_publisher_of_a_new_stream_is_this_node() {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        let new = NewStream {
+            name: "x".to_owned(),
+            ..NewStream::default()
+        };
+        let manifest = manifest(new, local(), Timestamp(5)).unwrap();
+        assert_eq!(manifest.publisher, key.public());
+        assert_eq!(manifest.value_type, ValueType::Number);
+        assert_eq!(
+            (manifest.chunk_level, manifest.created),
+            (DEFAULT_CHUNK_LEVEL, Timestamp(5))
+        );
+        assert!(manifest.sign(&key).is_ok());
+        let target = NewStream {
+            target: Some("temperature".to_owned()),
+            ..NewStream::default()
+        };
+        assert!(super::manifest(target, local(), Timestamp(5)).is_err());
+    }
+
+    #[test]
+    fn every_wrong_address_is_listed() {
+        let peers = ["/ip4/192.0.2.1/tcp/1", "192.0.2.1:1", "/ip4/x"].map(str::to_owned);
+        let error = addresses(&peers).unwrap_err();
+        let places: Vec<_> = error.problem().errors.iter().map(|e| e.place).collect();
+        assert_eq!((error.problem().status, places), (400, vec![1, 2]));
+        assert_eq!(addresses(&peers[..1]).unwrap().len(), 1);
+        assert!(
+            addresses(&vec![
+                "/ip4/192.0.2.1/tcp/1".to_owned();
+                MAX_KNOWN_PEERS + 1
+            ])
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_body_with_a_field_that_is_not_known_is_refused() {
+        let error = parse::<NewStream>(br#"{"name":"x","untis":"hPa"}"#).unwrap_err();
+        assert!(error.problem().detail.contains("untis"));
+        assert_eq!(subscription(b" \n").unwrap(), Subscription::default());
+        assert!(subscription(b"[]x").is_err());
+    }
+}

@@ -1,0 +1,241 @@
+//! The JSON of the local API, as the server writes it and the client reads it.
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::proof::{ConsistencyProof, InclusionProof};
+
+/// `GET /v1/node`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct NodeView {
+    /// The node's libp2p peer id.
+    pub peer_id: String,
+    /// Multiaddrs at which others reach it, each with its peer id.
+    pub addresses: Vec<String>,
+    /// What it does for others: `peer`, `bootstrap`, …
+    pub roles: Vec<String>,
+    /// The program's version.
+    pub version: String,
+    /// Peers that are connected.
+    pub connections: usize,
+    /// Streams that are known.
+    pub streams: usize,
+    /// Bytes of the data folder.
+    pub disk_bytes: u64,
+    /// Seconds since the node started.
+    pub uptime_s: u64,
+}
+
+/// A stream in `GET /v1/streams` and `GET /v1/streams/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct StreamView {
+    /// The stream id, a CIDv1.
+    pub id: String,
+    /// Its name; empty until the manifest has come.
+    pub name: String,
+    /// Peer id of the publisher; absent until the manifest has come.
+    pub publisher: Option<String>,
+    /// What a reader should know.
+    pub description: String,
+    /// Where the values come from.
+    pub source: String,
+    /// Unit of the values.
+    pub unit: String,
+    /// `number`, `text`, `json` or `bytes`.
+    pub value_type: Option<ValueTypeView>,
+    /// Expected microseconds between two observations.
+    pub cadence_us: Option<u64>,
+    /// A chunk is 2^chunk_level records.
+    pub chunk_level: Option<u8>,
+    /// Id of the stream that this one predicts.
+    pub target: Option<String>,
+    /// Id of the stream that this one continues.
+    pub prior: Option<String>,
+    /// When the manifest was written, RFC 3339.
+    pub created: Option<String>,
+    /// `publisher` or `follower`.
+    pub role: RoleView,
+    /// Whether it is kept in step with its publisher.
+    pub followed: bool,
+    /// Records below the adopted head.
+    pub size: u64,
+    /// Root of the tree over them, lower-case hex; absent before a head is adopted.
+    pub root: Option<String>,
+    /// When the adopted head was signed, RFC 3339.
+    pub head_time: Option<String>,
+    /// Milliseconds since then.
+    pub head_age_ms: Option<u64>,
+    /// Intervals of indexes that are held, half-open; at most 1,024.
+    pub held: Vec<(u64, u64)>,
+    /// Records that are held.
+    pub held_records: u64,
+    /// Records below the adopted head that are not held.
+    pub missing_records: u64,
+    /// Everything below the adopted head is held, verified and fsynced.
+    pub synced: bool,
+    /// Bytes of the records that are held.
+    pub disk_bytes: u64,
+    /// Records delivered to others since the node started.
+    pub served_records: u64,
+    /// Peer ids that have something of it.
+    pub sources: Vec<String>,
+    /// Multiaddrs that the user gave for it.
+    pub known_peers: Vec<String>,
+    /// A text to paste on another machine: `headwater:<id>?peer=<multiaddr>`.
+    pub invite: String,
+    /// The publisher signed two histories; what this node adopted before stays,
+    /// nothing more is taken.
+    pub forked: bool,
+    /// Why it is closed for writing, if it is.
+    pub closed: Option<String>,
+}
+
+/// What the values of a stream are.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ValueTypeView {
+    /// A finite number.
+    Number,
+    /// UTF-8 text.
+    Text,
+    /// One JSON value.
+    Json,
+    /// Any bytes; base64 in text formats.
+    Bytes,
+}
+
+/// Who writes a stream.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleView {
+    /// This node.
+    Publisher,
+    /// Somebody else.
+    Follower,
+}
+
+/// `POST /v1/streams`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewStream {
+    /// A short name.
+    pub name: String,
+    /// What a reader should know.
+    pub description: String,
+    /// Where the values come from.
+    pub source: String,
+    /// Unit of the values.
+    pub unit: String,
+    /// What the values are; `number` when absent.
+    pub value_type: Option<ValueTypeView>,
+    /// Expected microseconds between two observations; 0 or absent: not known.
+    pub cadence_us: u64,
+    /// A chunk is 2^chunk_level records; 8 when absent, at most 12.
+    pub chunk_level: Option<u8>,
+    /// Id of the stream that this one predicts.
+    pub target: Option<String>,
+}
+
+/// The answer to `POST /v1/streams`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct CreatedStream {
+    /// The stream id.
+    pub id: String,
+}
+
+/// `PUT /v1/streams/{id}/subscription` and `POST /v1/streams/{id}/peers`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Subscription {
+    /// Multiaddrs of peers that have it, publisher first.
+    pub peers: Vec<String>,
+    /// Fill in the latest records first.
+    pub newest_first: bool,
+}
+
+/// The answer to `POST /v1/streams/{id}/observations`: the records are durable.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Published {
+    /// Index of the first record.
+    pub from: u64,
+    /// Index after the last one: the stream's size.
+    pub to: u64,
+}
+
+/// `GET /v1/streams/{id}/head`: the adopted head, to be checked by whoever has
+/// the stream id and the manifest.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct HeadView {
+    /// The stream id.
+    pub stream: String,
+    /// Public key of the publisher (ed25519, 32 bytes), base64.
+    pub publisher: String,
+    /// Records below the head.
+    pub size: u64,
+    /// Root of the tree over them, lower-case hex.
+    pub root: String,
+    /// When it was signed, RFC 3339.
+    pub time: String,
+    /// Id of the stream that continues this one, once it is closed.
+    pub successor: Option<String>,
+    /// The head that was signed, base64.
+    pub head: String,
+    /// The publisher's signature over it, base64.
+    pub head_signature: String,
+    /// The manifest as first written, base64.
+    pub manifest: String,
+    /// The publisher's signature over it, base64.
+    pub manifest_signature: String,
+}
+
+/// `GET /health`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
+
+/// A peer in `GET /v1/peers`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct PeerView {
+    /// Its peer id.
+    pub peer_id: String,
+    /// Remote ends of its connections.
+    pub addresses: Vec<String>,
+    /// What it calls itself.
+    pub agent: Option<String>,
+    /// The last round trip in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Whether history can be exchanged with it.
+    pub syncs: bool,
+    /// Whether it dialled us.
+    pub inbound: bool,
+    /// Ids of the streams that it has something of.
+    pub streams: Vec<String>,
+}
+
+/// An error, RFC 9457 (`application/problem+json`).
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Problem {
+    /// `about:blank`, or what names this kind of error.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, to what, and what to do.
+    pub detail: String,
+    /// Every bad item of a body, when there are some: its place, what is wrong.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ItemProblem>,
+}
+
+/// One bad item of a body.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ItemProblem {
+    /// Its place in the body, from 0: the element of an array, the line of
+    /// NDJSON.
+    pub place: usize,
+    /// What is wrong with it.
+    pub detail: String,
+}

@@ -1,0 +1,258 @@
+//! How a stream and a peer are shown.
+
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::id::LogId;
+use headwater_protocols::manifest::{Manifest, ValueType};
+use headwater_protocols::time::Timestamp;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+use super::limits::MAX_INVITE_ADDRESSES;
+use super::types::{PeerView, RoleView, StreamView, ValueTypeView};
+use crate::export::time::to_text;
+use crate::handle::PeerStatus;
+use crate::invite;
+
+impl From<ValueType> for ValueTypeView {
+    fn from(value_type: ValueType) -> Self {
+        match value_type {
+            ValueType::Number => Self::Number,
+            ValueType::Text => Self::Text,
+            ValueType::Json => Self::Json,
+            ValueType::Bytes => Self::Bytes,
+        }
+    }
+}
+
+impl From<ValueTypeView> for ValueType {
+    fn from(view: ValueTypeView) -> Self {
+        match view {
+            ValueTypeView::Number => Self::Number,
+            ValueTypeView::Text => Self::Text,
+            ValueTypeView::Json => Self::Json,
+            ValueTypeView::Bytes => Self::Bytes,
+        }
+    }
+}
+
+/// A stream as users see it. `addresses` are those of this node, `disk_bytes`
+/// the bytes of the records that are held.
+#[must_use]
+pub fn stream_view(
+    status: &LogStatus,
+    addresses: &[Multiaddr],
+    disk_bytes: u64,
+    now: Timestamp,
+) -> StreamView {
+    let manifest = status.manifest.as_deref();
+    let text = |field: fn(&Manifest) -> &String| manifest.map(field).cloned().unwrap_or_default();
+    let head = status.head.as_deref();
+    let size = head.map_or(0, |head| head.size);
+    let missing_records = size.saturating_sub(status.held_records);
+    StreamView {
+        id: status.log.to_string(),
+        name: text(|m| &m.name),
+        publisher: manifest.map(|m| m.publisher.peer_id().to_string()),
+        description: text(|m| &m.description),
+        source: text(|m| &m.source),
+        unit: text(|m| &m.unit),
+        value_type: manifest.map(|m| m.value_type.into()),
+        cadence_us: manifest.map(|m| m.cadence_us).filter(|&us| us > 0),
+        chunk_level: manifest.map(|m| m.chunk_level),
+        target: manifest.and_then(|m| m.target).map(|log| log.to_string()),
+        prior: manifest.and_then(|m| m.prior).map(|p| p.stream.to_string()),
+        created: manifest.map(|m| to_text(m.created)),
+        role: if status.owned {
+            RoleView::Publisher
+        } else {
+            RoleView::Follower
+        },
+        followed: status.followed,
+        size,
+        root: head.map(|head| head.root.to_string()),
+        head_time: head.map(|head| to_text(head.time)),
+        head_age_ms: head.map(|head| now.since(head.time) / 1_000),
+        held: status.held.iter().map(|i| (i.from, i.to)).collect(),
+        held_records: status.held_records,
+        missing_records,
+        synced: head.is_some() && missing_records == 0 && status.synced_size >= size,
+        disk_bytes,
+        served_records: status.served_records,
+        sources: status.sources.iter().map(ToString::to_string).collect(),
+        known_peers: status.peers.clone(),
+        invite: invite_to(status.log, addresses),
+        forked: status.fork.is_some(),
+        closed: status.closed.clone(),
+    }
+}
+
+/// The invite to a stream: what another machine needs to follow it from here.
+/// Addresses that only this machine can dial come last.
+#[must_use]
+pub fn invite_to(log: LogId, addresses: &[Multiaddr]) -> String {
+    let mut addresses: Vec<_> = addresses.iter().collect();
+    addresses.sort_by_key(|address| is_loopback(address));
+    invite::format(log, addresses.into_iter().take(MAX_INVITE_ADDRESSES))
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback() || ip.is_unspecified(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback() || ip.is_unspecified(),
+        Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => {
+            name == "localhost"
+        }
+        _ => false,
+    }
+}
+
+/// A peer as users see it, with the streams among `known` that it is a source
+/// of.
+#[must_use]
+pub fn peer_view(peer: &PeerStatus, known: &[std::sync::Arc<LogStatus>]) -> PeerView {
+    let serves = |status: &&std::sync::Arc<LogStatus>| status.sources.contains(&peer.peer);
+    PeerView {
+        peer_id: peer.peer.to_string(),
+        addresses: peer.addresses.iter().map(ToString::to_string).collect(),
+        agent: peer.agent.clone(),
+        rtt_ms: peer.rtt_us.map(|us| us as f64 / 1_000.0),
+        syncs: peer.syncs,
+        inbound: peer.inbound,
+        streams: known
+            .iter()
+            .filter(serves)
+            .map(|s| s.log.to_string())
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use headwater_protocols::head::Head;
+    use headwater_protocols::identity::SigningKey;
+    use headwater_protocols::manifest::Visibility;
+    use headwater_protocols::merkle::{Hash, empty_root};
+    use headwater_protocols::ranges::Interval;
+
+    use super::*;
+
+    /// A followed stream of the publisher with this secret, all of it held.
+    pub(crate) fn status(name: &str, secret: u8, size: u64) -> LogStatus {
+        let key = SigningKey::from_secret(&mut [secret; 32]);
+        let manifest = Manifest {
+            publisher: key.public(),
+            name: name.to_owned(),
+            description: "at the pier".to_owned(),
+            source: "own sensor".to_owned(),
+            target: None,
+            unit: "hPa".to_owned(),
+            value_type: ValueType::Number,
+            cadence_us: 0,
+            chunk_level: 8,
+            prior: None,
+            visibility: Visibility::Public,
+            retain_us: 0,
+            retain_records: 0,
+            created: Timestamp(0),
+        };
+        let manifest = manifest.sign(&key).unwrap();
+        let log = manifest.stream();
+        let root = if size == 0 {
+            empty_root()
+        } else {
+            Hash([2; 32])
+        };
+        let head = Head {
+            log,
+            size,
+            root,
+            time: Timestamp(1_000_000),
+            successor: None,
+        };
+        let all = Interval { from: 0, to: size };
+        LogStatus {
+            log,
+            manifest: Some(manifest),
+            key: None,
+            owned: false,
+            followed: true,
+            head: Some(head.sign(&key)),
+            held: Some(all)
+                .filter(|all| !all.is_empty())
+                .into_iter()
+                .collect(),
+            held_records: size,
+            synced_size: size,
+            served_records: 0,
+            sources: Vec::new(),
+            peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
+            fork: None,
+            closed: None,
+        }
+    }
+
+    fn view(status: &LogStatus) -> StreamView {
+        stream_view(status, &[], 77, Timestamp(3_500_000))
+    }
+
+    #[test]
+    fn a_stream_is_synced_when_all_below_its_head_is_held_and_safe() {
+        let complete = status("pressure", 1, 10);
+        let shown = view(&complete);
+        assert!(shown.synced);
+        assert_eq!(
+            (shown.size, shown.missing_records, shown.held.clone()),
+            (10, 0, vec![(0, 10)])
+        );
+        assert_eq!(shown.head_age_ms, Some(2_500));
+        assert_eq!(
+            shown.head_time.as_deref(),
+            Some("1970-01-01T00:00:01.000000Z")
+        );
+        assert_eq!((shown.cadence_us, shown.disk_bytes), (None, 77));
+
+        let not_safe = LogStatus {
+            synced_size: 9,
+            ..complete.clone()
+        };
+        assert!(!view(&not_safe).synced);
+        let not_held = LogStatus {
+            held_records: 9,
+            ..complete.clone()
+        };
+        assert!(!view(&not_held).synced);
+        assert_eq!(view(&not_held).missing_records, 1);
+        let unknown = LogStatus {
+            head: None,
+            manifest: None,
+            held: Vec::new(),
+            held_records: 0,
+            ..complete
+        };
+        let shown = view(&unknown);
+        assert!(!shown.synced && shown.name.is_empty() && shown.value_type.is_none());
+        assert!(view(&status("pressure", 1, 0)).synced);
+    }
+
+    #[test]
+    fn an_invite_has_the_addresses_that_others_can_dial_first() {
+        let log = LogId([1; 32]);
+        let addresses: Vec<Multiaddr> = [
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip6/::1/tcp/1",
+            "/ip4/192.0.2.7/tcp/4001",
+            "/ip4/192.0.2.7/udp/4001/quic-v1",
+            "/ip6/2001:db8::1/tcp/4001",
+        ]
+        .map(|text| text.parse().unwrap())
+        .to_vec();
+        assert_eq!(
+            invite_to(log, &addresses),
+            format!(
+                "headwater:{log}?peer=/ip4/192.0.2.7/tcp/4001&peer=/ip4/192.0.2.7/udp/4001/quic-v1\
+                 &peer=/ip6/2001:db8::1/tcp/4001&peer=/ip4/127.0.0.1/tcp/1"
+            )
+        );
+        assert_eq!(invite_to(log, &[]), format!("headwater:{log}"));
+    }
+}

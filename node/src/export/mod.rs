@@ -1,0 +1,135 @@
+//! Records as texts: CSV, NDJSON and JSON, written as they are read from the
+//! store, so that memory does not grow with the history.
+//!
+//! The same records give the same bytes on every node.
+
+mod chunks;
+mod csv;
+mod holes;
+mod json;
+mod ndjson;
+mod select;
+pub mod time;
+mod value;
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use headwater_protocols::manifest::ValueType;
+use headwater_protocols::record::Record;
+
+pub use self::csv::CsvEncoder;
+pub use holes::{held_until, missing};
+pub use json::JsonEncoder;
+pub use ndjson::{NdjsonEncoder, RecordObject};
+pub use select::{Order, Selection, visit};
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `index,time,value`, a header first, RFC 4180 quoting, `\n` between lines.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+    /// One array of the same objects.
+    Json,
+}
+
+/// A format that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a format; use csv, ndjson or json")]
+pub struct UnknownFormat(String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        match text {
+            "csv" => Ok(Self::Csv),
+            "ndjson" => Ok(Self::Ndjson),
+            "json" => Ok(Self::Json),
+            other => Err(UnknownFormat(other.chars().take(32).collect())),
+        }
+    }
+}
+
+impl Format {
+    /// Its media type, as HTTP names it.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Ndjson => "application/x-ndjson",
+            Self::Json => "application/json",
+        }
+    }
+
+    /// The first format in an `Accept` header that is known here; `None` when
+    /// it names none of them.
+    #[must_use]
+    pub fn accepted(accept: &str) -> Option<Self> {
+        accept.split(',').find_map(|range| {
+            let media_type = range.split(';').next().unwrap_or_default().trim();
+            match media_type.to_ascii_lowercase().as_str() {
+                "text/csv" => Some(Self::Csv),
+                "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+                    Some(Self::Ndjson)
+                }
+                "application/json" => Some(Self::Json),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// Writes records in one of the formats.
+#[derive(Debug)]
+pub enum Encoder<W: Write> {
+    /// CSV.
+    Csv(Box<CsvEncoder<W>>),
+    /// NDJSON.
+    Ndjson(NdjsonEncoder<W>),
+    /// JSON.
+    Json(JsonEncoder<W>),
+}
+
+impl<W: Write> Encoder<W> {
+    /// Begins: writes what stands before the first record.
+    ///
+    /// # Errors
+    /// The writer fails.
+    pub fn begin(format: Format, value_type: ValueType, out: W) -> io::Result<Self> {
+        Ok(match format {
+            Format::Csv => Self::Csv(Box::new(CsvEncoder::begin(value_type, out)?)),
+            Format::Ndjson => Self::Ndjson(NdjsonEncoder::new(value_type, out)),
+            Format::Json => Self::Json(JsonEncoder::begin(value_type, out)?),
+        })
+    }
+
+    /// Writes one record.
+    ///
+    /// # Errors
+    /// The writer fails.
+    pub fn record(&mut self, index: u64, record: &Record) -> io::Result<()> {
+        match self {
+            Self::Csv(encoder) => encoder.record(index, record),
+            Self::Ndjson(encoder) => encoder.record(index, record),
+            Self::Json(encoder) => encoder.record(index, record),
+        }
+    }
+
+    /// Ends: writes what stands behind the last record, and flushes.
+    ///
+    /// # Errors
+    /// The writer fails.
+    pub fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Csv(encoder) => encoder.finish(),
+            Self::Ndjson(encoder) => encoder.finish(),
+            Self::Json(encoder) => encoder.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! Values in text formats.
+//!
+//! A value was checked by the node that published it, and by nobody since: a
+//! follower proves that the publisher signed it, not that it is what the
+//! manifest promises. So each one is looked at before it goes into JSON as it
+//! is; one that would break the document around it becomes a JSON string.
+
+use std::borrow::Cow;
+
+use data_encoding::BASE64;
+use headwater_protocols::manifest::ValueType;
+use serde::de::IgnoredAny;
+
+/// Appends a value as one JSON value without a line break.
+///
+/// Numbers and JSON are the token that was given. A number that JSON does not
+/// know (`+4`, `.5`, `007`) is a JSON string of its token, which publishing
+/// accepts for a number too.
+pub(super) fn put_json(out: &mut Vec<u8>, value_type: ValueType, value: &[u8]) {
+    match value_type {
+        ValueType::Number if is_json_number(value) => out.extend_from_slice(value),
+        ValueType::Json if is_json(value) => put_without_breaks(out, value),
+        ValueType::Number | ValueType::Json | ValueType::Text => put_string(out, value),
+        ValueType::Bytes => {
+            out.push(b'"');
+            put_base64(out, value);
+            out.push(b'"');
+        }
+    }
+}
+
+/// A value as the content of a CSV field: its token, or base64 for bytes.
+pub(super) fn csv_field<'a>(
+    value_type: ValueType,
+    value: &'a [u8],
+    base64: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    match value_type {
+        ValueType::Number | ValueType::Json | ValueType::Text => value,
+        ValueType::Bytes => {
+            base64.clear();
+            put_base64(base64, value);
+            base64
+        }
+    }
+}
+
+fn is_json(value: &[u8]) -> bool {
+    // As text, because the parser does not look at bytes that it skips.
+    std::str::from_utf8(value).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+fn is_json_number(value: &[u8]) -> bool {
+    let begins = matches!(value.first(), Some(b'-' | b'0'..=b'9'));
+    let ends = matches!(value.last(), Some(b'0'..=b'9'));
+    begins && ends && is_json(value)
+}
+
+/// In valid JSON a line break is always whitespace between tokens.
+fn put_without_breaks(out: &mut Vec<u8>, json: &[u8]) {
+    out.extend(json.iter().map(|&byte| match byte {
+        b'\n' | b'\r' => b' ',
+        other => other,
+    }));
+}
+
+fn put_string(out: &mut Vec<u8>, value: &[u8]) {
+    let text: Cow<'_, str> = String::from_utf8_lossy(value);
+    let written = serde_json::to_writer(&mut *out, &*text);
+    debug_assert!(written.is_ok(), "a string is always written to memory");
+}
+
+fn put_base64(out: &mut Vec<u8>, value: &[u8]) {
+    let from = out.len();
+    out.resize(from + BASE64.encode_len(value.len()), 0);
+    BASE64.encode_mut(value, &mut out[from..]);
+}

@@ -1,0 +1,306 @@
+use headwater_protocols::engine::{Command, Engine, Input, LogStatus, Output, Reply};
+use headwater_protocols::id::LogId;
+use headwater_protocols::identity::SigningKey;
+use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::record::Record;
+use headwater_protocols::store::MemoryStore;
+use headwater_protocols::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+
+/// A stream of our own with `size` records in chunks of four.
+fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
+    let key = SigningKey::from_secret(&mut [secret; 32]);
+    let manifest = Manifest {
+        publisher: key.public(),
+        name: "temperature".to_owned(),
+        description: String::new(),
+        source: String::new(),
+        target: None,
+        unit: "°C".to_owned(),
+        value_type: ValueType::Number,
+        cadence_us: 0,
+        chunk_level: 2,
+        prior: None,
+        visibility: Visibility::Public,
+        retain_us: 0,
+        retain_records: 0,
+        created: NOW,
+    };
+    let mut engine = Engine::open(MemoryStore::new(), key, NOW).unwrap();
+    engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);
+    let mut outputs = std::iter::from_fn(|| engine.poll_output());
+    let log = outputs.find_map(|output| match output {
+        Output::Reply(_, Ok(Reply::Created(log))) => Some(log),
+        _ => None,
+    });
+    let log = log.unwrap();
+    let records = (0..size).map(|i| Record::new(Timestamp(i as i64), i.to_string().as_bytes()));
+    let publish = Command::Publish {
+        log,
+        records: records.collect(),
+        expect_size: None,
+    };
+    engine.handle(Input::Command(1, publish), NOW);
+    engine.commit(NOW);
+    let status = engine.status(log).unwrap();
+    assert_eq!(status.head.as_ref().unwrap().size, size);
+    (engine, status)
+}
+
+fn inclusion_file(size: u64, index: u64) -> Value {
+    let (engine, status) = stream(size, 1);
+    let history = History::new(engine.store(), status.key.unwrap());
+    serde_json::to_value(prove_inclusion(&status, &history, index).unwrap()).unwrap()
+}
+
+fn consistency_file(size: u64, first: u64, second: u64) -> Value {
+    let (engine, status) = stream(size, 1);
+    let history = History::new(engine.store(), status.key.unwrap());
+    let proof = prove_consistency(&status, &history, first, second);
+    serde_json::to_value(proof.unwrap()).unwrap()
+}
+
+fn check(file: &Value) -> Result<Verified, ProofFileError> {
+    verify(&file.to_string(), None)
+}
+
+#[test]
+fn a_record_is_proved_at_every_place_of_every_small_stream() {
+    for size in 1..23 {
+        let (engine, status) = stream(size, 1);
+        let history = History::new(engine.store(), status.key.unwrap());
+        for index in 0..size {
+            let file = prove_inclusion(&status, &history, index).unwrap();
+            let json = serde_json::to_string(&file).unwrap();
+            let verified = verify(&json, Some(status.log)).unwrap();
+            assert_eq!(verified.stream(), status.log);
+            assert_eq!(verified.head.size, size);
+            let record = Record::new(Timestamp(index as i64), index.to_string().as_bytes());
+            assert_eq!(verified.proved, Proved::Record { index, record });
+        }
+        let position = size;
+        let refused = prove_inclusion(&status, &history, position);
+        assert_eq!(refused, Err(NoProof::BeyondHead { position, size }));
+    }
+}
+
+#[test]
+fn any_two_states_of_a_stream_are_proved_against_its_one_head() {
+    for size in 1..14 {
+        let (engine, status) = stream(size, 1);
+        let history = History::new(engine.store(), status.key.unwrap());
+        for second in 1..=size {
+            for first in 1..=second {
+                let file = prove_consistency(&status, &history, first, second).unwrap();
+                let verified = verify(&serde_json::to_string(&file).unwrap(), Some(status.log));
+                let Proved::Consistency { first_root, .. } = verified.unwrap().proved else {
+                    panic!("not a consistency proof");
+                };
+                // The root that the publisher signed when the stream had this size.
+                let (_, then) = stream(first, 1);
+                assert_eq!(first_root, then.head.unwrap().root);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_never_signed_cannot_be_proved() {
+    let (engine, mut status) = stream(5, 1);
+    let history = History::new(engine.store(), status.key.unwrap());
+    let prove = |first, second| prove_consistency(&status, &history, first, second);
+    assert_eq!(
+        prove(1, 6),
+        Err(NoProof::BeyondHead {
+            position: 6,
+            size: 5
+        })
+    );
+    assert_eq!(
+        prove(4, 3),
+        Err(NoProof::BeyondHead {
+            position: 4,
+            size: 3
+        })
+    );
+    assert!(matches!(prove(0, 3), Err(NoProof::Impossible(_))));
+    status.head = None;
+    assert_eq!(prove_inclusion(&status, &history, 0), Err(NoProof::NoHead));
+}
+
+#[test]
+fn a_proof_about_another_stream_is_refused() {
+    let (_, other) = stream(1, 2);
+    let file = inclusion_file(5, 3);
+    let refused = verify(&file.to_string(), Some(other.log));
+    assert!(
+        matches!(refused, Err(ProofFileError::OtherStream { expected, .. }) if expected == other.log)
+    );
+    assert!(matches!(verify("{}", None), Err(ProofFileError::NotProof)));
+    assert!(matches!(verify("x", None), Err(ProofFileError::NotJson(_))));
+    assert!(
+        verify(r#"{"index":0}"#, Some(LogId([0; 32])))
+            .unwrap_err()
+            .to_string()
+            .contains("stream")
+    );
+}
+
+/// Every way in which this test alters one value.
+fn alterations(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Number(number) => {
+            let number = number.as_u64().unwrap();
+            let others = [number + 1, number.wrapping_sub(1), 0, u64::MAX];
+            others
+                .into_iter()
+                .filter(|&other| other != number)
+                .map(Value::from)
+                .collect()
+        }
+        Value::String(text) => altered_texts(text).into_iter().map(Value::from).collect(),
+        Value::Array(items) => {
+            let mut altered = Vec::new();
+            for (place, item) in items.iter().enumerate() {
+                let mut without = items.clone();
+                without.remove(place);
+                altered.push(Value::from(without));
+                let mut twice = items.clone();
+                twice.insert(place, item.clone());
+                altered.push(Value::from(twice));
+                for other in alterations(item) {
+                    let mut with = items.clone();
+                    with[place] = other;
+                    altered.push(Value::from(with));
+                }
+            }
+            let mut longer = items.clone();
+            longer.push(json!("00".repeat(32)));
+            altered.push(Value::from(longer));
+            altered
+        }
+        other => panic!("no proof has {other}"),
+    }
+}
+
+/// One character other, for each character; one less; one more; upper case.
+fn altered_texts(text: &str) -> Vec<String> {
+    let mut altered = vec![String::new(), format!("{text}A"), format!("{text}=")];
+    altered.push(text[..text.len() - 1].to_owned());
+    for (place, old) in text.char_indices() {
+        for new in ['A', 'b', '0'] {
+            if new != old {
+                let (before, after) = (&text[..place], &text[place + 1..]);
+                altered.push(format!("{before}{new}{after}"));
+            }
+        }
+    }
+    let upper = text.to_uppercase();
+    altered.extend(Some(upper).filter(|upper| upper != text));
+    altered
+}
+
+fn every_alteration_is_refused(file: &Value) {
+    assert!(check(file).is_ok());
+    let fields = file.as_object().unwrap();
+    for (field, value) in fields {
+        for other in alterations(value) {
+            let mut altered = file.clone();
+            altered[field] = other.clone();
+            assert!(check(&altered).is_err(), "{field}: {value} became {other}");
+        }
+        let mut without = file.clone();
+        without.as_object_mut().unwrap().remove(field);
+        // An absent list of hashes is an empty one.
+        if *value != json!([]) {
+            assert!(check(&without).is_err(), "without {field}");
+        }
+    }
+}
+
+#[test]
+fn altering_any_field_of_an_inclusion_proof_makes_it_worthless() {
+    every_alteration_is_refused(&inclusion_file(13, 5));
+    every_alteration_is_refused(&inclusion_file(1, 0));
+}
+
+#[test]
+fn altering_any_field_of_a_consistency_proof_makes_it_worthless() {
+    every_alteration_is_refused(&consistency_file(13, 5, 11));
+    every_alteration_is_refused(&consistency_file(13, 6, 13));
+}
+
+#[test]
+fn no_other_size_or_place_passes_for_the_right_one() {
+    for size in 1..11 {
+        for index in 0..size {
+            let file = inclusion_file(size, index);
+            let others = (0..14).filter(|&other| other != index);
+            others.for_each(|other| assert!(check(&with(&file, "index", other)).is_err()));
+        }
+        for second in 1..=size {
+            for first in 1..=second {
+                let file = consistency_file(size, first, second);
+                for other in 0..14 {
+                    let same = check(&with(&file, "first_size", other)).is_ok();
+                    assert_eq!(same, other == first, "{first} {second} {size} as {other}");
+                    let same = check(&with(&file, "second_size", other)).is_ok();
+                    assert_eq!(same, other == second, "{first} {second} {size} as {other}");
+                }
+            }
+        }
+    }
+}
+
+fn with(file: &Value, field: &str, value: u64) -> Value {
+    let mut altered = file.clone();
+    altered[field] = json!(value);
+    altered
+}
+
+#[test]
+fn a_first_head_that_is_given_must_be_the_publishers() {
+    let mut file = consistency_file(13, 5, 11);
+    let (_, then) = stream(5, 1);
+    let head = then.head.unwrap();
+    file["first_head"] = json!(BASE64.encode(head.bytes()));
+    assert!(check(&file).is_err(), "without its signature");
+    file["first_head_signature"] = json!(BASE64.encode(head.signature()));
+    every_alteration_is_refused_of_first_head(&file);
+    let (_, other) = stream(6, 1);
+    let other = other.head.unwrap();
+    file["first_head"] = json!(BASE64.encode(other.bytes()));
+    file["first_head_signature"] = json!(BASE64.encode(other.signature()));
+    assert!(matches!(
+        check(&file),
+        Err(ProofFileError::Disagrees {
+            field: "first_size",
+            ..
+        })
+    ));
+}
+
+fn every_alteration_is_refused_of_first_head(file: &Value) {
+    assert!(check(file).is_ok());
+    for field in ["first_head", "first_head_signature"] {
+        for other in alterations(&file[field]) {
+            let mut altered = file.clone();
+            altered[field] = other;
+            assert!(check(&altered).is_err(), "{field}");
+        }
+    }
+}
+
+#[test]
+fn a_proof_signed_by_another_key_is_refused() {
+    let (_, stranger) = stream(13, 2);
+    let stranger = stranger.head.unwrap();
+    let mut file = inclusion_file(13, 5);
+    file["head"] = json!(BASE64.encode(stranger.bytes()));
+    file["head_signature"] = json!(BASE64.encode(stranger.signature()));
+    assert!(matches!(check(&file), Err(ProofFileError::Head(_))));
+}
