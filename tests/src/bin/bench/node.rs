@@ -1,0 +1,402 @@
+//! A process that is a Headwater node, and what the figures ask of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use headwater::handle::Node;
+use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
+use headwater_protocols::engine::{Command, LogStatus, Reply};
+use headwater_protocols::id::LogId;
+use headwater_protocols::identity::SigningKey;
+use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
+use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::ranges::Interval;
+use headwater_protocols::record::Record;
+use headwater_protocols::time::Timestamp;
+use libp2p::identity::Keypair;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::process::{Calls, Process, Role, answer, monotonic_ns};
+
+/// Longer than anything takes that works.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A call of the process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Call {
+    /// Open a data folder; answered by [`Started`].
+    Start {
+        dir: PathBuf,
+        key: u8,
+        is_online: bool,
+    },
+    /// Create the stream; answered by its id.
+    Create,
+    /// Publish batch after batch; answered by the seconds that the node took.
+    Publish(Batches),
+    /// Publish one record a command, from so many tasks; answered by [`Singles`].
+    PublishSingles {
+        stream: String,
+        tasks: u64,
+        each: u64,
+    },
+    /// Publish one record a command, one every so often; answered by the moment
+    /// before each, in nanoseconds.
+    PublishPaced {
+        stream: String,
+        count: u64,
+        every_us: u64,
+    },
+    /// Follow a stream until this many records are held, verified and fsynced;
+    /// answered by the seconds that it took.
+    Sync {
+        stream: String,
+        address: String,
+        size: u64,
+    },
+    /// Note when records are stored, from now on until there are this many.
+    Watch { stream: String, size: u64 },
+    /// Wait until that is so; answered by [`Stored`].
+    Stored,
+    /// Answered by the root of the stream's tree, in words.
+    Root { stream: String },
+    /// Stop the node and close its folder; answered by the seconds.
+    Stop,
+}
+
+/// Records to publish.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Batches {
+    /// The stream.
+    pub(crate) stream: String,
+    /// How many records.
+    pub(crate) records: u64,
+    /// Bytes of each, its time included.
+    pub(crate) record_bytes: usize,
+    /// Records in one command.
+    pub(crate) batch: u64,
+}
+
+/// A node is there.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Started {
+    /// Where it listens.
+    pub(crate) address: Option<String>,
+    /// Records of its own streams.
+    pub(crate) records: u64,
+    /// How long it took.
+    pub(crate) seconds: f64,
+}
+
+/// What single publishes took.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Singles {
+    /// How long.
+    pub(crate) seconds: f64,
+    /// Syncs of the disk.
+    pub(crate) fsyncs: u64,
+}
+
+/// Records that are stored, and since when in nanoseconds.
+pub(crate) type Stored = Vec<(u64, u64)>;
+
+/// Starts a process with a node that listens on loopback; `key` tells it from
+/// others.
+pub(crate) fn start_node(dir: PathBuf, key: u8) -> anyhow::Result<(Process, String)> {
+    let mut process = Process::start(Role::Node)?;
+    let is_online = true;
+    let started: Started = process.ask(&Call::Start {
+        dir,
+        key,
+        is_online,
+    })?;
+    let address = started.address.context("the node does not listen")?;
+    Ok((process, address))
+}
+
+/// Records with bytes that cannot be compressed, from an index on.
+pub(crate) fn records(from: u64, count: u64, record_bytes: usize) -> Vec<Record> {
+    let mut value = vec![0; record_bytes - 8];
+    (from..from + count)
+        .map(|index| {
+            let mut state = index.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            for bytes in value.chunks_mut(8) {
+                // xorshift64
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                bytes.copy_from_slice(&state.to_le_bytes()[..bytes.len()]);
+            }
+            // One a second since 2020.
+            let time = 1_577_836_800_000_000 + i64::try_from(index).unwrap_or(0) * 1_000_000;
+            Record::new(Timestamp(time), &value)
+        })
+        .collect()
+}
+
+/// Plays the node.
+pub(crate) async fn act() -> anyhow::Result<()> {
+    let mut calls = Calls::from_stdin();
+    let mut acting = Acting::default();
+    while let Some(call) = calls.next().await? {
+        match call {
+            Call::Start {
+                dir,
+                key,
+                is_online,
+            } => answer(acting.start(dir, key, is_online).await),
+            Call::Create => answer(acting.create().await),
+            Call::Publish(batches) => answer(acting.publish(batches).await),
+            Call::PublishSingles {
+                stream,
+                tasks,
+                each,
+            } => answer(acting.publish_singles(&stream, tasks, each).await),
+            Call::PublishPaced {
+                stream,
+                count,
+                every_us,
+            } => answer(acting.publish_paced(&stream, count, every_us).await),
+            Call::Sync {
+                stream,
+                address,
+                size,
+            } => answer(acting.sync(&stream, address, size).await),
+            Call::Watch { stream, size } => answer(acting.watch(&stream, size)),
+            Call::Stored => answer(acting.stored().await),
+            Call::Root { stream } => answer(acting.root(&stream)),
+            Call::Stop => answer(acting.stop().await),
+        }?;
+    }
+    // RocksDB must be closed before the process ends.
+    if acting.running.is_some() {
+        acting.stop().await?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Acting {
+    running: Option<Running>,
+    key: u8,
+    watching: Option<JoinHandle<anyhow::Result<Stored>>>,
+}
+
+impl Acting {
+    fn node(&self) -> anyhow::Result<&Node> {
+        let running = self.running.as_ref().context("the node is not started")?;
+        Ok(&running.node)
+    }
+
+    async fn start(&mut self, dir: PathBuf, key: u8, is_online: bool) -> anyhow::Result<Started> {
+        let keypair = Keypair::ed25519_from_bytes([key; 32])?;
+        let start_time = Instant::now();
+        let running = if is_online {
+            let mut config = RuntimeConfig::new(dir, keypair);
+            config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
+            start(config).await?
+        } else {
+            start_offline(&dir, &keypair).await?
+        };
+        let seconds = start_time.elapsed().as_secs_f64();
+        let address = if is_online {
+            let mut addresses = running.node.watch_addresses();
+            let known = addresses.wait_for(|addresses| !addresses.is_empty());
+            timeout(PATIENCE, known)
+                .await??
+                .first()
+                .map(ToString::to_string)
+        } else {
+            None
+        };
+        let own = running
+            .node
+            .streams()
+            .into_iter()
+            .filter(|stream| stream.owned);
+        let records = own.map(|stream| stream.held_records).sum();
+        self.running = Some(running);
+        self.key = key;
+        Ok(Started {
+            address,
+            records,
+            seconds,
+        })
+    }
+
+    async fn create(&self) -> anyhow::Result<String> {
+        let key = SigningKey::from_secret(&mut [self.key; 32]);
+        let manifest = Manifest {
+            publisher: key.public(),
+            name: "bench".to_owned(),
+            description: String::new(),
+            source: String::new(),
+            target: None,
+            unit: String::new(),
+            value_type: ValueType::Bytes,
+            cadence_us: 0,
+            chunk_level: DEFAULT_CHUNK_LEVEL,
+            prior: None,
+            visibility: Visibility::Public,
+            retain_us: 0,
+            retain_records: 0,
+            created: Timestamp(0),
+        };
+        match self
+            .node()?
+            .command(Command::Create(Box::new(manifest)))
+            .await?
+        {
+            Reply::Created(log) => Ok(log.to_string()),
+            other => anyhow::bail!("created, but answered {other:?}"),
+        }
+    }
+
+    async fn publish(&self, batches: Batches) -> anyhow::Result<f64> {
+        let log = batches.stream.parse()?;
+        let node = self.node()?;
+        let mut taken = Duration::ZERO;
+        let mut from = 0;
+        while from < batches.records {
+            let count = batches.batch.min(batches.records - from);
+            let records = records(from, count, batches.record_bytes);
+            let start_time = Instant::now();
+            publish(node, log, records).await?;
+            taken += start_time.elapsed();
+            from += count;
+        }
+        Ok(taken.as_secs_f64())
+    }
+
+    async fn publish_singles(
+        &self,
+        stream: &str,
+        tasks: u64,
+        each: u64,
+    ) -> anyhow::Result<Singles> {
+        let log: LogId = stream.parse()?;
+        let node = self.node()?;
+        let synced = node.store().fsyncs();
+        let start_time = Instant::now();
+        let tasks: Vec<_> = (0..tasks)
+            .map(|task| {
+                let node = node.clone();
+                tokio::spawn(async move {
+                    for record in records(task * each, each, 100) {
+                        publish(&node, log, vec![record]).await?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await??;
+        }
+        Ok(Singles {
+            seconds: start_time.elapsed().as_secs_f64(),
+            fsyncs: node.store().fsyncs() - synced,
+        })
+    }
+
+    async fn publish_paced(
+        &self,
+        stream: &str,
+        count: u64,
+        every_us: u64,
+    ) -> anyhow::Result<Vec<u64>> {
+        let log: LogId = stream.parse()?;
+        let node = self.node()?;
+        let mut ticks = tokio::time::interval(Duration::from_micros(every_us));
+        let mut published = Vec::new();
+        for record in records(0, count, 100) {
+            ticks.tick().await;
+            published.push(monotonic_ns()?);
+            publish(node, log, vec![record]).await?;
+        }
+        Ok(published)
+    }
+
+    async fn sync(&self, stream: &str, address: String, size: u64) -> anyhow::Result<f64> {
+        let log: LogId = stream.parse()?;
+        let node = self.node()?;
+        let start_time = Instant::now();
+        let follow = Command::Follow {
+            log,
+            peers: vec![address.clone()],
+            newest_first: false,
+        };
+        node.command(follow).await?;
+        node.keep_dialled(address.parse()?);
+        let mut stream = node.watch(log).context("what is followed is not known")?;
+        let is_synced = |status: &Arc<LogStatus>| {
+            status.closed.is_some() || status.head.is_some() && status.synced_size >= size
+        };
+        let waiting = timeout(PATIENCE, stream.wait_for(is_synced)).await;
+        let status = node.stream(log).context("what is followed is not known")?;
+        waiting.with_context(|| format!("only {} records have come", status.held_records))??;
+        match &status.closed {
+            None => Ok(start_time.elapsed().as_secs_f64()),
+            Some(why) => anyhow::bail!("the stream was closed: {why}"),
+        }
+    }
+
+    fn root(&self, stream: &str) -> anyhow::Result<String> {
+        let status = self.node()?.stream(stream.parse()?);
+        let head = status.and_then(|status| status.head.clone());
+        let head = head.context("the stream has no head")?;
+        Ok(format!("{:?} of {} records", head.root, head.size))
+    }
+
+    fn watch(&mut self, stream: &str, size: u64) -> anyhow::Result<()> {
+        let stream = self.node()?.watch(stream.parse()?);
+        let stream = stream.context("the stream is not known")?;
+        self.watching = Some(tokio::spawn(note_stored(stream, size)));
+        Ok(())
+    }
+
+    async fn stored(&mut self) -> anyhow::Result<Stored> {
+        let watching = self.watching.take().context("nothing is watched")?;
+        timeout(PATIENCE, watching)
+            .await
+            .context("records are missing")??
+    }
+
+    async fn stop(&mut self) -> anyhow::Result<f64> {
+        let running = self.running.take().context("the node is not started")?;
+        let start_time = Instant::now();
+        running.stop().await?;
+        Ok(start_time.elapsed().as_secs_f64())
+    }
+}
+
+async fn publish(node: &Node, log: LogId, records: Vec<Record>) -> anyhow::Result<Interval> {
+    let publish = Command::Publish {
+        log,
+        records,
+        expect_size: None,
+    };
+    match node.command(publish).await? {
+        Reply::Published(interval) => Ok(interval),
+        other => anyhow::bail!("published, but answered {other:?}"),
+    }
+}
+
+async fn note_stored(
+    mut stream: watch::Receiver<Arc<LogStatus>>,
+    size: u64,
+) -> anyhow::Result<Stored> {
+    let mut stored = Stored::new();
+    loop {
+        let held = stream.borrow_and_update().held_records;
+        stored.push((held, monotonic_ns()?));
+        if held >= size {
+            return Ok(stored);
+        }
+        stream.changed().await?;
+    }
+}
