@@ -1,7 +1,16 @@
 //! A Headwater node: everything that touches the world. What a stream is, what
 //! is true and who is asked next is decided in `headwater_protocols`.
 
+pub mod api;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod data_dir;
+pub mod export;
 pub mod handle;
+pub mod invite;
+pub mod keys;
 pub mod net;
+pub mod proof;
 pub mod runtime;
 pub mod store;

@@ -1,0 +1,319 @@
+//! The command line. Each command is written once, against the API, whether a
+//! node runs or not.
+
+mod batch;
+mod csv_input;
+mod duration;
+mod export;
+mod init;
+mod line_input;
+mod listen;
+mod output;
+mod peers;
+mod progress;
+mod prove;
+mod publish;
+mod publish_file;
+mod publish_lines;
+mod rows;
+mod run;
+mod status;
+mod stream;
+mod sync;
+mod tail;
+mod target_file;
+mod time_form;
+mod value;
+mod verify;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::client::Client;
+use crate::data_dir::DataDir;
+use output::{Output, StdoutClosed};
+
+/// A libp2p node for data streams: signed, append-only, provable, from any peer
+/// that has them
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 100)]
+#[command(
+    after_help = "A stream is named by its id, by the first or last characters of it, by its name, or by an invite."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What stands above the options that every command has.
+const GLOBAL: &str = "Global options";
+
+#[derive(Args, Debug)]
+struct Global {
+    /// Folder of the node's key and streams [default: the user's own]
+    #[arg(
+        long,
+        global = true, help_heading = GLOBAL,
+        value_name = "DIR",
+        env = "HEADWATER_DATA_DIR",
+        hide_env = true
+    )]
+    data_dir: Option<PathBuf>,
+    /// Options of the node [default: config.toml in the data folder]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The node to talk to [default: the one that runs on the data folder]. Its
+    /// token is in HEADWATER_API_TOKEN, or else that of the data folder
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "URL")]
+    api: Option<String>,
+    /// Print JSON: one value, or one a line
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    json: bool,
+    /// Log more (-vv: everything)
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = ArgAction::Count)]
+    verbose: u8,
+    /// How the log is written, on stderr
+    #[arg(
+        long,
+        global = true, help_heading = GLOBAL,
+        value_enum,
+        default_value_t,
+        hide_default_value = true
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    Run(run::RunArgs),
+    /// Streams: create, list, show, follow, unfollow
+    #[command(subcommand)]
+    Stream(stream::StreamCommand),
+    List(stream::ListArgs),
+    Show(stream::ShowArgs),
+    Follow(stream::FollowArgs),
+    Unfollow(stream::UnfollowArgs),
+    Publish(publish::PublishArgs),
+    Sync(sync::SyncArgs),
+    Tail(tail::TailArgs),
+    Export(export::ExportArgs),
+    Prove(prove::ProveArgs),
+    Verify(verify::VerifyArgs),
+    Peers(peers::PeersArgs),
+    Status(status::StatusArgs),
+}
+
+/// What every command is told.
+#[derive(Debug)]
+struct Invocation {
+    data_dir: Option<PathBuf>,
+    config: Option<PathBuf>,
+    api: Option<String>,
+    out: Output,
+}
+
+impl Invocation {
+    fn data_dir(&self) -> anyhow::Result<DataDir> {
+        match &self.data_dir {
+            // A relative one would mean something else in the lines that we
+            // print for copying.
+            Some(path) => Ok(DataDir::new(std::path::absolute(path)?)),
+            None => DataDir::of_user(),
+        }
+    }
+
+    /// Does something with the node. If it was started here, it is stopped
+    /// properly whatever comes of it.
+    async fn with_client<T>(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let data_dir = self.data_dir()?;
+        let client = match &self.api {
+            Some(url) => Client::to_url(url, &data_dir)?,
+            None => Client::to_data_dir(&data_dir).await?,
+        };
+        let result = work(&client).await;
+        let closed = client.close().await;
+        let value = result?;
+        closed?;
+        Ok(value)
+    }
+}
+
+/// The command was given in a way that clap cannot notice: exit status 2.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+impl Usage {
+    fn error(what: impl Into<String>) -> anyhow::Error {
+        Self(what.into()).into()
+    }
+}
+
+/// Runs the command that the program was called with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(&cli);
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+        .and_then(|runtime| {
+            let result = runtime.block_on(dispatch(cli));
+            // A thread that reads stdin may never end.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(code) => code,
+        Err(error) if error.is::<StdoutClosed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let invocation = Invocation {
+        data_dir: cli.global.data_dir,
+        config: cli.global.config,
+        api: cli.global.api,
+        out: Output::new(cli.global.json),
+    };
+    let invocation = &invocation;
+    match cli.command {
+        Command::Init(args) => init::init(invocation, &args)?,
+        Command::Run(args) => run::run(invocation, args).await?,
+        Command::Stream(command) => stream::dispatch(invocation, command).await?,
+        Command::List(args) => stream::list(invocation, &args).await?,
+        Command::Show(args) => stream::show(invocation, &args).await?,
+        Command::Follow(args) => stream::follow(invocation, &args).await?,
+        Command::Unfollow(args) => stream::unfollow(invocation, &args).await?,
+        Command::Publish(args) => publish::publish(invocation, args).await?,
+        Command::Sync(args) => sync::sync(invocation, &args).await?,
+        Command::Tail(args) => tail::tail(invocation, &args).await?,
+        Command::Export(args) => export::export(invocation, &args).await?,
+        Command::Prove(args) => prove::prove(invocation, &args).await?,
+        Command::Verify(args) => return verify::verify(invocation, &args),
+        Command::Peers(args) => peers::peers(invocation, &args).await?,
+        Command::Status(args) => status::status(invocation, &args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A node tells what it does; a command only what is wrong.
+fn start_log(cli: &Cli) {
+    let default = match (&cli.command, cli.global.verbose) {
+        (Command::Run(_), 0) => "warn,headwater=info",
+        (_, 0) => "warn",
+        (Command::Run(_), 1) => "info,headwater=debug",
+        (_, 1) => "warn,headwater=debug",
+        _ => "debug,headwater=trace",
+    };
+    let filter = match std::env::var_os(EnvFilter::DEFAULT_ENV) {
+        Some(_) => EnvFilter::from_default_env(),
+        None => EnvFilter::new(default),
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(output::colour_on_stderr());
+    match cli.global.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn parse(line: &str) -> Result<Cli, clap::error::ErrorKind> {
+        Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_documented_forms_are_taken() {
+        for line in [
+            "headwater init",
+            "headwater --data-dir /x run --listen /ip4/127.0.0.1/tcp/0 /ip6/::1/tcp/0 --external /ip4/192.0.2.1/tcp/1 \
+             --bootstrap /ip4/192.0.2.1/tcp/1 --api-listen 127.0.0.1:0 --role peer,bootstrap",
+            "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \
+             --cadence 1h --chunk-level 8 --json",
+            "headwater list",
+            "headwater stream list",
+            "headwater show x --json",
+            "headwater follow x --newest-first",
+            "headwater stream unfollow x",
+            "headwater publish x -4.5 --time 2024-05-01T12:00:00Z",
+            "headwater publish x",
+            "headwater publish x --ndjson --skip-bad",
+            "headwater publish x --file f --time-column t --value-column v --time-format unix-ms --resume --skip-bad",
+            "headwater publish x --file f --ndjson",
+            "headwater sync x --wait --timeout 60s",
+            "headwater tail x -n 5 --follow",
+            "headwater tail x --from 2024-05-01T12:00:00Z",
+            "headwater export x --format csv --from 0 --to 10 -o f",
+            "headwater prove x 5 -o f",
+            "headwater prove x --consistency 3 5",
+            "headwater verify f --stream x",
+            "headwater peers -v --log-format json",
+            "headwater status --api http://127.0.0.1:1",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+        }
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        for line in [
+            "headwater",
+            "headwater discover",
+            "headwater run --role relay",
+            "headwater run --api-listen localhost",
+            "headwater stream create",
+            "headwater stream create x --value-type float",
+            "headwater stream create x --cadence hourly",
+            "headwater publish x 1 --file f",
+            "headwater publish x --time-column t",
+            "headwater publish x --time now",
+            "headwater publish x --file f --time-column t --value-column v --time-format epoch",
+            "headwater sync x --timeout 5",
+            "headwater tail x -n 5 --from 3",
+            "headwater export x --format xml",
+            "headwater prove x",
+            "headwater prove x 5 --consistency 3 5",
+            "headwater verify",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What commands print: results on stdout, notes on stderr, colour on terminals
+//! alone.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// Whoever read stdout has gone (`headwater tail … | head`): there is nothing
+/// left to do, and nothing to complain of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stdout was closed")]
+pub(crate) struct StdoutClosed;
+
+/// Where a command's results go, and in which form.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    /// JSON instead of text.
+    pub(crate) json: bool,
+    colour: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            json,
+            colour: colour_is_wanted() && io::stdout().is_terminal(),
+        }
+    }
+
+    /// Prints a line of text.
+    ///
+    /// # Errors
+    /// Stdout was closed, or its disk is full.
+    pub(crate) fn line(self, text: impl Display) -> anyhow::Result<()> {
+        Self::write(|out| writeln!(out, "{text}"))
+    }
+
+    /// Prints a JSON value as one line.
+    ///
+    /// # Errors
+    /// Stdout was closed, or its disk is full.
+    pub(crate) fn json(self, value: &impl Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(value)?;
+        line.push(b'\n');
+        Self::bytes(&line)
+    }
+
+    /// Passes bytes on as they are.
+    ///
+    /// # Errors
+    /// Stdout was closed, or its disk is full.
+    pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
+        Self::write(|out| out.write_all(bytes))
+    }
+
+    fn write(print: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        match print(&mut out).and_then(|()| out.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
+            Err(error) => Err(anyhow::Error::new(error).context("cannot write to stdout")),
+        }
+    }
+
+    /// Tells the user something that is no result.
+    pub(crate) fn note(self, text: impl Display) {
+        // Without stderr nobody is there to be told.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.styled("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.styled("2", text)
+    }
+
+    pub(crate) fn good(self, text: &str) -> String {
+        self.styled("32", text)
+    }
+
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.styled("31", text)
+    }
+
+    fn styled(self, code: &str, text: &str) -> String {
+        match self.colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+}
+
+fn colour_is_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+pub(crate) fn colour_on_stderr() -> bool {
+    colour_is_wanted() && io::stderr().is_terminal()
+}
+
+/// Says why a command failed.
+pub(crate) fn error(error: &anyhow::Error) {
+    let label = match colour_on_stderr() {
+        true => "\x1b[31merror:\x1b[0m",
+        false => "error:",
+    };
+    // Without stderr nobody is there to be told.
+    let _ = writeln!(io::stderr().lock(), "{label} {error:#}");
+}
+
+/// On which side of its column a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// Rows under a header, in aligned columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The lines, the header first.
+    pub(crate) fn lines(&self, output: Output) -> Vec<String> {
+        let widths: Vec<usize> = (self.columns.iter().enumerate())
+            .map(|(i, (name, _))| {
+                let cells = self.rows.iter().filter_map(|row| row.get(i));
+                cells
+                    .map(|cell| width(cell))
+                    .chain([width(name)])
+                    .max()
+                    .unwrap_or(0)
+            })
+            .collect();
+        let header: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
+        let header = output.dim(&self.aligned(&header, &widths));
+        let rows = self.rows.iter().map(|row| self.aligned(row, &widths));
+        std::iter::once(header).chain(rows).collect()
+    }
+
+    fn aligned(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for ((cell, &wide), (_, align)) in cells.iter().zip(widths).zip(&self.columns) {
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            let padding = " ".repeat(wide.saturating_sub(width(cell)));
+            match align {
+                Align::Left => line.extend([cell.as_str(), &padding]),
+                Align::Right => line.extend([padding.as_str(), cell]),
+            }
+        }
+        line.trim_end().to_owned()
+    }
+}
+
+/// Characters that a cell takes up, without those that only colour it.
+fn width(cell: &str) -> usize {
+    let mut visible = 0;
+    let mut in_escape = false;
+    for c in cell.chars() {
+        match (in_escape, c) {
+            (false, '\x1b') => in_escape = true,
+            (true, 'm') => in_escape = false,
+            (true, _) => {}
+            (false, _) => visible += 1,
+        }
+    }
+    visible
+}
+
+/// A text from somebody else, with nothing in it that a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_bidi_override(c) {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Characters that make the text around them run in another direction.
+fn is_bidi_override(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// 8759 → 8,759.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 record`, `8,759 records`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let mut text = grouped(number);
+    let plural = if number == 1 { "" } else { "s" };
+    // Writing to a string does not fail.
+    let _ = write!(text, " {thing}{plural}");
+    text
+}
+
+/// 210_944 → 210.9 kB.
+pub(crate) fn bytes(number: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = number as f64;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{number} B"),
+        _ => format!("{value:.1} {}", UNITS[unit]),
+    }
+}
+
+/// How long ago something was, in one unit.
+pub(crate) fn ago(milliseconds: u64) -> String {
+    let seconds = milliseconds / 1000;
+    match seconds {
+        0 => "just now".to_owned(),
+        1..120 => format!("{seconds} s ago"),
+        120..7_200 => format!("{} min ago", seconds / 60),
+        7_200..172_800 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// The last eight characters of an id: all ids begin alike.
+pub(crate) fn short(id: &str) -> &str {
+    let start = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
+    &id[start..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Output = Output {
+        json: false,
+        colour: false,
+    };
+
+    #[test]
+    fn columns_are_aligned_and_colour_takes_no_room() {
+        let colour = Output {
+            colour: true,
+            ..PLAIN
+        };
+        let mut table = Table::new(&[
+            ("NAME", Align::Left),
+            ("SIZE", Align::Right),
+            ("", Align::Left),
+        ]);
+        table.row(["wind".to_owned(), "8,759".to_owned(), colour.good("synced")]);
+        table.row(["temperature".to_owned(), "1".to_owned(), String::new()]);
+        assert_eq!(
+            table.lines(PLAIN),
+            [
+                "NAME          SIZE",
+                "wind         8,759  \x1b[32msynced\x1b[0m",
+                "temperature      1",
+            ]
+        );
+        assert_eq!(table.lines(colour)[0], "\x1b[2mNAME          SIZE\x1b[0m");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_instead() {
+        assert_eq!(printable("21 °C\n"), "21 °C\\u{a}");
+        assert_eq!(
+            printable("\x1b[2J\u{9b}\u{202e}"),
+            "\\u{1b}[2J\\u{9b}\\u{202e}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
+        assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(counted(2, "record"), "2 records");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(210_944), "210.9 kB");
+        assert_eq!(bytes(999_999), "1.0 MB");
+        assert_eq!(bytes(u64::MAX), "18446.7 PB");
+        assert_eq!(ago(999), "just now");
+        assert_eq!(ago(119_999), "119 s ago");
+        assert_eq!(ago(172_800_000), "2 days ago");
+        assert_eq!(short("bafkreif3"), "afkreif3");
+        assert_eq!(short("°C"), "°C");
+    }
+}

@@ -1,0 +1,255 @@
+//! `publish`: one value, lines on stdin, or a file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use futures::TryStreamExt;
+use headwater_protocols::time::Timestamp;
+
+use super::batch::{Batch, BatchWriter};
+use super::publish_file::FileForm;
+use super::rows::Row;
+use super::time_form::TimeForm;
+use super::value::ValueRules;
+use super::{Invocation, Usage};
+use super::{publish_file, publish_lines};
+use crate::api::types::{Published, RoleView, StreamView};
+use crate::client::{ApiError, Client, Query};
+use crate::export::time;
+use crate::runtime::now;
+
+/// Attempts to publish a batch when the node does not answer.
+const ATTEMPTS: u32 = 5;
+
+/// Pause before the next one.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Append observations to a stream of this node.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without VALUE and --file, lines are read from stdin, and each is published as it comes:
+a value a line with the time of its arrival, or with --ndjson an object a line:
+  {\"time\":\"2024-05-01T12:00:00Z\",\"value\":4.0}
+
+A file is checked wholly first. If one row is bad, every bad row is listed and nothing is published."
+)]
+pub(crate) struct PublishArgs {
+    /// The stream: id, part of it, or name
+    stream: String,
+    /// A single value
+    #[arg(allow_negative_numbers = true, conflicts_with_all = ["file", "ndjson"])]
+    value: Option<String>,
+    /// When it was observed (RFC 3339; now, if it is left out)
+    #[arg(long, value_name = "T", requires = "value", value_parser = time_argument)]
+    time: Option<Timestamp>,
+    /// A CSV file with a header; with --ndjson a file of one object a line
+    #[arg(long, value_name = "F")]
+    file: Option<PathBuf>,
+    /// The column of the times
+    #[arg(long, value_name = "T", requires = "file", conflicts_with = "ndjson")]
+    time_column: Option<String>,
+    /// The column of the values
+    #[arg(long, value_name = "V", requires = "file", conflicts_with = "ndjson")]
+    value_column: Option<String>,
+    /// How the times of the file are written: iso (RFC 3339; UTC if it has no
+    /// offset), unix, unix-ms, unix-us, or a pattern as "%d.%m.%Y %H:%M"
+    #[arg(long, value_name = "FORM", requires = "time_column", value_parser = str::parse::<TimeForm>)]
+    time_format: Option<TimeForm>,
+    /// Go on where an earlier, broken run with the same file has ended
+    #[arg(long, requires = "file")]
+    resume: bool,
+    /// Leave out bad rows, and list them
+    #[arg(long, conflicts_with = "value")]
+    skip_bad: bool,
+    /// Each line is an object: {"time":…,"value":…}
+    #[arg(long)]
+    ndjson: bool,
+    /// Each line is a value, even if it looks like an observation in NDJSON
+    #[arg(long, conflicts_with_all = ["ndjson", "value", "file"])]
+    plain: bool,
+}
+
+pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyhow::Result<()> {
+    let file = args
+        .file
+        .as_deref()
+        .map(|path| file_form(path, &args))
+        .transpose()?;
+    let published = invocation
+        .with_client(async |client| {
+            let target = Target::find(client, &args.stream).await?;
+            match (&file, &args.value) {
+                (Some(file), _) => publish_file::publish(invocation, &target, file).await,
+                (None, Some(value)) => publish_one(&target, value, args.time).await,
+                (None, None) => {
+                    let how = publish_lines::How {
+                        ndjson: args.ndjson,
+                        plain: args.plain,
+                        skip_bad: args.skip_bad,
+                    };
+                    publish_lines::publish(invocation, &target, how).await
+                }
+            }
+        })
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        return out.json(&published);
+    }
+    out.line(said(published))
+}
+
+fn said(published: Published) -> String {
+    let Published { from, to } = published;
+    match to.saturating_sub(from) {
+        0 => "nothing to publish".to_owned(),
+        1 => format!("published, at index {from}"),
+        records => format!(
+            "published {}, at the indexes {from} to {}",
+            super::output::counted(records, "record"),
+            to - 1
+        ),
+    }
+}
+
+fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileForm> {
+    let columns = match (&args.time_column, &args.value_column) {
+        (Some(time), Some(value)) => Some((time.clone(), value.clone())),
+        _ if args.ndjson => None,
+        _ => {
+            return Err(Usage::error(
+                "--file needs the columns to read, --time-column T and --value-column V, or --ndjson",
+            ));
+        }
+    };
+    Ok(FileForm {
+        path: path.to_owned(),
+        columns,
+        time_form: args.time_format.clone().unwrap_or_default(),
+        resume: args.resume,
+        skip_bad: args.skip_bad,
+    })
+}
+
+/// The stream that is published to.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    client: &'a Client,
+    pub(crate) id: String,
+    pub(crate) size: u64,
+    pub(crate) rules: ValueRules,
+}
+
+impl<'a> Target<'a> {
+    async fn find(client: &'a Client, name: &str) -> anyhow::Result<Self> {
+        let stream = client.stream(name).await?;
+        Self::of(client, stream)
+    }
+
+    fn of(client: &'a Client, stream: StreamView) -> anyhow::Result<Self> {
+        if stream.role != RoleView::Publisher {
+            bail!(
+                "stream {} belongs to another publisher; only its owner can publish to it",
+                stream.id
+            );
+        }
+        let rules = ValueRules::of(&stream);
+        let rules = rules.with_context(|| format!("stream {} has no manifest yet", stream.id))?;
+        Ok(Self {
+            client,
+            id: stream.id,
+            size: stream.size,
+            rules,
+        })
+    }
+
+    /// Publishes a batch that begins at no index in particular.
+    ///
+    /// # Errors
+    /// The node refuses it, or is lost; then it is not known whether the batch
+    /// was published.
+    pub(crate) async fn append(&self, batch: Batch) -> anyhow::Result<Published> {
+        self.client.publish(&self.id, batch.ndjson, None).await
+    }
+
+    /// Publishes a batch at the end of a stream of this size. When the node is
+    /// lost on the way, it is asked what became of the batch, and once more if
+    /// nothing did.
+    ///
+    /// # Errors
+    /// The stream has another size, or the node refuses the batch or stays
+    /// away.
+    pub(crate) async fn append_at(&self, batch: &Batch, size: u64) -> anyhow::Result<Published> {
+        let to = size + batch.records as u64;
+        let mut attempt = 1;
+        loop {
+            let ndjson = batch.ndjson.clone();
+            let error = match self.client.publish(&self.id, ndjson, Some(size)).await {
+                Ok(published) => return Ok(published),
+                Err(error) => error,
+            };
+            // An earlier attempt may have come through without our hearing of it.
+            let unheard = attempt > 1 && self.has(to, &batch.last).await.unwrap_or(false);
+            if unheard {
+                return Ok(Published { from: size, to });
+            }
+            if error.downcast_ref::<ApiError>().is_some() || attempt == ATTEMPTS {
+                return Err(error);
+            }
+            tracing::warn!("{error:#}; trying again");
+            tokio::time::sleep(PAUSE).await;
+            attempt += 1;
+        }
+    }
+
+    /// Whether the stream has this size and ends with this row.
+    async fn has(&self, size: u64, last: &Row) -> anyhow::Result<bool> {
+        let stream = self.client.stream(&self.id).await?;
+        Ok(stream.size == size && self.stored(size - 1).await? == *last)
+    }
+
+    /// The row that is stored at this index.
+    ///
+    /// # Errors
+    /// There is none, or the node is lost.
+    pub(crate) async fn stored(&self, index: u64) -> anyhow::Result<Row> {
+        let query = Query {
+            from: Some(index.to_string()),
+            to: Some((index + 1).to_string()),
+            ..Query::default()
+        };
+        let records = self.client.records(&self.id, &query).await?;
+        let record = std::pin::pin!(records).try_next().await?;
+        let record = record.with_context(|| format!("stream {} has no record {index}", self.id))?;
+        ensure!(
+            record.index == index,
+            "the node sent record {} instead of {index}",
+            record.index
+        );
+        let value = self
+            .rules
+            .of_json(&record.value)
+            .map_err(anyhow::Error::msg)?;
+        let time = time::parse(&record.time.to_string())?;
+        Ok(Row { time, value })
+    }
+}
+
+fn time_argument(text: &str) -> Result<Timestamp, String> {
+    TimeForm::Iso.parse(text)
+}
+
+async fn publish_one(
+    target: &Target<'_>,
+    value: &str,
+    time: Option<Timestamp>,
+) -> anyhow::Result<Published> {
+    let time = time.unwrap_or_else(now);
+    let value = target.rules.of_text(value).map_err(anyhow::Error::msg)?;
+    let mut batch = BatchWriter::new(target.rules);
+    batch.push(Row { time, value });
+    let batch = batch.take().context("a batch with a row is not empty")?;
+    target.append(batch).await
+}

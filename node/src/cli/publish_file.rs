@@ -1,0 +1,400 @@
+//! Publishing a file: it is read twice, first to check every row, then to
+//! publish them, so that memory does not grow with it.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use indicatif::ProgressBar;
+use tokio::sync::mpsc;
+
+use super::Invocation;
+use super::batch::{Batch, BatchWriter};
+use super::csv_input::{CsvForm, CsvRows};
+use super::line_input::{LineForm, LineRows};
+use super::output::{counted, grouped};
+use super::progress;
+use super::publish::Target;
+use super::rows::{BadRows, Row, RowError};
+use super::time_form::TimeForm;
+use super::value::ValueRules;
+use crate::api::types::Published;
+
+/// Bytes that are read at a time.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Batches that wait while one is on its way.
+const WAITING: usize = 2;
+
+/// A file, and how it is read.
+#[derive(Clone, Debug)]
+pub(super) struct FileForm {
+    pub(super) path: PathBuf,
+    /// Those of times and values in CSV; `None` for NDJSON.
+    pub(super) columns: Option<(String, String)>,
+    pub(super) time_form: TimeForm,
+    pub(super) resume: bool,
+    pub(super) skip_bad: bool,
+}
+
+type Rows = Box<dyn Iterator<Item = Result<Row, RowError>> + Send>;
+
+impl FileForm {
+    fn rows(&self, rules: ValueRules) -> anyhow::Result<Rows> {
+        let open = || -> anyhow::Result<Rows> {
+            let file = File::open(&self.path)?;
+            Ok(match &self.columns {
+                Some((time_column, value_column)) => {
+                    let form = CsvForm {
+                        time_column: time_column.clone(),
+                        value_column: value_column.clone(),
+                        time_form: self.time_form.clone(),
+                        rules,
+                    };
+                    Box::new(CsvRows::open(file, form)?)
+                }
+                None => {
+                    let form = LineForm {
+                        ndjson: true,
+                        rules,
+                    };
+                    Box::new(LineRows::new(
+                        BufReader::with_capacity(BUFFER_BYTES, file),
+                        form,
+                    ))
+                }
+            })
+        };
+        open().with_context(|| format!("cannot read {}", self.path.display()))
+    }
+}
+
+/// What a file holds.
+#[derive(Debug, Default)]
+struct Checked {
+    good: u64,
+    bad: BadRows,
+}
+
+pub(super) async fn publish(
+    invocation: &Invocation,
+    target: &Target<'_>,
+    form: &FileForm,
+) -> anyhow::Result<Published> {
+    let before = Fingerprint::of(&form.path)?;
+    let checked = check(form, target.rules).await?;
+    if !checked.bad.is_empty() {
+        let listed = format!("{} has {}", form.path.display(), checked.bad);
+        ensure!(
+            form.skip_bad,
+            "{listed}\nnothing was published; correct the file, or leave such rows out with --skip-bad"
+        );
+        invocation
+            .out
+            .note(format!("leaving out bad rows: {listed}"));
+    }
+    let skip = match form.resume {
+        true => resume_point(target, form, checked.good).await?,
+        false => 0,
+    };
+    ensure!(
+        Fingerprint::of(&form.path)? == before,
+        "{} was changed while it was read; nothing was published",
+        form.path.display()
+    );
+    append_all(target, form, skip, checked.good).await
+}
+
+/// Reads the file to its end.
+async fn check(form: &FileForm, rules: ValueRules) -> anyhow::Result<Checked> {
+    let form = form.clone();
+    let bar = progress::spinner("checking");
+    let task = tokio::task::spawn_blocking(move || {
+        let mut checked = Checked::default();
+        for row in form.rows(rules)? {
+            match row {
+                Ok(_) => checked.good += 1,
+                Err(RowError::Bad(row)) => checked.bad.add(row),
+                Err(RowError::Read(error)) => {
+                    return Err(error.context(format!("cannot read {}", form.path.display())));
+                }
+            }
+            if checked.good % 4_096 == 0 {
+                bar.set_position(checked.good);
+            }
+        }
+        bar.finish_and_clear();
+        Ok(checked)
+    });
+    task.await?
+}
+
+/// How many rows of the file the stream has already: all of its records, which
+/// must be the file's first rows.
+async fn resume_point(target: &Target<'_>, form: &FileForm, good: u64) -> anyhow::Result<u64> {
+    let size = target.size;
+    if size == 0 {
+        return Ok(0);
+    }
+    let path = form.path.display();
+    ensure!(
+        size <= good,
+        "cannot resume: the stream has {}, but {path} only {}",
+        counted(size, "record"),
+        counted(good, "good row")
+    );
+    let (first, last) = first_and_last(form, target.rules, size).await?;
+    for (index, row) in [(0, first), (size - 1, last)] {
+        ensure!(
+            target.stored(index).await? == row,
+            "cannot resume: record {index} of the stream is not row {} of {path}; --resume is for a \
+             stream that has nothing but the beginning of this file",
+            index + 1
+        );
+    }
+    Ok(size)
+}
+
+/// The first row, and the last one of the first `count`.
+async fn first_and_last(
+    form: &FileForm,
+    rules: ValueRules,
+    count: u64,
+) -> anyhow::Result<(Row, Row)> {
+    let form = form.clone();
+    let task = tokio::task::spawn_blocking(move || {
+        let mut first = None;
+        let mut last = None;
+        let mut at = 0;
+        for row in form.rows(rules)?.flatten() {
+            at += 1;
+            if at == 1 {
+                first = Some(row.clone());
+            }
+            if at == count {
+                last = Some(row);
+                break;
+            }
+        }
+        first
+            .zip(last)
+            .context("the file was changed while it was read")
+    });
+    task.await?
+}
+
+async fn append_all(
+    target: &Target<'_>,
+    form: &FileForm,
+    skip: u64,
+    good: u64,
+) -> anyhow::Result<Published> {
+    let (batches, mut queue) = mpsc::channel(WAITING);
+    let (form, rules) = (form.clone(), target.rules);
+    let path = form.path.clone();
+    tokio::task::spawn_blocking(move || make_batches(&form, rules, skip, &batches));
+    let bar = progress::records(good - skip);
+    let from = target.size;
+    let mut to = from;
+    while let Some(batch) = queue.recv().await {
+        let done = append(target, batch, &mut to, &bar).await;
+        done.with_context(|| stopped(&path, skip + (to - from), good, from == skip))?;
+    }
+    bar.finish_and_clear();
+    ensure!(
+        to - from == good - skip,
+        "{} was changed while it was read: it had {}, but {} published",
+        path.display(),
+        counted(good, "good row"),
+        grouped(skip + (to - from))
+    );
+    Ok(Published { from, to })
+}
+
+async fn append(
+    target: &Target<'_>,
+    batch: anyhow::Result<Batch>,
+    to: &mut u64,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    let published = target.append_at(&batch?, *to).await?;
+    *to = published.to;
+    bar.inc(published.to - published.from);
+    Ok(())
+}
+
+fn stopped(path: &Path, done: u64, good: u64, has_nothing_else: bool) -> String {
+    let advice = match has_nothing_else {
+        true => "run the same command with --resume to go on",
+        false => {
+            "the stream had other records before, so --resume cannot go on: see the end of the \
+             stream, and publish the rest of the file"
+        }
+    };
+    let (path, done, good) = (path.display(), grouped(done), grouped(good));
+    format!("stopped after {done} of {good} rows of {path}; {advice}")
+}
+
+/// Reads the file once more and hands over its good rows, without the first
+/// `skip`, until nobody wants them any more.
+fn make_batches(
+    form: &FileForm,
+    rules: ValueRules,
+    skip: u64,
+    batches: &mpsc::Sender<anyhow::Result<Batch>>,
+) {
+    let rows = match form.rows(rules) {
+        Ok(rows) => rows,
+        Err(error) => {
+            let _ = batches.blocking_send(Err(error));
+            return;
+        }
+    };
+    let mut batch = BatchWriter::new(rules);
+    let mut seen = 0;
+    for row in rows {
+        match row {
+            Ok(row) => {
+                seen += 1;
+                if seen > skip {
+                    batch.push(row);
+                }
+            }
+            Err(RowError::Bad(_)) if form.skip_bad => {}
+            Err(RowError::Bad(row)) => {
+                let error = anyhow::anyhow!("the file was changed while it was read: {row}");
+                let _ = batches.blocking_send(Err(error));
+                return;
+            }
+            Err(RowError::Read(error)) => {
+                let _ = batches.blocking_send(Err(error));
+                return;
+            }
+        }
+        if batch.is_full() && !send(&mut batch, batches) {
+            return;
+        }
+    }
+    send(&mut batch, batches);
+}
+
+/// False when nobody wants it any more.
+fn send(batch: &mut BatchWriter, batches: &mpsc::Sender<anyhow::Result<Batch>>) -> bool {
+    match batch.take() {
+        Some(batch) => batches.blocking_send(Ok(batch)).is_ok(),
+        None => true,
+    }
+}
+
+/// What shows that a file was changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Fingerprint {
+    length: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+impl Fingerprint {
+    fn of(path: &Path) -> anyhow::Result<Self> {
+        let what = || format!("cannot read {}", path.display());
+        let file = fs::metadata(path).with_context(what)?;
+        if !file.is_file() {
+            bail!(
+                "{} is not a regular file, and cannot be checked before it is published; pipe it \
+                 into stdin instead",
+                path.display()
+            );
+        }
+        Ok(Self {
+            length: file.len(),
+            modified: file.modified().ok(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_protocols::manifest::ValueType;
+
+    fn rules() -> ValueRules {
+        ValueRules::new(ValueType::Number, 8)
+    }
+
+    fn csv(folder: &Path, text: &str) -> FileForm {
+        let path = folder.join("weather.csv");
+        fs::write(&path, text).unwrap();
+        FileForm {
+            path,
+            columns: Some(("date".to_owned(), "wind".to_owned())),
+            time_form: TimeForm::Iso,
+            resume: false,
+            skip_bad: false,
+        }
+    }
+
+    fn batches(form: &FileForm, skip: u64) -> Vec<anyhow::Result<Batch>> {
+        let (sender, mut queue) = mpsc::channel(10);
+        make_batches(form, rules(), skip, &sender);
+        drop(sender);
+        std::iter::from_fn(|| queue.blocking_recv()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_file_is_checked_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let form = csv(
+            folder.path(),
+            "date,wind\n2010-01-01,1\nx,2\n2010-01-02,3\n2010-01-03,y\n",
+        );
+        let checked = check(&form, rules()).await.unwrap();
+        assert_eq!(checked.good, 2);
+        assert!(
+            checked
+                .bad
+                .to_string()
+                .starts_with("2 bad rows\n  line 3: ")
+        );
+        let (first, last) = first_and_last(&form, rules(), 2).await.unwrap();
+        assert_eq!((&first.value[..], &last.value[..]), (&b"1"[..], &b"3"[..]));
+        assert!(first_and_last(&form, rules(), 3).await.is_err());
+    }
+
+    #[test]
+    fn rows_before_the_point_of_resumption_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let form = csv(
+            folder.path(),
+            "date,wind\n2010-01-01,1\n2010-01-02,2\n2010-01-03,3\n",
+        );
+        let all = batches(&form, 1);
+        assert_eq!(all.len(), 1);
+        let batch = all[0].as_ref().unwrap();
+        assert_eq!(batch.records, 2);
+        assert!(
+            batch
+                .ndjson
+                .starts_with(b"{\"time\":\"2010-01-02T00:00:00.000000Z\",\"value\":2}\n")
+        );
+        assert!(batches(&form, 3).is_empty());
+    }
+
+    #[test]
+    fn a_row_that_turned_bad_ends_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut form = csv(folder.path(), "date,wind\n2010-01-01,1\nx,2\n");
+        let last = batches(&form, 0).pop().unwrap();
+        assert!(last.unwrap_err().to_string().contains("was changed"));
+        form.skip_bad = true;
+        assert_eq!(batches(&form, 0).pop().unwrap().unwrap().records, 1);
+    }
+
+    #[test]
+    fn only_a_regular_file_can_be_read_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Fingerprint::of(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is not a regular file"), "{error}");
+        let error = Fingerprint::of(&folder.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("cannot read"));
+    }
+}

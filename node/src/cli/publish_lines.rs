@@ -1,0 +1,227 @@
+//! Publishing lines from stdin as they come.
+
+use std::io::{self, BufReader, IsTerminal};
+
+use anyhow::{Context, bail};
+use headwater_protocols::time::Timestamp;
+use tokio::sync::mpsc;
+
+use super::Invocation;
+use super::batch::BatchWriter;
+use super::line_input::{LineForm, Lines, looks_like_ndjson};
+use super::publish::Target;
+use super::rows::{BadRow, BadRows, Row, RowError};
+use crate::api::types::Published;
+use crate::runtime::now;
+
+/// Bytes that are read at a time.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Rows that are handed over at a time, at most: a tenth of a batch, so that
+/// reading and publishing overlap.
+const ROWS_AT_ONCE: usize = 4_096;
+
+/// Bytes of values that are handed over at a time, at most, and once more by a
+/// last long one.
+const BYTES_AT_ONCE: usize = 1 << 20;
+
+/// Hand-overs that wait. Together with the bounds above this bounds the memory
+/// that a fast input takes up.
+const WAITING: usize = 4;
+
+/// How lines are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub(super) ndjson: bool,
+    pub(super) plain: bool,
+    pub(super) skip_bad: bool,
+}
+
+/// What was read at once.
+type Read = Vec<Result<Row, RowError>>;
+
+pub(super) async fn publish(
+    invocation: &Invocation,
+    target: &Target<'_>,
+    how: How,
+) -> anyhow::Result<Published> {
+    if io::stdin().is_terminal() {
+        let what = if how.ndjson { "object" } else { "value" };
+        invocation
+            .out
+            .note(format!("reading one {what} a line; end with Ctrl-D"));
+    }
+    let form = LineForm {
+        ndjson: how.ndjson,
+        rules: target.rules,
+    };
+    let (rows, queue) = mpsc::channel(WAITING);
+    // Not a task: reading from a terminal would keep the runtime from ending.
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || read(form, how.plain, &rows))
+        .context("cannot start a thread")?;
+    let mut published = Progress::new(target.size);
+    let result = append_all(target, how, queue, &mut published).await;
+    if !published.bad.is_empty() && how.skip_bad {
+        invocation.out.note(format!("left out {}", published.bad));
+    }
+    match result {
+        Ok(()) => Ok(published.interval),
+        Err(error) => Err(anyhow::anyhow!("{error:#}; {}", published.said())),
+    }
+}
+
+/// How far publishing has come.
+struct Progress {
+    interval: Published,
+    records: u64,
+    bad: BadRows,
+}
+
+impl Progress {
+    fn new(size: u64) -> Self {
+        Self {
+            interval: Published {
+                from: size,
+                to: size,
+            },
+            records: 0,
+            bad: BadRows::default(),
+        }
+    }
+
+    fn add(&mut self, published: Published) {
+        if self.records == 0 {
+            self.interval = published;
+        }
+        self.interval.to = published.to;
+        self.records += published.to - published.from;
+    }
+
+    fn said(&self) -> String {
+        match self.records {
+            0 => "nothing was published".to_owned(),
+            records => format!(
+                "{} came before and are published, up to index {}",
+                super::output::counted(records, "record"),
+                self.interval.to - 1
+            ),
+        }
+    }
+}
+
+async fn append_all(
+    target: &Target<'_>,
+    how: How,
+    mut queue: mpsc::Receiver<Read>,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    let mut batch = BatchWriter::new(target.rules);
+    while let Some(first) = queue.recv().await {
+        // Whatever came while the last batch was on its way goes together.
+        let mut next = Some(first);
+        let mut stop = None;
+        while let Some(read) = next {
+            stop = push_all(read, how, &mut batch, &mut progress.bad);
+            next = match stop.is_some() || batch.is_full() {
+                true => None,
+                false => queue.try_recv().ok(),
+            };
+        }
+        // The good lines before a bad one are published: they came first.
+        if let Some(batch) = batch.take() {
+            progress.add(target.append(batch).await?);
+        }
+        if let Some(error) = stop {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Returns why there is an end, if there is one.
+fn push_all(
+    read: Read,
+    how: How,
+    batch: &mut BatchWriter,
+    bad: &mut BadRows,
+) -> Option<anyhow::Error> {
+    for row in read {
+        match row {
+            Ok(row) => batch.push(row),
+            Err(RowError::Bad(row)) if how.skip_bad => bad.add(row),
+            Err(RowError::Bad(row)) => {
+                return Some(anyhow::anyhow!(
+                    "{row}; correct it, or leave such lines out with --skip-bad"
+                ));
+            }
+            Err(RowError::Read(error)) => return Some(error),
+        }
+    }
+    None
+}
+
+/// Reads stdin to its end, or until nobody wants it any more.
+fn read(form: LineForm, plain: bool, rows: &mpsc::Sender<Read>) {
+    let mut lines = Lines::new(
+        BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()),
+        form,
+    );
+    let mut begun = plain || form.ndjson;
+    loop {
+        let mut read = Vec::new();
+        let mut bytes = 0;
+        let more = loop {
+            let line = match lines.next_line() {
+                Ok(Some(line)) => line,
+                Ok(None) => break false,
+                Err(error) => {
+                    let (error, goes_on) = match error {
+                        RowError::Bad(_) => (error, true),
+                        RowError::Read(error) => {
+                            (RowError::Read(error.context("cannot read stdin")), false)
+                        }
+                    };
+                    read.push(Err(error));
+                    break goes_on;
+                }
+            };
+            if !begun && let Err(error) = refuse_ndjson(&line.bytes) {
+                read.push(Err(RowError::Read(error)));
+                break false;
+            }
+            begun = true;
+            bytes += line.bytes.len();
+            push_row(&mut read, form, &line.bytes, line.number, now());
+            // A line that has not come whole may be long in coming.
+            let waits = !lines.input().buffer().contains(&b'\n');
+            if waits || read.len() >= ROWS_AT_ONCE || bytes >= BYTES_AT_ONCE {
+                break true;
+            }
+        };
+        let sent = read.is_empty() || rows.blocking_send(read).is_ok();
+        if !more || !sent {
+            return;
+        }
+    }
+}
+
+fn push_row(read: &mut Read, form: LineForm, line: &[u8], number: u64, now: Timestamp) {
+    match form.row(line, now) {
+        Ok(Some(row)) => read.push(Ok(row)),
+        Ok(None) => {}
+        Err(what) => read.push(Err(RowError::Bad(BadRow { line: number, what }))),
+    }
+}
+
+/// What is published cannot be taken back, so a likely mistake is not.
+fn refuse_ndjson(line: &[u8]) -> anyhow::Result<()> {
+    if looks_like_ndjson(line) {
+        bail!(
+            "the first line looks like an observation in NDJSON; say --ndjson if it is one, or \
+             --plain if the whole line is the value"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,364 @@
+//! `run`: the node, until it is told to stop.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::serve::ListenerExt;
+use clap::Args;
+use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::output::StdoutClosed;
+use super::{Invocation, init, listen};
+use crate::api::{self, ApiState};
+use crate::client::{Claim, claim};
+use crate::config::{Config, Options, Role};
+use crate::data_dir::DataDir;
+use crate::runtime::{self, Running, RuntimeConfig};
+
+/// How long the first address may take: it is there as soon as the system has
+/// bound the port.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Quiet time after which all addresses are taken to be there. They come one by
+/// one, within milliseconds.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// How long requests may take to end after the signal to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Run the node (a new data folder is initialised, as by `init`)
+#[derive(Args, Debug)]
+#[command(
+    after_help = "SIGTERM and SIGINT (Ctrl-C) end it cleanly. What is not given here is read from config.toml."
+)]
+pub(crate) struct RunArgs {
+    /// Multiaddrs to listen on; port 0 takes any free one [default: TCP and
+    /// QUIC on port 4600]
+    #[arg(long, value_name = "MA", num_args = 1..)]
+    listen: Option<Vec<String>>,
+    /// Multiaddrs at which others reach this node, when it cannot find out
+    #[arg(long, value_name = "MA", num_args = 1..)]
+    external: Option<Vec<String>>,
+    /// Nodes to stay connected to, each multiaddr with its /p2p/ id
+    #[arg(long, value_name = "MA", num_args = 1..)]
+    bootstrap: Option<Vec<String>>,
+    /// Where the local API listens [default: 127.0.0.1:8600]
+    #[arg(long, value_name = "IP:PORT")]
+    api_listen: Option<SocketAddr>,
+    /// What the node does for others: peer, bootstrap [default: peer]
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', num_args = 1..)]
+    role: Option<Vec<Role>>,
+}
+
+/// What `--json` prints once the node listens.
+#[derive(Serialize)]
+struct Started {
+    peer_id: String,
+    addresses: Vec<String>,
+    api: String,
+    data_dir: String,
+    roles: Vec<&'static str>,
+    initialised: bool,
+}
+
+pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Result<()> {
+    // From now on a signal ends the node cleanly, however far it has come.
+    let mut signals = Signals::new()?;
+    let data_dir = invocation.data_dir()?;
+    data_dir.create()?;
+    let lock = match claim(&data_dir).await? {
+        Claim::Ours(lock) => lock,
+        Claim::Running(node) => bail!(
+            "a node runs on {} already, with its API at {}; end it first, or name another folder \
+             with --data-dir",
+            data_dir.path().display(),
+            node.url()
+        ),
+    };
+    let is_new = !data_dir.is_initialised();
+    let (keypair, token) = init::create(&data_dir, &lock)?;
+    let config = configure(invocation, &data_dir, args)?;
+    let api = ApiListener::bind(&config).await?;
+    let listen = listen::addresses(&config)?;
+    data_dir.forget_addresses(&lock);
+
+    let mut running = start(&data_dir, &config, listen, keypair).await?;
+    let state = ApiState::new(running.node.clone(), token.secret())
+        .with_roles(config.roles.iter().map(|role| role.as_str()))
+        .with_data_dir(data_dir.path())
+        .with_hosts(config.api_hosts.clone());
+    let server = api.serve(state);
+    let ended = tokio::select! {
+        ended = announce(invocation, &data_dir, &config, &running, &server, is_new) => ended,
+        () = signals.wait() => Ok(None),
+    };
+    let ended = match ended {
+        Ok(Some(address_task)) => {
+            let ended = tokio::select! {
+                () = signals.wait() => Ok(()),
+                () = running.failed() => Err(anyhow::anyhow!("the network has ended by itself; its last words are above")),
+                error = server.failed() => Err(error),
+            };
+            address_task.abort();
+            ended
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    tracing::info!("stopping");
+    server.stop().await;
+    data_dir.forget_addresses(&lock);
+    running.stop().await?;
+    ended
+}
+
+fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyhow::Result<Config> {
+    let mut config = Config::default();
+    match &invocation.config {
+        Some(path) => config.set_from_file(path, true)?,
+        None => config.set_from_file(&data_dir.config_file(), false)?,
+    }
+    config.set(Options {
+        listen: args.listen,
+        external: args.external,
+        bootstrap: args.bootstrap,
+        roles: (args.role).map(|roles| roles.iter().map(Role::to_string).collect()),
+        api_listen: args.api_listen.map(|address| address.to_string()),
+        ..Options::default()
+    })?;
+    Ok(config)
+}
+
+async fn start(
+    data_dir: &DataDir,
+    config: &Config,
+    listen: Vec<Multiaddr>,
+    keypair: Keypair,
+) -> anyhow::Result<Running> {
+    let mut runtime = RuntimeConfig::new(data_dir.store_dir(), keypair);
+    runtime.listen = listen;
+    runtime.external = config.external.clone();
+    runtime.bootstrap = config.bootstrap.clone();
+    runtime.max_connections = config.max_connections.unwrap_or(runtime.max_connections);
+    runtime::start(runtime).await
+}
+
+/// Waits until the node listens, writes its addresses down and says them. From
+/// then on a task keeps the written ones up to date.
+async fn announce(
+    invocation: &Invocation,
+    data_dir: &DataDir,
+    config: &Config,
+    running: &Running,
+    server: &Server,
+    is_new: bool,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let mut changes = running.node.watch_addresses();
+    if !config.listen.is_empty() {
+        let first = timeout(LISTEN_TIMEOUT, changes.wait_for(|all| !all.is_empty())).await;
+        if first
+            .map_err(anyhow::Error::from)
+            .and_then(|got| Ok(got.map(drop)?))
+            .is_err()
+        {
+            bail!(
+                "the node listens nowhere after {} s; see its log, and choose other addresses with --listen",
+                LISTEN_TIMEOUT.as_secs()
+            );
+        }
+        while let Ok(Ok(())) = timeout(SETTLED, changes.changed()).await {}
+    }
+    let addresses = sorted(&changes.borrow_and_update());
+    data_dir.write_node_addrs(&addresses)?;
+    // Scripts take this file as the sign that the node is ready.
+    data_dir.write_api_addr(server.reachable_at())?;
+    let started = Started {
+        peer_id: running.node.local_peer().to_string(),
+        addresses,
+        api: format!("http://{}", server.reachable_at()),
+        data_dir: data_dir.path().display().to_string(),
+        roles: config.roles.iter().map(|role| role.as_str()).collect(),
+        initialised: is_new,
+    };
+    match say(invocation, config, &started) {
+        // Whoever started the node does not want to hear of it.
+        Err(error) if error.is::<StdoutClosed>() => {}
+        said => said?,
+    }
+    Ok(Some(tokio::spawn(keep_written(data_dir.clone(), changes))))
+}
+
+fn sorted(addresses: &[Multiaddr]) -> Vec<String> {
+    let mut addresses = addresses.to_vec();
+    addresses.sort_by_key(listen::usefulness);
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+async fn keep_written(data_dir: DataDir, mut changes: watch::Receiver<Vec<Multiaddr>>) {
+    while changes.changed().await.is_ok() {
+        let addresses = sorted(&changes.borrow_and_update());
+        tracing::info!(?addresses, "the addresses have changed");
+        if let Err(error) = data_dir.write_node_addrs(&addresses) {
+            tracing::warn!("{error:#}");
+        }
+    }
+}
+
+fn say(invocation: &Invocation, config: &Config, started: &Started) -> anyhow::Result<()> {
+    let out = invocation.out;
+    if out.json {
+        return out.json(started);
+    }
+    if started.initialised {
+        out.line(format!("created a new node in {}", started.data_dir))?;
+    }
+    out.line(format!("{} {}", out.dim("peer id "), started.peer_id))?;
+    let mut label = "address ";
+    for address in &started.addresses {
+        out.line(format!("{} {address}", out.dim(label)))?;
+        label = "        ";
+    }
+    out.line(format!("{} {}", out.dim("api     "), started.api))?;
+    out.line(format!("{} {}", out.dim("data    "), started.data_dir))?;
+    match started.addresses.first() {
+        Some(best) if config.bootstrap.is_empty() => {
+            out.line("No bootstrap node is set, so this node waits for others. On the second machine, run:")?;
+            out.line(format!("  headwater run --bootstrap {best}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The port of the API, bound before anything else is started.
+struct ApiListener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl ApiListener {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let wanted = config.api_listen;
+        let listener = match TcpListener::bind(wanted).await {
+            Ok(listener) => listener,
+            Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+                "port {} is in use by another program, perhaps another node: the API cannot listen on \
+                 {wanted}; name another address with --api-listen (port 0 takes any free one)",
+                wanted.port()
+            ),
+            Err(error) => bail!(
+                "the API cannot listen on {wanted}: {error}; name another address with --api-listen"
+            ),
+        };
+        let address = listener
+            .local_addr()
+            .context("the API's port is not known")?;
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "the API can be reached from other machines, without encryption");
+        }
+        Ok(Self { listener, address })
+    }
+
+    fn serve(self, state: ApiState) -> Server {
+        let (stop, stopped) = oneshot::channel::<()>();
+        // A command's small request must not wait for an acknowledgement.
+        let listener = self.listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
+        });
+        let serve =
+            axum::serve(listener, api::router(state.clone())).with_graceful_shutdown(async {
+                // Dropped without a word, it means the same.
+                let _ = stopped.await;
+            });
+        let (failure, failed) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                failure.send_replace(Some(error.to_string()));
+            }
+        });
+        Server {
+            address: self.address,
+            state,
+            stop,
+            task,
+            failed,
+        }
+    }
+}
+
+/// The API while it is served.
+struct Server {
+    address: SocketAddr,
+    state: ApiState,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+impl Server {
+    /// Where this machine's commands reach it.
+    fn reachable_at(&self) -> SocketAddr {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.address.port())
+    }
+
+    /// Waits until it ends by itself.
+    async fn failed(&self) -> anyhow::Error {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => anyhow::anyhow!(
+                "the API has failed: {}",
+                error.as_deref().unwrap_or_default()
+            ),
+            Err(_) => anyhow::anyhow!("the API has ended by itself"),
+        }
+    }
+
+    /// Lets requests end, then cuts off those that do not.
+    async fn stop(self) {
+        self.state.stop();
+        let _ = self.stop.send(());
+        let mut task = self.task;
+        if timeout(DRAIN_TIMEOUT, &mut task).await.is_err() {
+            tracing::debug!("requests are cut off");
+            task.abort();
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `status`: the node at a glance.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::{bytes, counted};
+use super::{Invocation, duration, stream};
+use crate::api::types::NodeView;
+
+/// Show the node and its streams at a glance
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    node: &'a NodeView,
+    /// Whether the node runs.
+    running: bool,
+    /// Where its API is.
+    api: Option<&'a str>,
+}
+
+pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyhow::Result<()> {
+    let (node, streams, api) = invocation
+        .with_client(async |client| {
+            let api = client.url().map(str::to_owned);
+            Ok((client.node().await?, client.streams().await?, api))
+        })
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        return out.json(&Shown {
+            node: &node,
+            running: api.is_some(),
+            api: api.as_deref(),
+        });
+    }
+    let line =
+        |label: &str, text: &str| out.line(format!("{} {text}", out.dim(&format!("{label:<12}"))));
+    line("peer id", &node.peer_id)?;
+    match &api {
+        Some(api) => {
+            let uptime = duration::text(Duration::from_secs(node.uptime_s));
+            let version = &node.version;
+            line(
+                "node",
+                &format!("{}, version {version}, up {uptime}", out.good("running")),
+            )?;
+            line("api", api)?;
+        }
+        None => line("node", "not running; start it with `headwater run`")?,
+    }
+    for address in &node.addresses {
+        line("address", address)?;
+    }
+    if api.is_some() {
+        line("roles", &node.roles.join(", "))?;
+        line("connections", &node.connections.to_string())?;
+    }
+    line("disk", &bytes(node.disk_bytes))?;
+    line("streams", &counted(node.streams as u64, "stream"))?;
+    if streams.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let table = stream::table(&streams, out);
+    table
+        .lines(out)
+        .into_iter()
+        .try_for_each(|line| out.line(line))
+}

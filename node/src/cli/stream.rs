@@ -1,0 +1,459 @@
+//! `stream create`, `list`, `show`, `follow`, `unfollow`.
+
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+
+use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short};
+use super::{Invocation, duration};
+use crate::api::types::{NewStream, RoleView, StreamView, Subscription, ValueTypeView};
+use crate::invite;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StreamCommand {
+    Create(CreateArgs),
+    List(ListArgs),
+    Show(ShowArgs),
+    Follow(FollowArgs),
+    Unfollow(UnfollowArgs),
+}
+
+/// Create a stream that this node publishes; its id is printed
+#[derive(Args, Debug)]
+pub(crate) struct CreateArgs {
+    /// A short name
+    name: String,
+    /// What the values are: number, text, json, bytes
+    #[arg(long, value_name = "TYPE", default_value = "number", value_parser = value_types())]
+    value_type: ValueTypeView,
+    /// The unit of the values
+    #[arg(long, default_value = "", hide_default_value = true)]
+    unit: String,
+    /// What a reader should know
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    description: String,
+    /// Where the values come from
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    source: String,
+    /// The stream that this one predicts: its id
+    #[arg(long, value_name = "S")]
+    target: Option<String>,
+    /// The usual time between two observations, such as 1h
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    cadence: Option<Duration>,
+    /// A chunk is 2^K records, and a value at most 1 MiB / 2^K [default: 8]
+    #[arg(long, value_name = "K")]
+    chunk_level: Option<u8>,
+}
+
+/// List the streams that this node knows
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {}
+
+/// Show all that is known of a stream, and the invite for other machines
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// The stream: id, part of it, or name
+    stream: String,
+}
+
+/// Keep a stream in step with its publisher
+#[derive(Args, Debug)]
+pub(crate) struct FollowArgs {
+    /// The stream: an invite, or its id
+    #[arg(value_name = "STREAM|INVITE")]
+    stream: String,
+    /// Get the latest observations first
+    #[arg(long)]
+    newest_first: bool,
+}
+
+/// Stop following a stream; what is held of it stays
+#[derive(Args, Debug)]
+pub(crate) struct UnfollowArgs {
+    /// The stream: id, part of it, or name
+    stream: String,
+}
+
+fn value_types() -> impl TypedValueParser<Value = ValueTypeView> {
+    PossibleValuesParser::new(["number", "text", "json", "bytes"]).map(|name| match &*name {
+        "text" => ValueTypeView::Text,
+        "json" => ValueTypeView::Json,
+        "bytes" => ValueTypeView::Bytes,
+        _ => ValueTypeView::Number,
+    })
+}
+
+pub(super) async fn dispatch(
+    invocation: &Invocation,
+    command: StreamCommand,
+) -> anyhow::Result<()> {
+    match command {
+        StreamCommand::Create(args) => create(invocation, args).await,
+        StreamCommand::List(args) => list(invocation, &args).await,
+        StreamCommand::Show(args) => show(invocation, &args).await,
+        StreamCommand::Follow(args) => follow(invocation, &args).await,
+        StreamCommand::Unfollow(args) => unfollow(invocation, &args).await,
+    }
+}
+
+async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()> {
+    let cadence_us = args.cadence.map_or(0, |cadence| cadence.as_micros());
+    let stream = NewStream {
+        name: args.name,
+        description: args.description,
+        source: args.source,
+        unit: args.unit,
+        value_type: Some(args.value_type),
+        cadence_us: u64::try_from(cadence_us).unwrap_or(u64::MAX),
+        chunk_level: args.chunk_level,
+        target: args.target,
+    };
+    let created = invocation
+        .with_client(async |client| client.create(&stream).await)
+        .await?;
+    let out = invocation.out;
+    match out.json {
+        true => out.json(&created),
+        false => out.line(created.id),
+    }
+}
+
+pub(super) async fn list(invocation: &Invocation, _args: &ListArgs) -> anyhow::Result<()> {
+    let streams = invocation
+        .with_client(async |client| client.streams().await)
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        return streams.iter().try_for_each(|stream| out.json(stream));
+    }
+    if streams.is_empty() {
+        out.note(
+            "no streams yet; create one with `headwater stream create NAME`, or follow one with \
+             `headwater follow INVITE`",
+        );
+        return Ok(());
+    }
+    table(&streams, out)
+        .lines(out)
+        .into_iter()
+        .try_for_each(|line| out.line(line))
+}
+
+/// Streams at a glance.
+pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
+    let mut table = Table::new(&[
+        ("NAME", Align::Left),
+        ("ID", Align::Left),
+        ("ROLE", Align::Left),
+        ("SIZE", Align::Right),
+        ("HELD", Align::Right),
+        ("LAG", Align::Right),
+        ("HEAD", Align::Right),
+        ("STATE", Align::Left),
+    ]);
+    for stream in streams {
+        table.row([
+            name_of(stream),
+            short(&stream.id).to_owned(),
+            role(stream).to_owned(),
+            grouped(stream.size),
+            grouped(stream.held_records),
+            grouped(stream.missing_records),
+            stream
+                .head_age_ms
+                .map_or_else(|| "none yet".to_owned(), ago),
+            state(stream, out),
+        ]);
+    }
+    table
+}
+
+fn name_of(stream: &StreamView) -> String {
+    match stream.name.is_empty() {
+        true => "(not known yet)".to_owned(),
+        false => printable(&stream.name),
+    }
+}
+
+fn role(stream: &StreamView) -> &'static str {
+    match stream.role {
+        RoleView::Publisher => "publisher",
+        RoleView::Follower => "follower",
+    }
+}
+
+/// How a stream stands, in a word.
+pub(super) fn state(stream: &StreamView, out: Output) -> String {
+    if stream.forked {
+        out.bad("forked")
+    } else if stream.closed.is_some() {
+        out.bad("closed")
+    } else if stream.synced {
+        out.good("synced")
+    } else if stream.role == RoleView::Follower && !stream.followed {
+        "not followed".to_owned()
+    } else if stream.sources.is_empty() {
+        "no source".to_owned()
+    } else {
+        "syncing".to_owned()
+    }
+}
+
+pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Result<()> {
+    let stream = invocation
+        .with_client(async |client| client.stream(&args.stream).await)
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        return out.json(&stream);
+    }
+    out.line(out.bold(&name_of(&stream)))?;
+    for (label, text) in described(&stream).into_iter().chain(standing(&stream, out)) {
+        out.line(format!("  {} {text}", out.dim(&format!("{label:<12}"))))?;
+    }
+    out.line("To follow it on another machine:")?;
+    // Quoted, because a shell would take `&` for an end.
+    out.line(format!("  headwater follow '{}'", stream.invite))
+}
+
+type Line = (&'static str, String);
+
+/// What never changes.
+fn described(stream: &StreamView) -> Vec<Line> {
+    let mut lines = vec![("id", stream.id.clone())];
+    lines.extend(
+        stream
+            .publisher
+            .clone()
+            .map(|publisher| ("publisher", publisher)),
+    );
+    for (label, text) in [
+        ("description", &stream.description),
+        ("source", &stream.source),
+        ("unit", &stream.unit),
+    ] {
+        if !text.is_empty() {
+            lines.push((label, printable(text)));
+        }
+    }
+    if let (Some(value_type), Some(level)) = (stream.value_type, stream.chunk_level) {
+        let kind = match value_type {
+            ValueTypeView::Number => "number",
+            ValueTypeView::Text => "text",
+            ValueTypeView::Json => "json",
+            ValueTypeView::Bytes => "bytes",
+        };
+        let chunk = counted(1_u64.checked_shl(level.into()).unwrap_or(0), "record");
+        lines.push(("values", format!("{kind}, in chunks of {chunk}")));
+    }
+    let cadence = stream.cadence_us.map(Duration::from_micros);
+    lines.extend(cadence.map(|cadence| ("cadence", duration::text(cadence))));
+    lines.extend(stream.target.clone().map(|target| ("predicts", target)));
+    lines.extend(stream.prior.clone().map(|prior| ("continues", prior)));
+    lines.extend(stream.created.clone().map(|created| ("created", created)));
+    lines
+}
+
+/// How it stands now.
+fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
+    let followed = match (stream.role, stream.followed) {
+        (RoleView::Publisher, _) => "this node publishes it".to_owned(),
+        (RoleView::Follower, true) => "this node follows it".to_owned(),
+        (RoleView::Follower, false) => "this node does not follow it".to_owned(),
+    };
+    let mut lines = vec![
+        ("role", followed),
+        ("state", state(stream, out)),
+        ("size", counted(stream.size, "record")),
+        ("held", held(stream)),
+        ("disk", bytes(stream.disk_bytes)),
+    ];
+    lines.extend(stream.root.clone().map(|root| ("root", root)));
+    if let (Some(time), Some(age_ms)) = (&stream.head_time, stream.head_age_ms) {
+        lines.push(("head", format!("signed {time} ({})", ago(age_ms))));
+    }
+    lines.extend(
+        stream
+            .sources
+            .iter()
+            .map(|source| ("source", source.clone())),
+    );
+    lines.extend(
+        stream
+            .known_peers
+            .iter()
+            .map(|peer| ("known peer", printable(peer))),
+    );
+    if stream.forked {
+        let what = "the publisher signed two histories; nothing more is taken from it";
+        lines.push(("forked", out.bad(what)));
+    }
+    lines.extend(
+        stream
+            .closed
+            .as_ref()
+            .map(|why| ("closed", out.bad(&printable(why)))),
+    );
+    lines
+}
+
+fn held(stream: &StreamView) -> String {
+    let count = counted(stream.held_records, "record");
+    match stream.missing_records {
+        0 => count,
+        missing => format!("{count}, {} missing", grouped(missing)),
+    }
+}
+
+/// Indexes that are not held, the first few intervals of them.
+pub(super) fn gaps(stream: &StreamView) -> String {
+    const LISTED: usize = 3;
+    let mut gaps = Vec::new();
+    let mut at = 0;
+    for (from, to) in stream
+        .held
+        .iter()
+        .copied()
+        .chain([(stream.size, stream.size)])
+    {
+        if at < from {
+            gaps.push(format!("{at} to {}", from - 1));
+        }
+        at = at.max(to);
+    }
+    let more = if gaps.len() > LISTED { ", …" } else { "" };
+    gaps.truncate(LISTED);
+    gaps.join(", ") + more
+}
+
+pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow::Result<()> {
+    let peers = match args.stream.starts_with(invite::SCHEME) {
+        true => invite::parse(&args.stream)?.peers,
+        false => Vec::new(),
+    };
+    let how = Subscription {
+        peers: peers.iter().map(ToString::to_string).collect(),
+        newest_first: args.newest_first,
+    };
+    let (stream, runs) = invocation
+        .with_client(async |client| {
+            client.follow(&args.stream, &how).await?;
+            let stream = client.stream(&args.stream).await?;
+            Ok((stream, client.url().is_some()))
+        })
+        .await?;
+    let out = invocation.out;
+    if !runs {
+        out.note("no node runs on this data folder: the stream is followed from the next `headwater run` on");
+    } else if how.peers.is_empty() && stream.known_peers.is_empty() && stream.sources.is_empty() {
+        out.note("no peer that has it is known; an invite (`headwater show` on a node that has it) names some");
+    }
+    match out.json {
+        true => out.json(&stream),
+        false => out.line(format!("following {}", stream.id)),
+    }
+}
+
+pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> anyhow::Result<()> {
+    let stream = invocation
+        .with_client(async |client| {
+            client.unfollow(&args.stream).await?;
+            client.stream(&args.stream).await
+        })
+        .await?;
+    let out = invocation.out;
+    match out.json {
+        true => out.json(&stream),
+        false => out.line(format!(
+            "no longer following {}; {} of it stay",
+            stream.id,
+            counted(stream.held_records, "record")
+        )),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn stream() -> StreamView {
+        StreamView {
+            id: "bafkreif2pall7dybz7vecqka3zo24irdwabwdi4wc55jznaq75q7eaavvu".to_owned(),
+            name: "wind".to_owned(),
+            publisher: None,
+            description: "at\x1b[2J the pier".to_owned(),
+            source: String::new(),
+            unit: "m/s".to_owned(),
+            value_type: Some(ValueTypeView::Number),
+            cadence_us: Some(3_600_000_000),
+            chunk_level: Some(8),
+            target: None,
+            prior: None,
+            created: None,
+            role: RoleView::Follower,
+            followed: true,
+            size: 8_759,
+            root: None,
+            head_time: None,
+            head_age_ms: Some(3_000),
+            held: vec![(0, 256), (512, 8_000)],
+            held_records: 7_744,
+            missing_records: 1_015,
+            synced: false,
+            disk_bytes: 210_944,
+            served_records: 0,
+            sources: vec!["12D3KooW".to_owned()],
+            known_peers: Vec::new(),
+            invite: "headwater:x".to_owned(),
+            forked: false,
+            closed: None,
+        }
+    }
+
+    #[test]
+    fn streams_are_listed_in_one_line_each() {
+        let out = Output::new(false);
+        let lines = table(&[stream()], out).lines(out);
+        assert_eq!(lines.len(), 2);
+        assert!(
+            lines[1].starts_with("wind  5q7eaavvu"[..6].trim_end()),
+            "{}",
+            lines[1]
+        );
+        assert!(
+            lines[1].contains("8,759")
+                && lines[1].contains("1,015")
+                && lines[1].ends_with("syncing")
+        );
+    }
+
+    #[test]
+    fn what_others_wrote_is_shown_without_what_a_terminal_obeys() {
+        let lines = described(&stream());
+        assert!(lines.contains(&("description", "at\\u{1b}[2J the pier".to_owned())));
+        assert!(lines.contains(&("values", "number, in chunks of 256 records".to_owned())));
+        assert!(lines.contains(&("cadence", "1h".to_owned())));
+    }
+
+    #[test]
+    fn what_is_missing_is_told_by_its_indexes() {
+        let mut stream = stream();
+        assert_eq!(gaps(&stream), "256 to 511, 8000 to 8758");
+        stream.held = (0..10).map(|i| (2 * i + 1, 2 * i + 2)).collect();
+        assert_eq!(gaps(&stream), "0 to 0, 2 to 2, 4 to 4, …");
+        stream.held = vec![(0, 8_759)];
+        assert_eq!(gaps(&stream), "");
+    }
+}

@@ -1,0 +1,234 @@
+//! `sync`: how far a stream is in step, and waiting until it is.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::output::{counted, grouped};
+use super::stream::gaps;
+use super::{Invocation, duration, progress};
+use crate::api::types::{RoleView, StreamView};
+use crate::client::Client;
+
+/// Pause before the node is asked for the first time. A short stream is in step
+/// within milliseconds.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// Longest pause before the node is asked again; they double up to it.
+const MAX_PAUSE: Duration = Duration::from_millis(100);
+
+/// Show how far a stream is in step; with --wait, until all of it is held,
+/// verified and safe on disk
+#[derive(Args, Debug)]
+pub(crate) struct SyncArgs {
+    /// The stream: id, part of it, or name
+    stream: String,
+    /// Wait until it is in step
+    #[arg(long)]
+    wait: bool,
+    /// Give up after this time, such as 60s
+    #[arg(long, value_name = "D", requires = "wait", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Synced<'a> {
+    id: &'a str,
+    synced: bool,
+    size: u64,
+    held_records: u64,
+    missing_records: u64,
+    root: Option<&'a str>,
+    sources: &'a [String],
+    /// Records that came while this command waited.
+    received: u64,
+    elapsed_ms: u64,
+}
+
+pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let (stream, received) = invocation
+        .with_client(async |client| {
+            client.require_network("sync")?;
+            let first = client.stream(&args.stream).await?;
+            let before = first.held_records;
+            let stream = match args.wait {
+                true => wait(client, first, begun, args.timeout).await?,
+                false => first,
+            };
+            let received = stream.held_records.saturating_sub(before);
+            Ok((stream, received))
+        })
+        .await?;
+    let elapsed = begun.elapsed();
+    let out = invocation.out;
+    if out.json {
+        return out.json(&Synced {
+            id: &stream.id,
+            synced: stream.synced,
+            size: stream.size,
+            held_records: stream.held_records,
+            missing_records: stream.missing_records,
+            root: stream.root.as_deref(),
+            sources: &stream.sources,
+            received,
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+    out.line(said(&stream))?;
+    if received > 0 {
+        let per_s = received as f64 / elapsed.as_secs_f64();
+        out.line(format!(
+            "{} came in {:.1} s ({} a second)",
+            counted(received, "record"),
+            elapsed.as_secs_f64(),
+            grouped(per_s as u64)
+        ))?;
+    }
+    stream
+        .sources
+        .iter()
+        .try_for_each(|source| out.line(format!("source  {source}")))
+}
+
+fn said(stream: &StreamView) -> String {
+    match stream.synced {
+        true => format!(
+            "in step: all {} are held, verified and safe",
+            counted(stream.size, "record")
+        ),
+        false => format!("not in step: {}", lack(stream)),
+    }
+}
+
+/// What keeps a stream from being in step.
+fn lack(stream: &StreamView) -> String {
+    if stream.root.is_none() {
+        return "no head of the publisher has come yet".to_owned();
+    }
+    match stream.missing_records {
+        0 => "everything has come, and is being made safe on disk".to_owned(),
+        missing => format!(
+            "{} of {} are missing (index {})",
+            grouped(missing),
+            counted(stream.size, "record"),
+            gaps(stream)
+        ),
+    }
+}
+
+async fn wait(
+    client: &Client,
+    mut stream: StreamView,
+    begun: Instant,
+    limit: Option<Duration>,
+) -> anyhow::Result<StreamView> {
+    let bar = progress::records(stream.size);
+    bar.set_position(stream.held_records);
+    bar.reset_eta();
+    let id = stream.id.clone();
+    let mut pause = FIRST_PAUSE;
+    while !stream.synced {
+        refuse_hopeless(&stream)?;
+        if limit.is_some_and(|limit| begun.elapsed() >= limit) {
+            bar.finish_and_clear();
+            bail!(
+                "stream {id} is not in step after {}: {}; {}",
+                duration::text(limit.unwrap_or_default()),
+                lack(&stream),
+                from_whom(&stream)
+            );
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MAX_PAUSE);
+        stream = client.stream(&id).await?;
+        show(&bar, &stream);
+    }
+    bar.finish_and_clear();
+    Ok(stream)
+}
+
+fn show(bar: &ProgressBar, stream: &StreamView) {
+    bar.set_length(stream.size);
+    bar.set_position(stream.held_records);
+    bar.set_message(format!(
+        "from {}",
+        counted(stream.sources.len() as u64, "peer")
+    ));
+}
+
+/// What no waiting will mend.
+fn refuse_hopeless(stream: &StreamView) -> anyhow::Result<()> {
+    if stream.forked {
+        bail!(
+            "stream {} will not be in step: its publisher signed two histories, so nothing more is \
+             taken from it",
+            stream.id
+        );
+    }
+    if stream.role == RoleView::Follower && !stream.followed {
+        bail!(
+            "stream {id} is not followed; follow it with: headwater follow {id}",
+            id = stream.id
+        );
+    }
+    Ok(())
+}
+
+fn from_whom(stream: &StreamView) -> String {
+    match (stream.sources.as_slice(), stream.known_peers.as_slice()) {
+        ([], []) => "no peer that has it is known; follow it again by an invite".to_owned(),
+        ([], known) => format!(
+            "none of the peers that are known for it can be reached: {}",
+            known.join(", ")
+        ),
+        (sources, _) => format!("it comes from {}", sources.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::tests::stream;
+    use super::*;
+
+    #[test]
+    fn what_is_missing_and_from_whom_is_told() {
+        let mut stream = stream();
+        assert_eq!(lack(&stream), "no head of the publisher has come yet");
+        stream.root = Some("00".to_owned());
+        assert_eq!(
+            lack(&stream),
+            "1,015 of 8,759 records are missing (index 256 to 511, 8000 to 8758)"
+        );
+        assert_eq!(from_whom(&stream), "it comes from 12D3KooW");
+        stream.sources.clear();
+        assert!(from_whom(&stream).contains("no peer that has it is known"));
+        stream.known_peers.push("/ip4/192.0.2.1/tcp/1".to_owned());
+        assert!(from_whom(&stream).contains("can be reached: /ip4/192.0.2.1/tcp/1"));
+    }
+
+    #[test]
+    fn waiting_ends_at_once_where_it_is_hopeless() {
+        let mut stream = stream();
+        assert!(refuse_hopeless(&stream).is_ok());
+        stream.followed = false;
+        assert!(
+            refuse_hopeless(&stream)
+                .unwrap_err()
+                .to_string()
+                .contains("headwater follow")
+        );
+        stream.forked = true;
+        assert!(
+            refuse_hopeless(&stream)
+                .unwrap_err()
+                .to_string()
+                .contains("two histories")
+        );
+    }
+}

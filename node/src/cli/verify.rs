@@ -1,0 +1,235 @@
+//! `verify`: checks a proof file with nothing but the stream's id.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use headwater_protocols::id::LogId;
+use headwater_protocols::manifest::ValueType;
+use headwater_protocols::record::Record;
+use serde::Serialize;
+
+use super::output::{Output, counted, printable};
+use super::{Invocation, Usage};
+use crate::export::time::to_text;
+use crate::invite;
+use crate::proof::{Proved, Verified};
+
+/// Bytes of a proof file at most: a manifest and a record of 1 MiB in base64,
+/// and a few hundred hashes.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// Check a proof file; no node and no network is needed
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without --stream the file only shows something of the stream that it names itself: its id
+is printed, to be compared with one that you trust, and the exit status is 1."
+)]
+pub(crate) struct VerifyArgs {
+    /// The proof file (- for stdin)
+    file: PathBuf,
+    /// The id of the stream that it must be about
+    #[arg(long, value_name = "ID")]
+    stream: Option<String>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown {
+    /// The proof holds, and it is about the stream that was asked for.
+    verified: bool,
+    /// Whether a stream was asked for.
+    stream_compared: bool,
+    stream: String,
+    name: String,
+    publisher: String,
+    /// Records below the signed head.
+    size: u64,
+    root: String,
+    head_time: String,
+    #[serde(flatten)]
+    proved: ShownProved,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownProved {
+    Record {
+        index: u64,
+        time: String,
+        value: String,
+    },
+    Consistency {
+        first_size: u64,
+        first_root: String,
+        second_size: u64,
+        second_root: String,
+    },
+}
+
+pub(super) fn verify(invocation: &Invocation, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let expected = args.stream.as_deref().map(stream_id).transpose()?;
+    let file = args.file.display();
+    let json = read(&args.file).with_context(|| format!("cannot read {file}"))?;
+    let verified =
+        crate::proof::verify(&json, expected).with_context(|| format!("{file} proves nothing"))?;
+    let shown = shown(&verified, expected.is_some());
+    let out = invocation.out;
+    match out.json {
+        true => out.json(&shown)?,
+        false => say(&shown, out)?,
+    }
+    Ok(match expected {
+        Some(_) => ExitCode::SUCCESS,
+        None => ExitCode::FAILURE,
+    })
+}
+
+/// A whole id: a part of one, or a name, could be that of another stream too.
+fn stream_id(text: &str) -> anyhow::Result<LogId> {
+    if text.starts_with(invite::SCHEME) {
+        return Ok(invite::parse(text)?.stream);
+    }
+    text.parse()
+        .map_err(|error| Usage::error(format!("--stream needs a whole stream id: {error}")))
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<String> {
+    let input: Box<dyn Read> = match path.as_os_str() == "-" {
+        true => Box::new(std::io::stdin()),
+        false => Box::new(File::open(path)?),
+    };
+    let mut text = String::new();
+    input.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        bail!("it is longer than any proof ({MAX_FILE_BYTES} bytes)");
+    }
+    Ok(text)
+}
+
+fn shown(verified: &Verified, stream_compared: bool) -> Shown {
+    let manifest = &verified.manifest;
+    let proved = match &verified.proved {
+        Proved::Record { index, record } => ShownProved::Record {
+            index: *index,
+            time: to_text(record.time()),
+            value: value_text(record, manifest.value_type),
+        },
+        Proved::Consistency {
+            first_size,
+            first_root,
+            second_size,
+            second_root,
+        } => ShownProved::Consistency {
+            first_size: *first_size,
+            first_root: first_root.to_string(),
+            second_size: *second_size,
+            second_root: second_root.to_string(),
+        },
+    };
+    Shown {
+        verified: stream_compared,
+        stream_compared,
+        stream: verified.stream().to_string(),
+        name: manifest.name.clone(),
+        publisher: manifest.publisher.peer_id().to_string(),
+        size: verified.head.size,
+        root: verified.head.root.to_string(),
+        head_time: to_text(verified.head.time),
+        proved,
+    }
+}
+
+/// The token that was given, or base64.
+fn value_text(record: &Record, value_type: ValueType) -> String {
+    let value = record.value();
+    match (value_type, std::str::from_utf8(&value)) {
+        (ValueType::Number | ValueType::Text | ValueType::Json, Ok(text)) => text.to_owned(),
+        _ => data_encoding::BASE64.encode(&value),
+    }
+}
+
+fn say(shown: &Shown, out: Output) -> anyhow::Result<()> {
+    let line = |label: &str, text: &str| {
+        out.line(format!("  {} {text}", out.dim(&format!("{label:<10}"))))
+    };
+    match shown.stream_compared {
+        true => out.line(out.good("the proof holds"))?,
+        false => out.line("the proof agrees with itself")?,
+    }
+    line("stream", &shown.stream)?;
+    line("name", &printable(&shown.name))?;
+    line("publisher", &shown.publisher)?;
+    line(
+        "head",
+        &format!(
+            "{}, signed {}",
+            counted(shown.size, "record"),
+            shown.head_time
+        ),
+    )?;
+    line("root", &shown.root)?;
+    match &shown.proved {
+        ShownProved::Record { index, time, value } => {
+            line("index", &index.to_string())?;
+            line("time", time)?;
+            line("value", &printable(value))?;
+        }
+        ShownProved::Consistency {
+            first_size,
+            first_root,
+            second_size,
+            second_root,
+        } => {
+            line(
+                "first",
+                &format!("{}, root {first_root}", counted(*first_size, "record")),
+            )?;
+            line(
+                "second",
+                &format!("{}, root {second_root}", counted(*second_size, "record")),
+            )?;
+            out.line(
+                "The first tree is the beginning of the second: nothing was changed or removed.",
+            )?;
+        }
+    }
+    if !shown.stream_compared {
+        out.note(
+            "the stream's id was not compared with one that you trust; say which stream it must be \
+             with --stream ID",
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_named_by_its_whole_id() {
+        let id = LogId([3; 32]);
+        assert_eq!(stream_id(&id.to_string()).unwrap(), id);
+        assert_eq!(stream_id(&format!("headwater:{id}")).unwrap(), id);
+        assert!(stream_id(&id.short()).unwrap_err().is::<Usage>());
+        assert!(stream_id("wind").is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_to_be_a_proof_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proof.json");
+        std::fs::write(&path, vec![b' '; 5 << 20]).unwrap();
+        assert!(
+            read(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("longer than any proof")
+        );
+        assert!(read(&folder.path().join("none")).is_err());
+    }
+}

@@ -1,0 +1,240 @@
+//! Finding the node: the one that runs on a data folder, or else the folder
+//! itself, opened here.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::http::Uri;
+use tokio::time::Instant;
+
+use super::Client;
+use super::transport::{Http, InProcess, Transport};
+use crate::api;
+use crate::data_dir::{DataDir, Lock, LockError};
+use crate::keys::{self, Token};
+use crate::runtime;
+
+/// How long a data folder may be in use by another process before a command
+/// gives up: other commands are done sooner, and a node that starts or stops
+/// takes about as long.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a data folder that is in use is looked at.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long the node whose address lies in the data folder may take to say who
+/// it is.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Environment variable with the token for a node named by `--api` whose data
+/// folder is not at hand.
+pub const TOKEN_VARIABLE: &str = "HEADWATER_API_TOKEN";
+
+impl Client {
+    /// To the node at this URL. The token is that of the environment, or else,
+    /// for a node on this machine, that of the data folder.
+    ///
+    /// # Errors
+    /// It is no URL of an API.
+    pub fn to_url(url: &str, data_dir: &DataDir) -> anyhow::Result<Self> {
+        let base = parse_base(url)?;
+        let token = match std::env::var(TOKEN_VARIABLE) {
+            Ok(token) => Some(Token::new(token.trim())),
+            // Another machine has no business with this one's token.
+            Err(_) if is_loopback(&base) => Token::load(&data_dir.token_file()).ok(),
+            Err(_) => None,
+        };
+        let transport = Transport::Http(Http::new(base)?);
+        Ok(Self::new(transport, token, data_dir.clone(), None))
+    }
+
+    /// To the node that runs on this data folder; when none does, the folder is
+    /// opened here, without a network.
+    ///
+    /// # Errors
+    /// There is no node in the folder, another process keeps it busy, or it is
+    /// damaged.
+    pub async fn to_data_dir(data_dir: &DataDir) -> anyhow::Result<Self> {
+        if !data_dir.is_initialised() {
+            bail!(
+                "there is no node in {dir}; create one with: headwater --data-dir {dir} init",
+                dir = data_dir.path().display()
+            );
+        }
+        let keypair = keys::load_key(&data_dir.key_file())?;
+        let token = Token::load(&data_dir.token_file())?;
+        match claim(data_dir).await? {
+            Claim::Running(http) => {
+                let transport = Transport::Http(http.0);
+                Ok(Self::new(transport, Some(token), data_dir.clone(), None))
+            }
+            Claim::Ours(lock) => {
+                data_dir.forget_addresses(&lock);
+                Self::open(data_dir, &keypair, token, lock).await
+            }
+        }
+    }
+
+    async fn open(
+        data_dir: &DataDir,
+        keypair: &libp2p::identity::Keypair,
+        token: Token,
+        lock: Lock,
+    ) -> anyhow::Result<Self> {
+        let running = runtime::start_offline(&data_dir.store_dir(), keypair).await?;
+        let state =
+            api::ApiState::new(running.node.clone(), token.secret()).with_data_dir(data_dir.path());
+        let node = InProcess::new(api::router(state), running);
+        let transport = Transport::InProcess(Box::new(node));
+        Ok(Self::new(
+            transport,
+            Some(token),
+            data_dir.clone(),
+            Some(lock),
+        ))
+    }
+}
+
+/// Who may use a data folder.
+#[derive(Debug)]
+pub enum Claim {
+    /// This process.
+    Ours(Lock),
+    /// A node that runs on it.
+    Running(RunningNode),
+}
+
+/// The way to a node that runs.
+#[derive(Debug)]
+pub struct RunningNode(Http);
+
+impl RunningNode {
+    /// Where its API is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.0.base()
+    }
+}
+
+/// Claims a data folder for this process, or finds the node that runs on it.
+/// Another command that has it will be done soon, and is waited for.
+///
+/// # Errors
+/// Another process keeps it and does not answer.
+pub async fn claim(data_dir: &DataDir) -> anyhow::Result<Claim> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        // The address of a node that was killed stays behind; its lock does not.
+        let held = match data_dir.lock() {
+            Ok(lock) => return Ok(Claim::Ours(lock)),
+            Err(error @ LockError::Io { .. }) => return Err(error.into()),
+            Err(error @ LockError::Held { .. }) => error,
+        };
+        if let Some(node) = running_node(data_dir).await? {
+            return Ok(Claim::Running(node));
+        }
+        if Instant::now() >= deadline {
+            return Err(held).context(
+                "no answer: another command may be busy, or the node starts or stops; try again, \
+                 or see the node's log",
+            );
+        }
+        tokio::time::sleep(BUSY_PAUSE).await;
+    }
+}
+
+/// The node whose address lies in the data folder, if it is this folder's: the
+/// port of one that was killed may have gone to another program.
+async fn running_node(data_dir: &DataDir) -> anyhow::Result<Option<RunningNode>> {
+    let (Some(address), true) = (data_dir.api_addr(), data_dir.is_initialised()) else {
+        return Ok(None);
+    };
+    let expected = keys::load_key(&data_dir.key_file())?.public().to_peer_id();
+    let transport = Transport::Http(Http::new(format!("http://{address}"))?);
+    let probe = Client::new(transport, None, data_dir.clone(), None);
+    match tokio::time::timeout(PROBE_TIMEOUT, probe.node()).await {
+        Ok(Ok(node)) if node.peer_id == expected.to_string() => match probe.into_transport() {
+            Transport::Http(http) => return Ok(Some(RunningNode(http))),
+            Transport::InProcess(_) => {}
+        },
+        Ok(Ok(other)) => tracing::debug!(%address, peer = other.peer_id, "another node is there"),
+        Ok(Err(error)) => tracing::debug!(%address, "no node answers: {error:#}"),
+        Err(_) => tracing::debug!(%address, "no node answers in time"),
+    }
+    Ok(None)
+}
+
+fn parse_base(url: &str) -> anyhow::Result<String> {
+    let with_scheme = match url.contains("://") {
+        true => url.to_owned(),
+        false => format!("http://{url}"),
+    };
+    let not_a_url =
+        || format!("`{url}` is not the URL of a node's API, such as http://127.0.0.1:8600");
+    let uri: Uri = with_scheme.parse().ok().with_context(not_a_url)?;
+    if uri.scheme_str() == Some("https") {
+        bail!(
+            "`{url}`: the API speaks http; over a network, use an SSH tunnel to the node's machine"
+        );
+    }
+    let authority = uri.authority().with_context(not_a_url)?;
+    if uri.scheme_str() != Some("http") || authority.as_str().contains('@') {
+        bail!(not_a_url());
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        bail!("`{url}` has a path; name the scheme, host and port only");
+    }
+    Ok(format!("http://{authority}"))
+}
+
+fn is_loopback(base: &str) -> bool {
+    let uri: Option<Uri> = base.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_named_by_scheme_host_and_port() {
+        let base = |url| parse_base(url).map_err(|error| error.to_string());
+        assert_eq!(base("127.0.0.1:8600").unwrap(), "http://127.0.0.1:8600");
+        assert_eq!(base("http://[::1]:8600/").unwrap(), "http://[::1]:8600");
+        assert!(
+            base("https://127.0.0.1")
+                .unwrap_err()
+                .contains("SSH tunnel")
+        );
+        assert!(
+            base("http://127.0.0.1/v1")
+                .unwrap_err()
+                .contains("has a path")
+        );
+        for wrong in ["", "ftp://x", "http://", "a b", "http://u:p@x"] {
+            assert!(base(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_for_this_machine_only() {
+        for here in [
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://localhost",
+            "http://127.9.9.9",
+        ] {
+            assert!(is_loopback(here), "{here}");
+        }
+        for away in [
+            "http://192.0.2.1:1",
+            "http://localhost.example:1",
+            "http://[2001:db8::1]",
+        ] {
+            assert!(!is_loopback(away), "{away}");
+        }
+    }
+}

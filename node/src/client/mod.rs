@@ -1,0 +1,428 @@
+//! What the commands know of the API. Each command is written once, whether a
+//! node runs or not.
+
+mod connect;
+mod observation;
+mod problem;
+mod sse;
+mod transport;
+
+use std::collections::VecDeque;
+
+use anyhow::{Context, bail};
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, Request, Response, header};
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim};
+pub use observation::Observation;
+pub use problem::ApiError;
+pub use sse::{Event, EventError, EventReader};
+
+use crate::api::types::{
+    ConsistencyProof, CreatedStream, InclusionProof, NewStream, NodeView, PeerView, Published,
+    StreamView, Subscription,
+};
+use crate::data_dir::{DataDir, Lock};
+use crate::invite::{self, InviteError};
+use crate::keys::Token;
+use transport::{Transport, root_cause};
+
+/// Bytes of an answer that is read whole, at most: a list of 10,000 streams
+/// with their holes.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A node, as its user sees it.
+#[derive(Debug)]
+pub struct Client {
+    transport: Transport,
+    token: Option<Token>,
+    data_dir: DataDir,
+    /// Held while the data folder is open here.
+    lock: Option<Lock>,
+}
+
+/// Which observations, and how they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// The first index, or the earliest time (RFC 3339).
+    pub from: Option<String>,
+    /// The index behind the last one, or the time that all lie before.
+    pub to: Option<String>,
+    /// At most this many.
+    pub limit: Option<u64>,
+    /// `csv`, `ndjson`, …
+    pub format: &'static str,
+}
+
+/// Bytes as they come.
+pub type ByteStream = BoxStream<'static, anyhow::Result<Bytes>>;
+
+impl Client {
+    fn new(
+        transport: Transport,
+        token: Option<Token>,
+        data_dir: DataDir,
+        lock: Option<Lock>,
+    ) -> Self {
+        Self {
+            transport,
+            token,
+            data_dir,
+            lock,
+        }
+    }
+
+    fn into_transport(self) -> Transport {
+        self.transport
+    }
+
+    /// Where the API listens; `None` when the data folder is open here.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        match &self.transport {
+            Transport::Http(http) => Some(http.base()),
+            Transport::InProcess(_) => None,
+        }
+    }
+
+    /// Refuses when no node runs.
+    ///
+    /// # Errors
+    /// No node runs; says how to start one.
+    pub fn require_network(&self, what: &str) -> anyhow::Result<()> {
+        if self.url().is_none() {
+            let dir = self.data_dir.path().display();
+            bail!(
+                "{what} needs a running node, and none runs on {dir}; start it with: \
+                 headwater --data-dir {dir} run"
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends the connection. When the data folder is open here, everything is
+    /// written and it is closed.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let result = match self.transport {
+            Transport::Http(_) => Ok(()),
+            Transport::InProcess(node) => node.stop().await,
+        };
+        // Not before the store is closed.
+        drop(self.lock);
+        result
+    }
+
+    /// Sends a request and returns the answer when it is a success.
+    ///
+    /// # Errors
+    /// No node answers, or it refuses ([`ApiError`]).
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(HeaderValue, Bytes)>,
+    ) -> anyhow::Result<Response<Body>> {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.secret()));
+        }
+        let body = match body {
+            Some((kind, bytes)) => {
+                request = request.header(header::CONTENT_TYPE, kind);
+                bytes
+            }
+            None => Bytes::new(),
+        };
+        let request = request
+            .body(body)
+            .context("the request cannot be written")?;
+        let answer = self.transport.send(request).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        Err(ApiError::from_answer(status, &read_whole(answer).await?).into())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        parse(&read_whole(self.request(Method::GET, path, None).await?).await?)
+    }
+
+    async fn send<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &B,
+    ) -> anyhow::Result<Bytes> {
+        let body = serde_json::to_vec(body).context("the request cannot be written")?;
+        read_whole(
+            self.request(method, path, Some((JSON, body.into())))
+                .await?,
+        )
+        .await
+    }
+
+    /// The node itself.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn node(&self) -> anyhow::Result<NodeView> {
+        self.get("/v1/node").await
+    }
+
+    /// The peers that it is connected to.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn peers(&self) -> anyhow::Result<Vec<PeerView>> {
+        self.get("/v1/peers").await
+    }
+
+    /// The streams that it knows.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn streams(&self) -> anyhow::Result<Vec<StreamView>> {
+        self.get("/v1/streams").await
+    }
+
+    /// One of them, by id, a part of it, local name, or invite.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn stream(&self, name: &str) -> anyhow::Result<StreamView> {
+        self.get(&stream_path(name, "")?).await
+    }
+
+    /// Creates a stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn create(&self, stream: &NewStream) -> anyhow::Result<CreatedStream> {
+        parse(&self.send(Method::POST, "/v1/streams", stream).await?)
+    }
+
+    /// Keeps a stream in step with its publisher.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn follow(&self, name: &str, how: &Subscription) -> anyhow::Result<()> {
+        let path = stream_path(name, "/subscription")?;
+        self.send(Method::PUT, &path, how).await.map(drop)
+    }
+
+    /// Stops that.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn unfollow(&self, name: &str) -> anyhow::Result<()> {
+        let path = stream_path(name, "/subscription")?;
+        self.request(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Appends observations, one JSON object `{time?, value}` a line; with a
+    /// size, only if the stream has it.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn publish(
+        &self,
+        name: &str,
+        ndjson: Bytes,
+        expect_size: Option<u64>,
+    ) -> anyhow::Result<Published> {
+        let query = expect_size.map_or_else(String::new, |size| format!("?expect_size={size}"));
+        let path = stream_path(name, &format!("/observations{query}"))?;
+        let answer = self
+            .request(Method::POST, &path, Some((NDJSON, ndjson)))
+            .await?;
+        parse(&read_whole(answer).await?)
+    }
+
+    /// Observations, as they are read.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn observations(&self, name: &str, query: &Query) -> anyhow::Result<ByteStream> {
+        let mut path = stream_path(name, &format!("/observations?format={}", query.format))?;
+        for (key, value) in [("from", &query.from), ("to", &query.to)] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{key}={}", encode(value)));
+            }
+        }
+        if let Some(limit) = query.limit {
+            path.push_str(&format!("&limit={limit}"));
+        }
+        let answer = self.request(Method::GET, &path, None).await?;
+        Ok(bytes_of(answer))
+    }
+
+    /// The observations with these indexes, read one by one.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn records(
+        &self,
+        name: &str,
+        query: &Query,
+    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Observation>> + use<>> {
+        let query = Query {
+            format: "ndjson",
+            ..query.clone()
+        };
+        Ok(observation::lines(self.observations(name, &query).await?))
+    }
+
+    /// The observations from an index or a time on, then every new one.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn live(
+        &self,
+        name: &str,
+        from: &str,
+    ) -> anyhow::Result<BoxStream<'static, anyhow::Result<Event>>> {
+        let path = stream_path(name, &format!("/live?from={}", encode(from)))?;
+        let answer = self.request(Method::GET, &path, None).await?;
+        Ok(events(bytes_of(answer)).boxed())
+    }
+
+    /// A proof that a record is in the stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn proof(&self, name: &str, index: u64) -> anyhow::Result<InclusionProof> {
+        self.get(&stream_path(name, &format!("/proof/{index}"))?)
+            .await
+    }
+
+    /// A proof that the first so many records did not change when the stream
+    /// grew.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn consistency(
+        &self,
+        name: &str,
+        first: u64,
+        second: u64,
+    ) -> anyhow::Result<ConsistencyProof> {
+        let path = format!("/consistency?first={first}&second={second}");
+        self.get(&stream_path(name, &path)?).await
+    }
+}
+
+/// The path of something of a stream. An invite names the stream that it is
+/// for; every other name is looked up by the node.
+fn stream_path(name: &str, rest: &str) -> Result<String, InviteError> {
+    let segment = match name.starts_with(invite::SCHEME) {
+        true => invite::parse(name)?.stream.to_string(),
+        false => encode(name),
+    };
+    Ok(format!("/v1/streams/{segment}{rest}"))
+}
+
+/// Percent-encodes a segment of a path or a value of a query.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            // `.` and `..` would be taken for steps in the path.
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+async fn read_whole(answer: Response<Body>) -> anyhow::Result<Bytes> {
+    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES);
+    let body = body.collect().await;
+    let body = body.map_err(|error| cut_off(error.as_ref()))?;
+    Ok(body.to_bytes())
+}
+
+fn cut_off(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    anyhow::anyhow!("the node's answer was cut off: {}", root_cause(error))
+}
+
+fn bytes_of(answer: Response<Body>) -> ByteStream {
+    let bytes = answer.into_body().into_data_stream();
+    bytes
+        .map(|piece| piece.map_err(|error| cut_off(&error)))
+        .boxed()
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
+    serde_json::from_slice(body).context(
+        "the node's answer is not the expected JSON; it may be of another version than this command",
+    )
+}
+
+/// Cuts a live stream into its events.
+fn events(bytes: ByteStream) -> impl Stream<Item = anyhow::Result<Event>> {
+    let start = (bytes, EventReader::default(), VecDeque::new());
+    stream::try_unfold(start, |(mut bytes, mut reader, mut ready)| async move {
+        loop {
+            if let Some(event) = ready.pop_front() {
+                return Ok(Some((event, (bytes, reader, ready))));
+            }
+            let Some(more) = bytes.try_next().await? else {
+                return Ok(None);
+            };
+            reader.push(&more)?;
+            while let Some(event) = reader.next_event()? {
+                ready.push_back(event);
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_named_by_one_segment_of_the_path() {
+        let path = |name: &str| stream_path(name, "/head").unwrap();
+        assert_eq!(path("wind"), "/v1/streams/wind/head");
+        assert_eq!(path("../node"), "/v1/streams/%2E%2E%2Fnode/head");
+        assert_eq!(path("°C?"), "/v1/streams/%C2%B0C%3F/head");
+        let id = headwater_protocols::id::LogId([1; 32]);
+        assert_eq!(
+            path(&format!("headwater:{id}")),
+            format!("/v1/streams/{id}/head")
+        );
+        assert!(stream_path("headwater:x", "").is_err());
+    }
+
+    #[tokio::test]
+    async fn events_are_read_across_the_pieces_they_come_in() {
+        let pieces = [
+            "id: 1\nda",
+            "ta: a\n\nid: 2\ndata: b\n\nid: 3",
+            "\ndata: c\n\n",
+        ];
+        let bytes = stream::iter(pieces.map(|piece| Ok(Bytes::from(piece)))).boxed();
+        let events: Vec<Event> = events(bytes).try_collect().await.unwrap();
+        let seen: Vec<_> = events
+            .iter()
+            .map(|e| (e.id.as_str(), e.data.as_str()))
+            .collect();
+        assert_eq!(seen, [("1", "a"), ("2", "b"), ("3", "c")]);
+    }
+}

@@ -1,0 +1,127 @@
+//! The two ways to the API: over loopback to the node that runs, or straight
+//! into the same router of a node that runs in this process without a network.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::body::Body;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Request, Response, Uri, header};
+use bytes::Bytes;
+use tower::ServiceExt;
+
+use crate::runtime::Running;
+
+/// How long a running node may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How requests reach the API.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Http(Http),
+    InProcess(Box<InProcess>),
+}
+
+/// A node that runs in another process.
+#[derive(Debug)]
+pub(super) struct Http {
+    http: reqwest::Client,
+    /// Scheme, host and port.
+    base: String,
+}
+
+/// A node that runs here, without a network.
+#[derive(Debug)]
+pub(super) struct InProcess {
+    router: Router,
+    running: Running,
+}
+
+impl Transport {
+    /// Sends a request, whose URI has a path only.
+    ///
+    /// # Errors
+    /// No node answers.
+    pub(super) async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
+        match self {
+            Self::Http(http) => http.send(request).await,
+            Self::InProcess(node) => node.send(request).await,
+        }
+    }
+}
+
+impl Http {
+    /// To the node at this address.
+    ///
+    /// # Errors
+    /// The system has no room for a client.
+    pub(super) fn new(base: String) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            // A proxy in the environment is not for the loopback.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .build()
+            .context("cannot set up an HTTP client")?;
+        Ok(Self { http, base })
+    }
+
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    async fn send(&self, mut request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
+        let path = (request.uri().path_and_query()).map_or("/", PathAndQuery::as_str);
+        let uri: Uri = format!("{}{path}", self.base)
+            .parse()
+            .with_context(|| format!("`{}` is not the URL of a node's API", self.base))?;
+        *request.uri_mut() = uri;
+        let request = reqwest::Request::try_from(request)
+            .with_context(|| format!("`{}` is not the URL of a node's API", self.base))?;
+        let answer = self.http.execute(request).await.map_err(|error| {
+            let what = match error.is_connect() {
+                true => "cannot connect to the node",
+                false => "lost the node",
+            };
+            anyhow::anyhow!("{what} at {}: {}", self.base, root_cause(&error))
+        })?;
+        Ok(Response::<reqwest::Body>::from(answer).map(Body::new))
+    }
+}
+
+impl InProcess {
+    pub(super) fn new(router: Router, running: Running) -> Self {
+        Self { router, running }
+    }
+
+    async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
+        let mut request = request.map(Body::from);
+        let host = HeaderValue::from_static("localhost");
+        request.headers_mut().insert(header::HOST, host);
+        match self.router.clone().oneshot(request).await {
+            Ok(answer) => Ok(answer),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Stops the node: everything is written when this returns.
+    ///
+    /// # Errors
+    /// The engine failed.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        // The store is closed when nobody has it any more.
+        drop(self.router);
+        self.running.stop().await
+    }
+}
+
+/// The innermost cause: the outer ones repeat the URL, or each other.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> &dyn std::error::Error {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
+}

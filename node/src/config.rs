@@ -1,0 +1,329 @@
+//! The node's options: what `config.toml` says, and what `run` is told beside
+//! it. A flag wins over the file.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use serde::Deserialize;
+
+/// Where a node listens for others: TCP and QUIC over IPv4 and IPv6.
+const DEFAULT_LISTEN: [&str; 4] = [
+    "/ip4/0.0.0.0/tcp/4600",
+    "/ip4/0.0.0.0/udp/4600/quic-v1",
+    "/ip6/::/tcp/4600",
+    "/ip6/::/udp/4600/quic-v1",
+];
+
+/// Where the local API listens.
+const DEFAULT_API_LISTEN: &str = "127.0.0.1:8600";
+
+/// What `init` writes: every option with its default, commented out.
+pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwater run` win over them.
+# What is commented out is the default.
+
+# Where the node listens for others. Port 0 takes any free port.
+# listen = [
+#     "/ip4/0.0.0.0/tcp/4600",
+#     "/ip4/0.0.0.0/udp/4600/quic-v1",
+#     "/ip6/::/tcp/4600",
+#     "/ip6/::/udp/4600/quic-v1",
+# ]
+
+# Addresses at which others reach the node, when it cannot find out by itself:
+# behind a forwarded port, say.
+# external = []
+
+# Nodes to stay connected to, each with its peer id:
+# "/ip4/192.0.2.1/tcp/4600/p2p/12D3KooW…"
+# bootstrap = []
+
+# What the node does for others: "peer", "bootstrap".
+# roles = ["peer"]
+
+# Where the local API listens. Whoever can connect to it can read the public
+# streams; writing needs the token in the file `token` beside this one.
+# api_listen = "127.0.0.1:8600"
+
+# Names under which the API may be called, beside localhost and the loopback
+# addresses. Others are refused, so that a web page cannot reach it.
+# api_hosts = []
+
+# Established connections at most. 512 when it is not set; each takes about
+# 100 KB.
+# max_connections = 512
+"#;
+
+/// What a node does for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Publishes, follows, serves what it holds.
+    Peer,
+    /// Introduces newcomers to the network.
+    Bootstrap,
+}
+
+impl Role {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Bootstrap => "bootstrap",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "peer" => Ok(Self::Peer),
+            "bootstrap" => Ok(Self::Bootstrap),
+            "relay" | "storer" => Err(format!(
+                "this version of headwater does not have the role `{text}`; it has: peer, bootstrap"
+            )),
+            _ => Err(format!("`{text}` is no role; there are: peer, bootstrap")),
+        }
+    }
+}
+
+/// The options of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<Multiaddr>,
+    /// Nobody has chosen `listen`, so that what the machine lacks (IPv6, say)
+    /// may be left out.
+    pub listens_by_default: bool,
+    /// Addresses at which others reach the node, when it cannot know.
+    pub external: Vec<Multiaddr>,
+    /// Addresses, with peer ids, to stay connected to.
+    pub bootstrap: Vec<Multiaddr>,
+    /// What the node does for others.
+    pub roles: Vec<Role>,
+    /// Where the local API listens.
+    pub api_listen: SocketAddr,
+    /// Names under which the API may be called, beside the loopback ones.
+    pub api_hosts: Vec<String>,
+    /// Established connections at most; absent: as many as the network's own
+    /// limit says.
+    pub max_connections: Option<u32>,
+}
+
+/// What a user may have said, in a file or by flags. An absent option leaves
+/// what was said before.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// See [`Config::listen`].
+    pub listen: Option<Vec<String>>,
+    /// See [`Config::external`].
+    pub external: Option<Vec<String>>,
+    /// See [`Config::bootstrap`].
+    pub bootstrap: Option<Vec<String>>,
+    /// See [`Config::roles`].
+    pub roles: Option<Vec<String>>,
+    /// See [`Config::api_listen`].
+    pub api_listen: Option<String>,
+    /// See [`Config::api_hosts`].
+    pub api_hosts: Option<Vec<String>>,
+    /// See [`Config::max_connections`].
+    pub max_connections: Option<u32>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let parse = |text: &str| text.parse().expect("the default is an address");
+        Self {
+            listen: DEFAULT_LISTEN.iter().map(|text| parse(text)).collect(),
+            listens_by_default: true,
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            roles: vec![Role::Peer],
+            api_listen: DEFAULT_API_LISTEN
+                .parse()
+                .expect("the default is an address"),
+            api_hosts: Vec::new(),
+            max_connections: None,
+        }
+    }
+}
+
+impl Config {
+    /// Takes over what a user said.
+    ///
+    /// # Errors
+    /// A value is not what its option needs.
+    pub fn set(&mut self, options: Options) -> anyhow::Result<()> {
+        if let Some(listen) = options.listen {
+            self.listen = addresses("listen", &listen)?;
+            self.listens_by_default = false;
+        }
+        if let Some(external) = options.external {
+            self.external = addresses("external", &external)?;
+        }
+        if let Some(bootstrap) = options.bootstrap {
+            self.bootstrap = addresses("bootstrap", &bootstrap)?;
+            require_peer_ids(&self.bootstrap)?;
+        }
+        if let Some(roles) = options.roles {
+            let roles: Result<Vec<Role>, _> = roles.iter().map(|role| role.parse()).collect();
+            self.roles = roles.map_err(anyhow::Error::msg)?;
+            if self.roles.is_empty() {
+                bail!("roles is empty; name at least one of: peer, bootstrap");
+            }
+        }
+        if let Some(address) = options.api_listen {
+            self.api_listen = address.parse().ok().with_context(|| {
+                format!("api-listen: `{address}` is not an IP address with a port, such as {DEFAULT_API_LISTEN}")
+            })?;
+        }
+        if let Some(hosts) = options.api_hosts {
+            self.api_hosts = hosts;
+        }
+        self.max_connections = options.max_connections.or(self.max_connections);
+        Ok(())
+    }
+
+    /// Takes over what a file says.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has an option that is unknown or malformed.
+    /// A missing one is an error where it is `required`.
+    pub fn set_from_file(&mut self, path: &Path, required: bool) -> anyhow::Result<()> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return Ok(()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("cannot read the config {}", path.display()));
+            }
+        };
+        let options = toml::from_str::<Options>(&text)
+            // The parser's word is several lines long and shows the place.
+            .map_err(|error| {
+                anyhow::anyhow!("in {}: {}", path.display(), error.to_string().trim_end())
+            })?;
+        self.set(options)
+            .with_context(|| format!("in {}", path.display()))
+    }
+}
+
+fn addresses(option: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            anyhow::anyhow!("{option}: `{text}` is not a multiaddr such as /ip4/192.0.2.1/tcp/4600")
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Without the peer id anybody who has taken over the address would do.
+fn require_peer_ids(bootstrap: &[Multiaddr]) -> anyhow::Result<()> {
+    for address in bootstrap {
+        if !matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+            bail!(
+                "bootstrap: {address} lacks the node's peer id; copy the whole address that the \
+                 other node prints, with /p2p/12D3KooW… at its end"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str =
+        "/ip4/192.0.2.1/tcp/4600/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+
+    fn read(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, text).unwrap();
+        let mut config = Config::default();
+        config
+            .set_from_file(&path, true)
+            .map_err(|error| format!("{error:#}"))?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_template_says_the_defaults() {
+        assert_eq!(read(TEMPLATE), Ok(Config::default()));
+        let uncommented: String = (TEMPLATE.lines())
+            .filter_map(|line| line.strip_prefix("# "))
+            .filter(|line| line.contains(" = ") || line.starts_with(' ') || line.starts_with(']'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let expected = Config {
+            listens_by_default: false,
+            max_connections: Some(512),
+            ..Config::default()
+        };
+        assert_eq!(read(&uncommented), Ok(expected), "{uncommented}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let mut config = read(&format!(
+            "roles = ['bootstrap', 'peer']\nbootstrap = ['{PEER}']\napi_listen = '127.0.0.1:1'"
+        ))
+        .unwrap();
+        config
+            .set(Options {
+                api_listen: Some("[::1]:2".to_owned()),
+                ..Options::default()
+            })
+            .unwrap();
+        assert_eq!(config.api_listen, "[::1]:2".parse().unwrap());
+        assert_eq!(config.roles, [Role::Bootstrap, Role::Peer]);
+        assert_eq!(config.bootstrap, [PEER.parse().unwrap()]);
+    }
+
+    #[test]
+    fn an_error_in_the_file_names_the_file_the_option_and_the_remedy() {
+        let refused = |text: &str| read(text).unwrap_err();
+        let unknown = refused("listen = []\nlistn = []");
+        assert!(
+            unknown.contains("config.toml") && unknown.contains("listn"),
+            "{unknown}"
+        );
+        assert!(unknown.contains("line 2"), "{unknown}");
+        assert!(refused("listen = 3").contains("line 1"));
+        assert!(refused("listen = ['x']").contains("listen: `x` is not a multiaddr"));
+        assert!(refused("api_listen = 'localhost'").contains("is not an IP address with a port"));
+        assert!(
+            refused("bootstrap = ['/ip4/192.0.2.1/tcp/1']").contains("lacks the node's peer id")
+        );
+        assert!(refused("roles = []").contains("at least one"));
+        assert!(refused("roles = ['relay']").contains("does not have the role `relay`"));
+        assert!(refused("roles = ['king']").contains("is no role"));
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_only_when_it_was_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("none");
+        let mut config = Config::default();
+        config.set_from_file(&path, false).unwrap();
+        assert_eq!(config, Config::default());
+        let error = config.set_from_file(&path, true).unwrap_err();
+        assert!(error.to_string().contains("cannot read the config"));
+    }
+}

@@ -1,0 +1,319 @@
+//! The data folder: what lies where in it, and which process may use it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+/// The folder that holds a node's identity and all of its streams.
+///
+/// ```text
+/// key          secret key, libp2p's protobuf encoding, mode 0600
+/// token        token of the local API, 64 hex digits, mode 0600
+/// config.toml  options of the node
+/// store/       streams
+/// lock         held by the process that has the store open; its process id
+/// api.addr     while a node runs: where its API listens, `ip:port`
+/// node.addrs   while a node runs: its multiaddrs, one a line
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// The right to open the store. It ends when this is dropped, or when the
+/// process ends, however that comes about.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the store may not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it open.
+    #[error("data folder {} is in use by {holder}", .path.display())]
+    Held {
+        /// The data folder.
+        path: PathBuf,
+        /// The process, as far as it is known.
+        holder: String,
+    },
+    /// The lock's file cannot be used.
+    #[error("cannot lock {}: {source}", .path.display())]
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+impl DataDir {
+    /// A data folder at this place.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder that is used when none is named: `headwater` in the user's
+    /// folder for application data (XDG).
+    ///
+    /// # Errors
+    /// The user has no home folder.
+    pub fn of_user() -> anyhow::Result<Self> {
+        let dirs = directories::ProjectDirs::from("", "", "headwater")
+            .context("no home folder is known; name a data folder with --data-dir")?;
+        Ok(Self::new(dirs.data_dir()))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The node's secret key.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.path.join("key")
+    }
+
+    /// The token of the local API.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.path.join("token")
+    }
+
+    /// The node's options.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// The folder of the streams.
+    #[must_use]
+    pub fn store_dir(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// Where the address of a running node's API is written.
+    #[must_use]
+    pub fn api_addr_file(&self) -> PathBuf {
+        self.path.join("api.addr")
+    }
+
+    /// Where the multiaddrs of a running node are written.
+    #[must_use]
+    pub fn node_addrs_file(&self) -> PathBuf {
+        self.path.join("node.addrs")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// Whether it has an identity.
+    #[must_use]
+    pub fn is_initialised(&self) -> bool {
+        self.key_file().exists()
+    }
+
+    /// Creates the folder, readable by its owner alone. One that is there stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn create(&self) -> anyhow::Result<()> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder
+            .create(&self.path)
+            .with_context(|| format!("cannot create the data folder {}", self.path.display()))
+    }
+
+    /// Claims the store for this process.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder is not writable.
+    pub fn lock(&self) -> Result<Lock, LockError> {
+        let path = self.lock_file();
+        let failed = |source| LockError::Io {
+            path: path.clone(),
+            source,
+        };
+        // Not truncated before it is ours: it names the process that has it.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+                return Err(LockError::Held {
+                    path: self.path.clone(),
+                    holder: match known {
+                        true => format!("process {}", pid.trim()),
+                        false => "another process".to_owned(),
+                    },
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        file.set_len(0).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Lock { _file: file })
+    }
+
+    /// The address of the API of the node that runs on this folder, or of one
+    /// that was killed.
+    #[must_use]
+    pub fn api_addr(&self) -> Option<SocketAddr> {
+        let text = fs::read_to_string(self.api_addr_file()).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Writes down where the API listens.
+    ///
+    /// # Errors
+    /// The folder is not writable.
+    pub fn write_api_addr(&self, address: SocketAddr) -> anyhow::Result<()> {
+        write_whole(
+            &self.api_addr_file(),
+            format!("{address}\n").as_bytes(),
+            Access::All,
+        )
+    }
+
+    /// Writes down the node's multiaddrs.
+    ///
+    /// # Errors
+    /// The folder is not writable.
+    pub fn write_node_addrs(&self, addresses: &[String]) -> anyhow::Result<()> {
+        let text: String = addresses.iter().map(|a| format!("{a}\n")).collect();
+        write_whole(&self.node_addrs_file(), text.as_bytes(), Access::All)
+    }
+
+    /// Removes the addresses of a node that runs no more. Whoever calls this
+    /// has the lock, so that they cannot be those of a node that has just
+    /// started.
+    pub fn forget_addresses(&self, _lock: &Lock) {
+        // They may be gone already.
+        let _ = fs::remove_file(self.api_addr_file());
+        let _ = fs::remove_file(self.node_addrs_file());
+    }
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Its owner alone (0600).
+    Owner,
+    /// Whoever the umask lets.
+    All,
+}
+
+/// Writes a file under another name, makes it durable, then renames it: nobody
+/// ever sees a part of it.
+///
+/// # Errors
+/// The folder is not writable, or the disk is full.
+pub fn write_whole(path: &Path, bytes: &[u8], access: Access) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        let temporary = folder.join(name);
+        let written = write_durably(&temporary, bytes, access)
+            .and_then(|()| fs::rename(&temporary, path))
+            .and_then(|()| File::open(folder)?.sync_all());
+        if written.is_err() {
+            // What went wrong before is what the user must hear of.
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_durably(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    // A leftover of the same name could be readable by others.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if access == Access::Owner {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_that_is_in_use_names_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(folder.path());
+        let lock = data_dir.lock().unwrap();
+        let error = data_dir.lock().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        drop(lock);
+        data_dir.lock().unwrap();
+    }
+
+    #[test]
+    fn addresses_are_read_as_they_were_written_and_then_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(folder.path());
+        assert_eq!(data_dir.api_addr(), None);
+        let address = "[::1]:8600".parse().unwrap();
+        data_dir.write_api_addr(address).unwrap();
+        assert_eq!(data_dir.api_addr(), Some(address));
+        data_dir.forget_addresses(&data_dir.lock().unwrap());
+        assert_eq!(data_dir.api_addr(), None);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_nothing_else_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        write_whole(&file, b"long before", Access::All).unwrap();
+        write_whole(&file, b"after", Access::Owner).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_data_folder_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::new(folder.path().join("a/b"));
+        data_dir.create().unwrap();
+        let mode = fs::metadata(data_dir.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}

@@ -1,0 +1,186 @@
+//! The node's secrets: its key and the token of its API, each in a file that
+//! its owner alone may read.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use data_encoding::HEXLOWER;
+use libp2p::identity::Keypair;
+
+use crate::data_dir::{Access, write_whole};
+
+/// Bytes of an API token: as hard to guess as the key itself.
+const TOKEN_BYTES: usize = 32;
+
+/// Makes a key pair (ed25519) and writes it down.
+///
+/// # Errors
+/// The file exists or cannot be written, or the system has no random bytes.
+pub fn create_key(path: &Path) -> anyhow::Result<Keypair> {
+    refuse_existing(path)?;
+    let mut secret = random_bytes()?;
+    let keypair = Keypair::ed25519_from_bytes(&mut secret).context("cannot make a key")?;
+    let bytes = keypair
+        .to_protobuf_encoding()
+        .context("cannot encode the key")?;
+    write_whole(path, &bytes, Access::Owner)?;
+    Ok(keypair)
+}
+
+/// Reads a key pair.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub fn load_key(path: &Path) -> anyhow::Result<Keypair> {
+    let bytes =
+        fs::read(path).with_context(|| format!("cannot read the key {}", path.display()))?;
+    warn_if_others_can_read(path);
+    Keypair::from_protobuf_encoding(&bytes).with_context(|| {
+        format!(
+            "{} ({} bytes) is not a libp2p private key; restore it from a backup",
+            path.display(),
+            bytes.len()
+        )
+    })
+}
+
+/// What a caller of the local API must know. It is not shown in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token that came from somewhere.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Makes a token and writes it down.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written, or the system has no random bytes.
+    pub fn create(path: &Path) -> anyhow::Result<Self> {
+        refuse_existing(path)?;
+        let token = HEXLOWER.encode(&random_bytes()?);
+        write_whole(path, format!("{token}\n").as_bytes(), Access::Owner)?;
+        Ok(Self(token))
+    }
+
+    /// Reads a token.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no token.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read the API token {}", path.display()))?;
+        let token = text.trim();
+        let visible = |byte: u8| byte.is_ascii_graphic();
+        if token.is_empty() || !token.bytes().all(visible) {
+            bail!(
+                "{} holds no API token (one line of letters and digits); remove it, and the next \
+                 `headwater run` writes a new one",
+                path.display()
+            );
+        }
+        warn_if_others_can_read(path);
+        Ok(Self(token.to_owned()))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+fn random_bytes() -> anyhow::Result<[u8; TOKEN_BYTES]> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).context("the system has no random bytes")?;
+    Ok(bytes)
+}
+
+fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+    if path.exists() {
+        bail!("{} exists; it is not overwritten", path.display());
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn warn_if_others_can_read(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let others = |mode: u32| mode & 0o077 != 0;
+    if fs::metadata(path).is_ok_and(|file| others(file.permissions().mode())) {
+        let path = path.display();
+        tracing::warn!("{path} is a secret, but others may read it; run: chmod 600 {path}");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_others_can_read(_path: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written_and_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let created = create_key(&path).unwrap();
+        assert_eq!(load_key(&path).unwrap().public(), created.public());
+
+        let error = create_key(&path).unwrap_err().to_string();
+        assert!(error.contains("is not overwritten"), "{error}");
+        assert_eq!(load_key(&path).unwrap().public(), created.public());
+    }
+
+    #[test]
+    fn a_token_is_read_as_it_was_written_and_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let created = Token::create(&path).unwrap();
+        assert_eq!(created.secret().len(), 2 * TOKEN_BYTES);
+        assert_eq!(Token::load(&path).unwrap(), created);
+        assert!(Token::create(&path).is_err());
+        assert_eq!(format!("{created:?}"), "Token(…)");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn secrets_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (key, token) = (folder.path().join("key"), folder.path().join("token"));
+        create_key(&key).unwrap();
+        Token::create(&token).unwrap();
+        for path in [key, token] {
+            let mode = fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_file_that_holds_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "").unwrap();
+        let error = load_key(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("(0 bytes) is not a libp2p private key"),
+            "{error}"
+        );
+        let error = Token::load(&path).unwrap_err().to_string();
+        assert!(error.contains("holds no API token"), "{error}");
+        fs::write(&path, "to\r\nken").unwrap();
+        assert!(Token::load(&path).is_err());
+    }
+}
