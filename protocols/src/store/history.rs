@@ -2,6 +2,7 @@
 //! the tree that prove them, and the time index. One type reads, one writes.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
@@ -381,15 +382,19 @@ impl<S: Store + ?Sized> Nodes for History<'_, S> {
 /// time index and the intervals that claim it.
 ///
 /// The store is read as it was before the batch: of one log, one `Admission`
-/// must be committed before the next one is begun, and a record must not be
-/// given to the same one twice. When the commit fails, `held` claims too much
-/// and must be read anew.
+/// must be committed before the next one is begun. When the commit fails,
+/// `held` claims too much and must be read anew.
 #[derive(Debug)]
 pub struct Admission<'a, S: ?Sized> {
     history: History<'a, S>,
     held: &'a mut IntervalSet,
     batch: Batch,
     times: TimesChange<'a, S>,
+    /// Records outside of whole chunks. What comes later in the same write may
+    /// complete their chunk.
+    loose: BTreeMap<u64, Record>,
+    /// Nodes within chunks.
+    edges: Vec<Node>,
 }
 
 impl<'a, S: Store + ?Sized> Admission<'a, S> {
@@ -401,6 +406,8 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
             history,
             held,
             batch: Batch::new(),
+            loose: BTreeMap::new(),
+            edges: Vec::new(),
         }
     }
 
@@ -412,18 +419,13 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
     pub fn put_nodes(&mut self, nodes: &[Node]) {
         let key = self.key();
         for (subtree, hash) in nodes {
-            let hash = Bytes::copy_from_slice(&hash.0);
             let Subtree { level, index } = *subtree;
             if level >= key.chunk_level {
                 let key = level_key(key.number, level, index);
+                let hash = Bytes::copy_from_slice(&hash.0);
                 self.batch.put(Table::Nodes, key, hash);
-                continue;
-            }
-            // Within a chunk that is held, nodes are computed from its records.
-            let chunk = key.chunk_of(subtree.begin());
-            if !self.held.contains(subtree.begin(), subtree.end()) {
-                let key = edge_key(key.number, chunk, level, index);
-                self.batch.put(Table::Edges, key, hash);
+            } else {
+                self.edges.push((*subtree, *hash));
             }
         }
     }
@@ -492,8 +494,8 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
             return self.put_loose(chunk, from, part);
         }
         // This completes the chunk: it is kept as one from now on.
-        let before = self.history.run(whole.from, from)?;
-        let after = self.history.run(to, whole.to)?;
+        let before = self.held_run(whole.from, from)?;
+        let after = self.held_run(to, whole.to)?;
         let records = [&before, part, &after].concat();
         let mut all_leaves: Vec<_> = before.iter().map(Record::leaf).collect();
         all_leaves.extend_from_slice(leaves);
@@ -502,22 +504,33 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
         self.put_chunk(chunk, &EncodedChunk::of(&records), hash)
     }
 
+    /// Records of one chunk that are held, some of them by this write only.
+    fn held_run(&self, from: u64, to: u64) -> Result<Vec<Record>, ReadError> {
+        let mut records = Vec::with_capacity((to - from) as usize);
+        let mut at = from;
+        while at < to {
+            let next = self.loose.range(at..to).next();
+            let end = next.map_or(to, |(&index, _)| index);
+            records.extend(self.history.run(at, end)?);
+            records.extend(next.map(|(_, record)| record.clone()));
+            at = end + 1;
+        }
+        Ok(records)
+    }
+
     /// Keeps records one by one, those that are not held.
     fn put_loose(&mut self, chunk: u64, from: u64, part: &[Record]) -> Result<(), ReadError> {
-        let number = self.key().number;
         for (index, record) in (from..).zip(part) {
             if self.held.contains(index, index + 1) {
                 continue;
             }
-            let bytes = record.as_bytes();
             let summary = Summary {
                 earliest: record.time(),
                 latest: record.time(),
-                bytes: encoded_len(bytes) as u64,
+                bytes: encoded_len(record.as_bytes()) as u64,
             };
             self.times.add(chunk, summary)?;
-            let key = index_key(number, index);
-            self.batch.put(Table::Records, key, bytes.clone());
+            self.loose.insert(index, record.clone());
         }
         self.claim(from, from + part.len() as u64);
         Ok(())
@@ -550,6 +563,9 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
         let key = self.key();
         let whole = key.chunk_interval(chunk);
         let mut bytes = 0;
+        for (_, record) in self.loose.extract_if(whole.from..whole.to, |_, _| true) {
+            bytes += encoded_len(record.as_bytes()) as u64;
+        }
         if self.held.covered(whole.from, whole.to) > 0 {
             let from = index_key(key.number, whole.from);
             let to = index_key(key.number, whole.to);
@@ -590,6 +606,21 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
     /// Everything, to be committed as one.
     #[must_use]
     pub fn finish(mut self) -> Batch {
+        let key = self.key();
+        for (index, record) in self.loose {
+            let row = index_key(key.number, index);
+            self.batch
+                .put(Table::Records, row, record.as_bytes().clone());
+        }
+        for (Subtree { level, index }, hash) in self.edges {
+            let subtree = Subtree { level, index };
+            // Where the records are held, nodes are computed from them.
+            if !self.held.contains(subtree.begin(), subtree.end()) {
+                let row = edge_key(key.number, key.chunk_of(subtree.begin()), level, index);
+                let hash = Bytes::copy_from_slice(&hash.0);
+                self.batch.put(Table::Edges, row, hash);
+            }
+        }
         self.times.finish(&mut self.batch);
         self.batch
     }

@@ -1,12 +1,11 @@
 //! A store in memory whose power can be cut.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Batch, Change, Durability, Store, StoreError, Table};
+use super::{Batch, Change, Durability, Store, StoreError, Table, Visitor};
 
 type Tables = BTreeMap<(Table, Vec<u8>), Bytes>;
 
@@ -88,7 +87,7 @@ impl Store for MemoryStore {
         table: Table,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visitor<'_>,
     ) -> Result<(), StoreError> {
         if from >= to {
             return Ok(());

@@ -14,6 +14,9 @@ pub use history::{Admission, History, LogKey, ReadError};
 pub use memory::MemoryStore;
 pub use tables::Table;
 
+/// Takes keys and values until it breaks.
+pub type Visitor<'a> = &'a mut (dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a);
+
 /// Where everything is kept. Keys of a table are ordered as bytes.
 ///
 /// A batch is atomic: after a crash all of it is there, or nothing. A batch
@@ -36,7 +39,7 @@ pub trait Store {
         table: Table,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visitor<'_>,
     ) -> Result<(), StoreError>;
 
     /// Applies a batch.
@@ -57,7 +60,7 @@ impl<S: Store + ?Sized> Store for std::sync::Arc<S> {
         table: Table,
         from: &[u8],
         to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visitor<'_>,
     ) -> Result<(), StoreError> {
         (**self).scan(table, from, to, visit)
     }

@@ -187,47 +187,44 @@ impl<'s, S: Store + ?Sized> TimesChange<'s, S> {
     /// # Errors
     /// The store fails.
     pub fn add(&mut self, chunk: u64, records: Summary) -> Result<(), StoreError> {
+        let top = self.grow_to(chunk)?;
         let mut place = Place {
             height: 0,
             index: chunk,
         };
-        let top = match self.top {
-            Some(top) => top,
-            None => self.times.top()?.map_or(0, |(top, _)| top.height),
-        };
         loop {
             let summary = match self.at(place)? {
                 Some(summary) => summary.and(records),
-                None if place.height == 0 => records,
-                // The first record beyond what was covered: the node covers
-                // its older children too.
-                None => self.fold_children(place, records)?,
+                None => records,
             };
             self.changed.insert(place, summary);
-            if place.index == 0 && place.height >= top {
-                self.top = Some(place.height);
+            if place.height >= top {
                 return Ok(());
             }
             place = place.parent();
         }
     }
 
-    /// What all children of `place` say; the one that holds `records` has
-    /// been changed already.
-    fn fold_children(&self, place: Place, records: Summary) -> Result<Summary, StoreError> {
-        let mut children: BTreeMap<Place, Summary> =
-            self.times.children(place)?.into_iter().collect();
-        let height = place.height - 1;
-        let first = place.index << FANOUT_BITS;
-        let end = first + (1 << FANOUT_BITS);
-        let at = |index| Place { height, index };
-        for (&place, &summary) in self.changed.range(at(first)..at(end)) {
-            children.insert(place, summary);
+    /// Makes the index so high that its top covers a chunk too, and returns
+    /// that height. Each new top begins as what the one below it covers.
+    fn grow_to(&mut self, chunk: u64) -> Result<u8, StoreError> {
+        let bits = u64::BITS - chunk.leading_zeros();
+        let mut height = bits.div_ceil(FANOUT_BITS) as u8;
+        let old = match self.top {
+            Some(height) => {
+                let place = Place { height, index: 0 };
+                self.at(place)?.map(|summary| (place, summary))
+            }
+            None => self.times.top()?,
+        };
+        if let Some((top, summary)) = old {
+            for height in top.height + 1..=height {
+                self.changed.insert(Place { height, index: 0 }, summary);
+            }
+            height = height.max(top.height);
         }
-        Ok(children
-            .into_values()
-            .reduce(Summary::and)
-            .unwrap_or(records))
+        self.top = Some(height);
+        Ok(height)
     }
 
     /// Writes the changes into a batch.
