@@ -291,12 +291,17 @@ impl Extension {
             &mut |node, hash| nodes.push((node, hash)),
         ) {
             Ok(()) => Ok(Shown::Extends(nodes)),
-            Err(ExtensionError::Fork { .. }) => Ok(Shown::Fork(Box::new(ForkProof {
-                smaller: adopted.clone(),
-                larger: self.head.clone(),
-                left: self.left.clone(),
-                right: self.right.clone(),
-            }))),
+            Err(ExtensionError::Fork { .. }) => {
+                // Two roots of one size need no nodes.
+                let unequal = adopted.size < self.head.size;
+                let hashes = |hashes: &[Hash]| if unequal { hashes.to_vec() } else { Vec::new() };
+                Ok(Shown::Fork(Box::new(ForkProof {
+                    smaller: adopted.clone(),
+                    larger: self.head.clone(),
+                    left: hashes(&self.left),
+                    right: hashes(&self.right),
+                })))
+            }
             Err(ExtensionError::NotTheSecondTree { .. }) => {
                 Err(AdmitError::Wire(WireError::BadField {
                     what: "an extension",

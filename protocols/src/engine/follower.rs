@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::logs::{LogState, put_head, put_log};
-use super::{CommandError, Engine, Output, Reply, Request, RequestKind, Verdict};
+use super::{CommandError, Engine, Output, Reply, Request, RequestKind, Verdict, subscribers};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{
@@ -19,6 +19,7 @@ use crate::ranges::{Interval, IntervalSet};
 use crate::record::Record;
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError, Table};
+use crate::sync::Lane;
 use crate::sync::scheduler::{Assignment, Order};
 use crate::sync::session::{CheckedDelivery, Fetch};
 use crate::time::Timestamp;
@@ -60,11 +61,7 @@ impl<S: Store> Engine<S> {
         if !was_followed {
             self.subscribe(log);
         }
-        let knowing: Vec<_> = (self.peers.iter())
-            .filter(|(_, peer)| peer.ready && peer.topics.contains(&log))
-            .map(|(&peer, _)| peer)
-            .collect();
-        for peer in knowing {
+        for peer in subscribers(&self.peers, log) {
             self.ask_about(peer, log, now);
         }
         Ok(Reply::Done)
@@ -81,15 +78,7 @@ impl<S: Store> Engine<S> {
             .map(|(&id, _)| id)
             .collect();
         for id in asked {
-            if let Some(request) = self.requests.remove(&id) {
-                self.send(
-                    request.peer,
-                    super::Lane::Control,
-                    id,
-                    Body::Cancel(v1::Cancel {}),
-                );
-                self.failed(request, now);
-            }
+            self.give_up(id, now);
         }
         for topic in [Topic::Data(log), Topic::Meta(log)] {
             self.outputs.push_back(Output::Unsubscribe(topic));
@@ -152,11 +141,12 @@ impl<S: Store> Engine<S> {
                     state.extending = None;
                 }
                 let from = from.clone();
-                self.take_extension(log, extension, &from, now)
+                self.take_extension(peer, log, extension, &from, now)
             }
             _ => {
                 let what = "answers something else than was asked".to_owned();
-                return self.ban_for(peer, Some(log), what);
+                self.ban_for(peer, Some(log), what);
+                return self.failed(request, now);
             }
         };
         if let Err(error) = result {
@@ -186,12 +176,7 @@ impl<S: Store> Engine<S> {
             }
         }
         // Others may have been asked for the manifest only.
-        let knowing: Vec<_> = (self.peers.iter())
-            .filter(|(_, other)| other.ready && other.topics.contains(&log))
-            .map(|(&other, _)| other)
-            .chain([peer])
-            .collect();
-        for peer in knowing {
+        for peer in subscribers(&self.peers, log).into_iter().chain([peer]) {
             self.ask_about(peer, log, now);
         }
         Ok(())
@@ -224,8 +209,8 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// A head of a log that is known, its signature checked; `None` when it is
-    /// too far in the future to be true.
+    /// A head whose signature was checked; `None` when it cannot be, because the
+    /// manifest of its log has not come.
     fn verify_head(
         &self,
         log: LogId,
@@ -287,6 +272,7 @@ impl<S: Store> Engine<S> {
 
     fn take_extension(
         &mut self,
+        peer: PeerId,
         log: LogId,
         wire: v1::Extension,
         from: &SignedHead,
@@ -304,9 +290,14 @@ impl<S: Store> Engine<S> {
             Shown::Fork(proof) => self.take_fork(log, proof),
             Shown::Extends(nodes) => {
                 let state = self.logs.get(&log).filter(|state| state.takes());
-                // Meanwhile an announcement may have shown more.
-                let adopted = state.and_then(|state| state.adopted.as_ref());
-                if adopted.is_some_and(|adopted| adopted.size < extension.head.size) {
+                let Some(adopted) = state.and_then(|state| state.adopted.as_ref()) else {
+                    return Ok(());
+                };
+                if adopted.size != from.size {
+                    // Meanwhile an announcement has shown more, and nothing is
+                    // shown of that yet.
+                    self.consider(peer, log, &extension.head, now);
+                } else if adopted.size < extension.head.size {
                     self.adopt(log, &extension.head, &nodes, now);
                 }
             }
@@ -316,7 +307,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Adopts a head that was shown to extend the one adopted before.
-    fn adopt(&mut self, log: LogId, head: &SignedHead, nodes: &[Node], _now: Timestamp) {
+    fn adopt(&mut self, log: LogId, head: &SignedHead, nodes: &[Node], now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -335,6 +326,11 @@ impl<S: Store> Engine<S> {
             return self.store_failed(log, &ReadError::Store(error));
         }
         state.set_adopted(head.clone());
+        // An owner whose clock was wrong once must not make us deaf for what it
+        // announces when it is right.
+        if head.time <= now.plus(MAX_CLOCK_SKEW_US) {
+            state.heard = state.heard.max(Some(head.time));
+        }
         self.changed.insert(log);
     }
 
@@ -413,7 +409,7 @@ impl<S: Store> Engine<S> {
             Relation::Older => Verdict::Ignore,
             Relation::Same if announcement.chunk().is_none() || !brings_records => Verdict::Ignore,
             Relation::Same | Relation::Renews | Relation::Extends => {
-                self.admit(log, announcement, now);
+                self.admit(log, announcement);
                 Verdict::Accept
             }
             Relation::Unproven => {
@@ -448,7 +444,7 @@ impl<S: Store> Engine<S> {
 
     /// Stores the head, the nodes and the records of an announcement that
     /// extends what was adopted, in one write.
-    fn admit(&mut self, log: LogId, announcement: &Announcement, _now: Timestamp) {
+    fn admit(&mut self, log: LogId, announcement: &Announcement) {
         let state = self.logs.get_mut(&log).expect("gossip is of known logs");
         let key = state
             .key()
@@ -456,7 +452,12 @@ impl<S: Store> Engine<S> {
         if state.adopted.is_none() {
             state.scheduler.live_from = announcement.first();
         }
-        let head = announcement.head();
+        // Records that were missed may come with an older head of the same tree.
+        let announced = announcement.head();
+        let adopted = state.adopted.as_ref();
+        let newer = adopted
+            .filter(|adopted| adopted.size == announced.size && adopted.time > announced.time);
+        let head = newer.unwrap_or(announced).clone();
         let sparse = state.held.interval_count() >= MAX_HELD_INTERVALS;
         let mut admission = Admission::new(&self.store, key, &mut state.held);
         let mut result = Ok(());
@@ -466,11 +467,13 @@ impl<S: Store> Engine<S> {
         }
         admission.put_nodes(announcement.nodes());
         let mut batch = admission.finish();
-        put_head(&mut batch, state.number, head);
-        state.set_adopted(head.clone());
+        put_head(&mut batch, state.number, &head);
         let result = result.and_then(|()| {
             (self.store.commit(batch, Durability::Written)).map_err(ReadError::Store)
         });
+        if result.is_ok() {
+            state.set_adopted(head);
+        }
         self.stored(log, result);
     }
 
@@ -570,8 +573,10 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let (Some(key), Some(manifest)) = (state.key(), &state.manifest) else {
-            return;
+        let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.takes())
+        else {
+            // The log was closed in the meantime.
+            return self.give_up(id, now);
         };
         let mut answer = None;
         let result = match body {
@@ -608,7 +613,7 @@ impl<S: Store> Engine<S> {
             Ok(result) => {
                 if let Some(wanted) = answer {
                     let body = Body::WantedHashes(wanted);
-                    self.send(peer, super::Lane::Control, id, body);
+                    self.send(peer, Lane::Control, id, body);
                 }
                 self.stored(log, result);
                 self.finish_fetch(id, now);
@@ -622,8 +627,6 @@ impl<S: Store> Engine<S> {
         if let Some(request) = self.requests.remove(&id) {
             self.failed(request, now);
         }
-        self.drop_source(log, peer);
-        self.schedule(log, now);
     }
 
     /// Ends a fetch whose last chunk has come.
@@ -657,7 +660,11 @@ impl<S: Store> Engine<S> {
             return;
         };
         match request.kind {
-            RequestKind::Manifest(_) | RequestKind::Head(_) => {}
+            RequestKind::Manifest(_) | RequestKind::Head(_) => {
+                // It may know more in a while.
+                let soon = now.plus(BUSY_HEAD_POLL_US);
+                state.poll_at.get_or_insert(soon);
+            }
             RequestKind::Extend(..) => {
                 state.extending = None;
                 // Whoever cannot show it may be behind; the next head that is
@@ -676,17 +683,24 @@ impl<S: Store> Engine<S> {
         self.schedule(log, now);
     }
 
-    /// Forgets a source; whether it was one.
-    pub(super) fn drop_source(&mut self, log: LogId, peer: PeerId) -> bool {
-        let Some(state) = self.logs.get_mut(&log) else {
-            return false;
-        };
-        let was = state.scheduler.sources().any(|(&source, _)| source == peer);
-        state.scheduler.gone(peer);
-        if was {
-            self.changed.insert(log);
+    /// Tells the peer that its answer is not wanted any more.
+    pub(super) fn give_up(&mut self, id: u64, now: Timestamp) {
+        if let Some(request) = self.requests.remove(&id) {
+            self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
+            self.failed(request, now);
         }
-        was
+    }
+
+    /// Forgets a peer as a source, and returns the logs of which it was one.
+    pub(super) fn drop_sources(&mut self, peer: PeerId) -> Vec<LogId> {
+        let mut dropped = Vec::new();
+        for (&log, state) in &mut self.logs {
+            if state.scheduler.gone(peer) {
+                self.changed.insert(log);
+                dropped.push(log);
+            }
+        }
+        dropped
     }
 
     /// After a write: says that the log changed, or closes it.

@@ -19,7 +19,7 @@ use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
 use crate::ranges::IntervalSet;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
-use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
+use crate::store::{Batch, History, LogKey, Store, StoreError, Table};
 use crate::sync::scheduler::{Order, Scheduler};
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -98,7 +98,6 @@ impl LogState {
 
     /// Takes a head that was proved, and makes it the one that counts.
     pub(super) fn set_adopted(&mut self, head: SignedHead) {
-        self.heard = self.heard.max(Some(head.time));
         self.recent.insert(head.size, head.clone());
         if self.recent.len() > MAX_RECENT_HEADS {
             self.recent.pop_first();
@@ -134,24 +133,31 @@ impl LogState {
         due
     }
 
-    /// The sources that are to be asked for their head now: all while something
-    /// is missing, otherwise one, in turn.
-    pub(super) fn take_polls(&mut self, now: Timestamp) -> Vec<PeerId> {
+    /// The sources and subscribers that are to be asked now: all of them while
+    /// something is missing, otherwise one, in turn.
+    pub(super) fn take_polls(
+        &mut self,
+        now: Timestamp,
+        subscribers: impl FnOnce() -> Vec<PeerId>,
+    ) -> Vec<PeerId> {
         if !self.takes() || self.poll_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
-        let sources: Vec<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
-        if sources.is_empty() {
+        let sources = self.scheduler.sources().map(|(&peer, _)| peer);
+        let mut peers: Vec<_> = sources.chain(subscribers()).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        if peers.is_empty() {
             self.poll_at = None;
-            return sources;
+            return peers;
         }
         if !self.is_complete() {
             self.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
-            return sources;
+            return peers;
         }
         self.poll_at = Some(now.plus(HEAD_POLL_US));
         self.polls = self.polls.wrapping_add(1);
-        vec![sources[self.polls % sources.len()]]
+        vec![peers[self.polls % peers.len()]]
     }
 
     /// Microseconds after which the head of our own log is signed again.
@@ -254,9 +260,7 @@ impl<S: Store> Engine<S> {
             state.appender = Some(Appender::new(frontier));
         }
         if state.is_complete() {
-            // What was only written before a loss of power is gone and does
-            // not count as held; the next sync says what is safe again.
-            self.store.commit(Batch::new(), Durability::Synced)?;
+            // What was only written is synced before the engine is open.
             state.synced_size = state.size();
         }
         Ok(state)

@@ -237,8 +237,18 @@ pub struct LogStatus {
 struct Peer {
     /// It speaks the sync protocol and its streams are open.
     ready: bool,
+    /// It broke the rules, and what is still on the way from it is ignored.
+    banned: bool,
     /// Followed logs whose data topic it is subscribed to.
     topics: BTreeSet<LogId>,
+}
+
+/// The peers that can be asked about a log because they follow it.
+fn subscribers(peers: &BTreeMap<PeerId, Peer>, log: LogId) -> Vec<PeerId> {
+    (peers.iter())
+        .filter(|(_, peer)| peer.ready && peer.topics.contains(&log))
+        .map(|(&peer, _)| peer)
+        .collect()
 }
 
 /// A question that waits for its answer.
@@ -387,10 +397,7 @@ impl<S: Store> Engine<S> {
             .map(|(&id, _)| id)
             .collect();
         for id in late {
-            if let Some(request) = self.requests.remove(&id) {
-                self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
-                self.failed(request, now);
-            }
+            self.give_up(id, now);
         }
         self.renew_heads(now);
         if self.sync_at.is_some_and(|at| at <= now) {
@@ -399,7 +406,7 @@ impl<S: Store> Engine<S> {
         let mut due = Vec::new();
         for (&log, state) in &mut self.logs {
             let warm = state.is_warm(now);
-            let polls = state.take_polls(now);
+            let polls = state.take_polls(now, || subscribers(&self.peers, log));
             if warm || !polls.is_empty() {
                 due.push((log, polls));
             }
@@ -437,6 +444,7 @@ impl<S: Store> Engine<S> {
     fn ready(&mut self, peer: PeerId, now: Timestamp) {
         let state = self.peers.entry(peer).or_default();
         state.ready = true;
+        state.banned = false;
         for log in state.topics.clone() {
             self.ask_about(peer, log, now);
         }
@@ -464,6 +472,8 @@ impl<S: Store> Engine<S> {
                 self.peers.remove(&peer);
             }
         }
+        // First of all, so that what is lost is not asked of the same peer.
+        let logs = self.drop_sources(peer);
         let lost: Vec<_> = (self.requests.iter())
             .filter(|(_, request)| request.peer == peer)
             .map(|(&id, _)| id)
@@ -473,15 +483,15 @@ impl<S: Store> Engine<S> {
                 self.failed(request, now);
             }
         }
-        let logs: Vec<_> = self.logs.keys().copied().collect();
         for log in logs {
-            if self.drop_source(log, peer) {
-                self.schedule(log, now);
-            }
+            self.schedule(log, now);
         }
     }
 
     fn frame(&mut self, peer: PeerId, bytes: Bytes, now: Timestamp) {
+        if self.peers.get(&peer).is_some_and(|peer| peer.banned) {
+            return;
+        }
         let frame: v1::Frame = match decode("a frame", bytes, MAX_FRAME_BYTES) {
             Ok(frame) => frame,
             Err(error) => return self.ban(peer, None, &AdmitError::from(error)),
@@ -527,15 +537,20 @@ impl<S: Store> Engine<S> {
         self.outputs.push_back(Output::Send(peer, lane, bytes));
     }
 
-    /// Sends an answer, unless the peer asks without taking the answers.
+    /// Sends a short answer.
     fn reply(&mut self, peer: PeerId, id: u64, body: Body) {
+        self.reply_in(Lane::Control, peer, id, body);
+    }
+
+    /// Sends an answer, unless the peer asks without taking the answers.
+    fn reply_in(&mut self, lane: Lane, peer: PeerId, id: u64, body: Body) {
         // Offers are the longest answers: a peer that keeps to the rules never
         // has more than its open batches of them on the way.
         if self.provider.queued_bytes(peer) > OUTBOX_BYTES * MAX_OPEN_BATCHES {
             let what = "asks without reading the answers".to_owned();
             return self.ban_for(peer, None, what);
         }
-        self.send(peer, Lane::Control, id, body);
+        self.send(peer, lane, id, body);
     }
 
     /// Sends what a peer wants, as far as it takes it.
@@ -550,7 +565,12 @@ impl<S: Store> Engine<S> {
         self.ban_for(peer, log, error.to_string());
     }
 
+    /// Names a peer that broke the rules, and has nothing more to do with it.
     fn ban_for(&mut self, peer: PeerId, log: Option<LogId>, what: String) {
+        let state = self.peers.entry(peer).or_default();
+        state.ready = false;
+        state.banned = true;
+        self.drop_sources(peer);
         let misbehaviour = Misbehaviour { log, what };
         self.outputs.push_back(Output::Ban(peer, misbehaviour));
     }

@@ -32,8 +32,14 @@ impl<S: Store> Engine<S> {
     ) -> Result<Reply, CommandError> {
         let manifest = manifest.sign(&self.key)?;
         let log = manifest.stream();
-        if self.logs.get(&log).is_some_and(LogState::owned) {
-            return Ok(Reply::Created(log));
+        match self.logs.get(&log) {
+            Some(state) if state.owned() => return Ok(Reply::Created(log)),
+            Some(_) => {
+                // Begun anew, it would be another tree under the same name.
+                let why = "it was created elsewhere, and is only followed here";
+                return Err(CommandError::Closed(why.to_owned()));
+            }
+            None => {}
         }
         let mut batch = Batch::new();
         let mut state = LogState::new(self.take_number(&mut batch));

@@ -80,7 +80,11 @@ impl<S: Store> Engine<S> {
         };
         let history = History::new(&self.store, key);
         match self.provider.offer(peer, request, &history, &state.held) {
-            Ok(offer) => self.reply(peer, id, Body::OfferedHashes(offer)),
+            Ok(offer) => {
+                // In the lane of its deliveries, which must not overtake it.
+                let lane = request.priority.lane();
+                self.reply_in(lane, peer, id, Body::OfferedHashes(offer));
+            }
             Err(RefuseError::NotHeld) => self.refuse_peer(peer, id, Why::NotHeld),
             Err(RefuseError::Busy) => self.refuse_peer(peer, id, Why::Busy),
             Err(RefuseError::Store(_)) => self.refuse_peer(peer, id, Why::Failed),

@@ -1,1 +1,337 @@
+//! Announcements, relations of heads, extensions and fork proofs.
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::identity::SigningKey;
+use crate::merkle::{Subtree, cover, subtree_root};
+use crate::record::{Record, put_record};
+use crate::time::Timestamp;
+use bytes::BytesMut;
+
+const LOG: LogId = LogId([5; 32]);
+const MAX_VALUE: usize = 100;
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_secret(&mut [n; 32])
+}
+
+/// The records of a branch of the log: the first `common` are those of all
+/// branches.
+fn records(common: u64, branch: &str, size: u64) -> Vec<Record> {
+    let value = |i| if i < common { "" } else { branch };
+    let record = |i| Record::new(Timestamp(i as i64), format!("{i}{}", value(i)).as_bytes());
+    (0..size).map(record).collect()
+}
+
+fn appender(records: &[Record]) -> Appender {
+    let mut appender = Appender::new(CompactRange::empty(0));
+    appender.append(records.iter().map(Record::leaf));
+    appender
+}
+
+fn head(records: &[Record], time: i64) -> SignedHead {
+    appender(records).head(LOG, Timestamp(time)).sign(&key(1))
+}
+
+fn bytes(records: &[Record]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for record in records {
+        put_record(&mut bytes, record.as_bytes());
+    }
+    bytes.freeze()
+}
+
+/// What the owner sends when its log grew from `first` to these records.
+fn announce(records: &[Record], first: usize, time: i64) -> Bytes {
+    let prefix = appender(&records[..first]);
+    let whole = appender(records);
+    Announcement::encode(
+        &head(records, time),
+        prefix.frontier(),
+        &bytes(&records[first..]),
+        whole.frontier(),
+    )
+}
+
+fn verify(bytes: &Bytes) -> Result<Announcement, AdmitError> {
+    Announcement::verify(bytes, LOG, &key(1).public(), MAX_VALUE)
+}
+
+fn alter(bytes: &Bytes, change: impl FnOnce(&mut v1::Announcement)) -> Bytes {
+    let mut wire = v1::Announcement::decode(bytes.clone()).unwrap();
+    change(&mut wire);
+    wire.encode_to_vec().into()
+}
+
+fn naive(records: &[Record], subtree: Subtree) -> Hash {
+    let range = subtree.begin() as usize..subtree.end() as usize;
+    subtree_root(records[range].iter().map(Record::leaf).collect())
+}
+
+/// The extension of the tree of `from` records to all of them, as a peer
+/// would answer.
+fn extension(records: &[Record], from: u64) -> Extension {
+    let size = records.len() as u64;
+    let hashes = |from, to| {
+        let cover = cover(from, to, crate::merkle::MAX_LEVEL);
+        cover.map(|subtree| naive(records, subtree)).collect()
+    };
+    Extension {
+        head: head(records, 9),
+        from_size: from,
+        left: hashes(0, from),
+        right: hashes(from, size),
+    }
+}
+
+/// A fork proof as it comes from somebody else.
+fn received(proof: &ForkProof) -> Result<ForkProof, AdmitError> {
+    let bytes = proof.to_wire().encode_to_vec();
+    let wire = v1::ForkProof::decode(&bytes[..]).unwrap();
+    ForkProof::verify(wire, LOG, &key(1).public())
+}
+
+fn fork(relation: Relation) -> ForkProof {
+    match relation {
+        Relation::Fork(proof) => *proof,
+        other => panic!("{other:?} instead of a fork"),
+    }
+}
+
+#[test]
+fn an_announcement_comes_back_with_its_records_and_every_node_that_it_proves() {
+    let all = records(99, "", 21);
+    for first in 0..=21 {
+        let announced = verify(&announce(&all, first, 3)).unwrap();
+        assert_eq!(announced.head(), &head(&all, 3));
+        assert_eq!(announced.first(), first as u64);
+        let carried: Vec<_> = (announced.chunk().into_iter())
+            .flat_map(|chunk| chunk.records().collect::<Vec<_>>())
+            .collect();
+        assert_eq!(carried, all[first..]);
+        for &(subtree, hash) in announced.nodes() {
+            assert_eq!(hash, naive(&all, subtree), "{subtree:?}");
+        }
+        for subtree in cover(0, 21, crate::merkle::MAX_LEVEL) {
+            assert!(announced.nodes().iter().any(|&(node, _)| node == subtree));
+        }
+    }
+}
+
+#[test]
+fn records_too_long_for_one_message_are_left_out_and_the_head_goes_alone() {
+    let value = [b'7'; 4096];
+    let all: Vec<_> = (0..9).map(|i| Record::new(Timestamp(i), &value)).collect();
+    let fits = announce(&all, 2, 3);
+    assert!(Announcement::verify(&fits, LOG, &key(1).public(), 4096).is_ok_and(|a| a.first() == 2));
+    let alone = verify(&announce(&all, 1, 3)).unwrap();
+    assert!(alone.chunk().is_none());
+    assert_eq!((alone.first(), alone.head().size), (9, 9));
+}
+
+#[test]
+fn an_announcement_that_is_not_the_owners_or_does_not_hash_up_is_refused() {
+    let all = records(99, "", 12);
+    let good = announce(&all, 5, 3);
+    assert!(verify(&good).is_ok());
+
+    let other_log = Announcement::verify(&good, LogId([6; 32]), &key(1).public(), MAX_VALUE);
+    assert!(matches!(
+        other_log,
+        Err(AdmitError::Head(HeadError::OtherLog { .. }))
+    ));
+    let other_owner = Announcement::verify(&good, LOG, &key(2).public(), MAX_VALUE);
+    assert!(matches!(
+        other_owner,
+        Err(AdmitError::Head(HeadError::Signature(_)))
+    ));
+    let small = Announcement::verify(&good, LOG, &key(1).public(), 0);
+    assert!(matches!(small, Err(AdmitError::Record(_))));
+
+    let bad = |change: fn(&mut v1::Announcement)| verify(&alter(&good, change)).is_err();
+    assert!(bad(|wire| wire.head = None));
+    assert!(bad(|wire| wire.first = 4));
+    assert!(bad(|wire| wire.first = 6));
+    assert!(bad(|wire| wire.first = 13));
+    assert!(bad(|wire| wire.first = u64::MAX));
+    assert!(bad(|wire| wire.compact_range.reverse()));
+    assert!(bad(|wire| drop(wire.compact_range.pop())));
+    assert!(bad(|wire| wire
+        .compact_range
+        .push(Bytes::from_static(&[0; 32]))));
+    assert!(bad(
+        |wire| wire.compact_range[0] = Bytes::from_static(&[0; 31])
+    ));
+    assert!(bad(|wire| wire.records = Bytes::new()));
+    assert!(bad(|wire| wire.records = wire.records.slice(1..)));
+    // Another record in the place of the first.
+    let forged = alter(&good, |wire| {
+        let mut forged = all[5..].to_vec();
+        forged[0] = Record::new(Timestamp(5), b"6");
+        wire.records = bytes(&forged);
+    });
+    assert!(matches!(
+        verify(&forged),
+        Err(AdmitError::Wire(WireError::BadField { .. }))
+    ));
+    let long = Bytes::from(vec![0; MAX_GOSSIP_BYTES + 1]);
+    assert!(matches!(
+        verify(&long),
+        Err(AdmitError::Wire(WireError::TooLong { .. }))
+    ));
+}
+
+#[test]
+fn heads_alone_tell_what_is_older_the_same_renewed_or_forked() {
+    let (short, long) = (records(99, "", 5), records(99, "", 8));
+    let adopted = head(&short, 10);
+    let of = |head: &SignedHead| Relation::of_heads(&adopted, head);
+    assert_eq!(of(&head(&short[..4], 11)), Relation::Older);
+    assert_eq!(of(&adopted), Relation::Same);
+    assert_eq!(of(&head(&short, 9)), Relation::Same);
+    assert_eq!(of(&head(&short, 11)), Relation::Renews);
+    assert_eq!(of(&head(&long, 11)), Relation::Unproven);
+    let empty = head(&[], 1);
+    assert_eq!(Relation::of_heads(&empty, &adopted), Relation::Extends);
+
+    let other = head(&records(4, "b", 5), 11);
+    let proof = fork(of(&other));
+    assert_eq!(received(&proof), Ok(proof));
+}
+
+#[test]
+fn an_announcement_extends_what_its_records_or_its_range_reach_back_to() {
+    let all = records(99, "", 20);
+    for first in 0..=20 {
+        let announcement = verify(&announce(&all, first, 10)).unwrap();
+        for size in 1..20 {
+            let expected = if size >= first {
+                Relation::Extends
+            } else {
+                Relation::Unproven
+            };
+            let adopted = head(&all[..size], 9);
+            assert_eq!(announcement.relation(&adopted), expected, "{first} {size}");
+        }
+        assert_eq!(announcement.relation(&head(&all, 10)), Relation::Same);
+        let longer = head(&records(99, "", 21), 11);
+        assert_eq!(announcement.relation(&longer), Relation::Older);
+    }
+}
+
+#[test]
+fn an_announcement_of_another_branch_proves_the_fork() {
+    for (common, size) in [(0, 1), (3, 4), (3, 9), (15, 16), (16, 17)] {
+        let ours = head(&records(common, "a", size), 9);
+        let theirs = records(common, "b", size + 6);
+        for first in 0..=size as usize {
+            let announcement = verify(&announce(&theirs, first, 10)).unwrap();
+            let proof = fork(announcement.relation(&ours));
+            assert_eq!(received(&proof), Ok(proof));
+        }
+    }
+}
+
+#[test]
+fn an_extension_is_adopted_proves_a_fork_or_names_a_liar() {
+    let all = records(7, "a", 13);
+    for from in 0..=13 {
+        let adopted = head(&all[..from as usize], 8);
+        let Shown::Extends(nodes) = extension(&all, from).check(&adopted).unwrap() else {
+            panic!("{from} is no fork");
+        };
+        for subtree in cover(0, 13, crate::merkle::MAX_LEVEL) {
+            assert!(nodes.contains(&(subtree, naive(&all, subtree))));
+        }
+    }
+    let theirs = records(7, "b", 13);
+    for from in 8..=13 {
+        let adopted = head(&all[..from as usize], 8);
+        let Shown::Fork(proof) = extension(&theirs, from).check(&adopted).unwrap() else {
+            panic!("{from} is a fork");
+        };
+        assert_eq!(received(&proof), Ok(*proof), "{from}");
+    }
+    let adopted = head(&all[..9], 8);
+    let lie = |change: fn(&mut Extension)| {
+        let mut extension = extension(&all, 9);
+        change(&mut extension);
+        extension.check(&adopted).unwrap_err()
+    };
+    let _ = lie(|extension| extension.left[0] = Hash([0; 32]));
+    let _ = lie(|extension| extension.right[0] = Hash([0; 32]));
+    let _ = lie(|extension| extension.right.clear());
+    let _ = lie(|extension| extension.left.push(Hash([0; 32])));
+    let _ = lie(|extension| extension.left.clear());
+}
+
+#[test]
+fn a_fork_proof_that_proves_nothing_is_refused() {
+    let all = records(99, "", 13);
+    let honest = |smaller: usize, larger: usize| {
+        let extension = extension(&all[..larger], smaller as u64);
+        ForkProof {
+            smaller: head(&all[..smaller], 1),
+            larger: head(&all[..larger], 2),
+            left: extension.left,
+            right: extension.right,
+        }
+    };
+    // One tree holds both heads.
+    assert!(received(&honest(5, 13)).is_err());
+    assert!(received(&honest(13, 13)).is_err());
+    let mut same = honest(13, 13);
+    same.left.clear();
+    assert!(received(&same).is_err());
+    // Nodes that do not lead to the larger head accuse their sender only.
+    let mut forged = honest(5, 13);
+    forged.left[0] = Hash([1; 32]);
+    assert!(received(&forged).is_err());
+
+    let branch = records(3, "b", 5);
+    let mut real = honest(5, 13);
+    real.smaller = head(&branch, 1);
+    assert!(received(&real).is_ok());
+    let mut signed_by_another = real.clone();
+    signed_by_another.smaller = appender(&branch).head(LOG, Timestamp(1)).sign(&key(2));
+    assert!(received(&signed_by_another).is_err());
+    let mut swapped = real.clone();
+    std::mem::swap(&mut swapped.smaller, &mut swapped.larger);
+    assert!(received(&swapped).is_err());
+    real.right.pop();
+    assert!(received(&real).is_err());
+}
+
+proptest! {
+    #[test]
+    fn an_announcement_with_any_byte_altered_is_refused(
+        size in 1_u64..40, part in 0.0..1.0, place in any::<prop::sample::Index>(), by in 1_u8..,
+    ) {
+        let all = records(99, "", size);
+        let first = (part * size as f64) as usize;
+        let mut bytes = announce(&all, first, 3).to_vec();
+        let place = place.index(bytes.len());
+        bytes[place] ^= by;
+        prop_assert!(verify(&bytes.into()).is_err());
+    }
+
+    #[test]
+    fn an_announcement_cut_or_lengthened_is_refused(
+        size in 1_u64..40, part in 0.0..1.0, place in any::<prop::sample::Index>(),
+        more in prop::collection::vec(any::<u8>(), 1..40),
+    ) {
+        let all = records(99, "", size);
+        let first = (part * size as f64) as usize;
+        let bytes = announce(&all, first, 3);
+        prop_assert!(verify(&bytes.slice(..place.index(bytes.len()))).is_err());
+        prop_assert!(verify(&[&bytes[..], &more].concat().into()).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_an_announcement_or_refused_without_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..300)
+    ) {
+        prop_assert!(verify(&bytes.into()).is_err());
+    }
+}

@@ -9,7 +9,8 @@ use libp2p_identity::PeerId;
 use super::Priority;
 use crate::id::LogId;
 use crate::limits::{
-    DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_LOG_SIZE, MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES,
+    DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_LOG_SIZE, MAX_OFFERED, MAX_OPEN_BATCHES,
+    OUTBOX_BYTES,
 };
 use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, join_hashes, prove_range};
 use crate::ranges::{Interval, IntervalSet};
@@ -264,6 +265,11 @@ impl Batch {
         while bytes < DELIVERY_BYTES && wanted.front() == Some(&(first + chunks.len())) {
             let chunk = history.subtree_bytes(self.items[first + chunks.len()])?;
             bytes += chunk.len();
+            // A frame has room for one chunk of the largest size; the next one
+            // is read again for a frame of its own.
+            if bytes > MAX_CHUNK_BYTES && !chunks.is_empty() {
+                break;
+            }
             chunks.push(chunk);
             wanted.pop_front();
         }

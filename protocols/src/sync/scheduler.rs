@@ -62,6 +62,10 @@ pub struct Assignment {
     pub priority: Priority,
 }
 
+/// Chunks in the first request when the newest come first: that many fit into a
+/// batch however large they are.
+const FIRST_NEWEST: u64 = 3;
+
 fn class(priority: Priority) -> usize {
     match priority {
         Priority::History => 0,
@@ -92,9 +96,10 @@ impl Scheduler {
         true
     }
 
-    /// Forgets a peer. What was asked of it must be released by the caller.
-    pub fn gone(&mut self, peer: PeerId) {
-        self.sources.remove(&peer);
+    /// Forgets a peer; whether it was a source. What was asked of it must be
+    /// released by the caller.
+    pub fn gone(&mut self, peer: PeerId) -> bool {
+        self.sources.remove(&peer).is_some()
     }
 
     /// The peers that have something of this log.
@@ -232,8 +237,15 @@ impl Scheduler {
             }
             Order::NewestFirst => {
                 let last = wanted(range.from, range.to).last()?;
+                // As much again as is held behind it: an upstream begins a
+                // batch with its oldest chunks, and ends it at its limit of
+                // bytes, for which four chunks can be enough. The last chunks
+                // of the log are not to wait for a whole offer before them.
+                let behind = (held.prefix(last.to) - last.to) >> chunk_level;
+                let most = MAX_OFFERED as u64 - u64::from(chunk_level);
+                let chunks = behind.clamp(FIRST_NEWEST, most) - 1;
                 let from = chunk_start(last.to - 1)
-                    .saturating_sub(width - (1 << chunk_level))
+                    .saturating_sub(chunks << chunk_level)
                     .max(last.from);
                 let interval = Interval { from, to: last.to };
                 Some((interval, true))
@@ -353,16 +365,23 @@ mod tests {
     }
 
     #[test]
-    fn newest_first_begins_at_the_end() {
+    fn newest_first_begins_at_the_end_and_goes_back_in_growing_steps() {
         let mut scheduler = Scheduler {
             live_from: 100_000,
             order: Order::NewestFirst,
             ..Scheduler::default()
         };
         scheduler.has(peer(1), 100_000, set(&[(0, 100_000)]));
-        let next = scheduler.next(&[100_000], &set(&[]), 8, peer(1)).unwrap();
-        // 100,000 lies in chunk 390; 128 chunks back from there begins 263.
-        assert_eq!((next.interval.from, next.interval.to), (263 * 256, 100_000));
+        let mut held = set(&[]);
+        let mut begins = vec![];
+        while let Some(next) = scheduler.next(&[100_000], &held, 8, peer(1)) {
+            let Interval { from, to } = next.interval;
+            assert_eq!(held.prefix(to), 100_000);
+            let _ = held.insert(from, to);
+            begins.push(from / 256);
+        }
+        // 100,000 lies in chunk 390; three chunks end with it.
+        assert_eq!(begins, [388, 385, 380, 370, 350, 310, 230, 110, 0]);
     }
 
     #[test]
