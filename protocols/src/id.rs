@@ -146,7 +146,7 @@ mod tests {
         let id = LogId::of_manifest(b"hello world");
         assert_eq!(
             id.to_string(),
-            "bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+            "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
         );
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.short(), "wof36n5e");

@@ -26,3 +26,6 @@ pub mod store;
 pub mod sync;
 // Floor 6
 pub mod engine;
+// Floor 7
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -1,0 +1,237 @@
+//! What a test can do to a simulation.
+
+use bytes::Bytes;
+
+use super::network::Way;
+use super::queue::Event;
+use super::{NodeId, Sim, Twist};
+use crate::engine::{Command, CommandError, Reply};
+use crate::id::{LogId, Topic};
+use crate::identity::SigningKey;
+use crate::manifest::Manifest;
+use crate::record::Record;
+
+/// What survives a crash of what was written and not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Everything: the process ended (kill -9), the machine goes on.
+    Process,
+    /// The first so many batches: the power was lost.
+    Power(usize),
+}
+
+impl Sim {
+    /// Adds a node with a key of its own; it runs at once.
+    pub fn add_node(&mut self) -> NodeId {
+        let number = self.nodes.len() as u64;
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&number.to_be_bytes());
+        self.add_node_with_key(SigningKey::from_secret(&mut secret))
+    }
+
+    /// Adds a node with this key; it runs at once. Two nodes may have one key,
+    /// as long as nobody is connected to both.
+    pub fn add_node_with_key(&mut self, key: SigningKey) -> NodeId {
+        self.add(key)
+    }
+
+    /// The key of a node.
+    #[must_use]
+    pub fn key(&self, node: NodeId) -> &SigningKey {
+        &self.nodes[node.0].key
+    }
+
+    /// Gives a command to a node that runs, and returns its number. It is
+    /// carried out when the simulation goes on.
+    pub fn command(&mut self, node: NodeId, command: Command) -> u64 {
+        let state = &mut self.nodes[node.0];
+        let id = state.next_command;
+        state.next_command += 1;
+        self.queue
+            .push(self.now(), node, Event::Command(id, command));
+        id
+    }
+
+    /// The answer to a command, once there is one.
+    #[must_use]
+    pub fn reply(&self, node: NodeId, id: u64) -> Option<&Result<Reply, CommandError>> {
+        self.nodes[node.0].replies.get(&id)
+    }
+
+    /// Creates a stream at a node.
+    ///
+    /// # Panics
+    /// The node refuses.
+    pub fn create(&mut self, node: NodeId, manifest: Manifest) -> LogId {
+        let id = self.command(node, Command::Create(Box::new(manifest)));
+        self.run_for(0);
+        match self.reply(node, id) {
+            Some(Ok(Reply::Created(log))) => *log,
+            other => panic!("creating a stream gave {other:?}"),
+        }
+    }
+
+    /// Gives records to publish to a node, and returns the command's number.
+    pub fn publish(&mut self, node: NodeId, log: LogId, records: Vec<Record>) -> u64 {
+        let expect_size = None;
+        self.command(
+            node,
+            Command::Publish {
+                log,
+                records,
+                expect_size,
+            },
+        )
+    }
+
+    /// Lets a node follow a stream, the oldest records first.
+    pub fn follow(&mut self, node: NodeId, log: LogId) -> u64 {
+        let (peers, newest_first) = (Vec::new(), false);
+        self.command(
+            node,
+            Command::Follow {
+                log,
+                peers,
+                newest_first,
+            },
+        )
+    }
+
+    /// Connects two nodes that run. `false` when they are connected already, or
+    /// one of them has banned the other.
+    pub fn connect(&mut self, a: NodeId, b: NodeId) -> bool {
+        let (peer_a, peer_b) = (self.peer(a), self.peer(b));
+        let (node_a, node_b) = (&self.nodes[a.0], &self.nodes[b.0]);
+        let banned = node_a.banned.contains(&peer_b) || node_b.banned.contains(&peer_a);
+        let run = node_a.engine.is_some() && node_b.engine.is_some();
+        if banned || !run || !self.network.raise(a, b) {
+            return false;
+        }
+        self.nodes[a.0].neighbours.insert(peer_b, b);
+        self.nodes[b.0].neighbours.insert(peer_a, a);
+        for (node, peer) in [(a, b), (b, a)] {
+            self.become_ready(node, peer);
+            let topics: Vec<_> = self.nodes[peer.0].topics.iter().copied().collect();
+            for topic in topics {
+                self.tell_subscription(peer, node, topic, true);
+            }
+        }
+        true
+    }
+
+    /// Connects each node with the next one.
+    pub fn connect_line(&mut self, nodes: &[NodeId]) {
+        for pair in nodes.windows(2) {
+            self.connect(pair[0], pair[1]);
+        }
+    }
+
+    /// Connects each node with every other one.
+    pub fn connect_all(&mut self, nodes: &[NodeId]) {
+        for (i, &a) in nodes.iter().enumerate() {
+            for &b in &nodes[i + 1..] {
+                self.connect(a, b);
+            }
+        }
+    }
+
+    /// Closes the connection of two nodes; what is on the way is lost.
+    pub fn cut(&mut self, a: NodeId, b: NodeId) {
+        if !self.network.lower(a, b) {
+            return;
+        }
+        self.lose(a, b, true);
+        let (peer_a, peer_b) = (self.peer(a), self.peer(b));
+        self.nodes[a.0].neighbours.remove(&peer_b);
+        self.nodes[b.0].neighbours.remove(&peer_a);
+    }
+
+    /// Opens the streams between two nodes anew; what is on the way is lost.
+    pub fn reset_streams(&mut self, a: NodeId, b: NodeId) {
+        if self.network.drop_frames(a, b) {
+            self.lose(a, b, false);
+            self.become_ready(a, b);
+            self.become_ready(b, a);
+        }
+    }
+
+    /// Ends a node without warning.
+    pub fn crash(&mut self, node: NodeId, crash: Crash) {
+        let neighbours: Vec<_> = self.nodes[node.0].neighbours.values().copied().collect();
+        let state = &mut self.nodes[node.0];
+        state.crash();
+        if let Crash::Power(kept) = crash {
+            state.store.lose_power(kept);
+        }
+        for other in neighbours {
+            self.cut(node, other);
+        }
+    }
+
+    /// Starts a node that crashed, and connects it as it was before.
+    pub fn reopen(&mut self, node: NodeId) {
+        self.open(node);
+        for other in std::mem::take(&mut self.nodes[node.0].former) {
+            self.connect(node, other);
+        }
+    }
+
+    /// Makes a node lie from now on.
+    pub fn twist(&mut self, node: NodeId, twist: Twist) {
+        self.nodes[node.0].twist = Some(twist);
+    }
+
+    /// Makes a node honest again.
+    pub fn untwist(&mut self, node: NodeId) {
+        self.nodes[node.0].twist = None;
+    }
+
+    /// Publishes a gossip message of a node, whatever its engine thinks.
+    pub fn gossip(&mut self, node: NodeId, topic: Topic, data: &Bytes) {
+        self.flood(node, None, topic, data);
+    }
+
+    pub(super) fn set_subscription(&mut self, node: NodeId, topic: Topic, subscribed: bool) {
+        let topics = &mut self.nodes[node.0].topics;
+        if subscribed {
+            topics.insert(topic);
+        } else {
+            topics.remove(&topic);
+        }
+        let neighbours: Vec<_> = self.nodes[node.0].neighbours.values().copied().collect();
+        for other in neighbours {
+            self.tell_subscription(node, other, topic, subscribed);
+            // Whoever subscribes finds out who had subscribed before.
+            if subscribed && self.nodes[other.0].topics.contains(&topic) {
+                self.tell_subscription(other, node, topic, true);
+            }
+        }
+    }
+
+    fn tell_subscription(&mut self, of: NodeId, to: NodeId, topic: Topic, subscribed: bool) {
+        if let Some(epoch) = self.network.epoch(of, to, Way::Gossip) {
+            let at = self.network.arrival(self.now());
+            let event = Event::Subscription {
+                peer: of,
+                epoch,
+                topic,
+                subscribed,
+            };
+            self.queue.push(at, to, event);
+        }
+    }
+
+    fn become_ready(&mut self, node: NodeId, peer: NodeId) {
+        if let Some(epoch) = self.network.epoch(node, peer, Way::Streams) {
+            let at = self.network.ready_arrival(node, peer, self.now());
+            self.queue.push(at, node, Event::Ready { peer, epoch });
+        }
+    }
+
+    fn lose(&mut self, a: NodeId, b: NodeId, closed: bool) {
+        let now = self.now();
+        for (node, peer) in [(a, self.peer(b)), (b, self.peer(a))] {
+            self.queue.push(now, node, Event::Gone { peer, closed });
+        }
+    }
+}

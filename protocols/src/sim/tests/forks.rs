@@ -1,0 +1,140 @@
+//! Owners that sign two trees.
+
+use super::*;
+use crate::log::ForkProof;
+
+/// Two engines with one key. Their stream begins alike and goes on differently:
+/// `a` is followed, `b` is not connected to anybody.
+struct Forked {
+    sim: Sim,
+    log: LogId,
+    a: NodeId,
+    b: NodeId,
+    follower: NodeId,
+}
+
+fn branch(name: &str, from: u64, to: u64) -> Vec<Record> {
+    let record = |i| Record::new(Timestamp(i as i64), format!("{name}{i}").as_bytes());
+    (from..to).map(record).collect()
+}
+
+impl Forked {
+    /// Both begin with `common` records; `a` goes on to `m`, `b` to `n`.
+    fn new(seed: u64, common: u64, m: u64, n: u64) -> Self {
+        let mut sim = Sim::new(seed);
+        let key = SigningKey::from_secret(&mut [77; 32]);
+        let a = sim.add_node_with_key(key.clone());
+        let b = sim.add_node_with_key(key.clone());
+        let log = sim.create(a, manifest(&key, 2));
+        assert_eq!(sim.create(b, manifest(&key, 2)), log);
+        for (node, name, size) in [(a, "a", m), (b, "b", n)] {
+            sim.publish(node, log, records(0, common));
+            sim.publish(node, log, branch(name, common, size));
+        }
+        let follower = sim.add_node();
+        sim.follow(follower, log);
+        sim.connect(follower, a);
+        sim.run_for(MINUTE);
+        let status = sim.status(follower, log).unwrap();
+        assert_eq!((status.held_records, status.fork), (m, None));
+        Self {
+            sim,
+            log,
+            a,
+            b,
+            follower,
+        }
+    }
+
+    /// Lets the follower meet the other branch.
+    fn meet(&mut self) {
+        self.sim.cut(self.follower, self.a);
+        self.sim.connect(self.follower, self.b);
+        self.sim.run_for(30 * SECOND);
+    }
+
+    /// A node has a proof that anybody can check.
+    fn is_proved(&self, node: NodeId) {
+        let status = self.sim.status(node, self.log).unwrap();
+        let proof = status.fork.expect("the fork is proved");
+        let wire = proof.to_wire();
+        let owner = self.sim.key(self.a).public();
+        let checked = ForkProof::verify(wire, self.log, &owner).unwrap();
+        assert_eq!(checked, *proof);
+    }
+}
+
+#[test]
+fn two_heads_of_one_size_are_proof_of_a_fork_and_nothing_more_is_adopted() {
+    let mut forked = Forked::new(1, 3, 9, 9);
+    forked.meet();
+    forked.is_proved(forked.follower);
+    let head = |forked: &Forked| forked.sim.status(forked.follower, forked.log).unwrap().head;
+    let before = head(&forked);
+    forked.sim.publish(forked.b, forked.log, branch("b", 9, 20));
+    forked.sim.run_for(MINUTE);
+    forked.sim.cut(forked.follower, forked.b);
+    forked.sim.publish(forked.a, forked.log, branch("a", 9, 20));
+    forked.sim.connect(forked.follower, forked.a);
+    forked.sim.run_for(MINUTE);
+    assert_eq!(head(&forked), before);
+    assert!(forked.sim.accusations().is_empty());
+}
+
+#[test]
+fn an_extension_that_is_another_branch_is_proof_of_a_fork() {
+    for (common, m, n) in [(0, 1, 2), (3, 9, 17), (8, 9, 10), (15, 16, 33), (0, 31, 32)] {
+        let mut forked = Forked::new(2, common, m, n);
+        forked.meet();
+        forked.is_proved(forked.follower);
+        let status = forked.sim.status(forked.follower, forked.log).unwrap();
+        assert_eq!(status.head.unwrap().size, m);
+        assert!(forked.sim.accusations().is_empty());
+    }
+}
+
+#[test]
+fn an_announcement_of_another_branch_is_proof_of_a_fork() {
+    // The announcement reaches back before what the follower adopted.
+    let mut forked = Forked::new(3, 5, 9, 7);
+    let (follower, log) = (forked.follower, forked.log);
+    let other = forked.sim.add_node();
+    forked.sim.follow(other, log);
+    forked.sim.connect(other, forked.b);
+    forked.sim.run_for(30 * SECOND);
+    // What the other one tells does not come by sync.
+    forked.sim.twist(other, Box::new(|_| Twisted::Nothing));
+    forked.sim.connect(follower, other);
+    forked.sim.run_for(5 * SECOND);
+    assert!(forked.sim.status(follower, log).unwrap().fork.is_none());
+    forked.sim.publish(forked.b, log, branch("b", 7, 14));
+    forked.sim.run_for(SECOND);
+    forked.is_proved(follower);
+}
+
+#[test]
+fn a_fork_proof_is_passed_on_and_survives_a_restart() {
+    let mut forked = Forked::new(4, 3, 9, 12);
+    let (follower, log) = (forked.follower, forked.log);
+    // One who knows the follower only, and keeps to the first branch.
+    let friend = forked.sim.add_node();
+    forked.sim.follow(friend, log);
+    forked.sim.connect(friend, follower);
+    forked.sim.run_for(30 * SECOND);
+    forked.meet();
+    forked.is_proved(follower);
+    forked.is_proved(friend);
+    for crash in [Crash::Process, Crash::Power(0)] {
+        forked.sim.crash(friend, crash);
+        forked.sim.reopen(friend);
+        forked.is_proved(friend);
+    }
+    forked.sim.publish(forked.a, log, branch("a", 9, 30));
+    forked.sim.connect(friend, forked.a);
+    forked.sim.run_for(MINUTE);
+    assert_eq!(
+        forked.sim.status(friend, log).unwrap().head.unwrap().size,
+        9
+    );
+    assert!(forked.sim.accusations().is_empty());
+}

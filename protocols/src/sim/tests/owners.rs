@@ -1,0 +1,216 @@
+//! Publishers: durable before signed, signed before announced, never forked.
+
+use super::*;
+use crate::engine::{Command, CommandError, Reply};
+use crate::limits::MAX_PUBLISH_RECORDS;
+use crate::ranges::Interval;
+use crate::store::StoreError;
+
+fn full() -> StoreError {
+    StoreError::Full("0 bytes left".to_owned())
+}
+
+#[test]
+fn many_publishes_share_one_sync() {
+    let mut world = World::new(1, 3, 5);
+    let (owner, log) = (world.owner, world.log);
+    let before = world.sim.store(owner).syncs();
+    let ids: Vec<_> = (5..55)
+        .map(|i| world.sim.publish(owner, log, records(i, i + 1)))
+        .collect();
+    world.sim.run_for(0);
+    assert_eq!(world.sim.store(owner).syncs(), before + 1);
+    for (i, id) in (5..55).zip(ids) {
+        let published = Interval { from: i, to: i + 1 };
+        assert_eq!(
+            world.sim.reply(owner, id),
+            Some(&Ok(Reply::Published(published)))
+        );
+    }
+    world.size = 55;
+    let follower = world.follower(&[owner]);
+    world.complete(follower, MINUTE);
+}
+
+#[test]
+fn an_owner_whose_sync_fails_closes_the_log_and_goes_on_without_a_fork_after_a_restart() {
+    for seed in 0..5 {
+        let mut world = World::new(seed, 3, 21);
+        let (owner, log) = (world.owner, world.log);
+        let follower = world.full_follower(&[owner]);
+        world.sim.store(owner).fail_after(0, full());
+        let id = world
+            .sim
+            .publish(owner, log, vec![Record::new(Timestamp(0), b"lost")]);
+        world.sim.run_for(MINUTE);
+        let error = CommandError::Store(full());
+        assert_eq!(world.sim.reply(owner, id), Some(&Err(error)));
+        assert!(world.status(owner).closed.is_some());
+        assert_eq!((world.adopted(owner), world.adopted(follower)), (21, 21));
+        let id = world.sim.publish(owner, log, records(21, 22));
+        world.sim.run_for(0);
+        assert!(matches!(
+            world.sim.reply(owner, id),
+            Some(Err(CommandError::Closed(_)))
+        ));
+        assert_eq!(world.adopted(owner), 21);
+        // What it has is served all the same.
+        let reader = world.full_follower(&[owner]);
+
+        world
+            .sim
+            .crash(owner, Crash::Power(usize::from(seed % 2 == 0)));
+        world.sim.reopen(owner);
+        world.sim.run_for(SECOND);
+        assert!(world.status(owner).closed.is_none());
+        world.publish(8);
+        world.complete(follower, MINUTE);
+        world.complete(reader, MINUTE);
+        assert!(world.status(follower).fork.is_none());
+    }
+}
+
+#[test]
+fn an_owner_that_crashes_between_sync_and_head_signs_the_same_tree_again() {
+    for kept in [0, 1] {
+        let mut world = World::new(2, 3, 21);
+        let (owner, log) = (world.owner, world.log);
+        let follower = world.full_follower(&[owner]);
+        // The records are synced, their head is written only.
+        world.publish(6);
+        let root = world.status(owner).head.unwrap().root;
+        assert!(world.sim.store(owner).unsynced() > 0);
+        world.sim.crash(owner, Crash::Power(kept));
+        world.sim.run_for(SECOND);
+        world.sim.reopen(owner);
+        world.sim.run_for(SECOND);
+        let head = world.status(owner).head.unwrap();
+        assert_eq!((head.size, head.root), (27, root));
+        world.complete(follower, MINUTE);
+        world.publish(3);
+        world.complete(follower, MINUTE);
+        assert!(world.status(follower).fork.is_none());
+        assert!(world.sim.status(owner, log).unwrap().closed.is_none());
+    }
+}
+
+#[test]
+fn an_owner_whose_head_cannot_be_stored_closes_the_log_and_signs_it_after_a_restart() {
+    let mut world = World::new(3, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let follower = world.full_follower(&[owner]);
+    world.sim.store(owner).fail_after(1, full());
+    world.sim.publish(owner, log, records(21, 30));
+    world.sim.run_for(SECOND);
+    assert!(world.status(owner).closed.is_some());
+    world.sim.crash(owner, Crash::Power(0));
+    world.sim.reopen(owner);
+    world.size = 30;
+    world.complete(follower, MINUTE);
+    world.publish(2);
+    world.complete(follower, MINUTE);
+    assert!(world.status(follower).fork.is_none());
+}
+
+#[test]
+fn an_owner_loses_nothing_that_it_answered_for_whatever_the_crash() {
+    for seed in 0..30 {
+        let mut world = World::new(seed, 2, 0);
+        let (owner, log) = (world.owner, world.log);
+        let follower = world.follower(&[owner]);
+        for _ in 0..6 {
+            let count = 1 + world.sim.dice(9);
+            world.publish(count);
+            if world.sim.dice(2) == 0 {
+                let wait = world.sim.dice(SECOND);
+                world.sim.run_for(wait);
+            }
+            let unsynced = world.sim.store(owner).unsynced() as u64;
+            let kept = world.sim.dice(unsynced + 1) as usize;
+            world.sim.crash(owner, Crash::Power(kept));
+            world.sim.reopen(owner);
+            assert_eq!(world.adopted(owner), world.size);
+            world.check(owner);
+        }
+        world.complete(follower, MINUTE);
+        assert!(world.sim.status(follower, log).unwrap().fork.is_none());
+    }
+}
+
+#[test]
+fn what_cannot_be_published_is_refused_and_says_why() {
+    let mut world = World::new(4, 8, 3);
+    let (owner, log) = (world.owner, world.log);
+    let follower = world.full_follower(&[owner]);
+    let ask = |world: &mut World, node, log, records, expect_size| {
+        let command = Command::Publish {
+            log,
+            records,
+            expect_size,
+        };
+        let id = world.sim.command(node, command);
+        world.sim.run_for(0);
+        world.sim.reply(node, id).expect("it is answered").clone()
+    };
+    let one = || records(3, 4);
+    let not_owner = ask(&mut world, follower, log, one(), None);
+    assert_eq!(not_owner, Err(CommandError::NotOwner(log)));
+    let nothing = LogId([7; 32]);
+    let unknown = ask(&mut world, owner, nothing, one(), None);
+    assert_eq!(unknown, Err(CommandError::UnknownStream(nothing)));
+    let size = ask(&mut world, owner, log, one(), Some(2));
+    let (found, expected) = (3, 2);
+    assert_eq!(size, Err(CommandError::Size { found, expected }));
+    let long = vec![record(3), Record::new(Timestamp(0), &[b'x'; 4097])];
+    let value = ask(&mut world, owner, log, long, None);
+    assert!(matches!(value, Err(CommandError::Value { place: 1, .. })));
+    let no_text = vec![Record::new(Timestamp(0), b"\xff")];
+    let value = ask(&mut world, owner, log, no_text, None);
+    assert!(matches!(value, Err(CommandError::Value { place: 0, .. })));
+    let many = vec![record(3); MAX_PUBLISH_RECORDS + 1];
+    let too_many = ask(&mut world, owner, log, many, None);
+    assert!(matches!(too_many, Err(CommandError::TooMany { .. })));
+    assert_eq!(world.adopted(owner), 3);
+    let published = Interval { from: 3, to: 4 };
+    let right = ask(&mut world, owner, log, one(), Some(3));
+    assert_eq!(right, Ok(Reply::Published(published)));
+}
+
+#[test]
+fn a_stream_is_created_once_and_survives_the_loss_of_power_at_once() {
+    let mut world = World::new(5, 3, 0);
+    let (owner, log) = (world.owner, world.log);
+    world.sim.crash(owner, Crash::Power(0));
+    world.sim.reopen(owner);
+    assert_eq!(world.adopted(owner), 0);
+    let again = manifest(world.sim.key(owner), 3);
+    assert_eq!(world.sim.create(owner, again), log);
+    world.publish(4);
+    assert_eq!(world.adopted(owner), 4);
+}
+
+#[test]
+fn an_owner_that_lost_its_disk_does_not_begin_its_stream_anew() {
+    let mut world = World::new(6, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let follower = world.full_follower(&[owner]);
+    world.sim.crash(owner, Crash::Process);
+    // The same key on an empty disk, following its own stream.
+    let key = world.sim.key(owner).clone();
+    let wiped = world.sim.add_node_with_key(key.clone());
+    world.sim.follow(wiped, log);
+    world.sim.run_for(0);
+    world.sim.connect(wiped, follower);
+    world.complete(wiped, MINUTE);
+    let create = Command::Create(Box::new(manifest(&key, 3)));
+    let id = world.sim.command(wiped, create);
+    world.sim.run_for(0);
+    let refused = world.sim.reply(wiped, id);
+    assert!(
+        matches!(refused, Some(Err(CommandError::Closed(_)))),
+        "{refused:?}"
+    );
+    world.check(wiped);
+    world.sim.run_for(MINUTE);
+    assert!(world.status(follower).fork.is_none());
+}
