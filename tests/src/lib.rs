@@ -1,6 +1,8 @@
 //! Real nodes for tests: processes of the `headwater` binary, each with its own
 //! data folder, ports chosen by the system.
 
+mod slow_link;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,6 +14,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+
+pub use slow_link::SlowLink;
 
 /// Longest wait for anything that a test awaits: far more than it takes on a
 /// busy machine, so that only what never comes fails.
@@ -41,6 +45,8 @@ pub fn binary() -> PathBuf {
 #[derive(Debug)]
 pub struct TestNode {
     folder: TempDir,
+    dir: PathBuf,
+    env: Vec<(String, PathBuf)>,
     args: Vec<String>,
     process: Option<Child>,
 }
@@ -55,7 +61,9 @@ impl TestNode {
             .prefix("headwater-test")
             .tempdir()?;
         let node = Self {
+            dir: folder.path().join("data"),
             folder,
+            env: Vec::new(),
             args: Vec::new(),
             process: None,
         };
@@ -72,6 +80,21 @@ impl TestNode {
         node.args = args.iter().map(|&arg| arg.to_owned()).collect();
         node.launch().await?;
         Ok(node)
+    }
+
+    /// Sets a variable of the environment of the node when it is launched.
+    pub fn set_env(&mut self, name: &str, value: &Path) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Moves to another data folder, which is initialised.
+    ///
+    /// # Errors
+    /// `headwater init` fails.
+    pub fn use_dir(&mut self, dir: &Path) -> Result<()> {
+        self.dir = dir.to_owned();
+        self.run(&["init"])?;
+        Ok(())
     }
 
     /// Starts the node on its folder, on new ports.
@@ -96,16 +119,14 @@ impl TestNode {
             .args(listen)
             .args(&self.args)
             .env("RUST_LOG", "headwater=debug")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()?;
         let process = self.process.insert(child);
         let started = Instant::now();
-        let (api, addresses) = (
-            self.folder.path().join("api.addr"),
-            self.folder.path().join("node.addrs"),
-        );
+        let (api, addresses) = (self.dir.join("api.addr"), self.dir.join("node.addrs"));
         while !(api.is_file() && addresses.is_file()) {
             if let Some(status) = process.try_wait()? {
                 bail!("the node ended with {status}: {}", self.log());
@@ -123,11 +144,11 @@ impl TestNode {
     /// The data folder.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        self.folder.path()
+        &self.dir
     }
 
     fn log_path(&self) -> PathBuf {
-        self.folder.path().join("test.log")
+        self.folder.path().join("log")
     }
 
     /// What the node wrote to its log.

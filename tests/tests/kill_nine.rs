@@ -4,10 +4,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use headwater_protocols::limits::{BATCHES_IN_FLIGHT, DEFAULT_CHUNK_LEVEL, MAX_OFFERED};
-use headwater_tests::TestNode;
+use headwater_tests::{SlowLink, TestNode};
 
 const RECORDS: u64 = 1_000_000;
 const KILLS: u64 = 5;
+
+/// Bytes a second from the publisher: the sync of about 17 MB takes some
+/// seconds, so that there is a middle to be killed in.
+const LINK: u64 = 3_000_000;
 
 #[tokio::test]
 async fn a_joiner_killed_five_times_fetches_again_at_most_what_was_in_flight() -> Result<()> {
@@ -19,12 +23,14 @@ async fn a_joiner_killed_five_times_fetches_again_at_most_what_was_in_flight() -
     let publisher = TestNode::start(&[]).await?;
     let stream = publisher.create("numbers")?;
     publisher.publish_numbers(&stream, 0, RECORDS)?;
-    let invite = publisher.invite(&stream)?;
+    let link = SlowLink::to(&publisher, LINK).await?;
+    let invite = format!("headwater:{stream}?peer={}", link.address());
 
     let mut joiner = TestNode::start(&[]).await?;
     joiner.run(&["follow", &invite])?;
+    let mut stored = 0;
     for kill in moments(seed) {
-        let held = until_held(&joiner, &stream, kill).await?;
+        let held = until_held(&joiner, &stream, kill.max(stored + 1)).await?;
         joiner.kill()?;
         joiner.launch().await?;
         let after = held_records(&joiner, &stream).await?;
@@ -34,6 +40,7 @@ async fn a_joiner_killed_five_times_fetches_again_at_most_what_was_in_flight() -
             "{held} records were stored, {after} are left"
         );
         ensure!(held < RECORDS, "the sync was over before the kill");
+        stored = after;
     }
     joiner.until_synced(&stream, RECORDS).await?;
     ensure!(joiner.export(&stream)? == publisher.export(&stream)?);
@@ -41,6 +48,7 @@ async fn a_joiner_killed_five_times_fetches_again_at_most_what_was_in_flight() -
     let served = publisher.get(&format!("/v1/streams/{stream}")).await?["served_records"]
         .as_u64()
         .context("no count of what was served")?;
+    // What was asked for and not stored when the joiner was killed.
     let in_flight = (BATCHES_IN_FLIGHT * MAX_OFFERED) as u64 * (1 << DEFAULT_CHUNK_LEVEL);
     println!("{served} records served for {RECORDS}");
     ensure!(served >= RECORDS, "{served} records served cannot be all");

@@ -57,7 +57,11 @@ impl TestNode {
             retain_records: 0,
             created: now(),
         };
-        match self.node().command(Command::Create(Box::new(manifest))).await? {
+        match self
+            .node()
+            .command(Command::Create(Box::new(manifest)))
+            .await?
+        {
             Reply::Created(log) => Ok(log),
             other => bail!("created: {other:?}"),
         }
@@ -114,12 +118,21 @@ async fn history_and_live_records_reach_a_follower_whole() -> Result<()> {
     }
     let follower = TestNode::start().await?;
     follower.follow(log, &publisher).await?;
-    follower.until(log, |status| status.synced_size == 100_000).await?;
+    follower
+        .until(log, |status| status.synced_size == 100_000)
+        .await?;
     for live in 0..300 {
         publisher.publish(log, 100_000 + live, 1).await?;
     }
-    follower.until(log, |status| status.synced_size == 100_300).await?;
-    let root = |node: &TestNode| node.node().stream(log).and_then(|s| s.head.clone()).map(|h| h.root);
+    follower
+        .until(log, |status| status.synced_size == 100_300)
+        .await?;
+    let root = |node: &TestNode| {
+        node.node()
+            .stream(log)
+            .and_then(|s| s.head.clone())
+            .map(|h| h.root)
+    };
     ensure!(root(&publisher) == root(&follower));
     let node = follower.node();
     let history = node.history(log).context("no history")?;
