@@ -124,7 +124,9 @@ impl From<CommandError> for ApiError {
             CommandError::UnknownStream(_) => StatusCode::NOT_FOUND,
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
             CommandError::Size { .. } | CommandError::Closed(_) => StatusCode::CONFLICT,
-            CommandError::TooMany { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            CommandError::TooMany { .. } | CommandError::TooLong { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
             CommandError::Manifest(_) => StatusCode::BAD_REQUEST,
             CommandError::Value { place, why } => {
                 let detail = "a value does not fit the stream; nothing was stored";

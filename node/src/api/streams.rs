@@ -109,7 +109,10 @@ pub(super) async fn add_peers(
             format!("stream {} is not followed; follow it first", status.log),
         ));
     }
-    follow_with(&state, status.log, subscription(&body?)?).await
+    let mut subscription = subscription(&body?)?;
+    // More peers change nothing of the order.
+    subscription.newest_first |= status.newest_first;
+    follow_with(&state, status.log, subscription).await
 }
 
 async fn follow_with(

@@ -173,6 +173,7 @@ impl LogState {
             key: self.key(),
             owned: self.owned(),
             followed: self.followed,
+            newest_first: self.scheduler.order == Order::NewestFirst,
             head: self.adopted.clone(),
             held: self.held.intervals().take(MAX_INTERVALS).collect(),
             held_records: self.held.len(),
@@ -193,6 +194,7 @@ impl LogState {
             followed: self.followed,
             peers: self.peers.clone(),
             newest_first: self.scheduler.order == Order::NewestFirst,
+            owned: self.owned(),
         }
     }
 }
@@ -255,7 +257,7 @@ impl<S: Store> Engine<S> {
         let history = History::new(&self.store, key);
         state.held = history.held()?;
         state.scheduler.live_from = state.size();
-        if owner == self.key.public() {
+        if row.owned {
             let frontier = frontier(&history, state.held.prefix(0))?;
             state.appender = Some(Appender::new(frontier));
         }

@@ -7,7 +7,10 @@
 //! it has none. Call [`Engine::handle_timeout`] at [`Engine::poll_timeout`],
 //! which every call may change.
 
+mod adoption;
+mod fetching;
 mod follower;
+mod gossip;
 mod logs;
 mod owner;
 mod upstream;
@@ -139,6 +142,14 @@ pub enum CommandError {
         /// The limit.
         max: usize,
     },
+    /// More bytes than one command may carry.
+    #[error("{bytes} bytes of records at once are too many; send at most {max}")]
+    TooLong {
+        /// Bytes of the records.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// The manifest cannot be signed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -212,6 +223,8 @@ pub struct LogStatus {
     pub owned: bool,
     /// Whether it is kept in step.
     pub followed: bool,
+    /// Whether the latest records are filled in first.
+    pub newest_first: bool,
     /// The head that everything held is proved against.
     pub head: Option<SignedHead>,
     /// What is held, at most 1,024 intervals.

@@ -6,7 +6,7 @@ use super::logs::{LogState, put_head, put_log};
 use super::{CommandError, Engine, Output, Reply};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
-use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_RECORDS};
+use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
 use crate::log::{Announcement, Appender};
 use crate::manifest::Manifest;
 use crate::merkle::{CompactRange, Hash};
@@ -78,6 +78,11 @@ impl<S: Store> Engine<S> {
         if records.len() > max {
             let records = records.len();
             return Err(CommandError::TooMany { records, max });
+        }
+        let max = MAX_PUBLISH_BYTES;
+        let bytes = records.iter().map(|record| record.as_bytes().len()).sum();
+        if bytes > max {
+            return Err(CommandError::TooLong { bytes, max });
         }
         let staged = self.staged.get(&log).map_or(0, |s| s.records.len() as u64);
         let from = appender.size() + staged;
@@ -219,6 +224,28 @@ impl<S: Store> Engine<S> {
                 self.outputs.push_back(Output::Reply(id, reply));
             }
             self.reload_held(log);
+        }
+    }
+
+    /// Closes a log of ours when others know a head of it that is none of ours:
+    /// this folder is a copy, or was restored, and must not sign a second
+    /// history.
+    pub(super) fn heard_of_own(&mut self, log: LogId, head: &SignedHead) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let Some(ours) = state.appender.as_ref().map(Appender::frontier) else {
+            return;
+        };
+        let same_size = head.size == ours.end();
+        if head.size > ours.end() || (same_size && Some(head.root) != ours.root()) {
+            state.close(format!(
+                "others know {} records of it that were signed with its key, and here are {}: \
+                 this data folder is a copy, or was restored from one",
+                head.size,
+                ours.end()
+            ));
+            self.changed.insert(log);
         }
     }
 

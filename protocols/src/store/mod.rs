@@ -1,6 +1,7 @@
 //! What is kept: ordered tables of bytes behind a small trait, and on top of it
 //! the history of each log.
 
+pub mod admission;
 pub mod history;
 pub mod memory;
 pub mod tables;
@@ -10,7 +11,8 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-pub use history::{Admission, History, LogKey, ReadError};
+pub use admission::Admission;
+pub use history::{History, LogKey, ReadError};
 pub use memory::MemoryStore;
 pub use tables::Table;
 

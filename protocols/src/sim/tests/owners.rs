@@ -213,4 +213,30 @@ fn an_owner_that_lost_its_disk_does_not_begin_its_stream_anew() {
     world.check(wiped);
     world.sim.run_for(MINUTE);
     assert!(world.status(follower).fork.is_none());
+    // Not after a restart either.
+    world.sim.crash(wiped, Crash::Process);
+    world.sim.reopen(wiped);
+    let id = world.sim.publish(wiped, log, records(21, 22));
+    world.sim.run_for(0);
+    let refused = Some(&Err(CommandError::NotOwner(log)));
+    assert_eq!(world.sim.reply(wiped, id), refused);
+}
+
+#[test]
+fn a_copy_of_an_owner_that_hears_of_more_than_it_has_closes_its_stream() {
+    let mut world = World::new(7, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let near = world.full_follower(&[owner]);
+    let far = world.full_follower(&[near]);
+    let key = world.sim.key(owner).clone();
+    let copy = world.sim.add_node_with_key(key.clone());
+    assert_eq!(world.sim.create(copy, manifest(&key, 3)), log);
+    world.sim.connect(copy, far);
+    world.sim.run_for(MINUTE);
+    world.publish(1);
+    world.sim.run_for(MINUTE);
+    let closed = world.status(copy).closed;
+    assert!(closed.is_some_and(|why| why.contains("22 records")));
+    assert_eq!(world.status(owner).closed, None);
+    assert!(world.status(near).fork.is_none());
 }

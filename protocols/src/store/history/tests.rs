@@ -6,8 +6,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::log::Node;
 use crate::merkle::{MAX_LEVEL, RangeProof, cover, prove_range, verify_range};
-use crate::store::{Durability, MemoryStore};
+use crate::record::{CheckedChunk, EncodedChunk};
+use crate::store::{Admission, Durability, MemoryStore};
 
 const NUMBER: u32 = 7;
 

@@ -1,0 +1,204 @@
+//! What is missing of others' logs: asked for, checked, stored.
+
+use libp2p_identity::PeerId;
+
+use super::{Engine, Request, RequestKind};
+use crate::id::LogId;
+use crate::limits::BUSY_HEAD_POLL_US;
+use crate::ranges::IntervalSet;
+use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
+use crate::sync::Lane;
+use crate::sync::scheduler::Assignment;
+use crate::sync::session::{CheckedDelivery, Fetch};
+use crate::time::Timestamp;
+use crate::wire::v1::frame::Body;
+
+/// A complete log is made safe against the loss of power at most this often,
+/// in microseconds: live records that come one by one share a sync.
+const SYNC_EVERY_US: u64 = 200_000;
+
+impl<S: Store> Engine<S> {
+    /// Asks for what is missing, as far as there is somebody free to ask.
+    pub(super) fn schedule(&mut self, log: LogId, now: Timestamp) {
+        loop {
+            let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) else {
+                return;
+            };
+            let Some(manifest) = &state.manifest else {
+                return;
+            };
+            let sizes: Vec<u64> = state.recent.keys().copied().collect();
+            let first = manifest.publisher.peer_id();
+            let level = manifest.chunk_level;
+            let next = state.scheduler.next(&sizes, &state.held, level, first);
+            let Some(assignment) = next else {
+                return self.after_schedule(log, now);
+            };
+            state.scheduler.assign(assignment);
+            let Assignment {
+                peer,
+                interval,
+                size,
+                all,
+                priority,
+            } = assignment;
+            let head = state.recent[&size].clone();
+            let fetch = Fetch::new(peer, log, interval, head, priority, all);
+            let body = Body::GetRange(fetch.request());
+            self.ask(peer, RequestKind::Range(Box::new(fetch)), body, now);
+        }
+    }
+
+    /// Nothing more can be asked for now: either all is here and is made safe,
+    /// or the sources are asked soon what they have by then.
+    fn after_schedule(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        if !state.is_complete() {
+            let soon = now.plus(BUSY_HEAD_POLL_US);
+            state.poll_at = state.poll_at.map(|at| at.min(soon));
+        } else if state.synced_size < state.size() && self.sync_at.is_none() {
+            self.sync_at = Some(now.max(self.last_sync.plus(SYNC_EVERY_US)));
+        }
+    }
+
+    pub(super) fn range_answered(&mut self, peer: PeerId, id: u64, body: Body, now: Timestamp) {
+        let Some(request) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let RequestKind::Range(fetch) = &mut request.kind else {
+            return;
+        };
+        // Any part that comes shows that the peer is at work.
+        request.deadline = now.plus(crate::limits::REQUEST_TIMEOUT_US);
+        let log = fetch.log;
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.takes())
+        else {
+            // The log was closed in the meantime.
+            return self.give_up(id, now);
+        };
+        let mut answer = None;
+        let result = match body {
+            Body::OfferedHashes(offer) => {
+                let asked = fetch.interval;
+                let checked = fetch.offered(&offer, key.chunk_level, &state.held);
+                checked.map(|checked| {
+                    // What was asked for and not offered is free again.
+                    state.scheduler.release(fetch.interval.to, asked.to);
+                    answer = checked.wanted;
+                    let mut admission = Admission::new(&self.store, key, &mut state.held);
+                    admission.put_nodes(&checked.nodes);
+                    let committed = self.store.commit(admission.finish(), Durability::Written);
+                    committed.map_err(ReadError::Store)
+                })
+            }
+            Body::Delivery(delivery) => fetch
+                .delivered(delivery, manifest.max_value_bytes())
+                .map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks)),
+            Body::Done(_) | Body::Refused(_) => {
+                if let Some(request) = self.requests.remove(&id) {
+                    self.failed(request, now);
+                }
+                return;
+            }
+            _ => {
+                let what = "answers something else than was asked".to_owned();
+                self.misled(id, peer, log, what, now);
+                return;
+            }
+        };
+        match result {
+            Err(error) => self.misled(id, peer, log, error.to_string(), now),
+            Ok(result) => {
+                if let Some(wanted) = answer {
+                    let body = Body::WantedHashes(wanted);
+                    self.send(peer, Lane::Control, id, body);
+                }
+                self.stored(log, result);
+                self.finish_fetch(id, now);
+            }
+        }
+    }
+
+    /// A peer lied: it is named and dropped, and others are asked.
+    fn misled(&mut self, id: u64, peer: PeerId, log: LogId, what: String, now: Timestamp) {
+        self.ban_for(peer, Some(log), what);
+        if let Some(request) = self.requests.remove(&id) {
+            self.failed(request, now);
+        }
+    }
+
+    /// Ends a fetch whose last chunk has come.
+    fn finish_fetch(&mut self, id: u64, now: Timestamp) {
+        let done = self.requests.get(&id).is_some_and(
+            |request| matches!(&request.kind, RequestKind::Range(fetch) if fetch.is_complete()),
+        );
+        if !done {
+            return;
+        }
+        let Some(Request {
+            kind: RequestKind::Range(fetch),
+            ..
+        }) = self.requests.remove(&id)
+        else {
+            return;
+        };
+        if let Some(state) = self.logs.get_mut(&fetch.log) {
+            let scheduler = &mut state.scheduler;
+            scheduler.release(fetch.interval.from, fetch.interval.to);
+            scheduler.ended(fetch.peer, fetch.priority, true, now);
+        }
+        self.schedule(fetch.log, now);
+    }
+
+    /// After a write: says that the log changed, or closes it.
+    pub(super) fn stored(&mut self, log: LogId, result: Result<(), ReadError>) {
+        self.changed.insert(log);
+        if let Err(error) = result {
+            self.store_failed(log, &error);
+            self.reload_held(log);
+        }
+    }
+
+    /// Makes everything that was written survive the loss of power.
+    pub(super) fn sync_store(&mut self, now: Timestamp) {
+        self.sync_at = None;
+        self.last_sync = now;
+        match self.store.commit(Batch::new(), Durability::Synced) {
+            Ok(()) => {
+                for (&log, state) in &mut self.logs {
+                    if state.is_complete() && state.synced_size < state.size() {
+                        state.synced_size = state.size();
+                        self.changed.insert(log);
+                    }
+                }
+            }
+            Err(error) => {
+                let logs: Vec<_> = self.logs.keys().copied().collect();
+                for log in logs {
+                    self.store_failed(log, &ReadError::Store(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Stores chunks that were checked against their addresses.
+fn put_chunks<S: Store>(
+    store: &S,
+    key: crate::store::LogKey,
+    held: &mut IntervalSet,
+    chunks: &[CheckedDelivery],
+) -> Result<(), ReadError> {
+    let mut admission = Admission::new(store, key, held);
+    for chunk in chunks {
+        admission.put_subtree(chunk.subtree, &chunk.chunk, chunk.hash)?;
+    }
+    let batch: Batch = admission.finish();
+    let committed: Result<(), StoreError> = store.commit(batch, Durability::Written);
+    committed.map_err(ReadError::Store)
+}

@@ -1,0 +1,176 @@
+//! What is heard on the topics of a log: judged, stored, passed on or not.
+
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+
+use super::logs::put_head;
+use super::{Engine, Verdict};
+use crate::head::{SignedHead, UnverifiedHead};
+use crate::id::{LogId, Topic};
+use crate::limits::{MAX_CLOCK_SKEW_US, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US, MAX_HELD_INTERVALS};
+use crate::log::{AdmitError, Announcement, ForkProof, Relation};
+use crate::record::Record;
+use crate::store::{Admission, Durability, ReadError, Store};
+use crate::time::Timestamp;
+use crate::wire::{decode, v1};
+
+impl<S: Store> Engine<S> {
+    /// Judges a gossip message.
+    pub(super) fn gossip(
+        &mut self,
+        from: PeerId,
+        topic: Topic,
+        data: &Bytes,
+        now: Timestamp,
+    ) -> Verdict {
+        let log = topic.log();
+        let known = self.logs.get(&log).filter(|state| state.followed);
+        let Some(manifest) = known.and_then(|state| state.manifest.clone()) else {
+            return Verdict::Ignore;
+        };
+        let result = match topic {
+            Topic::Data(log) => {
+                let max = manifest.max_value_bytes();
+                Announcement::verify(data, log, &manifest.publisher, max)
+                    .map(|announcement| self.announced(from, log, &announcement, now))
+            }
+            Topic::Meta(log) => self.meta(from, log, data, now),
+        };
+        result.unwrap_or(Verdict::Reject)
+    }
+
+    fn announced(
+        &mut self,
+        from: PeerId,
+        log: LogId,
+        announcement: &Announcement,
+        now: Timestamp,
+    ) -> Verdict {
+        let head = announcement.head();
+        self.heard_of_own(log, head);
+        if !self.is_timely(log, head, now) {
+            return Verdict::Ignore;
+        }
+        let state = self.logs.get_mut(&log).expect("gossip is of known logs");
+        let known = state
+            .scheduler
+            .has_live(from, announcement.first(), head.size);
+        if !state.takes() {
+            return Verdict::Ignore;
+        }
+        let relation = match &state.adopted {
+            None => Relation::Extends,
+            Some(adopted) => announcement.relation(adopted),
+        };
+        let brings_records = !state.held.contains(announcement.first(), head.size);
+        let verdict = match relation {
+            Relation::Older => Verdict::Ignore,
+            Relation::Same if announcement.chunk().is_none() || !brings_records => Verdict::Ignore,
+            Relation::Same | Relation::Renews | Relation::Extends => {
+                self.admit(log, announcement);
+                Verdict::Accept
+            }
+            Relation::Unproven => {
+                self.ask_extension(from, log, now);
+                Verdict::Accept
+            }
+            Relation::Fork(proof) => {
+                self.take_fork(log, proof);
+                Verdict::Accept
+            }
+        };
+        if !known && self.peers.get(&from).is_some_and(|peer| peer.ready) {
+            self.ask_about(from, log, now);
+        }
+        self.schedule(log, now);
+        verdict
+    }
+
+    /// Whether a head is neither a minute behind the newest one heard nor from
+    /// the future.
+    fn is_timely(&mut self, log: LogId, head: &SignedHead, now: Timestamp) -> bool {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return false;
+        };
+        if head.time > now.plus(MAX_CLOCK_SKEW_US) {
+            return false;
+        }
+        let newest = state.heard.unwrap_or(head.time);
+        state.heard = Some(newest.max(head.time));
+        newest.since(head.time) <= MAX_HEAD_LAG_US
+    }
+
+    /// Stores the head, the nodes and the records of an announcement that
+    /// extends what was adopted, in one write.
+    fn admit(&mut self, log: LogId, announcement: &Announcement) {
+        let state = self.logs.get_mut(&log).expect("gossip is of known logs");
+        let key = state
+            .key()
+            .expect("announcements are checked by the manifest");
+        if state.adopted.is_none() {
+            state.scheduler.live_from = announcement.first();
+        }
+        // Records that were missed may come with an older head of the same tree.
+        let announced = announcement.head();
+        let adopted = state.adopted.as_ref();
+        let newer = adopted
+            .filter(|adopted| adopted.size == announced.size && adopted.time > announced.time);
+        let head = newer.unwrap_or(announced).clone();
+        let sparse = state.held.interval_count() >= MAX_HELD_INTERVALS;
+        let mut admission = Admission::new(&self.store, key, &mut state.held);
+        let mut result = Ok(());
+        if let Some(chunk) = announcement.chunk().filter(|_| !sparse) {
+            let records: Vec<Record> = chunk.records().collect();
+            result = admission.put_records(announcement.first(), &records, &chunk.leaves);
+        }
+        admission.put_nodes(announcement.nodes());
+        let mut batch = admission.finish();
+        put_head(&mut batch, state.number, &head);
+        let result = result.and_then(|()| {
+            (self.store.commit(batch, Durability::Written)).map_err(ReadError::Store)
+        });
+        if result.is_ok() {
+            state.set_adopted(head);
+        }
+        self.stored(log, result);
+    }
+
+    fn meta(
+        &mut self,
+        from: PeerId,
+        log: LogId,
+        data: &Bytes,
+        now: Timestamp,
+    ) -> Result<Verdict, AdmitError> {
+        let meta: v1::Meta = decode("a meta message", data.clone(), MAX_GOSSIP_BYTES)?;
+        match meta.body {
+            Some(v1::meta::Body::Head(head)) => {
+                let head = UnverifiedHead::try_from(Some(head))?;
+                let Some(head) = self.verify_head(log, head)? else {
+                    return Ok(Verdict::Ignore);
+                };
+                self.heard_of_own(log, &head);
+                if !self.is_timely(log, &head, now) {
+                    return Ok(Verdict::Ignore);
+                }
+                let is_new = self.consider(from, log, &head, now);
+                Ok(if is_new {
+                    Verdict::Accept
+                } else {
+                    Verdict::Ignore
+                })
+            }
+            Some(v1::meta::Body::Fork(fork)) => {
+                let state = self.logs.get(&log).filter(|state| state.fork.is_none());
+                let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
+                    return Ok(Verdict::Ignore);
+                };
+                let fork = ForkProof::verify(fork, log, &manifest.publisher)?;
+                self.take_fork(log, Box::new(fork));
+                Ok(Verdict::Accept)
+            }
+            // A kind of message that a later version knows.
+            None => Ok(Verdict::Ignore),
+        }
+    }
+}
