@@ -5,7 +5,7 @@ mod slow_link;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
 
 pub use slow_link::SlowLink;
 
@@ -48,6 +49,8 @@ pub struct TestNode {
     dir: PathBuf,
     env: Vec<(String, PathBuf)>,
     args: Vec<String>,
+    /// TCP port to listen on; 0 takes any free one.
+    port: u16,
     process: Option<Child>,
 }
 
@@ -65,6 +68,7 @@ impl TestNode {
             folder,
             env: Vec::new(),
             args: Vec::new(),
+            port: 0,
             process: None,
         };
         node.run(&["init"])?;
@@ -97,17 +101,25 @@ impl TestNode {
         Ok(())
     }
 
-    /// Starts the node on its folder, on new ports.
+    /// From now on the node is launched on the port that it listens on now.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn keep_port(&mut self) -> Result<()> {
+        let addresses = fs::read_to_string(self.dir.join("node.addrs"))?;
+        let first = addresses.lines().next().unwrap_or_default();
+        let port = first.split('/').nth(4).context("no port")?;
+        self.port = port.parse()?;
+        Ok(())
+    }
+
+    /// Starts the node on its folder, on new ports unless it keeps them.
     ///
     /// # Errors
     /// It does not start.
     pub async fn launch(&mut self) -> Result<()> {
-        let listen = [
-            "--listen",
-            "/ip4/127.0.0.1/tcp/0",
-            "--api-listen",
-            "127.0.0.1:0",
-        ];
+        let address = format!("/ip4/127.0.0.1/tcp/{}", self.port);
+        let listen = ["--listen", &address, "--api-listen", "127.0.0.1:0"];
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -168,12 +180,21 @@ impl TestNode {
     /// # Errors
     /// It does not run.
     pub fn kill(&mut self) -> Result<()> {
-        let mut process = self.process.take().context("the node does not run")?;
-        process.kill()?;
-        process.wait()?;
+        self.crash()?;
         // What a killed node leaves behind; a new one writes its own.
         let _ = fs::remove_file(self.dir().join("api.addr"));
         let _ = fs::remove_file(self.dir().join("node.addrs"));
+        Ok(())
+    }
+
+    /// As [`TestNode::kill`], with the addresses left behind in the folder.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn crash(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the node does not run")?;
+        process.kill()?;
+        process.wait()?;
         Ok(())
     }
 
@@ -182,15 +203,29 @@ impl TestNode {
     /// # Errors
     /// It does not run, or does not end with success.
     pub async fn stop(&mut self) -> Result<()> {
-        let mut process = self.process.take().context("the node does not run")?;
+        let process = self.process.as_mut().context("the node does not run")?;
         kill(Pid::from_raw(i32::try_from(process.id())?), Signal::SIGTERM)?;
-        let status = tokio::task::spawn_blocking(move || process.wait()).await??;
+        let status = self.ended().await?;
         ensure!(
             status.success(),
             "the node ended with {status}: {}",
             self.log()
         );
         Ok(())
+    }
+
+    /// Waits until the process has ended.
+    async fn ended(&mut self) -> Result<ExitStatus> {
+        let started = Instant::now();
+        let process = self.process.as_mut().context("the node does not run")?;
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = process.try_wait()? {
+                self.process = None;
+                return Ok(status);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        bail!("the node does not end: {}", self.log())
     }
 
     /// Runs a command on this node's folder.
@@ -231,6 +266,40 @@ impl TestNode {
             output.status
         );
         Ok(errors)
+    }
+
+    /// Starts a command on this node's folder, with pipes to it; it is killed
+    /// when it is dropped.
+    ///
+    /// # Errors
+    /// The binary cannot be started.
+    pub fn spawn(&self, args: &[&str]) -> Result<tokio::process::Child> {
+        let child = tokio::process::Command::new(binary())
+            .arg("--data-dir")
+            .arg(self.dir())
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(child)
+    }
+
+    /// Runs a command with something on standard input.
+    ///
+    /// # Errors
+    /// The binary cannot be started, or does not end.
+    pub async fn command_with_input(&self, args: &[&str], input: &str) -> Result<Output> {
+        let mut child = self.spawn(args)?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        let write = async {
+            // It may have ended before it has read everything.
+            let _ = stdin.write_all(input.as_bytes()).await;
+            drop(stdin);
+        };
+        let both = async { tokio::join!(write, child.wait_with_output()).1 };
+        Ok(timeout(PATIENCE, both).await??)
     }
 
     /// Runs a command with `--json` that must succeed; its answer.
@@ -334,6 +403,21 @@ impl TestNode {
         let status = answer.status();
         let body = answer.text().await?;
         ensure!(status.is_success(), "GET {path}: {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// Publishes observations, one JSON object a line, over the node's API.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn append(&self, stream: &str, ndjson: impl Into<String>) -> Result<Value> {
+        let url = self.url(&format!("/v1/streams/{stream}/observations"))?;
+        let request = reqwest::Client::new().post(url).bearer_auth(self.token()?);
+        let request = request.header("content-type", "application/x-ndjson");
+        let answer = request.body(ndjson.into()).send().await?;
+        let status = answer.status();
+        let body = answer.text().await?;
+        ensure!(status.is_success(), "POST to {stream}: {status}: {body}");
         Ok(serde_json::from_str(&body)?)
     }
 

@@ -176,6 +176,7 @@ pub(super) mod tests {
             key: None,
             owned: false,
             followed: true,
+            newest_first: false,
             head: Some(head.sign(&key)),
             held: Some(all)
                 .filter(|all| !all.is_empty())

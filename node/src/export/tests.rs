@@ -67,6 +67,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         key: Some(KEY),
         owned: false,
         followed: true,
+        newest_first: false,
         head: Some(head.sign(&SigningKey::from_secret(&mut [1; 32]))),
         held: held.intervals().collect(),
         held_records: held.len(),

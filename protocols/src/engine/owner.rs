@@ -318,7 +318,9 @@ impl<S: Store> Engine<S> {
                 state.close("its records do not hash to the head that was signed".to_owned());
             }
             state.synced_size = state.size();
-            state.renew_at = Some(now);
+            let signed = state.adopted.as_ref().map_or(now, |head| head.time);
+            let renewal = state.renewal_us();
+            state.renew_at = Some(signed.min(now).plus(renewal));
         }
         self.store.commit(batch, Durability::Synced)
     }

@@ -1,0 +1,69 @@
+//! Proof files are accepted by a verifier that shares no code with us.
+
+use anyhow::{Context, Result, ensure};
+use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
+use data_encoding::{BASE64, HEXLOWER};
+use headwater_tests::TestNode;
+use serde_json::Value;
+use sha2::Sha256;
+
+const RECORDS: u64 = 1_000;
+
+fn text<'a>(proof: &'a Value, field: &str) -> Result<&'a str> {
+    proof[field]
+        .as_str()
+        .with_context(|| format!("no {field} in {proof}"))
+}
+
+fn number(proof: &Value, field: &str) -> Result<u64> {
+    proof[field]
+        .as_u64()
+        .with_context(|| format!("no {field} in {proof}"))
+}
+
+fn root(proof: &Value, root: &str, size: &str) -> Result<RootHash<Sha256>> {
+    let hash: [u8; 32] = HEXLOWER
+        .decode(text(proof, root)?.as_bytes())?
+        .try_into()
+        .ok()
+        .context("a root has 32 bytes")?;
+    Ok(RootHash::new(hash.into(), number(proof, size)?))
+}
+
+/// The hashes of a path, end to end.
+fn path(proof: &Value) -> Result<Vec<u8>> {
+    let hashes = proof["path"].as_array().context("no path")?;
+    let mut bytes = Vec::new();
+    for hash in hashes {
+        let hash = hash.as_str().context("a hash is text")?;
+        bytes.extend(HEXLOWER.decode(hash.as_bytes())?);
+    }
+    Ok(bytes)
+}
+
+#[test]
+fn inclusion_and_consistency_proofs_are_accepted_by_another_implementation() -> Result<()> {
+    let node = TestNode::new()?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, RECORDS)?;
+    for index in [0, 1, 255, 256, 511, 767, 768, 998, 999] {
+        let proof: Value =
+            serde_json::from_str(&node.run(&["prove", &stream, &index.to_string()])?)?;
+        let tree = root(&proof, "root", "size")?;
+        let record = BASE64.decode(text(&proof, "record")?.as_bytes())?;
+        let path = InclusionProof::<Sha256>::try_from_bytes(path(&proof)?)?;
+        tree.verify_inclusion(&record, index, &path)?;
+        ensure!(tree.verify_inclusion(&record, index ^ 1, &path).is_err());
+    }
+    for (first, second) in [(1, 2), (255, 256), (256, 1_000), (700, 701), (999, 1_000)] {
+        let (m, n) = (first.to_string(), second.to_string());
+        let proof = node.run(&["prove", &stream, "--consistency", &m, &n])?;
+        let proof: Value = serde_json::from_str(&proof)?;
+        let old = root(&proof, "first_root", "first_size")?;
+        let new = root(&proof, "second_root", "second_size")?;
+        ensure!((old.num_leaves(), new.num_leaves()) == (first, second));
+        let path = ConsistencyProof::<Sha256>::try_from_bytes(path(&proof)?)?;
+        new.verify_consistency(&old, &path)?;
+    }
+    Ok(())
+}
