@@ -1,8 +1,8 @@
 //! What the rest of the program knows of a running node.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use headwater_protocols::engine::{Command, CommandError, LogStatus, Reply};
 use headwater_protocols::id::LogId;
@@ -13,10 +13,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::store::RocksStore;
 
-/// The present moment.
+/// The present moment: the system's clock when the program started, and the
+/// time that has gone by since. It never steps back, because every time-out is
+/// measured by it.
 #[must_use]
 pub fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    static START: LazyLock<(SystemTime, Instant)> =
+        LazyLock::new(|| (SystemTime::now(), Instant::now()));
+    let (system, start) = *START;
+    let since = (system + start.elapsed()).duration_since(SystemTime::UNIX_EPOCH);
     let micros = since.map_or(0, |since| since.as_micros());
     Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
 }

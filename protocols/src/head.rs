@@ -117,8 +117,9 @@ impl UnverifiedHead {
         owner.verify(Domain::Head, &self.bytes, &self.signature)?;
         Ok(SignedHead {
             head,
-            bytes: self.bytes,
-            signature: self.signature,
+            // Copies: a head that is kept must not keep the frame it came in.
+            bytes: Bytes::copy_from_slice(&self.bytes),
+            signature: Bytes::copy_from_slice(&self.signature),
         })
     }
 }

@@ -75,6 +75,18 @@ pub const OUTBOX_BYTES: usize = 1 << 20;
 /// stalled whole nodes.
 pub const REQUEST_TIMEOUT_US: u64 = 10_000_000;
 
+/// Microseconds after which a batch is given up however it trickles in: 4 MiB
+/// in two minutes is 35 KB/s, below which another source is the better one.
+pub const MAX_BATCH_TIME_US: u64 = 120_000_000;
+
+/// Batches of history that may be open with one peer, for all logs together;
+/// the rest of [`MAX_OPEN_BATCHES`] is kept free for what is urgent.
+pub const MAX_HISTORY_BATCHES: usize = MAX_OPEN_BATCHES - 2;
+
+/// Microseconds after which a peer that had no place left is asked again; the
+/// pause doubles, five times at most, while it has none.
+pub const BUSY_PAUSE_US: u64 = 200_000;
+
 /// First pause after a peer failed a request; doubled at each failure in a row.
 pub const FIRST_COOL_OFF_US: u64 = 500_000;
 

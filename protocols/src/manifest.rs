@@ -259,8 +259,9 @@ impl UnverifiedManifest {
         Ok(SignedManifest {
             stream: found,
             manifest,
-            bytes: self.bytes,
-            signature: self.signature,
+            // Copies: what is kept must not keep the frame it came in.
+            bytes: Bytes::copy_from_slice(&self.bytes),
+            signature: Bytes::copy_from_slice(&self.signature),
         })
     }
 }

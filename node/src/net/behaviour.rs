@@ -39,6 +39,8 @@ impl Behaviour {
     ) -> anyhow::Result<Self> {
         let limits = ConnectionLimits::default()
             .with_max_established(Some(max_connections))
+            // Strangers must not take the places of those we dial ourselves.
+            .with_max_established_incoming(Some(max_connections - max_connections / 4))
             .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
             .with_max_pending_incoming(Some(MAX_PENDING_CONNECTIONS))
             .with_max_pending_outgoing(Some(MAX_PENDING_CONNECTIONS));

@@ -114,11 +114,17 @@ mod tests {
         let peer = PeerId::random();
         let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/1/p2p/{peer}").parse().unwrap();
         dialer.keep(address.clone(), now);
-        assert_eq!(dialer.take_due(now, |_| false), std::slice::from_ref(&address));
+        assert_eq!(
+            dialer.take_due(now, |_| false),
+            std::slice::from_ref(&address)
+        );
         let first = dialer.next_due().unwrap();
         assert_eq!(first, now + FIRST_REDIAL);
         assert!(dialer.take_due(now, |_| false).is_empty());
-        assert_eq!(dialer.take_due(first, |_| false), std::slice::from_ref(&address));
+        assert_eq!(
+            dialer.take_due(first, |_| false),
+            std::slice::from_ref(&address)
+        );
         assert_eq!(dialer.next_due().unwrap(), first + FIRST_REDIAL * 2);
 
         dialer.connected(peer, None);

@@ -38,9 +38,11 @@ pub fn gossip(keypair: &Keypair) -> anyhow::Result<Gossip> {
         // A message is passed on only once the engine has checked it.
         .validate_messages()
         .validation_mode(ValidationMode::Strict)
-        // One id network-wide, from the data alone: defaults differ between
-        // implementations, and the same head must not travel twice.
-        .message_id_fn(|message| MessageId::new(&leaf_hash(&message.data).0[..20]))
+        // One id network-wide, from what is said and where: defaults differ
+        // between implementations, and the same head must not travel twice.
+        // The topic is in it because gossipsub remembers ids of any topic:
+        // data sent under another one would suppress the announcement itself.
+        .message_id_fn(|message| message_id(&message.topic, &message.data))
         .max_transmit_size(MAX_GOSSIP_BYTES)
         .max_control_message_size(MAX_CONTROL_BYTES)
         // The mesh carries the data; sending to every subscriber would make
@@ -64,6 +66,12 @@ pub fn gossip(keypair: &Keypair) -> anyhow::Result<Gossip> {
     Ok(gossip)
 }
 
+/// The first 20 bytes of SHA-256( 0x00, topic, 0x00, data ).
+fn message_id(topic: &TopicHash, data: &[u8]) -> MessageId {
+    let said = [topic.as_str().as_bytes(), b"\0", data].concat();
+    MessageId::new(&leaf_hash(&said).0[..20])
+}
+
 fn peer_score() -> PeerScoreParams {
     let loopback = [
         IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -81,6 +89,10 @@ fn peer_score() -> PeerScoreParams {
 #[must_use]
 pub fn topic_score() -> TopicScoreParams {
     TopicScoreParams {
+        topic_weight: 1.0,
+        // Neither patience nor speed buys the right to lie.
+        time_in_mesh_weight: 0.0,
+        first_message_deliveries_weight: 0.0,
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         // Five false messages within a minute bring a peer below the

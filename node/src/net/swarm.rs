@@ -139,7 +139,7 @@ impl Network {
                         Err(_) => return,
                     }
                 }
-                event = self.swarm.select_next_some(), if self.permits.len() >= INPUTS_PER_EVENT => {
+                event = self.swarm.select_next_some(), if !self.needs_permit() => {
                     self.on_event(event);
                 }
             }
@@ -167,7 +167,7 @@ impl Network {
     fn timers(&mut self) {
         let now = Instant::now();
         while let Some((end, peer)) = self.banned.front().copied() {
-            if end > now && self.banned.len() <= MAX_BANNED {
+            if end > now {
                 break;
             }
             self.banned.pop_front();
@@ -259,6 +259,11 @@ impl Network {
         );
         self.swarm.behaviour_mut().block(peer);
         self.banned.push_back((Instant::now() + BAN, peer));
+        if self.banned.len() > MAX_BANNED
+            && let Some((_, oldest)) = self.banned.pop_front()
+        {
+            self.swarm.behaviour_mut().unblock(oldest);
+        }
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -376,6 +381,9 @@ impl Network {
             sync_streams::Event::Gone { peer } => {
                 self.set_syncs(peer, false);
                 self.input(Input::Gone(peer));
+                // A connection whose sync streams were given up may still be
+                // open for gossip: it is closed, so that it is made anew.
+                let _ = self.swarm.disconnect_peer_id(peer);
             }
             sync_streams::Event::Reset { peer } => {
                 self.input(Input::Gone(peer));

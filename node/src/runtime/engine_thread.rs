@@ -17,17 +17,19 @@ use crate::store::RocksStore;
 /// the time of a few fsyncs.
 const INPUTS_PER_COMMIT: usize = 256;
 
-/// Records that are staged before a commit: a batch of this size is written as
-/// fast as a larger one.
-const STAGED_RECORDS: usize = 1 << 17;
+/// Bytes of records that are staged before a commit: a batch of this size is
+/// written as fast as a larger one, and it is in memory twice.
+const STAGED_BYTES: usize = 32 << 20;
 
 /// Where the engine's inputs come from.
 pub(super) struct Inputs {
-    /// What the swarm hears. First of all: a peer is told of before its frames.
+    /// What the swarm hears. Before the frames: a peer is told of before what it
+    /// sends.
     pub(super) network: mpsc::Receiver<Input>,
     /// Frames of the sync streams.
     pub(super) frames: mpsc::Receiver<InboundFrame>,
-    /// What users ask for.
+    /// What users ask for. First of all: a flood from the network must not keep
+    /// a publisher waiting.
     pub(super) commands: mpsc::Receiver<Asked>,
     /// Ends the thread.
     pub(super) stop: oneshot::Receiver<()>,
@@ -67,8 +69,8 @@ impl EngineThread {
             tokio::select! {
                 biased;
                 _ = &mut inputs.stop => break,
-                Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
                 Some(asked) = inputs.commands.recv() => self.command(asked),
+                Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
                 Some(frame) = inputs.frames.recv() => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
             }
@@ -86,13 +88,13 @@ impl EngineThread {
     /// Takes what waits already, so that it shares one sync of the disk.
     fn drain(&mut self, inputs: &mut Inputs) {
         for _ in 0..INPUTS_PER_COMMIT {
-            if self.engine.staged_records() >= STAGED_RECORDS {
+            if self.engine.staged_bytes() >= STAGED_BYTES {
                 return;
             }
-            if let Ok(input) = inputs.network.try_recv() {
-                self.engine.handle(input, now());
-            } else if let Ok(asked) = inputs.commands.try_recv() {
+            if let Ok(asked) = inputs.commands.try_recv() {
                 self.command(asked);
+            } else if let Ok(input) = inputs.network.try_recv() {
+                self.engine.handle(input, now());
             } else if let Ok(frame) = inputs.frames.try_recv() {
                 self.frame(frame);
                 // Deliveries and their answers should not wait for the rest.

@@ -104,6 +104,8 @@ impl Running {
         match &mut self.network {
             Some((task, _)) => {
                 let _ = task.await;
+                // It must not be waited for again.
+                self.network = None;
             }
             None => std::future::pending().await,
         }

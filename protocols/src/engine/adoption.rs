@@ -9,7 +9,7 @@ use super::logs::put_head;
 use super::{Engine, Output, RequestKind};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
-use crate::limits::MAX_CLOCK_SKEW_US;
+use crate::limits::{BUSY_HEAD_POLL_US, MAX_CLOCK_SKEW_US};
 use crate::log::{AdmitError, Extension, ForkProof, Node, Relation, Shown};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Admission, Batch, Durability, ReadError, Store, Table};
@@ -74,9 +74,19 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
+        state.unproven = true;
+        let soon = now.plus(BUSY_HEAD_POLL_US);
+        state.poll_at = Some(state.poll_at.map_or(soon, |at| at.min(soon)));
         let (Some(from), None, true) = (state.adopted.clone(), state.extending, ready) else {
             return;
         };
+        if state
+            .failed_extensions
+            .get(&peer)
+            .is_some_and(|&until| until > now)
+        {
+            return;
+        }
         state.extending = Some(peer);
         let body = Body::Extend(v1::Extend {
             log: Bytes::copy_from_slice(&log.0),
@@ -161,6 +171,9 @@ impl<S: Store> Engine<S> {
         let key = head_key(state.number, HeadKind::Fork);
         batch.put(Table::Heads, key, wire.encode_to_vec());
         state.fork = Some(proof);
+        if state.owned() {
+            state.close("two histories of it were signed with its key".to_owned());
+        }
         self.changed.insert(log);
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
             self.store_failed(log, &ReadError::Store(error));

@@ -1,10 +1,12 @@
 //! What is missing of others' logs: asked for, checked, stored.
 
+use std::ops::Bound;
+
 use libp2p_identity::PeerId;
 
 use super::{Engine, Request, RequestKind};
 use crate::id::LogId;
-use crate::limits::BUSY_HEAD_POLL_US;
+use crate::limits::{BUSY_HEAD_POLL_US, MAX_BATCH_TIME_US, REQUEST_TIMEOUT_US};
 use crate::ranges::IntervalSet;
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
 use crate::sync::Lane;
@@ -12,6 +14,7 @@ use crate::sync::scheduler::Assignment;
 use crate::sync::session::{CheckedDelivery, Fetch};
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
+use crate::wire::v1::refused::Why;
 
 /// A complete log is made safe against the loss of power at most this often,
 /// in microseconds: live records that come one by one share a sync.
@@ -22,6 +25,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn schedule(&mut self, log: LogId, now: Timestamp) {
         loop {
             let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) else {
+                self.hungry.remove(&log);
                 return;
             };
             let Some(manifest) = &state.manifest else {
@@ -30,7 +34,13 @@ impl<S: Store> Engine<S> {
             let sizes: Vec<u64> = state.recent.keys().copied().collect();
             let first = manifest.publisher.peer_id();
             let level = manifest.chunk_level;
-            let next = state.scheduler.next(&sizes, &state.held, level, first);
+            let open = |peer: &PeerId| {
+                let open = |request: &&Request| {
+                    request.peer == *peer && matches!(request.kind, RequestKind::Range(_))
+                };
+                self.requests.values().filter(open).count()
+            };
+            let next = (state.scheduler).next(&sizes, &state.held, level, first, open);
             let Some(assignment) = next else {
                 return self.after_schedule(log, now);
             };
@@ -58,7 +68,11 @@ impl<S: Store> Engine<S> {
         if !state.is_complete() {
             let soon = now.plus(BUSY_HEAD_POLL_US);
             state.poll_at = state.poll_at.map(|at| at.min(soon));
-        } else if state.synced_size < state.size() && self.sync_at.is_none() {
+            self.hungry.insert(log);
+            return;
+        }
+        self.hungry.remove(&log);
+        if state.synced_size < state.size() && self.sync_at.is_none() {
             self.sync_at = Some(now.max(self.last_sync.plus(SYNC_EVERY_US)));
         }
     }
@@ -71,7 +85,8 @@ impl<S: Store> Engine<S> {
             return;
         };
         // Any part that comes shows that the peer is at work.
-        request.deadline = now.plus(crate::limits::REQUEST_TIMEOUT_US);
+        let longest = request.begun.plus(MAX_BATCH_TIME_US);
+        request.deadline = now.plus(REQUEST_TIMEOUT_US).min(longest);
         let log = fetch.log;
         let Some(state) = self.logs.get_mut(&log) else {
             return;
@@ -96,9 +111,18 @@ impl<S: Store> Engine<S> {
                     committed.map_err(ReadError::Store)
                 })
             }
+            // The offer was lost with a connection: nobody's fault.
+            Body::Delivery(_) if !fetch.is_offered() => return self.give_up(id, now),
             Body::Delivery(delivery) => fetch
                 .delivered(delivery, manifest.max_value_bytes())
                 .map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks)),
+            Body::Refused(refused) if refused.why() == Why::Busy => {
+                let interval = fetch.interval;
+                state.scheduler.release(interval.from, interval.to);
+                state.scheduler.busy(peer, fetch.priority, now);
+                self.requests.remove(&id);
+                return;
+            }
             Body::Done(_) | Body::Refused(_) => {
                 if let Some(request) = self.requests.remove(&id) {
                     self.failed(request, now);
@@ -152,7 +176,19 @@ impl<S: Store> Engine<S> {
             scheduler.release(fetch.interval.from, fetch.interval.to);
             scheduler.ended(fetch.peer, fetch.priority, true, now);
         }
+        self.schedule_hungry(fetch.log, now);
         self.schedule(fetch.log, now);
+    }
+
+    /// A place with a peer has become free: the logs that wait for one come
+    /// before the one that had it, in turn.
+    pub(super) fn schedule_hungry(&mut self, log: LogId, now: Timestamp) {
+        let after = self.hungry.range((Bound::Excluded(log), Bound::Unbounded));
+        let before = self.hungry.range(..log);
+        let waiting: Vec<_> = after.chain(before).copied().collect();
+        for log in waiting {
+            self.schedule(log, now);
+        }
     }
 
     /// After a write: says that the log changed, or closes it.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
+use prost::Message;
 
 use super::logs::{LogState, put_log};
 use super::{CommandError, Engine, Output, Reply, Request, RequestKind, subscribers};
@@ -12,7 +13,7 @@ use crate::limits::{BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_INTERVALS};
 use crate::log::AdmitError;
 use crate::manifest::UnverifiedManifest;
 use crate::ranges::{Interval, IntervalSet};
-use crate::store::{Batch, Durability, ReadError, Store};
+use crate::store::{Batch, Durability, ReadError, Store, Table};
 use crate::sync::Lane;
 use crate::sync::scheduler::Order;
 use crate::time::Timestamp;
@@ -28,24 +29,31 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Reply, CommandError> {
         let mut batch = Batch::new();
-        if !self.logs.contains_key(&log) {
-            let number = self.take_number(&mut batch);
-            self.logs.insert(log, LogState::new(number));
-        }
-        let state = self.logs.get_mut(&log).expect("it was just inserted");
-        let was_followed = std::mem::replace(&mut state.followed, true);
+        let known = self.logs.get(&log);
+        let was_followed = known.is_some_and(|state| state.followed);
+        // Nothing is changed here before it is on the disk: a log that exists
+        // in memory alone would share its number with the next one.
+        let mut row = match known {
+            Some(state) => state.to_stored(),
+            None => LogState::new(self.take_number(&mut batch)).to_stored(),
+        };
+        row.followed = true;
+        row.newest_first = newest_first;
         for peer in peers {
-            if !state.peers.contains(&peer) {
-                state.peers.push(peer);
+            if !row.peers.contains(&peer) {
+                row.peers.push(peer);
             }
         }
+        batch.put(Table::Logs, log.0, row.encode_to_vec());
+        self.store.commit(batch, Durability::Synced)?;
+        let state = (self.logs.entry(log)).or_insert_with(|| LogState::new(row.number));
+        state.followed = true;
+        state.peers = row.peers;
         state.scheduler.order = if newest_first {
             Order::NewestFirst
         } else {
             Order::OldestFirst
         };
-        put_log(&mut batch, log, state);
-        self.store.commit(batch, Durability::Synced)?;
         self.changed.insert(log);
         if !was_followed {
             self.subscribe(log);
@@ -58,10 +66,12 @@ impl<S: Store> Engine<S> {
 
     pub(super) fn unfollow(&mut self, log: LogId, now: Timestamp) -> Result<Reply, CommandError> {
         let state = (self.logs.get_mut(&log)).ok_or(CommandError::UnknownStream(log))?;
-        state.followed = false;
+        let mut row = state.to_stored();
+        row.followed = false;
         let mut batch = Batch::new();
-        put_log(&mut batch, log, state);
+        batch.put(Table::Logs, log.0, row.encode_to_vec());
         self.store.commit(batch, Durability::Synced)?;
+        state.followed = false;
         let asked: Vec<_> = (self.requests.iter())
             .filter(|(_, request)| request.log() == log)
             .map(|(&id, _)| id)
@@ -127,7 +137,7 @@ impl<S: Store> Engine<S> {
             (RequestKind::Head(_), Body::Head(head)) => self.take_head_state(peer, log, head, now),
             (RequestKind::Extend(_, from), Body::Extension(extension)) => {
                 if let Some(state) = self.logs.get_mut(&log) {
-                    state.extending = None;
+                    state.extension_failed(peer, now);
                 }
                 let from = from.clone();
                 self.take_extension(peer, log, extension, &from, now)
@@ -212,9 +222,9 @@ impl<S: Store> Engine<S> {
                 state.poll_at.get_or_insert(soon);
             }
             RequestKind::Extend(..) => {
-                state.extending = None;
-                // Whoever cannot show it may be behind; the next head that is
-                // heard asks again.
+                // Whoever cannot show it may be behind, or does not want to:
+                // now it is the others' turn.
+                state.extension_failed(peer, now);
             }
             RequestKind::Range(fetch) => {
                 let scheduler = &mut state.scheduler;
@@ -224,6 +234,7 @@ impl<S: Store> Engine<S> {
                 if self.peers.get(&peer).is_some_and(|peer| peer.ready) {
                     self.ask_about(peer, log, now);
                 }
+                self.schedule_hungry(log, now);
             }
         }
         self.schedule(log, now);

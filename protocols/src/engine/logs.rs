@@ -12,7 +12,8 @@ use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
 use crate::limits::{
-    BUSY_HEAD_POLL_US, HEAD_POLL_US, HEAD_RENEWAL_US, MAX_INTERVALS, MAX_RECENT_HEADS,
+    BUSY_HEAD_POLL_US, HEAD_POLL_US, HEAD_RENEWAL_US, MAX_INTERVALS, MAX_RECENT_HEADS, MAX_SOURCES,
+    REQUEST_TIMEOUT_US,
 };
 use crate::log::{Appender, ForkProof};
 use crate::manifest::{SignedManifest, UnverifiedManifest};
@@ -46,6 +47,10 @@ pub(super) struct LogState {
     pub(super) scheduler: Scheduler,
     /// An extension that was asked for and has not come.
     pub(super) extending: Option<PeerId>,
+    /// Peers that did not show an extension, and until when others are asked.
+    pub(super) failed_extensions: BTreeMap<PeerId, Timestamp>,
+    /// A larger head was heard, and nobody has shown yet that it extends ours.
+    pub(super) unproven: bool,
     /// The newest head time that was heard.
     pub(super) heard: Option<Timestamp>,
     pub(super) synced_size: u64,
@@ -71,6 +76,8 @@ impl LogState {
             renew_at: None,
             scheduler: Scheduler::default(),
             extending: None,
+            failed_extensions: BTreeMap::new(),
+            unproven: false,
             heard: None,
             synced_size: 0,
             poll_at: None,
@@ -103,6 +110,19 @@ impl LogState {
             self.recent.pop_first();
         }
         self.adopted = Some(head);
+        self.unproven = false;
+        self.failed_extensions.clear();
+    }
+
+    /// Notes that a peer was asked for an extension and has answered or not:
+    /// until a head is adopted it is not asked again for a while.
+    pub(super) fn extension_failed(&mut self, peer: PeerId, now: Timestamp) {
+        self.extending = None;
+        self.failed_extensions.retain(|_, until| *until > now);
+        if self.failed_extensions.len() < MAX_SOURCES {
+            let until = now.plus(REQUEST_TIMEOUT_US);
+            self.failed_extensions.insert(peer, until);
+        }
     }
 
     pub(super) fn owned(&self) -> bool {
@@ -151,7 +171,7 @@ impl LogState {
             self.poll_at = None;
             return peers;
         }
-        if !self.is_complete() {
+        if !self.is_complete() || self.unproven {
             self.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
             return peers;
         }

@@ -250,8 +250,6 @@ pub struct LogStatus {
 struct Peer {
     /// It speaks the sync protocol and its streams are open.
     ready: bool,
-    /// It broke the rules, and what is still on the way from it is ignored.
-    banned: bool,
     /// Followed logs whose data topic it is subscribed to.
     topics: BTreeSet<LogId>,
 }
@@ -269,6 +267,7 @@ fn subscribers(peers: &BTreeMap<PeerId, Peer>, log: LogId) -> Vec<PeerId> {
 struct Request {
     peer: PeerId,
     kind: RequestKind,
+    begun: Timestamp,
     deadline: Timestamp,
 }
 
@@ -298,6 +297,8 @@ pub struct Engine<S> {
     sync_at: Option<Timestamp>,
     last_sync: Timestamp,
     changed: BTreeSet<LogId>,
+    /// Logs that miss something and wait for a peer to be free.
+    hungry: BTreeSet<LogId>,
     outputs: VecDeque<Output>,
 }
 
@@ -321,6 +322,7 @@ impl<S: Store> Engine<S> {
             sync_at: None,
             last_sync: Timestamp(i64::MIN),
             changed: BTreeSet::new(),
+            hungry: BTreeSet::new(),
             outputs: VecDeque::new(),
         };
         engine.load(now)?;
@@ -455,9 +457,10 @@ impl<S: Store> Engine<S> {
     }
 
     fn ready(&mut self, peer: PeerId, now: Timestamp) {
+        // Nothing of an earlier connection is on its way any more.
+        self.provider.gone(peer);
         let state = self.peers.entry(peer).or_default();
         state.ready = true;
-        state.banned = false;
         for log in state.topics.clone() {
             self.ask_about(peer, log, now);
         }
@@ -502,7 +505,8 @@ impl<S: Store> Engine<S> {
     }
 
     fn frame(&mut self, peer: PeerId, bytes: Bytes, now: Timestamp) {
-        if self.peers.get(&peer).is_some_and(|peer| peer.banned) {
+        // What a peer sent before it went must not bring it back to life.
+        if !self.peers.get(&peer).is_some_and(|peer| peer.ready) {
             return;
         }
         let frame: v1::Frame = match decode("a frame", bytes, MAX_FRAME_BYTES) {
@@ -537,6 +541,7 @@ impl<S: Store> Engine<S> {
             Request {
                 peer,
                 kind,
+                begun: now,
                 deadline,
             },
         );
@@ -555,13 +560,13 @@ impl<S: Store> Engine<S> {
         self.reply_in(Lane::Control, peer, id, body);
     }
 
-    /// Sends an answer, unless the peer asks without taking the answers.
+    /// Sends an answer, unless the peer asks without taking the answers: then
+    /// it asks again, or its connection is found to stand still.
     fn reply_in(&mut self, lane: Lane, peer: PeerId, id: u64, body: Body) {
         // Offers are the longest answers: a peer that keeps to the rules never
         // has more than its open batches of them on the way.
         if self.provider.queued_bytes(peer) > OUTBOX_BYTES * MAX_OPEN_BATCHES {
-            let what = "asks without reading the answers".to_owned();
-            return self.ban_for(peer, None, what);
+            return;
         }
         self.send(peer, lane, id, body);
     }
@@ -580,9 +585,10 @@ impl<S: Store> Engine<S> {
 
     /// Names a peer that broke the rules, and has nothing more to do with it.
     fn ban_for(&mut self, peer: PeerId, log: Option<LogId>, what: String) {
-        let state = self.peers.entry(peer).or_default();
-        state.ready = false;
-        state.banned = true;
+        if let Some(state) = self.peers.get_mut(&peer) {
+            // What is still on the way from it is ignored.
+            state.ready = false;
+        }
         self.drop_sources(peer);
         let misbehaviour = Misbehaviour { log, what };
         self.outputs.push_back(Output::Ban(peer, misbehaviour));

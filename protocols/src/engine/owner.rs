@@ -21,6 +21,7 @@ use prost::Message;
 #[derive(Debug, Default)]
 pub(super) struct Staged {
     records: Vec<Record>,
+    bytes: usize,
     waiting: Vec<(u64, Interval)>,
 }
 
@@ -80,7 +81,7 @@ impl<S: Store> Engine<S> {
             return Err(CommandError::TooMany { records, max });
         }
         let max = MAX_PUBLISH_BYTES;
-        let bytes = records.iter().map(|record| record.as_bytes().len()).sum();
+        let bytes: usize = records.iter().map(|record| record.as_bytes().len()).sum();
         if bytes > max {
             return Err(CommandError::TooLong { bytes, max });
         }
@@ -107,16 +108,14 @@ impl<S: Store> Engine<S> {
         let staged = self.staged.entry(log).or_default();
         staged.waiting.push((id, Interval { from, to }));
         staged.records.extend(records);
+        staged.bytes += bytes;
         Ok(())
     }
 
-    /// Whether records wait for a commit, and how many.
+    /// Bytes of the records that wait for a commit.
     #[must_use]
-    pub fn staged_records(&self) -> usize {
-        self.staged
-            .values()
-            .map(|staged| staged.records.len())
-            .sum()
+    pub fn staged_bytes(&self) -> usize {
+        self.staged.values().map(|staged| staged.bytes).sum()
     }
 
     /// One sync of the disk for everything that was staged; then heads are

@@ -8,6 +8,7 @@ mod node;
 mod queue;
 mod script;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,6 +62,8 @@ pub struct Sim {
     network: Network,
     nodes: Vec<Node>,
     accusations: Vec<Accusation>,
+    /// Bytes of frames, by sender and receiver.
+    sent: BTreeMap<(NodeId, NodeId), u64>,
     trace: Sha256,
 }
 
@@ -80,6 +83,7 @@ impl Sim {
             network: Network::new(seed, config),
             nodes: Vec::new(),
             accusations: Vec::new(),
+            sent: BTreeMap::new(),
             trace: Sha256::new(),
         }
     }
@@ -142,6 +146,12 @@ impl Sim {
     pub fn delivered(&self, from: NodeId, to: NodeId) -> u64 {
         let delivered = &self.nodes[to.0].delivered;
         delivered.get(&from).copied().unwrap_or(0)
+    }
+
+    /// Bytes of frames that a node sent to another one so far.
+    #[must_use]
+    pub fn sent_bytes(&self, from: NodeId, to: NodeId) -> u64 {
+        self.sent.get(&(from, to)).copied().unwrap_or(0)
     }
 
     /// Lets everything happen until a point in time.
@@ -353,6 +363,7 @@ impl Sim {
         let Some(epoch) = self.network.epoch(from, to, Way::Streams) else {
             return;
         };
+        *self.sent.entry((from, to)).or_default() += bytes.len() as u64;
         let at = self.network.frame_arrival(from, to, lane, self.now());
         let frame = Event::Frame { from, epoch, bytes };
         self.queue.push(at, to, frame);

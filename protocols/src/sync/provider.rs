@@ -9,8 +9,8 @@ use libp2p_identity::PeerId;
 use super::Priority;
 use crate::id::LogId;
 use crate::limits::{
-    DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_LOG_SIZE, MAX_OFFERED, MAX_OPEN_BATCHES,
-    OUTBOX_BYTES,
+    DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_HISTORY_BATCHES, MAX_LOG_SIZE,
+    MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES,
 };
 use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, join_hashes, prove_range};
 use crate::ranges::{Interval, IntervalSet};
@@ -105,7 +105,11 @@ impl Provider {
         held: &IntervalSet,
     ) -> Result<v1::OfferedHashes, RefuseError> {
         let downstream = self.peers.entry(peer).or_default();
-        if downstream.batches.len() >= MAX_OPEN_BATCHES {
+        let places = match request.priority {
+            Priority::History => MAX_HISTORY_BATCHES,
+            Priority::Live | Priority::User => MAX_OPEN_BATCHES,
+        };
+        if downstream.batches.len() >= places {
             return Err(RefuseError::Busy);
         }
         let RangeRequest { size, interval, .. } = request;

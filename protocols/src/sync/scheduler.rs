@@ -7,7 +7,8 @@ use libp2p_identity::PeerId;
 
 use super::Priority;
 use crate::limits::{
-    BATCHES_IN_FLIGHT, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_OFFERED, MAX_SOURCES,
+    BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_HISTORY_BATCHES,
+    MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES,
 };
 use crate::ranges::{Interval, IntervalSet};
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ pub struct Source {
     /// Requests under way, by priority class: history, and everything above.
     in_flight: [usize; 2],
     failures: u32,
+    /// Refusals in a row because it had no place left.
+    busies: u32,
     cool_until: Option<Timestamp>,
 }
 
@@ -66,6 +69,14 @@ pub struct Assignment {
 /// batch however large they are.
 const FIRST_NEWEST: u64 = 3;
 
+/// Batches that may be open with one peer before another one of this priority.
+fn max_open(priority: Priority) -> usize {
+    match priority {
+        Priority::History => MAX_HISTORY_BATCHES,
+        Priority::Live | Priority::User => MAX_OPEN_BATCHES,
+    }
+}
+
 fn class(priority: Priority) -> usize {
     match priority {
         Priority::History => 0,
@@ -78,7 +89,16 @@ impl Scheduler {
     /// ignored.
     pub fn has(&mut self, peer: PeerId, size: u64, held: IntervalSet) {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&peer) {
-            return;
+            // One that is of no use makes room, or the newcomer is ignored.
+            let useless = (self.sources.iter())
+                .filter(|(_, source)| source.load() == 0)
+                .max_by_key(|(_, source)| (source.held.is_empty(), source.failures))
+                .filter(|(_, source)| source.held.is_empty() || source.failures > 0)
+                .map(|(&peer, _)| peer);
+            match useless {
+                Some(useless) => self.sources.remove(&useless),
+                None => return,
+            };
         }
         let source = self.sources.entry(peer).or_default();
         source.size = source.size.max(size);
@@ -131,11 +151,24 @@ impl Scheduler {
         *in_flight = in_flight.saturating_sub(1);
         if well {
             source.failures = 0;
+            source.busies = 0;
             source.cool_until = None;
         } else {
             let pause = FIRST_COOL_OFF_US << source.failures.min(7);
             source.cool_until = Some(now.plus(pause.min(MAX_COOL_OFF_US)));
             source.failures += 1;
+        }
+    }
+
+    /// Notes that a peer had no place left for a request. That is no failure,
+    /// and it is asked again soon, up to 32 times later if it goes on.
+    pub fn busy(&mut self, peer: PeerId, priority: Priority, now: Timestamp) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            let in_flight = &mut source.in_flight[class(priority)];
+            *in_flight = in_flight.saturating_sub(1);
+            let pause = BUSY_PAUSE_US << source.busies.min(5);
+            source.cool_until = Some(now.plus(pause));
+            source.busies += 1;
         }
     }
 
@@ -155,7 +188,8 @@ impl Scheduler {
     /// The next range to ask for and the peer to ask: live records first, then
     /// history; the least-loaded peer, and of those `first`. `sizes` are those
     /// of the trees that an offer can be checked against, ascending; a peer is
-    /// asked for the largest that it has. `None` when nothing is missing, or
+    /// asked for the largest that it has. `open` counts the batches that are
+    /// open with a peer, for all logs. `None` when nothing is missing, or
     /// nobody who has it is free.
     #[must_use]
     pub fn next(
@@ -164,6 +198,7 @@ impl Scheduler {
         held: &IntervalSet,
         chunk_level: u8,
         first: PeerId,
+        open: impl Fn(&PeerId) -> usize,
     ) -> Option<Assignment> {
         let size = *sizes.last()?;
         let live_from = self.live_from.min(size);
@@ -180,6 +215,7 @@ impl Scheduler {
             .find_map(|(priority, range)| {
                 let mut free: Vec<_> = (self.sources.iter())
                     .filter(|(_, source)| source.is_free(priority))
+                    .filter(|(peer, _)| open(peer) < max_open(priority))
                     .collect();
                 free.sort_by_key(|(peer, source)| (source.load(), **peer != first));
                 free.into_iter().find_map(|(&peer, source)| {
@@ -295,13 +331,17 @@ mod tests {
         };
         scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
         let mut ranges = Vec::new();
-        while let Some(next) = scheduler.next(&[1 << 20], &set(&[]), 8, peer(9)) {
+        while let Some(next) = scheduler.next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0) {
             scheduler.assign(next);
             ranges.push((next.interval.from, next.interval.to, next.all));
         }
         assert_eq!(ranges, [(0, 32_768, true), (32_768, 65_536, true)]);
         scheduler.ended(peer(1), Priority::History, true, Timestamp(0));
-        assert!(scheduler.next(&[1 << 20], &set(&[]), 8, peer(9)).is_some());
+        assert!(
+            scheduler
+                .next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0)
+                .is_some()
+        );
     }
 
     #[test]
@@ -312,21 +352,29 @@ mod tests {
         };
         scheduler.has(peer(1), 100, set(&[(0, 100)]));
         scheduler.has(peer(2), 100, set(&[(0, 100)]));
-        let first = scheduler.next(&[100], &set(&[]), 8, peer(1)).unwrap();
+        let first = scheduler
+            .next(&[100], &set(&[]), 8, peer(1), |_| 0)
+            .unwrap();
         assert_eq!(first.peer, peer(1));
         scheduler.assign(first);
         scheduler.release(0, 100);
         scheduler.ended(peer(1), Priority::History, false, Timestamp(0));
         assert_eq!(
-            scheduler.next(&[100], &set(&[]), 8, peer(1)).unwrap().peer,
+            scheduler
+                .next(&[100], &set(&[]), 8, peer(1), |_| 0)
+                .unwrap()
+                .peer,
             peer(2)
         );
         scheduler.gone(peer(2));
-        assert_eq!(scheduler.next(&[100], &set(&[]), 8, peer(1)), None);
+        assert_eq!(scheduler.next(&[100], &set(&[]), 8, peer(1), |_| 0), None);
         let cool = scheduler.next_cool().unwrap();
         scheduler.warm(cool);
         assert_eq!(
-            scheduler.next(&[100], &set(&[]), 8, peer(1)).unwrap().peer,
+            scheduler
+                .next(&[100], &set(&[]), 8, peer(1), |_| 0)
+                .unwrap()
+                .peer,
             peer(1)
         );
     }
@@ -340,11 +388,15 @@ mod tests {
         let size = (1 << 20) + 5;
         scheduler.has(peer(1), size, set(&[(0, size)]));
         for _ in 0..BATCHES_IN_FLIGHT {
-            let history = scheduler.next(&[1 << 20], &set(&[]), 8, peer(1)).unwrap();
+            let history = scheduler
+                .next(&[1 << 20], &set(&[]), 8, peer(1), |_| 0)
+                .unwrap();
             assert_eq!(history.priority, Priority::History);
             scheduler.assign(history);
         }
-        let live = scheduler.next(&[size], &set(&[]), 8, peer(1)).unwrap();
+        let live = scheduler
+            .next(&[size], &set(&[]), 8, peer(1), |_| 0)
+            .unwrap();
         assert_eq!(live.priority, Priority::Live);
         assert_eq!((live.interval.from, live.interval.to), (1 << 20, size));
     }
@@ -357,11 +409,11 @@ mod tests {
         };
         scheduler.has(peer(1), 900, set(&[(0, 900)]));
         let next = scheduler
-            .next(&[500, 800, 1000], &set(&[]), 8, peer(1))
+            .next(&[500, 800, 1000], &set(&[]), 8, peer(1), |_| 0)
             .unwrap();
         assert_eq!((next.interval.from, next.interval.to), (0, 800));
         assert_eq!(next.size, 800);
-        assert_eq!(scheduler.next(&[1000], &set(&[]), 8, peer(1)), None);
+        assert_eq!(scheduler.next(&[1000], &set(&[]), 8, peer(1), |_| 0), None);
     }
 
     #[test]
@@ -374,7 +426,7 @@ mod tests {
         scheduler.has(peer(1), 100_000, set(&[(0, 100_000)]));
         let mut held = set(&[]);
         let mut begins = vec![];
-        while let Some(next) = scheduler.next(&[100_000], &held, 8, peer(1)) {
+        while let Some(next) = scheduler.next(&[100_000], &held, 8, peer(1), |_| 0) {
             let Interval { from, to } = next.interval;
             assert_eq!(held.prefix(to), 100_000);
             let _ = held.insert(from, to);
@@ -392,7 +444,7 @@ mod tests {
         };
         scheduler.has(peer(1), 10_000, set(&[(0, 10_000)]));
         let held = set(&[(256, 512), (1024, 9_000)]);
-        let next = scheduler.next(&[10_000], &held, 8, peer(1)).unwrap();
+        let next = scheduler.next(&[10_000], &held, 8, peer(1), |_| 0).unwrap();
         assert_eq!((next.interval.from, next.interval.to), (0, 10_000));
         assert!(!next.all);
     }
@@ -419,7 +471,7 @@ mod tests {
             scheduler.has(peer(1), size, a.clone());
             scheduler.has(peer(2), size, b.clone());
             let mut steps = 0;
-            while let Some(next) = scheduler.next(&[size], &held, 2, peer(1)) {
+            while let Some(next) = scheduler.next(&[size], &held, 2, peer(1), |_| 0) {
                 let Interval { from, to } = next.interval;
                 prop_assert!(from < to && to <= size);
                 let source = if next.peer == peer(1) { &a } else { &b };

@@ -109,6 +109,12 @@ impl Fetch {
         }
     }
 
+    /// Whether the offer has come.
+    #[must_use]
+    pub fn is_offered(&self) -> bool {
+        matches!(self.state, State::Offered { .. })
+    }
+
     /// Whether everything that was offered and wanted has come.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -204,6 +210,9 @@ impl Fetch {
         else {
             return Err(bad("id: nothing was offered").into());
         };
+        if delivery.chunks.is_empty() {
+            return Err(bad("chunks (none)").into());
+        }
         let first = delivery.first as usize;
         let mut checked = Vec::with_capacity(delivery.chunks.len().min(MAX_OFFERED));
         for (i, bytes) in delivery.chunks.into_iter().enumerate() {

@@ -114,3 +114,40 @@ fn a_follower_whose_disk_is_full_says_so_blames_nobody_and_goes_on_after_a_resta
         world.complete(follower, MINUTE);
     }
 }
+
+#[test]
+fn a_follow_that_fails_leaves_no_trace() {
+    let mut world = World::new(8, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let node = world.sim.add_node();
+    let follow = |log| crate::engine::Command::Follow {
+        log,
+        peers: Vec::new(),
+        newest_first: false,
+    };
+    let full = crate::store::StoreError::Full("0 bytes left".to_owned());
+    world.sim.store(node).fail_after(0, full);
+    let id = world.sim.command(node, follow(log));
+    world.sim.run_for(0);
+    assert!(matches!(world.sim.reply(node, id), Some(Err(_))));
+    assert!(world.sim.status(node, log).is_none());
+
+    // Once there is room it is followed, under a number of its own.
+    let id = world.sim.command(node, follow(log));
+    world.sim.run_for(0);
+    assert!(matches!(world.sim.reply(node, id), Some(Ok(_))));
+    world.sim.connect(node, owner);
+    world.complete(node, MINUTE);
+    world.sim.crash(node, Crash::Process);
+    world.sim.reopen(node);
+    let other = manifest(world.sim.key(node), 3);
+    let other = world.sim.create(node, other);
+    let number = |log| {
+        world
+            .sim
+            .status(node, log)
+            .and_then(|s| s.key)
+            .map(|key| key.number)
+    };
+    assert_ne!(number(log), number(other));
+}

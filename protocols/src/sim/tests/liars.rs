@@ -1,7 +1,7 @@
 //! Peers that lie, break off, or keep silent.
 
 use super::*;
-use crate::limits::MAX_FRAME_BYTES;
+use crate::limits::{MAX_FRAME_BYTES, MAX_MANIFEST_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::sync::Lane;
 use v1::frame::Body;
 
@@ -398,7 +398,7 @@ fn senseless_questions_are_refused_and_change_nothing() {
 }
 
 #[test]
-fn a_peer_that_asks_and_never_reads_is_dropped_before_it_fills_the_memory() {
+fn a_peer_that_asks_and_never_reads_gets_no_more_than_fits_into_its_share_of_memory() {
     let mut world = World::new(5, 8, 40_000);
     let owner = world.owner;
     let asker = world.sim.add_node();
@@ -419,5 +419,39 @@ fn a_peer_that_asks_and_never_reads_is_dropped_before_it_fills_the_memory() {
     }
     world.sim.set_network(slow);
     world.sim.run_for(SECOND);
-    assert_eq!(accusations(&world.sim, owner, asker).len(), 1);
+    let sent = world.sim.sent_bytes(owner, asker);
+    let bound = (OUTBOX_BYTES * MAX_OPEN_BATCHES) as u64;
+    assert!(sent > bound / 2, "{sent} bytes were sent: nobody asked");
+    assert!(sent <= bound + MAX_MANIFEST_BYTES as u64, "{sent} bytes");
+}
+
+#[test]
+fn a_peer_that_sends_deliveries_without_chunks_is_named_dropped_and_replaced() {
+    let empties = bodies(|body| {
+        if let Body::Delivery(delivery) = body {
+            delivery.chunks.clear();
+        }
+    });
+    let (mut world, liar, _, joiner) = liar_and_honest(3, empties);
+    world.complete(joiner, MINUTE);
+    assert_eq!(accusations(&world.sim, joiner, liar).len(), 1);
+}
+
+#[test]
+fn a_peer_that_shows_no_extension_does_not_keep_others_from_showing_it() {
+    let mut world = World::new(4, 2, 100);
+    let owner = world.owner;
+    let silent = world.full_follower(&[owner]);
+    let honest = world.full_follower(&[owner]);
+    let reader = world.full_follower(&[silent, honest]);
+    world.sim.twist(
+        silent,
+        Box::new(|frame: v1::Frame| match &frame.body {
+            Some(Body::Extension(_)) => Twisted::Nothing,
+            _ => Twisted::Frame(frame),
+        }),
+    );
+    // Too much for one announcement, so that the head must be shown to extend.
+    world.publish(20_000);
+    world.complete(reader, 30 * SECOND);
 }
