@@ -1,0 +1,159 @@
+//! `scripts/testnet`, as its users call it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::{PATIENCE, binary};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+/// A network in a folder of its own, which ends with the test.
+struct Testnet {
+    folder: TempDir,
+}
+
+impl Testnet {
+    fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("headwater-testnet")
+            .tempdir()?;
+        Ok(Self { folder })
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.folder.path().join("net")
+    }
+
+    async fn script(&self, args: &[&str]) -> Result<Output> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/testnet");
+        let output = tokio::process::Command::new(script)
+            .args(args)
+            .env("HEADWATER_TESTNET_DIR", self.dir())
+            .env("HEADWATER_BIN", binary())
+            .kill_on_drop(true)
+            .output();
+        Ok(timeout(PATIENCE, output).await??)
+    }
+
+    /// Runs a command of the script that must succeed; what it prints.
+    async fn run(&self, args: &[&str]) -> Result<String> {
+        let output = self.script(args).await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "{args:?}: {errors}{text}");
+        Ok(text.into_owned())
+    }
+
+    /// Runs a command that must fail; what it says.
+    async fn fails(&self, args: &[&str]) -> Result<String> {
+        let output = self.script(args).await?;
+        ensure!(output.status.code() == Some(1), "{args:?}: {output:?}");
+        Ok(String::from_utf8(output.stderr)?)
+    }
+
+    /// Processes whose command line names the network's folder.
+    fn processes(&self) -> Result<Vec<i32>> {
+        let dir = self.dir();
+        let dir = dir.to_str().context("the path is no text")?;
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let path = entry?.path();
+            // It may have ended meanwhile.
+            let line = fs::read(path.join("cmdline")).unwrap_or_default();
+            let pid = path
+                .file_name()
+                .and_then(|name| name.to_str()?.parse().ok());
+            if let (Some(pid), true) = (pid, String::from_utf8_lossy(&line).contains(dir)) {
+                found.push(pid);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Drop for Testnet {
+    fn drop(&mut self) {
+        // What a test that failed has left running.
+        for pid in self.processes().unwrap_or_default() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// The rows of the table: node, process id, and the records that it holds.
+fn table(text: &str) -> Result<Vec<(String, String, String)>> {
+    let lines = text.lines().skip_while(|line| !line.contains("held/size"));
+    let row = |line: &str| -> Result<(String, String, String)> {
+        let mut cells = line.split_whitespace().map(str::to_owned);
+        let (node, pid) = (cells.next(), cells.next());
+        let (node, pid) = (node.context("no node")?, pid.context("no process")?);
+        Ok((node, pid, cells.next_back().context("no count")?))
+    };
+    lines.skip(1).map(row).collect()
+}
+
+#[tokio::test]
+async fn a_network_goes_up_is_shown_loses_gains_and_goes_down_without_a_trace() -> Result<()> {
+    let net = Testnet::new()?;
+    let errors = net.fails(&["status"]).await?;
+    ensure!(errors.contains("there is no network"), "{errors}");
+
+    let up = table(&net.run(&["up", "4"]).await?)?;
+    let names: Vec<_> = up.iter().map(|(node, _, _)| node.as_str()).collect();
+    ensure!(names == ["1", "2", "3", "4"], "{up:?}");
+    ensure!(up.iter().all(|row| row.2 == "8759/8759"), "{up:?}");
+    ensure!(net.processes()?.len() == 4);
+    let errors = net.fails(&["up", "2"]).await?;
+    ensure!(errors.contains("there already"), "{errors}");
+    let status = table(&net.run(&["status"]).await?)?;
+    ensure!(status == up, "{status:?} instead of {up:?}");
+
+    net.run(&["kill", "3"]).await?;
+    let errors = net.fails(&["kill", "3"]).await?;
+    ensure!(errors.contains("does not run"), "{errors}");
+    let errors = net.fails(&["kill", "9"]).await?;
+    ensure!(errors.contains("there is no node 9"), "{errors}");
+    let status = table(&net.run(&["status"]).await?)?;
+    let ended = ("3".to_owned(), "ended".to_owned(), "-".to_owned());
+    ensure!(status[2] == ended && status[3] == up[3], "{status:?}");
+    ensure!(net.processes()?.len() == 3);
+
+    let added = table(&net.run(&["add"]).await?)?;
+    let last = added.last().context("no rows")?;
+    ensure!(last.0 == "5" && last.2 == "8759/8759", "{added:?}");
+    ensure!(added.len() == 5 && added[2] == ended, "{added:?}");
+
+    net.run(&["down"]).await?;
+    ensure!(net.processes()?.is_empty(), "processes are left");
+    ensure!(!net.dir().exists(), "its folder is left");
+    let errors = net.fails(&["down"]).await?;
+    ensure!(errors.contains("there is no network"), "{errors}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_publisher_may_be_killed_before_a_node_is_added() -> Result<()> {
+    let net = Testnet::new()?;
+    net.run(&["up", "3"]).await?;
+    net.run(&["kill", "2"]).await?;
+    net.run(&["kill", "1"]).await?;
+    let added = table(&net.run(&["add"]).await?)?;
+    let last = added.last().context("no rows")?;
+    ensure!(last.0 == "4" && last.2 == "8759/8759", "{added:?}");
+    net.run(&["down"]).await?;
+    ensure!(net.processes()?.is_empty(), "processes are left");
+    Ok(())
+}
+
+#[test]
+fn wrong_usage_is_explained() -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/testnet");
+    let output = Command::new(script).arg("sideways").output()?;
+    ensure!(output.status.code() == Some(2), "{output:?}");
+    ensure!(String::from_utf8(output.stderr)?.contains("up N"));
+    Ok(())
+}
