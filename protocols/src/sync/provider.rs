@@ -14,6 +14,7 @@ use crate::limits::{
 };
 use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, join_hashes, prove_range};
 use crate::ranges::{Interval, IntervalSet};
+use crate::record::encoded_len;
 use crate::store::times::Place;
 use crate::store::{History, LogKey, ReadError, Store, StoreError};
 use crate::wire::v1;
@@ -295,9 +296,9 @@ fn cut<S: Store + ?Sized>(
     if from >= to || to > MAX_LOG_SIZE {
         return Ok((items, lengths));
     }
-    let level = history.key().chunk_level;
-    for item in cover(from, to, level).take(MAX_OFFERED) {
-        let bytes = subtree_len(history, item)?;
+    let mut edge = Edge::default();
+    for item in cover(from, to, history.key().chunk_level).take(MAX_OFFERED) {
+        let bytes = edge.subtree_len(history, item, to)?;
         total += bytes;
         if total > MAX_BATCH_BYTES && !items.is_empty() {
             break;
@@ -308,24 +309,43 @@ fn cut<S: Store + ?Sized>(
     Ok((items, lengths))
 }
 
-/// Bytes of a subtree of at most a chunk.
-fn subtree_len<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    item: Subtree,
-) -> Result<usize, RefuseError> {
-    if item.level == history.key().chunk_level {
-        let place = Place {
-            height: 0,
-            index: item.index,
-        };
-        if let Some(summary) = history.times().at(place)? {
-            return Ok(usize::try_from(summary.bytes).unwrap_or(usize::MAX));
+/// The lengths of the records of a chunk that only a part of is offered: its
+/// many small subtrees must not read it once each.
+#[derive(Default)]
+struct Edge {
+    first: u64,
+    lengths: Vec<usize>,
+}
+
+impl Edge {
+    /// Bytes of a subtree of at most a chunk, of an offer that ends at `to`.
+    fn subtree_len<S: Store + ?Sized>(
+        &mut self,
+        history: &History<'_, S>,
+        item: Subtree,
+        to: u64,
+    ) -> Result<usize, RefuseError> {
+        if item.level == history.key().chunk_level {
+            let place = Place {
+                height: 0,
+                index: item.index,
+            };
+            if let Some(summary) = history.times().at(place)? {
+                return Ok(usize::try_from(summary.bytes).unwrap_or(usize::MAX));
+            }
         }
-    }
-    match history.subtree_bytes(item) {
-        Ok(bytes) => Ok(bytes.len()),
-        Err(ReadError::NotHeld(_)) => Err(RefuseError::NotHeld),
-        Err(ReadError::Store(error)) => Err(RefuseError::Store(error)),
+        let end = self.first + self.lengths.len() as u64;
+        if item.begin() < self.first || item.end() > end {
+            let run = history.run(item.begin(), to).map_err(|error| match error {
+                ReadError::NotHeld(_) => RefuseError::NotHeld,
+                ReadError::Store(error) => RefuseError::Store(error),
+            })?;
+            self.first = item.begin();
+            self.lengths = run.iter().map(|r| encoded_len(r.as_bytes())).collect();
+        }
+        let place = (item.begin() - self.first) as usize;
+        let lengths = self.lengths.get(place..place + item.len() as usize);
+        Ok(lengths.ok_or(RefuseError::NotHeld)?.iter().sum())
     }
 }
 
