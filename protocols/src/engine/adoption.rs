@@ -6,7 +6,8 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::logs::put_head;
-use super::{Engine, Output, RequestKind};
+use super::requests::RequestKind;
+use super::{Engine, Output};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{BUSY_HEAD_POLL_US, MAX_CLOCK_SKEW_US};

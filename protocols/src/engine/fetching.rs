@@ -4,9 +4,10 @@ use std::ops::Bound;
 
 use libp2p_identity::PeerId;
 
-use super::{Engine, Request, RequestKind};
+use super::Engine;
+use super::requests::{Request, RequestKind};
 use crate::id::LogId;
-use crate::limits::{BUSY_HEAD_POLL_US, MAX_BATCH_TIME_US, REQUEST_TIMEOUT_US};
+use crate::limits::BUSY_HEAD_POLL_US;
 use crate::ranges::IntervalSet;
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
 use crate::sync::Lane;
@@ -34,12 +35,7 @@ impl<S: Store> Engine<S> {
             let sizes: Vec<u64> = state.recent.keys().copied().collect();
             let first = manifest.publisher.peer_id();
             let level = manifest.chunk_level;
-            let open = |peer: &PeerId| {
-                let open = |request: &&Request| {
-                    request.peer == *peer && matches!(request.kind, RequestKind::Range(_))
-                };
-                self.requests.values().filter(open).count()
-            };
+            let open = |peer: &PeerId| self.requests.open_ranges(peer);
             let next = (state.scheduler).next(&sizes, &state.held, level, first, open);
             let Some(assignment) = next else {
                 return self.after_schedule(log, now);
@@ -78,15 +74,14 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn range_answered(&mut self, peer: PeerId, id: u64, body: Body, now: Timestamp) {
-        let Some(request) = self.requests.get_mut(&id) else {
+        // Any part that comes shows that the peer is at work.
+        self.requests.keep_waiting(id, now);
+        let Some(request) = self.requests.get_mut(id) else {
             return;
         };
         let RequestKind::Range(fetch) = &mut request.kind else {
             return;
         };
-        // Any part that comes shows that the peer is at work.
-        let longest = request.begun.plus(MAX_BATCH_TIME_US);
-        request.deadline = now.plus(REQUEST_TIMEOUT_US).min(longest);
         let log = fetch.log;
         let Some(state) = self.logs.get_mut(&log) else {
             return;
@@ -120,11 +115,11 @@ impl<S: Store> Engine<S> {
                 let interval = fetch.interval;
                 state.scheduler.release(interval.from, interval.to);
                 state.scheduler.busy(peer, fetch.priority, now);
-                self.requests.remove(&id);
+                self.requests.remove(id);
                 return;
             }
             Body::Done(_) | Body::Refused(_) => {
-                if let Some(request) = self.requests.remove(&id) {
+                if let Some(request) = self.requests.remove(id) {
                     self.failed(request, now);
                 }
                 return;
@@ -151,14 +146,14 @@ impl<S: Store> Engine<S> {
     /// A peer lied: it is named and dropped, and others are asked.
     fn misled(&mut self, id: u64, peer: PeerId, log: LogId, what: String, now: Timestamp) {
         self.ban_for(peer, Some(log), what);
-        if let Some(request) = self.requests.remove(&id) {
+        if let Some(request) = self.requests.remove(id) {
             self.failed(request, now);
         }
     }
 
     /// Ends a fetch whose last chunk has come.
     fn finish_fetch(&mut self, id: u64, now: Timestamp) {
-        let done = self.requests.get(&id).is_some_and(
+        let done = self.requests.get(id).is_some_and(
             |request| matches!(&request.kind, RequestKind::Range(fetch) if fetch.is_complete()),
         );
         if !done {
@@ -167,7 +162,7 @@ impl<S: Store> Engine<S> {
         let Some(Request {
             kind: RequestKind::Range(fetch),
             ..
-        }) = self.requests.remove(&id)
+        }) = self.requests.remove(id)
         else {
             return;
         };
@@ -206,7 +201,7 @@ impl<S: Store> Engine<S> {
         self.last_sync = now;
         match self.store.commit(Batch::new(), Durability::Synced) {
             Ok(()) => {
-                for (&log, state) in &mut self.logs {
+                for (log, state) in self.logs.iter_mut() {
                     if state.is_complete() && state.synced_size < state.size() {
                         state.synced_size = state.size();
                         self.changed.insert(log);
@@ -214,7 +209,7 @@ impl<S: Store> Engine<S> {
                 }
             }
             Err(error) => {
-                let logs: Vec<_> = self.logs.keys().copied().collect();
+                let logs: Vec<_> = self.logs.keys().collect();
                 for log in logs {
                     self.store_failed(log, &ReadError::Store(error.clone()));
                 }

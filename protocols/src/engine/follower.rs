@@ -6,7 +6,8 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::logs::{LogState, put_log};
-use super::{CommandError, Engine, Output, Reply, Request, RequestKind, subscribers};
+use super::requests::{Request, RequestKind};
+use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::UnverifiedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_INTERVALS};
@@ -46,7 +47,10 @@ impl<S: Store> Engine<S> {
         }
         batch.put(Table::Logs, log.0, row.encode_to_vec());
         self.store.commit(batch, Durability::Synced)?;
-        let state = (self.logs.entry(log)).or_insert_with(|| LogState::new(row.number));
+        if !self.logs.contains_key(&log) {
+            self.logs.insert(log, LogState::new(row.number));
+        }
+        let state = self.logs.get_mut(&log).expect("it is known now");
         state.followed = true;
         state.peers = row.peers;
         state.scheduler.order = if newest_first {
@@ -72,10 +76,7 @@ impl<S: Store> Engine<S> {
         batch.put(Table::Logs, log.0, row.encode_to_vec());
         self.store.commit(batch, Durability::Synced)?;
         state.followed = false;
-        let asked: Vec<_> = (self.requests.iter())
-            .filter(|(_, request)| request.log() == log)
-            .map(|(&id, _)| id)
-            .collect();
+        let asked = self.requests.which(|request| request.log() == log);
         for id in asked {
             self.give_up(id, now);
         }
@@ -94,14 +95,7 @@ impl<S: Store> Engine<S> {
         if !state.takes() {
             return;
         }
-        let asked = |request: &Request| {
-            request.peer == peer
-                && match &request.kind {
-                    RequestKind::Manifest(of) | RequestKind::Head(of) => *of == log,
-                    RequestKind::Extend(..) | RequestKind::Range(_) => false,
-                }
-        };
-        if self.requests.values().any(asked) {
+        if self.requests.is_asked_about(peer, log) {
             return;
         }
         let name = Bytes::copy_from_slice(&log.0);
@@ -116,13 +110,13 @@ impl<S: Store> Engine<S> {
 
     /// Takes an answer. One that nobody waits for any more is ignored.
     pub(super) fn answered(&mut self, peer: PeerId, id: u64, body: Body, now: Timestamp) {
-        let Some(request) = self.requests.get(&id).filter(|asked| asked.peer == peer) else {
+        let Some(request) = self.requests.get(id).filter(|asked| asked.peer == peer) else {
             return;
         };
         if let RequestKind::Range(_) = request.kind {
             return self.range_answered(peer, id, body, now);
         }
-        let Some(request) = self.requests.remove(&id) else {
+        let Some(request) = self.requests.remove(id) else {
             return;
         };
         let log = request.log();
@@ -242,7 +236,7 @@ impl<S: Store> Engine<S> {
 
     /// Tells the peer that its answer is not wanted any more.
     pub(super) fn give_up(&mut self, id: u64, now: Timestamp) {
-        if let Some(request) = self.requests.remove(&id) {
+        if let Some(request) = self.requests.remove(id) {
             self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
             self.failed(request, now);
         }
@@ -251,23 +245,12 @@ impl<S: Store> Engine<S> {
     /// Forgets a peer as a source, and returns the logs of which it was one.
     pub(super) fn drop_sources(&mut self, peer: PeerId) -> Vec<LogId> {
         let mut dropped = Vec::new();
-        for (&log, state) in &mut self.logs {
+        for (log, state) in self.logs.iter_mut() {
             if state.scheduler.gone(peer) {
                 self.changed.insert(log);
                 dropped.push(log);
             }
         }
         dropped
-    }
-}
-
-impl Request {
-    pub(super) fn log(&self) -> LogId {
-        match &self.kind {
-            RequestKind::Manifest(log) | RequestKind::Head(log) | RequestKind::Extend(log, _) => {
-                *log
-            }
-            RequestKind::Range(fetch) => fetch.log,
-        }
     }
 }

@@ -1,12 +1,13 @@
 //! What the engine knows of each log, and how it comes back from the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
+use super::agenda::Agenda;
 use super::{Engine, LogStatus, Output};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
@@ -216,6 +217,76 @@ impl LogState {
             newest_first: self.scheduler.order == Order::NewestFirst,
             owned: self.owned(),
         }
+    }
+}
+
+/// Every log that is known, and when each is to be looked at again.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    states: BTreeMap<LogId, LogState>,
+    /// Logs that may have changed when they are due.
+    touched: BTreeSet<LogId>,
+    agenda: Agenda<LogId>,
+}
+
+impl Logs {
+    pub(super) fn get(&self, log: &LogId) -> Option<&LogState> {
+        self.states.get(log)
+    }
+
+    pub(super) fn get_mut(&mut self, log: &LogId) -> Option<&mut LogState> {
+        self.touched.insert(*log);
+        self.states.get_mut(log)
+    }
+
+    pub(super) fn insert(&mut self, log: LogId, state: LogState) {
+        self.touched.insert(log);
+        self.states.insert(log, state);
+    }
+
+    pub(super) fn contains_key(&self, log: &LogId) -> bool {
+        self.states.contains_key(log)
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = LogId> + '_ {
+        self.states.keys().copied()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (LogId, &LogState)> {
+        self.states.iter().map(|(&log, state)| (log, state))
+    }
+
+    /// All logs, for changes that make none due earlier.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (LogId, &mut LogState)> {
+        self.states.iter_mut().map(|(&log, state)| (log, state))
+    }
+
+    /// Notes when the logs that were touched are due. Called after each input.
+    pub(super) fn rearm(&mut self) {
+        for log in std::mem::take(&mut self.touched) {
+            let at = self.states.get(&log).and_then(LogState::next_timeout);
+            self.agenda.set(log, at);
+        }
+    }
+
+    /// When the next log is due.
+    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        self.agenda.next()
+    }
+
+    /// The logs that are due.
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<LogId> {
+        let due = self.agenda.due(now);
+        self.touched.extend(&due);
+        due
+    }
+}
+
+impl std::ops::Index<&LogId> for Logs {
+    type Output = LogState;
+
+    fn index(&self, log: &LogId) -> &LogState {
+        &self.states[log]
     }
 }
 

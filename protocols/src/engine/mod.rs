@@ -8,11 +8,13 @@
 //! which every call may change.
 
 mod adoption;
+mod agenda;
 mod fetching;
 mod follower;
 mod gossip;
 mod logs;
 mod owner;
+mod requests;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,7 +26,7 @@ use prost::Message;
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
-use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES, REQUEST_TIMEOUT_US};
+use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::log::{AdmitError, ForkProof};
 use crate::manifest::{Manifest, ManifestError, SignedManifest};
 use crate::ranges::Interval;
@@ -32,11 +34,11 @@ use crate::record::Record;
 use crate::store::{LogKey, ReadError, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::Provider;
-use crate::sync::session::Fetch;
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
-use logs::LogState;
+use logs::Logs;
+use requests::{RequestKind, Requests};
 
 /// Something happened.
 #[derive(Debug)]
@@ -262,33 +264,15 @@ fn subscribers(peers: &BTreeMap<PeerId, Peer>, log: LogId) -> Vec<PeerId> {
         .collect()
 }
 
-/// A question that waits for its answer.
-#[derive(Debug)]
-struct Request {
-    peer: PeerId,
-    kind: RequestKind,
-    begun: Timestamp,
-    deadline: Timestamp,
-}
-
-#[derive(Debug)]
-enum RequestKind {
-    Manifest(LogId),
-    Head(LogId),
-    Extend(LogId, SignedHead),
-    Range(Box<Fetch>),
-}
-
 /// The node's mind.
 #[derive(Debug)]
 pub struct Engine<S> {
     store: S,
     key: SigningKey,
-    logs: BTreeMap<LogId, LogState>,
+    logs: Logs,
     next_number: u32,
     peers: BTreeMap<PeerId, Peer>,
-    requests: BTreeMap<u64, Request>,
-    next_request: u64,
+    requests: Requests,
     provider: Provider,
     /// Streams with records that wait for the next commit.
     staged: BTreeMap<LogId, owner::Staged>,
@@ -312,11 +296,10 @@ impl<S: Store> Engine<S> {
         let mut engine = Self {
             store,
             key,
-            logs: BTreeMap::new(),
+            logs: Logs::default(),
             next_number: 0,
             peers: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            next_request: 0,
+            requests: Requests::default(),
             provider: Provider::default(),
             staged: BTreeMap::new(),
             sync_at: None,
@@ -326,6 +309,7 @@ impl<S: Store> Engine<S> {
             outputs: VecDeque::new(),
         };
         engine.load(now)?;
+        engine.logs.rearm();
         Ok(engine)
     }
 
@@ -336,7 +320,7 @@ impl<S: Store> Engine<S> {
 
     /// The logs that are known.
     pub fn logs(&self) -> impl Iterator<Item = LogId> + '_ {
-        self.logs.keys().copied()
+        self.logs.keys()
     }
 
     /// How a log stands.
@@ -380,6 +364,7 @@ impl<S: Store> Engine<S> {
             }
             Input::Command(id, command) => self.command(id, command, now),
         }
+        self.logs.rearm();
     }
 
     /// Makes what was published durable, then signs and announces it. Call it
@@ -390,6 +375,7 @@ impl<S: Store> Engine<S> {
         for log in std::mem::take(&mut self.changed) {
             self.outputs.push_back(Output::Changed(log));
         }
+        self.logs.rearm();
     }
 
     /// What is to be done next.
@@ -400,38 +386,41 @@ impl<S: Store> Engine<S> {
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let requests = self.requests.values().map(|request| request.deadline);
-        let logs = self.logs.values().filter_map(LogState::next_timeout);
-        requests.chain(logs).chain(self.sync_at).min()
+        let requests = self.requests.next_deadline();
+        let logs = self.logs.next_timeout();
+        requests.into_iter().chain(logs).chain(self.sync_at).min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let late: Vec<_> = (self.requests.iter())
-            .filter(|(_, request)| request.deadline <= now)
-            .map(|(&id, _)| id)
-            .collect();
-        for id in late {
+        for id in self.requests.late(now) {
             self.give_up(id, now);
         }
-        self.renew_heads(now);
         if self.sync_at.is_some_and(|at| at <= now) {
             self.sync_store(now);
         }
-        let mut due = Vec::new();
-        for (&log, state) in &mut self.logs {
-            let warm = state.is_warm(now);
-            let polls = state.take_polls(now, || subscribers(&self.peers, log));
-            if warm || !polls.is_empty() {
-                due.push((log, polls));
-            }
+        for log in self.logs.due(now) {
+            self.renew_head(log, now);
+            self.log_is_due(log, now);
         }
-        for (log, polls) in due {
-            for peer in polls {
-                self.ask_about(peer, log, now);
-            }
-            self.schedule(log, now);
+        self.logs.rearm();
+    }
+
+    /// Asks those whose turn it is for their heads, and those again that were
+    /// left alone for a while.
+    fn log_is_due(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let warm = state.is_warm(now);
+        let polls = state.take_polls(now, || subscribers(&self.peers, log));
+        if !warm && polls.is_empty() {
+            return;
         }
+        for peer in polls {
+            self.ask_about(peer, log, now);
+        }
+        self.schedule(log, now);
     }
 
     fn command(&mut self, id: u64, command: Command, now: Timestamp) {
@@ -490,12 +479,9 @@ impl<S: Store> Engine<S> {
         }
         // First of all, so that what is lost is not asked of the same peer.
         let logs = self.drop_sources(peer);
-        let lost: Vec<_> = (self.requests.iter())
-            .filter(|(_, request)| request.peer == peer)
-            .map(|(&id, _)| id)
-            .collect();
+        let lost = self.requests.which(|request| request.peer == peer);
         for id in lost {
-            if let Some(request) = self.requests.remove(&id) {
+            if let Some(request) = self.requests.remove(id) {
                 self.failed(request, now);
             }
         }
@@ -533,18 +519,7 @@ impl<S: Store> Engine<S> {
 
     /// Asks a peer a question.
     fn ask(&mut self, peer: PeerId, kind: RequestKind, body: Body, now: Timestamp) {
-        let id = self.next_request;
-        self.next_request += 1;
-        let deadline = now.plus(REQUEST_TIMEOUT_US);
-        self.requests.insert(
-            id,
-            Request {
-                peer,
-                kind,
-                begun: now,
-                deadline,
-            },
-        );
+        let id = self.requests.insert(peer, kind, now);
         self.send(peer, Lane::Control, id, body);
     }
 

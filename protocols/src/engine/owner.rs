@@ -262,28 +262,25 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Signs the heads of our own logs whose last one gets old.
-    pub(super) fn renew_heads(&mut self, now: Timestamp) {
-        let due: Vec<_> = (self.logs.iter())
-            .filter(|(_, state)| {
-                state.closed.is_none() && state.renew_at.is_some_and(|at| at <= now)
-            })
-            .map(|(&log, _)| log)
-            .collect();
-        for log in due {
-            let mut batch = Batch::new();
-            let head = self.sign_head(log, now, &mut batch);
-            if let Err(error) = self.store.commit(batch, Durability::Written) {
-                self.store_failed(log, &ReadError::Store(error));
-                continue;
-            }
-            let meta = v1::Meta {
-                body: Some(v1::meta::Body::Head(head.to_wire())),
-            };
-            let data = Bytes::from(meta.encode_to_vec());
-            self.outputs
-                .push_back(Output::Publish(Topic::Meta(log), data));
+    /// Signs the head of a log of ours whose last one gets old.
+    pub(super) fn renew_head(&mut self, log: LogId, now: Timestamp) {
+        let state = self.logs.get(&log);
+        if !state.is_some_and(|state| {
+            state.closed.is_none() && state.renew_at.is_some_and(|at| at <= now)
+        }) {
+            return;
         }
+        let mut batch = Batch::new();
+        let head = self.sign_head(log, now, &mut batch);
+        if let Err(error) = self.store.commit(batch, Durability::Written) {
+            return self.store_failed(log, &ReadError::Store(error));
+        }
+        let meta = v1::Meta {
+            body: Some(v1::meta::Body::Head(head.to_wire())),
+        };
+        let data = Bytes::from(meta.encode_to_vec());
+        self.outputs
+            .push_back(Output::Publish(Topic::Meta(log), data));
     }
 
     /// After a crash, records may be durable whose head was never stored.
@@ -293,7 +290,7 @@ impl<S: Store> Engine<S> {
         let mut batch = Batch::new();
         let ours: Vec<_> = (self.logs.iter())
             .filter(|(_, state)| state.owned())
-            .map(|(&log, _)| log)
+            .map(|(log, _)| log)
             .collect();
         for log in ours {
             let state = &self.logs[&log];

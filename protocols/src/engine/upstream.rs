@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
-use super::{Engine, LogState};
+use super::Engine;
+use super::logs::LogState;
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
 use crate::merkle::{MAX_LEVEL, Nodes, cover, join_hashes};
