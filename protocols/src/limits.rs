@@ -37,7 +37,8 @@ pub const MAX_SIGNED_HEAD_BYTES: usize = 256;
 /// hashes at most) and gossipsub's envelope come on top.
 pub const MAX_ANNOUNCED_RECORD_BYTES: usize = 32 * 1024;
 
-/// Bytes of one gossip message, gossipsub's own default, set on purpose.
+/// Bytes of one gossip message: gossipsub's own default, checked here because
+/// the transport must let longer lists of subscriptions through.
 pub const MAX_GOSSIP_BYTES: usize = 64 * 1024;
 
 /// Subtrees in one offer: the width of old Swarm's bit vector.

@@ -143,3 +143,36 @@ async fn history_and_live_records_reach_a_follower_whole() -> Result<()> {
     follower.running.stop().await?;
     publisher.running.stop().await
 }
+
+/// Two topics a stream: gossipsub tells a new peer all of them in one frame,
+/// and its default limits drop such a list in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_streams_are_followed_by_one_node() -> Result<()> {
+    const STREAMS: usize = 1_000;
+    let publisher = TestNode::start().await?;
+    let mut logs = Vec::new();
+    for i in 0..STREAMS {
+        let log = publisher.create(&format!("stream {i}")).await?;
+        publisher.publish(log, 0, 1).await?;
+        logs.push(log);
+    }
+    let follower = TestNode::start().await?;
+    for &log in &logs {
+        follower.follow(log, &publisher).await?;
+    }
+    for &log in &logs {
+        follower
+            .until(log, |status| status.synced_size == 1)
+            .await?;
+    }
+    for &log in &logs {
+        publisher.publish(log, 1, 1).await?;
+    }
+    for &log in &logs {
+        follower
+            .until(log, |status| status.synced_size == 2)
+            .await?;
+    }
+    follower.running.stop().await?;
+    publisher.running.stop().await
+}

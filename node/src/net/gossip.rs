@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use headwater_protocols::id::Topic;
-use headwater_protocols::limits::MAX_GOSSIP_BYTES;
 use headwater_protocols::merkle::leaf_hash;
 use libp2p::gossipsub::{
     self, MaxCountSubscriptionFilter, MessageAuthenticity, MessageId, PeerScoreParams,
@@ -13,7 +12,7 @@ use libp2p::gossipsub::{
 };
 use libp2p::identity::Keypair;
 
-use super::limits::{MAX_CONTROL_BYTES, MAX_TOPICS_PER_PEER};
+use super::limits::{MAX_GOSSIP_FRAME_BYTES, MAX_TOPICS_PER_PEER};
 
 /// Gossipsub with our filter of topics.
 pub type Gossip =
@@ -43,8 +42,8 @@ pub fn gossip(keypair: &Keypair) -> anyhow::Result<Gossip> {
         // The topic is in it because gossipsub remembers ids of any topic:
         // data sent under another one would suppress the announcement itself.
         .message_id_fn(|message| message_id(&message.topic, &message.data))
-        .max_transmit_size(MAX_GOSSIP_BYTES)
-        .max_control_message_size(MAX_CONTROL_BYTES)
+        .max_transmit_size(MAX_GOSSIP_FRAME_BYTES)
+        .max_control_message_size(MAX_GOSSIP_FRAME_BYTES)
         // The mesh carries the data; sending to every subscriber would make
         // the publisher's uplink the bottleneck.
         .flood_publish(false)

@@ -23,9 +23,11 @@ pub const INBOUND_FRAMES: usize = 64;
 /// (Gossipsub's default of 100 is reached at 51 streams, and then drops all.)
 pub const MAX_TOPICS_PER_PEER: usize = 20_000;
 
-/// Bytes of gossipsub control data in one message: IHAVE lists of many topics
-/// outgrow the default of 16 KiB.
-pub const MAX_CONTROL_BYTES: usize = 64 * 1024;
+/// Bytes of one gossipsub frame, and of the subscriptions and control data in
+/// it. Gossipsub tells a new peer all its topics in one, and both ends drop it
+/// in silence when it is too long: 20,000 of 90 bytes must fit. A
+/// published message is held to its own, smaller limit by the engine.
+pub const MAX_GOSSIP_FRAME_BYTES: usize = 2 << 20;
 
 /// How long a peer that broke the rules is not spoken to. Long enough to make
 /// lying expensive, short enough that a peer with a bug comes back after an
