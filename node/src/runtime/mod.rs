@@ -72,8 +72,23 @@ pub struct Running {
     /// What the rest of the program needs of it.
     pub node: Node,
     engine: Option<thread::JoinHandle<()>>,
-    stop_engine: oneshot::Sender<()>,
+    stop_engine: Option<oneshot::Sender<()>>,
     network: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
+}
+
+/// Whoever forgets to stop a node, or fails before, must not leave the engine
+/// behind: at the end of the process RocksDB's own statics go, and a thread
+/// that closes a store after that aborts the process.
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Dropping the sender is the signal.
+        self.stop_engine = None;
+        if let Some(engine) = self.engine.take()
+            && engine.join().is_err()
+        {
+            tracing::error!("the engine has panicked");
+        }
+    }
 }
 
 impl Running {
@@ -83,7 +98,7 @@ impl Running {
     /// # Errors
     /// The engine's thread has panicked.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let _ = self.stop_engine.send(());
+        self.stop_engine = None;
         if let Some(engine) = self.engine.take() {
             tokio::task::spawn_blocking(move || engine.join())
                 .await?
@@ -222,7 +237,7 @@ async fn open(
         running: Running {
             node: node.clone(),
             engine: Some(engine),
-            stop_engine,
+            stop_engine: Some(stop_engine),
             network: None,
         },
         node,
