@@ -15,13 +15,14 @@ fi
 CARGO_TARGET_DIR=$(realpath -m "${HEADWATER_TARGET_DIR:-${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/headwater/target}}")
 export CARGO_TARGET_DIR
 
-# The binary that the scripts and the tests run. Whoever sets it before has a
-# binary already, and nothing is built.
-if [[ -n ${HEADWATER_BIN:-} ]]; then
+# The binary that the scripts and the tests run. Whoever names another one has
+# it already, and nothing is built. (The one that is built here is named by a
+# script that calls this one, too, and must be brought up to date all the same.)
+BUILT_BIN=$CARGO_TARGET_DIR/release/headwater
+HEADWATER_BIN=${HEADWATER_BIN:-$BUILT_BIN}
+PREBUILT=
+if [[ $HEADWATER_BIN != "$BUILT_BIN" ]]; then
     PREBUILT=1
-else
-    PREBUILT=
-    HEADWATER_BIN=$CARGO_TARGET_DIR/release/headwater
 fi
 export HEADWATER_BIN
 
