@@ -34,6 +34,7 @@ impl Testnet {
             .args(args)
             .env("HEADWATER_TESTNET_DIR", self.dir())
             .env("HEADWATER_BIN", binary())
+            .env("HEADWATER_PREBUILT", "1")
             .kill_on_drop(true)
             .output();
         Ok(timeout(PATIENCE, output).await??)
