@@ -1,0 +1,153 @@
+//! Which of the addresses that a peer names are worth a dial, or worth telling
+//! to others.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+use super::super::limits::{MAX_ADDRESS_BYTES_PER_PEER, MAX_ADDRESSES_PER_PEER};
+
+/// From how far away an address can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// On the same machine.
+    Machine,
+    /// In the same private network.
+    Site,
+    /// From anywhere.
+    World,
+}
+
+/// How far an address reaches; `None` when nobody can be reached there.
+pub(super) fn reach(address: &Multiaddr) -> Option<Reach> {
+    let mut parts = address.iter();
+    let reach = match parts.next()? {
+        Protocol::Ip4(ip) => of_ip(ip.into())?,
+        Protocol::Ip6(ip) => of_ip(ip.into())?,
+        Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => Reach::World,
+        _ => return None,
+    };
+    match parts.next()? {
+        Protocol::Tcp(port) | Protocol::Udp(port) if port != 0 => Some(reach),
+        _ => None,
+    }
+}
+
+/// Whether an address leads through a relay.
+pub(super) fn is_circuit(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+/// The addresses of a peer that are of use to those who reach as far as it was
+/// reached itself: whoever connects from the open internet cannot make others
+/// dial into their own private networks. At most a few, in the order given.
+pub(super) fn useful(
+    addresses: impl IntoIterator<Item = Multiaddr>,
+    at_least: Reach,
+) -> Vec<Multiaddr> {
+    let mut taken: Vec<Multiaddr> = Vec::new();
+    let mut bytes = 0;
+    for address in addresses {
+        let length = address.len();
+        if reach(&address).is_some_and(|reach| reach >= at_least)
+            && taken.len() < MAX_ADDRESSES_PER_PEER
+            && bytes + length <= MAX_ADDRESS_BYTES_PER_PEER
+            && !taken.contains(&address)
+        {
+            bytes += length;
+            taken.push(address);
+        }
+    }
+    taken
+}
+
+fn of_ip(ip: IpAddr) -> Option<Reach> {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => of_ip4(ip),
+        IpAddr::V6(ip) => of_ip6(ip),
+    }
+}
+
+fn of_ip4(ip: Ipv4Addr) -> Option<Reach> {
+    if ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() {
+        return None;
+    }
+    // RFC 6598: between a provider's NAT and its customers' routers.
+    let is_shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
+    Some(if ip.is_loopback() {
+        Reach::Machine
+    } else if ip.is_private() || ip.is_link_local() || is_shared {
+        Reach::Site
+    } else {
+        Reach::World
+    })
+}
+
+fn of_ip6(ip: Ipv6Addr) -> Option<Reach> {
+    if ip.is_unspecified() || ip.is_multicast() {
+        return None;
+    }
+    Some(if ip.is_loopback() {
+        Reach::Machine
+    } else if ip.is_unique_local() || ip.is_unicast_link_local() {
+        Reach::Site
+    } else {
+        Reach::World
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach_of(text: &str) -> Option<Reach> {
+        reach(&text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_reaches_as_far_as_its_range() {
+        assert_eq!(reach_of("/ip4/127.0.0.1/tcp/1"), Some(Reach::Machine));
+        assert_eq!(reach_of("/ip6/::1/udp/1/quic-v1"), Some(Reach::Machine));
+        assert_eq!(
+            reach_of("/ip6/::ffff:127.0.0.1/tcp/1"),
+            Some(Reach::Machine)
+        );
+        assert_eq!(reach_of("/ip4/192.168.1.2/tcp/1"), Some(Reach::Site));
+        assert_eq!(reach_of("/ip4/100.64.0.1/tcp/1"), Some(Reach::Site));
+        assert_eq!(reach_of("/ip6/fe80::1/tcp/1"), Some(Reach::Site));
+        assert_eq!(reach_of("/ip4/192.0.2.1/tcp/1"), Some(Reach::World));
+        assert_eq!(reach_of("/dns/example.org/tcp/1"), Some(Reach::World));
+    }
+
+    #[test]
+    fn addresses_where_nobody_can_be_are_told_apart() {
+        for nowhere in [
+            "/ip4/0.0.0.0/tcp/1",
+            "/ip4/224.0.0.1/udp/1/quic-v1",
+            "/ip4/192.0.2.1/tcp/0",
+            "/ip4/192.0.2.1",
+            "/memory/1",
+        ] {
+            assert_eq!(reach_of(nowhere), None, "{nowhere}");
+        }
+    }
+
+    #[test]
+    fn a_peer_from_far_away_cannot_name_addresses_of_our_machine() {
+        let addresses: Vec<Multiaddr> = ["/ip4/127.0.0.1/tcp/1", "/ip4/192.0.2.1/tcp/1"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        assert_eq!(useful(addresses.clone(), Reach::Machine), addresses);
+        assert_eq!(useful(addresses.clone(), Reach::World), addresses[1..]);
+    }
+
+    #[test]
+    fn a_peer_can_name_a_few_addresses_only() {
+        let many = (1..1_000).map(|port| format!("/ip4/192.0.2.1/tcp/{port}").parse().unwrap());
+        assert_eq!(useful(many, Reach::World).len(), MAX_ADDRESSES_PER_PEER);
+        let name = "x".repeat(MAX_ADDRESS_BYTES_PER_PEER);
+        let long = format!("/dns/{name}/tcp/1").parse();
+        assert!(useful(long, Reach::World).is_empty());
+    }
+}
