@@ -225,7 +225,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 /// A node tells what it does; a command only what is wrong.
 fn start_log(cli: &Cli) {
     let default = match (&cli.command, cli.global.verbose) {
-        (Command::Run(_), 0) => "warn,headwater=info",
+        // Kademlia warns of knowing nobody, which is so for every node that was
+        // told of none.
+        (Command::Run(_), 0) => "warn,libp2p_kad=error,headwater=info",
         (_, 0) => "warn",
         (Command::Run(_), 1) => "info,headwater=debug",
         (_, 1) => "warn,headwater=debug",

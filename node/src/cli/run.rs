@@ -148,6 +148,7 @@ async fn start(
     runtime.listen = listen;
     runtime.external = config.external.clone();
     runtime.bootstrap = config.bootstrap.clone();
+    runtime.serves_discovery = config.roles.contains(&Role::Bootstrap);
     runtime.max_connections = config.max_connections.unwrap_or(runtime.max_connections);
     runtime::start(runtime).await
 }

@@ -10,6 +10,7 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::{PeerId, identify, ping};
 use tokio::sync::mpsc;
 
+use super::discovery::{Kademlia, kademlia};
 use super::gossip::{Gossip, gossip};
 use super::limits::{MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS};
 use super::sync_streams::{self, InboundFrame};
@@ -26,15 +27,17 @@ pub(crate) struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) gossip: Gossip,
+    pub(super) kad: Kademlia,
     sync: sync_streams::Behaviour,
 }
 
 impl Behaviour {
     /// The behaviours of a node with this key; frames of the sync streams go to
-    /// `frames`.
+    /// `frames`. A server of discovery answers those who look for a stream.
     pub(super) fn new(
         keypair: &Keypair,
         max_connections: u32,
+        serves_discovery: bool,
         frames: mpsc::Sender<InboundFrame>,
     ) -> anyhow::Result<Self> {
         let limits = ConnectionLimits::default()
@@ -53,6 +56,7 @@ impl Behaviour {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),
             gossip: gossip(keypair)?,
+            kad: kademlia(keypair.public().to_peer_id(), serves_discovery),
             sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
         })
     }

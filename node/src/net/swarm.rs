@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::dialer::Dialer;
+use super::discovery::{Discovery, is_reachable};
 use super::gossip::topic_score;
 use super::limits::{BAN, MAX_BANNED};
 use super::sync_streams::{self, InboundFrame};
@@ -36,6 +37,7 @@ pub(crate) struct Network {
     swarm: Swarm<Behaviour>,
     node: Node,
     dialer: Dialer,
+    discovery: Discovery,
     external: Vec<Multiaddr>,
     banned: VecDeque<(Instant, PeerId)>,
     /// What the engine is told as soon as there is room.
@@ -53,6 +55,7 @@ pub(crate) struct NetworkConfig {
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) dial: Vec<Multiaddr>,
     pub(crate) max_connections: u32,
+    pub(crate) serves_discovery: bool,
 }
 
 impl Network {
@@ -66,7 +69,12 @@ impl Network {
         inputs: mpsc::Sender<Input>,
         frames: mpsc::Sender<InboundFrame>,
     ) -> anyhow::Result<Self> {
-        let behaviour = Behaviour::new(&config.keypair, config.max_connections, frames)?;
+        let behaviour = Behaviour::new(
+            &config.keypair,
+            config.max_connections,
+            config.serves_discovery || config.external.iter().any(is_reachable),
+            frames,
+        )?;
         let mut swarm = SwarmBuilder::with_existing_identity(config.keypair)
             .with_tokio()
             .with_tcp(
@@ -107,6 +115,7 @@ impl Network {
             swarm,
             node,
             dialer,
+            discovery: Discovery::new(Instant::now()),
             external: config.external,
             banned: VecDeque::new(),
             backlog: VecDeque::new(),
@@ -161,7 +170,11 @@ impl Network {
 
     fn next_due(&self) -> Option<Instant> {
         let ban = self.banned.front().map(|(end, _)| *end);
-        ban.into_iter().chain(self.dialer.next_due()).min()
+        let discovery = self.discovery.next_due();
+        ban.into_iter()
+            .chain(self.dialer.next_due())
+            .chain([discovery])
+            .min()
     }
 
     fn timers(&mut self) {
@@ -181,6 +194,7 @@ impl Network {
                 tracing::debug!(%address, %error, "cannot dial");
             }
         }
+        self.discovery.tick(&mut self.swarm, &self.node, now);
     }
 
     /// Passes something on to the engine. A place in its queue is kept free
@@ -286,6 +300,8 @@ impl Network {
                 let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
                 self.dialer.connected(peer_id, dialled);
                 self.peer_connected(peer_id, &endpoint);
+                let remote = endpoint.get_remote_address();
+                (self.discovery).connected(&mut self.swarm, &self.node, peer_id, remote);
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
@@ -299,12 +315,16 @@ impl Network {
                 }
                 if num_established == 0 {
                     self.dialer.closed(peer_id, Instant::now());
+                    self.discovery.closed(&mut self.swarm, &peer_id);
                     self.input(Input::Disconnected(peer_id));
                 }
                 self.peer_closed(peer_id, &endpoint, num_established);
             }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "cannot connect");
+                if let Some(peer) = peer_id {
+                    (self.discovery).dial_ended(&mut self.swarm, &self.node, &peer);
+                }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "an incoming connection failed");
@@ -317,7 +337,13 @@ impl Network {
         match event {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Sync(event) => self.on_sync(event),
+            BehaviourEvent::Kad(event) => {
+                let now = Instant::now();
+                (self.discovery).on_event(event, &mut self.swarm, &self.node, now);
+            }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                let now = Instant::now();
+                (self.discovery).identified(&mut self.swarm, peer_id, &info, now);
                 self.node.change_peers(|peers| {
                     if let Some(peer) = peers.get_mut(&peer_id) {
                         peer.agent = Some(info.agent_version);

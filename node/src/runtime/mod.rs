@@ -49,6 +49,9 @@ pub struct RuntimeConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Established connections at most.
     pub max_connections: u32,
+    /// Whether the node answers those who look for a stream, even if it does
+    /// not know an address at which everybody reaches it.
+    pub serves_discovery: bool,
 }
 
 impl RuntimeConfig {
@@ -62,6 +65,7 @@ impl RuntimeConfig {
             external: Vec::new(),
             bootstrap: Vec::new(),
             max_connections: MAX_CONNECTIONS,
+            serves_discovery: false,
         }
     }
 }
@@ -147,6 +151,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             external: config.external,
             dial,
             max_connections: config.max_connections,
+            serves_discovery: config.serves_discovery,
         },
         parts.node.clone(),
         parts.inputs,
