@@ -44,7 +44,9 @@ pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwa
 # "/ip4/192.0.2.1/tcp/4600/p2p/12D3KooW…"
 # bootstrap = []
 
-# What the node does for others: "peer", "bootstrap".
+# What the node does for others: "peer", "bootstrap" (introduces newcomers),
+# "relay" (connects those behind routers). The last two need an address that
+# everybody reaches: the machine's own, or an `external` one.
 # roles = ["peer"]
 
 # Where the local API listens. Whoever can connect to it can read the public
@@ -67,6 +69,8 @@ pub enum Role {
     Peer,
     /// Introduces newcomers to the network.
     Bootstrap,
+    /// Connects those who cannot be reached directly.
+    Relay,
 }
 
 impl Role {
@@ -76,6 +80,7 @@ impl Role {
         match self {
             Self::Peer => "peer",
             Self::Bootstrap => "bootstrap",
+            Self::Relay => "relay",
         }
     }
 }
@@ -93,10 +98,15 @@ impl FromStr for Role {
         match text {
             "peer" => Ok(Self::Peer),
             "bootstrap" => Ok(Self::Bootstrap),
-            "relay" | "storer" => Err(format!(
-                "this version of headwater does not have the role `{text}`; it has: peer, bootstrap"
+            "relay" => Ok(Self::Relay),
+            "storer" => Err(
+                "this version of headwater does not have the role `storer`; it has: peer, \
+                 bootstrap, relay"
+                    .to_owned(),
+            ),
+            _ => Err(format!(
+                "`{text}` is no role; there are: peer, bootstrap, relay"
             )),
-            _ => Err(format!("`{text}` is no role; there are: peer, bootstrap")),
         }
     }
 }
@@ -184,7 +194,7 @@ impl Config {
             let roles: Result<Vec<Role>, _> = roles.iter().map(|role| role.parse()).collect();
             self.roles = roles.map_err(anyhow::Error::msg)?;
             if self.roles.is_empty() {
-                bail!("roles is empty; name at least one of: peer, bootstrap");
+                bail!("roles is empty; name at least one of: peer, bootstrap, relay");
             }
         }
         if let Some(address) = options.api_listen {

@@ -8,6 +8,7 @@ use headwater_protocols::engine::{Command, CommandError, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
 use headwater_protocols::time::Timestamp;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -54,6 +55,60 @@ pub struct PeerStatus {
     pub inbound: bool,
 }
 
+impl PeerStatus {
+    /// Whether every connection to it leads through a relay.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        let is_circuit =
+            |address: &Multiaddr| address.iter().any(|part| part == Protocol::P2pCircuit);
+        !self.addresses.is_empty() && self.addresses.iter().all(is_circuit)
+    }
+}
+
+/// From where others reach this node directly, as far as it has been tested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reachability {
+    /// Not known yet: nobody has tested it.
+    #[default]
+    Unknown,
+    /// From nowhere: a router or a firewall stands before it.
+    Private,
+    /// From its own network.
+    Site,
+    /// From anywhere.
+    Public,
+}
+
+/// How the router before this node maps its ports (RFC 4787's words).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mapping {
+    /// There is none: peers see the address that we listen on.
+    None,
+    /// Fewer than two peers have told what they see.
+    #[default]
+    Unknown,
+    /// Everybody sees the same address: holes can be punched (a cone router).
+    EndpointIndependent,
+    /// Each peer sees another port: holes can be punched only towards peers that
+    /// are more open (a symmetric router).
+    EndpointDependent,
+}
+
+/// What is known of the ways to this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatStatus {
+    /// From where others reach it directly.
+    pub reachability: Reachability,
+    /// How a router maps its ports.
+    pub mapping: Mapping,
+    /// Relays through which others reach it.
+    pub relays: Vec<PeerId>,
+    /// Relayed connections that were followed by a direct one.
+    pub punched: u64,
+    /// Attempts at that which failed.
+    pub not_punched: u64,
+}
+
 /// A command on its way to the engine.
 pub(crate) type Asked = (Command, oneshot::Sender<Result<Reply, CommandError>>);
 
@@ -71,6 +126,7 @@ struct Shared {
     local: PeerId,
     streams: Mutex<BTreeMap<LogId, watch::Sender<Arc<LogStatus>>>>,
     addresses: watch::Sender<Vec<Multiaddr>>,
+    nat: watch::Sender<NatStatus>,
     peers: Mutex<BTreeMap<PeerId, PeerStatus>>,
 }
 
@@ -88,6 +144,7 @@ impl Node {
             local,
             streams: Mutex::default(),
             addresses: watch::Sender::new(Vec::new()),
+            nat: watch::Sender::new(NatStatus::default()),
             peers: Mutex::default(),
         };
         Self {
@@ -161,6 +218,12 @@ impl Node {
         self.shared.addresses.subscribe()
     }
 
+    /// What is known of the ways to this node.
+    #[must_use]
+    pub fn nat(&self) -> NatStatus {
+        self.shared.nat.borrow().clone()
+    }
+
     /// The peers that are connected.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerStatus> {
@@ -189,6 +252,14 @@ impl Node {
 
     pub(crate) fn set_addresses(&self, addresses: Vec<Multiaddr>) {
         self.shared.addresses.send_replace(addresses);
+    }
+
+    pub(crate) fn set_nat(&self, status: NatStatus) {
+        self.shared.nat.send_if_modified(|known| {
+            let is_new = *known != status;
+            *known = status;
+            is_new
+        });
     }
 
     pub(crate) fn change_peers(&self, change: impl FnOnce(&mut BTreeMap<PeerId, PeerStatus>)) {

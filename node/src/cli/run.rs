@@ -22,7 +22,7 @@ use crate::api::{self, ApiState};
 use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
 use crate::data_dir::DataDir;
-use crate::runtime::{self, Running, RuntimeConfig};
+use crate::runtime::{self, Running, RuntimeConfig, Services};
 
 /// How long the first address may take: it is there as soon as the system has
 /// bound the port.
@@ -148,7 +148,10 @@ async fn start(
     runtime.listen = listen;
     runtime.external = config.external.clone();
     runtime.bootstrap = config.bootstrap.clone();
-    runtime.serves_discovery = config.roles.contains(&Role::Bootstrap);
+    runtime.services = Services {
+        discovery: config.roles.contains(&Role::Bootstrap),
+        relay: config.roles.contains(&Role::Relay),
+    };
     runtime.max_connections = config.max_connections.unwrap_or(runtime.max_connections);
     runtime::start(runtime).await
 }

@@ -7,12 +7,14 @@ use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{PeerId, identify, ping};
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{PeerId, autonat, dcutr, identify, ping, relay};
 use tokio::sync::mpsc;
 
 use super::discovery::{Kademlia, kademlia};
 use super::gossip::{Gossip, gossip};
 use super::limits::{MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS};
+use super::nat;
 use super::sync_streams::{self, InboundFrame};
 
 /// The name under which identify tells that a peer speaks our protocols.
@@ -24,22 +26,40 @@ const PROTOCOL_VERSION: &str = "/headwater/1";
 pub(crate) struct Behaviour {
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     limits: connection_limits::Behaviour,
-    identify: identify::Behaviour,
+    pub(super) identify: nat::identify::Behaviour,
+    pub(super) observed: nat::observed::Behaviour,
+    autonat: autonat::v2::client::Behaviour,
+    autonat_server: Toggle<autonat::v2::server::Behaviour>,
+    relay_client: relay::client::Behaviour,
+    relay: Toggle<relay::Behaviour>,
+    dcutr: dcutr::Behaviour,
     ping: ping::Behaviour,
     pub(super) gossip: Gossip,
     pub(super) kad: Kademlia,
     sync: sync_streams::Behaviour,
 }
 
+/// What a node does for others, beside serving what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Services {
+    /// Answers those who look for a stream, or want to know whether they can be
+    /// reached.
+    pub discovery: bool,
+    /// Relays for those who cannot be reached.
+    pub relay: bool,
+}
+
 impl Behaviour {
     /// The behaviours of a node with this key; frames of the sync streams go to
-    /// `frames`. A server of discovery answers those who look for a stream.
+    /// `frames`.
     pub(super) fn new(
         keypair: &Keypair,
         max_connections: u32,
-        serves_discovery: bool,
+        services: Services,
+        relay_client: relay::client::Behaviour,
         frames: mpsc::Sender<InboundFrame>,
     ) -> anyhow::Result<Self> {
+        let local = keypair.public().to_peer_id();
         let limits = ConnectionLimits::default()
             .with_max_established(Some(max_connections))
             // Strangers must not take the places of those we dial ourselves.
@@ -53,10 +73,19 @@ impl Behaviour {
         Ok(Self {
             blocked: allow_block_list::Behaviour::default(),
             limits: connection_limits::Behaviour::new(limits),
-            identify: identify::Behaviour::new(identify),
+            identify: nat::identify::Behaviour::new(identify),
+            observed: nat::observed::Behaviour::default(),
+            autonat: autonat::v2::client::Behaviour::default(),
+            autonat_server: services
+                .discovery
+                .then(autonat::v2::server::Behaviour::default)
+                .into(),
+            relay_client,
+            relay: services.relay.then(|| nat::relay(local)).into(),
+            dcutr: dcutr::Behaviour::new(local),
             ping: ping::Behaviour::default(),
             gossip: gossip(keypair)?,
-            kad: kademlia(keypair.public().to_peer_id(), serves_discovery),
+            kad: kademlia(local, services.discovery),
             sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
         })
     }

@@ -8,7 +8,7 @@
 mod agenda;
 mod candidates;
 pub(crate) mod provider_store;
-mod reach;
+pub(crate) mod reach;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;
@@ -145,6 +145,17 @@ impl Discovery {
         }
     }
 
+    /// Answers others from now on, or does not any more. A place at a relay is
+    /// not enough: everybody would ask through the relay.
+    pub(super) fn serve(&self, swarm: &mut Swarm<Behaviour>, serves: bool) {
+        let mode = if serves { Mode::Server } else { Mode::Client };
+        let kad = &mut swarm.behaviour_mut().kad;
+        if kad.mode() != mode {
+            tracing::debug!(%mode, "Kademlia");
+            kad.set_mode(Some(mode));
+        }
+    }
+
     /// Takes what Kademlia has to say.
     pub(super) fn on_event(
         &mut self,
@@ -199,6 +210,13 @@ impl Discovery {
             | kad::Event::InboundRequest { .. }
             | kad::Event::ModeChanged { .. } => {}
         }
+    }
+
+    /// Looks up and announces what is due soon now: others can reach us at new
+    /// addresses.
+    pub(super) fn hurry(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
+        self.agenda.hurry();
+        self.make_queries(swarm, now);
     }
 
     /// Notes a connection, and from where it is.

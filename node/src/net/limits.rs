@@ -41,8 +41,9 @@ pub const MAX_BANNED: usize = 4_096;
 /// doubles at each failure.
 pub const FIRST_REDIAL: Duration = Duration::from_millis(250);
 
-/// Longest pause between two dials of one address.
-pub const MAX_REDIAL: Duration = Duration::from_secs(30);
+/// Longest pause between two dials of one address: a bootstrap node or relay
+/// that was started anew is found again within 15 s.
+pub const MAX_REDIAL: Duration = Duration::from_secs(10);
 
 /// Addresses that are kept dialled: bootstrap peers and the known peers of
 /// followed streams.
@@ -122,3 +123,51 @@ pub const MAX_DISCOVERY_DIALS_PER_STREAM: usize = 3;
 /// Dials at a time for all streams, a quarter of [`MAX_PENDING_CONNECTIONS`]:
 /// the peers that are to be kept connected need the rest.
 pub const MAX_DISCOVERY_DIALS: usize = 32;
+
+/// Relays at which a node behind a router holds a place: one may go away while
+/// somebody needs it.
+pub const RESERVATIONS: usize = 2;
+
+/// Relays that are remembered, to ask when others are gone.
+pub const MAX_KNOWN_RELAYS: usize = 16;
+
+/// First pause before a relay that refused, or was lost, is asked again; it
+/// doubles at each failure.
+pub const FIRST_RESERVATION_PAUSE: Duration = Duration::from_secs(1);
+
+/// Longest of these pauses: places are back within 15 s of the relay's return.
+pub const MAX_RESERVATION_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a relay has for its answer, with the dial: libp2p tells of neither
+/// refusal nor silence.
+pub const RESERVATION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long a relayed connection stays once a direct one is there: the other
+/// side may need a round trip more to be ready, and what is under way arrives.
+pub const RELAYED_GRACE: Duration = Duration::from_secs(2);
+
+/// Times that one connection may tell us a new address of ours. It changes when
+/// a router is started anew; a peer that goes on is making it up.
+pub const MAX_OBSERVATIONS_PER_CONNECTION: u8 = 3;
+
+/// Observed addresses that are compared, to tell what kind of router there is.
+pub const MAX_OBSERVATIONS: usize = 32;
+
+/// Places that a relay grants: about 1 KB each, and a connection (100 KB).
+pub const RELAY_RESERVATIONS: usize = 1_024;
+
+/// Circuits through a relay at a time, and of one peer.
+pub const RELAY_CIRCUITS: usize = 256;
+
+/// Circuits of one peer at a time: a node behind a symmetric router has no
+/// other way to its sources.
+pub const RELAY_CIRCUITS_PER_PEER: usize = 16;
+
+/// Bytes of one circuit, both directions together: a stream's recent history
+/// and its live records, until a direct connection is there. What needs more
+/// makes a new circuit.
+pub const RELAY_CIRCUIT_BYTES: u64 = 16 << 20;
+
+/// Duration of one circuit. With [`RELAY_CIRCUIT_BYTES`] and
+/// [`RELAY_CIRCUITS`] a relay carries 7 MB/s at most in the long run.
+pub const RELAY_CIRCUIT_DURATION: Duration = Duration::from_secs(600);

@@ -6,5 +6,6 @@ pub(crate) mod dialer;
 pub(crate) mod discovery;
 pub mod gossip;
 pub mod limits;
+pub(crate) mod nat;
 pub(crate) mod swarm;
 pub mod sync_streams;

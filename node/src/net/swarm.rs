@@ -21,11 +21,12 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::behaviour::{Behaviour, BehaviourEvent};
+use super::behaviour::{Behaviour, BehaviourEvent, Services};
 use super::dialer::Dialer;
 use super::discovery::{Discovery, is_reachable};
 use super::gossip::topic_score;
 use super::limits::{BAN, MAX_BANNED};
+use super::nat::{Nat, remote_address};
 use super::sync_streams::{self, InboundFrame};
 use crate::handle::{Node, PeerStatus};
 
@@ -38,6 +39,9 @@ pub(crate) struct Network {
     node: Node,
     dialer: Dialer,
     discovery: Discovery,
+    nat: Nat,
+    /// Answers those who look for a stream, whether it is reached or not.
+    serves_discovery: bool,
     external: Vec<Multiaddr>,
     banned: VecDeque<(Instant, PeerId)>,
     /// What the engine is told as soon as there is room.
@@ -55,7 +59,7 @@ pub(crate) struct NetworkConfig {
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) dial: Vec<Multiaddr>,
     pub(crate) max_connections: u32,
-    pub(crate) serves_discovery: bool,
+    pub(crate) services: Services,
 }
 
 impl Network {
@@ -69,12 +73,11 @@ impl Network {
         inputs: mpsc::Sender<Input>,
         frames: mpsc::Sender<InboundFrame>,
     ) -> anyhow::Result<Self> {
-        let behaviour = Behaviour::new(
-            &config.keypair,
-            config.max_connections,
-            config.serves_discovery || config.external.iter().any(is_reachable),
-            frames,
-        )?;
+        let is_operator = config.services != Services::default();
+        let services = Services {
+            discovery: is_operator || config.external.iter().any(is_reachable),
+            ..config.services
+        };
         let mut swarm = SwarmBuilder::with_existing_identity(config.keypair)
             .with_tokio()
             .with_tcp(
@@ -85,7 +88,20 @@ impl Network {
             )
             .context("cannot set up TCP")?
             .with_quic()
-            .with_behaviour(|_| behaviour)
+            .with_dns()
+            .context("cannot read how this machine looks up names")?
+            .with_relay_client(noise::Config::new, yamux::Config::default)
+            .context("cannot set up relayed connections")?
+            .with_behaviour(|keypair, relay_client| {
+                let behaviour = Behaviour::new(
+                    keypair,
+                    config.max_connections,
+                    services,
+                    relay_client,
+                    frames,
+                );
+                behaviour.map_err(Into::into)
+            })
             .map_err(|error| anyhow::anyhow!("cannot set up the behaviours: {error}"))?
             .with_swarm_config(|config| {
                 // The sync streams keep a connection alive as long as they are
@@ -116,6 +132,8 @@ impl Network {
             node,
             dialer,
             discovery: Discovery::new(Instant::now()),
+            nat: Nat::new(is_operator, &config.external),
+            serves_discovery: services.discovery,
             external: config.external,
             banned: VecDeque::new(),
             backlog: VecDeque::new(),
@@ -174,6 +192,7 @@ impl Network {
         ban.into_iter()
             .chain(self.dialer.next_due())
             .chain([discovery])
+            .chain(self.nat.next_due())
             .min()
     }
 
@@ -195,6 +214,7 @@ impl Network {
             }
         }
         self.discovery.tick(&mut self.swarm, &self.node, now);
+        self.nat.tick(&mut self.swarm, &self.node, now);
     }
 
     /// Passes something on to the engine. A place in its queue is kept free
@@ -285,18 +305,35 @@ impl Network {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
+                self.nat.listening(&mut self.swarm, &address);
                 self.addresses_changed();
             }
-            SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ListenerClosed { .. }
-            | SwarmEvent::ExternalAddrConfirmed { .. }
-            | SwarmEvent::ExternalAddrExpired { .. } => self.addresses_changed(),
+            SwarmEvent::ExpiredListenAddr { .. } => self.addresses_changed(),
+            SwarmEvent::ListenerClosed { listener_id, .. } => {
+                self.nat.listener_closed(listener_id, Instant::now());
+                self.addresses_changed();
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                tracing::info!(%address, "reached by others");
+                self.nat.confirmed(&address);
+                self.external_changed();
+            }
+            SwarmEvent::ExternalAddrExpired { address } => {
+                tracing::info!(%address, "not reached by others any more");
+                self.nat.expired(&address);
+                self.external_changed();
+            }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener failed");
             }
             SwarmEvent::ConnectionEstablished {
-                peer_id, endpoint, ..
+                peer_id,
+                connection_id,
+                endpoint,
+                ..
             } => {
+                let now = Instant::now();
+                (self.nat).connected(peer_id, connection_id, &endpoint, now);
                 let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
                 self.dialer.connected(peer_id, dialled);
                 self.peer_connected(peer_id, &endpoint);
@@ -305,11 +342,12 @@ impl Network {
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
+                connection_id,
                 endpoint,
                 num_established,
                 cause,
-                ..
             } => {
+                (self.nat).closed(&mut self.swarm, peer_id, connection_id);
                 if let Some(cause) = cause {
                     tracing::debug!(peer = %peer_id, %cause, "connection closed");
                 }
@@ -341,8 +379,18 @@ impl Network {
                 let now = Instant::now();
                 (self.discovery).on_event(event, &mut self.swarm, &self.node, now);
             }
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+            BehaviourEvent::Autonat(event) => self.nat.on_autonat(&event),
+            BehaviourEvent::RelayClient(event) => self.nat.on_relay_client(&event),
+            BehaviourEvent::Dcutr(event) => self.nat.on_dcutr(&event),
+            BehaviourEvent::AutonatServer(_) | BehaviourEvent::Relay(_) => {}
+            BehaviourEvent::Observed(never) => match never {},
+            BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                connection_id,
+                info,
+            }) => {
                 let now = Instant::now();
+                (self.nat).identified(&mut self.swarm, peer_id, connection_id, &info, now);
                 (self.discovery).identified(&mut self.swarm, peer_id, &info, now);
                 self.node.change_peers(|peers| {
                     if let Some(peer) = peers.get_mut(&peer_id) {
@@ -443,7 +491,7 @@ impl Network {
     }
 
     fn peer_connected(&self, peer: PeerId, endpoint: &ConnectedPoint) {
-        let address = endpoint.get_remote_address().clone();
+        let address = remote_address(peer, endpoint);
         let inbound = endpoint.is_listener();
         self.node.change_peers(|peers| {
             let status = peers.entry(peer).or_insert_with(|| PeerStatus {
@@ -459,23 +507,36 @@ impl Network {
     }
 
     fn peer_closed(&self, peer: PeerId, endpoint: &ConnectedPoint, remaining: u32) {
-        let address = endpoint.get_remote_address();
+        let address = remote_address(peer, endpoint);
         self.node.change_peers(|peers| {
             if remaining == 0 {
                 peers.remove(&peer);
             } else if let Some(status) = peers.get_mut(&peer)
-                && let Some(place) = status.addresses.iter().position(|a| a == address)
+                && let Some(place) = status.addresses.iter().position(|a| *a == address)
             {
                 status.addresses.remove(place);
             }
         });
     }
 
-    fn addresses_changed(&self) {
+    /// Others should hear of it now, and not at the next round of identify.
+    fn external_changed(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        self.swarm.behaviour_mut().identify.push(peers);
+        self.discovery.hurry(&mut self.swarm, Instant::now());
+        self.addresses_changed();
+    }
+
+    fn addresses_changed(&mut self) {
+        let serves = self.serves_discovery || self.nat.is_reachable();
+        self.discovery.serve(&mut self.swarm, serves);
+        self.nat.tell(&self.swarm, &self.node);
         let local = self.node.local_peer();
         let confirmed = self.swarm.external_addresses();
         let mut addresses: Vec<Multiaddr> = Vec::new();
+        // Those that lead here directly first.
         for address in (self.external.iter())
+            .chain(self.nat.addresses())
             .chain(confirmed)
             .chain(self.swarm.listeners())
         {

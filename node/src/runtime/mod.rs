@@ -16,7 +16,8 @@ use libp2p::identity::Keypair;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-pub use crate::handle::{Node, NodeError, PeerStatus, now};
+pub use crate::handle::{Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, now};
+pub use crate::net::behaviour::Services;
 
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
@@ -49,9 +50,8 @@ pub struct RuntimeConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Established connections at most.
     pub max_connections: u32,
-    /// Whether the node answers those who look for a stream, even if it does
-    /// not know an address at which everybody reaches it.
-    pub serves_discovery: bool,
+    /// What the node does for others, at an address that they reach.
+    pub services: Services,
 }
 
 impl RuntimeConfig {
@@ -65,7 +65,7 @@ impl RuntimeConfig {
             external: Vec::new(),
             bootstrap: Vec::new(),
             max_connections: MAX_CONNECTIONS,
-            serves_discovery: false,
+            services: Services::default(),
         }
     }
 }
@@ -151,7 +151,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             external: config.external,
             dial,
             max_connections: config.max_connections,
-            serves_discovery: config.serves_discovery,
+            services: config.services,
         },
         parts.node.clone(),
         parts.inputs,

@@ -10,7 +10,7 @@ use super::super::limits::{MAX_ADDRESS_BYTES_PER_PEER, MAX_ADDRESSES_PER_PEER};
 
 /// From how far away an address can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// On the same machine.
     Machine,
     /// In the same private network.
@@ -20,7 +20,7 @@ pub(super) enum Reach {
 }
 
 /// How far an address reaches; `None` when nobody can be reached there.
-pub(super) fn reach(address: &Multiaddr) -> Option<Reach> {
+pub(crate) fn reach(address: &Multiaddr) -> Option<Reach> {
     let mut parts = address.iter();
     let reach = match parts.next()? {
         Protocol::Ip4(ip) => of_ip(ip.into())?,
@@ -35,14 +35,14 @@ pub(super) fn reach(address: &Multiaddr) -> Option<Reach> {
 }
 
 /// Whether an address leads through a relay.
-pub(super) fn is_circuit(address: &Multiaddr) -> bool {
+pub(crate) fn is_circuit(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 /// The addresses of a peer that are of use to those who reach as far as it was
 /// reached itself: whoever connects from the open internet cannot make others
 /// dial into their own private networks. At most a few, in the order given.
-pub(super) fn useful(
+pub(crate) fn useful(
     addresses: impl IntoIterator<Item = Multiaddr>,
     at_least: Reach,
 ) -> Vec<Multiaddr> {

@@ -1,0 +1,322 @@
+//! The ways through routers: where others see us, whether they reach us, the
+//! relays through which they do otherwise, and the direct connections that take
+//! the place of relayed ones.
+
+pub(crate) mod identify;
+pub(crate) mod observed;
+mod paths;
+mod reachability;
+mod relays;
+
+use std::collections::HashMap;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, autonat, dcutr, relay};
+use tokio::time::Instant;
+
+use super::behaviour::Behaviour;
+use super::discovery::reach::{Reach, is_circuit, reach};
+use super::limits::{
+    RELAY_CIRCUIT_BYTES, RELAY_CIRCUIT_DURATION, RELAY_CIRCUITS, RELAY_CIRCUITS_PER_PEER,
+    RELAY_RESERVATIONS,
+};
+use crate::handle::{NatStatus, Node};
+use paths::Paths;
+use reachability::Signs;
+use relays::{Relays, Step};
+
+/// The relay service: whoever speaks it grants places.
+const HOP: StreamProtocol = relay::HOP_PROTOCOL_NAME;
+
+/// The relay service of a node that relays for others. The limits a peer and an
+/// address of libp2p are kept.
+pub(super) fn relay(local: PeerId) -> relay::Behaviour {
+    let config = relay::Config {
+        max_reservations: RELAY_RESERVATIONS,
+        max_circuits: RELAY_CIRCUITS,
+        max_circuits_per_peer: RELAY_CIRCUITS_PER_PEER,
+        max_circuit_duration: RELAY_CIRCUIT_DURATION,
+        max_circuit_bytes: RELAY_CIRCUIT_BYTES,
+        ..relay::Config::default()
+    };
+    let mut relay = relay::Behaviour::new(local, config);
+    // Never by itself: libp2p takes a place at another relay for reachability.
+    relay.set_status(Some(relay::Status::Enable));
+    relay
+}
+
+/// The remote end of a connection; through a relay, the relay's address with
+/// the peer's id.
+pub(super) fn remote_address(peer: PeerId, endpoint: &ConnectedPoint) -> Multiaddr {
+    match endpoint {
+        ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => {
+            local_addr.clone().with(Protocol::P2p(peer))
+        }
+        _ => endpoint.get_remote_address().clone(),
+    }
+}
+
+/// What is known of the ways to us and to others.
+pub(super) struct Nat {
+    /// Serves others from an address that it was given, so that its own
+    /// addresses are taken as they are.
+    is_operator: bool,
+    signs: Signs,
+    relays: Relays,
+    /// How far away the farthest relay is that could be used.
+    relay_reach: Option<Reach>,
+    paths: Paths,
+    /// Where the peers are that we dialled directly.
+    dialled: HashMap<ConnectionId, Multiaddr>,
+    /// Circuits that we dialled: a relay closes each after some bytes or minutes.
+    circuits: HashMap<ConnectionId, Multiaddr>,
+    punched: u64,
+    not_punched: u64,
+}
+
+impl Nat {
+    /// Nothing is known but what the user said: `external` addresses are
+    /// believed. An operator's listen addresses are, too, where it named none.
+    pub(super) fn new(is_operator: bool, external: &[Multiaddr]) -> Self {
+        let mut signs = Signs::default();
+        for address in external {
+            signs.confirmed(address);
+        }
+        Self {
+            is_operator: is_operator && external.is_empty(),
+            signs,
+            relays: Relays::default(),
+            relay_reach: None,
+            paths: Paths::default(),
+            dialled: HashMap::new(),
+            circuits: HashMap::new(),
+            punched: 0,
+            not_punched: 0,
+        }
+    }
+
+    /// When [`tick`](Self::tick) is to be called.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let relays = self.relays.next_due();
+        self.paths.next_due().into_iter().chain(relays).min()
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, swarm: &mut Swarm<Behaviour>, node: &Node, now: Instant) {
+        for id in self.paths.take_due(now) {
+            swarm.close_connection(id);
+        }
+        for step in self.relays.steps(now) {
+            match step {
+                Step::Listen(peer, circuit) => {
+                    let listener = swarm.listen_on(circuit.clone());
+                    if let Err(error) = &listener {
+                        tracing::debug!(%circuit, %error, "cannot ask the relay");
+                    }
+                    self.relays.asked(peer, listener.ok(), now);
+                }
+                Step::Close(listener) => {
+                    swarm.remove_listener(listener);
+                }
+            }
+        }
+        self.tell(swarm, node);
+    }
+
+    /// Notes a connection.
+    pub(super) fn connected(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        endpoint: &ConnectedPoint,
+        now: Instant,
+    ) {
+        let is_relayed = endpoint.is_relayed();
+        self.paths.connected(peer, id, is_relayed, now);
+        if let ConnectedPoint::Dialer { address, .. } = endpoint {
+            let dialled = if is_relayed {
+                &mut self.circuits
+            } else {
+                &mut self.dialled
+            };
+            dialled.insert(id, address.clone());
+        }
+    }
+
+    /// Notes that a connection is closed. A circuit that its relay has ended is
+    /// made anew, once: when that fails, whoever needs the peer looks for it.
+    pub(super) fn closed(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, id: ConnectionId) {
+        let was_relayed = self.paths.is_relayed(&peer);
+        self.paths.closed(peer, id);
+        self.dialled.remove(&id);
+        if let Some(circuit) = self.circuits.remove(&id)
+            && was_relayed
+            && !swarm.is_connected(&peer)
+        {
+            let options = DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(vec![circuit])
+                .build();
+            if let Err(error) = swarm.dial(options) {
+                tracing::debug!(%peer, %error, "not dialled through its relay again");
+            }
+        }
+    }
+
+    /// Takes what a peer says of itself, and where it sees us.
+    pub(super) fn identified(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        id: ConnectionId,
+        info: &libp2p::identify::Info,
+        now: Instant,
+    ) {
+        if (swarm.behaviour_mut().observed).observed(id, &info.observed_addr) {
+            self.signs.observed(peer, &info.observed_addr);
+        }
+        if info.protocols.contains(&HOP)
+            && let Some(address) = self.dialled.get(&id)
+            && let Some(far) = reach(address)
+            // Whoever reaches a relay on this machine reaches us, too.
+            && far > Reach::Machine
+        {
+            self.relay_reach = self.relay_reach.max(Some(far));
+            self.relays.found(peer, address.clone(), now);
+            self.consider_relays();
+        }
+        let told = info.listen_addrs.iter().cloned();
+        let direct = (self.paths).direct_addresses(&peer, told, swarm.listeners());
+        if !direct.is_empty() {
+            tracing::debug!(%peer, ?direct, "dialling a relayed peer directly");
+            let options = DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(direct)
+                .build();
+            if let Err(error) = swarm.dial(options) {
+                tracing::debug!(%peer, %error, "not dialled directly");
+            }
+        }
+    }
+
+    fn consider_relays(&mut self) {
+        let needed = (self.relay_reach).is_some_and(|far| !self.signs.is_reachable_from(far));
+        self.relays.set_needed(needed && !self.is_operator);
+    }
+
+    /// An address of ours is confirmed: by AutoNAT, or it is a place at a relay.
+    pub(super) fn confirmed(&mut self, address: &Multiaddr) {
+        self.signs.confirmed(address);
+        self.consider_relays();
+    }
+
+    /// An address of ours is not valid any more.
+    pub(super) fn expired(&mut self, address: &Multiaddr) {
+        self.signs.expired(address);
+        self.consider_relays();
+    }
+
+    /// A new address is listened on. An operator is reached there; of several
+    /// the ones that reach farthest are told to others.
+    pub(super) fn listening(&mut self, swarm: &mut Swarm<Behaviour>, address: &Multiaddr) {
+        if !self.is_operator || is_circuit(address) || reach(address).is_none() {
+            return;
+        }
+        let farthest = swarm.listeners().filter_map(reach).max();
+        let (far, near): (Vec<Multiaddr>, Vec<Multiaddr>) = (swarm.listeners())
+            .filter(|address| !is_circuit(address))
+            .cloned()
+            .partition(|address| reach(address) == farthest);
+        for address in near {
+            self.signs.expired(&address);
+            swarm.remove_external_address(&address);
+        }
+        for address in far {
+            self.signs.confirmed(&address);
+            swarm.add_external_address(address);
+        }
+    }
+
+    /// Whether others can ask us: not through a relay, and not only from this
+    /// machine.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.signs.is_reachable_from(Reach::Site)
+    }
+
+    /// Direct addresses of ours that are confirmed.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = &Multiaddr> {
+        self.signs.addresses()
+    }
+
+    /// A listener is closed.
+    pub(super) fn listener_closed(&mut self, listener: ListenerId, now: Instant) {
+        self.relays.closed(listener, now);
+    }
+
+    /// Takes what the relay client has to say.
+    pub(super) fn on_relay_client(&mut self, event: &relay::client::Event) {
+        match event {
+            relay::client::Event::ReservationReqAccepted {
+                relay_peer_id,
+                renewal,
+                limit,
+            } => {
+                tracing::debug!(relay = %relay_peer_id, renewal, ?limit, "a place at a relay");
+                self.relays.accepted(relay_peer_id);
+            }
+            relay::client::Event::OutboundCircuitEstablished { relay_peer_id, .. } => {
+                tracing::debug!(relay = %relay_peer_id, "a circuit to a peer");
+            }
+            relay::client::Event::InboundCircuitEstablished { src_peer_id, .. } => {
+                tracing::debug!(peer = %src_peer_id, "a circuit from a peer");
+            }
+        }
+    }
+
+    /// Takes the outcome of a test of AutoNAT.
+    pub(super) fn on_autonat(&mut self, event: &autonat::v2::client::Event) {
+        let autonat::v2::client::Event {
+            tested_addr,
+            server,
+            result,
+            ..
+        } = event;
+        match result {
+            Ok(()) => tracing::debug!(address = %tested_addr, %server, "reachable"),
+            Err(error) => {
+                tracing::debug!(address = %tested_addr, %server, %error, "not reachable");
+                self.signs.failed();
+            }
+        }
+    }
+
+    /// Takes the outcome of an attempt at a direct connection.
+    pub(super) fn on_dcutr(&mut self, event: &dcutr::Event) {
+        let peer = event.remote_peer_id;
+        match &event.result {
+            Ok(_) => {
+                tracing::debug!(%peer, "a direct connection in place of a relayed one");
+                self.punched += 1;
+            }
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no direct connection");
+                self.not_punched += 1;
+            }
+        }
+    }
+
+    /// Tells the rest of the program.
+    pub(super) fn tell(&self, swarm: &Swarm<Behaviour>, node: &Node) {
+        node.set_nat(NatStatus {
+            reachability: self.signs.reachability(),
+            mapping: self.signs.mapping(swarm.listeners()),
+            relays: self.relays.reserved(),
+            punched: self.punched,
+            not_punched: self.not_punched,
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! Which connections lead through a relay, and when a direct one has taken their
+//! place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
+
+use super::super::discovery::reach::{Reach, is_circuit, reach, useful};
+use super::super::limits::RELAYED_GRACE;
+
+/// The connections of each peer, by the way they take.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    peers: BTreeMap<PeerId, Ways>,
+    /// Relayed connections that are not needed any more, and when they go.
+    leaving: Vec<(Instant, ConnectionId)>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    direct: BTreeSet<ConnectionId>,
+    relayed: BTreeSet<ConnectionId>,
+    /// Its direct addresses were dialled already.
+    dialled: bool,
+}
+
+impl Paths {
+    /// Notes a connection.
+    pub(super) fn connected(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        is_relayed: bool,
+        now: Instant,
+    ) {
+        let ways = self.peers.entry(peer).or_default();
+        if is_relayed {
+            ways.relayed.insert(id);
+        } else {
+            ways.direct.insert(id);
+        }
+        if !ways.direct.is_empty() {
+            // The other side may not have finished its half yet, and what is
+            // under way on the relayed one should arrive.
+            let leaving = ways.relayed.iter();
+            (self.leaving).extend(leaving.map(|id| (now + RELAYED_GRACE, *id)));
+        }
+    }
+
+    /// Notes that a connection is closed.
+    pub(super) fn closed(&mut self, peer: PeerId, id: ConnectionId) {
+        self.leaving.retain(|(_, leaving)| *leaving != id);
+        let Some(ways) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        ways.direct.remove(&id);
+        ways.relayed.remove(&id);
+        if ways.direct.is_empty() {
+            // They may be all that is left.
+            self.leaving.retain(|(_, id)| !ways.relayed.contains(id));
+        }
+        if ways.direct.is_empty() && ways.relayed.is_empty() {
+            self.peers.remove(&peer);
+        }
+    }
+
+    /// Whether all connections to a peer lead through relays.
+    pub(super) fn is_relayed(&self, peer: &PeerId) -> bool {
+        let ways = self.peers.get(peer);
+        ways.is_some_and(|ways| ways.direct.is_empty() && !ways.relayed.is_empty())
+    }
+
+    /// The addresses at which a peer that is connected through a relay may be
+    /// reached directly: those open to all, and those in a network that we are
+    /// in. Each peer's once.
+    pub(super) fn direct_addresses<'a>(
+        &mut self,
+        peer: &PeerId,
+        told: impl IntoIterator<Item = Multiaddr>,
+        listeners: impl IntoIterator<Item = &'a Multiaddr>,
+    ) -> Vec<Multiaddr> {
+        if !self.is_relayed(peer) {
+            return Vec::new();
+        }
+        let Some(ways) = self.peers.get_mut(peer).filter(|ways| !ways.dialled) else {
+            return Vec::new();
+        };
+        let ours: Vec<IpAddr> = listeners.into_iter().filter_map(ip).collect();
+        let told = told.into_iter().filter(|address| !is_circuit(address));
+        let shares_network = |address: &Multiaddr| {
+            ip(address).is_some_and(|ip| ours.iter().any(|our| is_near(*our, ip)))
+        };
+        let mut direct = useful(told, Reach::Site);
+        direct.retain(|address| reach(address) == Some(Reach::World) || shares_network(address));
+        ways.dialled = !direct.is_empty();
+        direct
+    }
+
+    /// When the next relayed connection goes.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.leaving.iter().map(|(due, _)| *due).min()
+    }
+
+    /// The relayed connections that go now.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let is_due = |(due, _): &mut (Instant, ConnectionId)| *due <= now;
+        let due = self.leaving.extract_if(.., is_due);
+        due.map(|(_, id)| id).collect()
+    }
+}
+
+fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// Whether two addresses are in one network, as far as addresses tell: /24 and
+/// /64 are what homes and offices have.
+fn is_near(ours: IpAddr, theirs: IpAddr) -> bool {
+    match (ours, theirs) {
+        (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..3] == theirs.octets()[..3],
+        (IpAddr::V6(ours), IpAddr::V6(theirs)) => ours.octets()[..8] == theirs.octets()[..8],
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    #[test]
+    fn a_relayed_connection_goes_a_little_after_a_direct_one_is_there() {
+        let now = Instant::now();
+        let mut paths = Paths::default();
+        let peer = PeerId::random();
+        paths.connected(peer, id(1), true, now);
+        assert!(paths.is_relayed(&peer));
+        assert_eq!(paths.next_due(), None);
+        paths.connected(peer, id(2), false, now);
+        assert!(!paths.is_relayed(&peer));
+        assert!(paths.take_due(now).is_empty());
+        assert_eq!(paths.take_due(now + RELAYED_GRACE), [id(1)]);
+    }
+
+    #[test]
+    fn a_relayed_connection_stays_when_the_direct_one_is_lost_at_once() {
+        let now = Instant::now();
+        let mut paths = Paths::default();
+        let peer = PeerId::random();
+        paths.connected(peer, id(1), true, now);
+        paths.connected(peer, id(2), false, now);
+        paths.closed(peer, id(2));
+        assert!(paths.is_relayed(&peer));
+        assert!(paths.take_due(now + RELAYED_GRACE).is_empty());
+        paths.closed(peer, id(1));
+        assert!(paths.peers.is_empty());
+    }
+
+    #[test]
+    fn only_addresses_that_may_lead_to_the_peer_are_dialled_and_once() {
+        let now = Instant::now();
+        let mut paths = Paths::default();
+        let peer = PeerId::random();
+        let relay = PeerId::random();
+        let address = |text: &str| text.parse::<Multiaddr>().unwrap();
+        let told = [
+            address("/ip4/127.0.0.1/tcp/1"),
+            address("/ip4/192.168.1.3/tcp/1"),
+            address("/ip4/10.0.0.3/tcp/1"),
+            address("/ip4/203.0.113.1/tcp/1"),
+            address(&format!("/ip4/203.0.113.2/tcp/1/p2p/{relay}/p2p-circuit")),
+        ];
+        let ours = [address("/ip4/192.168.1.2/tcp/1")];
+        assert!(
+            paths
+                .direct_addresses(&peer, told.clone(), &ours)
+                .is_empty()
+        );
+        paths.connected(peer, id(1), true, now);
+        assert_eq!(
+            paths.direct_addresses(&peer, told.clone(), &ours),
+            [told[1].clone(), told[3].clone()]
+        );
+        assert!(paths.direct_addresses(&peer, told, &ours).is_empty());
+    }
+}
