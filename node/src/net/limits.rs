@@ -45,6 +45,11 @@ pub const FIRST_REDIAL: Duration = Duration::from_millis(250);
 /// that was started anew is found again within 15 s.
 pub const MAX_REDIAL: Duration = Duration::from_secs(10);
 
+/// How long the first dials wait for the listeners to have their addresses. It
+/// takes milliseconds; a network interface that never comes up must not keep
+/// the others from being used.
+pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Addresses that are kept dialled: bootstrap peers and the known peers of
 /// followed streams.
 pub const MAX_KEPT_ADDRESSES: usize = 1_024;

@@ -2,7 +2,7 @@
 //! signatures: what it hears goes to the engine, what the engine decides comes
 //! back.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +11,7 @@ use futures::StreamExt;
 use headwater_protocols::engine::{Input, Misbehaviour, Output, Verdict};
 use headwater_protocols::id::Topic;
 use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageId, PublishError};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -25,7 +26,7 @@ use super::behaviour::{Behaviour, BehaviourEvent, Services};
 use super::dialer::Dialer;
 use super::discovery::{Discovery, is_reachable};
 use super::gossip::topic_score;
-use super::limits::{BAN, MAX_BANNED};
+use super::limits::{BAN, LISTEN_TIMEOUT, MAX_BANNED};
 use super::nat::{Nat, remote_address};
 use super::sync_streams::{self, InboundFrame};
 use crate::handle::{Node, PeerStatus};
@@ -38,6 +39,12 @@ pub(crate) struct Network {
     swarm: Swarm<Behaviour>,
     node: Node,
     dialer: Dialer,
+    /// Listeners that have no address yet. Nobody is dialled before they have:
+    /// a dial that does not come from a listen port tells nothing about how a
+    /// router maps that port, and punches no hole for it.
+    opening: HashSet<ListenerId>,
+    /// When dialling begins although one of them has no address.
+    dials_from: Instant,
     discovery: Discovery,
     nat: Nat,
     /// Answers those who look for a stream, whether it is reached or not.
@@ -112,13 +119,15 @@ impl Network {
                     .with_per_connection_event_buffer_size(64)
             })
             .build();
+        let mut opening = HashSet::new();
         for address in config.listen {
-            swarm.listen_on(address.clone()).map_err(|error| {
+            let listener = swarm.listen_on(address.clone()).map_err(|error| {
                 anyhow::anyhow!(
                     "cannot listen on {address}: {}; choose another address with --listen",
                     root_cause(&error)
                 )
             })?;
+            opening.insert(listener);
         }
         for address in &config.external {
             swarm.add_external_address(address.clone());
@@ -131,6 +140,8 @@ impl Network {
             swarm,
             node,
             dialer,
+            opening,
+            dials_from: Instant::now() + LISTEN_TIMEOUT,
             discovery: Discovery::new(Instant::now()),
             nat: Nat::new(is_operator, &config.external),
             serves_discovery: services.discovery,
@@ -189,9 +200,13 @@ impl Network {
     fn next_due(&self) -> Option<Instant> {
         let ban = self.banned.front().map(|(end, _)| *end);
         let discovery = self.discovery.next_due();
+        let dials = self.dialer.next_due().into_iter().chain([discovery]);
+        let dials = dials.map(|due| match self.opening.is_empty() {
+            true => due,
+            false => due.max(self.dials_from),
+        });
         ban.into_iter()
-            .chain(self.dialer.next_due())
-            .chain([discovery])
+            .chain(dials)
             .chain(self.nat.next_due())
             .min()
     }
@@ -205,6 +220,10 @@ impl Network {
             self.banned.pop_front();
             self.swarm.behaviour_mut().unblock(peer);
         }
+        self.nat.tick(&mut self.swarm, &self.node, now);
+        if !self.opening.is_empty() && now < self.dials_from {
+            return;
+        }
         let swarm = &self.swarm;
         let due = self.dialer.take_due(now, |peer| swarm.is_connected(peer));
         for address in due {
@@ -214,7 +233,6 @@ impl Network {
             }
         }
         self.discovery.tick(&mut self.swarm, &self.node, now);
-        self.nat.tick(&mut self.swarm, &self.node, now);
     }
 
     /// Passes something on to the engine. A place in its queue is kept free
@@ -303,13 +321,18 @@ impl Network {
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
                 tracing::info!(%address, "listening");
+                self.opening.remove(&listener_id);
                 self.nat.listening(&mut self.swarm, &address);
                 self.addresses_changed();
             }
             SwarmEvent::ExpiredListenAddr { .. } => self.addresses_changed(),
             SwarmEvent::ListenerClosed { listener_id, .. } => {
+                self.opening.remove(&listener_id);
                 self.nat.listener_closed(listener_id, Instant::now());
                 self.addresses_changed();
             }
