@@ -9,7 +9,7 @@ use axum::extract::State;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::types::{Health, NodeView, PeerView};
-use super::view::peer_view;
+use super::view::{nat_view, peer_view};
 
 /// `GET /health`.
 pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
@@ -34,6 +34,7 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
         streams: node.streams().len(),
         disk_bytes,
         uptime_s: state.started().elapsed().as_secs(),
+        nat: nat_view(&node.nat()),
     }))
 }
 

@@ -23,6 +23,61 @@ pub struct NodeView {
     pub disk_bytes: u64,
     /// Seconds since the node started.
     pub uptime_s: u64,
+    /// The ways to it.
+    pub nat: NatView,
+}
+
+/// What is known of the ways to a node.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct NatView {
+    /// From where others reach it directly.
+    pub reachability: ReachabilityView,
+    /// How the router before it maps its ports.
+    pub mapping: MappingView,
+    /// Peer ids of the relays through which others reach it.
+    pub relays: Vec<String>,
+    /// Relayed connections that a direct one followed, since the start.
+    pub punched: u64,
+    /// Attempts at that which failed.
+    pub not_punched: u64,
+}
+
+/// From where others reach a node directly.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ReachabilityView {
+    /// Nobody has tested it yet.
+    Unknown,
+    /// From nowhere.
+    Private,
+    /// From its own network.
+    Site,
+    /// From anywhere.
+    Public,
+}
+
+/// How a router maps ports (RFC 4787).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum MappingView {
+    /// Peers see the address that the node listens on.
+    None,
+    /// Too few peers have told what they see.
+    Unknown,
+    /// All peers see one address: a cone router.
+    EndpointIndependent,
+    /// Each peer sees another port: a symmetric router.
+    EndpointDependent,
+}
+
+/// Which way the connections to a peer take.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum PathView {
+    /// At least one is direct.
+    Direct,
+    /// All lead through relays.
+    Relayed,
 }
 
 /// A stream in `GET /v1/streams` and `GET /v1/streams/{id}`.
@@ -199,8 +254,10 @@ pub struct Health {
 pub struct PeerView {
     /// Its peer id.
     pub peer_id: String,
-    /// Remote ends of its connections.
+    /// Remote ends of its connections; one through a relay has `/p2p-circuit`.
     pub addresses: Vec<String>,
+    /// Which way they take.
+    pub path: PathView,
     /// What it calls itself.
     pub agent: Option<String>,
     /// The last round trip in milliseconds.

@@ -8,9 +8,11 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
-use super::types::{PeerView, RoleView, StreamView, ValueTypeView};
+use super::types::{
+    MappingView, NatView, PathView, PeerView, ReachabilityView, RoleView, StreamView, ValueTypeView,
+};
 use crate::export::time::to_text;
-use crate::handle::PeerStatus;
+use crate::handle::{Mapping, NatStatus, PeerStatus, Reachability};
 use crate::invite;
 
 impl From<ValueType> for ValueTypeView {
@@ -114,6 +116,11 @@ pub fn peer_view(peer: &PeerStatus, known: &[std::sync::Arc<LogStatus>]) -> Peer
     PeerView {
         peer_id: peer.peer.to_string(),
         addresses: peer.addresses.iter().map(ToString::to_string).collect(),
+        path: if peer.is_relayed() {
+            PathView::Relayed
+        } else {
+            PathView::Direct
+        },
         agent: peer.agent.clone(),
         rtt_ms: peer.rtt_us.map(|us| us as f64 / 1_000.0),
         syncs: peer.syncs,
@@ -123,6 +130,28 @@ pub fn peer_view(peer: &PeerStatus, known: &[std::sync::Arc<LogStatus>]) -> Peer
             .filter(serves)
             .map(|s| s.log.to_string())
             .collect(),
+    }
+}
+
+/// What is known of the ways to the node.
+#[must_use]
+pub(super) fn nat_view(status: &NatStatus) -> NatView {
+    NatView {
+        reachability: match status.reachability {
+            Reachability::Unknown => ReachabilityView::Unknown,
+            Reachability::Private => ReachabilityView::Private,
+            Reachability::Site => ReachabilityView::Site,
+            Reachability::Public => ReachabilityView::Public,
+        },
+        mapping: match status.mapping {
+            Mapping::None => MappingView::None,
+            Mapping::Unknown => MappingView::Unknown,
+            Mapping::EndpointIndependent => MappingView::EndpointIndependent,
+            Mapping::EndpointDependent => MappingView::EndpointDependent,
+        },
+        relays: status.relays.iter().map(ToString::to_string).collect(),
+        punched: status.punched,
+        not_punched: status.not_punched,
     }
 }
 

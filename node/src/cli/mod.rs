@@ -3,6 +3,7 @@
 
 mod batch;
 mod csv_input;
+mod doctor;
 mod duration;
 mod export;
 mod init;
@@ -118,6 +119,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Peers(peers::PeersArgs),
     Status(status::StatusArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 /// What every command is told.
@@ -218,6 +220,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return verify::verify(invocation, &args),
         Command::Peers(args) => peers::peers(invocation, &args).await?,
         Command::Status(args) => status::status(invocation, &args).await?,
+        Command::Doctor(args) => doctor::doctor(invocation, &args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -289,6 +292,7 @@ mod tests {
             "headwater verify f --stream x",
             "headwater peers -v --log-format json",
             "headwater status --api http://127.0.0.1:1",
+            "headwater doctor --json",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
         }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Invocation;
 use super::output::{Align, Table, printable};
+use crate::api::types::PathView;
 
 /// List the peers that the node is connected to
 #[derive(Args, Debug)]
@@ -29,6 +30,7 @@ pub(super) async fn peers(invocation: &Invocation, _args: &PeersArgs) -> anyhow:
     let mut table = Table::new(&[
         ("PEER", Align::Left),
         ("DIALLED", Align::Left),
+        ("PATH", Align::Left),
         ("RTT", Align::Right),
         ("STREAMS", Align::Right),
         ("SYNCS", Align::Left),
@@ -39,6 +41,11 @@ pub(super) async fn peers(invocation: &Invocation, _args: &PeersArgs) -> anyhow:
         table.row([
             peer.peer_id,
             if peer.inbound { "us" } else { "by us" }.to_owned(),
+            match peer.path {
+                PathView::Direct => "direct",
+                PathView::Relayed => "relayed",
+            }
+            .to_owned(),
             peer.rtt_ms
                 .map_or_else(String::new, |ms| format!("{ms:.1} ms")),
             peer.streams.len().to_string(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::output::{bytes, counted};
 use super::{Invocation, duration, stream};
-use crate::api::types::NodeView;
+use crate::api::types::{NatView, NodeView, ReachabilityView};
 
 /// Show the node and its streams at a glance
 #[derive(Args, Debug)]
@@ -60,6 +60,7 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
     if api.is_some() {
         line("roles", &node.roles.join(", "))?;
         line("connections", &node.connections.to_string())?;
+        line("reached", reached(&node.nat))?;
     }
     line("disk", &bytes(node.disk_bytes))?;
     line("streams", &counted(node.streams as u64, "stream"))?;
@@ -72,4 +73,15 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
         .lines(out)
         .into_iter()
         .try_for_each(|line| out.line(line))
+}
+
+/// From where others reach the node, in words; `doctor` says more.
+fn reached(nat: &NatView) -> &'static str {
+    match nat.reachability {
+        ReachabilityView::Public => "directly, from anywhere",
+        ReachabilityView::Site => "directly, from its own network",
+        _ if !nat.relays.is_empty() => "through a relay",
+        ReachabilityView::Private => "by nobody; `headwater doctor` says what to do",
+        ReachabilityView::Unknown => "not tested",
+    }
 }

@@ -1,0 +1,370 @@
+//! `doctor`: what the network allows, and what to do about it.
+
+use anyhow::bail;
+use clap::Args;
+use headwater_protocols::time::Timestamp;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use serde::Serialize;
+
+use super::Invocation;
+use super::output::{Output, counted};
+use crate::api::types::{MappingView, NodeView, PathView, PeerView, ReachabilityView, StreamView};
+use crate::export::time::parse_rfc3339;
+use crate::handle::now;
+
+/// How far a publisher's clock may be ahead of ours before one of the two is
+/// wrong.
+const CLOCK_TOLERANCE_US: i64 = 60_000_000;
+
+/// Say what the network allows this node, and what to do
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Good,
+    /// It works, and could be better.
+    Note,
+    /// Something that the user wants does not work.
+    Problem,
+}
+
+/// What one look at the node has shown.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    about: &'static str,
+    level: Level,
+    what: String,
+    /// What to do.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn good(about: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            about,
+            level: Level::Good,
+            what: what.into(),
+            advice: None,
+        }
+    }
+
+    fn note(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            about,
+            level: Level::Note,
+            what: what.into(),
+            advice: Some(advice.into()),
+        }
+    }
+
+    fn problem(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            level: Level::Problem,
+            ..Self::note(about, what, advice)
+        }
+    }
+}
+
+pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyhow::Result<()> {
+    let (node, peers, streams) = invocation
+        .with_client(async |client| {
+            client.require_network("doctor")?;
+            Ok((
+                client.node().await?,
+                client.peers().await?,
+                client.streams().await?,
+            ))
+        })
+        .await?;
+    let findings = [
+        listening(&node),
+        company(&peers),
+        reached(&node),
+        router(&node),
+        paths(&node, &peers),
+        sources(&streams),
+        clock(&streams, now()),
+    ];
+    print(invocation.out, &findings)?;
+    let problems = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Problem);
+    match problems.count() {
+        0 => Ok(()),
+        count => bail!("{} found", counted(count as u64, "problem")),
+    }
+}
+
+fn print(out: Output, findings: &[Finding]) -> anyhow::Result<()> {
+    for finding in findings {
+        if out.json {
+            out.json(finding)?;
+            continue;
+        }
+        let label = format!("{:<12}", finding.about);
+        let label = match finding.level {
+            Level::Good => out.good(&label),
+            Level::Note => out.bold(&label),
+            Level::Problem => out.bad(&label),
+        };
+        out.line(format!("{label} {}", finding.what))?;
+        if let Some(advice) = &finding.advice {
+            out.line(format!("{:<12} → {advice}", ""))?;
+        }
+    }
+    Ok(())
+}
+
+/// The ports on which the node listens itself, such as `TCP 4600`.
+fn ports(node: &NodeView) -> Vec<String> {
+    let addresses = node.addresses.iter();
+    let mut ports: Vec<String> = (addresses.filter_map(|text| text.parse::<Multiaddr>().ok()))
+        .filter(|address| !address.iter().any(|part| part == Protocol::P2pCircuit))
+        .filter_map(|address| {
+            address.iter().find_map(|part| match part {
+                Protocol::Tcp(port) => Some(format!("TCP {port}")),
+                Protocol::Udp(port) => Some(format!("UDP {port}")),
+                _ => None,
+            })
+        })
+        .collect();
+    ports.sort();
+    ports.dedup();
+    ports
+}
+
+fn listening(node: &NodeView) -> Finding {
+    let ports = ports(node);
+    if ports.is_empty() {
+        return Finding::problem(
+            "listening",
+            "the node listens nowhere",
+            "start it with --listen, or without to use the default ports",
+        );
+    }
+    let has_ipv6 = node.addresses.iter().any(|text| text.starts_with("/ip6/"));
+    let family = if has_ipv6 { "IPv4 and IPv6" } else { "IPv4" };
+    Finding::good(
+        "listening",
+        format!("on {} over {family}", ports.join(", ")),
+    )
+}
+
+fn company(peers: &[PeerView]) -> Finding {
+    match peers.len() {
+        0 => Finding::problem(
+            "peers",
+            "nobody is connected",
+            "name a node that is always there: headwater run --bootstrap MULTIADDR",
+        ),
+        count => Finding::good(
+            "peers",
+            format!("{} connected", counted(count as u64, "peer")),
+        ),
+    }
+}
+
+fn reached(node: &NodeView) -> Finding {
+    const ABOUT: &str = "reached";
+    let relays = node.nat.relays.len();
+    let through = counted(relays as u64, "relay");
+    match node.nat.reachability {
+        ReachabilityView::Public => Finding::good(ABOUT, "directly, from anywhere"),
+        ReachabilityView::Site => Finding::good(ABOUT, "directly, from its own network"),
+        _ if relays > 0 => Finding::good(
+            ABOUT,
+            format!(
+                "through {through}; direct connections are made from there where routers allow"
+            ),
+        ),
+        ReachabilityView::Private => Finding::problem(
+            ABOUT,
+            "a router or a firewall stands before the node, and no relay is known",
+            format!(
+                "use a bootstrap node that has the role `relay`, or forward {} to this machine",
+                ports(node).join(" and ")
+            ),
+        ),
+        ReachabilityView::Unknown => Finding::note(
+            ABOUT,
+            "not tested: no connected node tests it (it takes a few seconds after the start)",
+            "connect to a bootstrap node; in a network of your own nothing is to be done",
+        ),
+    }
+}
+
+fn router(node: &NodeView) -> Finding {
+    const ABOUT: &str = "router";
+    match node.nat.mapping {
+        MappingView::None => {
+            Finding::good(ABOUT, "none: peers see the address that is listened on")
+        }
+        MappingView::EndpointIndependent => Finding::good(
+            ABOUT,
+            "maps ports alike for all peers (a cone router): holes can be punched",
+        ),
+        MappingView::EndpointDependent => Finding::note(
+            ABOUT,
+            "maps ports anew for each peer (a symmetric router): with peers behind a strict \
+             router data goes through a relay",
+            format!(
+                "forward {} to this machine, or switch on its \"full cone\" or \"open\" NAT",
+                ports(node).join(" and ")
+            ),
+        ),
+        MappingView::Unknown => Finding::good(
+            ABOUT,
+            "not known: it takes two peers on other networks to see its kind",
+        ),
+    }
+}
+
+fn paths(node: &NodeView, peers: &[PeerView]) -> Finding {
+    const ABOUT: &str = "connections";
+    let relayed = peers.iter().filter(|peer| peer.path == PathView::Relayed);
+    let relayed = relayed.count();
+    let direct = peers.len() - relayed;
+    let what = format!("{direct} direct, {relayed} through a relay");
+    if relayed == 0 {
+        return Finding::good(ABOUT, what);
+    }
+    let why = match node.nat.mapping {
+        MappingView::EndpointDependent => "this node's router maps ports anew for each peer",
+        _ => "the routers between let no direct one through, or it is being tried",
+    };
+    Finding::note(
+        ABOUT,
+        format!("{what}: {why}"),
+        "relays are slow and limited; one open port on either side makes it direct",
+    )
+}
+
+fn sources(streams: &[StreamView]) -> Finding {
+    const ABOUT: &str = "streams";
+    let lacking: Vec<&str> = (streams.iter())
+        .filter(|stream| stream.followed && !stream.synced && stream.sources.is_empty())
+        .map(|stream| match stream.name.is_empty() {
+            true => stream.id.as_str(),
+            false => stream.name.as_str(),
+        })
+        .collect();
+    match lacking.as_slice() {
+        [] => Finding::good(
+            ABOUT,
+            format!("{} known", counted(streams.len() as u64, "stream")),
+        ),
+        [first, ..] => Finding::note(
+            ABOUT,
+            format!(
+                "{} without a source, such as {first}",
+                counted(lacking.len() as u64, "stream")
+            ),
+            "follow it by an invite (`headwater show` on a node that has it), or wait for one \
+             to come",
+        ),
+    }
+}
+
+/// A head cannot have been signed in the future.
+fn clock(streams: &[StreamView], now: Timestamp) -> Finding {
+    const ABOUT: &str = "clock";
+    let heads = streams
+        .iter()
+        .filter_map(|stream| stream.head_time.as_deref());
+    let newest = heads.filter_map(|time| parse_rfc3339(time).ok()).max();
+    match newest {
+        None => Finding::good(ABOUT, "nothing to compare it with"),
+        Some(newest) if newest.0 - now.0 > CLOCK_TOLERANCE_US => Finding::problem(
+            ABOUT,
+            format!(
+                "a publisher's clock is {} s ahead of this machine's",
+                (newest.0 - now.0) / 1_000_000
+            ),
+            "check the time of both machines; NTP keeps it",
+        ),
+        Some(_) => Finding::good(ABOUT, "no publisher's clock is ahead of it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::types::NatView;
+
+    fn node(reachability: ReachabilityView, mapping: MappingView, relays: usize) -> NodeView {
+        NodeView {
+            peer_id: String::new(),
+            addresses: vec![
+                "/ip4/192.0.2.1/tcp/4600".to_owned(),
+                "/ip6/2001:db8::1/udp/4600/quic-v1".to_owned(),
+            ],
+            roles: Vec::new(),
+            version: String::new(),
+            connections: 0,
+            streams: 0,
+            disk_bytes: 0,
+            uptime_s: 0,
+            nat: NatView {
+                reachability,
+                mapping,
+                relays: vec!["x".to_owned(); relays],
+                punched: 0,
+                not_punched: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn a_node_that_nobody_reaches_is_told_which_ports_to_forward() {
+        let lost = node(
+            ReachabilityView::Private,
+            MappingView::EndpointIndependent,
+            0,
+        );
+        let finding = reached(&lost);
+        assert_eq!(finding.level, Level::Problem);
+        assert!(finding.advice.unwrap().contains("TCP 4600 and UDP 4600"));
+        let relayed = node(
+            ReachabilityView::Private,
+            MappingView::EndpointIndependent,
+            2,
+        );
+        assert_eq!(reached(&relayed).level, Level::Good);
+        assert!(reached(&relayed).what.contains("2 relays"));
+    }
+
+    #[test]
+    fn a_symmetric_router_is_named_as_the_cause_of_a_relayed_connection() {
+        let node = node(ReachabilityView::Private, MappingView::EndpointDependent, 1);
+        let peer = PeerView {
+            peer_id: String::new(),
+            addresses: Vec::new(),
+            path: PathView::Relayed,
+            agent: None,
+            rtt_ms: None,
+            syncs: true,
+            inbound: false,
+            streams: Vec::new(),
+        };
+        assert_eq!(router(&node).level, Level::Note);
+        let finding = paths(&node, &[peer]);
+        assert_eq!(finding.level, Level::Note);
+        assert!(
+            finding
+                .what
+                .starts_with("0 direct, 1 through a relay: this node's router")
+        );
+        assert_eq!(paths(&node, &[]).level, Level::Good);
+    }
+
+    #[test]
+    fn nobody_connected_and_nowhere_to_be_reached_are_problems() {
+        assert_eq!(company(&[]).level, Level::Problem);
+        let mut deaf = node(ReachabilityView::Unknown, MappingView::Unknown, 0);
+        deaf.addresses.clear();
+        assert_eq!(listening(&deaf).level, Level::Problem);
+    }
+}
