@@ -322,7 +322,7 @@ mod tests {
             refused("bootstrap = ['/ip4/192.0.2.1/tcp/1']").contains("lacks the node's peer id")
         );
         assert!(refused("roles = []").contains("at least one"));
-        assert!(refused("roles = ['relay']").contains("does not have the role `relay`"));
+        assert!(refused("roles = ['storer']").contains("does not have the role `storer`"));
         assert!(refused("roles = ['king']").contains("is no role"));
     }
 

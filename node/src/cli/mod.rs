@@ -303,7 +303,7 @@ mod tests {
         for line in [
             "headwater",
             "headwater discover",
-            "headwater run --role relay",
+            "headwater run --role storer",
             "headwater run --api-listen localhost",
             "headwater stream create",
             "headwater stream create x --value-type float",

@@ -184,6 +184,7 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
         "api",
         "connections",
         "disk_bytes",
+        "nat",
         "peer_id",
         "roles",
         "running",
@@ -197,12 +198,17 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
         "addresses",
         "agent",
         "inbound",
+        "path",
         "peer_id",
         "rtt_ms",
         "streams",
         "syncs",
     ];
     ensure!(keys(&peers)? == wanted, "{peers}");
+    for finding in json_lines(&node.run(&["doctor", "--json"])?)? {
+        let wanted = ["about", "advice", "level", "what"];
+        ensure!(keys(&finding)? == wanted, "{finding}");
+    }
 
     for line in json_lines(&node.run(&["tail", stream, "-n", "2", "--json"])?)? {
         ensure!(keys(&line)? == ["index", "time", "value"], "{line}");
