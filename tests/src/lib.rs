@@ -1,6 +1,7 @@
 //! Real nodes for tests: processes of the `headwater` binary, each with its own
 //! data folder, ports chosen by the system.
 
+pub mod js_peer;
 mod slow_link;
 
 use std::fs;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use js_peer::JsPeer;
 pub use slow_link::SlowLink;
 
 /// Longest wait for anything that a test awaits: far more than it takes on a
@@ -426,10 +428,18 @@ impl TestNode {
     /// # Errors
     /// It does not become so within the patience of a test.
     pub async fn until(&self, stream: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.until_get(&format!("/v1/streams/{stream}"), wanted)
+            .await
+    }
+
+    /// Waits until `GET` of this path of the node's API is as wanted.
+    ///
+    /// # Errors
+    /// It does not become so within the patience of a test.
+    pub async fn until_get(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let started = Instant::now();
         loop {
-            let path = format!("/v1/streams/{stream}");
-            let last = match self.get(&path).await {
+            let last = match self.get(path).await {
                 Ok(shown) if wanted(&shown) => return Ok(shown),
                 Ok(shown) => shown.to_string(),
                 Err(error) => format!("{error:#}"),
