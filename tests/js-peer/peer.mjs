@@ -134,6 +134,11 @@ const commands = {
     return { recipients }
   },
 
+  /** The peers in the mesh of a stream's data topic. */
+  async mesh ({ stream }) {
+    return { peers: gossip.getMeshPeers(dataTopic(stream)) }
+  },
+
   /** Waits until a peer has read everything that was sent to it. */
   async ping ({ peer }) {
     await node.services.ping.ping(peerOf(peer), within(30))

@@ -83,9 +83,14 @@ impl TestNode {
     /// It does not start.
     pub async fn start(args: &[&str]) -> Result<Self> {
         let mut node = Self::new()?;
-        node.args = args.iter().map(|&arg| arg.to_owned()).collect();
+        node.set_args(args);
         node.launch().await?;
         Ok(node)
+    }
+
+    /// Sets the further arguments of `headwater run` for the next launch.
+    pub fn set_args(&mut self, args: &[&str]) {
+        self.args = args.iter().map(|&arg| arg.to_owned()).collect();
     }
 
     /// Sets a variable of the environment of the node when it is launched.
