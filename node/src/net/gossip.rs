@@ -101,3 +101,20 @@ pub fn topic_score() -> TopicScoreParams {
         ..TopicScoreParams::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of docs/interop.md.
+    #[test]
+    fn the_id_of_a_message_is_what_other_implementations_compute() {
+        let stream = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+        let topic = TopicHash::from_raw(format!("/headwater/1/{stream}/data"));
+        let id = message_id(&topic, b"hello world");
+        assert_eq!(id.to_string(), "782f7ab0cfc45188adbb0d3193948bd11ade2268");
+        assert_ne!(id, message_id(&topic, b"hello world!"));
+        let other = TopicHash::from_raw(format!("/headwater/1/{stream}/meta"));
+        assert_ne!(id, message_id(&other, b"hello world"));
+    }
+}
