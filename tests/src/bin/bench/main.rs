@@ -4,6 +4,7 @@
 //! The program starts itself again for every other process that a figure needs.
 
 mod gossip;
+mod idle;
 mod live;
 mod node;
 mod open;
@@ -57,6 +58,7 @@ enum Name {
     LiveP50,
     #[value(name = "open_1e6_ms")]
     Open1E6Ms,
+    IdleStreamBytes,
 }
 
 /// What every figure needs to know.
@@ -92,6 +94,7 @@ impl Bench {
             Name::PublishDurableSingles => publish::durable_singles(self),
             Name::LiveP50 => live::figure(self),
             Name::Open1E6Ms => open::figure(self),
+            Name::IdleStreamBytes => idle::figure(self),
         }
     }
 }

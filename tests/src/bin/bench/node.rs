@@ -37,6 +37,13 @@ pub(crate) enum Call {
     },
     /// Create the stream; answered by its id.
     Create,
+    /// Create so many streams and publish one record to each; answered by their
+    /// ids.
+    CreateEach { count: u64 },
+    /// Keep connected to an address.
+    Dial { address: String },
+    /// Only answer, with the processor time used so far.
+    Nothing,
     /// Publish batch after batch; answered by the seconds that the node took.
     Publish(Batches),
     /// Publish one record a command, from so many tasks; answered by [`Singles`].
@@ -58,6 +65,11 @@ pub(crate) enum Call {
         stream: String,
         address: String,
         size: u64,
+    },
+    /// Follow so many streams at once until each has its one record, in sync.
+    SyncEach {
+        streams: Vec<String>,
+        address: String,
     },
     /// Note when records are stored, from now on until there are this many.
     Watch { stream: String, size: u64 },
@@ -150,7 +162,10 @@ pub(crate) async fn act() -> anyhow::Result<()> {
                 key,
                 is_online,
             } => answer(acting.start(dir, key, is_online).await),
-            Call::Create => answer(acting.create().await),
+            Call::Create => answer(acting.create("bench").await),
+            Call::CreateEach { count } => answer(acting.create_each(count).await),
+            Call::Dial { address } => answer(acting.dial(&address)),
+            Call::Nothing => answer(Ok(())),
             Call::Publish(batches) => answer(acting.publish(batches).await),
             Call::PublishSingles {
                 stream,
@@ -166,7 +181,10 @@ pub(crate) async fn act() -> anyhow::Result<()> {
                 stream,
                 address,
                 size,
-            } => answer(acting.sync(&stream, address, size).await),
+            } => answer(acting.sync(&stream, &address, size).await),
+            Call::SyncEach { streams, address } => {
+                answer(acting.sync_each(&streams, &address).await)
+            }
             Call::Watch { stream, size } => answer(acting.watch(&stream, size)),
             Call::Stored => answer(acting.stored().await),
             Call::Root { stream } => answer(acting.root(&stream)),
@@ -229,11 +247,11 @@ impl Acting {
         })
     }
 
-    async fn create(&self) -> anyhow::Result<String> {
+    async fn create(&self, name: &str) -> anyhow::Result<String> {
         let key = SigningKey::from_secret(&mut [self.key; 32]);
         let manifest = Manifest {
             publisher: key.public(),
-            name: "bench".to_owned(),
+            name: name.to_owned(),
             description: String::new(),
             source: String::new(),
             target: None,
@@ -255,6 +273,21 @@ impl Acting {
             Reply::Created(log) => Ok(log.to_string()),
             other => anyhow::bail!("created, but answered {other:?}"),
         }
+    }
+
+    async fn create_each(&self, count: u64) -> anyhow::Result<Vec<String>> {
+        let mut streams = Vec::new();
+        for i in 0..count {
+            let stream = self.create(&format!("bench {i}")).await?;
+            publish(self.node()?, stream.parse()?, records(0, 1, 100)).await?;
+            streams.push(stream);
+        }
+        Ok(streams)
+    }
+
+    fn dial(&self, address: &str) -> anyhow::Result<()> {
+        self.node()?.keep_dialled(address.parse()?);
+        Ok(())
     }
 
     async fn publish(&self, batches: Batches) -> anyhow::Result<f64> {
@@ -321,17 +354,40 @@ impl Acting {
         Ok(published)
     }
 
-    async fn sync(&self, stream: &str, address: String, size: u64) -> anyhow::Result<f64> {
+    async fn sync(&self, stream: &str, address: &str, size: u64) -> anyhow::Result<f64> {
         let log: LogId = stream.parse()?;
-        let node = self.node()?;
         let start_time = Instant::now();
+        self.follow(log, address).await?;
+        self.synced(log, size).await?;
+        Ok(start_time.elapsed().as_secs_f64())
+    }
+
+    async fn sync_each(&self, streams: &[String], address: &str) -> anyhow::Result<()> {
+        let logs: Result<Vec<LogId>, _> = streams.iter().map(|stream| stream.parse()).collect();
+        let logs = logs?;
+        for &log in &logs {
+            self.follow(log, address).await?;
+        }
+        for log in logs {
+            self.synced(log, 1).await?;
+        }
+        Ok(())
+    }
+
+    async fn follow(&self, log: LogId, address: &str) -> anyhow::Result<()> {
+        let node = self.node()?;
         let follow = Command::Follow {
             log,
-            peers: vec![address.clone()],
+            peers: vec![address.to_owned()],
             newest_first: false,
         };
         node.command(follow).await?;
         node.keep_dialled(address.parse()?);
+        Ok(())
+    }
+
+    async fn synced(&self, log: LogId, size: u64) -> anyhow::Result<()> {
+        let node = self.node()?;
         let mut stream = node.watch(log).context("what is followed is not known")?;
         let is_synced = |status: &Arc<LogStatus>| {
             status.closed.is_some() || status.head.is_some() && status.synced_size >= size
@@ -340,7 +396,7 @@ impl Acting {
         let status = node.stream(log).context("what is followed is not known")?;
         waiting.with_context(|| format!("only {} records have come", status.held_records))??;
         match &status.closed {
-            None => Ok(start_time.elapsed().as_secs_f64()),
+            None => Ok(()),
             Some(why) => anyhow::bail!("the stream was closed: {why}"),
         }
     }

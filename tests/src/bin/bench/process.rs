@@ -119,6 +119,12 @@ impl Process {
         Ok(serde_json::from_value(answer)?)
     }
 
+    /// Its anonymous memory now, in bytes.
+    pub(crate) fn memory_bytes(&self) -> anyhow::Result<f64> {
+        let bytes = anonymous_bytes(self.child.id());
+        Ok(bytes.context("the memory of a process cannot be read")? as f64)
+    }
+
     /// Closes its stdin, and waits until it has ended.
     pub(crate) fn end(mut self) -> anyhow::Result<()> {
         drop(self.calls.take());

@@ -20,8 +20,7 @@ use crate::sync::{RecordSize, Upstream, sync};
 pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
     let records = bench.sized(1_000_000, 200_000);
     let mut upstream = Upstream::filled(bench, RecordSize::Bytes100, records)?;
-    let counted = Arc::new(Counted::default());
-    let address = proxy(&upstream.address, counted.clone())?;
+    let (counted, address) = Counted::on_the_way_to(&upstream.address)?;
     let run = sync(bench, &mut upstream, address)?;
     let [down, up] = [&counted.down, &counted.up].map(|bytes| bytes.load(Ordering::Relaxed));
     let payload = upstream.payload_bytes();
@@ -55,9 +54,20 @@ pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
 
 /// Bytes that went through the proxy.
 #[derive(Debug, Default)]
-struct Counted {
-    down: AtomicU64,
-    up: AtomicU64,
+pub(crate) struct Counted {
+    /// From the peer behind it.
+    pub(crate) down: AtomicU64,
+    /// To that peer.
+    pub(crate) up: AtomicU64,
+}
+
+impl Counted {
+    /// Puts a proxy in front of a peer; the address leads through it.
+    pub(crate) fn on_the_way_to(address: &str) -> anyhow::Result<(Arc<Self>, String)> {
+        let counted = Arc::new(Self::default());
+        let address = proxy(address, counted.clone())?;
+        Ok((counted, address))
+    }
 }
 
 /// Puts a proxy in front of a peer, and returns the address that leads through
