@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
@@ -56,6 +56,11 @@ pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwa
 # Names under which the API may be called, beside localhost and the loopback
 # addresses. Others are refused, so that a web page cannot reach it.
 # api_hosts = []
+
+# A private network: the node speaks only with those who have the same key, made
+# by `headwater network new FILE` (swarm.key form). A relative path starts at
+# the folder of this file.
+# private_network = "swarm.key"
 
 # Established connections at most. 512 when it is not set; each takes about
 # 100 KB.
@@ -129,6 +134,8 @@ pub struct Config {
     pub api_listen: SocketAddr,
     /// Names under which the API may be called, beside the loopback ones.
     pub api_hosts: Vec<String>,
+    /// The file with the key of the private network that the node is in.
+    pub private_network: Option<PathBuf>,
     /// Established connections at most; absent: as many as the network's own
     /// limit says.
     pub max_connections: Option<u32>,
@@ -151,6 +158,8 @@ pub struct Options {
     pub api_listen: Option<String>,
     /// See [`Config::api_hosts`].
     pub api_hosts: Option<Vec<String>>,
+    /// See [`Config::private_network`].
+    pub private_network: Option<PathBuf>,
     /// See [`Config::max_connections`].
     pub max_connections: Option<u32>,
 }
@@ -168,6 +177,7 @@ impl Default for Config {
                 .parse()
                 .expect("the default is an address"),
             api_hosts: Vec::new(),
+            private_network: None,
             max_connections: None,
         }
     }
@@ -205,6 +215,7 @@ impl Config {
         if let Some(hosts) = options.api_hosts {
             self.api_hosts = hosts;
         }
+        self.private_network = options.private_network.or(self.private_network.take());
         self.max_connections = options.max_connections.or(self.max_connections);
         Ok(())
     }
@@ -223,11 +234,14 @@ impl Config {
                     .with_context(|| format!("cannot read the config {}", path.display()));
             }
         };
-        let options = toml::from_str::<Options>(&text)
+        let mut options = toml::from_str::<Options>(&text)
             // The parser's word is several lines long and shows the place.
             .map_err(|error| {
                 anyhow::anyhow!("in {}: {}", path.display(), error.to_string().trim_end())
             })?;
+        if let (Some(file), Some(folder)) = (&mut options.private_network, path.parent()) {
+            *file = folder.join(&file);
+        }
         self.set(options)
             .with_context(|| format!("in {}", path.display()))
     }
@@ -286,7 +300,11 @@ mod tests {
             max_connections: Some(512),
             ..Config::default()
         };
-        assert_eq!(read(&uncommented), Ok(expected), "{uncommented}");
+        let mut said = read(&uncommented).unwrap();
+        // An example: without it the node is in the public network.
+        let key = said.private_network.take().unwrap();
+        assert!(key.is_absolute() && key.ends_with("swarm.key"), "{key:?}");
+        assert_eq!(said, expected, "{uncommented}");
     }
 
     #[test]
@@ -324,6 +342,15 @@ mod tests {
         assert!(refused("roles = []").contains("at least one"));
         assert!(refused("roles = ['storer']").contains("does not have the role `storer`"));
         assert!(refused("roles = ['king']").contains("is no role"));
+    }
+
+    #[test]
+    fn a_network_key_is_looked_for_beside_the_file_that_names_it() {
+        let config = read("private_network = 'a/b.key'").unwrap();
+        let file = config.private_network.unwrap();
+        assert!(file.is_absolute() && file.ends_with("a/b.key"), "{file:?}");
+        let config = read("private_network = '/x/y.key'").unwrap();
+        assert_eq!(config.private_network, Some("/x/y.key".into()));
     }
 
     #[test]

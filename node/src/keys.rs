@@ -1,5 +1,7 @@
-//! The node's secrets: its key and the token of its API, each in a file that
-//! its owner alone may read.
+//! The node's secrets: its key, the token of its API and the key of its private
+//! network, each in a file that its owner alone may read.
+
+mod network_key;
 
 use std::fmt;
 use std::fs;
@@ -10,6 +12,8 @@ use data_encoding::HEXLOWER;
 use libp2p::identity::Keypair;
 
 use crate::data_dir::{Access, write_whole};
+
+pub use network_key::NetworkKey;
 
 /// Bytes of an API token: as hard to guess as the key itself.
 const TOKEN_BYTES: usize = 32;

@@ -51,6 +51,8 @@ pub struct TestNode {
     dir: PathBuf,
     env: Vec<(String, PathBuf)>,
     args: Vec<String>,
+    /// Where to listen, if not on TCP.
+    listen: Option<String>,
     /// TCP port to listen on; 0 takes any free one.
     port: u16,
     process: Option<Child>,
@@ -70,6 +72,7 @@ impl TestNode {
             folder,
             env: Vec::new(),
             args: Vec::new(),
+            listen: None,
             port: 0,
             process: None,
         };
@@ -91,6 +94,18 @@ impl TestNode {
     /// Sets the further arguments of `headwater run` for the next launch.
     pub fn set_args(&mut self, args: &[&str]) {
         self.args = args.iter().map(|&arg| arg.to_owned()).collect();
+    }
+
+    /// As [`TestNode::start`], on another address than one of TCP.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_on(listen: &str, args: &[&str]) -> Result<Self> {
+        let mut node = Self::new()?;
+        node.listen = Some(listen.to_owned());
+        node.args = args.iter().map(|&arg| arg.to_owned()).collect();
+        node.launch().await?;
+        Ok(node)
     }
 
     /// Sets a variable of the environment of the node when it is launched.
@@ -125,7 +140,8 @@ impl TestNode {
     /// # Errors
     /// It does not start.
     pub async fn launch(&mut self) -> Result<()> {
-        let address = format!("/ip4/127.0.0.1/tcp/{}", self.port);
+        let tcp = format!("/ip4/127.0.0.1/tcp/{}", self.port);
+        let address = self.listen.clone().unwrap_or(tcp);
         let listen = ["--listen", &address, "--api-listen", "127.0.0.1:0"];
         let log = fs::File::options()
             .create(true)

@@ -29,6 +29,7 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
         peer_id: node.local_peer().to_string(),
         addresses: node.addresses().iter().map(ToString::to_string).collect(),
         roles: state.roles().to_vec(),
+        private_network: state.private_network().map(str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         connections: node.peers().len(),
         streams: node.streams().len(),

@@ -23,6 +23,7 @@ pub struct ApiState {
     node: Node,
     trust: Arc<LocalTrust>,
     roles: Arc<[String]>,
+    private_network: Option<Arc<str>>,
     data_dir: Option<Arc<Path>>,
     started: Instant,
     live: Arc<Semaphore>,
@@ -38,6 +39,7 @@ impl ApiState {
             node,
             trust: Arc::new(LocalTrust::new(token.into(), Vec::new())),
             roles: Arc::new([]),
+            private_network: None,
             data_dir: None,
             started: Instant::now(),
             live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
@@ -50,6 +52,14 @@ impl ApiState {
     #[must_use]
     pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Shows in which private network the node is, by the fingerprint of its
+    /// key.
+    #[must_use]
+    pub fn with_private_network(mut self, fingerprint: Option<String>) -> Self {
+        self.private_network = fingerprint.map(Into::into);
         self
     }
 
@@ -84,6 +94,12 @@ impl ApiState {
 
     pub(super) fn roles(&self) -> &[String] {
         &self.roles
+    }
+
+    /// The fingerprint of the key of the private network that the node is in.
+    #[must_use]
+    pub fn private_network(&self) -> Option<&str> {
+        self.private_network.as_deref()
     }
 
     pub(super) fn data_dir(&self) -> Option<Arc<Path>> {

@@ -13,6 +13,9 @@ pub struct NodeView {
     pub addresses: Vec<String>,
     /// What it does for others: `peer`, `bootstrap`, …
     pub roles: Vec<String>,
+    /// Fingerprint of the key of the private network that it is in; `null` in
+    /// the public one.
+    pub private_network: Option<String>,
     /// The program's version.
     pub version: String,
     /// Peers that are connected.

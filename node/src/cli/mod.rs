@@ -9,6 +9,7 @@ mod export;
 mod init;
 mod line_input;
 mod listen;
+mod network;
 mod output;
 mod peers;
 mod progress;
@@ -117,6 +118,9 @@ enum Command {
     Export(export::ExportArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
+    /// Private networks: new
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
     Peers(peers::PeersArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
@@ -218,6 +222,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(invocation, &args).await?,
         Command::Prove(args) => prove::prove(invocation, &args).await?,
         Command::Verify(args) => return verify::verify(invocation, &args),
+        Command::Network(command) => network::dispatch(invocation, &command)?,
         Command::Peers(args) => peers::peers(invocation, &args).await?,
         Command::Status(args) => status::status(invocation, &args).await?,
         Command::Doctor(args) => doctor::doctor(invocation, &args).await?,
@@ -270,7 +275,8 @@ mod tests {
         for line in [
             "headwater init",
             "headwater --data-dir /x run --listen /ip4/127.0.0.1/tcp/0 /ip6/::1/tcp/0 --external /ip4/192.0.2.1/tcp/1 \
-             --bootstrap /ip4/192.0.2.1/tcp/1 --api-listen 127.0.0.1:0 --role peer,bootstrap",
+             --bootstrap /ip4/192.0.2.1/tcp/1 --api-listen 127.0.0.1:0 --role peer,bootstrap --private-network swarm.key",
+            "headwater network new swarm.key",
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \
              --cadence 1h --chunk-level 8 --json",
             "headwater list",
@@ -305,6 +311,9 @@ mod tests {
             "headwater discover",
             "headwater run --role storer",
             "headwater run --api-listen localhost",
+            "headwater network",
+            "headwater network new",
+            "headwater run --private-network",
             "headwater stream create",
             "headwater stream create x --value-type float",
             "headwater stream create x --cadence hourly",

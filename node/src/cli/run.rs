@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -22,6 +23,7 @@ use crate::api::{self, ApiState};
 use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
 use crate::data_dir::DataDir;
+use crate::keys::NetworkKey;
 use crate::runtime::{self, Running, RuntimeConfig, Services};
 
 /// How long the first address may take: it is there as soon as the system has
@@ -57,6 +59,10 @@ pub(crate) struct RunArgs {
     /// What the node does for others: peer, bootstrap [default: peer]
     #[arg(long, value_name = "ROLE", value_delimiter = ',', num_args = 1..)]
     role: Option<Vec<Role>>,
+    /// Key of a private network (`headwater network new`): the node speaks only
+    /// with those who have the same one
+    #[arg(long, value_name = "FILE")]
+    private_network: Option<PathBuf>,
 }
 
 /// What `--json` prints once the node listens.
@@ -67,6 +73,8 @@ struct Started {
     api: String,
     data_dir: String,
     roles: Vec<&'static str>,
+    /// Fingerprint of the private network's key.
+    private_network: Option<String>,
     initialised: bool,
 }
 
@@ -87,13 +95,18 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     let is_new = !data_dir.is_initialised();
     let (keypair, token) = init::create(&data_dir, &lock)?;
     let config = configure(invocation, &data_dir, args)?;
+    let network_key = (config.private_network.as_deref())
+        .map(NetworkKey::load)
+        .transpose()?;
+    let fingerprint = network_key.as_ref().map(NetworkKey::fingerprint);
     let api = ApiListener::bind(&config).await?;
     let listen = listen::addresses(&config)?;
     data_dir.forget_addresses(&lock);
 
-    let mut running = start(&data_dir, &config, listen, keypair).await?;
+    let mut running = start(&data_dir, &config, listen, keypair, network_key).await?;
     let state = ApiState::new(running.node.clone(), token.secret())
         .with_roles(config.roles.iter().map(|role| role.as_str()))
+        .with_private_network(fingerprint.clone())
         .with_data_dir(data_dir.path())
         .with_hosts(config.api_hosts.clone());
     let server = api.serve(state);
@@ -133,6 +146,7 @@ fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyh
         bootstrap: args.bootstrap,
         roles: (args.role).map(|roles| roles.iter().map(Role::to_string).collect()),
         api_listen: args.api_listen.map(|address| address.to_string()),
+        private_network: args.private_network,
         ..Options::default()
     })?;
     Ok(config)
@@ -143,8 +157,10 @@ async fn start(
     config: &Config,
     listen: Vec<Multiaddr>,
     keypair: Keypair,
+    network_key: Option<NetworkKey>,
 ) -> anyhow::Result<Running> {
     let mut runtime = RuntimeConfig::new(data_dir.store_dir(), keypair);
+    runtime.network_key = network_key;
     runtime.listen = listen;
     runtime.external = config.external.clone();
     runtime.bootstrap = config.bootstrap.clone();
@@ -191,6 +207,7 @@ async fn announce(
         api: format!("http://{}", server.reachable_at()),
         data_dir: data_dir.path().display().to_string(),
         roles: config.roles.iter().map(|role| role.as_str()).collect(),
+        private_network: server.state.private_network().map(str::to_owned),
         initialised: is_new,
     };
     match say(invocation, config, &started) {
@@ -231,12 +248,19 @@ fn say(invocation: &Invocation, config: &Config, started: &Started) -> anyhow::R
         out.line(format!("{} {address}", out.dim(label)))?;
         label = "        ";
     }
+    if let Some(key) = &started.private_network {
+        out.line(format!("{} private, key {key}…", out.dim("network ")))?;
+    }
     out.line(format!("{} {}", out.dim("api     "), started.api))?;
     out.line(format!("{} {}", out.dim("data    "), started.data_dir))?;
     match started.addresses.first() {
         Some(best) if config.bootstrap.is_empty() => {
             out.line("No bootstrap node is set, so this node waits for others. On the second machine, run:")?;
-            out.line(format!("  headwater run --bootstrap {best}"))
+            let key = match &config.private_network {
+                Some(_) => " --private-network FILE",
+                None => "",
+            };
+            out.line(format!("  headwater run --bootstrap {best}{key}"))
         }
         _ => Ok(()),
     }

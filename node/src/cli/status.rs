@@ -59,6 +59,9 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
     }
     if api.is_some() {
         line("roles", &node.roles.join(", "))?;
+        if let Some(key) = &node.private_network {
+            line("network", &format!("private, key {key}…"))?;
+        }
         line("connections", &node.connections.to_string())?;
         line("reached", reached(&node.nat))?;
     }

@@ -176,3 +176,33 @@ pub const RELAY_CIRCUIT_BYTES: u64 = 16 << 20;
 /// Duration of one circuit. With [`RELAY_CIRCUIT_BYTES`] and
 /// [`RELAY_CIRCUITS`] a relay carries 7 MB/s at most in the long run.
 pub const RELAY_CIRCUIT_DURATION: Duration = Duration::from_secs(600);
+
+/// How long the other end of a new connection of a private network may take to
+/// prove that it has the key: one round trip, after a QUIC handshake that may
+/// take as long.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection whose other end has another key is kept for it to
+/// find that out, too: a round trip.
+pub const PROOF_LINGER: Duration = Duration::from_millis(500);
+
+/// How long it takes at most to reach an address over TCP, before anything is
+/// negotiated: the system asks again after 1, 3 and 7 seconds.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long it takes at most to reach a peer and to negotiate: as libp2p has
+/// it.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long all of it takes at most, with the names that are looked up and the
+/// proof of a network key. Longer than [`CONNECTION_TIMEOUT`], which tells more
+/// when it is over.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// How often the log names one and the same stranger at the door of a private
+/// network: it knocks again and again.
+pub const NAME_STRANGER_AGAIN: Duration = Duration::from_secs(600);
+
+/// Strangers that the log names within that time. More of them are a flood,
+/// which must fill neither the memory nor the log.
+pub const MAX_NAMED_STRANGERS: usize = 256;

@@ -7,5 +7,7 @@ pub(crate) mod discovery;
 pub mod gossip;
 pub mod limits;
 pub(crate) mod nat;
+mod private_network;
 pub(crate) mod swarm;
 pub mod sync_streams;
+mod transport;

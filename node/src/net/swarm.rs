@@ -5,7 +5,6 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures::StreamExt;
 use headwater_protocols::engine::{Input, Misbehaviour, Output, Verdict};
@@ -17,7 +16,7 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::swarm::dial_opts::DialOpts;
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, identify, ping, swarm};
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,8 +27,11 @@ use super::discovery::{Discovery, is_reachable};
 use super::gossip::topic_score;
 use super::limits::{BAN, LISTEN_TIMEOUT, MAX_BANNED};
 use super::nat::{Nat, remote_address};
+use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
+use super::transport::transport;
 use crate::handle::{Node, PeerStatus};
+use crate::keys::NetworkKey;
 
 /// Inputs that one event of the swarm can turn into, at most.
 const INPUTS_PER_EVENT: usize = 2;
@@ -50,6 +52,7 @@ pub(crate) struct Network {
     /// Answers those who look for a stream, whether it is reached or not.
     serves_discovery: bool,
     external: Vec<Multiaddr>,
+    strangers: Strangers,
     banned: VecDeque<(Instant, PeerId)>,
     /// What the engine is told as soon as there is room.
     backlog: VecDeque<Input>,
@@ -62,6 +65,7 @@ pub(crate) struct Network {
 /// What the swarm needs to start.
 pub(crate) struct NetworkConfig {
     pub(crate) keypair: Keypair,
+    pub(crate) network_key: Option<NetworkKey>,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) external: Vec<Multiaddr>,
     pub(crate) dial: Vec<Multiaddr>,
@@ -85,40 +89,18 @@ impl Network {
             discovery: is_operator || config.external.iter().any(is_reachable),
             ..config.services
         };
-        let mut swarm = SwarmBuilder::with_existing_identity(config.keypair)
-            .with_tokio()
-            .with_tcp(
-                // Live records are small and must not wait for an acknowledgement.
-                tcp::Config::default().nodelay(true),
-                noise::Config::new,
-                yamux::Config::default,
-            )
-            .context("cannot set up TCP")?
-            .with_quic()
-            .with_dns()
-            .context("cannot read how this machine looks up names")?
-            .with_relay_client(noise::Config::new, yamux::Config::default)
-            .context("cannot set up relayed connections")?
-            .with_behaviour(|keypair, relay_client| {
-                let behaviour = Behaviour::new(
-                    keypair,
-                    config.max_connections,
-                    services,
-                    relay_client,
-                    frames,
-                );
-                behaviour.map_err(Into::into)
-            })
-            .map_err(|error| anyhow::anyhow!("cannot set up the behaviours: {error}"))?
-            .with_swarm_config(|config| {
-                // The sync streams keep a connection alive as long as they are
-                // open; others (a monitoring tool, say) may go.
-                config
-                    .with_idle_connection_timeout(Duration::from_secs(60))
-                    // A connection stands still while its events wait here.
-                    .with_per_connection_event_buffer_size(64)
-            })
-            .build();
+        let strangers = Strangers::default();
+        let (transport, relay_client) =
+            transport(&config.keypair, config.network_key.as_ref(), &strangers)?;
+        let behaviour = Behaviour::new(
+            &config.keypair,
+            config.max_connections,
+            services,
+            relay_client,
+            frames,
+        )?;
+        let local = config.keypair.public().to_peer_id();
+        let mut swarm = Swarm::new(transport, behaviour, local, swarm_config());
         let mut opening = HashSet::new();
         for address in config.listen {
             let listener = swarm.listen_on(address.clone()).map_err(|error| {
@@ -146,6 +128,7 @@ impl Network {
             nat: Nat::new(is_operator, &config.external),
             serves_discovery: services.discovery,
             external: config.external,
+            strangers,
             banned: VecDeque::new(),
             backlog: VecDeque::new(),
             permits: Vec::new(),
@@ -371,10 +354,13 @@ impl Network {
                 cause,
             } => {
                 (self.nat).closed(&mut self.swarm, peer_id, connection_id);
-                if let Some(cause) = cause {
+                if let Some(cause) = &cause {
                     tracing::debug!(peer = %peer_id, %cause, "connection closed");
                 }
                 if num_established == 0 {
+                    if !self.has_said_who_it_is(&peer_id) {
+                        self.strangers.closed(peer_id, cause.as_ref());
+                    }
                     self.dialer.closed(peer_id, Instant::now());
                     self.discovery.closed(&mut self.swarm, &peer_id);
                     self.input(Input::Disconnected(peer_id));
@@ -542,6 +528,14 @@ impl Network {
         });
     }
 
+    fn has_said_who_it_is(&self, peer: &PeerId) -> bool {
+        let mut known = false;
+        self.node.change_peers(|peers| {
+            known = peers.get(peer).is_some_and(|peer| peer.agent.is_some());
+        });
+        known
+    }
+
     /// Others should hear of it now, and not at the next round of identify.
     fn external_changed(&mut self) {
         let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
@@ -573,6 +567,15 @@ impl Network {
         }
         self.node.set_addresses(addresses);
     }
+}
+
+fn swarm_config() -> swarm::Config {
+    // The sync streams keep a connection alive as long as they are open; others
+    // (a monitoring tool, say) may go.
+    swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(Duration::from_secs(60))
+        // A connection stands still while its events wait here.
+        .with_per_connection_event_buffer_size(64)
 }
 
 async fn sleep_until(due: Option<Instant>) {

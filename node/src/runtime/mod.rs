@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 pub use crate::handle::{Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, now};
 pub use crate::net::behaviour::Services;
 
+use crate::keys::NetworkKey;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::store::RocksStore;
@@ -42,6 +43,9 @@ pub struct RuntimeConfig {
     pub store_dir: std::path::PathBuf,
     /// The node's identity, and the key of the streams it publishes.
     pub keypair: Keypair,
+    /// The key of the private network that the node is in, if it is in one:
+    /// it speaks with nobody who does not have it.
+    pub network_key: Option<NetworkKey>,
     /// Addresses to listen on.
     pub listen: Vec<Multiaddr>,
     /// Addresses at which others reach the node, when it cannot know.
@@ -61,6 +65,7 @@ impl RuntimeConfig {
         Self {
             store_dir: store_dir.into(),
             keypair,
+            network_key: None,
             listen: Vec::new(),
             external: Vec::new(),
             bootstrap: Vec::new(),
@@ -147,6 +152,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let network = Network::listen(
         NetworkConfig {
             keypair: config.keypair,
+            network_key: config.network_key,
             listen: config.listen,
             external: config.external,
             dial,

@@ -1,0 +1,187 @@
+//! How connections come about: TCP with noise and yamux, QUIC, and circuits
+//! through relays; in a private network only with those who have its key.
+
+#[cfg(test)]
+pub(super) mod tests;
+mod told;
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+use futures::future::TryFutureExt;
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::timeout::{TransportTimeout, TransportTimeoutError};
+use libp2p::core::transport::{Boxed, Transport};
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, dns, noise, quic, relay, tcp, yamux};
+
+use super::limits::{CONNECT_TIMEOUT, CONNECTION_TIMEOUT, DIAL_TIMEOUT};
+use super::private_network::PrivateNetwork;
+use super::private_network::strangers::Strangers;
+use crate::keys::NetworkKey;
+use told::Told;
+
+/// Where Unix says how names are looked up.
+const RESOLVER_CONFIG: &str = "/etc/resolv.conf";
+
+/// What makes connections to peers, each with its peer's proven id.
+pub(super) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// Why a connection over TCP or through a relay does not come about.
+#[derive(Debug, thiserror::Error)]
+enum ChannelError {
+    /// The other end was not reached.
+    #[error(transparent)]
+    Unreachable(io::Error),
+    /// It was reached, and then no secure channel was negotiated.
+    #[error("no secure channel: {0}")]
+    Negotiation(io::Error),
+}
+
+impl ChannelError {
+    fn unreachable(error: TransportTimeoutError<io::Error>) -> Self {
+        Self::Unreachable(match error {
+            TransportTimeoutError::Other(error) | TransportTimeoutError::TimerError(error) => error,
+            TransportTimeoutError::Timeout => io::ErrorKind::TimedOut.into(),
+        })
+    }
+
+    fn negotiation(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Negotiation(io::Error::other(error))
+    }
+}
+
+/// The transports of the node with this key pair, in the private network of
+/// `key` when there is one, and what circuits through relays need of the swarm.
+/// The log tells of `strangers`.
+///
+/// # Errors
+/// The key pair cannot be used for noise, or the machine's way of looking up
+/// names is not known.
+pub(super) fn transport(
+    keypair: &Keypair,
+    key: Option<&NetworkKey>,
+    strangers: &Strangers,
+) -> anyhow::Result<(Connections, relay::client::Behaviour)> {
+    let local = keypair.public().to_peer_id();
+    let network = key.map(|key| PrivateNetwork::new(local, key, strangers.clone()));
+    let direct = direct(keypair, network.as_ref(), strangers)?;
+    let (circuits, relay_client) = circuits(keypair, network)?;
+    Ok((timed(either(circuits, direct)), relay_client))
+}
+
+/// TCP and QUIC, also by name.
+fn direct(
+    keypair: &Keypair,
+    network: Option<&PrivateNetwork>,
+    strangers: &Strangers,
+) -> anyhow::Result<Connections> {
+    // Live records are small and must not wait for an acknowledgement.
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = TransportTimeout::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let both = match network {
+        None => {
+            let tcp = Told::public(channels(tcp, keypair)?, strangers.clone());
+            either(tcp.boxed(), quic.boxed())
+        }
+        Some(network) => {
+            let cipher = network.cipher();
+            let tcp = tcp
+                .and_then(move |socket, _| {
+                    cipher.handshake(socket).map_err(ChannelError::negotiation)
+                })
+                .map_err(|error| error.into_inner());
+            let tcp = Told::private(channels(tcp, keypair)?, strangers.clone());
+            either(tcp.boxed(), admitted(quic, network.clone()))
+        }
+    };
+    if !Path::new(RESOLVER_CONFIG).exists() {
+        // A machine without names can still reach addresses.
+        tracing::info!("no {RESOLVER_CONFIG}: names in addresses are not looked up");
+        return Ok(both);
+    }
+    let named = dns::tokio::Transport::system(both);
+    let named = named.context("cannot read how this machine looks up names")?;
+    Ok(named.boxed())
+}
+
+/// Connections through relays. A relay sees nothing of what goes through it,
+/// and in a private network it cannot bring in anybody who has not the key.
+fn circuits(
+    keypair: &Keypair,
+    network: Option<PrivateNetwork>,
+) -> anyhow::Result<(Connections, relay::client::Behaviour)> {
+    let (transport, client) = relay::client::new(keypair.public().to_peer_id());
+    let bare = transport.map_err(|error| ChannelError::Unreachable(io::Error::other(error)));
+    let channels = channels(bare, keypair)?;
+    let circuits = match network {
+        None => channels.boxed(),
+        Some(network) => admitted(channels, network),
+    };
+    Ok((circuits, client))
+}
+
+/// Only those connections whose other end proves the network's key.
+fn admitted<T>(transport: T, network: PrivateNetwork) -> Connections
+where
+    T: Transport<Output = (PeerId, StreamMuxerBox)> + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+{
+    transport
+        .and_then(move |connected, endpoint| network.admit(connected, endpoint))
+        .boxed()
+}
+
+/// Makes secure channels with substreams of bare connections.
+fn channels<T>(
+    transport: T,
+    keypair: &Keypair,
+) -> anyhow::Result<
+    impl Transport<
+        Output = (PeerId, StreamMuxerBox),
+        Error = TransportTimeoutError<ChannelError>,
+        Dial: Send + 'static,
+        ListenerUpgrade: Send + 'static,
+    > + Send
+    + Unpin
+    + 'static,
+>
+where
+    T: Transport<Error = ChannelError> + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+{
+    let noise = noise::Config::new(keypair).context("the node's key cannot be used for noise")?;
+    let channels = transport
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+        .map_err(|error| {
+            let of_noise = ChannelError::negotiation;
+            let of_yamux = ChannelError::negotiation;
+            error.either(|error| error.either(|error| error, of_noise), of_yamux)
+        });
+    Ok(TransportTimeout::new(channels, CONNECTION_TIMEOUT))
+}
+
+fn timed(transport: Connections) -> Connections {
+    TransportTimeout::new(transport, DIAL_TIMEOUT).boxed()
+}
+
+/// The first one, and the second for the addresses that the first one does not
+/// understand.
+fn either(first: Connections, second: Connections) -> Connections {
+    first
+        .or_transport(second)
+        .map(|connected, _| connected.into_inner())
+        .boxed()
+}
