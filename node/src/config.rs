@@ -1,6 +1,9 @@
 //! The node's options: what `config.toml` says, and what `run` is told beside
 //! it. A flag wins over the file.
 
+pub mod access;
+pub mod relay;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -9,9 +12,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use ipnet::IpNet;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::Deserialize;
+
+use access::{AccessLists, AccessRule, loopback, parse_network};
+use relay::{RelayLimits, RelayOptions};
 
 /// Where a node listens for others: TCP and QUIC over IPv4 and IPv6.
 const DEFAULT_LISTEN: [&str; 4] = [
@@ -23,6 +30,10 @@ const DEFAULT_LISTEN: [&str; 4] = [
 
 /// Where the local API listens.
 const DEFAULT_API_LISTEN: &str = "127.0.0.1:8600";
+
+/// Fewest connections that may be asked for: a gossip mesh of six, two sources,
+/// and twice as many for who comes.
+const MIN_MAX_CONNECTIONS: u32 = 16;
 
 /// What `init` writes: every option with its default, commented out.
 pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwater run` win over them.
@@ -62,9 +73,37 @@ pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwa
 # the folder of this file.
 # private_network = "swarm.key"
 
-# Established connections at most. 512 when it is not set; each takes about
-# 100 KB.
+# Established connections at most: 512, or 4096 with the role "bootstrap" or
+# "relay". Each takes about 100 KB and a file descriptor.
 # max_connections = 512
+
+# Connections from one IP address (of IPv6: from one /64) at most, a sixteenth
+# of max_connections when it is not set. Twice as many may be made at once, and
+# all of them again every 30 seconds.
+# max_connections_per_ip = 32
+
+# Networks whose addresses are not limited by themselves: a large office behind
+# one address, say, or your own machines.
+# ip_limits_exempt = ["127.0.0.0/8", "::1/128"]
+
+# Peer ids and IP networks that are not connected with, in either direction, and
+# the only ones that are, when there is any in `allow`. `deny` wins. Who is
+# dialled by a DNS name is judged by the peer id alone. Changes take effect when
+# the node is started again.
+# allow = []
+# deny = []
+
+# What a node with the role "relay" carries for others: places for those behind
+# routers, circuits at a time in all and of one peer, bytes (both directions
+# together) and seconds of one circuit, and what one IP address gets in an hour.
+# 0 is refused: libp2p takes 0 bytes as no limit, and 0 seconds as the end.
+# relay.max_reservations = 1024
+# relay.max_circuits = 256
+# relay.max_circuits_per_peer = 16
+# relay.max_circuit_bytes = 16777216
+# relay.max_circuit_duration_s = 600
+# relay.reservations_per_ip_hour = 60
+# relay.circuits_per_ip_hour = 60
 "#;
 
 /// What a node does for others.
@@ -139,6 +178,15 @@ pub struct Config {
     /// Established connections at most; absent: as many as the network's own
     /// limit says.
     pub max_connections: Option<u32>,
+    /// Connections from one IP address (of IPv6: one /64) at most; absent: a
+    /// sixteenth of all.
+    pub max_connections_per_ip: Option<u32>,
+    /// Networks whose addresses are not limited by themselves.
+    pub ip_limits_exempt: Vec<IpNet>,
+    /// Who may be connected with.
+    pub access: AccessLists,
+    /// What is relayed for others, with the role `relay`.
+    pub relay: RelayLimits,
 }
 
 /// What a user may have said, in a file or by flags. An absent option leaves
@@ -162,6 +210,16 @@ pub struct Options {
     pub private_network: Option<PathBuf>,
     /// See [`Config::max_connections`].
     pub max_connections: Option<u32>,
+    /// See [`Config::max_connections_per_ip`].
+    pub max_connections_per_ip: Option<u32>,
+    /// See [`Config::ip_limits_exempt`].
+    pub ip_limits_exempt: Option<Vec<String>>,
+    /// See [`AccessLists::allow`].
+    pub allow: Option<Vec<String>>,
+    /// See [`AccessLists::deny`].
+    pub deny: Option<Vec<String>>,
+    /// See [`Config::relay`].
+    pub relay: Option<RelayOptions>,
 }
 
 impl Default for Config {
@@ -179,6 +237,10 @@ impl Default for Config {
             api_hosts: Vec::new(),
             private_network: None,
             max_connections: None,
+            max_connections_per_ip: None,
+            ip_limits_exempt: loopback().into(),
+            access: AccessLists::default(),
+            relay: RelayLimits::default(),
         }
     }
 }
@@ -215,9 +277,51 @@ impl Config {
         if let Some(hosts) = options.api_hosts {
             self.api_hosts = hosts;
         }
+        if let Some(networks) = options.ip_limits_exempt {
+            let networks: Result<Vec<IpNet>, _> =
+                networks.iter().map(|text| parse_network(text)).collect();
+            self.ip_limits_exempt =
+                networks.map_err(|why| anyhow::anyhow!("ip_limits_exempt: {why}"))?;
+        }
+        if let Some(allow) = options.allow {
+            self.access.allow = access_rules("allow", &allow)?;
+        }
+        if let Some(deny) = options.deny {
+            self.access.deny = access_rules("deny", &deny)?;
+        }
+        if let Some(relay) = options.relay {
+            self.relay.set(&relay)?;
+        }
         self.private_network = options.private_network.or(self.private_network.take());
-        self.max_connections = options.max_connections.or(self.max_connections);
+        self.max_connections = (options.max_connections).or(self.max_connections);
+        self.max_connections_per_ip =
+            (options.max_connections_per_ip).or(self.max_connections_per_ip);
+        self.check_limits()
+    }
+
+    /// A limit that keeps everybody out is a mistake.
+    fn check_limits(&self) -> anyhow::Result<()> {
+        if let Some(max) = self.max_connections
+            && max < MIN_MAX_CONNECTIONS
+        {
+            bail!(
+                "max_connections: {max} is too few for a node that is part of a network; allow at \
+                 least {MIN_MAX_CONNECTIONS}"
+            );
+        }
+        if self.max_connections_per_ip == Some(0) {
+            bail!("max_connections_per_ip: with 0 nobody could connect; allow at least 1");
+        }
         Ok(())
+    }
+
+    /// Whether the node is there for others more than for itself.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.roles.iter().any(|role| match role {
+            Role::Bootstrap | Role::Relay => true,
+            Role::Peer => false,
+        })
     }
 
     /// Takes over what a file says.
@@ -254,6 +358,11 @@ fn addresses(option: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
         })
     };
     texts.iter().map(parse).collect()
+}
+
+fn access_rules(option: &str, texts: &[String]) -> anyhow::Result<Vec<AccessRule>> {
+    let rules: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    rules.map_err(|why: String| anyhow::anyhow!("{option}: {why}"))
 }
 
 /// Without the peer id anybody who has taken over the address would do.
@@ -298,6 +407,7 @@ mod tests {
         let expected = Config {
             listens_by_default: false,
             max_connections: Some(512),
+            max_connections_per_ip: Some(32),
             ..Config::default()
         };
         let mut said = read(&uncommented).unwrap();
@@ -339,8 +449,13 @@ mod tests {
         assert!(
             refused("bootstrap = ['/ip4/192.0.2.1/tcp/1']").contains("lacks the node's peer id")
         );
+        assert!(refused("deny = ['example.org']").contains("deny: `example.org` is neither"));
+        assert!(refused("ip_limits_exempt = ['x']").contains("is not an IP address or network"));
+        assert!(refused("max_connections = 0").contains("at least 16"));
+        assert!(refused("max_connections_per_ip = 0").contains("at least 1"));
         assert!(refused("roles = []").contains("at least one"));
         assert!(refused("roles = ['storer']").contains("does not have the role `storer`"));
+        assert!(refused("[relay]\nmax_circuit_bytes = 0").contains("relay.max_circuit_bytes"));
         assert!(refused("roles = ['king']").contains("is no role"));
     }
 

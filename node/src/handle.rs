@@ -55,6 +55,27 @@ pub struct PeerStatus {
     pub inbound: bool,
 }
 
+/// How it goes with the configured bootstrap nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootstrapStatus {
+    /// Those that are configured.
+    pub known: usize,
+    /// Those that are connected.
+    pub connected: usize,
+    /// Those that could not be reached since they were connected, if they were.
+    pub failing: usize,
+    /// Why one of these could not.
+    pub last_error: Option<String>,
+}
+
+impl BootstrapStatus {
+    /// Whether there are some, all were dialled, and none answered.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.known > 0 && self.failing == self.known
+    }
+}
+
 impl PeerStatus {
     /// Whether every connection to it leads through a relay.
     #[must_use]
@@ -128,6 +149,7 @@ struct Shared {
     addresses: watch::Sender<Vec<Multiaddr>>,
     nat: watch::Sender<NatStatus>,
     peers: Mutex<BTreeMap<PeerId, PeerStatus>>,
+    bootstrap: Mutex<BootstrapStatus>,
 }
 
 impl Node {
@@ -146,6 +168,7 @@ impl Node {
             addresses: watch::Sender::new(Vec::new()),
             nat: watch::Sender::new(NatStatus::default()),
             peers: Mutex::default(),
+            bootstrap: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -230,6 +253,12 @@ impl Node {
         lock(&self.shared.peers).values().cloned().collect()
     }
 
+    /// How it goes with the bootstrap nodes.
+    #[must_use]
+    pub fn bootstrap(&self) -> BootstrapStatus {
+        lock(&self.shared.bootstrap).clone()
+    }
+
     /// Dials a peer and stays connected to it: it is dialled again, with
     /// growing pauses, when the connection is lost.
     pub fn keep_dialled(&self, address: Multiaddr) {
@@ -252,6 +281,10 @@ impl Node {
 
     pub(crate) fn set_addresses(&self, addresses: Vec<Multiaddr>) {
         self.shared.addresses.send_replace(addresses);
+    }
+
+    pub(crate) fn set_bootstrap(&self, status: BootstrapStatus) {
+        *lock(&self.shared.bootstrap) = status;
     }
 
     pub(crate) fn set_nat(&self, status: NatStatus) {

@@ -108,6 +108,31 @@ impl TestNode {
         Ok(node)
     }
 
+    /// A node that runs, with more lines in its config.toml and more arguments
+    /// for `headwater run`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_configured(config: &str, args: &[&str]) -> Result<Self> {
+        let mut node = Self::new()?;
+        node.args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let path = node.dir().join("config.toml");
+        let written = fs::read_to_string(&path)?;
+        fs::write(path, format!("{written}\n{config}\n"))?;
+        node.launch().await?;
+        Ok(node)
+    }
+
+    /// The first address at which the running node listens, with its peer id.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn address(&self) -> Result<String> {
+        let addresses = fs::read_to_string(self.dir().join("node.addrs"))?;
+        let first = addresses.lines().next().context("no address")?;
+        Ok(first.to_owned())
+    }
+
     /// Sets a variable of the environment of the node when it is launched.
     pub fn set_env(&mut self, name: &str, value: &Path) {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -133,6 +158,15 @@ impl TestNode {
         let port = first.split('/').nth(4).context("no port")?;
         self.port = port.parse()?;
         Ok(())
+    }
+
+    /// Starts the node on its folder, on this port.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn launch_on(&mut self, port: u16) -> Result<()> {
+        self.port = port;
+        self.launch().await
     }
 
     /// Starts the node on its folder, on new ports unless it keeps them.

@@ -8,8 +8,9 @@ use axum::extract::State;
 
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
-use super::types::{Health, NodeView, PeerView};
+use super::types::{BootstrapView, Health, NodeView, PeerView};
 use super::view::{nat_view, peer_view};
+use crate::handle::BootstrapStatus;
 
 /// `GET /health`.
 pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
@@ -32,11 +33,21 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
         private_network: state.private_network().map(str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         connections: node.peers().len(),
+        bootstrap: bootstrap_view(node.bootstrap()),
         streams: node.streams().len(),
         disk_bytes,
         uptime_s: state.started().elapsed().as_secs(),
         nat: nat_view(&node.nat()),
     }))
+}
+
+fn bootstrap_view(status: BootstrapStatus) -> BootstrapView {
+    BootstrapView {
+        known: status.known,
+        connected: status.connected,
+        silent: status.is_silent(),
+        last_error: status.last_error,
+    }
 }
 
 /// `GET /v1/peers`.

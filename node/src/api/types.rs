@@ -20,6 +20,9 @@ pub struct NodeView {
     pub version: String,
     /// Peers that are connected.
     pub connections: usize,
+    /// How it goes with the configured bootstrap nodes.
+    #[serde(default)]
+    pub bootstrap: BootstrapView,
     /// Streams that are known.
     pub streams: usize,
     /// Bytes of the data folder.
@@ -81,6 +84,20 @@ pub enum PathView {
     Direct,
     /// All lead through relays.
     Relayed,
+}
+
+/// The bootstrap nodes in `GET /v1/node`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct BootstrapView {
+    /// Those that are configured.
+    pub known: usize,
+    /// Those that are connected.
+    pub connected: usize,
+    /// There are some, all were dialled, and none answered; they are dialled
+    /// again.
+    pub silent: bool,
+    /// Why one of them could not be reached.
+    pub last_error: Option<String>,
 }
 
 /// A stream in `GET /v1/streams` and `GET /v1/streams/{id}`.

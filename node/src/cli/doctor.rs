@@ -82,6 +82,7 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
     let findings = [
         listening(&node),
         company(&peers),
+        bootstrap(&node),
         reached(&node),
         router(&node),
         paths(&node, &peers),
@@ -164,6 +165,23 @@ fn company(peers: &[PeerView]) -> Finding {
             "peers",
             format!("{} connected", counted(count as u64, "peer")),
         ),
+    }
+}
+
+fn bootstrap(node: &NodeView) -> Finding {
+    const ABOUT: &str = "bootstrap";
+    let nodes = &node.bootstrap;
+    match (nodes.known, nodes.silent) {
+        (0, _) => Finding::good(ABOUT, "no node is named"),
+        (known, true) => {
+            let why = nodes.last_error.as_deref().unwrap_or("no answer");
+            Finding::problem(
+                ABOUT,
+                format!("none of {known} answers: {why}"),
+                "check the addresses, and that those nodes run; they are dialled on",
+            )
+        }
+        (known, false) => Finding::good(ABOUT, format!("{} of {known} connected", nodes.connected)),
     }
 }
 
@@ -292,7 +310,7 @@ fn clock(streams: &[StreamView], now: Timestamp) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::types::NatView;
+    use crate::api::types::{BootstrapView, NatView};
 
     fn node(reachability: ReachabilityView, mapping: MappingView, relays: usize) -> NodeView {
         NodeView {
@@ -302,6 +320,8 @@ mod tests {
                 "/ip6/2001:db8::1/udp/4600/quic-v1".to_owned(),
             ],
             roles: Vec::new(),
+            private_network: None,
+            bootstrap: BootstrapView::default(),
             version: String::new(),
             connections: 0,
             streams: 0,

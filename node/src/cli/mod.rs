@@ -10,6 +10,7 @@ mod init;
 mod line_input;
 mod listen;
 mod network;
+mod open_files;
 mod output;
 mod peers;
 mod progress;

@@ -18,12 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::output::StdoutClosed;
-use super::{Invocation, init, listen};
+use super::{Invocation, init, listen, open_files};
 use crate::api::{self, ApiState};
 use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
 use crate::data_dir::DataDir;
 use crate::keys::NetworkKey;
+use crate::net::limits::{MAX_CONNECTIONS, MAX_PUBLIC_CONNECTIONS};
 use crate::runtime::{self, Running, RuntimeConfig, Services};
 
 /// How long the first address may take: it is there as soon as the system has
@@ -59,6 +60,20 @@ pub(crate) struct RunArgs {
     /// What the node does for others: peer, bootstrap [default: peer]
     #[arg(long, value_name = "ROLE", value_delimiter = ',', num_args = 1..)]
     role: Option<Vec<Role>>,
+    /// Established connections at most [default: 512; 4096 for a bootstrap node
+    /// or relay]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<u32>,
+    /// Connections from one IP address (IPv6: one /64) at most [default: a
+    /// sixteenth of all]
+    #[arg(long, value_name = "N")]
+    max_connections_per_ip: Option<u32>,
+    /// Peer ids and IP networks that are the only ones to connect with
+    #[arg(long, value_name = "PEER|NET", num_args = 1..)]
+    allow: Option<Vec<String>>,
+    /// Peer ids and IP networks that are not connected with
+    #[arg(long, value_name = "PEER|NET", num_args = 1..)]
+    deny: Option<Vec<String>>,
     /// Key of a private network (`headwater network new`): the node speaks only
     /// with those who have the same one
     #[arg(long, value_name = "FILE")]
@@ -146,6 +161,10 @@ fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyh
         bootstrap: args.bootstrap,
         roles: (args.role).map(|roles| roles.iter().map(Role::to_string).collect()),
         api_listen: args.api_listen.map(|address| address.to_string()),
+        max_connections: args.max_connections,
+        max_connections_per_ip: args.max_connections_per_ip,
+        allow: args.allow,
+        deny: args.deny,
         private_network: args.private_network,
         ..Options::default()
     })?;
@@ -166,9 +185,17 @@ async fn start(
     runtime.bootstrap = config.bootstrap.clone();
     runtime.services = Services {
         discovery: config.roles.contains(&Role::Bootstrap),
-        relay: config.roles.contains(&Role::Relay),
+        relay: config.roles.contains(&Role::Relay).then_some(config.relay),
     };
-    runtime.max_connections = config.max_connections.unwrap_or(runtime.max_connections);
+    runtime.max_connections = (config.max_connections).unwrap_or(if config.is_public() {
+        MAX_PUBLIC_CONNECTIONS
+    } else {
+        MAX_CONNECTIONS
+    });
+    open_files::allow(runtime.max_connections);
+    runtime.max_connections_per_ip = config.max_connections_per_ip;
+    runtime.ip_limits_exempt = config.ip_limits_exempt.clone();
+    runtime.access = config.access.clone();
     runtime::start(runtime).await
 }
 

@@ -63,6 +63,15 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
             line("network", &format!("private, key {key}…"))?;
         }
         line("connections", &node.connections.to_string())?;
+        let bootstrap = &node.bootstrap;
+        if bootstrap.silent {
+            let why = bootstrap.last_error.as_deref().unwrap_or("no answer");
+            let text = format!("none of {} answers ({why}); dialling on", bootstrap.known);
+            line("bootstrap", &out.bad(&text))?;
+        } else if bootstrap.known > 0 {
+            let text = format!("{} of {} connected", bootstrap.connected, bootstrap.known);
+            line("bootstrap", &text)?;
+        }
         line("reached", reached(&node.nat))?;
     }
     line("disk", &bytes(node.disk_bytes))?;

@@ -4,28 +4,31 @@ use bytes::Bytes;
 use headwater_protocols::limits::MAX_FRAME_BYTES;
 use headwater_protocols::sync::Lane;
 use libp2p::allow_block_list::{self, BlockedPeers};
-use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, autonat, dcutr, identify, ping, relay};
 use tokio::sync::mpsc;
 
+use super::access::Access;
+use super::connection_limits::{self, ConnectionLimits};
 use super::discovery::{Kademlia, kademlia};
 use super::gossip::{Gossip, gossip};
-use super::limits::{MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS};
 use super::nat;
 use super::sync_streams::{self, InboundFrame};
+use crate::config::access::AccessLists;
+use crate::config::relay::RelayLimits;
 
 /// The name under which identify tells that a peer speaks our protocols.
 const PROTOCOL_VERSION: &str = "/headwater/1";
 
-/// The behaviours of the swarm. The first two can refuse a connection, so they
+/// The behaviours of the swarm. The first three can refuse a connection, so they
 /// come first.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
+    access: Access,
     blocked: allow_block_list::Behaviour<BlockedPeers>,
-    limits: connection_limits::Behaviour,
+    limits: ConnectionLimits,
     pub(super) identify: nat::identify::Behaviour,
     pub(super) observed: nat::observed::Behaviour,
     autonat: autonat::v2::client::Behaviour,
@@ -45,8 +48,8 @@ pub struct Services {
     /// Answers those who look for a stream, or want to know whether they can be
     /// reached.
     pub discovery: bool,
-    /// Relays for those who cannot be reached.
-    pub relay: bool,
+    /// Relays for those who cannot be reached, within these limits.
+    pub relay: Option<RelayLimits>,
 }
 
 impl Behaviour {
@@ -54,25 +57,20 @@ impl Behaviour {
     /// `frames`.
     pub(super) fn new(
         keypair: &Keypair,
-        max_connections: u32,
+        access: AccessLists,
+        limits: connection_limits::Bounds,
         services: Services,
         relay_client: relay::client::Behaviour,
         frames: mpsc::Sender<InboundFrame>,
     ) -> anyhow::Result<Self> {
         let local = keypair.public().to_peer_id();
-        let limits = ConnectionLimits::default()
-            .with_max_established(Some(max_connections))
-            // Strangers must not take the places of those we dial ourselves.
-            .with_max_established_incoming(Some(max_connections - max_connections / 4))
-            .with_max_established_per_peer(Some(MAX_CONNECTIONS_PER_PEER))
-            .with_max_pending_incoming(Some(MAX_PENDING_CONNECTIONS))
-            .with_max_pending_outgoing(Some(MAX_PENDING_CONNECTIONS));
         let agent = concat!("headwater/", env!("CARGO_PKG_VERSION"));
         let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
             .with_agent_version(agent.to_owned());
         Ok(Self {
+            access: Access::new(access),
             blocked: allow_block_list::Behaviour::default(),
-            limits: connection_limits::Behaviour::new(limits),
+            limits: ConnectionLimits::new(limits),
             identify: nat::identify::Behaviour::new(identify),
             observed: nat::observed::Behaviour::default(),
             autonat: autonat::v2::client::Behaviour::default(),
@@ -81,7 +79,10 @@ impl Behaviour {
                 .then(autonat::v2::server::Behaviour::default)
                 .into(),
             relay_client,
-            relay: services.relay.then(|| nat::relay(local)).into(),
+            relay: services
+                .relay
+                .map(|limits| nat::relay(local, limits))
+                .into(),
             dcutr: dcutr::Behaviour::new(local),
             ping: ping::Behaviour::default(),
             gossip: gossip(keypair)?,

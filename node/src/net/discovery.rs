@@ -9,6 +9,7 @@ mod agenda;
 mod candidates;
 pub(crate) mod provider_store;
 pub(crate) mod reach;
+mod shares;
 
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroUsize;

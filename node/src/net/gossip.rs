@@ -1,7 +1,6 @@
 //! Gossipsub as Headwater uses it. Every choice that differs from the defaults
 //! has its reason here; benchmarks measure bare gossipsub with the same ones.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use headwater_protocols::id::Topic;
@@ -72,13 +71,10 @@ fn message_id(topic: &TopicHash, data: &[u8]) -> MessageId {
 }
 
 fn peer_score() -> PeerScoreParams {
-    let loopback = [
-        IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(Ipv6Addr::LOCALHOST),
-    ];
     PeerScoreParams {
-        // Many nodes on one machine are a testnet, not an attack.
-        ip_colocation_factor_whitelist: loopback.into(),
+        // Fifteen nodes of an office behind one address would be ignored by all
+        // others. Connections of one address are bounded where they are made.
+        ip_colocation_factor_weight: 0.0,
         ..PeerScoreParams::default()
     }
 }

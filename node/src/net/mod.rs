@@ -1,13 +1,21 @@
 //! The network: one libp2p swarm, its behaviours, the peers that are kept
 //! dialled, and those that are found by the id of a stream. What a message means is decided by the engine.
 
+mod access;
 pub(crate) mod behaviour;
+mod bootstraps;
+pub(crate) mod connection_limits;
 pub(crate) mod dialer;
 pub(crate) mod discovery;
 pub mod gossip;
+mod gossip_noise;
+mod gossip_offenders;
 pub mod limits;
 pub(crate) mod nat;
+mod newcomer_rates;
+pub(crate) mod origin;
 mod private_network;
+mod refusals;
 pub(crate) mod swarm;
 pub mod sync_streams;
 mod transport;

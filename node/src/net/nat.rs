@@ -9,6 +9,8 @@ mod reachability;
 mod relays;
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
@@ -20,29 +22,42 @@ use tokio::time::Instant;
 
 use super::behaviour::Behaviour;
 use super::discovery::reach::{Reach, is_circuit, reach};
-use super::limits::{
-    RELAY_CIRCUIT_BYTES, RELAY_CIRCUIT_DURATION, RELAY_CIRCUITS, RELAY_CIRCUITS_PER_PEER,
-    RELAY_RESERVATIONS,
-};
+use crate::config::relay::RelayLimits;
 use crate::handle::{NatStatus, Node};
 use paths::Paths;
 use reachability::Signs;
 use relays::{Relays, Step};
 
+/// What the rates of the relay are counted by.
+const HOUR: Duration = Duration::from_secs(3_600);
+
 /// The relay service: whoever speaks it grants places.
 const HOP: StreamProtocol = relay::HOP_PROTOCOL_NAME;
 
-/// The relay service of a node that relays for others. The limits a peer and an
-/// address of libp2p are kept.
-pub(super) fn relay(local: PeerId) -> relay::Behaviour {
-    let config = relay::Config {
-        max_reservations: RELAY_RESERVATIONS,
-        max_circuits: RELAY_CIRCUITS,
-        max_circuits_per_peer: RELAY_CIRCUITS_PER_PEER,
-        max_circuit_duration: RELAY_CIRCUIT_DURATION,
-        max_circuit_bytes: RELAY_CIRCUIT_BYTES,
+/// The relay service of a node that relays for others.
+pub(super) fn relay(local: PeerId, limits: RelayLimits) -> relay::Behaviour {
+    let mut config = relay::Config {
+        max_reservations: limits.max_reservations,
+        max_circuits: limits.max_circuits,
+        max_circuits_per_peer: limits.max_circuits_per_peer,
+        max_circuit_duration: limits.max_circuit_duration,
+        max_circuit_bytes: limits.max_circuit_bytes,
+        reservation_rate_limiters: Vec::new(),
+        circuit_src_rate_limiters: Vec::new(),
         ..relay::Config::default()
     };
+    // libp2p's own rates of a peer: as many as it gives back within an hour may
+    // be taken at once.
+    let per_peer = NonZeroU32::new(30).map(|rate| (rate, HOUR / 30));
+    if let Some((rate, pause)) = per_peer {
+        config = (config.reservation_rate_per_peer(rate, pause)).circuit_src_per_peer(rate, pause);
+    }
+    if let Some(rate) = NonZeroU32::new(limits.reservations_per_ip_hour) {
+        config = config.reservation_rate_per_ip(rate, HOUR / rate.get());
+    }
+    if let Some(rate) = NonZeroU32::new(limits.circuits_per_ip_hour) {
+        config = config.circuit_src_per_ip(rate, HOUR / rate.get());
+    }
     let mut relay = relay::Behaviour::new(local, config);
     // Never by itself: libp2p takes a place at another relay for reachability.
     relay.set_status(Some(relay::Status::Enable));

@@ -22,14 +22,19 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::behaviour::{Behaviour, BehaviourEvent, Services};
+use super::bootstraps::Bootstraps;
+use super::connection_limits::Bounds;
 use super::dialer::Dialer;
 use super::discovery::{Discovery, is_reachable};
 use super::gossip::topic_score;
+use super::gossip_noise::{Admittance, GossipNoise};
+use super::gossip_offenders::GossipOffenders;
 use super::limits::{BAN, LISTEN_TIMEOUT, MAX_BANNED};
 use super::nat::{Nat, remote_address};
 use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
 use super::transport::transport;
+use crate::config::access::AccessLists;
 use crate::handle::{Node, PeerStatus};
 use crate::keys::NetworkKey;
 
@@ -48,6 +53,9 @@ pub(crate) struct Network {
     /// When dialling begins although one of them has no address.
     dials_from: Instant,
     discovery: Discovery,
+    bootstraps: Bootstraps,
+    offenders: GossipOffenders,
+    noise: GossipNoise,
     nat: Nat,
     /// Answers those who look for a stream, whether it is reached or not.
     serves_discovery: bool,
@@ -68,8 +76,12 @@ pub(crate) struct NetworkConfig {
     pub(crate) network_key: Option<NetworkKey>,
     pub(crate) listen: Vec<Multiaddr>,
     pub(crate) external: Vec<Multiaddr>,
+    /// To stay connected to.
+    pub(crate) bootstrap: Vec<Multiaddr>,
+    /// To stay connected to as well.
     pub(crate) dial: Vec<Multiaddr>,
-    pub(crate) max_connections: u32,
+    pub(crate) access: AccessLists,
+    pub(crate) limits: Bounds,
     pub(crate) services: Services,
 }
 
@@ -94,7 +106,8 @@ impl Network {
             transport(&config.keypair, config.network_key.as_ref(), &strangers)?;
         let behaviour = Behaviour::new(
             &config.keypair,
-            config.max_connections,
+            config.access,
+            config.limits,
             services,
             relay_client,
             frames,
@@ -115,7 +128,8 @@ impl Network {
             swarm.add_external_address(address.clone());
         }
         let mut dialer = Dialer::default();
-        for address in config.dial {
+        let bootstraps = Bootstraps::new(&config.bootstrap, &node);
+        for address in config.bootstrap.into_iter().chain(config.dial) {
             dialer.keep(address, Instant::now());
         }
         Ok(Self {
@@ -125,6 +139,9 @@ impl Network {
             opening,
             dials_from: Instant::now() + LISTEN_TIMEOUT,
             discovery: Discovery::new(Instant::now()),
+            bootstraps,
+            offenders: GossipOffenders::new(Instant::now()),
+            noise: GossipNoise::default(),
             nat: Nat::new(is_operator, &config.external),
             serves_discovery: services.discovery,
             external: config.external,
@@ -190,6 +207,7 @@ impl Network {
         });
         ban.into_iter()
             .chain(dials)
+            .chain([self.offenders.next_due()])
             .chain(self.nat.next_due())
             .min()
     }
@@ -204,6 +222,9 @@ impl Network {
             self.swarm.behaviour_mut().unblock(peer);
         }
         self.nat.tick(&mut self.swarm, &self.node, now);
+        if self.offenders.is_due(now) {
+            self.drop_gossip_offenders();
+        }
         if !self.opening.is_empty() && now < self.dials_from {
             return;
         }
@@ -270,18 +291,30 @@ impl Network {
                 }
             }
             Output::Verdict { id, from, verdict } => {
+                let mut is_noise = false;
                 let acceptance = match verdict {
                     Verdict::Accept => MessageAcceptance::Accept,
-                    Verdict::Ignore => MessageAcceptance::Ignore,
+                    Verdict::Ignore => {
+                        is_noise = true;
+                        MessageAcceptance::Ignore
+                    }
                     Verdict::Reject => MessageAcceptance::Reject,
                 };
                 let id = MessageId::new(&id);
                 (behaviour.gossip).report_message_validation_result(&id, &from, acceptance);
+                if is_noise && self.swarm.is_connected(&from) {
+                    self.noise.ignored(from, Instant::now());
+                }
             }
             Output::Ban(peer, misbehaviour) => self.ban(peer, &misbehaviour),
             // Of interest to those who hold a `Node`, not to the network.
             Output::Reply(..) | Output::Changed(_) => {}
         }
+    }
+
+    fn ban_for(&mut self, peer: PeerId, what: &str) {
+        let what = what.to_owned();
+        self.ban(peer, &Misbehaviour { log: None, what });
     }
 
     fn ban(&mut self, peer: PeerId, misbehaviour: &Misbehaviour) {
@@ -342,6 +375,7 @@ impl Network {
                 (self.nat).connected(peer_id, connection_id, &endpoint, now);
                 let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
                 self.dialer.connected(peer_id, dialled);
+                self.bootstraps.connected(&peer_id, &self.node);
                 self.peer_connected(peer_id, &endpoint);
                 let remote = endpoint.get_remote_address();
                 (self.discovery).connected(&mut self.swarm, &self.node, peer_id, remote);
@@ -363,6 +397,8 @@ impl Network {
                     }
                     self.dialer.closed(peer_id, Instant::now());
                     self.discovery.closed(&mut self.swarm, &peer_id);
+                    self.bootstraps.closed(&peer_id, &self.node);
+                    self.noise.closed(&peer_id);
                     self.input(Input::Disconnected(peer_id));
                 }
                 self.peer_closed(peer_id, &endpoint, num_established);
@@ -370,6 +406,7 @@ impl Network {
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "cannot connect");
                 if let Some(peer) = peer_id {
+                    (self.bootstraps).dial_failed(&peer, &error, &self.node, Instant::now());
                     (self.discovery).dial_ended(&mut self.swarm, &self.node, &peer);
                 }
             }
@@ -431,6 +468,9 @@ impl Network {
                 let Some(topic) = Topic::parse(message.topic.as_str()) else {
                     return;
                 };
+                if !self.admits_gossip(&message_id, propagation_source) {
+                    return;
+                }
                 self.input(Input::Gossip {
                     id: Bytes::from(message_id.0),
                     from: propagation_source,
@@ -442,6 +482,7 @@ impl Network {
                 if let Some(topic) = Topic::parse(topic.as_str()) {
                     self.input(Input::Subscribed(peer_id, topic));
                 }
+                self.offenders.subscribed();
             }
             gossipsub::Event::Unsubscribed { peer_id, topic } => {
                 if let Some(topic) = Topic::parse(topic.as_str()) {
@@ -453,6 +494,30 @@ impl Network {
             }
             gossipsub::Event::GossipsubNotSupported { .. } => {}
         }
+    }
+
+    fn drop_gossip_offenders(&mut self) {
+        for peer in self.offenders.liars(&self.swarm.behaviour().gossip) {
+            self.ban_for(peer, "its gossip is false or breaks the rules");
+        }
+        for peer in (self.offenders).hoarders(&self.swarm.behaviour().gossip) {
+            tracing::warn!(%peer, "too many topics in all; the peer with most is disconnected");
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    /// Whether a message is worth a look: much of what its sender sent lately
+    /// may have been of no use.
+    fn admits_gossip(&mut self, id: &MessageId, from: PeerId) -> bool {
+        let admittance = self.noise.admit(from, Instant::now());
+        if admittance != Admittance::Judge {
+            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            gossip.report_message_validation_result(id, &from, MessageAcceptance::Ignore);
+        }
+        if admittance == Admittance::Drop {
+            self.ban_for(from, "it floods the topics with what is of no use");
+        }
+        admittance == Admittance::Judge
     }
 
     fn on_sync(&mut self, event: sync_streams::Event) {

@@ -11,6 +11,7 @@ use anyhow::Context;
 use headwater_protocols::engine::Engine;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::store::StoreError;
+use ipnet::IpNet;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +20,9 @@ use tokio::task::JoinHandle;
 pub use crate::handle::{Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, now};
 pub use crate::net::behaviour::Services;
 
+use crate::config::access::{AccessLists, loopback};
 use crate::keys::NetworkKey;
+use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::store::RocksStore;
@@ -54,6 +57,13 @@ pub struct RuntimeConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Established connections at most.
     pub max_connections: u32,
+    /// Connections from one IP address (of IPv6: one /64) at most; absent: a
+    /// sixteenth of all.
+    pub max_connections_per_ip: Option<u32>,
+    /// Networks whose addresses are not limited by themselves.
+    pub ip_limits_exempt: Vec<IpNet>,
+    /// Who may be connected with.
+    pub access: AccessLists,
     /// What the node does for others, at an address that they reach.
     pub services: Services,
 }
@@ -70,6 +80,9 @@ impl RuntimeConfig {
             external: Vec::new(),
             bootstrap: Vec::new(),
             max_connections: MAX_CONNECTIONS,
+            max_connections_per_ip: None,
+            ip_limits_exempt: loopback().into(),
+            access: AccessLists::default(),
             services: Services::default(),
         }
     }
@@ -143,20 +156,28 @@ impl Running {
 pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let (outputs, output_queue) = mpsc::channel(QUEUED_OUTPUTS);
     let mut parts = open(&config.store_dir, &config.keypair, Some(outputs)).await?;
-    let mut dial = config.bootstrap;
+    let mut dial = Vec::new();
     for status in parts.node.streams() {
         if status.followed {
             dial.extend(status.peers.iter().filter_map(|peer| peer.parse().ok()));
         }
     }
+    let limits = Bounds {
+        total: config.max_connections,
+        per_ip: (config.max_connections_per_ip)
+            .unwrap_or_else(|| default_per_ip(config.max_connections)),
+        exempt: config.ip_limits_exempt,
+    };
     let network = Network::listen(
         NetworkConfig {
             keypair: config.keypair,
             network_key: config.network_key,
             listen: config.listen,
             external: config.external,
+            bootstrap: config.bootstrap,
             dial,
-            max_connections: config.max_connections,
+            access: config.access,
+            limits,
             services: config.services,
         },
         parts.node.clone(),

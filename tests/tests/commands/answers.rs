@@ -182,6 +182,7 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
     let wanted = [
         "addresses",
         "api",
+        "bootstrap",
         "connections",
         "disk_bytes",
         "nat",

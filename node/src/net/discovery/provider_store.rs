@@ -1,5 +1,6 @@
 //! Who provides which stream, as told by the providers themselves. It takes
-//! provider entries only; when it is full the oldest go.
+//! provider entries only; when it is full, those go of which one IP address has
+//! most.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +15,10 @@ use libp2p::{Multiaddr, PeerId};
 use super::super::limits::{
     MAX_KEYS_PER_PROVIDER, MAX_PROVIDER_ADDRESS_BYTES, MAX_PROVIDER_ENTRIES, MAX_PROVIDERS_PER_KEY,
 };
+use super::super::origin::Origin;
 use super::log_of;
 use super::reach::{Reach, reach, useful};
+use super::shares::{Shares, first_to_go, in_turn};
 
 /// Provider entries in memory, within fixed bounds.
 ///
@@ -32,6 +35,7 @@ pub(crate) struct ProviderStore {
     entries: BTreeMap<LogId, BTreeMap<PeerId, Entry>>,
     /// The entries by age, the oldest first; a refreshed one is young again.
     by_age: BTreeMap<u64, (LogId, PeerId)>,
+    shares: Shares,
     providers: BTreeMap<PeerId, Provider>,
     address_bytes: usize,
     /// Peers that are connected; the swarm's limit bounds them.
@@ -51,6 +55,8 @@ struct Bounds {
 #[derive(Debug)]
 struct Entry {
     age: u64,
+    /// From where it was told.
+    origin: Origin,
     expires: Option<Instant>,
 }
 
@@ -64,7 +70,14 @@ struct Provider {
 #[derive(Debug)]
 struct Contact {
     reach: Reach,
+    origin: Origin,
     identified: Vec<Multiaddr>,
+}
+
+impl Entry {
+    fn share(&self) -> (Origin, u64) {
+        (self.origin, self.age)
+    }
 }
 
 impl ProviderStore {
@@ -86,6 +99,7 @@ impl ProviderStore {
             provided: BTreeSet::new(),
             entries: BTreeMap::new(),
             by_age: BTreeMap::new(),
+            shares: Shares::default(),
             providers: BTreeMap::new(),
             address_bytes: 0,
             connected: BTreeMap::new(),
@@ -100,6 +114,7 @@ impl ProviderStore {
         let reach = reach(remote).unwrap_or(Reach::World);
         let contact = self.connected.entry(peer).or_insert(Contact {
             reach,
+            origin: Origin::of(remote),
             identified: Vec::new(),
         });
         contact.reach = contact.reach.min(reach);
@@ -146,13 +161,19 @@ impl ProviderStore {
     fn add(&mut self, log: LogId, record: ProviderRecord) {
         let peer = record.provider;
         self.remove(log, &peer);
-        self.make_room(log, &peer);
+        let origin = (self.connected.get(&peer)).map_or(Origin::Unknown, |contact| contact.origin);
+        self.make_room(log, &peer, origin);
         let age = self.next_age;
         self.next_age += 1;
         let expires = record.expires;
-        let entry = Entry { age, expires };
+        let entry = Entry {
+            age,
+            origin,
+            expires,
+        };
         self.entries.entry(log).or_default().insert(peer, entry);
         self.by_age.insert(age, (log, peer));
+        self.shares.insert(origin, age);
         (self.providers.entry(peer).or_default()).ages.insert(age);
         let contact = self.connected.get(&peer);
         let at_least = contact.map_or(Reach::World, |contact| contact.reach);
@@ -165,7 +186,7 @@ impl ProviderStore {
         self.shrink();
     }
 
-    fn make_room(&mut self, log: LogId, peer: &PeerId) {
+    fn make_room(&mut self, log: LogId, peer: &PeerId, origin: Origin) {
         if let Some(provider) = self.providers.get(peer)
             && provider.ages.len() >= self.bounds.keys_per_provider
             && let Some(&age) = provider.ages.first()
@@ -174,19 +195,20 @@ impl ProviderStore {
         }
         if let Some(providers) = self.entries.get(&log)
             && providers.len() >= self.bounds.providers_per_key
-            && let Some(age) = providers.values().map(|entry| entry.age).min()
+            && let Some(age) = first_to_go(providers.values().map(Entry::share), origin)
         {
             self.remove_age(age);
         }
     }
 
-    /// Lets the oldest go until everything is within its bounds. (All entries
-    /// live equally long, so those that expire next are the oldest.)
+    /// Lets entries go until everything is within its bounds: of the IP address
+    /// that has most, the oldest. (All entries live equally long, so those that
+    /// expire next are the oldest.)
     fn shrink(&mut self) {
         while self.by_age.len() > self.bounds.entries
             || self.address_bytes > self.bounds.address_bytes
         {
-            let Some((&age, _)) = self.by_age.first_key_value() else {
+            let Some(age) = self.shares.first_to_go() else {
                 return;
             };
             self.remove_age(age);
@@ -218,6 +240,7 @@ impl ProviderStore {
             self.entries.remove(&log);
         }
         self.by_age.remove(&entry.age);
+        self.shares.remove(entry.origin, entry.age);
         if let Some(provider) = self.providers.get_mut(peer) {
             provider.ages.remove(&entry.age);
             if provider.ages.is_empty() {
@@ -260,14 +283,14 @@ impl RecordStore for ProviderStore {
     }
 
     /// The youngest first: a reply carries only some of them, and who has just
-    /// told that it is there is the likeliest to be.
+    /// told that it is there is the likeliest to be. But each IP address has its
+    /// turn.
     fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
         let Some(log) = log_of(key) else {
             return Vec::new();
         };
         let others = self.entries.get(&log).into_iter().flatten();
-        let mut others: Vec<_> = others.collect();
-        others.sort_unstable_by_key(|(_, entry)| std::cmp::Reverse(entry.age));
+        let others = in_turn(others.collect(), |(_, entry)| entry.share());
         let own = self.provided.contains(&log).then(|| ProviderRecord {
             key: key.clone(),
             provider: self.local,
@@ -363,6 +386,51 @@ mod tests {
         assert_eq!(store.by_age.len(), 1 + BOUNDS.keys_per_provider);
         assert_eq!(providers(&store, 99), [flooder]);
         assert_eq!(providers(&store, 95), []);
+    }
+
+    fn connected(store: &mut ProviderStore, host: u8) -> PeerId {
+        let peer = PeerId::random();
+        let remote = format!("/ip4/192.0.2.{host}/tcp/1").parse().unwrap();
+        store.connected(peer, &remote);
+        peer
+    }
+
+    #[test]
+    fn a_thousand_identities_of_one_address_push_out_nobody_else() {
+        let mut store = store();
+        let honest = [1, 2].map(|host| connected(&mut store, host));
+        add(&mut store, 0, honest[0]);
+        add(&mut store, 1, honest[1]);
+        for number in 0..1_000 {
+            let flooder = connected(&mut store, 99);
+            // The keys of the honest ones, and others.
+            add(&mut store, u8::try_from(number % 10).unwrap(), flooder);
+            store.closed(&flooder);
+        }
+        // They are told, and not only kept.
+        assert!(
+            providers(&store, 0)
+                .iter()
+                .take(2)
+                .any(|peer| *peer == honest[0])
+        );
+        assert!(
+            providers(&store, 1)
+                .iter()
+                .take(2)
+                .any(|peer| *peer == honest[1])
+        );
+        assert_eq!(store.by_age.len(), BOUNDS.entries);
+    }
+
+    #[test]
+    fn nodes_of_one_address_have_the_store_for_themselves_when_nobody_else_is_there() {
+        let mut store = store();
+        let peers: Vec<_> = (0..3).map(|_| connected(&mut store, 1)).collect();
+        for &peer in &peers {
+            add(&mut store, 1, peer);
+        }
+        assert_eq!(providers(&store, 1).len(), 3);
     }
 
     #[test]

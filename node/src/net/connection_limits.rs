@@ -1,0 +1,349 @@
+//! How many connections there may be: in all, with one peer, and from one IP
+//! address, where many peers cost an attacker nothing.
+//!
+//! (libp2p's own behaviour knows no addresses, and never forgets a peer that
+//! was connected once.)
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::hash::Hash;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use ipnet::IpNet;
+use libp2p::core::transport::PortUse;
+use libp2p::core::{ConnectedPoint, Endpoint};
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm, dummy,
+};
+use libp2p::{Multiaddr, PeerId};
+
+use super::limits::{
+    MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS, MAX_PENDING_PER_IP, MIN_CONNECTIONS_PER_IP,
+};
+use super::newcomer_rates::NewcomerRates;
+use super::origin::{Origin, ip};
+use super::refusals::Refusals;
+
+/// How many connections there may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// Established ones, both directions.
+    pub(crate) total: u32,
+    /// Established and pending ones from one address.
+    pub(crate) per_ip: u32,
+    /// Networks in which the address says nothing: those of the machine itself,
+    /// say. Only what holds for all connections holds there.
+    pub(crate) exempt: Vec<IpNet>,
+}
+
+impl Bounds {
+    /// Incoming ones: strangers must not take the places of those we dial
+    /// ourselves.
+    fn incoming(&self) -> u32 {
+        self.total - self.total / 4
+    }
+}
+
+/// Connections of one address at most, when nobody said how many: with a
+/// sixteenth of all for each, it takes sixteen addresses to take all places.
+pub(crate) fn default_per_ip(total: u32) -> u32 {
+    (total / 16).max(MIN_CONNECTIONS_PER_IP)
+}
+
+/// A behaviour that refuses the connections beyond its bounds.
+#[derive(Debug)]
+pub(crate) struct ConnectionLimits {
+    bounds: Bounds,
+    connections: HashMap<ConnectionId, Connection>,
+    counts: Counts,
+    rates: NewcomerRates,
+    refusals: Refusals,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Connection {
+    /// Where it comes from, if that counts.
+    origin: Option<Origin>,
+    incoming: bool,
+    /// With whom, once it is established.
+    peer: Option<PeerId>,
+}
+
+/// How many connections there are of each kind.
+#[derive(Debug, Default)]
+struct Counts {
+    pending_incoming: u32,
+    pending_outgoing: u32,
+    incoming: u32,
+    outgoing: u32,
+    peers: HashMap<PeerId, u32>,
+    origins: HashMap<Origin, Share>,
+}
+
+/// What one address has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Share {
+    pending: u32,
+    established: u32,
+}
+
+/// Why a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error("{0} connections are being set up already, which is the most there may be")]
+    Pending(u32),
+    #[error("{0} connections from this address are being set up already")]
+    PendingOfOrigin(u32),
+    #[error("there are {0} connections from this address already (max_connections_per_ip)")]
+    Origin(u32),
+    #[error("too many new connections from this address within a short time")]
+    Rate,
+    #[error("there are {0} incoming connections already, three quarters of max_connections")]
+    Incoming(u32),
+    #[error("there are {0} connections already (max_connections)")]
+    Total(u32),
+    #[error("there are {0} connections with this peer already")]
+    Peer(u32),
+}
+
+impl ConnectionLimits {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            rates: NewcomerRates::new(bounds.per_ip),
+            bounds,
+            connections: HashMap::new(),
+            counts: Counts::default(),
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// The origin of an incoming connection, if it counts.
+    fn origin(&self, local: &Multiaddr, remote: &Multiaddr) -> Option<Origin> {
+        let ip = ip(remote);
+        let is_exempt = ip.is_some_and(|ip| self.bounds.exempt.iter().any(|net| net.contains(&ip)));
+        (!is_exempt).then(|| Origin::of_incoming(local, remote))
+    }
+
+    /// Whether one more may be set up that comes from there.
+    fn may_arrive(&mut self, origin: Option<Origin>, now: Instant) -> Result<(), Refused> {
+        if self.counts.pending_incoming >= MAX_PENDING_CONNECTIONS {
+            return Err(Refused::Pending(MAX_PENDING_CONNECTIONS));
+        }
+        let Some(origin) = origin else {
+            return Ok(());
+        };
+        let share = self.counts.origins.get(&origin).copied();
+        let share = share.unwrap_or_default();
+        if share.established + share.pending >= self.bounds.per_ip {
+            return Err(Refused::Origin(self.bounds.per_ip));
+        }
+        if share.pending >= MAX_PENDING_PER_IP {
+            return Err(Refused::PendingOfOrigin(MAX_PENDING_PER_IP));
+        }
+        if !self.rates.admit(origin, now) {
+            return Err(Refused::Rate);
+        }
+        Ok(())
+    }
+
+    /// Whether one more may be established with this peer.
+    fn may_stay(&self, peer: PeerId, incoming: bool) -> Result<(), Refused> {
+        let counts = &self.counts;
+        if incoming && counts.incoming >= self.bounds.incoming() {
+            return Err(Refused::Incoming(counts.incoming));
+        }
+        if counts.incoming + counts.outgoing >= self.bounds.total {
+            return Err(Refused::Total(self.bounds.total));
+        }
+        if counts.peers.get(&peer).copied().unwrap_or(0) >= MAX_CONNECTIONS_PER_PEER {
+            return Err(Refused::Peer(MAX_CONNECTIONS_PER_PEER));
+        }
+        Ok(())
+    }
+
+    /// A connection is being set up.
+    fn begun(&mut self, id: ConnectionId, origin: Option<Origin>, incoming: bool) {
+        let connection = Connection {
+            origin,
+            incoming,
+            peer: None,
+        };
+        self.counts.add(&connection);
+        self.connections.insert(id, connection);
+    }
+
+    fn established(&mut self, id: ConnectionId, peer: PeerId, endpoint: &ConnectedPoint) {
+        let before = self.ended(id);
+        let connection = Connection {
+            origin: before.and_then(|before| before.origin),
+            incoming: endpoint.is_listener(),
+            peer: Some(peer),
+        };
+        self.counts.add(&connection);
+        self.connections.insert(id, connection);
+    }
+
+    fn ended(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.connections.remove(&id)?;
+        self.counts.remove(&connection);
+        Some(connection)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, connection: &Connection) {
+        *self.kind(connection) += 1;
+        if let Some(peer) = connection.peer {
+            *self.peers.entry(peer).or_default() += 1;
+        }
+        if let Some(origin) = connection.origin {
+            *self.origins.entry(origin).or_default().kind(connection) += 1;
+        }
+    }
+
+    fn remove(&mut self, connection: &Connection) {
+        *self.kind(connection) -= 1;
+        if let Some(peer) = connection.peer {
+            change(&mut self.peers, peer, |count| *count -= 1);
+        }
+        if let Some(origin) = connection.origin {
+            change(&mut self.origins, origin, |share| {
+                *share.kind(connection) -= 1;
+            });
+        }
+    }
+
+    fn kind(&mut self, connection: &Connection) -> &mut u32 {
+        match (connection.peer, connection.incoming) {
+            (None, true) => &mut self.pending_incoming,
+            (None, false) => &mut self.pending_outgoing,
+            (Some(_), true) => &mut self.incoming,
+            (Some(_), false) => &mut self.outgoing,
+        }
+    }
+}
+
+impl Share {
+    fn kind(&mut self, connection: &Connection) -> &mut u32 {
+        match connection.peer {
+            None => &mut self.pending,
+            Some(_) => &mut self.established,
+        }
+    }
+}
+
+/// Changes a count, and forgets it when nothing is left: what is gone must not
+/// take memory.
+fn change<K: Eq + Hash, V: Default + PartialEq>(
+    counts: &mut HashMap<K, V>,
+    key: K,
+    change: impl FnOnce(&mut V),
+) {
+    if let Some(count) = counts.get_mut(&key) {
+        change(count);
+        if *count == V::default() {
+            counts.remove(&key);
+        }
+    }
+}
+
+impl NetworkBehaviour for ConnectionLimits {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let now = Instant::now();
+        let origin = self.origin(local, remote);
+        if let Err(why) = self.may_arrive(origin, now) {
+            self.refusals.note(now, &why, remote);
+            return Err(ConnectionDenied::new(why));
+        }
+        self.begun(id, origin, true);
+        Ok(())
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        if let Err(why) = self.may_stay(peer, true) {
+            self.refusals.note(Instant::now(), &why, remote);
+            return Err(ConnectionDenied::new(why));
+        }
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        if self.counts.pending_outgoing >= MAX_PENDING_CONNECTIONS {
+            return Err(ConnectionDenied::new(Refused::Pending(
+                MAX_PENDING_CONNECTIONS,
+            )));
+        }
+        self.begun(id, None, false);
+        Ok(Vec::new())
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        match self.may_stay(peer, false) {
+            Ok(()) => Ok(dummy::ConnectionHandler),
+            Err(why) => Err(ConnectionDenied::new(why)),
+        }
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(event) => {
+                self.established(event.connection_id, event.peer_id, event.endpoint);
+            }
+            FromSwarm::ConnectionClosed(event) => {
+                self.ended(event.connection_id);
+            }
+            FromSwarm::DialFailure(event) => {
+                self.ended(event.connection_id);
+            }
+            FromSwarm::ListenFailure(event) => {
+                self.ended(event.connection_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {}
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! A way to the victim on which everybody comes from the attackers' address.
+//! (libp2p dials from whatever address the system chooses.)
+
+use anyhow::{Context, Result};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use std::net::SocketAddr;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::victim::ATTACKERS;
+
+pub(crate) struct Detour {
+    address: String,
+    task: JoinHandle<()>,
+}
+
+impl Detour {
+    /// To the node with this multiaddr.
+    pub(crate) async fn to(address: &str) -> Result<Self> {
+        let target = tcp_address(address)?;
+        let id = address.rsplit('/').next().context("no peer id")?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let task = tokio::spawn(async move {
+            while let Ok((mut attacker, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    if let Ok(mut victim) = open(target).await {
+                        // Either may break it off.
+                        let _ = copy_bidirectional(&mut attacker, &mut victim).await;
+                    }
+                });
+            }
+        });
+        Ok(Self {
+            address: format!("/ip4/127.0.0.1/tcp/{port}/p2p/{id}"),
+            task,
+        })
+    }
+
+    /// The multiaddr that attackers dial.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Detour {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A connection from the attackers' address.
+pub(crate) async fn open(target: SocketAddr) -> Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(format!("{ATTACKERS}:0").parse()?)?;
+    Ok(socket.connect(target).await?)
+}
+
+/// The TCP address in a multiaddr of this machine.
+pub(crate) fn tcp_address(address: &str) -> Result<SocketAddr> {
+    let address: Multiaddr = address.parse()?;
+    let port = address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) => Some(port),
+        _ => None,
+    });
+    Ok(([127, 0, 0, 1], port.context("no TCP port")?).into())
+}
