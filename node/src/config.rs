@@ -31,6 +31,15 @@ const DEFAULT_LISTEN: [&str; 4] = [
 /// Where the local API listens.
 const DEFAULT_API_LISTEN: &str = "127.0.0.1:8600";
 
+/// Peers of a stream below which a node looks for more. Where everybody has
+/// four, the network falls apart with a probability of nearly nothing, and one
+/// peer in ten that goes away takes all four with it once in 10,000; 100 streams
+/// without a peer in common still fit into the default number of connections.
+pub const DEFAULT_MIN_PEERS: usize = 4;
+
+/// The largest minimum that can be asked for: eight streams without a peer in
+/// common then fill the connections.
+const MAX_MIN_PEERS: usize = 64;
 /// Fewest connections that may be asked for: a gossip mesh of six, two sources,
 /// and twice as many for who comes.
 const MIN_MAX_CONNECTIONS: u32 = 16;
@@ -67,6 +76,14 @@ pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwa
 # Names under which the API may be called, beside localhost and the loopback
 # addresses. Others are refused, so that a web page cannot reach it.
 # api_hosts = []
+
+# Connected peers of a stream below which the node looks for more: it asks the
+# peers it has, then Kademlia. 0: it never does.
+# min_peers = 4
+
+# Whether the node announces itself in the local network (mDNS), and dials peers
+# that it hears there while it has too few.
+# mdns = false
 
 # A private network: the node speaks only with those who have the same key, made
 # by `headwater network new FILE` (swarm.key form). A relative path starts at
@@ -178,6 +195,11 @@ pub struct Config {
     /// Established connections at most; absent: as many as the network's own
     /// limit says.
     pub max_connections: Option<u32>,
+    /// Connected peers of a stream below which the node looks for more; 0:
+    /// never.
+    pub min_peers: usize,
+    /// Whether peers of the local network are found by mDNS.
+    pub mdns: bool,
     /// Connections from one IP address (of IPv6: one /64) at most; absent: a
     /// sixteenth of all.
     pub max_connections_per_ip: Option<u32>,
@@ -210,6 +232,10 @@ pub struct Options {
     pub private_network: Option<PathBuf>,
     /// See [`Config::max_connections`].
     pub max_connections: Option<u32>,
+    /// See [`Config::min_peers`].
+    pub min_peers: Option<usize>,
+    /// See [`Config::mdns`].
+    pub mdns: Option<bool>,
     /// See [`Config::max_connections_per_ip`].
     pub max_connections_per_ip: Option<u32>,
     /// See [`Config::ip_limits_exempt`].
@@ -237,6 +263,8 @@ impl Default for Config {
             api_hosts: Vec::new(),
             private_network: None,
             max_connections: None,
+            min_peers: DEFAULT_MIN_PEERS,
+            mdns: false,
             max_connections_per_ip: None,
             ip_limits_exempt: loopback().into(),
             access: AccessLists::default(),
@@ -276,6 +304,16 @@ impl Config {
         }
         if let Some(hosts) = options.api_hosts {
             self.api_hosts = hosts;
+        }
+        self.mdns = options.mdns.unwrap_or(self.mdns);
+        if let Some(min_peers) = options.min_peers {
+            if min_peers > MAX_MIN_PEERS {
+                bail!(
+                    "min-peers: {min_peers} peers for each stream are too many to look for; ask \
+                     for at most {MAX_MIN_PEERS}"
+                );
+            }
+            self.min_peers = min_peers;
         }
         if let Some(networks) = options.ip_limits_exempt {
             let networks: Result<Vec<IpNet>, _> =

@@ -111,6 +111,12 @@ impl DataDir {
         self.path.join("node.addrs")
     }
 
+    /// Where the peers are written that the node may look for at its next start.
+    #[must_use]
+    pub fn peers_file(&self) -> PathBuf {
+        self.path.join("peers")
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }

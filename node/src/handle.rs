@@ -1,7 +1,7 @@
 //! What the rest of the program knows of a running node.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use headwater_protocols::engine::{Command, CommandError, LogStatus, Reply};
@@ -130,6 +130,24 @@ pub struct NatStatus {
     pub not_punched: u64,
 }
 
+/// A peer of a stream, connected or known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPeer {
+    /// Who it is.
+    pub peer: PeerId,
+    /// Whether it publishes the stream.
+    pub is_publisher: bool,
+    /// Whether it is connected.
+    pub is_connected: bool,
+    /// Whether it is connected and has something of the stream.
+    pub is_source: bool,
+    /// Where it is, as it says under its signature.
+    pub addresses: Vec<Multiaddr>,
+}
+
+/// A question for the peers of a stream on its way to the network.
+pub(crate) type PeersAsked = (LogId, oneshot::Sender<Vec<StreamPeer>>);
+
 /// A command on its way to the engine.
 pub(crate) type Asked = (Command, oneshot::Sender<Result<Reply, CommandError>>);
 
@@ -149,6 +167,8 @@ struct Shared {
     addresses: watch::Sender<Vec<Multiaddr>>,
     nat: watch::Sender<NatStatus>,
     peers: Mutex<BTreeMap<PeerId, PeerStatus>>,
+    /// The network, once there is one.
+    stream_peers: OnceLock<mpsc::Sender<PeersAsked>>,
     bootstrap: Mutex<BootstrapStatus>,
 }
 
@@ -168,6 +188,7 @@ impl Node {
             addresses: watch::Sender::new(Vec::new()),
             nat: watch::Sender::new(NatStatus::default()),
             peers: Mutex::default(),
+            stream_peers: OnceLock::new(),
             bootstrap: Mutex::default(),
         };
         Self {
@@ -253,6 +274,18 @@ impl Node {
         lock(&self.shared.peers).values().cloned().collect()
     }
 
+    /// The peers of a stream that are connected or known, its publisher first;
+    /// none without a network.
+    pub async fn stream_peers(&self, log: LogId) -> Vec<StreamPeer> {
+        let Some(network) = self.shared.stream_peers.get() else {
+            return Vec::new();
+        };
+        let (reply, answer) = oneshot::channel();
+        // A node that is stopping knows nobody.
+        let _ = network.send((log, reply)).await;
+        answer.await.unwrap_or_default()
+    }
+
     /// How it goes with the bootstrap nodes.
     #[must_use]
     pub fn bootstrap(&self) -> BootstrapStatus {
@@ -264,6 +297,12 @@ impl Node {
     pub fn keep_dialled(&self, address: Multiaddr) {
         // A node that is stopping dials nobody.
         let _ = self.shared.dials.send(address);
+    }
+
+    /// Whom to ask for the peers of a stream: the network, when it starts.
+    pub(crate) fn set_stream_peers(&self, network: mpsc::Sender<PeersAsked>) {
+        // A node has one network.
+        let _ = self.shared.stream_peers.set(network);
     }
 
     pub(crate) fn set_stream(&self, status: LogStatus) {

@@ -23,6 +23,7 @@ pub mod ranges;
 // Floor 4
 pub mod store;
 // Floor 5
+pub mod peers;
 pub mod sync;
 // Floor 6
 pub mod engine;

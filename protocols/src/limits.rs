@@ -129,3 +129,43 @@ pub const HEAD_POLL_US: u64 = 15_000_000;
 
 /// The same while something is missing.
 pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;
+
+/// Streams that one question for peers may name: 8 KB of ids. A node with more
+/// streams that lack peers asks again.
+pub const MAX_ASKED_STREAMS: usize = 256;
+
+/// Peers in one answer: four times the minimum that a node keeps by default,
+/// because some of them are gone by the time they are dialled.
+pub const MAX_TOLD_PEERS: usize = 16;
+
+/// Bytes of a signed peer record. A dozen addresses with a relay's come to
+/// 1.5 KB; identify carries no more than 4 KB with all its lists.
+pub const MAX_PEER_RECORD_BYTES: usize = 3 * 1024;
+
+/// Bytes of a question for peers: the ids with their tags, and a record.
+pub const MAX_PEERS_REQUEST_BYTES: usize = MAX_ASKED_STREAMS * 34 + MAX_PEER_RECORD_BYTES + 64;
+
+/// Bytes of an answer: the peers and who answers, each with a record, and a bit
+/// a stream.
+pub const MAX_PEERS_ANSWER_BYTES: usize =
+    (MAX_TOLD_PEERS + 1) * (MAX_PEER_RECORD_BYTES + MAX_ASKED_STREAMS / 8 + 16) + 64;
+
+/// Questions for peers that are answered in a row. A node that has just lost its
+/// peers asks at once, then in growing pauses.
+pub const PEERS_QUESTIONS: u32 = 8;
+
+/// Microseconds in which a peer earns another question: 50 KB of answers a
+/// minute at the worst, whatever it costs to ask.
+pub const PEERS_QUESTION_US: u64 = 5_000_000;
+
+/// Peers whose questions are counted. Those who have not asked lately are
+/// forgotten first; while all of them did, newcomers wait.
+pub const MAX_COUNTED_ASKERS: usize = 4_096;
+
+/// Subscriptions of peers to streams that are not ours which are remembered, to
+/// tell others: about 100 bytes each.
+pub const MAX_NOTED_SUBSCRIPTIONS: usize = 200_000;
+
+/// The same of one peer: as many streams as a node is built for. A twentieth of
+/// what is remembered.
+pub const MAX_NOTED_SUBSCRIPTIONS_PER_PEER: usize = 10_000;

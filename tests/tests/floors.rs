@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const PROTOCOLS: &[&str] = &[
     "limits", "time", "id", "wire", "identity", "merkle", "record", "manifest", "head", "ranges",
-    "log", "store", "sync", "engine", "sim",
+    "log", "store", "peers", "sync", "engine", "sim",
 ];
 
 const NODE: &[&str] = &[

@@ -13,6 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+/// They would find each other, and be a line no more.
+const CONTENT: [&str; 2] = ["--min-peers", "1"];
+
 struct Line {
     publisher: TestNode,
     middle: TestNode,
@@ -22,9 +25,9 @@ struct Line {
 impl Line {
     async fn start() -> Result<Self> {
         Ok(Self {
-            publisher: TestNode::start(&[]).await?,
-            middle: TestNode::start(&[]).await?,
-            far: TestNode::start(&[]).await?,
+            publisher: TestNode::start(&CONTENT).await?,
+            middle: TestNode::start(&CONTENT).await?,
+            far: TestNode::start(&CONTENT).await?,
         })
     }
 
@@ -106,7 +109,7 @@ async fn a_late_joiner_gets_all_without_the_publisher_and_lives_on_with_it() -> 
     line.publisher.keep_port()?;
     line.publisher.stop().await?;
 
-    let late = TestNode::start(&[]).await?;
+    let late = TestNode::start(&CONTENT).await?;
     late.run(&["follow", &line.middle.invite(&stream)?])?;
     late.until_synced(&stream, 10_000).await?;
     ensure_alike(&stream, &[&line.middle, &line.far, &late])?;

@@ -26,7 +26,7 @@ mod tests;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post, put};
+use axum::routing::{get, put};
 
 pub use problem::ApiError;
 pub use resolve::{Candidates, Unresolved, resolve};
@@ -52,7 +52,10 @@ pub fn router(state: ApiState) -> Router {
             "/v1/streams/{id}/subscription",
             put(streams::follow).delete(streams::unfollow),
         )
-        .route("/v1/streams/{id}/peers", post(streams::add_peers))
+        .route(
+            "/v1/streams/{id}/peers",
+            get(streams::peers).post(streams::add_peers),
+        )
         .route("/v1/streams/{id}/observations", observations)
         .route("/v1/streams/{id}/live", get(live::live))
         .route("/v1/streams/{id}/head", get(proofs::head))

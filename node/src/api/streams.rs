@@ -22,9 +22,9 @@ use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::types::{
-    CreatedStream, ItemProblem, NewStream, StreamView, Subscription, ValueTypeView,
+    CreatedStream, ItemProblem, NewStream, StreamPeerView, StreamView, Subscription, ValueTypeView,
 };
-use super::view::stream_view;
+use super::view::{stream_peer_view, stream_view};
 use crate::handle::now;
 
 type Id = Result<Path<String>, PathRejection>;
@@ -94,6 +94,16 @@ pub(super) async fn unfollow(
     }
     state.node().command(Command::Unfollow(log)).await?;
     changed(&state, log).await
+}
+
+/// `GET /v1/streams/{id}/peers`: who has it or follows it, publisher first.
+pub(super) async fn peers(
+    State(state): State<ApiState>,
+    id: Id,
+) -> Result<Json<Vec<StreamPeerView>>, ApiError> {
+    let status = state.stream(&id?)?;
+    let peers = state.node().stream_peers(status.log).await;
+    Ok(Json(peers.iter().map(stream_peer_view).collect()))
 }
 
 /// `POST /v1/streams/{id}/peers`: more peers of a stream that is followed.

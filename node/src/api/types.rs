@@ -290,6 +290,21 @@ pub struct PeerView {
     pub streams: Vec<String>,
 }
 
+/// A peer in `GET /v1/streams/{id}/peers`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct StreamPeerView {
+    /// Its peer id.
+    pub peer_id: String,
+    /// Whether it publishes the stream.
+    pub publisher: bool,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Whether it is connected and has something of the stream.
+    pub source: bool,
+    /// Multiaddrs at which it says that it is, each with its peer id.
+    pub addresses: Vec<String>,
+}
+
 /// An error, RFC 9457 (`application/problem+json`).
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Problem {

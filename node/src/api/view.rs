@@ -9,10 +9,11 @@ use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
 use super::types::{
-    MappingView, NatView, PathView, PeerView, ReachabilityView, RoleView, StreamView, ValueTypeView,
+    MappingView, NatView, PathView, PeerView, ReachabilityView, RoleView, StreamPeerView,
+    StreamView, ValueTypeView,
 };
 use crate::export::time::to_text;
-use crate::handle::{Mapping, NatStatus, PeerStatus, Reachability};
+use crate::handle::{Mapping, NatStatus, PeerStatus, Reachability, StreamPeer};
 use crate::invite;
 
 impl From<ValueType> for ValueTypeView {
@@ -105,6 +106,21 @@ fn is_loopback(address: &Multiaddr) -> bool {
             name == "localhost"
         }
         _ => false,
+    }
+}
+
+/// A peer of a stream as users see it.
+#[must_use]
+pub(super) fn stream_peer_view(peer: &StreamPeer) -> StreamPeerView {
+    let named = |address: &Multiaddr| address.clone().with(Protocol::P2p(peer.peer));
+    StreamPeerView {
+        peer_id: peer.peer.to_string(),
+        publisher: peer.is_publisher,
+        connected: peer.is_connected,
+        source: peer.is_source,
+        addresses: (peer.addresses.iter())
+            .map(|address| named(address).to_string())
+            .collect(),
     }
 }
 

@@ -106,7 +106,7 @@ enum LogFormat {
 enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
-    /// Streams: create, list, show, follow, unfollow
+    /// Streams: create, list, show, follow, unfollow, peers
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),

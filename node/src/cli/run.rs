@@ -60,6 +60,12 @@ pub(crate) struct RunArgs {
     /// What the node does for others: peer, bootstrap [default: peer]
     #[arg(long, value_name = "ROLE", value_delimiter = ',', num_args = 1..)]
     role: Option<Vec<Role>>,
+    /// Peers of a stream below which the node looks for more, 0 to 64 [default: 4]
+    #[arg(long, value_name = "N")]
+    min_peers: Option<usize>,
+    /// Find peers in the local network by mDNS, and be found there
+    #[arg(long)]
+    mdns: bool,
     /// Established connections at most [default: 512; 4096 for a bootstrap node
     /// or relay]
     #[arg(long, value_name = "N")]
@@ -161,6 +167,8 @@ fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyh
         bootstrap: args.bootstrap,
         roles: (args.role).map(|roles| roles.iter().map(Role::to_string).collect()),
         api_listen: args.api_listen.map(|address| address.to_string()),
+        min_peers: args.min_peers,
+        mdns: args.mdns.then_some(true),
         max_connections: args.max_connections,
         max_connections_per_ip: args.max_connections_per_ip,
         allow: args.allow,
@@ -187,6 +195,9 @@ async fn start(
         discovery: config.roles.contains(&Role::Bootstrap),
         relay: config.roles.contains(&Role::Relay).then_some(config.relay),
     };
+    runtime.min_peers = config.min_peers;
+    runtime.mdns = config.mdns;
+    runtime.peer_cache = Some(data_dir.peers_file());
     runtime.max_connections = (config.max_connections).unwrap_or(if config.is_public() {
         MAX_PUBLIC_CONNECTIONS
     } else {

@@ -17,6 +17,7 @@ pub(crate) enum StreamCommand {
     Show(ShowArgs),
     Follow(FollowArgs),
     Unfollow(UnfollowArgs),
+    Peers(StreamPeersArgs),
 }
 
 /// Create a stream that this node publishes; its id is printed
@@ -86,6 +87,13 @@ pub(crate) struct UnfollowArgs {
     stream: String,
 }
 
+/// List the peers that have a stream or follow it, its publisher first
+#[derive(Args, Debug)]
+pub(crate) struct StreamPeersArgs {
+    /// The stream: id, part of it, or name
+    stream: String,
+}
+
 fn value_types() -> impl TypedValueParser<Value = ValueTypeView> {
     PossibleValuesParser::new(["number", "text", "json", "bytes"]).map(|name| match &*name {
         "text" => ValueTypeView::Text,
@@ -105,6 +113,7 @@ pub(super) async fn dispatch(
         StreamCommand::Show(args) => show(invocation, &args).await,
         StreamCommand::Follow(args) => follow(invocation, &args).await,
         StreamCommand::Unfollow(args) => unfollow(invocation, &args).await,
+        StreamCommand::Peers(args) => peers(invocation, &args).await,
     }
 }
 
@@ -226,6 +235,42 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
     out.line("To follow it on another machine:")?;
     // Quoted, because a shell would take `&` for an end.
     out.line(format!("  headwater follow '{}'", stream.invite))
+}
+
+async fn peers(invocation: &Invocation, args: &StreamPeersArgs) -> anyhow::Result<()> {
+    let peers = invocation
+        .with_client(async |client| {
+            client.require_network("stream peers")?;
+            client.stream_peers(&args.stream).await
+        })
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        return peers.iter().try_for_each(|peer| out.json(peer));
+    }
+    if peers.is_empty() {
+        out.note("no peer of this stream is known yet");
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        ("PEER", Align::Left),
+        ("ROLE", Align::Left),
+        ("CONNECTED", Align::Left),
+        ("SOURCE", Align::Left),
+        ("ADDRESS", Align::Left),
+    ]);
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    for peer in peers {
+        table.row([
+            peer.peer_id,
+            if peer.publisher { "publisher" } else { "" }.to_owned(),
+            yes(peer.connected),
+            yes(peer.source),
+            peer.addresses.join(" "),
+        ]);
+    }
+    let mut lines = table.lines(out).into_iter();
+    lines.try_for_each(|line| out.line(line))
 }
 
 type Line = (&'static str, String);

@@ -26,7 +26,7 @@ pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
     ConsistencyProof, CreatedStream, InclusionProof, NewStream, NodeView, PeerView, Published,
-    StreamView, Subscription,
+    StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -188,6 +188,15 @@ impl Client {
     /// As [`Client::request`].
     pub async fn peers(&self) -> anyhow::Result<Vec<PeerView>> {
         self.get("/v1/peers").await
+    }
+
+    /// The peers of a stream, its publisher first.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn stream_peers(&self, name: &str) -> anyhow::Result<Vec<StreamPeerView>> {
+        let id = self.stream(name).await?.id;
+        self.get(&format!("/v1/streams/{id}/peers")).await
     }
 
     /// The streams that it knows.

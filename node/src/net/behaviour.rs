@@ -1,5 +1,6 @@
 //! The behaviours of the swarm.
 
+use anyhow::Context;
 use bytes::Bytes;
 use headwater_protocols::limits::MAX_FRAME_BYTES;
 use headwater_protocols::sync::Lane;
@@ -7,12 +8,13 @@ use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{PeerId, autonat, dcutr, identify, ping, relay};
+use libp2p::{PeerId, autonat, dcutr, identify, mdns, ping, relay};
 use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::connection_limits::{self, ConnectionLimits};
 use super::discovery::{Kademlia, kademlia};
+use super::exchange;
 use super::gossip::{Gossip, gossip};
 use super::nat;
 use super::sync_streams::{self, InboundFrame};
@@ -39,6 +41,8 @@ pub(crate) struct Behaviour {
     ping: ping::Behaviour,
     pub(super) gossip: Gossip,
     pub(super) kad: Kademlia,
+    pub(super) exchange: exchange::Messages,
+    mdns: Toggle<mdns::tokio::Behaviour>,
     sync: sync_streams::Behaviour,
 }
 
@@ -65,8 +69,9 @@ impl Behaviour {
     ) -> anyhow::Result<Self> {
         let local = keypair.public().to_peer_id();
         let agent = concat!("headwater/", env!("CARGO_PKG_VERSION"));
-        let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
-            .with_agent_version(agent.to_owned());
+        let identify =
+            identify::Config::new_with_signed_peer_record(PROTOCOL_VERSION.to_owned(), keypair)
+                .with_agent_version(agent.to_owned());
         Ok(Self {
             access: Access::new(access),
             blocked: allow_block_list::Behaviour::default(),
@@ -87,8 +92,20 @@ impl Behaviour {
             ping: ping::Behaviour::default(),
             gossip: gossip(keypair)?,
             kad: kademlia(local, services.discovery),
+            exchange: exchange::messages(),
+            mdns: None.into(),
             sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
         })
+    }
+
+    /// Announces the node in the local network, and hears others there, once the
+    /// swarm listens.
+    pub(super) fn start_mdns(&mut self, local: PeerId) -> anyhow::Result<()> {
+        let mdns = mdns::tokio::Behaviour::new(mdns::Config::default(), local);
+        let context =
+            "cannot listen for mDNS; leave out --mdns, or say `mdns = false` in the config";
+        self.mdns = Some(mdns.context(context)?).into();
+        Ok(())
     }
 
     /// Queues a frame; `false` when the peer is not connected any more.

@@ -50,6 +50,16 @@ impl Dialer {
         });
     }
 
+    /// Does not keep an address connected any more.
+    pub(super) fn forget(&mut self, address: &Multiaddr) {
+        self.kept.retain(|kept| kept.address != *address);
+    }
+
+    /// Whether this peer is to be kept connected.
+    pub(super) fn keeps(&self, peer: &PeerId) -> bool {
+        self.kept.iter().any(|kept| kept.peer == Some(*peer))
+    }
+
     /// When the next address is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let waiting = self.kept.iter().filter(|kept| !kept.connected);

@@ -107,13 +107,24 @@ impl Discovery {
         self.due
     }
 
-    /// Looks at what the streams need, and makes the queries that are due.
-    pub(super) fn tick(&mut self, swarm: &mut Swarm<Behaviour>, node: &Node, now: Instant) {
+    /// Looks at what the streams need, and makes the queries that are due; those
+    /// that are `short` of peers are looked up as well.
+    pub(super) fn tick(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        node: &Node,
+        short: impl FnOnce() -> BTreeSet<LogId>,
+        now: Instant,
+    ) {
         if now < self.due {
             return;
         }
         self.due = now + DISCOVERY_TICK;
-        let needs: Vec<Need> = node.streams().iter().map(|status| need(status)).collect();
+        let short = short();
+        let mut needs: Vec<Need> = node.streams().iter().map(|status| need(status)).collect();
+        for need in &mut needs {
+            need.lacks_source |= short.contains(&need.log);
+        }
         for log in self.agenda.set_needs(&needs, now) {
             swarm.behaviour_mut().kad.stop_providing(&key(log));
         }
@@ -364,7 +375,7 @@ fn known_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
 }
 
 /// The same address may come with and without the peer's id.
-fn without_peer(mut address: Multiaddr, peer: PeerId) -> Multiaddr {
+pub(super) fn without_peer(mut address: Multiaddr, peer: PeerId) -> Multiaddr {
     use libp2p::multiaddr::Protocol;
     if address.iter().last() == Some(Protocol::P2p(peer)) {
         address.pop();

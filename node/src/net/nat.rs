@@ -162,14 +162,22 @@ impl Nat {
         }
     }
 
-    /// Notes that a connection is closed. A circuit that its relay has ended is
-    /// made anew, once: when that fails, whoever needs the peer looks for it.
-    pub(super) fn closed(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, id: ConnectionId) {
+    /// Notes that a connection is closed, by us or because it `failed`. A circuit
+    /// that its relay has ended is made anew, once: when that fails, whoever
+    /// needs the peer looks for it.
+    pub(super) fn closed(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        id: ConnectionId,
+        failed: bool,
+    ) {
         let was_relayed = self.paths.is_relayed(&peer);
         self.paths.closed(peer, id);
         self.dialled.remove(&id);
         if let Some(circuit) = self.circuits.remove(&id)
             && was_relayed
+            && failed
             && !swarm.is_connected(&peer)
         {
             let options = DialOpts::peer_id(peer)
@@ -260,6 +268,11 @@ impl Nat {
     /// machine.
     pub(super) fn is_reachable(&self) -> bool {
         self.signs.is_reachable_from(Reach::Site)
+    }
+
+    /// Whether this peer relays for us.
+    pub(super) fn is_relay(&self, peer: &PeerId) -> bool {
+        self.relays.uses(peer)
     }
 
     /// Direct addresses of ours that are confirmed.

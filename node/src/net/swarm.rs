@@ -26,6 +26,7 @@ use super::bootstraps::Bootstraps;
 use super::connection_limits::Bounds;
 use super::dialer::Dialer;
 use super::discovery::{Discovery, is_reachable};
+use super::exchange::{Exchange, ExchangeConfig};
 use super::gossip::topic_score;
 use super::gossip_noise::{Admittance, GossipNoise};
 use super::gossip_offenders::GossipOffenders;
@@ -35,11 +36,15 @@ use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
 use super::transport::transport;
 use crate::config::access::AccessLists;
-use crate::handle::{Node, PeerStatus};
+use crate::handle::{Node, PeerStatus, PeersAsked};
 use crate::keys::NetworkKey;
 
 /// Inputs that one event of the swarm can turn into, at most.
 const INPUTS_PER_EVENT: usize = 2;
+
+/// Questions of users for the peers of a stream that wait; more of them wait at
+/// their senders.
+const QUEUED_QUESTIONS: usize = 16;
 
 /// What the swarm task is made of.
 pub(crate) struct Network {
@@ -53,6 +58,8 @@ pub(crate) struct Network {
     /// When dialling begins although one of them has no address.
     dials_from: Instant,
     discovery: Discovery,
+    exchange: Exchange,
+    stream_peers: mpsc::Receiver<PeersAsked>,
     bootstraps: Bootstraps,
     offenders: GossipOffenders,
     noise: GossipNoise,
@@ -83,6 +90,7 @@ pub(crate) struct NetworkConfig {
     pub(crate) access: AccessLists,
     pub(crate) limits: Bounds,
     pub(crate) services: Services,
+    pub(crate) exchange: ExchangeConfig,
 }
 
 impl Network {
@@ -114,6 +122,9 @@ impl Network {
         )?;
         let local = config.keypair.public().to_peer_id();
         let mut swarm = Swarm::new(transport, behaviour, local, swarm_config());
+        if config.exchange.mdns {
+            swarm.behaviour_mut().start_mdns(local)?;
+        }
         let mut opening = HashSet::new();
         for address in config.listen {
             let listener = swarm.listen_on(address.clone()).map_err(|error| {
@@ -129,9 +140,12 @@ impl Network {
         }
         let mut dialer = Dialer::default();
         let bootstraps = Bootstraps::new(&config.bootstrap, &node);
-        for address in config.bootstrap.into_iter().chain(config.dial) {
+        for address in config.dial {
             dialer.keep(address, Instant::now());
         }
+        let (asks, stream_peers) = mpsc::channel(QUEUED_QUESTIONS);
+        node.set_stream_peers(asks);
+        let exchange = Exchange::new(config.exchange, &mut dialer, Instant::now());
         Ok(Self {
             swarm,
             node,
@@ -139,6 +153,8 @@ impl Network {
             opening,
             dials_from: Instant::now() + LISTEN_TIMEOUT,
             discovery: Discovery::new(Instant::now()),
+            exchange,
+            stream_peers,
             bootstraps,
             offenders: GossipOffenders::new(Instant::now()),
             noise: GossipNoise::default(),
@@ -164,17 +180,21 @@ impl Network {
             let due = self.next_due();
             tokio::select! {
                 biased;
-                _ = &mut stop => return,
+                _ = &mut stop => break,
                 output = outputs.recv() => match output {
                     Some(output) => self.apply(output),
-                    None => return,
+                    None => break,
                 },
                 Some(address) = dials.recv() => self.dialer.keep(address, Instant::now()),
+                Some((log, reply)) = self.stream_peers.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(self.exchange.peers_of(log, &self.node));
+                }
                 () = sleep_until(due), if due.is_some() => self.timers(),
                 permit = self.inputs.clone().reserve_owned(), if self.needs_permit() => {
                     match permit {
                         Ok(permit) => self.permitted(permit),
-                        Err(_) => return,
+                        Err(_) => break,
                     }
                 }
                 event = self.swarm.select_next_some(), if !self.needs_permit() => {
@@ -182,6 +202,7 @@ impl Network {
                 }
             }
         }
+        self.exchange.close().await;
     }
 
     fn needs_permit(&self) -> bool {
@@ -200,7 +221,8 @@ impl Network {
     fn next_due(&self) -> Option<Instant> {
         let ban = self.banned.front().map(|(end, _)| *end);
         let discovery = self.discovery.next_due();
-        let dials = self.dialer.next_due().into_iter().chain([discovery]);
+        let others = [discovery, self.exchange.next_due()];
+        let dials = self.dialer.next_due().into_iter().chain(others);
         let dials = dials.map(|due| match self.opening.is_empty() {
             true => due,
             false => due.max(self.dials_from),
@@ -236,7 +258,10 @@ impl Network {
                 tracing::debug!(%address, %error, "cannot dial");
             }
         }
-        self.discovery.tick(&mut self.swarm, &self.node, now);
+        let short = || self.exchange.lookups();
+        (self.discovery).tick(&mut self.swarm, &self.node, short, now);
+        let (dialer, nat) = (&mut self.dialer, &self.nat);
+        (self.exchange).tick(&mut self.swarm, &self.node, dialer, nat, now);
     }
 
     /// Passes something on to the engine. A place in its queue is kept free
@@ -326,6 +351,7 @@ impl Network {
             "a peer broke the rules and is dropped"
         );
         self.swarm.behaviour_mut().block(peer);
+        self.exchange.banned(&peer);
         self.banned.push_back((Instant::now() + BAN, peer));
         if self.banned.len() > MAX_BANNED
             && let Some((_, oldest)) = self.banned.pop_front()
@@ -378,6 +404,7 @@ impl Network {
                 self.bootstraps.connected(&peer_id, &self.node);
                 self.peer_connected(peer_id, &endpoint);
                 let remote = endpoint.get_remote_address();
+                (self.exchange).connected(peer_id, remote, endpoint.is_listener());
                 (self.discovery).connected(&mut self.swarm, &self.node, peer_id, remote);
             }
             SwarmEvent::ConnectionClosed {
@@ -387,7 +414,7 @@ impl Network {
                 num_established,
                 cause,
             } => {
-                (self.nat).closed(&mut self.swarm, peer_id, connection_id);
+                (self.nat).closed(&mut self.swarm, peer_id, connection_id, cause.is_some());
                 if let Some(cause) = &cause {
                     tracing::debug!(peer = %peer_id, %cause, "connection closed");
                 }
@@ -397,6 +424,7 @@ impl Network {
                     }
                     self.dialer.closed(peer_id, Instant::now());
                     self.discovery.closed(&mut self.swarm, &peer_id);
+                    self.exchange.closed(&peer_id);
                     self.bootstraps.closed(&peer_id, &self.node);
                     self.noise.closed(&peer_id);
                     self.input(Input::Disconnected(peer_id));
@@ -406,6 +434,7 @@ impl Network {
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "cannot connect");
                 if let Some(peer) = peer_id {
+                    self.exchange.dial_failed(&peer, &error);
                     (self.bootstraps).dial_failed(&peer, &error, &self.node, Instant::now());
                     (self.discovery).dial_ended(&mut self.swarm, &self.node, &peer);
                 }
@@ -425,10 +454,18 @@ impl Network {
                 let now = Instant::now();
                 (self.discovery).on_event(event, &mut self.swarm, &self.node, now);
             }
+            BehaviourEvent::Exchange(event) => {
+                let accused = (self.exchange).on_event(event, &mut self.swarm, &self.node);
+                if let Some((peer, what)) = accused {
+                    self.ban(peer, &Misbehaviour { log: None, what });
+                }
+            }
             BehaviourEvent::Autonat(event) => self.nat.on_autonat(&event),
             BehaviourEvent::RelayClient(event) => self.nat.on_relay_client(&event),
             BehaviourEvent::Dcutr(event) => self.nat.on_dcutr(&event),
-            BehaviourEvent::AutonatServer(_) | BehaviourEvent::Relay(_) => {}
+            BehaviourEvent::Mdns(event) => self.exchange.on_mdns(event),
+            BehaviourEvent::Relay(event) => self.exchange.on_relay(&event),
+            BehaviourEvent::AutonatServer(_) => {}
             BehaviourEvent::Observed(never) => match never {},
             BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,
@@ -438,6 +475,7 @@ impl Network {
                 let now = Instant::now();
                 (self.nat).identified(&mut self.swarm, peer_id, connection_id, &info, now);
                 (self.discovery).identified(&mut self.swarm, peer_id, &info, now);
+                self.exchange.identified(peer_id, &info);
                 self.node.change_peers(|peers| {
                     if let Some(peer) = peers.get_mut(&peer_id) {
                         peer.agent = Some(info.agent_version);
@@ -453,6 +491,9 @@ impl Network {
                         }
                     });
                 }
+            }
+            BehaviourEvent::Identify(identify::Event::Pushed { peer_id, .. }) => {
+                self.exchange.pushed(&peer_id);
             }
             BehaviourEvent::Identify(_) => {}
         }
@@ -480,12 +521,14 @@ impl Network {
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
                 if let Some(topic) = Topic::parse(topic.as_str()) {
+                    self.exchange.subscribed(peer_id, topic);
                     self.input(Input::Subscribed(peer_id, topic));
                 }
                 self.offenders.subscribed();
             }
             gossipsub::Event::Unsubscribed { peer_id, topic } => {
                 if let Some(topic) = Topic::parse(topic.as_str()) {
+                    self.exchange.unsubscribed(peer_id, topic);
                     self.input(Input::Unsubscribed(peer_id, topic));
                 }
             }

@@ -17,12 +17,16 @@ use libp2p::identity::Keypair;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-pub use crate::handle::{Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, now};
+pub use crate::handle::{
+    Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, StreamPeer, now,
+};
 pub use crate::net::behaviour::Services;
 
+use crate::config::DEFAULT_MIN_PEERS;
 use crate::config::access::{AccessLists, loopback};
 use crate::keys::NetworkKey;
 use crate::net::connection_limits::{Bounds, default_per_ip};
+use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::store::RocksStore;
@@ -66,6 +70,13 @@ pub struct RuntimeConfig {
     pub access: AccessLists,
     /// What the node does for others, at an address that they reach.
     pub services: Services,
+    /// Connected peers of a stream below which the node looks for more; 0:
+    /// never.
+    pub min_peers: usize,
+    /// Whether peers of the local network are found by mDNS.
+    pub mdns: bool,
+    /// The file of peers for the next start, if there is to be one.
+    pub peer_cache: Option<std::path::PathBuf>,
 }
 
 impl RuntimeConfig {
@@ -84,6 +95,9 @@ impl RuntimeConfig {
             ip_limits_exempt: loopback().into(),
             access: AccessLists::default(),
             services: Services::default(),
+            min_peers: DEFAULT_MIN_PEERS,
+            mdns: false,
+            peer_cache: None,
         }
     }
 }
@@ -162,6 +176,14 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             dial.extend(status.peers.iter().filter_map(|peer| peer.parse().ok()));
         }
     }
+    let exchange = ExchangeConfig {
+        keypair: config.keypair.clone(),
+        min_peers: config.min_peers,
+        max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
+        bootstrap: config.bootstrap.clone(),
+        mdns: config.mdns,
+        cache: config.peer_cache,
+    };
     let limits = Bounds {
         total: config.max_connections,
         per_ip: (config.max_connections_per_ip)
@@ -179,6 +201,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             access: config.access,
             limits,
             services: config.services,
+            exchange,
         },
         parts.node.clone(),
         parts.inputs,

@@ -72,6 +72,11 @@ impl Relays {
         self.known.insert(peer, relay);
     }
 
+    /// Whether a place is held, or asked for, at this peer.
+    pub(super) fn uses(&self, peer: &PeerId) -> bool {
+        (self.known.get(peer)).is_some_and(|relay| relay.listener.is_some())
+    }
+
     /// Whether places are needed: only while nobody reaches us directly.
     pub(super) fn set_needed(&mut self, needed: bool) {
         self.needed = needed;

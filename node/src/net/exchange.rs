@@ -1,0 +1,441 @@
+//! Company: a node that has too few peers for a stream asks those it has for
+//! more, and dials them. A node that has lost everybody turns to the peers that
+//! it knows, and to the bootstrap nodes.
+//!
+//! What is passed on are records that their peers have signed, of peers that
+//! are or were connected to whoever tells of them; what they deliver is proved
+//! as everything else.
+
+mod bootstrap;
+mod cache;
+mod codec;
+mod dials;
+mod messages;
+mod nearby;
+mod shortage;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use headwater_protocols::id::{LogId, Topic};
+use headwater_protocols::peers::{Allowance, Subscriptions};
+use headwater_protocols::time::Timestamp;
+use libp2p::identity::Keypair;
+use libp2p::request_response::OutboundRequestId;
+use libp2p::swarm::DialError;
+use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns, relay};
+use tokio::time::Instant;
+
+use super::behaviour::Behaviour;
+use super::dialer::Dialer;
+use super::discovery::reach::{Reach, reach, useful};
+use super::idle::{Idleness, Use};
+use super::limits::{EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US};
+use super::nat::Nat;
+use super::peer_book::PeerBook;
+use super::peer_record::SignedRecord;
+use crate::handle::{Node, StreamPeer, now};
+use bootstrap::Bootstrap;
+use cache::Cache;
+use messages::PROTOCOL;
+pub(super) use messages::{Messages, messages};
+use nearby::Nearby;
+use shortage::Shortages;
+
+/// What the exchange is told at the start.
+pub(crate) struct ExchangeConfig {
+    /// Signs our own record.
+    pub(crate) keypair: Keypair,
+    /// Peers of a stream below which more are looked for; 0: never.
+    pub(crate) min_peers: usize,
+    /// Connections at most.
+    pub(crate) max_connections: usize,
+    /// The list of bootstrap nodes.
+    pub(crate) bootstrap: Vec<Multiaddr>,
+    /// Whether peers of the local network are found by mDNS.
+    pub(crate) mdns: bool,
+    /// The file of peers, if there is to be one.
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// Who is known, who is asked, and who is dialled.
+pub(super) struct Exchange {
+    keypair: Keypair,
+    min_peers: usize,
+    max_connections: usize,
+    own: Option<Arc<SignedRecord>>,
+    own_addresses: Vec<Multiaddr>,
+    book: PeerBook,
+    cache: Option<Cache>,
+    bootstrap: Bootstrap,
+    subscriptions: Subscriptions,
+    /// Peers that hold a place at our relay.
+    relayed: BTreeSet<PeerId>,
+    /// Streams that we follow or publish.
+    ours: BTreeSet<LogId>,
+    neighbours: BTreeMap<PeerId, Neighbour>,
+    shortages: Shortages,
+    asked: BTreeMap<OutboundRequestId, (PeerId, Vec<LogId>)>,
+    nearby: Nearby,
+    dialling: BTreeSet<PeerId>,
+    allowance: Allowance,
+    rescue_at: Timestamp,
+    rescue_pause_us: u64,
+    idleness: Idleness,
+    idle_review_at: Timestamp,
+    due: Instant,
+}
+
+/// A connected peer.
+#[derive(Debug)]
+struct Neighbour {
+    since: Timestamp,
+    reach: Reach,
+    inbound: bool,
+    /// It has told that it speaks the protocol.
+    speaks: bool,
+    is_asked: bool,
+    /// It has moved, and has not said so under its signature.
+    has_moved: bool,
+    free_at: Timestamp,
+}
+
+impl Exchange {
+    /// Knows those of the file, and keeps the first bootstrap nodes connected.
+    pub(super) fn new(config: ExchangeConfig, dialer: &mut Dialer, clock: Instant) -> Self {
+        let local = config.keypair.public().to_peer_id();
+        let mut book = PeerBook::new(local);
+        let bootstrap = Bootstrap::new(config.bootstrap, random());
+        for address in bootstrap.kept() {
+            dialer.keep(address.clone(), clock);
+        }
+        Self {
+            cache: (config.cache).map(|path| Cache::open(path, &mut book, now())),
+            keypair: config.keypair,
+            min_peers: config.min_peers,
+            max_connections: config.max_connections,
+            own: None,
+            own_addresses: Vec::new(),
+            book,
+            bootstrap,
+            subscriptions: Subscriptions::default(),
+            relayed: BTreeSet::new(),
+            ours: BTreeSet::new(),
+            neighbours: BTreeMap::new(),
+            shortages: Shortages::default(),
+            asked: BTreeMap::new(),
+            nearby: Nearby::default(),
+            dialling: BTreeSet::new(),
+            allowance: Allowance::default(),
+            rescue_at: now(),
+            rescue_pause_us: FIRST_RESCUE_PAUSE_US,
+            idleness: Idleness::default(),
+            idle_review_at: now().plus(IDLE_REVIEW_US),
+            due: clock,
+        }
+    }
+
+    /// When [`tick`](Self::tick) is to be called.
+    pub(super) fn next_due(&self) -> Instant {
+        self.due
+    }
+
+    /// Looks at whether every stream has peers enough, and does what is due
+    /// about it.
+    pub(super) fn tick(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        node: &Node,
+        dialer: &mut Dialer,
+        nat: &Nat,
+        clock: Instant,
+    ) {
+        if clock < self.due {
+            return;
+        }
+        self.due = clock + EXCHANGE_TICK;
+        let now = now();
+        self.sign_own(node);
+        self.book.expire(now);
+        let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
+        (self.bootstrap).tick(dialer, is_connected, now, clock);
+        let needed = self.look(node, now);
+        if self.min_peers > 0 {
+            self.dial_for_streams(swarm, node, now);
+            self.ask(swarm, now);
+            self.dial_nearby(swarm, now);
+            self.rescue(swarm, now);
+        }
+        self.ask_those_who_moved(swarm, now);
+        if now >= self.idle_review_at {
+            self.idle_review_at = now.plus(IDLE_REVIEW_US);
+            let is_kept = |peer: &PeerId| dialer.keeps(peer) || nat.is_relay(peer);
+            self.let_go(swarm, is_kept, &needed, now);
+        }
+        if self.cache.as_ref().is_some_and(|cache| cache.is_due(now)) {
+            self.note_streams_of_neighbours();
+            if let Some(cache) = &mut self.cache {
+                cache.write(&self.book, now);
+            }
+        }
+    }
+
+    /// Writes down whom we know, for the next time.
+    pub(super) async fn close(mut self) {
+        self.note_streams_of_neighbours();
+        if let Some(cache) = self.cache {
+            cache.close(&self.book).await;
+        }
+    }
+
+    /// The peers of a stream that are connected or known: its publisher first,
+    /// then the connected ones.
+    pub(super) fn peers_of(&self, stream: LogId, node: &Node) -> Vec<StreamPeer> {
+        let status = node.stream(stream);
+        let sources = status.as_ref().map_or(&[][..], |status| &status.sources);
+        let manifest = status.as_ref().and_then(|status| status.manifest.as_ref());
+        let publisher = manifest.map(|manifest| manifest.publisher.peer_id());
+        let known = self.book.of_stream(stream).chain(sources.iter().copied());
+        let known = known.chain(self.subscriptions.of_stream(stream));
+        let others = publisher.filter(|peer| *peer != node.local_peer());
+        let known: BTreeSet<PeerId> = known.chain(others).collect();
+        let mut peers: Vec<StreamPeer> = (known.into_iter())
+            .map(|peer| StreamPeer {
+                peer,
+                is_publisher: publisher == Some(peer),
+                is_connected: self.neighbours.contains_key(&peer),
+                is_source: sources.contains(&peer),
+                addresses: self.book.addresses(&peer).to_vec(),
+            })
+            .collect();
+        peers.sort_by_key(|peer| (!peer.is_publisher, !peer.is_connected, !peer.is_source));
+        peers
+    }
+
+    /// Streams for which the peers that were asked know of nobody else: a few of
+    /// them at a time are to be looked up in Kademlia.
+    pub(super) fn lookups(&mut self) -> BTreeSet<LogId> {
+        self.shortages.lookups(now())
+    }
+
+    /// Signs our record anew when our addresses have changed.
+    fn sign_own(&mut self, node: &Node) {
+        let addresses = node.addresses();
+        if addresses == self.own_addresses {
+            return;
+        }
+        let local = node.local_peer();
+        let bare = |address: &Multiaddr| super::discovery::without_peer(address.clone(), local);
+        let useful = useful(addresses.iter().map(bare), Reach::Machine);
+        self.own = SignedRecord::sign(&self.keypair, useful).map(Arc::new);
+        self.own_addresses = addresses;
+    }
+
+    /// Looks at how many peers each stream has. The peers that are of use come
+    /// back.
+    fn look(&mut self, node: &Node, now: Timestamp) -> BTreeSet<PeerId> {
+        let mut needed = BTreeSet::new();
+        let mut short = BTreeMap::new();
+        self.ours.clear();
+        for status in node.streams() {
+            let log = status.log;
+            // Of a stream that is closed or forked nothing more is taken.
+            let is_live = status.closed.is_none() && status.fork.is_none();
+            if !status.owned && !status.followed || !is_live {
+                continue;
+            }
+            self.ours.insert(log);
+            let sources = status.sources.iter().copied();
+            let sources = sources.filter(|peer| self.neighbours.contains_key(peer));
+            let company: BTreeSet<PeerId> =
+                self.subscriptions.of_stream(log).chain(sources).collect();
+            if company.len() < self.min_peers {
+                short.insert(log, company.len());
+            }
+            needed.extend(company);
+        }
+        self.shortages.set(&short, now);
+        needed
+    }
+
+    /// Notes that a peer has told of new addresses, without its signature.
+    pub(super) fn pushed(&mut self, peer: &PeerId) {
+        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+            neighbour.has_moved = true;
+        }
+    }
+
+    /// Takes what mDNS has heard in the local network.
+    pub(super) fn on_mdns(&mut self, event: mdns::Event) {
+        match event {
+            mdns::Event::Discovered(found) => {
+                for (peer, address) in found {
+                    tracing::debug!(%peer, %address, "a peer in the local network");
+                    self.nearby.found(peer, address, now());
+                }
+                self.due = Instant::now();
+            }
+            mdns::Event::Expired(lost) => {
+                for (peer, _) in lost {
+                    self.nearby.lost(&peer);
+                }
+            }
+        }
+    }
+
+    /// Closes connections that are of no use.
+    fn let_go(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        is_kept: impl Fn(&PeerId) -> bool,
+        needed: &BTreeSet<PeerId>,
+        now: Timestamp,
+    ) {
+        let connected: BTreeMap<PeerId, Use> = (self.neighbours.iter())
+            .map(|(&peer, neighbour)| {
+                let in_use = neighbour.is_asked || self.relayed.contains(&peer);
+                let needed = in_use || needed.contains(&peer) || is_kept(&peer);
+                let inbound = neighbour.inbound;
+                (peer, Use { needed, inbound })
+            })
+            .collect();
+        let keep = self.min_peers;
+        let idle = (self.idleness).review(&connected, keep, self.max_connections, now);
+        for peer in idle {
+            tracing::debug!(%peer, "letting go of a connection that is of no use");
+            let _ = swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    /// What connected peers of our streams are subscribed to is kept for the
+    /// time after the connection.
+    fn note_streams_of_neighbours(&mut self) {
+        for &stream in &self.ours {
+            for peer in self.subscriptions.of_stream(stream) {
+                self.book.subscribed(&peer, stream);
+            }
+        }
+    }
+
+    /// Notes a connection, and from where it is.
+    pub(super) fn connected(&mut self, peer: PeerId, remote: &Multiaddr, inbound: bool) {
+        let now = now();
+        self.dialling.remove(&peer);
+        let reach = reach(remote).unwrap_or(Reach::World);
+        let neighbour = self.neighbours.entry(peer).or_insert(Neighbour {
+            since: now,
+            reach,
+            inbound,
+            speaks: false,
+            is_asked: false,
+            has_moved: false,
+            free_at: now,
+        });
+        neighbour.reach = neighbour.reach.min(reach);
+        neighbour.inbound &= inbound;
+        self.book.connected(&peer, now);
+    }
+
+    /// Notes that the last connection to a peer is closed.
+    pub(super) fn closed(&mut self, peer: &PeerId) {
+        let neighbour = self.neighbours.remove(peer);
+        self.relayed.remove(peer);
+        let streams = self.subscriptions.remove_peer(peer);
+        for &stream in streams.intersection(&self.ours) {
+            self.book.subscribed(peer, stream);
+        }
+        // Whoever told that it was subscribed to more was wrong.
+        if neighbour.is_some_and(|n| now().since(n.since) >= YOUNG_CONNECTION_US) {
+            self.book.subscribed_to_no_others(peer, &streams);
+        }
+        self.book.closed(peer, now());
+        // What it leaves behind may be too few.
+        self.due = Instant::now();
+    }
+
+    /// Notes that a dial has failed.
+    pub(super) fn dial_failed(&mut self, peer: &PeerId, error: &DialError) {
+        let is_ours = self.dialling.remove(peer);
+        let unreachable = matches!(
+            error,
+            DialError::Transport(_) | DialError::WrongPeerId { .. } | DialError::NoAddresses
+        );
+        if is_ours || unreachable {
+            self.book.dial_failed(peer, now());
+        }
+        if is_ours {
+            self.due = Instant::now();
+        }
+    }
+
+    /// Forgets a peer that broke the rules.
+    pub(super) fn banned(&mut self, peer: &PeerId) {
+        self.book.remove(peer);
+    }
+
+    /// Takes what a peer says of itself.
+    pub(super) fn identified(&mut self, peer: PeerId, info: &identify::Info) {
+        let now = now();
+        let Some(neighbour) = self.neighbours.get_mut(&peer) else {
+            return;
+        };
+        if info.protocols.contains(&PROTOCOL) && !neighbour.speaks {
+            neighbour.speaks = true;
+            self.shortages.hurry(now);
+        }
+        let reach = neighbour.reach;
+        if let Some(record) = (info.signed_peer_record.as_ref()).and_then(SignedRecord::of_envelope)
+        {
+            self.heard_itself(peer, record.into(), reach, now);
+        }
+    }
+
+    fn heard_itself(
+        &mut self,
+        peer: PeerId,
+        record: Arc<SignedRecord>,
+        reach: Reach,
+        now: Timestamp,
+    ) {
+        if record.peer == peer {
+            self.book.hear(record, None, reach, now);
+            self.book.connected(&peer, now);
+        }
+    }
+
+    /// Notes that a peer has subscribed to a topic.
+    pub(super) fn subscribed(&mut self, peer: PeerId, topic: Topic) {
+        if let Topic::Data(stream) = topic {
+            let is_ours = self.ours.contains(&stream);
+            self.subscriptions.insert(peer, stream, is_ours);
+        }
+    }
+
+    /// Notes that it has unsubscribed.
+    pub(super) fn unsubscribed(&mut self, peer: PeerId, topic: Topic) {
+        if let Topic::Data(stream) = topic {
+            self.subscriptions.remove(peer, stream);
+        }
+    }
+
+    /// Notes who holds a place at our relay.
+    pub(super) fn on_relay(&mut self, event: &relay::Event) {
+        match event {
+            relay::Event::ReservationReqAccepted { src_peer_id, .. } => {
+                self.relayed.insert(*src_peer_id);
+            }
+            relay::Event::ReservationTimedOut { src_peer_id }
+            | relay::Event::ReservationClosed { src_peer_id } => {
+                self.relayed.remove(src_peer_id);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Choices need to differ between nodes, not to be secret; without the system's
+/// random bytes they do not.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}

@@ -1,0 +1,103 @@
+//! Whom a node dials to have company.
+
+use headwater_protocols::time::Timestamp;
+use libp2p::swarm::DialError;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{PeerId, Swarm};
+
+use super::super::behaviour::Behaviour;
+use super::super::limits::{
+    FIRST_RESCUE_PAUSE_US, MAX_EXCHANGE_DIALS, MAX_RESCUE_PAUSE_US, RESCUE_DIALS,
+};
+use super::super::peer_book::Candidate;
+use super::{Exchange, random};
+use crate::handle::Node;
+
+impl Exchange {
+    /// Dials known peers of the streams that have too few.
+    pub(super) fn dial_for_streams(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        node: &Node,
+        now: Timestamp,
+    ) {
+        for (stream, have) in self.shortages.iter() {
+            let coming = self.book.of_stream(stream);
+            let coming = coming.filter(|peer| self.dialling.contains(peer)).count();
+            let missing = self.min_peers.saturating_sub(have + coming);
+            if missing == 0 {
+                continue;
+            }
+            if !self.has_room() {
+                return;
+            }
+            let status = node.stream(stream);
+            let manifest = status.as_ref().and_then(|status| status.manifest.as_ref());
+            let publisher = manifest.map(|manifest| manifest.publisher.peer_id());
+            let candidates = self.book.candidates(stream, publisher, now, &mut random);
+            let is_there =
+                |peer: &PeerId| self.dialling.contains(peer) || self.neighbours.contains_key(peer);
+            let new = candidates.into_iter().filter(|(peer, _)| !is_there(peer));
+            for candidate in new.take(missing).collect::<Vec<_>>() {
+                self.dial(swarm, candidate, now);
+            }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let open = self.neighbours.len() + self.dialling.len();
+        // The rest is for those who come.
+        self.dialling.len() < MAX_EXCHANGE_DIALS && open < self.max_connections / 4 * 3
+    }
+
+    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, (peer, addresses): Candidate, now: Timestamp) {
+        if !self.has_room() || self.dialling.contains(&peer) {
+            return;
+        }
+        tracing::debug!(%peer, ?addresses, "dialling a known peer");
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses)
+            .build();
+        match swarm.dial(options) {
+            Ok(()) => {
+                self.dialling.insert(peer);
+            }
+            Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => {
+                tracing::debug!(%peer, %error, "not dialled");
+                self.book.dial_failed(&peer, now);
+            }
+        }
+    }
+
+    /// Dials peers of the local network while anything is short of peers.
+    pub(super) fn dial_nearby(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+        let has_enough = self.neighbours.len() >= self.min_peers && self.shortages.is_empty();
+        if has_enough || !self.has_room() {
+            return;
+        }
+        let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
+        for candidate in self.nearby.take_due(is_connected, now) {
+            self.dial(swarm, candidate, now);
+        }
+    }
+
+    /// Turns to any known peer when nobody is left.
+    pub(super) fn rescue(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+        if !self.neighbours.is_empty() {
+            self.rescue_at = now.plus(FIRST_RESCUE_PAUSE_US);
+            self.rescue_pause_us = FIRST_RESCUE_PAUSE_US;
+            return;
+        }
+        if now < self.rescue_at || !self.dialling.is_empty() {
+            return;
+        }
+        self.rescue_at = now.plus(self.rescue_pause_us);
+        self.rescue_pause_us = (self.rescue_pause_us * 2).min(MAX_RESCUE_PAUSE_US);
+        let known = self.book.anybody(now, &mut random);
+        for candidate in known.into_iter().take(RESCUE_DIALS) {
+            self.dial(swarm, candidate, now);
+        }
+    }
+}

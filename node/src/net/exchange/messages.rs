@@ -1,0 +1,259 @@
+//! Questions and answers: whom a node asks for peers, and what it tells others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use headwater_protocols::id::LogId;
+use headwater_protocols::limits::{MAX_ASKED_STREAMS, MAX_TOLD_PEERS};
+use headwater_protocols::time::Timestamp;
+use libp2p::request_response::{
+    self, Message, OutboundRequestId, ProtocolSupport, ResponseChannel,
+};
+use libp2p::{PeerId, StreamProtocol, Swarm};
+
+use super::super::behaviour::Behaviour;
+use super::super::discovery::reach::Reach;
+use super::super::limits::{
+    ASK_AGAIN_US, ASK_BUSY_AGAIN_US, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
+};
+use super::super::peer_book::{Asking, shuffle};
+use super::codec::{PeersCodec, Request, Response};
+use super::{Exchange, Neighbour, random};
+use crate::handle::{Node, now};
+
+/// Questions and answers.
+pub(in crate::net) type Messages = request_response::Behaviour<PeersCodec>;
+
+/// What [`Messages`] tells.
+pub(in crate::net) type Event = request_response::Event<Request, Response>;
+
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/peers/1");
+
+/// The behaviour that carries questions and answers.
+pub(in crate::net) fn messages() -> Messages {
+    let config = request_response::Config::default()
+        .with_request_timeout(EXCHANGE_TIMEOUT)
+        .with_max_concurrent_streams(MAX_EXCHANGE_STREAMS);
+    Messages::new([(PROTOCOL, ProtocolSupport::Full)], config)
+}
+
+/// A peer that has broken the rules, and how.
+pub(in crate::net) type Accusation = (PeerId, String);
+
+impl Exchange {
+    /// Asks for more peers: one that has the most of the streams that lack
+    /// them, and any other.
+    pub(super) fn ask(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+        let due = self.shortages.due(now);
+        if due.is_empty() {
+            return;
+        }
+        let free = |(_, n): &(&PeerId, &Neighbour)| n.speaks && !n.is_asked && n.free_at <= now;
+        let mut free: Vec<PeerId> = self
+            .neighbours
+            .iter()
+            .filter(free)
+            .map(|(&p, _)| p)
+            .collect();
+        shuffle(&mut free, &mut random);
+        let mut shared: BTreeMap<PeerId, usize> = BTreeMap::new();
+        for &stream in &due {
+            for peer in self.subscriptions.of_stream(stream) {
+                *shared.entry(peer).or_insert(0) += 1;
+            }
+        }
+        let best = (0..free.len()).max_by_key(|&place| shared.get(&free[place]).copied());
+        if let Some(best) = best {
+            free.swap(0, best);
+        }
+        free.truncate(ASKED_AT_ONCE);
+        let mut asked = BTreeSet::new();
+        for peer in free {
+            let mut streams = due.clone();
+            // What it knows about first, then what nobody was asked for.
+            streams.sort_by_key(|stream| {
+                (
+                    !self.subscriptions.contains(&peer, *stream),
+                    asked.contains(stream),
+                )
+            });
+            streams.truncate(MAX_ASKED_STREAMS);
+            asked.extend(streams.iter().copied());
+            self.ask_peer(swarm, peer, streams, MAX_TOLD_PEERS, now);
+        }
+        let asked: Vec<LogId> = asked.into_iter().collect();
+        self.shortages.asked(&asked, now, random());
+    }
+
+    fn ask_peer(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        streams: Vec<LogId>,
+        count: usize,
+        now: Timestamp,
+    ) {
+        if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+            neighbour.is_asked = true;
+            neighbour.free_at = now.plus(ASK_AGAIN_US);
+        }
+        tracing::trace!(%peer, streams = streams.len(), "asking for peers");
+        let request = Request {
+            streams: streams.clone(),
+            count,
+            record: self.own.clone(),
+            falsehood: None,
+        };
+        let exchange = &mut swarm.behaviour_mut().exchange;
+        let id = exchange.send_request(&peer, request);
+        self.asked.insert(id, (peer, streams));
+    }
+
+    /// Asks peers that have moved (behind a relay, say) for nothing but their new
+    /// record: identify pushes addresses without a signature.
+    pub(super) fn ask_those_who_moved(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+        let is_due = |n: &Neighbour| n.has_moved && n.speaks && !n.is_asked && n.free_at <= now;
+        let due = |(&peer, n): (&PeerId, &Neighbour)| is_due(n).then_some(peer);
+        let moved: Vec<PeerId> = self.neighbours.iter().filter_map(due).collect();
+        for peer in moved {
+            if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+                neighbour.has_moved = false;
+            }
+            self.ask_peer(swarm, peer, Vec::new(), 0, now);
+        }
+    }
+
+    /// Takes questions and answers. Whoever passes on what is false comes back.
+    pub(in crate::net) fn on_event(
+        &mut self,
+        event: Event,
+        swarm: &mut Swarm<Behaviour>,
+        node: &Node,
+    ) -> Option<Accusation> {
+        match event {
+            request_response::Event::Message { peer, message, .. } => match message {
+                Message::Request {
+                    request, channel, ..
+                } => self.question(peer, request, channel, swarm),
+                Message::Response {
+                    request_id,
+                    response,
+                } => self.answer(peer, request_id, response, swarm, node),
+            },
+            request_response::Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "a peer did not tell of others");
+                self.asked.remove(&request_id);
+                if let Some(neighbour) = self.neighbours.get_mut(&peer) {
+                    neighbour.is_asked = false;
+                    neighbour.free_at = now().plus(ASK_BUSY_AGAIN_US);
+                }
+                None
+            }
+            request_response::Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a question for peers was not answered");
+                None
+            }
+            request_response::Event::ResponseSent { .. } => None,
+        }
+    }
+
+    fn question(
+        &mut self,
+        peer: PeerId,
+        request: Request,
+        channel: ResponseChannel<Response>,
+        swarm: &mut Swarm<Behaviour>,
+    ) -> Option<Accusation> {
+        if let Some(falsehood) = request.falsehood {
+            return Some((peer, falsehood));
+        }
+        let now = now();
+        let reach = self
+            .neighbours
+            .get(&peer)
+            .map(|neighbour| neighbour.reach)?;
+        if let Some(record) = request.record {
+            self.heard_itself(peer, record, reach, now);
+        }
+        let response = match self.allowance.take(peer, now) {
+            true => self.tell(peer, reach, request.count, &request.streams, now),
+            false => Response {
+                busy: true,
+                ..Response::default()
+            },
+        };
+        // It may have gone, or not have waited.
+        let _ = (swarm.behaviour_mut().exchange).send_response(channel, response);
+        None
+    }
+
+    fn tell(
+        &self,
+        asker: PeerId,
+        reach: Reach,
+        count: usize,
+        streams: &[LogId],
+        now: Timestamp,
+    ) -> Response {
+        let mut subscribed: BTreeMap<PeerId, BTreeSet<usize>> = BTreeMap::new();
+        for (place, &stream) in streams.iter().enumerate() {
+            for peer in self.subscriptions.of_stream(stream) {
+                subscribed.entry(peer).or_default().insert(place);
+            }
+        }
+        let asking = Asking {
+            asker,
+            reach,
+            count: count.min(MAX_TOLD_PEERS),
+            for_streams: !streams.is_empty(),
+            subscribed,
+        };
+        let told = self.book.tell(&asking, now, &mut random);
+        Response {
+            record: self.own.clone(),
+            peers: told,
+            busy: false,
+            falsehood: None,
+        }
+    }
+
+    fn answer(
+        &mut self,
+        peer: PeerId,
+        id: OutboundRequestId,
+        response: Response,
+        swarm: &mut Swarm<Behaviour>,
+        node: &Node,
+    ) -> Option<Accusation> {
+        let (_, streams) = self.asked.remove(&id)?;
+        let now = now();
+        let neighbour = self.neighbours.get_mut(&peer)?;
+        neighbour.is_asked = false;
+        if response.busy {
+            neighbour.free_at = now.plus(ASK_BUSY_AGAIN_US);
+        }
+        let reach = neighbour.reach;
+        if let Some(record) = response.record {
+            self.heard_itself(peer, record, reach, now);
+        }
+        let told = response.peers.len();
+        let mut new = 0;
+        for (record, places) in response.peers {
+            let about = record.peer;
+            new += usize::from(self.book.hear(record, Some(peer), reach, now));
+            for stream in places.iter().filter_map(|&place| streams.get(place)) {
+                self.book.subscribed(&about, *stream);
+            }
+        }
+        tracing::debug!(%peer, told, new, known = self.book.len(), "a peer told of others");
+        if let Some(falsehood) = response.falsehood {
+            return Some((peer, falsehood));
+        }
+        self.dial_for_streams(swarm, node, now);
+        None
+    }
+}
