@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         [
             "headwater/v1/log.proto",
             "headwater/v1/gossip.proto",
+            "headwater/v1/rendezvous.proto",
             "headwater/v1/sync.proto",
             "headwater/v1/store.proto",
             "headwater/v1/peers.proto",

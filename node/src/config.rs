@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use headwater_protocols::limits::OFFER_PERCENT;
 use ipnet::IpNet;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -68,6 +69,11 @@ pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwa
 # "relay" (connects those behind routers). The last two need an address that
 # everybody reaches: the machine's own, or an `external` one.
 # roles = ["peer"]
+
+# How likely, in percent, the node answers one who joins a stream that it holds
+# something of, and asks for the first time. It doubles each time that one has
+# to ask again, and falls where many are listening. 0: never.
+# offer_percent = 50
 
 # Where the local API listens. Whoever can connect to it can read the public
 # streams; writing needs the token in the file `token` beside this one.
@@ -186,6 +192,8 @@ pub struct Config {
     pub bootstrap: Vec<Multiaddr>,
     /// What the node does for others.
     pub roles: Vec<Role>,
+    /// How likely, in percent, one who joins a stream is answered.
+    pub offer_percent: u32,
     /// Where the local API listens.
     pub api_listen: SocketAddr,
     /// Names under which the API may be called, beside the loopback ones.
@@ -224,6 +232,8 @@ pub struct Options {
     pub bootstrap: Option<Vec<String>>,
     /// See [`Config::roles`].
     pub roles: Option<Vec<String>>,
+    /// See [`Config::offer_percent`].
+    pub offer_percent: Option<u32>,
     /// See [`Config::api_listen`].
     pub api_listen: Option<String>,
     /// See [`Config::api_hosts`].
@@ -257,6 +267,7 @@ impl Default for Config {
             external: Vec::new(),
             bootstrap: Vec::new(),
             roles: vec![Role::Peer],
+            offer_percent: OFFER_PERCENT,
             api_listen: DEFAULT_API_LISTEN
                 .parse()
                 .expect("the default is an address"),
@@ -296,6 +307,12 @@ impl Config {
             if self.roles.is_empty() {
                 bail!("roles is empty; name at least one of: peer, bootstrap, relay");
             }
+        }
+        if let Some(percent) = options.offer_percent {
+            if percent > 100 {
+                bail!("offer_percent is {percent}; name a number from 0 to 100");
+            }
+            self.offer_percent = percent;
         }
         if let Some(address) = options.api_listen {
             self.api_listen = address.parse().ok().with_context(|| {

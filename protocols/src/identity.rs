@@ -119,6 +119,16 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// A peer that no other call in the same test has given.
+#[cfg(test)]
+pub(crate) fn another_peer() -> PeerId {
+    use std::cell::Cell;
+    thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+    let number = NEXT.replace(NEXT.get() + 1);
+    let identity = multihash::Multihash::wrap(0, &number.to_be_bytes());
+    PeerId::from_multihash(identity.expect("8 bytes fit")).expect("an identity is a peer id")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

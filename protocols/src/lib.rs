@@ -11,6 +11,7 @@ pub mod limits;
 pub mod time;
 // Floor 1
 pub mod identity;
+pub mod sealed;
 pub mod wire;
 // Floor 2
 pub mod head;
@@ -23,7 +24,9 @@ pub mod ranges;
 // Floor 4
 pub mod store;
 // Floor 5
+pub mod meta;
 pub mod peers;
+pub mod rendezvous;
 pub mod sync;
 // Floor 6
 pub mod engine;

@@ -67,6 +67,12 @@ pub const BATCHES_IN_FLIGHT: usize = 2;
 /// what our own scheduler asks of one peer for a log.
 pub const MAX_OPEN_BATCHES: usize = 8;
 
+/// Questions about manifests and heads that one peer is asked at a time; the
+/// others wait for their turn. Two nodes with 10,000 streams in common would
+/// otherwise begin with 10,000 frames each; at 100 ms a round trip these are
+/// 640 answers a second.
+pub const MAX_OPEN_QUESTIONS: usize = 64;
+
 /// Bytes of frames that wait in the transport for one peer. With it a bulk
 /// transfer keeps the wire busy, and an urgent frame overtakes all the rest.
 pub const OUTBOX_BYTES: usize = 1 << 20;
@@ -137,6 +143,109 @@ pub const MAX_ASKED_STREAMS: usize = 256;
 /// Peers in one answer: four times the minimum that a node keeps by default,
 /// because some of them are gone by the time they are dialled.
 pub const MAX_TOLD_PEERS: usize = 16;
+/// Intervals in a join or an offer. They only say whether it is worth
+/// connecting: 64 × 22 bytes keep a join below 2 KiB, and what a peer holds in
+/// detail is asked when it is there.
+pub const MAX_JOIN_INTERVALS: usize = 64;
+
+/// How often a joiner asks again before it leaves the search to Kademlia: with
+/// a probability that begins at one half and doubles, every listener answers
+/// from the second time on, and the rest is for messages that were lost.
+pub const MAX_JOIN_ATTEMPTS: u32 = 5;
+
+/// Offers that a join is to get, however many listen: enough that some of them
+/// can be connected to, few enough that a thousand listeners are no flood.
+pub const WANTED_OFFERS: u32 = 4;
+
+/// Chance in percent that a listener answers a first join, unless it is set
+/// otherwise; it doubles at each attempt, and falls with the audience.
+pub const OFFER_PERCENT: u32 = 50;
+
+/// Longest pause in microseconds before a listener answers: an offer crosses a
+/// few hops of 50 ms in the meantime and keeps the others silent.
+pub const OFFER_DELAY_US: u64 = 500_000;
+
+/// Offers for one join that are passed on, from as many peers: several times
+/// what is wanted, because listeners far from each other do not hear each other
+/// in time.
+pub const MAX_OFFERS_PER_JOIN: usize = 32;
+
+/// Offers for one join that the joiner keeps to choose from.
+pub const MAX_KEPT_OFFERS: usize = 16;
+
+/// Offers that a joiner accepts: one of them may be gone, and two sources are
+/// better than one.
+pub const ACCEPTED_OFFERS: usize = 3;
+
+/// Acceptances of one joiner that are passed on for one join.
+pub const MAX_ACCEPTS_PER_JOIN: u32 = 4;
+
+/// Microseconds that a joiner waits for a first offer before it asks again.
+pub const OFFER_TIMEOUT_US: u64 = 3_000_000;
+
+/// Microseconds from the first offer to the choice: what the longest delay of
+/// the listeners leaves, so that the publisher is among them if it answers.
+pub const COLLECT_OFFERS_US: u64 = 400_000;
+
+/// Microseconds in which whoever was accepted has to show that it has what it
+/// offered: a direct dial, the rendezvous and a hole punch fit.
+pub const OFFER_DEADLINE_US: u64 = 15_000_000;
+
+/// Microseconds that a stream without sources waits before its first join:
+/// connections to known peers come up in that time.
+pub const FIRST_JOIN_PAUSE_US: u64 = 500_000;
+
+/// Microseconds between the first joins of two streams of one node: 1,000
+/// streams that are followed at once take 20 s.
+pub const JOIN_EVERY_US: u64 = 20_000;
+
+/// Microseconds from hearing that somebody listens to a join that waited for
+/// it: until then the mesh of the topic has more than this one.
+pub const LISTENER_PAUSE_US: u64 = 200_000;
+
+/// Microseconds before a stream that nobody answered for is asked for anew; it
+/// doubles each time. Kademlia searches in the meantime.
+pub const FIRST_JOIN_REST_US: u64 = 60_000_000;
+
+/// The longest of these pauses.
+pub const MAX_JOIN_REST_US: u64 = 900_000_000;
+
+/// Joins that are remembered, to match offers and acceptances to them: 100 a
+/// second for [`JOIN_MEMORY_US`], at most 3 KB each.
+pub const MAX_REMEMBERED_JOINS: usize = 2_048;
+
+/// How long a join is remembered, in microseconds: until its offers and
+/// acceptances have passed.
+pub const JOIN_MEMORY_US: u64 = 20_000_000;
+
+/// Offers of ours that may still be accepted.
+pub const MAX_OPEN_OFFERS: usize = 512;
+
+/// Microseconds between two offers of one node, and how many it may make at
+/// once: 50 joiners that come together are served, a flood costs 20 signatures
+/// a second.
+pub const OFFER_EVERY_US: u64 = 50_000;
+
+/// See [`OFFER_EVERY_US`].
+pub const OFFER_BURST: u64 = 64;
+
+/// Peers that a node is about to connect to after an acceptance.
+pub const MAX_MEETINGS: usize = 256;
+
+/// Microseconds after an acceptance at which the offerer dials too, if the
+/// joiner has not come: one of them may be reachable for the other only.
+pub const DIAL_BACK_US: u64 = 1_000_000;
+
+/// Microseconds after an acceptance at which both sides go to the rendezvous,
+/// if they are not connected: a dial each way has had a second.
+pub const RENDEZVOUS_AFTER_US: u64 = 2_000_000;
+
+/// Peers whose broken offers are remembered.
+pub const MAX_BROKEN_OFFERERS: usize = 1_024;
+
+/// How long the offers of a peer that broke one come last, in microseconds; it
+/// doubles at each.
+pub const BROKEN_OFFER_US: u64 = 300_000_000;
 
 /// Bytes of a signed peer record. A dozen addresses with a relay's come to
 /// 1.5 KB; identify carries no more than 4 KB with all its lists.
@@ -169,3 +278,51 @@ pub const MAX_NOTED_SUBSCRIPTIONS: usize = 200_000;
 /// The same of one peer: as many streams as a node is built for. A twentieth of
 /// what is remembered.
 pub const MAX_NOTED_SUBSCRIPTIONS_PER_PEER: usize = 10_000;
+/// Bytes of a multiaddr of a rendezvous server.
+pub const MAX_ADDRESS_BYTES: usize = 256;
+
+/// Rendezvous servers that an offer names.
+pub const MAX_OFFERED_SERVERS: usize = 4;
+
+/// Bytes of a sealed offer: a manifest, the intervals, a peer record and the
+/// servers.
+pub const MAX_SEALED_OFFER_BYTES: usize = 24 * 1024;
+
+/// Bytes of a sealed acceptance: a peer record and a server.
+pub const MAX_SEALED_ACCEPT_BYTES: usize = 4 * 1024;
+
+/// Authors times streams whose allowance for joins, offers and acceptances is
+/// remembered while it is not full, about 100 bytes each.
+pub const MAX_ALLOWANCES: usize = 16_384;
+
+/// Microseconds in which an author earns a join on a topic, and how many it may
+/// say at once: one search is six of them.
+pub const JOIN_ALLOWANCE: (u64, u64) = (5_000_000, 8);
+
+/// The same of offers: one publisher answers 50 joiners that come together.
+pub const OFFER_ALLOWANCE: (u64, u64) = (100_000, 64);
+
+/// The same of acceptances: a search may end in as many as
+/// [`ACCEPTED_OFFERS`], six times.
+pub const ACCEPT_ALLOWANCE: (u64, u64) = (1_000_000, 20);
+
+/// All authors of one topic together may say this many times what one may: one
+/// who has many names must not be the loudest.
+pub const TOPIC_ALLOWANCE: u64 = 16;
+
+/// Streams whose meta topic a node passes on without following them. Each is a
+/// subscription of 90 bytes that every new neighbour is told.
+pub const MAX_INTRODUCED_STREAMS: usize = 4_096;
+
+/// Of these, streams for the sake of one neighbour.
+pub const MAX_INTRODUCED_PER_PEER: usize = 1_024;
+
+/// Microseconds for which a rendezvous server keeps a registration.
+pub const RENDEZVOUS_US: u64 = 60_000_000;
+
+/// Registrations that a rendezvous server keeps, about 2 KB each.
+pub const MAX_RENDEZVOUS: usize = 8_192;
+
+/// Registrations of one peer at a rendezvous server: several streams may be
+/// joined at once.
+pub const MAX_RENDEZVOUS_PER_PEER: usize = 32;

@@ -10,8 +10,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const PROTOCOLS: &[&str] = &[
-    "limits", "time", "id", "wire", "identity", "merkle", "record", "manifest", "head", "ranges",
-    "log", "store", "peers", "sync", "engine", "sim",
+    "limits",
+    "time",
+    "id",
+    "wire",
+    "identity",
+    "sealed",
+    "merkle",
+    "record",
+    "manifest",
+    "head",
+    "ranges",
+    "log",
+    "store",
+    "peers",
+    "sync",
+    "meta",
+    "rendezvous",
+    "engine",
+    "sim",
 ];
 
 const NODE: &[&str] = &[

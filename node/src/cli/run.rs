@@ -198,6 +198,9 @@ async fn start(
     runtime.min_peers = config.min_peers;
     runtime.mdns = config.mdns;
     runtime.peer_cache = Some(data_dir.peers_file());
+    // Whoever is there for newcomers also lets them hear of each other.
+    runtime.introduces = runtime.services != Services::default();
+    runtime.offer_percent = config.offer_percent;
     runtime.max_connections = (config.max_connections).unwrap_or(if config.is_public() {
         MAX_PUBLIC_CONNECTIONS
     } else {

@@ -17,6 +17,7 @@ use super::discovery::{Kademlia, kademlia};
 use super::exchange;
 use super::gossip::{Gossip, gossip};
 use super::nat;
+use super::rendezvous;
 use super::sync_streams::{self, InboundFrame};
 use crate::config::access::AccessLists;
 use crate::config::relay::RelayLimits;
@@ -43,6 +44,7 @@ pub(crate) struct Behaviour {
     pub(super) kad: Kademlia,
     pub(super) exchange: exchange::Messages,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) rendezvous: rendezvous::Messages,
     sync: sync_streams::Behaviour,
 }
 
@@ -94,6 +96,7 @@ impl Behaviour {
             kad: kademlia(local, services.discovery),
             exchange: exchange::messages(),
             mdns: None.into(),
+            rendezvous: rendezvous::messages(),
             sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
         })
     }

@@ -40,7 +40,7 @@ use reach::{Reach, is_circuit, reach, useful};
 pub(super) type Kademlia = kad::Behaviour<ProviderStore>;
 
 /// A network of our own: what others keep in theirs is of no use to us.
-const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/kad/1");
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/kad/1");
 
 /// How a multihash of 32 bytes of SHA-256 begins.
 const SHA2_256_32: [u8; 2] = [0x12, 32];

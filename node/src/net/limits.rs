@@ -384,6 +384,20 @@ pub const RELAY_CIRCUIT_BYTES: u64 = 16 << 20;
 /// [`RELAY_CIRCUITS`] a relay carries 7 MB/s at most in the long run.
 pub const RELAY_CIRCUIT_DURATION: Duration = Duration::from_secs(600);
 
+/// How long a registration at a rendezvous server is waited for: the server
+/// keeps it for a minute.
+pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// Registrations on one connection at a time, both ways: as many as a server
+/// keeps for one peer.
+pub const MAX_RENDEZVOUS_STREAMS: usize = 32;
+
+/// Registrations of ours that wait for somebody, at all servers.
+pub const MAX_OPEN_MEETINGS: usize = 64;
+
+/// Servers that are remembered for meetings: the first of them are named in
+/// offers.
+pub const MAX_RENDEZVOUS_SERVERS: usize = 16;
 /// How long the other end of a new connection of a private network may take to
 /// prove that it has the key: one round trip, after a QUIC handshake that may
 /// take as long.

@@ -31,6 +31,7 @@ use super::gossip::topic_score;
 use super::gossip_noise::{Admittance, GossipNoise};
 use super::gossip_offenders::GossipOffenders;
 use super::limits::{BAN, LISTEN_TIMEOUT, MAX_BANNED};
+use super::meetings::Meetings;
 use super::nat::{Nat, remote_address};
 use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
@@ -64,6 +65,7 @@ pub(crate) struct Network {
     offenders: GossipOffenders,
     noise: GossipNoise,
     nat: Nat,
+    meetings: Meetings,
     /// Answers those who look for a stream, whether it is reached or not.
     serves_discovery: bool,
     external: Vec<Multiaddr>,
@@ -109,6 +111,7 @@ impl Network {
             discovery: is_operator || config.external.iter().any(is_reachable),
             ..config.services
         };
+        let meetings = Meetings::new(config.keypair.clone());
         let strangers = Strangers::default();
         let (transport, relay_client) =
             transport(&config.keypair, config.network_key.as_ref(), &strangers)?;
@@ -159,6 +162,7 @@ impl Network {
             offenders: GossipOffenders::new(Instant::now()),
             noise: GossipNoise::default(),
             nat: Nat::new(is_operator, &config.external),
+            meetings,
             serves_discovery: services.discovery,
             external: config.external,
             strangers,
@@ -176,6 +180,8 @@ impl Network {
         mut dials: mpsc::UnboundedReceiver<Multiaddr>,
         mut stop: oneshot::Receiver<()>,
     ) {
+        // A node that listens nowhere says so in its record.
+        self.addresses_changed();
         loop {
             let due = self.next_due();
             tokio::select! {
@@ -231,6 +237,7 @@ impl Network {
             .chain(dials)
             .chain([self.offenders.next_due()])
             .chain(self.nat.next_due())
+            .chain(self.meetings.next_due())
             .min()
     }
 
@@ -244,6 +251,7 @@ impl Network {
             self.swarm.behaviour_mut().unblock(peer);
         }
         self.nat.tick(&mut self.swarm, &self.node, now);
+        self.meetings.tick();
         if self.offenders.is_due(now) {
             self.drop_gossip_offenders();
         }
@@ -315,6 +323,12 @@ impl Network {
                     Err(error) => tracing::warn!(%topic, %error, "an announcement was not sent"),
                 }
             }
+            Output::Dial { peer, log, record } => {
+                self.meetings.dial(&mut self.swarm, peer, log, record);
+            }
+            Output::Meet {
+                peer, hash, server, ..
+            } => self.meetings.meet(&mut self.swarm, peer, hash, &server),
             Output::Verdict { id, from, verdict } => {
                 let mut is_noise = false;
                 let acceptance = match verdict {
@@ -399,6 +413,7 @@ impl Network {
             } => {
                 let now = Instant::now();
                 (self.nat).connected(peer_id, connection_id, &endpoint, now);
+                self.meetings.connected(connection_id, &endpoint);
                 let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
                 self.dialer.connected(peer_id, dialled);
                 self.bootstraps.connected(&peer_id, &self.node);
@@ -415,6 +430,8 @@ impl Network {
                 cause,
             } => {
                 (self.nat).closed(&mut self.swarm, peer_id, connection_id, cause.is_some());
+                (self.meetings).closed(connection_id, &peer_id, num_established == 0);
+                self.backlog.extend(self.meetings.news());
                 if let Some(cause) = &cause {
                     tracing::debug!(peer = %peer_id, %cause, "connection closed");
                 }
@@ -460,6 +477,9 @@ impl Network {
                     self.ban(peer, &Misbehaviour { log: None, what });
                 }
             }
+            BehaviourEvent::Rendezvous(event) => {
+                self.meetings.on_event(event, &mut self.swarm);
+            }
             BehaviourEvent::Autonat(event) => self.nat.on_autonat(&event),
             BehaviourEvent::RelayClient(event) => self.nat.on_relay_client(&event),
             BehaviourEvent::Dcutr(event) => self.nat.on_dcutr(&event),
@@ -476,6 +496,8 @@ impl Network {
                 (self.nat).identified(&mut self.swarm, peer_id, connection_id, &info, now);
                 (self.discovery).identified(&mut self.swarm, peer_id, &info, now);
                 self.exchange.identified(peer_id, &info);
+                self.meetings.identified(peer_id, connection_id, &info);
+                self.backlog.extend(self.meetings.news());
                 self.node.change_peers(|peers| {
                     if let Some(peer) = peers.get_mut(&peer_id) {
                         peer.agent = Some(info.agent_version);
@@ -506,7 +528,9 @@ impl Network {
                 message_id,
                 message,
             } => {
-                let Some(topic) = Topic::parse(message.topic.as_str()) else {
+                let topic = Topic::parse(message.topic.as_str());
+                // With strict validation there is always an author.
+                let (Some(topic), Some(author)) = (topic, message.source) else {
                     return;
                 };
                 if !self.admits_gossip(&message_id, propagation_source) {
@@ -515,6 +539,7 @@ impl Network {
                 self.input(Input::Gossip {
                     id: Bytes::from(message_id.0),
                     from: propagation_source,
+                    author,
                     topic,
                     data: message.data.into(),
                 });
@@ -655,6 +680,7 @@ impl Network {
     fn addresses_changed(&mut self) {
         let serves = self.serves_discovery || self.nat.is_reachable();
         self.discovery.serve(&mut self.swarm, serves);
+        self.meetings.serve(serves);
         self.nat.tell(&self.swarm, &self.node);
         let local = self.node.local_peer();
         let confirmed = self.swarm.external_addresses();
@@ -673,6 +699,8 @@ impl Network {
                 addresses.push(named);
             }
         }
+        self.meetings.addresses_changed(&addresses);
+        self.backlog.extend(self.meetings.news());
         self.node.set_addresses(addresses);
     }
 }

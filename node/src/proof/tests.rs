@@ -1,4 +1,4 @@
-use headwater_protocols::engine::{Command, Engine, Input, LogStatus, Output, Reply};
+use headwater_protocols::engine::{Command, Engine, Input, LogStatus, Output, Reply, Settings};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
@@ -30,7 +30,12 @@ fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
         retain_records: 0,
         created: NOW,
     };
-    let mut engine = Engine::open(MemoryStore::new(), key, NOW).unwrap();
+    let settings = Settings {
+        seed: [0; 32],
+        offer_percent: 0,
+        introduces: false,
+    };
+    let mut engine = Engine::open(MemoryStore::new(), key, &settings, NOW).unwrap();
     engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);
     let mut outputs = std::iter::from_fn(|| engine.poll_output());
     let log = outputs.find_map(|output| match output {

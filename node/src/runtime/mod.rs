@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
-use headwater_protocols::engine::Engine;
+use headwater_protocols::engine::{Engine, Settings};
 use headwater_protocols::identity::SigningKey;
+use headwater_protocols::limits::OFFER_PERCENT;
 use headwater_protocols::store::StoreError;
 use ipnet::IpNet;
 use libp2p::Multiaddr;
@@ -77,6 +78,12 @@ pub struct RuntimeConfig {
     pub mdns: bool,
     /// The file of peers for the next start, if there is to be one.
     pub peer_cache: Option<std::path::PathBuf>,
+    /// Whether the node lets those who follow a stream hear of each other though
+    /// it does not follow it itself.
+    pub introduces: bool,
+    /// Chance in percent that the node answers one who joins a stream and asks
+    /// for the first time.
+    pub offer_percent: u32,
 }
 
 impl RuntimeConfig {
@@ -98,6 +105,8 @@ impl RuntimeConfig {
             min_peers: DEFAULT_MIN_PEERS,
             mdns: false,
             peer_cache: None,
+            introduces: false,
+            offer_percent: OFFER_PERCENT,
         }
     }
 }
@@ -169,7 +178,9 @@ impl Running {
 /// The store cannot be opened, or an address cannot be listened on.
 pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let (outputs, output_queue) = mpsc::channel(QUEUED_OUTPUTS);
-    let mut parts = open(&config.store_dir, &config.keypair, Some(outputs)).await?;
+    let settings = settings(config.offer_percent, config.introduces)?;
+    let (dir, keypair) = (&config.store_dir, &config.keypair);
+    let mut parts = open(dir, keypair, settings, Some(outputs)).await?;
     let mut dial = Vec::new();
     for status in parts.node.streams() {
         if status.followed {
@@ -225,7 +236,19 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
 /// # Errors
 /// The store cannot be opened: another process may have it open.
 pub async fn start_offline(store_dir: &Path, keypair: &Keypair) -> anyhow::Result<Running> {
-    Ok(open(store_dir, keypair, None).await?.running)
+    let settings = settings(OFFER_PERCENT, false)?;
+    Ok(open(store_dir, keypair, settings, None).await?.running)
+}
+
+/// Settings of an engine, with a seed that nobody else has.
+fn settings(offer_percent: u32, introduces: bool) -> anyhow::Result<Settings> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).context("the system has no random bytes")?;
+    Ok(Settings {
+        seed,
+        offer_percent,
+        introduces,
+    })
 }
 
 struct Parts {
@@ -240,6 +263,7 @@ struct Parts {
 async fn open(
     store_dir: &Path,
     keypair: &Keypair,
+    settings: Settings,
     outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
 ) -> anyhow::Result<Parts> {
     let key = keypair
@@ -259,7 +283,7 @@ async fn open(
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let store = Arc::new(RocksStore::open(&dir)?);
         let node = Node::new(store.clone(), commands, dial, local);
-        let engine = Engine::open(store, key, now()).map_err(|error: StoreError| {
+        let engine = Engine::open(store, key, &settings, now()).map_err(|error: StoreError| {
             anyhow::Error::new(error).context(format!("cannot read the store in {}", dir.display()))
         })?;
         for log in engine.logs().collect::<Vec<_>>() {

@@ -119,6 +119,7 @@ impl<S: Store> Engine<S> {
                 return;
             }
             Body::Done(_) | Body::Refused(_) => {
+                self.joining.refused(log, peer, now);
                 if let Some(request) = self.requests.remove(id) {
                     self.failed(request, now);
                 }

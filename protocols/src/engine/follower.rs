@@ -12,7 +12,7 @@ use crate::head::UnverifiedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_INTERVALS};
 use crate::log::AdmitError;
-use crate::manifest::UnverifiedManifest;
+use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::{Batch, Durability, ReadError, Store, Table};
 use crate::sync::Lane;
@@ -76,6 +76,7 @@ impl<S: Store> Engine<S> {
         batch.put(Table::Logs, log.0, row.encode_to_vec());
         self.store.commit(batch, Durability::Synced)?;
         state.followed = false;
+        self.joining.forget(log);
         let asked = self.requests.which(|request| request.log() == log);
         for id in asked {
             self.give_up(id, now);
@@ -95,7 +96,7 @@ impl<S: Store> Engine<S> {
         if !state.takes() {
             return;
         }
-        if self.requests.is_asked_about(peer, log) {
+        if self.requests.is_asked_about(peer, log) || !self.requests.may_ask_about(peer, log) {
             return;
         }
         let name = Bytes::copy_from_slice(&log.0);
@@ -105,6 +106,15 @@ impl<S: Store> Engine<S> {
         } else {
             let body = Body::GetManifest(v1::GetManifest { log: name });
             self.ask(peer, RequestKind::Manifest(log), body, now);
+        }
+    }
+
+    /// Asks the peers that have answered what waits for its turn.
+    pub(super) fn ask_what_waits(&mut self, now: Timestamp) {
+        while let Some((peer, log)) = self.requests.next_waiting() {
+            if self.peers.get(&peer).is_some_and(|peer| peer.ready) {
+                self.ask_about(peer, log, now);
+            }
         }
     }
 
@@ -122,6 +132,7 @@ impl<S: Store> Engine<S> {
         let log = request.log();
         let result = match (&request.kind, body) {
             (_, Body::Refused(_)) => {
+                self.joining.refused(log, peer, now);
                 self.failed(request, now);
                 return;
             }
@@ -155,24 +166,27 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let manifest = UnverifiedManifest::from(manifest).verify(Some(log))?;
-        let Some(state) = self.logs.get_mut(&log) else {
-            return Ok(());
-        };
-        if state.manifest.is_none() {
-            state.manifest = Some(manifest);
-            let mut batch = Batch::new();
-            put_log(&mut batch, log, state);
-            self.changed.insert(log);
-            if let Err(error) = self.store.commit(batch, Durability::Written) {
-                self.store_failed(log, &ReadError::Store(error));
-                return Ok(());
-            }
-        }
+        self.keep_manifest(log, manifest);
         // Others may have been asked for the manifest only.
         for peer in subscribers(&self.peers, log).into_iter().chain([peer]) {
             self.ask_about(peer, log, now);
         }
         Ok(())
+    }
+
+    /// Stores the manifest of a log, unless it is known.
+    pub(super) fn keep_manifest(&mut self, log: LogId, manifest: SignedManifest) {
+        let state = self.logs.get_mut(&log);
+        let Some(state) = state.filter(|state| state.manifest.is_none()) else {
+            return;
+        };
+        state.set_manifest(manifest);
+        let mut batch = Batch::new();
+        put_log(&mut batch, log, state);
+        self.changed.insert(log);
+        if let Err(error) = self.store.commit(batch, Durability::Written) {
+            self.store_failed(log, &ReadError::Store(error));
+        }
     }
 
     pub(super) fn take_head_state(
@@ -192,6 +206,7 @@ impl<S: Store> Engine<S> {
             let one = Interval::from_wire(what, Some(one))?;
             let _ = held.insert(one.from, one.to);
         }
+        self.joining.shows(log, peer, head.size, &held);
         if let Some(state) = self.logs.get_mut(&log) {
             state.scheduler.has(peer, head.size, held);
             state.poll_at.get_or_insert(now.plus(HEAD_POLL_US));

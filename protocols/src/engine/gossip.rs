@@ -9,9 +9,11 @@ use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_CLOCK_SKEW_US, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US, MAX_HELD_INTERVALS};
 use crate::log::{AdmitError, Announcement, ForkProof, Relation};
+use crate::manifest::SignedManifest;
 use crate::record::Record;
 use crate::store::{Admission, Durability, ReadError, Store};
 use crate::time::Timestamp;
+use crate::wire::v1::meta::Body;
 use crate::wire::{decode, v1};
 
 impl<S: Store> Engine<S> {
@@ -19,24 +21,29 @@ impl<S: Store> Engine<S> {
     pub(super) fn gossip(
         &mut self,
         from: PeerId,
+        author: PeerId,
         topic: Topic,
         data: &Bytes,
         now: Timestamp,
     ) -> Verdict {
-        let log = topic.log();
-        let known = self.logs.get(&log).filter(|state| state.followed);
-        let Some(manifest) = known.and_then(|state| state.manifest.clone()) else {
-            return Verdict::Ignore;
-        };
         let result = match topic {
             Topic::Data(log) => {
+                let Some(manifest) = self.followed_manifest(log) else {
+                    return Verdict::Ignore;
+                };
                 let max = manifest.max_value_bytes();
                 Announcement::verify(data, log, &manifest.publisher, max)
                     .map(|announcement| self.announced(from, log, &announcement, now))
             }
-            Topic::Meta(log) => self.meta(from, log, data, now),
+            Topic::Meta(log) => self.meta(from, author, log, data, now),
         };
         result.unwrap_or(Verdict::Reject)
+    }
+
+    /// The manifest of a log that is followed here, once it is known.
+    fn followed_manifest(&self, log: LogId) -> Option<&SignedManifest> {
+        let followed = self.logs.get(&log).filter(|state| state.followed);
+        followed.and_then(|state| state.manifest.as_ref())
     }
 
     fn announced(
@@ -138,39 +145,56 @@ impl<S: Store> Engine<S> {
     fn meta(
         &mut self,
         from: PeerId,
+        author: PeerId,
         log: LogId,
         data: &Bytes,
         now: Timestamp,
     ) -> Result<Verdict, AdmitError> {
         let meta: v1::Meta = decode("a meta message", data.clone(), MAX_GOSSIP_BYTES)?;
         match meta.body {
-            Some(v1::meta::Body::Head(head)) => {
-                let head = UnverifiedHead::try_from(Some(head))?;
-                let Some(head) = self.verify_head(log, head)? else {
-                    return Ok(Verdict::Ignore);
-                };
-                self.heard_of_own(log, &head);
-                if !self.is_timely(log, &head, now) {
-                    return Ok(Verdict::Ignore);
-                }
-                let is_new = self.consider(from, log, &head, now);
-                Ok(if is_new {
-                    Verdict::Accept
-                } else {
-                    Verdict::Ignore
-                })
-            }
-            Some(v1::meta::Body::Fork(fork)) => {
-                let state = self.logs.get(&log).filter(|state| state.fork.is_none());
-                let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
-                    return Ok(Verdict::Ignore);
-                };
-                let fork = ForkProof::verify(fork, log, &manifest.publisher)?;
-                self.take_fork(log, Box::new(fork));
-                Ok(Verdict::Accept)
-            }
+            Some(Body::Head(head)) => self.meta_head(from, log, head, now),
+            Some(Body::Fork(fork)) => self.meta_fork(log, fork),
+            Some(Body::Join(join)) => Ok(self.join_heard(author, log, &join, now)?),
+            Some(Body::Offer(offer)) => Ok(self.offer_heard(author, log, offer, now)?),
+            Some(Body::Accept(accept)) => Ok(self.accept_heard(author, log, accept, now)?),
             // A kind of message that a later version knows.
             None => Ok(Verdict::Ignore),
         }
+    }
+
+    fn meta_head(
+        &mut self,
+        from: PeerId,
+        log: LogId,
+        head: v1::SignedHead,
+        now: Timestamp,
+    ) -> Result<Verdict, AdmitError> {
+        if self.followed_manifest(log).is_none() {
+            return Ok(Verdict::Ignore);
+        }
+        let head = UnverifiedHead::try_from(Some(head))?;
+        let Some(head) = self.verify_head(log, head)? else {
+            return Ok(Verdict::Ignore);
+        };
+        self.heard_of_own(log, &head);
+        if !self.is_timely(log, &head, now) {
+            return Ok(Verdict::Ignore);
+        }
+        let is_new = self.consider(from, log, &head, now);
+        Ok(if is_new {
+            Verdict::Accept
+        } else {
+            Verdict::Ignore
+        })
+    }
+
+    fn meta_fork(&mut self, log: LogId, fork: v1::ForkProof) -> Result<Verdict, AdmitError> {
+        let forked = (self.logs.get(&log)).is_none_or(|state| state.fork.is_some());
+        let Some(manifest) = self.followed_manifest(log).filter(|_| !forked) else {
+            return Ok(Verdict::Ignore);
+        };
+        let fork = ForkProof::verify(fork, log, &manifest.publisher)?;
+        self.take_fork(log, Box::new(fork));
+        Ok(Verdict::Accept)
     }
 }

@@ -86,6 +86,12 @@ impl LogState {
         }
     }
 
+    /// Takes the manifest, which says who publishes the log.
+    pub(super) fn set_manifest(&mut self, manifest: SignedManifest) {
+        self.scheduler.publisher = Some(manifest.publisher.peer_id());
+        self.manifest = Some(manifest);
+    }
+
     /// Where the rows are; not known before the manifest is.
     pub(super) fn key(&self) -> Option<LogKey> {
         self.manifest.as_ref().map(|manifest| LogKey {
@@ -138,6 +144,11 @@ impl LogState {
     /// Whether records and heads from peers are taken.
     pub(super) fn takes(&self) -> bool {
         self.followed && !self.owned() && self.fork.is_none() && self.closed.is_none()
+    }
+
+    /// Whether something is missing, or may be, and nobody is known who has it.
+    pub(super) fn lacks_source(&self) -> bool {
+        self.takes() && !self.is_complete() && !self.scheduler.is_supplied(&self.held, self.size())
     }
 
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
@@ -261,6 +272,11 @@ impl Logs {
         self.states.iter_mut().map(|(&log, state)| (log, state))
     }
 
+    /// The logs that were touched since they were last rearmed.
+    pub(super) fn touched(&self) -> Vec<LogId> {
+        self.touched.iter().copied().collect()
+    }
+
     /// Notes when the logs that were touched are due. Called after each input.
     pub(super) fn rearm(&mut self) {
         for log in std::mem::take(&mut self.touched) {
@@ -339,7 +355,7 @@ impl<S: Store> Engine<S> {
         let manifest = UnverifiedManifest::from(manifest).verify(Some(log));
         let manifest = manifest.map_err(|error| damaged(&error.to_string()))?;
         let owner = manifest.publisher.clone();
-        state.manifest = Some(manifest);
+        state.set_manifest(manifest);
         if let Some(head) = self.load_head(log, row.number, &owner)? {
             state.set_adopted(head);
         }

@@ -12,6 +12,7 @@ mod agenda;
 mod fetching;
 mod follower;
 mod gossip;
+mod joining;
 mod logs;
 mod owner;
 mod requests;
@@ -29,6 +30,7 @@ use crate::identity::SigningKey;
 use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::log::{AdmitError, ForkProof};
 use crate::manifest::{Manifest, ManifestError, SignedManifest};
+use crate::meta::Server;
 use crate::ranges::Interval;
 use crate::record::Record;
 use crate::store::{LogKey, ReadError, Store, StoreError};
@@ -37,6 +39,7 @@ use crate::sync::provider::Provider;
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
+use joining::Joining;
 use logs::Logs;
 use requests::{RequestKind, Requests};
 
@@ -64,10 +67,20 @@ pub enum Input {
         id: Bytes,
         /// The peer that passed it on.
         from: PeerId,
+        /// The peer that published and signed it.
+        author: PeerId,
         /// Where it was heard.
         topic: Topic,
         /// The message.
         data: Bytes,
+    },
+    /// How others reach this node. Before it is known the node neither joins on
+    /// meta topics nor offers anything there.
+    Reachable {
+        /// Its signed peer record, as others verify it.
+        record: Bytes,
+        /// Rendezvous servers that it is connected to; the first few are used.
+        servers: Vec<Server>,
     },
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
@@ -174,6 +187,27 @@ pub enum Output {
     Unsubscribe(Topic),
     /// Publish a message.
     Publish(Topic, Bytes),
+    /// Connect to a peer, if it is not connected yet.
+    Dial {
+        /// The peer.
+        peer: PeerId,
+        /// The stream for which it is of use.
+        log: LogId,
+        /// Its signed peer record, not verified: it must be this peer's.
+        record: Bytes,
+    },
+    /// Meet a peer that could not be connected to, at a rendezvous server, and
+    /// connect at the same moment as it does.
+    Meet {
+        /// The peer.
+        peer: PeerId,
+        /// The stream for which it is of use.
+        log: LogId,
+        /// What both register under: see [`crate::rendezvous::key_hash`].
+        hash: [u8; 32],
+        /// The server.
+        server: Server,
+    },
     /// Tell the transport whether a gossip message is passed on.
     Verdict {
         /// The message.
@@ -254,6 +288,9 @@ struct Peer {
     ready: bool,
     /// Followed logs whose data topic it is subscribed to.
     topics: BTreeSet<LogId>,
+    /// Logs whose meta topic it is subscribed to: followed ones, and a bounded
+    /// number of others if we pass them on.
+    listens: BTreeSet<LogId>,
 }
 
 /// The peers that can be asked about a log because they follow it.
@@ -284,6 +321,21 @@ pub struct Engine<S> {
     /// Logs that miss something and wait for a peer to be free.
     hungry: BTreeSet<LogId>,
     outputs: VecDeque<Output>,
+    joining: Joining,
+}
+
+/// What an engine is told at its start, beside what is stored.
+#[derive(Clone)]
+pub struct Settings {
+    /// Random bytes that nobody else has: ephemeral keys come from them. The
+    /// same seed gives the same run.
+    pub seed: [u8; 32],
+    /// Chance in percent of an offer to a joiner that asks for the first time;
+    /// [`crate::limits::OFFER_PERCENT`] is a good one.
+    pub offer_percent: u32,
+    /// Whether joins, offers and acceptances are passed on for streams that are
+    /// not followed here, so that newcomers find those who follow them.
+    pub introduces: bool,
 }
 
 impl<S: Store> Engine<S> {
@@ -292,7 +344,13 @@ impl<S: Store> Engine<S> {
     ///
     /// # Errors
     /// The store fails, or is damaged.
-    pub fn open(store: S, key: SigningKey, now: Timestamp) -> Result<Self, StoreError> {
+    pub fn open(
+        store: S,
+        key: SigningKey,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let joining = Joining::new(key.public().peer_id(), settings);
         let mut engine = Self {
             store,
             key,
@@ -307,9 +365,10 @@ impl<S: Store> Engine<S> {
             changed: BTreeSet::new(),
             hungry: BTreeSet::new(),
             outputs: VecDeque::new(),
+            joining,
         };
         engine.load(now)?;
-        engine.logs.rearm();
+        engine.settle(now);
         Ok(engine)
     }
 
@@ -338,7 +397,9 @@ impl<S: Store> Engine<S> {
             Input::Gone(peer) => self.gone(peer, now),
             Input::Disconnected(peer) => {
                 self.gone(peer, now);
-                self.peers.remove(&peer);
+                if let Some(state) = self.peers.remove(&peer) {
+                    self.stopped_listening(state.listens);
+                }
             }
             Input::Subscribed(peer, topic) => self.subscribed(peer, topic, now),
             Input::Unsubscribed(peer, Topic::Data(log)) => {
@@ -346,7 +407,12 @@ impl<S: Store> Engine<S> {
                     peer.topics.remove(&log);
                 }
             }
-            Input::Unsubscribed(_, Topic::Meta(_)) => {}
+            Input::Unsubscribed(peer, Topic::Meta(log)) => {
+                let state = self.peers.get_mut(&peer);
+                if state.is_some_and(|state| state.listens.remove(&log)) {
+                    self.stopped_listening([log]);
+                }
+            }
             Input::Frame(peer, bytes) => self.frame(peer, bytes, now),
             Input::Sent(peer, bytes) => {
                 self.provider.sent(peer, bytes);
@@ -355,14 +421,25 @@ impl<S: Store> Engine<S> {
             Input::Gossip {
                 id,
                 from,
+                author,
                 topic,
                 data,
             } => {
-                let verdict = self.gossip(from, topic, &data, now);
+                let verdict = self.gossip(from, author, topic, &data, now);
                 self.outputs
                     .push_back(Output::Verdict { id, from, verdict });
             }
+            Input::Reachable { record, servers } => self.reachable(record, servers, now),
             Input::Command(id, command) => self.command(id, command, now),
+        }
+        self.settle(now);
+    }
+
+    /// What every change may call for.
+    fn settle(&mut self, now: Timestamp) {
+        self.ask_what_waits(now);
+        for log in self.logs.touched() {
+            self.search_if_lacking(log, now);
         }
         self.logs.rearm();
     }
@@ -375,7 +452,7 @@ impl<S: Store> Engine<S> {
         for log in std::mem::take(&mut self.changed) {
             self.outputs.push_back(Output::Changed(log));
         }
-        self.logs.rearm();
+        self.settle(now);
     }
 
     /// What is to be done next.
@@ -388,7 +465,9 @@ impl<S: Store> Engine<S> {
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let requests = self.requests.next_deadline();
         let logs = self.logs.next_timeout();
-        requests.into_iter().chain(logs).chain(self.sync_at).min()
+        let joining = self.joining.next_due();
+        let times = requests.into_iter().chain(logs).chain(joining);
+        times.chain(self.sync_at).min()
     }
 
     /// Does what is due.
@@ -403,7 +482,8 @@ impl<S: Store> Engine<S> {
             self.renew_head(log, now);
             self.log_is_due(log, now);
         }
-        self.logs.rearm();
+        self.joining_is_due(now);
+        self.settle(now);
     }
 
     /// Asks those whose turn it is for their heads, and those again that were
@@ -456,8 +536,9 @@ impl<S: Store> Engine<S> {
     }
 
     fn subscribed(&mut self, peer: PeerId, topic: Topic, now: Timestamp) {
-        let Topic::Data(log) = topic else {
-            return;
+        let log = match topic {
+            Topic::Data(log) => log,
+            Topic::Meta(log) => return self.listens(peer, log, now),
         };
         // Only followed logs are remembered, so a peer cannot make this grow.
         if !self.logs.contains_key(&log) {
@@ -473,12 +554,13 @@ impl<S: Store> Engine<S> {
         self.provider.gone(peer);
         if let Some(state) = self.peers.get_mut(&peer) {
             state.ready = false;
-            if state.topics.is_empty() {
+            if state.topics.is_empty() && state.listens.is_empty() {
                 self.peers.remove(&peer);
             }
         }
         // First of all, so that what is lost is not asked of the same peer.
         let logs = self.drop_sources(peer);
+        self.requests.forget_waiting(peer);
         let lost = self.requests.which(|request| request.peer == peer);
         for id in lost {
             if let Some(request) = self.requests.remove(id) {

@@ -44,7 +44,7 @@ impl<S: Store> Engine<S> {
         }
         let mut batch = Batch::new();
         let mut state = LogState::new(self.take_number(&mut batch));
-        state.manifest = Some(manifest);
+        state.set_manifest(manifest);
         state.followed = true;
         let appender = Appender::new(CompactRange::empty(0));
         let head = appender.head(log, now).sign(&self.key);

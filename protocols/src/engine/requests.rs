@@ -1,13 +1,14 @@
 //! Questions that wait for their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use libp2p_identity::PeerId;
 
 use super::agenda::Agenda;
 use crate::head::SignedHead;
 use crate::id::LogId;
-use crate::limits::{MAX_BATCH_TIME_US, REQUEST_TIMEOUT_US};
+use crate::limits::{MAX_BATCH_TIME_US, MAX_OPEN_QUESTIONS, REQUEST_TIMEOUT_US};
 use crate::sync::session::Fetch;
 use crate::time::Timestamp;
 
@@ -46,6 +47,29 @@ impl Request {
     }
 }
 
+/// What one peer is asked, and is to be asked.
+#[derive(Debug, Default)]
+struct Questions {
+    open: usize,
+    waiting: BTreeSet<LogId>,
+    /// Whose turn it was last: the next log in order is next, so that one that
+    /// is asked about again and again does not keep the others waiting.
+    last: Option<LogId>,
+}
+
+impl Questions {
+    fn take_next(&mut self) -> Option<LogId> {
+        let after = self.last.and_then(|last| {
+            let after = (Bound::Excluded(last), Bound::Unbounded);
+            self.waiting.range(after).next().copied()
+        });
+        let next = after.or_else(|| self.waiting.first().copied())?;
+        self.waiting.remove(&next);
+        self.last = Some(next);
+        Some(next)
+    }
+}
+
 /// All questions that wait for their answers.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
@@ -54,6 +78,11 @@ pub(super) struct Requests {
     deadlines: Agenda<u64>,
     /// Who was asked what it has of which log.
     about: BTreeSet<(PeerId, LogId)>,
+    /// How many of these questions are open with a peer, and what it is asked
+    /// when it has answered some.
+    questions: BTreeMap<PeerId, Questions>,
+    /// Peers that have answered while something waits.
+    freed: BTreeSet<PeerId>,
     /// Batches that are open with a peer, for all logs.
     ranges: BTreeMap<PeerId, usize>,
 }
@@ -70,6 +99,7 @@ impl Requests {
         };
         if request.is_about() {
             self.about.insert((peer, request.log()));
+            self.questions.entry(peer).or_default().open += 1;
         } else if let RequestKind::Range(_) = request.kind {
             *self.ranges.entry(peer).or_default() += 1;
         }
@@ -84,6 +114,7 @@ impl Requests {
         self.deadlines.set(id, None);
         if request.is_about() {
             self.about.remove(&(request.peer, request.log()));
+            self.question_ended(request.peer);
         } else if let RequestKind::Range(_) = request.kind
             && let Some(open) = self.ranges.get_mut(&request.peer)
         {
@@ -110,6 +141,52 @@ impl Requests {
             let longest = request.begun.plus(MAX_BATCH_TIME_US);
             let deadline = now.plus(REQUEST_TIMEOUT_US).min(longest);
             self.deadlines.set(id, Some(deadline));
+        }
+    }
+
+    fn question_ended(&mut self, peer: PeerId) {
+        if let Some(questions) = self.questions.get_mut(&peer) {
+            questions.open -= 1;
+            if !questions.waiting.is_empty() {
+                self.freed.insert(peer);
+            } else if questions.open == 0 {
+                self.questions.remove(&peer);
+            }
+        }
+    }
+
+    /// Whether a peer may be asked one more question about a log now. If not,
+    /// the log waits for its turn.
+    pub(super) fn may_ask_about(&mut self, peer: PeerId, log: LogId) -> bool {
+        match self.questions.get_mut(&peer) {
+            Some(questions) if questions.open >= MAX_OPEN_QUESTIONS => {
+                questions.waiting.insert(log);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// A log whose turn it is, and the peer that is to be asked about it.
+    pub(super) fn next_waiting(&mut self) -> Option<(PeerId, LogId)> {
+        while let Some(&peer) = self.freed.first() {
+            let free = self.questions.get_mut(&peer);
+            let free = free.filter(|questions| questions.open < MAX_OPEN_QUESTIONS);
+            if let Some(log) = free.and_then(Questions::take_next) {
+                return Some((peer, log));
+            }
+            self.freed.remove(&peer);
+            if (self.questions.get(&peer)).is_some_and(|questions| questions.open == 0) {
+                self.questions.remove(&peer);
+            }
+        }
+        None
+    }
+
+    /// Forgets what a peer that is gone was to be asked.
+    pub(super) fn forget_waiting(&mut self, peer: PeerId) {
+        if let Some(questions) = self.questions.get_mut(&peer) {
+            questions.waiting.clear();
         }
     }
 

@@ -3,6 +3,7 @@
 //! same seed and script give the same run, byte for byte; a run that panics
 //! prints its seed.
 
+mod meeting;
 mod network;
 mod node;
 mod queue;
@@ -16,9 +17,11 @@ use libp2p_identity::PeerId;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::engine::{Engine, Input, LogStatus, Misbehaviour, Output, Verdict};
+use crate::engine::{Engine, Input, LogStatus, Misbehaviour, Output, Settings, Verdict};
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
+use crate::limits::OFFER_PERCENT;
+use crate::rendezvous::Rendezvous;
 use crate::store::MemoryStore;
 use crate::sync::Lane;
 use crate::time::Timestamp;
@@ -27,8 +30,9 @@ use network::{Network, Way};
 use node::{Node, Pending};
 use queue::{Event, Queue};
 
+pub use meeting::Said;
 pub use network::NetworkConfig;
-pub use node::{SimEngine, Twist, Twisted};
+pub use node::{Reach, SimEngine, Twist, Twisted};
 pub use script::Crash;
 
 /// When a simulation begins: a day in 2026.
@@ -64,6 +68,10 @@ pub struct Sim {
     accusations: Vec<Accusation>,
     /// Bytes of frames, by sender and receiver.
     sent: BTreeMap<(NodeId, NodeId), u64>,
+    said: Vec<Said>,
+    /// Who dialled whom.
+    dials: Vec<(NodeId, NodeId)>,
+    rendezvous: Rendezvous<NodeId>,
     trace: Sha256,
 }
 
@@ -84,6 +92,9 @@ impl Sim {
             nodes: Vec::new(),
             accusations: Vec::new(),
             sent: BTreeMap::new(),
+            said: Vec::new(),
+            dials: Vec::new(),
+            rendezvous: Rendezvous::default(),
             trace: Sha256::new(),
         }
     }
@@ -248,8 +259,12 @@ impl Sim {
                 Some(Input::Frame(self.nodes[from.0].peer, bytes))
             }
             Event::Gossip {
-                from, topic, data, ..
-            } => self.heard(from, node, topic, data),
+                from,
+                author,
+                topic,
+                data,
+                ..
+            } => self.heard(from, author, node, topic, data),
             Event::Command(id, command) => Some(Input::Command(id, command)),
             Event::Wake => None,
         }
@@ -272,8 +287,16 @@ impl Sim {
     }
 
     /// A gossip message that a node hears for the first time.
-    fn heard(&mut self, from: NodeId, node: NodeId, topic: Topic, data: Bytes) -> Option<Input> {
+    fn heard(
+        &mut self,
+        from: NodeId,
+        author: NodeId,
+        node: NodeId,
+        topic: Topic,
+        data: Bytes,
+    ) -> Option<Input> {
         let peer = self.nodes[from.0].peer;
+        let author_peer = self.nodes[author.0].peer;
         let node = &mut self.nodes[node.0];
         let hash: [u8; 32] = Sha256::digest(&data).into();
         if !node.topics.contains(&topic) || !node.seen.insert(hash) {
@@ -282,6 +305,7 @@ impl Sim {
         let id = Bytes::copy_from_slice(&hash);
         let pending = Pending {
             from,
+            author,
             topic,
             data: data.clone(),
         };
@@ -289,6 +313,7 @@ impl Sim {
         Some(Input::Gossip {
             id,
             from: peer,
+            author: author_peer,
             topic,
             data,
         })
@@ -332,10 +357,13 @@ impl Sim {
             Output::Unsubscribe(topic) => self.set_subscription(node, topic, false),
             Output::Publish(topic, data) => {
                 let hash = Sha256::digest(&data).into();
+                self.note_said(node, topic, &data);
                 if self.nodes[node.0].seen.insert(hash) {
-                    self.flood(node, None, topic, &data);
+                    self.flood(node, node, None, topic, &data);
                 }
             }
+            Output::Dial { peer, record, .. } => self.dial(node, peer, &record),
+            Output::Meet { hash, .. } => self.go_to_rendezvous(node, hash),
             Output::Verdict {
                 id,
                 from: _,
@@ -375,7 +403,13 @@ impl Sim {
         };
         match verdict {
             Verdict::Accept => {
-                self.flood(node, Some(pending.from), pending.topic, &pending.data);
+                let Pending {
+                    from,
+                    author,
+                    topic,
+                    data,
+                } = pending;
+                self.flood(node, author, Some(from), topic, &data);
             }
             Verdict::Ignore => {}
             Verdict::Reject => self.accusations.push(Accusation {
@@ -387,7 +421,14 @@ impl Sim {
     }
 
     /// Passes a message on to every neighbour that subscribed to its topic.
-    fn flood(&mut self, node: NodeId, except: Option<NodeId>, topic: Topic, data: &Bytes) {
+    fn flood(
+        &mut self,
+        node: NodeId,
+        author: NodeId,
+        except: Option<NodeId>,
+        topic: Topic,
+        data: &Bytes,
+    ) {
         let now = self.now();
         let neighbours: Vec<_> = self.nodes[node.0].neighbours.values().copied().collect();
         for to in neighbours {
@@ -401,6 +442,7 @@ impl Sim {
             for at in self.network.gossip_arrivals(now) {
                 let gossip = Event::Gossip {
                     from: node,
+                    author,
                     epoch,
                     topic,
                     data: data.clone(),
@@ -413,15 +455,28 @@ impl Sim {
     /// Opens the engine of a node on its disk.
     fn open(&mut self, node: NodeId) {
         let now = self.now();
+        let reachable = self.reachable(node);
         let state = &mut self.nodes[node.0];
-        let engine = Engine::open(state.store.clone(), state.key.clone(), now);
-        state.engine = Some(engine.expect("what engines wrote can be opened"));
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
+        seed[8..16].copy_from_slice(&(node.0 as u64).to_be_bytes());
+        seed[16..24].copy_from_slice(&state.opened.to_be_bytes());
+        state.opened += 1;
+        let settings = Settings {
+            seed,
+            offer_percent: OFFER_PERCENT,
+            introduces: state.introduces,
+        };
+        let engine = Engine::open(state.store.clone(), state.key.clone(), &settings, now);
+        let mut engine = engine.expect("what engines wrote can be opened");
+        engine.handle(reachable, now);
+        state.engine = Some(engine);
         self.settle(node);
     }
 
-    fn add(&mut self, key: SigningKey) -> NodeId {
+    fn add(&mut self, key: SigningKey, introduces: bool) -> NodeId {
         let node = NodeId(self.nodes.len());
-        self.nodes.push(Node::new(key));
+        self.nodes.push(Node::new(key, introduces));
         self.open(node);
         node
     }

@@ -36,13 +36,30 @@ pub type Twist = Box<dyn FnMut(v1::Frame) -> Twisted>;
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) from: NodeId,
+    pub(super) author: NodeId,
     pub(super) topic: Topic,
     pub(super) data: Bytes,
+}
+
+/// Who can connect to a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Whoever dials at the same moment as it dials itself.
+    Hidden,
+    /// Nobody.
+    Nowhere,
 }
 
 pub(super) struct Node {
     pub(super) key: SigningKey,
     pub(super) peer: PeerId,
+    pub(super) introduces: bool,
+    pub(super) reach: Reach,
+    /// How often its engine was opened.
+    pub(super) opened: u64,
     pub(super) store: Arc<MemoryStore>,
     /// `None` while it has crashed.
     pub(super) engine: Option<SimEngine>,
@@ -66,10 +83,13 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(key: SigningKey) -> Self {
+    pub(super) fn new(key: SigningKey, introduces: bool) -> Self {
         Self {
             peer: key.public().peer_id(),
             key,
+            introduces,
+            reach: Reach::default(),
+            opened: 0,
             store: Arc::new(MemoryStore::new()),
             engine: None,
             neighbours: BTreeMap::new(),

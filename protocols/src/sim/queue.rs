@@ -40,6 +40,7 @@ pub(super) enum Event {
     /// A gossip message arrives.
     Gossip {
         from: NodeId,
+        author: NodeId,
         epoch: u64,
         topic: Topic,
         data: Bytes,

@@ -23,16 +23,28 @@ pub enum Crash {
 impl Sim {
     /// Adds a node with a key of its own; it runs at once.
     pub fn add_node(&mut self) -> NodeId {
+        let key = self.next_key();
+        self.add(key, false)
+    }
+
+    /// Adds a node that passes on joins, offers and acceptances of streams that
+    /// it does not follow.
+    pub fn add_introducer(&mut self) -> NodeId {
+        let key = self.next_key();
+        self.add(key, true)
+    }
+
+    fn next_key(&self) -> SigningKey {
         let number = self.nodes.len() as u64;
         let mut secret = [0; 32];
         secret[..8].copy_from_slice(&number.to_be_bytes());
-        self.add_node_with_key(SigningKey::from_secret(&mut secret))
+        SigningKey::from_secret(&mut secret)
     }
 
     /// Adds a node with this key; it runs at once. Two nodes may have one key,
     /// as long as nobody is connected to both.
     pub fn add_node_with_key(&mut self, key: SigningKey) -> NodeId {
-        self.add(key)
+        self.add(key, false)
     }
 
     /// The key of a node.
@@ -188,7 +200,7 @@ impl Sim {
 
     /// Publishes a gossip message of a node, whatever its engine thinks.
     pub fn gossip(&mut self, node: NodeId, topic: Topic, data: &Bytes) {
-        self.flood(node, None, topic, data);
+        self.flood(node, node, None, topic, data);
     }
 
     pub(super) fn set_subscription(&mut self, node: NodeId, topic: Topic, subscribed: bool) {

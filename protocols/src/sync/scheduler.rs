@@ -48,6 +48,8 @@ pub struct Scheduler {
     pub order: Order,
     /// Records from here on are live.
     pub live_from: u64,
+    /// Who publishes the log, once it is known: there is always a place for it.
+    pub publisher: Option<PeerId>,
 }
 
 /// What to ask of whom.
@@ -86,23 +88,36 @@ fn class(priority: Priority) -> usize {
 
 impl Scheduler {
     /// Notes what a peer has. Beyond the limit of sources a newcomer is
-    /// ignored.
+    /// ignored, unless it is the publisher or one of them is of no use.
     pub fn has(&mut self, peer: PeerId, size: u64, held: IntervalSet) {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&peer) {
-            // One that is of no use makes room, or the newcomer is ignored.
-            let useless = (self.sources.iter())
-                .filter(|(_, source)| source.load() == 0)
-                .max_by_key(|(_, source)| (source.held.is_empty(), source.failures))
-                .filter(|(_, source)| source.held.is_empty() || source.failures > 0)
-                .map(|(&peer, _)| peer);
-            match useless {
-                Some(useless) => self.sources.remove(&useless),
+            match self.least_useful(Some(peer) == self.publisher) {
+                Some(least) => self.sources.remove(&least),
                 None => return,
             };
         }
         let source = self.sources.entry(peer).or_default();
         source.size = source.size.max(size);
         source.held = held;
+    }
+
+    /// The source that makes room for another one: one that is idle and of no
+    /// use, or, if somebody has to go, the one that is least missed. What was
+    /// asked of it still comes, or times out.
+    fn least_useful(&self, somebody_has_to_go: bool) -> Option<PeerId> {
+        let others = (self.sources.iter()).filter(|(peer, _)| Some(**peer) != self.publisher);
+        let (peer, source) = others.max_by_key(|(_, source)| {
+            let idle = source.load() == 0;
+            let useless = source.held.is_empty() || source.failures > 0;
+            (
+                idle && useless,
+                idle,
+                source.held.is_empty(),
+                source.failures,
+            )
+        })?;
+        let useless = source.held.is_empty() || source.failures > 0;
+        (somebody_has_to_go || source.load() == 0 && useless).then_some(*peer)
     }
 
     /// Notes that a peer which is known as a source has a run of records, and
@@ -120,6 +135,23 @@ impl Scheduler {
     /// released by the caller.
     pub fn gone(&mut self, peer: PeerId) -> bool {
         self.sources.remove(&peer).is_some()
+    }
+
+    /// Whether something that is missing of `[0, size)` is on its way, or some
+    /// source has it and has not failed again and again. Of the holes only the
+    /// first are looked at. Before a size is known, any source will do.
+    #[must_use]
+    pub fn is_supplied(&self, held: &IntervalSet, size: u64) -> bool {
+        const HOLES: usize = 64;
+        const FAILURES: u32 = 3;
+        if !self.assigned.is_empty() {
+            return true;
+        }
+        let mut working = (self.sources.values()).filter(|source| source.failures < FAILURES);
+        working.any(|source| {
+            let mut holes = held.missing(0, size).take(HOLES);
+            size == 0 || holes.any(|hole| source.held.held(hole.from, hole.to).next().is_some())
+        })
     }
 
     /// The peers that have something of this log.
@@ -342,6 +374,28 @@ mod tests {
                 .next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0)
                 .is_some()
         );
+    }
+
+    #[test]
+    fn the_publisher_always_has_a_place_among_the_sources() {
+        let mut scheduler = Scheduler {
+            publisher: Some(peer(200)),
+            ..Scheduler::default()
+        };
+        for n in 0..MAX_SOURCES as u8 {
+            scheduler.has(peer(n), 100, set(&[(0, 100)]));
+        }
+        // Nobody is of no use, so that a newcomer finds no place.
+        scheduler.has(peer(199), 100, set(&[(0, 100)]));
+        assert_eq!(scheduler.sources.len(), MAX_SOURCES);
+        assert!(!scheduler.sources.contains_key(&peer(199)));
+        scheduler.has(peer(200), 100, set(&[]));
+        assert_eq!(scheduler.sources.len(), MAX_SOURCES);
+        assert!(scheduler.sources.contains_key(&peer(200)));
+        // It holds nothing yet, and still keeps its place.
+        scheduler.has(peer(199), 100, set(&[(0, 100)]));
+        assert!(scheduler.sources.contains_key(&peer(200)));
+        assert!(!scheduler.sources.contains_key(&peer(199)));
     }
 
     #[test]

@@ -187,6 +187,7 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
         "disk_bytes",
         "nat",
         "peer_id",
+        "private_network",
         "roles",
         "running",
         "streams",

@@ -4,8 +4,10 @@ mod crashes;
 mod forks;
 mod gossip;
 mod history;
+mod joining;
 mod liars;
 mod owners;
+mod questions;
 mod scripts;
 mod simulator;
 

@@ -1,0 +1,284 @@
+//! The rendezvous protocol over libp2p's request-response: two peers register
+//! under the hash of a key, and each gets the other's record and the address at
+//! which the server sees it. The rules are in `headwater_protocols::rendezvous`.
+
+use std::io;
+
+use bytes::Bytes;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use headwater_protocols::limits::MAX_PEER_RECORD_BYTES;
+use headwater_protocols::rendezvous::{Registered, Rendezvous};
+use headwater_protocols::time::Timestamp;
+use headwater_protocols::wire::{decode, v1};
+use libp2p::request_response::{self, ProtocolSupport, ResponseChannel};
+use libp2p::{Multiaddr, PeerId, StreamProtocol};
+use prost::Message;
+
+use super::limits::{MAX_RENDEZVOUS_STREAMS, RENDEZVOUS_TIMEOUT};
+
+const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/rendezvous/1");
+
+/// Bytes of either message: a record, a hash or an address, and the tags.
+const MAX_MESSAGE_BYTES: usize = MAX_PEER_RECORD_BYTES + 512;
+
+/// The behaviour.
+pub(super) type Messages = request_response::Behaviour<Codec>;
+
+/// What it has to say.
+pub(super) type Event = request_response::Event<v1::Registration, v1::Meeting>;
+
+/// The protocol of a node, both ends.
+pub(super) fn messages() -> Messages {
+    let config = request_response::Config::default()
+        .with_request_timeout(RENDEZVOUS_TIMEOUT)
+        .with_max_concurrent_streams(MAX_RENDEZVOUS_STREAMS);
+    Messages::new([(PROTOCOL, ProtocolSupport::Full)], config)
+}
+
+/// One message on each way of a stream, which ends with it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Codec;
+
+impl request_response::Codec for Codec {
+    type Protocol = StreamProtocol;
+    type Request = v1::Registration;
+    type Response = v1::Meeting;
+
+    async fn read_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+    ) -> io::Result<v1::Registration>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read("a registration", io).await
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<v1::Meeting>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read("a meeting", io).await
+    }
+
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: v1::Registration,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(&request.encode_to_vec()).await
+    }
+
+    async fn write_response<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        response: v1::Meeting,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(&response.encode_to_vec()).await
+    }
+}
+
+async fn read<M, T>(what: &'static str, io: &mut T) -> io::Result<M>
+where
+    M: Message + Default,
+    T: AsyncRead + Unpin + Send,
+{
+    let mut bytes = Vec::new();
+    let longest = u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX);
+    io.take(longest + 1).read_to_end(&mut bytes).await?;
+    if bytes.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let message = decode(what, Bytes::from(bytes), MAX_MESSAGE_BYTES);
+    message.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// A peer that waits for another one.
+struct Waiting {
+    channel: ResponseChannel<v1::Meeting>,
+    /// What the other one gets.
+    says: v1::Meeting,
+}
+
+/// The server: who waits for whom.
+#[derive(Default)]
+pub(super) struct Server {
+    rendezvous: Rendezvous<Waiting>,
+}
+
+impl Server {
+    /// When [`expire`](Self::expire) is to be called.
+    pub(super) fn next_end(&self) -> Option<Timestamp> {
+        self.rendezvous.next_end()
+    }
+
+    /// Lets those go whom nobody has met in time.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        // With a registration its stream is closed.
+        self.rendezvous.expire(now);
+    }
+
+    /// Takes a registration. `observed` is where its sender is seen. Whoever
+    /// gets no place is not answered: its stream is closed.
+    pub(super) fn register(
+        &mut self,
+        messages: &mut Messages,
+        peer: PeerId,
+        request: v1::Registration,
+        observed: Option<&Multiaddr>,
+        channel: ResponseChannel<v1::Meeting>,
+        now: Timestamp,
+    ) {
+        let Ok(hash) = <[u8; 32]>::try_from(&request.hash[..]) else {
+            return;
+        };
+        if request.record.len() > MAX_PEER_RECORD_BYTES {
+            return;
+        }
+        let says = v1::Meeting {
+            record: request.record,
+            observed: observed.map_or_else(Bytes::new, |address| address.to_vec().into()),
+        };
+        let waiting = Waiting { channel, says };
+        match self.rendezvous.register(hash, peer, waiting, now) {
+            Registered::Matched {
+                other,
+                theirs,
+                ours,
+            } => {
+                tracing::debug!(%peer, %other, "two peers meet");
+                // Whoever is gone meanwhile is not told.
+                let _ = messages.send_response(theirs.channel, ours.says);
+                let _ = messages.send_response(ours.channel, theirs.says);
+            }
+            Registered::Waiting | Registered::Refused => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+    use libp2p::swarm::SwarmEvent;
+    use libp2p::{Swarm, SwarmBuilder, noise, tcp, yamux};
+
+    fn registration() -> v1::Registration {
+        v1::Registration {
+            hash: Bytes::from_static(&[1; 32]),
+            record: Bytes::from_static(b"record"),
+        }
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_was_written() {
+        let mut codec = Codec;
+        let mut wire = Cursor::new(Vec::new());
+        let write = request_response::Codec::write_request;
+        block_on(write(&mut codec, &PROTOCOL, &mut wire, registration())).unwrap();
+        let mut wire = Cursor::new(wire.into_inner());
+        let read = request_response::Codec::read_request;
+        let back = block_on(read(&mut codec, &PROTOCOL, &mut wire)).unwrap();
+        assert_eq!(back, registration());
+    }
+
+    fn swarm() -> Swarm<Messages> {
+        SwarmBuilder::with_new_identity()
+            .with_tokio()
+            .with_tcp(
+                tcp::Config::default(),
+                noise::Config::new,
+                yamux::Config::default,
+            )
+            .unwrap()
+            .with_behaviour(|_| messages())
+            .unwrap()
+            .build()
+    }
+
+    /// A server that runs until the test ends, and where it is.
+    async fn server() -> (PeerId, Multiaddr) {
+        let mut swarm = swarm();
+        let listen = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
+        swarm.listen_on(listen).unwrap();
+        let peer = *swarm.local_peer_id();
+        let address = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+                break address;
+            }
+        };
+        tokio::spawn(async move {
+            let mut server = Server::default();
+            loop {
+                if let SwarmEvent::Behaviour(Event::Message { peer, message, .. }) =
+                    swarm.select_next_some().await
+                    && let request_response::Message::Request {
+                        request, channel, ..
+                    } = message
+                {
+                    let seen = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
+                    let now = Timestamp(0);
+                    let messages = swarm.behaviour_mut();
+                    server.register(messages, peer, request, Some(&seen), channel, now);
+                }
+            }
+        });
+        (peer, address)
+    }
+
+    /// Registers with a server; whom it meets there.
+    async fn register(server: (PeerId, Multiaddr), record: &'static [u8]) -> Option<v1::Meeting> {
+        let mut swarm = swarm();
+        let request = v1::Registration {
+            record: Bytes::from_static(record),
+            ..registration()
+        };
+        let messages = swarm.behaviour_mut();
+        messages.send_request_with_addresses(&server.0, request, vec![server.1]);
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::Behaviour(Event::Message {
+                    message: request_response::Message::Response { response, .. },
+                    ..
+                }) => return Some(response),
+                SwarmEvent::Behaviour(Event::OutboundFailure { .. }) => return None,
+                _ => {}
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_register_get_each_others_record_and_a_third_gets_nothing() {
+        let server = server().await;
+        let one = register(server.clone(), b"one");
+        let other = register(server.clone(), b"other");
+        let (one, other) = futures::join!(one, other);
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert_eq!(
+            (&one.record[..], &other.record[..]),
+            (&b"other"[..], &b"one"[..])
+        );
+        let seen = Multiaddr::try_from(one.observed.to_vec()).unwrap();
+        assert_eq!(seen.to_string(), "/ip4/192.0.2.1/tcp/1");
+        assert_eq!(register(server, b"third").await, None);
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_or_empty_is_refused() {
+        for bytes in [vec![0; MAX_MESSAGE_BYTES + 1], vec![1; 1 << 20], Vec::new()] {
+            let mut wire = Cursor::new(bytes);
+            assert!(block_on(read::<v1::Meeting, _>("a meeting", &mut wire)).is_err());
+        }
+    }
+}

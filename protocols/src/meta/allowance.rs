@@ -1,0 +1,176 @@
+//! How much an author may say on a topic. What is said is passed on to
+//! everybody, so that one loud voice would cost the whole network.
+
+use std::collections::BTreeMap;
+
+use libp2p_identity::PeerId;
+
+use crate::id::LogId;
+use crate::limits::{
+    ACCEPT_ALLOWANCE, JOIN_ALLOWANCE, MAX_ALLOWANCES, OFFER_ALLOWANCE, TOPIC_ALLOWANCE,
+};
+use crate::time::Timestamp;
+
+/// What is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Said {
+    /// A join.
+    Join,
+    /// An offer.
+    Offer,
+    /// An acceptance.
+    Accept,
+}
+
+impl Said {
+    /// Microseconds in which one is earned, and how many may be said at once.
+    fn of_author(self) -> (u64, u64) {
+        match self {
+            Self::Join => JOIN_ALLOWANCE,
+            Self::Offer => OFFER_ALLOWANCE,
+            Self::Accept => ACCEPT_ALLOWANCE,
+        }
+    }
+
+    fn of_topic(self) -> (u64, u64) {
+        let (every, burst) = self.of_author();
+        (every / TOPIC_ALLOWANCE, burst * TOPIC_ALLOWANCE)
+    }
+}
+
+/// A token bucket, kept as the time at which it is full again (the generic cell
+/// rate algorithm of ITU-T I.371).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    full_at: Timestamp,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self {
+            full_at: Timestamp(i64::MIN),
+        }
+    }
+}
+
+impl Bucket {
+    /// Takes a token if there is one. One is earned every `every_us`
+    /// microseconds, and `burst` fit in.
+    pub fn take(&mut self, (every_us, burst): (u64, u64), now: Timestamp) -> bool {
+        let full_at = self.full_at.max(now).plus(every_us);
+        let has_one = full_at.since(now) <= every_us.saturating_mul(burst);
+        if has_one {
+            self.full_at = full_at;
+        }
+        has_one
+    }
+
+    /// When there is a token again; not later than now when there is one.
+    #[must_use]
+    pub fn next(&self, (every_us, burst): (u64, u64)) -> Timestamp {
+        let earlier = every_us.saturating_mul(burst.saturating_sub(1));
+        Timestamp(self.full_at.0.saturating_sub_unsigned(earlier))
+    }
+
+    fn is_full(&self, now: Timestamp) -> bool {
+        self.full_at <= now
+    }
+}
+
+/// The allowances of authors by topic, and of all authors of a topic together.
+#[derive(Debug, Default)]
+pub struct Allowances {
+    buckets: BTreeMap<(LogId, Said, Option<PeerId>), Bucket>,
+    /// When buckets that are full again may be looked for.
+    sweep_at: Option<Timestamp>,
+}
+
+impl Allowances {
+    /// Whether an author may say this now; if so, it is counted.
+    pub fn take(&mut self, log: LogId, said: Said, author: PeerId, now: Timestamp) -> bool {
+        let names = [(log, said, Some(author)), (log, said, None)];
+        let rates = [said.of_author(), said.of_topic()];
+        let unknown = names.iter().filter(|name| !self.buckets.contains_key(name));
+        if self.buckets.len() + unknown.count() > MAX_ALLOWANCES && !self.sweep(now) {
+            return false;
+        }
+        let mut buckets = names.map(|name| self.buckets.get(&name).copied().unwrap_or_default());
+        let mut both = buckets.iter_mut().zip(rates);
+        if !both.all(|(bucket, rate)| bucket.take(rate, now)) {
+            return false;
+        }
+        self.buckets.extend(names.into_iter().zip(buckets));
+        true
+    }
+
+    /// Forgets buckets that are full, once a second at most; whether there is
+    /// room then.
+    fn sweep(&mut self, now: Timestamp) -> bool {
+        if self.sweep_at.is_some_and(|at| at > now) {
+            return false;
+        }
+        self.sweep_at = Some(now.plus(1_000_000));
+        self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        self.buckets.len() + 2 <= MAX_ALLOWANCES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::another_peer;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn log(n: u8) -> LogId {
+        LogId::of_manifest(&[n])
+    }
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_one_at_a_time() {
+        let rate = (SECOND, 3);
+        let mut bucket = Bucket::default();
+        let now = Timestamp(0);
+        assert!((0..3).all(|_| bucket.take(rate, now)));
+        assert!(!bucket.take(rate, now));
+        assert_eq!(bucket.next(rate), now.plus(SECOND));
+        assert!(!bucket.take(rate, now.plus(SECOND - 1)));
+        assert!(bucket.take(rate, now.plus(SECOND)));
+        assert!(!bucket.take(rate, now.plus(SECOND)));
+        // After a long silence it is full, and not fuller.
+        let later = now.plus(100 * SECOND);
+        assert!((0..3).all(|_| bucket.take(rate, later)));
+        assert!(!bucket.take(rate, later));
+    }
+
+    #[test]
+    fn authors_do_not_use_up_each_others_allowance_but_the_topics() {
+        let mut allowances = Allowances::default();
+        let now = Timestamp(0);
+        let loud = another_peer();
+        let (_, burst) = JOIN_ALLOWANCE;
+        let taken = (0..100).filter(|_| allowances.take(log(1), Said::Join, loud, now));
+        assert_eq!(taken.count() as u64, burst);
+        assert!(allowances.take(log(1), Said::Join, another_peer(), now));
+        assert!(allowances.take(log(2), Said::Join, loud, now));
+        assert!(allowances.take(log(1), Said::Offer, loud, now));
+        let many = (0..10_000).filter(|_| allowances.take(log(1), Said::Join, another_peer(), now));
+        assert_eq!(many.count() as u64, burst * TOPIC_ALLOWANCE - burst - 1);
+    }
+
+    #[test]
+    fn a_flood_of_topics_stays_within_the_bound_and_passes() {
+        let mut allowances = Allowances::default();
+        let now = Timestamp(0);
+        let author = another_peer();
+        let log = |n: u64| LogId::of_manifest(&n.to_be_bytes());
+        for n in 0..2 * MAX_ALLOWANCES as u64 {
+            allowances.take(log(n), Said::Join, author, now);
+        }
+        assert!(allowances.buckets.len() <= MAX_ALLOWANCES);
+        assert!(!allowances.take(log(1 << 40), Said::Join, author, now.plus(SECOND / 2)));
+        let later = now.plus(1_000 * SECOND);
+        assert!(allowances.take(log(1 << 40), Said::Join, author, later));
+        assert_eq!(allowances.buckets.len(), 2);
+    }
+}
