@@ -2,6 +2,8 @@
 //! data folder, ports chosen by the system.
 
 pub mod js_peer;
+pub mod lab;
+mod namespace;
 mod slow_link;
 
 use std::fs;
@@ -18,6 +20,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use js_peer::JsPeer;
+pub use namespace::Namespace;
 pub use slow_link::SlowLink;
 
 /// Longest wait for anything that a test awaits: far more than it takes on a
@@ -55,6 +58,8 @@ pub struct TestNode {
     listen: Option<String>,
     /// TCP port to listen on; 0 takes any free one.
     port: u16,
+    /// The machine on which it runs, if not this one.
+    namespace: Option<Namespace>,
     process: Option<Child>,
 }
 
@@ -74,10 +79,41 @@ impl TestNode {
             args: Vec::new(),
             listen: None,
             port: 0,
+            namespace: None,
             process: None,
         };
         node.run(&["init"])?;
         Ok(node)
+    }
+
+    /// A node that runs on another machine and listens there, with more
+    /// arguments for `headwater run`.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start_in(namespace: &Namespace, listen: &str, args: &[&str]) -> Result<Self> {
+        let mut node = Self::new()?;
+        node.namespace = Some(namespace.clone());
+        node.listen = Some(listen.to_owned());
+        node.args = args.iter().map(|&arg| arg.to_owned()).collect();
+        node.launch().await?;
+        Ok(node)
+    }
+
+    /// Does something on the machine on which the node runs.
+    fn there<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        match &self.namespace {
+            Some(namespace) => namespace.enter(work),
+            None => Ok(work()),
+        }
+    }
+
+    /// Asks the node's API from the machine on which it runs.
+    async fn ask(&self, request: impl Future<Output = Result<Value>> + Send) -> Result<Value> {
+        match &self.namespace {
+            Some(namespace) => namespace.block_on(request),
+            None => request.await,
+        }
     }
 
     /// A node that runs, with more arguments for `headwater run`.
@@ -181,18 +217,20 @@ impl TestNode {
             .create(true)
             .append(true)
             .open(self.log_path())?;
-        let child = Command::new(binary())
+        let rust_log = std::env::var("HEADWATER_TEST_LOG");
+        let mut command = Command::new(binary());
+        command
             .arg("--data-dir")
             .arg(self.dir())
             .arg("run")
             .args(listen)
             .args(&self.args)
-            .env("RUST_LOG", "headwater=debug")
+            .env("RUST_LOG", rust_log.as_deref().unwrap_or("headwater=debug"))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
+            .stderr(log);
+        let child = self.there(|| command.spawn())??;
         let process = self.process.insert(child);
         let started = Instant::now();
         let (api, addresses) = (self.dir.join("api.addr"), self.dir.join("node.addrs"));
@@ -290,13 +328,13 @@ impl TestNode {
     /// # Errors
     /// The binary cannot be started.
     pub fn command(&self, args: &[&str]) -> Result<Output> {
-        let output = Command::new(binary())
+        let mut command = Command::new(binary());
+        command
             .arg("--data-dir")
             .arg(self.dir())
             .args(args)
-            .stdin(Stdio::null())
-            .output()?;
-        Ok(output)
+            .stdin(Stdio::null());
+        Ok(self.there(|| command.output())??)
     }
 
     /// Runs a command that must succeed; its standard output.
@@ -456,11 +494,15 @@ impl TestNode {
     /// # Errors
     /// It fails.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        let answer = reqwest::get(self.url(path)?).await?;
-        let status = answer.status();
-        let body = answer.text().await?;
-        ensure!(status.is_success(), "GET {path}: {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
+        let url = self.url(path)?;
+        let request = async move {
+            let answer = reqwest::get(url).await?;
+            let status = answer.status();
+            let body = answer.text().await?;
+            ensure!(status.is_success(), "GET {path}: {status}: {body}");
+            Ok(serde_json::from_str(&body)?)
+        };
+        self.ask(request).await
     }
 
     /// Publishes observations, one JSON object a line, over the node's API.
@@ -469,13 +511,17 @@ impl TestNode {
     /// It is refused.
     pub async fn append(&self, stream: &str, ndjson: impl Into<String>) -> Result<Value> {
         let url = self.url(&format!("/v1/streams/{stream}/observations"))?;
-        let request = reqwest::Client::new().post(url).bearer_auth(self.token()?);
-        let request = request.header("content-type", "application/x-ndjson");
-        let answer = request.body(ndjson.into()).send().await?;
-        let status = answer.status();
-        let body = answer.text().await?;
-        ensure!(status.is_success(), "POST to {stream}: {status}: {body}");
-        Ok(serde_json::from_str(&body)?)
+        let (token, ndjson) = (self.token()?, ndjson.into());
+        let request = async move {
+            let request = reqwest::Client::new().post(url).bearer_auth(token);
+            let request = request.header("content-type", "application/x-ndjson");
+            let answer = request.body(ndjson).send().await?;
+            let status = answer.status();
+            let body = answer.text().await?;
+            ensure!(status.is_success(), "POST to {stream}: {status}: {body}");
+            Ok(serde_json::from_str(&body)?)
+        };
+        self.ask(request).await
     }
 
     /// Waits until the stream, as `GET /v1/streams/{id}` shows it, is as wanted.

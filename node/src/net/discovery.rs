@@ -324,11 +324,19 @@ impl Discovery {
         loop {
             let mut failed = false;
             for (peer, addresses) in self.candidates.take(publisher, random) {
+                let is_relayed = addresses.iter().any(is_circuit);
                 let options = DialOpts::peer_id(peer)
                     .condition(PeerCondition::DisconnectedAndNotDialing)
-                    .addresses(addresses)
-                    .build();
-                if let Err(error) = swarm.dial(options) {
+                    .addresses(addresses);
+                // A peer with a relay is to punch a hole to our listen port. It
+                // must be there for that alone: where our router has one
+                // already, the peer's SYN finds our listener before we dial,
+                // and both ends wait for the other to begin.
+                let options = match is_relayed {
+                    true => options.allocate_new_port(),
+                    false => options,
+                };
+                if let Err(error) = swarm.dial(options.build()) {
                     tracing::debug!(%peer, %error, "not dialled");
                     self.candidates.dialled(&peer);
                     failed = true;

@@ -216,9 +216,13 @@ impl Nat {
         let direct = (self.paths).direct_addresses(&peer, told, swarm.listeners());
         if !direct.is_empty() {
             tracing::debug!(%peer, ?direct, "dialling a relayed peer directly");
+            // From another port than DCUtR's: two SYNs that cross between the same
+            // ports become one connection with a dialler at both ends, which
+            // fails, and for a minute the ports cannot be used again.
             let options = DialOpts::peer_id(peer)
                 .condition(PeerCondition::Always)
                 .addresses(direct)
+                .allocate_new_port()
                 .build();
             if let Err(error) = swarm.dial(options) {
                 tracing::debug!(%peer, %error, "not dialled directly");

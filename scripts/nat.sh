@@ -1,0 +1,365 @@
+# shellcheck shell=bash
+# A small internet of network namespaces, for `scripts/testnet up N --nat`.
+# Sourced by it, after lib.sh; $NET is the network's folder.
+#
+#     node 1   node 2     router 2 (NAT)   router 3 (NAT)
+#        │        │          │     └ node 3   │   └ node 4
+#        └─ west ─┴───┐      │                │
+#                     └─── cable ──── east ───┘
+#
+# West and east are bridges in a namespace of their own, so nothing of it is in
+# the machine's own one, and a namespace that is deleted takes everything along.
+# Public machines are in 198.51.100.0/24 and 2001:db8::/64, the WAN sides of the
+# routers in 203.0.113.0/24 (all set aside for documentation), the LANs in
+# 10.0.0.0/16. What has no route is lost without a word, as in the real one.
+#
+# How a router drops is what decides whether hole punching works. Both nodes
+# dial at once, and the first packet to arrive always beats the other's way
+# out: a router that answered with RST, or let the packet make a conntrack
+# entry, would end the attempt. Home routers say nothing, and so do these.
+
+# Each network has a prefix of its own, so that several run side by side.
+PREFIX=headwater-$(sha256sum <<<"$NET" | head -c 6)
+INTERNET=$PREFIX-net
+# A row a node: number, kind, half, namespace, the namespace of its router (of
+# itself, when it has none), address, port.
+PLACES=$NET/places
+# The process id of the cable that takes its time, while there is one.
+SLOW_CABLE=$NET/slow-cable.pid
+
+NAT_KINDS=(public full-cone port-restricted symmetric remap firewall)
+# What a remapping router uses instead of a node's own port.
+REMAPPED_PORTS=20000-29999
+# Exit code when the machine does not let us have a lab.
+NO_NAMESPACES=3
+
+# -- Up and down --------------------------------------------------------------
+
+# lab_check COUNT KIND…: whether there can be such a network, on this machine.
+lab_check() {
+    local kind
+    (($1 <= 250)) || fail "at most 250 nodes have a place behind routers"
+    (($# > 1)) || fail "name the kinds of routers; there are: ${NAT_KINDS[*]}"
+    for kind in "${@:2}"; do
+        [[ " ${NAT_KINDS[*]} " == *" $kind "* ]] ||
+            fail "there is no router of the kind $kind; there are: ${NAT_KINDS[*]}"
+    done
+    lab_allowed
+}
+
+# lab_up COUNT KIND…: node 1 is public, the others are behind one router for
+# each kind, in turn.
+lab_up() {
+    local count=$1 node site kinds
+    shift
+    kinds=("$@")
+    internet_up
+    lab_place 1 public 0
+    for ((node = 2; node <= count; node++)); do
+        site=$(((node - 2) % ${#kinds[@]} + 1))
+        lab_place "$node" "${kinds[site - 1]}" "$site"
+    done
+}
+
+# lab_down: whatever there is, also what a script that was killed has left.
+lab_down() {
+    local space pids
+    for space in $(lab_namespaces); do
+        mapfile -t pids < <(ip netns pids "$space")
+        ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
+        ip netns delete "$space"
+    done
+}
+
+lab_namespaces() {
+    ip netns list 2>/dev/null | cut -d ' ' -f 1 | grep "^$PREFIX-" || true
+}
+
+# lab_allowed: says why not, when this machine has no namespaces for us.
+lab_allowed() {
+    local tool missing=() trial=$PREFIX-trial
+    for tool in ip tc iptables-restore ip6tables-restore conntrack; do
+        command -v "$tool" >/dev/null || missing+=("$tool")
+    done
+    ((${#missing[@]} == 0)) ||
+        lab_refused "${missing[*]} missing; install with: scripts/setup --dev"
+    ip netns add "$trial" 2>/dev/null ||
+        lab_refused "network namespaces are not allowed here; run it as root"
+    if ! ip netns exec "$trial" iptables-restore <<<$'*nat\nCOMMIT' 2>/dev/null; then
+        ip netns delete "$trial"
+        lab_refused "the kernel has no NAT for network namespaces"
+    fi
+    ip netns delete "$trial"
+}
+
+lab_refused() {
+    printf '%s: no NAT lab: %s\n' "${0##*/}" "$*" >&2
+    exit "$NO_NAMESPACES"
+}
+
+internet_up() {
+    ip netns add "$INTERNET"
+    ip -n "$INTERNET" -batch - <<BATCH
+link add west type bridge mcast_snooping 0
+link add east type bridge mcast_snooping 0
+link add cable type veth peer name cable-end
+link set cable master west up
+link set cable-end master east up
+address add 198.51.100.254/24 dev west
+address add 203.0.113.254/24 dev west
+link set west up
+link set east up
+link set lo up
+route add blackhole default
+BATCH
+    set_sysctl "$INTERNET" net.ipv4.ip_forward=1
+}
+
+# lab_place NODE KIND SITE: a namespace for the node, and a router if the site
+# needs one and has none yet.
+lab_place() {
+    local node=$1 kind=$2 site=$3 half=west space=$PREFIX-n$1 router=$PREFIX-n$1 address
+    local port=$((4600 + node))
+    if ((site % 2 == 0 && site > 0)); then half=east; fi
+    ip netns add "$space"
+    case $kind in
+        public | firewall)
+            address=198.51.100.$node
+            plug "$space" "$half" "n$node" "$address" 198.51.100.254
+            ip -n "$space" address add "2001:db8::$node/64" dev wan nodad
+            ;;
+        *)
+            router=$PREFIX-r$site
+            address=10.0.$site.$node
+            [[ -e /var/run/netns/$router ]] || router_up "$site" "$half"
+            lan_join "$site" "$node" "$address"
+            ;;
+    esac
+    printf '%s\t' "$node" "$kind" "$half" "$space" "$router" "$address" >>"$PLACES"
+    printf '%s\n' "$port" >>"$PLACES"
+    router_rules "$kind" "$router"
+}
+
+# plug NAMESPACE HALF NAME ADDRESS GATEWAY: its interface `wan`, in the internet.
+plug() {
+    local space=$1 half=$2 name=$3 address=$4 gateway=$5 other=203.0.113.0/24
+    [[ $address != 203.* ]] || other=198.51.100.0/24
+    ip -n "$INTERNET" link add "$name" type veth peer name wan netns "$space"
+    ip -n "$INTERNET" link set "$name" master "$half" up
+    ip -n "$space" -batch - <<BATCH
+link set lo up
+address add $address/24 dev wan
+link set wan up
+route add $other dev wan
+route add default via $gateway
+BATCH
+}
+
+router_up() {
+    local site=$1 half=$2 space=$PREFIX-r$1
+    ip netns add "$space"
+    plug "$space" "$half" "r$site" "203.0.113.$site" 203.0.113.254
+    ip -n "$space" -batch - <<BATCH
+link add lan type bridge mcast_snooping 0
+address add 10.0.$site.1/24 dev lan
+link set lan up
+BATCH
+    set_sysctl "$space" net.ipv4.ip_forward=1
+}
+
+lan_join() {
+    local site=$1 node=$2 address=$3 router=$PREFIX-r$1 space=$PREFIX-n$2
+    ip -n "$router" link add "n$node" type veth peer name lan netns "$space"
+    ip -n "$router" link set "n$node" master lan up
+    ip -n "$space" -batch - <<BATCH
+link set lo up
+address add $address/24 dev lan
+link set lan up
+route add default via 10.0.$site.1
+BATCH
+}
+
+set_sysctl() {
+    ip netns exec "$1" sysctl -qw "$2"
+}
+
+# -- Nodes --------------------------------------------------------------------
+
+# lab_enter NODE HOME: the node with this home lives there from now on.
+lab_enter() {
+    mkdir -p "$2"
+    echo "$PREFIX-n$1" >"$2/namespace"
+}
+
+# lab_listen NODE: where it listens: on a port of its own, which a full cone
+# router forwards.
+lab_listen() {
+    local port=$((4600 + $1))
+    printf '%s\n' "/ip4/0.0.0.0/tcp/$port" "/ip4/0.0.0.0/udp/$port/quic-v1" \
+        "/ip6/::/tcp/$port" "/ip6/::/udp/$port/quic-v1"
+}
+
+# lab_external NODE: where a public node is reached.
+lab_external() {
+    local port=$((4600 + $1))
+    printf '%s\n' "/ip4/198.51.100.$1/tcp/$port" "/ip4/198.51.100.$1/udp/$port/quic-v1" \
+        "/ip6/2001:db8::$1/tcp/$port" "/ip6/2001:db8::$1/udp/$port/quic-v1"
+}
+
+# -- Routers ------------------------------------------------------------------
+
+# router_rules KIND NAMESPACE: replaces all the rules of the router, or of the
+# machine that is its own firewall.
+router_rules() {
+    local kind=$1 space=$2
+    case $kind in
+        public) ;;
+        firewall)
+            firewall_rules | ip netns exec "$space" iptables-restore
+            firewall_rules ipv6 | ip netns exec "$space" ip6tables-restore
+            ;;
+        *) nat_rules "$kind" "$space" | ip netns exec "$space" iptables-restore ;;
+    esac
+}
+
+firewall_rules() {
+    printf '%s\n' '*filter' ':INPUT DROP' ':FORWARD DROP' ':OUTPUT ACCEPT' \
+        '-A INPUT -i lo -j ACCEPT' \
+        '-A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT'
+    # Without neighbour discovery there is no IPv6 at all.
+    [[ ${1:-} != ipv6 ]] || printf '%s\n' '-A INPUT -p ipv6-icmp -j ACCEPT'
+    printf 'COMMIT\n'
+}
+
+nat_rules() {
+    local kind=$1 space=$2 address port
+    printf '%s\n' '*filter' ':INPUT ACCEPT' ':FORWARD DROP' ':OUTPUT ACCEPT' \
+        '-A INPUT -i wan -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT' \
+        '-A INPUT -i wan -j DROP' \
+        '-A FORWARD -i lan -j ACCEPT' \
+        '-A FORWARD -i wan -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT'
+    [[ $kind != full-cone ]] ||
+        printf '%s\n' '-A FORWARD -i wan -m conntrack --ctstate DNAT -j ACCEPT'
+    printf '%s\n' COMMIT '*nat'
+    if [[ $kind == full-cone ]]; then
+        while read -r address port; do
+            printf -- '-A PREROUTING -i wan -p %s --dport %s -j DNAT --to-destination %s\n' \
+                tcp "$port" "$address" udp "$port" "$address"
+        done < <(awk -v router="$space" '$5 == router { print $6, $7 }' "$PLACES")
+    fi
+    case $kind in
+        # The same port as inside while it is free, whomever it talks to.
+        full-cone | port-restricted) printf '%s\n' '-A POSTROUTING -o wan -j MASQUERADE' ;;
+        # Another port for everybody it talks to.
+        symmetric) printf '%s\n' '-A POSTROUTING -o wan -j MASQUERADE --random-fully' ;;
+        # Another port than inside, the same one whomever it talks to.
+        remap)
+            printf -- '-A POSTROUTING -o wan -p %s -j SNAT --to-source %s:%s\n' \
+                tcp "$(wan_address "$space")" "$REMAPPED_PORTS" \
+                udp "$(wan_address "$space")" "$REMAPPED_PORTS"
+            ;;
+    esac
+    printf 'COMMIT\n'
+}
+
+wan_address() {
+    ip -n "$1" -json address show wan | jq -er '.[0].addr_info[] | select(.family == "inet").local'
+}
+
+# -- What can happen to it ----------------------------------------------------
+
+# lab_place_of NODE: sets `kind` and `router` of the caller.
+lab_place_of() {
+    local row
+    row=$(awk -v node="$1" '$1 == node { print $2, $5 }' "$PLACES")
+    [[ -n $row ]] || fail "there is no node $1; there are: $(cut -f 1 "$PLACES" | xargs)"
+    read -r kind router <<<"$row"
+}
+
+# lab_cable up|down: whether the two halves reach each other.
+lab_cable() {
+    local cable=cable
+    [[ ! -e $SLOW_CABLE ]] || cable=slow-west
+    ip -n "$INTERNET" link set "$cable" "$1"
+}
+
+# lab_delay MS|off: how long what goes from one half to the other is on its way.
+lab_delay() {
+    local program
+    program=$(dirname "$HEADWATER_BIN")/slow-cable
+    [[ $1 =~ ^(off|[1-9][0-9]{0,3})$ ]] || fail "$1 is not a delay in milliseconds; write off for none"
+    [[ -x $program ]] || fail "$program is missing; build it with: scripts/demo"
+    if [[ -e $SLOW_CABLE ]]; then
+        # Its devices go with it.
+        kill "$(<"$SLOW_CABLE")" 2>/dev/null || true
+        wait_until 5 "the slow cable goes" no_device slow-west
+        rm "$SLOW_CABLE"
+    fi
+    ip -n "$INTERNET" link set cable up
+    [[ $1 != off ]] || return 0
+    ip netns exec "$INTERNET" setsid "$program" "$1" slow-west slow-east >"$NET/slow-cable.log" 2>&1 </dev/null &
+    echo "$!" >"$SLOW_CABLE"
+    disown
+    wait_until 5 "the slow cable comes; see $NET/slow-cable.log" has_device slow-east
+    ip -n "$INTERNET" -batch - <<BATCH
+link set cable down
+link set slow-west master west up
+link set slow-east master east up
+BATCH
+}
+
+has_device() {
+    ip -n "$INTERNET" link show "$1" >/dev/null 2>&1
+}
+
+no_device() {
+    ! has_device "$1"
+}
+
+# lab_limit NODE RATE: caps what goes in and out at the node's place, each way,
+# at a rate in tc's words (10mbit), or not any more (off).
+lab_limit() {
+    local kind router port
+    lab_place_of "$1"
+    port=${router#"$PREFIX-"}
+    limit_interface "$router" wan "$2"
+    limit_interface "$INTERNET" "$port" "$2"
+}
+
+limit_interface() {
+    tc -n "$1" qdisc delete dev "$2" root 2>/dev/null || true
+    [[ $3 != off ]] || return 0
+    # A queue of 200 ms is what home routers are like on a good day.
+    tc -n "$1" qdisc add dev "$2" root tbf rate "$3" burst 64kb latency 200ms ||
+        fail "$3 is not a rate such as 10mbit; write off to lift the cap"
+}
+
+# lab_lose NODE PERCENT: loses packets at the node's place, each way.
+lab_lose() {
+    local kind router probability
+    lab_place_of "$1"
+    [[ $2 =~ ^(off|[0-9]{1,2}(\.[0-9]+)?%?)$ ]] || fail "$2 is not a share such as 2%; write off to lose nothing"
+    probability=$(awk -v share="${2%\%}" 'BEGIN { print share / 100 }')
+    {
+        printf '*mangle\n'
+        [[ $2 == off ]] ||
+            printf -- '-A %s wan -m statistic --mode random --probability %s -j DROP\n' \
+                'PREROUTING -i' "$probability" 'POSTROUTING -o' "$probability"
+        printf 'COMMIT\n'
+    } | ip netns exec "$router" iptables-restore
+}
+
+# lab_reboot NODE: the router of the node is away for a moment, and has forgotten
+# all connections when it is back.
+lab_reboot() {
+    local kind router port
+    lab_place_of "$1"
+    [[ $kind != public ]] || fail "node $1 has no router"
+    port=${router#"$PREFIX-"}
+    # At the other end of the cable: its own addresses and routes stay.
+    ip -n "$INTERNET" link set "$port" down
+    sleep 1
+    router_rules "$kind" "$router"
+    ip netns exec "$router" conntrack -F 2>/dev/null
+    ip -n "$INTERNET" link set "$port" up
+}
