@@ -16,6 +16,7 @@ use super::connection_limits::{self, ConnectionLimits};
 use super::discovery::{Kademlia, kademlia};
 use super::exchange;
 use super::gossip::{Gossip, gossip};
+use super::limits::{PING_INTERVAL, PING_TIMEOUT};
 use super::nat;
 use super::rendezvous;
 use super::sync_streams::{self, InboundFrame};
@@ -91,7 +92,11 @@ impl Behaviour {
                 .map(|limits| nat::relay(local, limits))
                 .into(),
             dcutr: dcutr::Behaviour::new(local),
-            ping: ping::Behaviour::default(),
+            ping: ping::Behaviour::new(
+                ping::Config::new()
+                    .with_interval(PING_INTERVAL)
+                    .with_timeout(PING_TIMEOUT),
+            ),
             gossip: gossip(keypair)?,
             kad: kademlia(local, services.discovery),
             exchange: exchange::messages(),

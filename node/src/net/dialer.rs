@@ -7,6 +7,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::discovery::reach::is_circuit;
 use super::limits::{FIRST_REDIAL, MAX_KEPT_ADDRESSES, MAX_REDIAL};
 
 /// Says which addresses are to be dialled, and when.
@@ -20,9 +21,19 @@ struct Kept {
     address: Multiaddr,
     /// Who answered there, or who is said to be there.
     peer: Option<PeerId>,
-    connected: bool,
+    /// Since when it is connected.
+    connected: Option<Instant>,
     pause: Duration,
     due: Instant,
+}
+
+/// An address that is to be dialled now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) address: Multiaddr,
+    /// Its peer can also be reached through a relay, so that it is likely to
+    /// stand behind a router.
+    pub(super) has_relay: bool,
 }
 
 impl Dialer {
@@ -37,14 +48,15 @@ impl Dialer {
             tracing::warn!(%address, "not kept connected: {MAX_KEPT_ADDRESSES} addresses are already");
             return;
         }
-        let peer = address.iter().find_map(|part| match part {
-            Protocol::P2p(peer) => Some(peer),
+        // The last one: the first of a relayed address is the relay.
+        let peer = match address.iter().last() {
+            Some(Protocol::P2p(peer)) => Some(peer),
             _ => None,
-        });
+        };
         self.kept.push(Kept {
             address,
             peer,
-            connected: false,
+            connected: None,
             pause: FIRST_REDIAL,
             due: now,
         });
@@ -62,7 +74,7 @@ impl Dialer {
 
     /// When the next address is due.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let waiting = self.kept.iter().filter(|kept| !kept.connected);
+        let waiting = self.kept.iter().filter(|kept| kept.connected.is_none());
         waiting.map(|kept| kept.due).min()
     }
 
@@ -72,25 +84,32 @@ impl Dialer {
         &mut self,
         now: Instant,
         is_connected: impl Fn(&PeerId) -> bool,
-    ) -> Vec<Multiaddr> {
+    ) -> Vec<Due> {
+        let relayed: Vec<PeerId> = (self.kept.iter())
+            .filter(|kept| is_circuit(&kept.address))
+            .filter_map(|kept| kept.peer)
+            .collect();
         let mut due = Vec::new();
         for kept in &mut self.kept {
-            if kept.connected || kept.due > now {
+            if kept.connected.is_some() || kept.due > now {
                 continue;
             }
             if kept.peer.is_some_and(|peer| is_connected(&peer)) {
-                kept.connected = true;
+                kept.connected = Some(now);
                 continue;
             }
             kept.due = now + kept.pause;
             kept.pause = (kept.pause * 2).min(MAX_REDIAL);
-            due.push(kept.address.clone());
+            due.push(Due {
+                address: kept.address.clone(),
+                has_relay: kept.peer.is_some_and(|peer| relayed.contains(&peer)),
+            });
         }
         due
     }
 
     /// Notes that a peer is connected, at an address when we dialled it.
-    pub(super) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>) {
+    pub(super) fn connected(&mut self, peer: PeerId, address: Option<&Multiaddr>, now: Instant) {
         for kept in &mut self.kept {
             let dialled = address.is_some_and(|address| {
                 *address == kept.address
@@ -98,8 +117,7 @@ impl Dialer {
             });
             if kept.peer == Some(peer) || (kept.peer.is_none() && dialled) {
                 kept.peer = Some(peer);
-                kept.connected = true;
-                kept.pause = FIRST_REDIAL;
+                kept.connected.get_or_insert(now);
             }
         }
     }
@@ -107,8 +125,17 @@ impl Dialer {
     /// Notes that the last connection to a peer is closed.
     pub(super) fn closed(&mut self, peer: PeerId, now: Instant) {
         for kept in self.kept.iter_mut().filter(|kept| kept.peer == Some(peer)) {
-            kept.connected = false;
+            // Whoever hangs up at once (it is full, or in another network) is
+            // dialled as seldom as one who does not answer.
+            let lasted = kept
+                .connected
+                .is_some_and(|since| now >= since + MAX_REDIAL);
+            if lasted {
+                kept.pause = FIRST_REDIAL;
+            }
+            kept.connected = None;
             kept.due = now + kept.pause;
+            kept.pause = (kept.pause * 2).min(MAX_REDIAL);
         }
     }
 }
@@ -117,29 +144,63 @@ impl Dialer {
 mod tests {
     use super::*;
 
+    fn address(peer: PeerId) -> Multiaddr {
+        format!("/ip4/127.0.0.1/tcp/1/p2p/{peer}").parse().unwrap()
+    }
+
+    fn dials(dialer: &mut Dialer, now: Instant) -> usize {
+        dialer.take_due(now, |_| false).len()
+    }
+
     #[test]
     fn a_lost_peer_is_dialled_again_with_growing_pauses() {
         let now = Instant::now();
         let mut dialer = Dialer::default();
         let peer = PeerId::random();
-        let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/1/p2p/{peer}").parse().unwrap();
-        dialer.keep(address.clone(), now);
-        assert_eq!(
-            dialer.take_due(now, |_| false),
-            std::slice::from_ref(&address)
-        );
+        dialer.keep(address(peer), now);
+        assert_eq!(dials(&mut dialer, now), 1);
         let first = dialer.next_due().unwrap();
         assert_eq!(first, now + FIRST_REDIAL);
-        assert!(dialer.take_due(now, |_| false).is_empty());
-        assert_eq!(
-            dialer.take_due(first, |_| false),
-            std::slice::from_ref(&address)
-        );
+        assert_eq!(dials(&mut dialer, now), 0);
+        assert_eq!(dials(&mut dialer, first), 1);
         assert_eq!(dialer.next_due().unwrap(), first + FIRST_REDIAL * 2);
 
-        dialer.connected(peer, None);
+        dialer.connected(peer, None, first);
         assert_eq!(dialer.next_due(), None);
-        dialer.closed(peer, first);
-        assert_eq!(dialer.next_due().unwrap(), first + FIRST_REDIAL);
+        let later = first + MAX_REDIAL;
+        dialer.closed(peer, later);
+        assert_eq!(dialer.next_due().unwrap(), later + FIRST_REDIAL);
+    }
+
+    #[test]
+    fn a_peer_that_hangs_up_at_once_is_dialled_with_growing_pauses_too() {
+        let mut now = Instant::now();
+        let mut dialer = Dialer::default();
+        let peer = PeerId::random();
+        dialer.keep(address(peer), now);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            assert_eq!(dials(&mut dialer, now), 1);
+            dialer.connected(peer, None, now);
+            dialer.closed(peer, now);
+            let due = dialer.next_due().unwrap();
+            pauses.push(due - now);
+            now = due;
+        }
+        assert!(pauses.is_sorted(), "{pauses:?}");
+        assert_eq!(pauses[7], MAX_REDIAL);
+    }
+
+    #[test]
+    fn a_peer_behind_a_relay_is_not_taken_for_the_relay() {
+        let now = Instant::now();
+        let mut dialer = Dialer::default();
+        let (relay, peer) = (PeerId::random(), PeerId::random());
+        let circuit = (address(relay).with(Protocol::P2pCircuit)).with(Protocol::P2p(peer));
+        dialer.keep(circuit, now);
+        dialer.keep(address(peer), now);
+        let due = dialer.take_due(now, |connected| *connected == relay);
+        assert_eq!(due.len(), 2);
+        assert!(due.iter().all(|due| due.has_relay));
     }
 }

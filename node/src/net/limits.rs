@@ -427,3 +427,11 @@ pub const NAME_STRANGER_AGAIN: Duration = Duration::from_secs(600);
 /// Strangers that the log names within that time. More of them are a flood,
 /// which must fill neither the memory nor the log.
 pub const MAX_NAMED_STRANGERS: usize = 256;
+
+/// How often a peer is asked for a sign of life. Two answers that do not come
+/// end the connection: after 50 s at most.
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an answer may take. The 256 KiB that may be queued before it take
+/// as long at 140 kbit/s.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(15);

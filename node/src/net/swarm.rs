@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::behaviour::{Behaviour, BehaviourEvent, Services};
 use super::bootstraps::Bootstraps;
 use super::connection_limits::Bounds;
-use super::dialer::Dialer;
+use super::dialer::{Dialer, Due};
 use super::discovery::{Discovery, is_reachable};
 use super::exchange::{Exchange, ExchangeConfig};
 use super::gossip::topic_score;
@@ -260,9 +260,15 @@ impl Network {
         }
         let swarm = &self.swarm;
         let due = self.dialer.take_due(now, |peer| swarm.is_connected(peer));
-        for address in due {
-            let options = DialOpts::unknown_peer_id().address(address.clone()).build();
-            if let Err(error) = self.swarm.dial(options) {
+        for Due { address, has_relay } in due {
+            let options = DialOpts::unknown_peer_id().address(address.clone());
+            // As in `Discovery::dial`: the listen port is for the hole that the
+            // peer will punch.
+            let options = match has_relay {
+                true => options.allocate_new_port(),
+                false => options,
+            };
+            if let Err(error) = self.swarm.dial(options.build()) {
                 tracing::debug!(%address, %error, "cannot dial");
             }
         }
@@ -415,7 +421,7 @@ impl Network {
                 (self.nat).connected(peer_id, connection_id, &endpoint, now);
                 self.meetings.connected(connection_id, &endpoint);
                 let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
-                self.dialer.connected(peer_id, dialled);
+                self.dialer.connected(peer_id, dialled, now);
                 self.bootstraps.connected(&peer_id, &self.node);
                 self.peer_connected(peer_id, &endpoint);
                 let remote = endpoint.get_remote_address();
@@ -504,8 +510,12 @@ impl Network {
                     }
                 });
             }
-            BehaviourEvent::Ping(ping::Event { peer, result, .. }) => {
-                if let Ok(rtt) = result {
+            BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result,
+            }) => match result {
+                Ok(rtt) => {
                     let rtt_us = u64::try_from(rtt.as_micros()).ok();
                     self.node.change_peers(|peers| {
                         if let Some(peer) = peers.get_mut(&peer) {
@@ -513,7 +523,14 @@ impl Network {
                         }
                     });
                 }
-            }
+                // The pauses of TCP double: what was out of reach for a minute
+                // would be silent for one more. A new connection is not.
+                Err(ping::Failure::Timeout) => {
+                    tracing::debug!(%peer, "silent, so its connection is closed");
+                    self.swarm.close_connection(connection);
+                }
+                Err(ping::Failure::Unsupported | ping::Failure::Other { .. }) => {}
+            },
             BehaviourEvent::Identify(identify::Event::Pushed { peer_id, .. }) => {
                 self.exchange.pushed(&peer_id);
             }

@@ -118,7 +118,12 @@ mod tests {
             let kept = dialer.keeps(&alive);
             let now = Timestamp(0).plus(second * 1_000_000);
             bootstrap.tick(&mut dialer, |peer| *peer == alive && kept, now, clock);
-            dialled.extend(dialer.take_due(clock, |_| false));
+            dialled.extend(
+                dialer
+                    .take_due(clock, |_| false)
+                    .into_iter()
+                    .map(|due| due.address),
+            );
             assert!(bootstrap.kept().count() <= MAX_KEPT_BOOTSTRAP);
         }
         assert!(dialer.keeps(&alive));
