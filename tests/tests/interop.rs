@@ -120,8 +120,8 @@ async fn a_js_peer_checks_announcements_by_the_published_schemas_alone() -> Resu
     Ok(())
 }
 
-/// A publisher and a follower that has everything of its stream, but neither
-/// knows any more where the other one is.
+/// A publisher and a follower that has everything of its stream, but the two do
+/// not connect to each other any more.
 async fn strangers(size: u64) -> Result<(TestNode, TestNode, String)> {
     let mut publisher = TestNode::start(&[]).await?;
     let stream = publisher.create("numbers")?;
@@ -130,7 +130,7 @@ async fn strangers(size: u64) -> Result<(TestNode, TestNode, String)> {
     follower.run(&["follow", &publisher.invite(&stream)?])?;
     follower.until_synced(&stream, size).await?;
     publisher.stop().await?;
-    // On another port.
+    publisher.set_args(&["--deny", &id(&follower).await?]);
     publisher.launch().await?;
     Ok((publisher, follower, stream))
 }

@@ -72,9 +72,8 @@ impl Behaviour {
     ) -> anyhow::Result<Self> {
         let local = keypair.public().to_peer_id();
         let agent = concat!("headwater/", env!("CARGO_PKG_VERSION"));
-        let identify =
-            identify::Config::new_with_signed_peer_record(PROTOCOL_VERSION.to_owned(), keypair)
-                .with_agent_version(agent.to_owned());
+        let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
+            .with_agent_version(agent.to_owned());
         Ok(Self {
             access: Access::new(access),
             blocked: allow_block_list::Behaviour::default(),

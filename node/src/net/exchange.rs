@@ -96,8 +96,8 @@ struct Neighbour {
     /// It has told that it speaks the protocol.
     speaks: bool,
     is_asked: bool,
-    /// It has moved, and has not said so under its signature.
-    has_moved: bool,
+    /// It has not got our latest record, nor we its.
+    lacks_record: bool,
     free_at: Timestamp,
 }
 
@@ -167,7 +167,7 @@ impl Exchange {
             self.dial_nearby(swarm, now);
             self.rescue(swarm, now);
         }
-        self.ask_those_who_moved(swarm, now);
+        self.exchange_records(swarm, now);
         if now >= self.idle_review_at {
             self.idle_review_at = now.plus(IDLE_REVIEW_US);
             let is_kept = |peer: &PeerId| dialer.keeps(peer) || nat.is_relay(peer);
@@ -259,10 +259,10 @@ impl Exchange {
         needed
     }
 
-    /// Notes that a peer has told of new addresses, without its signature.
+    /// Notes that a peer was told of new addresses of ours, without our signature.
     pub(super) fn pushed(&mut self, peer: &PeerId) {
         if let Some(neighbour) = self.neighbours.get_mut(peer) {
-            neighbour.has_moved = true;
+            neighbour.lacks_record = true;
         }
     }
 
@@ -329,7 +329,7 @@ impl Exchange {
             inbound,
             speaks: false,
             is_asked: false,
-            has_moved: false,
+            lacks_record: false,
             free_at: now,
         });
         neighbour.reach = neighbour.reach.min(reach);
@@ -382,12 +382,10 @@ impl Exchange {
         };
         if info.protocols.contains(&PROTOCOL) && !neighbour.speaks {
             neighbour.speaks = true;
+            // One question carries both records, so one side asks.
+            neighbour.lacks_record = !neighbour.inbound;
             self.shortages.hurry(now);
-        }
-        let reach = neighbour.reach;
-        if let Some(record) = (info.signed_peer_record.as_ref()).and_then(SignedRecord::of_envelope)
-        {
-            self.heard_itself(peer, record.into(), reach, now);
+            self.due = Instant::now();
         }
     }
 

@@ -108,15 +108,16 @@ impl Exchange {
         self.asked.insert(id, (peer, streams));
     }
 
-    /// Asks peers that have moved (behind a relay, say) for nothing but their new
-    /// record: identify pushes addresses without a signature.
-    pub(super) fn ask_those_who_moved(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
-        let is_due = |n: &Neighbour| n.has_moved && n.speaks && !n.is_asked && n.free_at <= now;
+    /// Asks peers for nothing but their record, and hands over ours: identify
+    /// tells addresses without a signature. (It could sign them, in a form that
+    /// only rust-libp2p reads, and others refuse all of it then.)
+    pub(super) fn exchange_records(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+        let is_due = |n: &Neighbour| n.lacks_record && n.speaks && !n.is_asked && n.free_at <= now;
         let due = |(&peer, n): (&PeerId, &Neighbour)| is_due(n).then_some(peer);
-        let moved: Vec<PeerId> = self.neighbours.iter().filter_map(due).collect();
-        for peer in moved {
+        let lacking: Vec<PeerId> = self.neighbours.iter().filter_map(due).collect();
+        for peer in lacking {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-                neighbour.has_moved = false;
+                neighbour.lacks_record = false;
             }
             self.ask_peer(swarm, peer, Vec::new(), 0, now);
         }

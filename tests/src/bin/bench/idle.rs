@@ -42,33 +42,36 @@ pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
     publisher.end()?;
     follower.end()?;
 
+    Ok(difference(bench, streams, window, &without, &with))
+}
+
+/// The figure that two measurements make.
+fn difference(
+    bench: &Bench,
+    streams: u64,
+    window: Duration,
+    without: &Idle,
+    with: &Idle,
+) -> Figure {
     let per_minute = 60.0 / window.as_secs_f64();
+    let each = |difference: f64| difference / streams as f64;
     let connection = without.bytes as f64 * per_minute;
-    let value = (with.bytes as f64 * per_minute - connection) / streams as f64;
-    let each = |place: usize| (with.memory[place] - without.memory[place]) / streams as f64;
-    let cpu = |place: usize| (with.cpu_s[place] - without.cpu_s[place]) * per_minute * 1e6;
+    let value = each(with.bytes as f64 * per_minute - connection);
+    let memory = |place: usize| each(with.memory[place] - without.memory[place]);
+    let cpu_us = |place: usize| each(with.cpu_s[place] - without.cpu_s[place]) * per_minute * 1e6;
     let against = Against {
         what: "the connection itself, bytes/minute",
         value: connection,
         ratio: value / connection,
     };
-    let figure = Figure::new(
-        bench,
-        "idle_stream_bytes",
-        value,
-        "bytes/(stream·minute)",
-        against,
-    )
-    .with("streams", streams)
-    .with("seconds", window.as_secs())
-    .with_number("publisher_memory_bytes_per_stream", each(0))
-    .with_number("follower_memory_bytes_per_stream", each(1))
-    .with_number(
-        "publisher_cpu_us_per_stream_minute",
-        cpu(0) / streams as f64,
-    )
-    .with_number("follower_cpu_us_per_stream_minute", cpu(1) / streams as f64);
-    Ok(figure)
+    let unit = "bytes/(stream·minute)";
+    Figure::new(bench, "idle_stream_bytes", value, unit, against)
+        .with("streams", streams)
+        .with("seconds", window.as_secs())
+        .with_number("publisher_memory_bytes_per_stream", memory(0))
+        .with_number("follower_memory_bytes_per_stream", memory(1))
+        .with_number("publisher_cpu_us_per_stream_minute", cpu_us(0))
+        .with_number("follower_cpu_us_per_stream_minute", cpu_us(1))
 }
 
 /// What two nodes use while nothing happens.
