@@ -57,7 +57,8 @@ pub(crate) struct RunArgs {
     /// Where the local API listens [default: 127.0.0.1:8600]
     #[arg(long, value_name = "IP:PORT")]
     api_listen: Option<SocketAddr>,
-    /// What the node does for others: peer, bootstrap [default: peer]
+    /// What the node does for others: peer, bootstrap (introduces newcomers),
+    /// relay (connects those behind routers) [default: peer]
     #[arg(long, value_name = "ROLE", value_delimiter = ',', num_args = 1..)]
     role: Option<Vec<Role>>,
     /// Peers of a stream below which the node looks for more, 0 to 64 [default: 4]
