@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::addresses::peer_of;
 use super::limits::{BOOTSTRAP_SILENCE_SAID_EVERY, MAX_REDIAL};
 use crate::handle::{BootstrapStatus, Node};
 
@@ -29,16 +29,10 @@ impl Bootstraps {
     /// Those at these addresses. What lacks a peer id is not a bootstrap node,
     /// and this node may be in a list that all of them share.
     pub(super) fn new(addresses: &[Multiaddr], node: &Node) -> Self {
-        let peers = addresses
-            .iter()
-            .filter_map(|address| match address.iter().last() {
-                Some(Protocol::P2p(peer)) if peer != node.local_peer() => {
-                    Some((peer, Bootstrap::default()))
-                }
-                _ => None,
-            });
+        let peers = addresses.iter().filter_map(peer_of);
+        let others = peers.filter(|peer| *peer != node.local_peer());
         let bootstraps = Self {
-            nodes: peers.collect(),
+            nodes: others.map(|peer| (peer, Bootstrap::default())).collect(),
             said: None,
         };
         node.set_bootstrap(bootstraps.status());

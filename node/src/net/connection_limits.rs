@@ -19,11 +19,12 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
+use super::addresses::ip;
 use super::limits::{
     MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS, MAX_PENDING_PER_IP, MIN_CONNECTIONS_PER_IP,
 };
 use super::newcomer_rates::NewcomerRates;
-use super::origin::{Origin, ip};
+use super::origin::Origin;
 use super::refusals::Refusals;
 
 /// How many connections there may be.

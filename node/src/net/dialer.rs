@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use super::discovery::reach::is_circuit;
+use super::addresses::{is_circuit, peer_of};
 use super::limits::{FIRST_REDIAL, MAX_KEPT_ADDRESSES, MAX_REDIAL};
 
 /// Says which addresses are to be dialled, and when.
@@ -48,11 +47,7 @@ impl Dialer {
             tracing::warn!(%address, "not kept connected: {MAX_KEPT_ADDRESSES} addresses are already");
             return;
         }
-        // The last one: the first of a relayed address is the relay.
-        let peer = match address.iter().last() {
-            Some(Protocol::P2p(peer)) => Some(peer),
-            _ => None,
-        };
+        let peer = peer_of(&address);
         self.kept.push(Kept {
             address,
             peer,
@@ -142,6 +137,8 @@ impl Dialer {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::multiaddr::Protocol;
+
     use super::*;
 
     fn address(peer: PeerId) -> Multiaddr {

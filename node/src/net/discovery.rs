@@ -8,7 +8,6 @@
 mod agenda;
 mod candidates;
 pub(crate) mod provider_store;
-pub(crate) mod reach;
 mod shares;
 
 use std::collections::{BTreeSet, HashMap};
@@ -25,6 +24,7 @@ use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use tokio::time::Instant;
 
+use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
 use super::behaviour::Behaviour;
 use super::limits::{
     DISCOVERY_TICK, KAD_BUCKET_SIZE, MAX_ADDRESSES_PER_PEER, MAX_KAD_MESSAGE_BYTES, PROVIDER_TTL,
@@ -34,7 +34,6 @@ use crate::handle::Node;
 use agenda::{Agenda, Need, Query};
 use candidates::Candidates;
 use provider_store::ProviderStore;
-use reach::{Reach, is_circuit, reach, useful};
 
 /// Kademlia with our store.
 pub(super) type Kademlia = kad::Behaviour<ProviderStore>;
@@ -380,15 +379,6 @@ fn known_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
     let at_least = kad.store_mut().reach();
     let all = heard.into_iter().flatten().chain(stored);
     useful(all.map(|address| without_peer(address, peer)), at_least)
-}
-
-/// The same address may come with and without the peer's id.
-pub(super) fn without_peer(mut address: Multiaddr, peer: PeerId) -> Multiaddr {
-    use libp2p::multiaddr::Protocol;
-    if address.iter().last() == Some(Protocol::P2p(peer)) {
-        address.pop();
-    }
-    address
 }
 
 /// Adds addresses of a server to the routing table, where it keeps a few.

@@ -27,9 +27,9 @@ use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns, relay};
 use tokio::time::Instant;
 
+use super::addresses::{Reach, reach, useful, without_peer};
 use super::behaviour::Behaviour;
 use super::dialer::Dialer;
-use super::discovery::reach::{Reach, reach, useful};
 use super::idle::{Idleness, Use};
 use super::limits::{EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US};
 use super::nat::Nat;
@@ -226,7 +226,7 @@ impl Exchange {
             return;
         }
         let local = node.local_peer();
-        let bare = |address: &Multiaddr| super::discovery::without_peer(address.clone(), local);
+        let bare = |address: &Multiaddr| without_peer(address.clone(), local);
         let useful = useful(addresses.iter().map(bare), Reach::Machine);
         self.own = SignedRecord::sign(&self.keypair, useful).map(Arc::new);
         self.own_addresses = addresses;

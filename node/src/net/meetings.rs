@@ -18,9 +18,9 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use tokio::time::Instant;
 
+use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
 use super::behaviour::Behaviour;
-use super::discovery::reach::{Reach, is_circuit, reach, useful};
-use super::discovery::{PROTOCOL as KAD, without_peer};
+use super::discovery::PROTOCOL as KAD;
 use super::limits::{MAX_OPEN_MEETINGS, MAX_RENDEZVOUS_SERVERS};
 use super::peer_record::SignedRecord;
 use super::rendezvous::{self, Server};

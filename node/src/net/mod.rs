@@ -2,6 +2,7 @@
 //! dialled, and those that are found by the id of a stream. What a message means is decided by the engine.
 
 mod access;
+mod addresses;
 pub(crate) mod behaviour;
 mod bootstraps;
 pub(crate) mod connection_limits;

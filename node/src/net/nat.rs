@@ -20,8 +20,8 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, autonat, dcutr, relay};
 use tokio::time::Instant;
 
+use super::addresses::{Reach, is_circuit, reach};
 use super::behaviour::Behaviour;
-use super::discovery::reach::{Reach, is_circuit, reach};
 use crate::config::relay::RelayLimits;
 use crate::handle::{NatStatus, Node};
 use paths::Paths;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use super::addresses::{ip, is_circuit};
 use crate::config::access::Place;
 
 /// What one party can hardly have many of, so that limits are counted by it.
@@ -53,16 +54,6 @@ impl Origin {
     }
 }
 
-/// The IP address with which a multiaddr begins. An IPv4 one may be written as
-/// an IPv6 one.
-pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(IpAddr::from(ip).to_canonical()),
-        _ => None,
-    }
-}
-
 /// Where somebody at this address is, as far as the access lists go.
 pub(super) fn place(address: &Multiaddr) -> Place {
     match ip(address) {
@@ -70,10 +61,6 @@ pub(super) fn place(address: &Multiaddr) -> Place {
         Some(ip) => Place::Ip(ip),
         None => Place::Name,
     }
-}
-
-fn is_circuit(address: &Multiaddr) -> bool {
-    address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 #[cfg(test)]

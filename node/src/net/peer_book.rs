@@ -10,7 +10,7 @@ use headwater_protocols::time::Timestamp;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use super::discovery::reach::{Reach, reach, useful};
+use super::addresses::{Reach, reach, useful};
 use super::limits::{
     FIRST_PEER_REST_US, KNOWN_PEER_US, LOST_LATELY_US, MAX_DIAL_FAILURES, MAX_KNOWN_PEERS,
     MAX_LOST_PEER_REST_US, MAX_PEER_REST_US, MAX_PEERS_PER_GROUP, MAX_PEERS_PER_SOURCE,

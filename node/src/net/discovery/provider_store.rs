@@ -12,12 +12,12 @@ use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{ProviderRecord, Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
 
+use super::super::addresses::{Reach, reach, useful};
 use super::super::limits::{
     MAX_KEYS_PER_PROVIDER, MAX_PROVIDER_ADDRESS_BYTES, MAX_PROVIDER_ENTRIES, MAX_PROVIDERS_PER_KEY,
 };
 use super::super::origin::Origin;
 use super::log_of;
-use super::reach::{Reach, reach, useful};
 use super::shares::{Shares, first_to_go, in_turn};
 
 /// Provider entries in memory, within fixed bounds.

@@ -2,9 +2,9 @@
 //! place when none of them answers.
 
 use headwater_protocols::time::Timestamp;
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use super::super::addresses::peer_of;
 use super::super::dialer::Dialer;
 use super::super::limits::{BOOTSTRAP_SILENCE_US, MAX_KEPT_BOOTSTRAP};
 
@@ -72,13 +72,6 @@ impl Bootstrap {
         for address in self.kept() {
             dialer.keep(address.clone(), clock);
         }
-    }
-}
-
-fn peer_of(address: &Multiaddr) -> Option<PeerId> {
-    match address.iter().last() {
-        Some(Protocol::P2p(peer)) => Some(peer),
-        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use headwater_protocols::wire::v1;
 use prost::Message;
 use tokio::task::JoinHandle;
 
-use super::super::discovery::reach::Reach;
+use super::super::addresses::Reach;
 use super::super::limits::{
     CACHE_WRITE_US, FIRST_CACHE_WRITE_US, MAX_CACHED_PEERS, MAX_PEER_CACHE_BYTES,
     MAX_STREAMS_PER_KNOWN_PEER,

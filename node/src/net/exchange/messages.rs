@@ -10,8 +10,8 @@ use libp2p::request_response::{
 };
 use libp2p::{PeerId, StreamProtocol, Swarm};
 
+use super::super::addresses::Reach;
 use super::super::behaviour::Behaviour;
-use super::super::discovery::reach::Reach;
 use super::super::limits::{
     ASK_AGAIN_US, ASK_BUSY_AGAIN_US, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
 };

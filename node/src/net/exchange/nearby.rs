@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 
 use headwater_protocols::time::Timestamp;
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use super::super::discovery::reach::{Reach, useful};
+use super::super::addresses::{Reach, useful, without_peer};
 use super::super::limits::{MAX_NEARBY_PEERS, NEARBY_REST_US};
 use super::super::peer_book::Candidate;
 
@@ -26,10 +25,8 @@ struct Found {
 impl Nearby {
     /// Notes an address of a peer. A machine announces all of its addresses, and
     /// the loopback ones are nobody else's.
-    pub(super) fn found(&mut self, peer: PeerId, mut address: Multiaddr, now: Timestamp) {
-        if address.iter().last() == Some(Protocol::P2p(peer)) {
-            address.pop();
-        }
+    pub(super) fn found(&mut self, peer: PeerId, address: Multiaddr, now: Timestamp) {
+        let address = without_peer(address, peer);
         if !self.peers.contains_key(&peer) && self.peers.len() >= MAX_NEARBY_PEERS {
             return;
         }
@@ -68,6 +65,8 @@ impl Nearby {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::multiaddr::Protocol;
+
     use super::*;
 
     fn address(text: &str) -> Multiaddr {

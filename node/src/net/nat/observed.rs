@@ -14,7 +14,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use super::super::discovery::reach::is_circuit;
+use super::super::addresses::is_circuit;
 use super::super::limits::MAX_OBSERVATIONS_PER_CONNECTION;
 
 /// Turns what peers observe into candidates for external addresses.

@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use super::super::discovery::reach::{Reach, is_circuit, reach, useful};
+use super::super::addresses::{Reach, ip, is_circuit, reach, useful};
 use super::super::limits::RELAYED_GRACE;
 
 /// The connections of each peer, by the way they take.
@@ -110,14 +109,6 @@ impl Paths {
         let is_due = |(due, _): &mut (Instant, ConnectionId)| *due <= now;
         let due = self.leaving.extract_if(.., is_due);
         due.map(|(_, id)| id).collect()
-    }
-}
-
-fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use super::super::discovery::reach::{Reach, is_circuit, reach};
+use super::super::addresses::{Reach, is_circuit, reach};
 use super::super::limits::MAX_OBSERVATIONS;
 use crate::handle::{Mapping, Reachability};
 

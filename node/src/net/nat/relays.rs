@@ -9,6 +9,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::super::addresses::without_peer;
 use super::super::limits::{
     FIRST_RESERVATION_PAUSE, MAX_KNOWN_RELAYS, MAX_RESERVATION_PAUSE, RESERVATION_TIMEOUT,
     RESERVATIONS,
@@ -43,10 +44,8 @@ pub(super) enum Step {
 
 impl Relays {
     /// A connected peer relays for others, and was reached at this address.
-    pub(super) fn found(&mut self, peer: PeerId, mut address: Multiaddr, now: Instant) {
-        if address.iter().last() == Some(Protocol::P2p(peer)) {
-            address.pop();
-        }
+    pub(super) fn found(&mut self, peer: PeerId, address: Multiaddr, now: Instant) {
+        let address = without_peer(address, peer);
         if let Some(relay) = self.known.get_mut(&peer) {
             if relay.listener.is_none() {
                 relay.address = address;

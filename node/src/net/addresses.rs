@@ -1,12 +1,12 @@
-//! Which of the addresses that a peer names are worth a dial, or worth telling
-//! to others.
+//! Multiaddrs: what their parts say, and which of those that a peer names are
+//! worth a dial, or worth telling to others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
 
-use super::super::limits::{MAX_ADDRESS_BYTES_PER_PEER, MAX_ADDRESSES_PER_PEER};
+use super::limits::{MAX_ADDRESS_BYTES_PER_PEER, MAX_ADDRESSES_PER_PEER};
 
 /// From how far away an address can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,11 +20,10 @@ pub(crate) enum Reach {
 }
 
 /// How far an address reaches; `None` when nobody can be reached there.
-pub(crate) fn reach(address: &Multiaddr) -> Option<Reach> {
+pub(super) fn reach(address: &Multiaddr) -> Option<Reach> {
     let mut parts = address.iter();
     let reach = match parts.next()? {
-        Protocol::Ip4(ip) => of_ip(ip.into())?,
-        Protocol::Ip6(ip) => of_ip(ip.into())?,
+        Protocol::Ip4(_) | Protocol::Ip6(_) => of_ip(ip(address)?)?,
         Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => Reach::World,
         _ => return None,
     };
@@ -35,14 +34,14 @@ pub(crate) fn reach(address: &Multiaddr) -> Option<Reach> {
 }
 
 /// Whether an address leads through a relay.
-pub(crate) fn is_circuit(address: &Multiaddr) -> bool {
+pub(super) fn is_circuit(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 /// The addresses of a peer that are of use to those who reach as far as it was
 /// reached itself: whoever connects from the open internet cannot make others
 /// dial into their own private networks. At most a few, in the order given.
-pub(crate) fn useful(
+pub(super) fn useful(
     addresses: impl IntoIterator<Item = Multiaddr>,
     at_least: Reach,
 ) -> Vec<Multiaddr> {
@@ -62,8 +61,35 @@ pub(crate) fn useful(
     taken
 }
 
+/// The IP address with which a multiaddr begins. An IPv4 one may be written as
+/// an IPv6 one.
+pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(IpAddr::from(ip).to_canonical()),
+        _ => None,
+    }
+}
+
+/// The same address may come with and without the peer's id.
+pub(super) fn without_peer(mut address: Multiaddr, peer: PeerId) -> Multiaddr {
+    if address.iter().last() == Some(Protocol::P2p(peer)) {
+        address.pop();
+    }
+    address
+}
+
+/// The peer that an address leads to, if it says so. (The first one in the
+/// address of a circuit is the relay.)
+pub(super) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Some(peer),
+        _ => None,
+    }
+}
+
 fn of_ip(ip: IpAddr) -> Option<Reach> {
-    match ip.to_canonical() {
+    match ip {
         IpAddr::V4(ip) => of_ip4(ip),
         IpAddr::V6(ip) => of_ip6(ip),
     }
