@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
@@ -33,6 +34,34 @@ pub(super) struct Due {
     /// Its peer can also be reached through a relay, so that it is likely to
     /// stand behind a router.
     pub(super) has_relay: bool,
+}
+
+/// A dial at addresses of a peer that may stand behind a router, unless it is
+/// connected or dialled already.
+///
+/// A peer with a relay is to punch a hole to our listen port. The port must be
+/// there for that alone: where our router has a hole already, the peer's SYN
+/// finds our listener before we dial, and both ends wait for the other to begin.
+pub(super) fn plain_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
+    let has_relay = addresses.iter().any(is_circuit);
+    let options = DialOpts::peer_id(peer)
+        .condition(PeerCondition::DisconnectedAndNotDialing)
+        .addresses(addresses);
+    match has_relay {
+        true => options.allocate_new_port().build(),
+        false => options.build(),
+    }
+}
+
+impl Due {
+    /// The dial, as [`plain_dial`].
+    pub(super) fn options(self) -> DialOpts {
+        let options = DialOpts::unknown_peer_id().address(self.address);
+        match self.has_relay {
+            true => options.allocate_new_port().build(),
+            false => options.build(),
+        }
+    }
 }
 
 impl Dialer {

@@ -19,17 +19,18 @@ use libp2p::core::Endpoint;
 use libp2p::kad::{
     self, BucketInserts, GetProvidersOk, Mode, ProgressStep, QueryId, QueryResult, RecordKey,
 };
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use tokio::time::Instant;
 
 use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
 use super::behaviour::Behaviour;
+use super::dialer::plain_dial;
 use super::limits::{
     DISCOVERY_TICK, KAD_BUCKET_SIZE, MAX_ADDRESSES_PER_PEER, MAX_KAD_MESSAGE_BYTES, PROVIDER_TTL,
     QUERY_TIMEOUT,
 };
+use super::random;
 use crate::handle::Node;
 use agenda::{Agenda, Need, Query};
 use candidates::Candidates;
@@ -323,19 +324,7 @@ impl Discovery {
         loop {
             let mut failed = false;
             for (peer, addresses) in self.candidates.take(publisher, random) {
-                let is_relayed = addresses.iter().any(is_circuit);
-                let options = DialOpts::peer_id(peer)
-                    .condition(PeerCondition::DisconnectedAndNotDialing)
-                    .addresses(addresses);
-                // A peer with a relay is to punch a hole to our listen port. It
-                // must be there for that alone: where our router has one
-                // already, the peer's SYN finds our listener before we dial,
-                // and both ends wait for the other to begin.
-                let options = match is_relayed {
-                    true => options.allocate_new_port(),
-                    false => options,
-                };
-                if let Err(error) = swarm.dial(options.build()) {
+                if let Err(error) = swarm.dial(plain_dial(peer, addresses)) {
                     tracing::debug!(%peer, %error, "not dialled");
                     self.candidates.dialled(&peer);
                     failed = true;
@@ -400,12 +389,6 @@ fn routed_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
     let mut entries = bucket.iter();
     let entry = entries.find(|entry| *entry.node.key.preimage() == peer);
     entry.map_or_else(Vec::new, |entry| entry.node.value.iter().cloned().collect())
-}
-
-/// Jitter and choices need to differ between nodes, not to be secret; without
-/// the system's random bytes they do not.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or(0)
 }
 
 #[cfg(test)]

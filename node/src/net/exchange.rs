@@ -35,6 +35,7 @@ use super::limits::{EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, IDLE_REVIEW_US, YOUNG_
 use super::nat::Nat;
 use super::peer_book::PeerBook;
 use super::peer_record::SignedRecord;
+use super::random;
 use crate::handle::{Node, StreamPeer, now};
 use bootstrap::Bootstrap;
 use cache::Cache;
@@ -430,10 +431,4 @@ impl Exchange {
             _ => {}
         }
     }
-}
-
-/// Choices need to differ between nodes, not to be secret; without the system's
-/// random bytes they do not.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or(0)
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
 use super::behaviour::Behaviour;
+use super::dialer::plain_dial;
 use super::discovery::PROTOCOL as KAD;
 use super::limits::{MAX_OPEN_MEETINGS, MAX_RENDEZVOUS_SERVERS};
 use super::peer_record::SignedRecord;
@@ -168,11 +169,7 @@ impl Meetings {
             return;
         };
         tracing::debug!(stream = %log, %peer, ?addresses, "dialling a peer found on the meta topic");
-        let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses)
-            .build();
-        if let Err(error) = swarm.dial(options) {
+        if let Err(error) = swarm.dial(plain_dial(peer, addresses)) {
             tracing::debug!(%peer, %error, "not dialled");
         }
     }

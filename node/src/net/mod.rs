@@ -26,3 +26,9 @@ pub(crate) mod rendezvous;
 pub(crate) mod swarm;
 pub mod sync_streams;
 mod transport;
+
+/// For jitter and choices, which need to differ between nodes, not to be
+/// secret; without the system's random bytes they do not.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}

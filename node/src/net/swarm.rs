@@ -2,20 +2,20 @@
 //! signatures: what it hears goes to the engine, what the engine decides comes
 //! back.
 
+mod bans;
+mod gossip;
+mod peers;
+
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::StreamExt;
-use headwater_protocols::engine::{Input, Misbehaviour, Output, Verdict};
-use headwater_protocols::id::Topic;
-use libp2p::core::ConnectedPoint;
+use headwater_protocols::engine::{Input, Output};
 use libp2p::core::transport::ListenerId;
-use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, MessageId, PublishError};
+use libp2p::gossipsub::{IdentTopic, PublishError};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
-use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId, Swarm, identify, ping, swarm};
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
@@ -24,21 +24,22 @@ use tokio::time::Instant;
 use super::behaviour::{Behaviour, BehaviourEvent, Services};
 use super::bootstraps::Bootstraps;
 use super::connection_limits::Bounds;
-use super::dialer::{Dialer, Due};
+use super::dialer::Dialer;
 use super::discovery::{Discovery, is_reachable};
 use super::exchange::{Exchange, ExchangeConfig};
 use super::gossip::topic_score;
-use super::gossip_noise::{Admittance, GossipNoise};
+use super::gossip_noise::GossipNoise;
 use super::gossip_offenders::GossipOffenders;
-use super::limits::{BAN, LISTEN_TIMEOUT, MAX_BANNED};
+use super::limits::LISTEN_TIMEOUT;
 use super::meetings::Meetings;
-use super::nat::{Nat, remote_address};
+use super::nat::Nat;
 use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
 use super::transport::transport;
 use crate::config::access::AccessLists;
-use crate::handle::{Node, PeerStatus, PeersAsked};
+use crate::handle::{Node, PeersAsked};
 use crate::keys::NetworkKey;
+use bans::Bans;
 
 /// Inputs that one event of the swarm can turn into, at most.
 const INPUTS_PER_EVENT: usize = 2;
@@ -70,7 +71,7 @@ pub(crate) struct Network {
     serves_discovery: bool,
     external: Vec<Multiaddr>,
     strangers: Strangers,
-    banned: VecDeque<(Instant, PeerId)>,
+    bans: Bans,
     /// What the engine is told as soon as there is room.
     backlog: VecDeque<Input>,
     /// Places in the engine's queue that are ours already, so that no event is
@@ -166,7 +167,7 @@ impl Network {
             serves_discovery: services.discovery,
             external: config.external,
             strangers,
-            banned: VecDeque::new(),
+            bans: Bans::default(),
             backlog: VecDeque::new(),
             permits: Vec::new(),
             inputs,
@@ -225,7 +226,6 @@ impl Network {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let ban = self.banned.front().map(|(end, _)| *end);
         let discovery = self.discovery.next_due();
         let others = [discovery, self.exchange.next_due()];
         let dials = self.dialer.next_due().into_iter().chain(others);
@@ -233,7 +233,7 @@ impl Network {
             true => due,
             false => due.max(self.dials_from),
         });
-        ban.into_iter()
+        (self.bans.next_due().into_iter())
             .chain(dials)
             .chain([self.offenders.next_due()])
             .chain(self.nat.next_due())
@@ -243,13 +243,7 @@ impl Network {
 
     fn timers(&mut self) {
         let now = Instant::now();
-        while let Some((end, peer)) = self.banned.front().copied() {
-            if end > now {
-                break;
-            }
-            self.banned.pop_front();
-            self.swarm.behaviour_mut().unblock(peer);
-        }
+        self.end_bans(now);
         self.nat.tick(&mut self.swarm, &self.node, now);
         self.meetings.tick();
         if self.offenders.is_due(now) {
@@ -260,15 +254,9 @@ impl Network {
         }
         let swarm = &self.swarm;
         let due = self.dialer.take_due(now, |peer| swarm.is_connected(peer));
-        for Due { address, has_relay } in due {
-            let options = DialOpts::unknown_peer_id().address(address.clone());
-            // As in `Discovery::dial`: the listen port is for the hole that the
-            // peer will punch.
-            let options = match has_relay {
-                true => options.allocate_new_port(),
-                false => options,
-            };
-            if let Err(error) = self.swarm.dial(options.build()) {
+        for due in due {
+            let address = due.address.clone();
+            if let Err(error) = self.swarm.dial(due.options()) {
                 tracing::debug!(%address, %error, "cannot dial");
             }
         }
@@ -335,48 +323,10 @@ impl Network {
             Output::Meet {
                 peer, hash, server, ..
             } => self.meetings.meet(&mut self.swarm, peer, hash, &server),
-            Output::Verdict { id, from, verdict } => {
-                let mut is_noise = false;
-                let acceptance = match verdict {
-                    Verdict::Accept => MessageAcceptance::Accept,
-                    Verdict::Ignore => {
-                        is_noise = true;
-                        MessageAcceptance::Ignore
-                    }
-                    Verdict::Reject => MessageAcceptance::Reject,
-                };
-                let id = MessageId::new(&id);
-                (behaviour.gossip).report_message_validation_result(&id, &from, acceptance);
-                if is_noise && self.swarm.is_connected(&from) {
-                    self.noise.ignored(from, Instant::now());
-                }
-            }
+            Output::Verdict { id, from, verdict } => self.judged(&id, from, verdict),
             Output::Ban(peer, misbehaviour) => self.ban(peer, &misbehaviour),
             // Of interest to those who hold a `Node`, not to the network.
             Output::Reply(..) | Output::Changed(_) => {}
-        }
-    }
-
-    fn ban_for(&mut self, peer: PeerId, what: &str) {
-        let what = what.to_owned();
-        self.ban(peer, &Misbehaviour { log: None, what });
-    }
-
-    fn ban(&mut self, peer: PeerId, misbehaviour: &Misbehaviour) {
-        let stream = misbehaviour.log.map(|log| log.to_string());
-        tracing::warn!(
-            %peer,
-            stream,
-            what = misbehaviour.what,
-            "a peer broke the rules and is dropped"
-        );
-        self.swarm.behaviour_mut().block(peer);
-        self.exchange.banned(&peer);
-        self.banned.push_back((Instant::now() + BAN, peer));
-        if self.banned.len() > MAX_BANNED
-            && let Some((_, oldest)) = self.banned.pop_front()
-        {
-            self.swarm.behaviour_mut().unblock(oldest);
         }
     }
 
@@ -480,7 +430,7 @@ impl Network {
             BehaviourEvent::Exchange(event) => {
                 let accused = (self.exchange).on_event(event, &mut self.swarm, &self.node);
                 if let Some((peer, what)) = accused {
-                    self.ban(peer, &Misbehaviour { log: None, what });
+                    self.ban_for(peer, what);
                 }
             }
             BehaviourEvent::Rendezvous(event) => {
@@ -504,11 +454,7 @@ impl Network {
                 self.exchange.identified(peer_id, &info);
                 self.meetings.identified(peer_id, connection_id, &info);
                 self.backlog.extend(self.meetings.news());
-                self.node.change_peers(|peers| {
-                    if let Some(peer) = peers.get_mut(&peer_id) {
-                        peer.agent = Some(info.agent_version);
-                    }
-                });
+                self.change_peer(&peer_id, |status| status.agent = Some(info.agent_version));
             }
             BehaviourEvent::Ping(ping::Event {
                 peer,
@@ -517,11 +463,7 @@ impl Network {
             }) => match result {
                 Ok(rtt) => {
                     let rtt_us = u64::try_from(rtt.as_micros()).ok();
-                    self.node.change_peers(|peers| {
-                        if let Some(peer) = peers.get_mut(&peer) {
-                            peer.rtt_us = rtt_us;
-                        }
-                    });
+                    self.change_peer(&peer, |status| status.rtt_us = rtt_us);
                 }
                 // The pauses of TCP double: what was out of reach for a minute
                 // would be silent for one more. A new connection is not.
@@ -536,73 +478,6 @@ impl Network {
             }
             BehaviourEvent::Identify(_) => {}
         }
-    }
-
-    fn on_gossip(&mut self, event: gossipsub::Event) {
-        match event {
-            gossipsub::Event::Message {
-                propagation_source,
-                message_id,
-                message,
-            } => {
-                let topic = Topic::parse(message.topic.as_str());
-                // With strict validation there is always an author.
-                let (Some(topic), Some(author)) = (topic, message.source) else {
-                    return;
-                };
-                if !self.admits_gossip(&message_id, propagation_source) {
-                    return;
-                }
-                self.input(Input::Gossip {
-                    id: Bytes::from(message_id.0),
-                    from: propagation_source,
-                    author,
-                    topic,
-                    data: message.data.into(),
-                });
-            }
-            gossipsub::Event::Subscribed { peer_id, topic } => {
-                if let Some(topic) = Topic::parse(topic.as_str()) {
-                    self.exchange.subscribed(peer_id, topic);
-                    self.input(Input::Subscribed(peer_id, topic));
-                }
-                self.offenders.subscribed();
-            }
-            gossipsub::Event::Unsubscribed { peer_id, topic } => {
-                if let Some(topic) = Topic::parse(topic.as_str()) {
-                    self.exchange.unsubscribed(peer_id, topic);
-                    self.input(Input::Unsubscribed(peer_id, topic));
-                }
-            }
-            gossipsub::Event::SlowPeer { peer_id, .. } => {
-                tracing::debug!(peer = %peer_id, "too slow for live records; it will catch up by sync");
-            }
-            gossipsub::Event::GossipsubNotSupported { .. } => {}
-        }
-    }
-
-    fn drop_gossip_offenders(&mut self) {
-        for peer in self.offenders.liars(&self.swarm.behaviour().gossip) {
-            self.ban_for(peer, "its gossip is false or breaks the rules");
-        }
-        for peer in (self.offenders).hoarders(&self.swarm.behaviour().gossip) {
-            tracing::warn!(%peer, "too many topics in all; the peer with most is disconnected");
-            let _ = self.swarm.disconnect_peer_id(peer);
-        }
-    }
-
-    /// Whether a message is worth a look: much of what its sender sent lately
-    /// may have been of no use.
-    fn admits_gossip(&mut self, id: &MessageId, from: PeerId) -> bool {
-        let admittance = self.noise.admit(from, Instant::now());
-        if admittance != Admittance::Judge {
-            let gossip = &mut self.swarm.behaviour_mut().gossip;
-            gossip.report_message_validation_result(id, &from, MessageAcceptance::Ignore);
-        }
-        if admittance == Admittance::Drop {
-            self.ban_for(from, "it floods the topics with what is of no use");
-        }
-        admittance == Admittance::Judge
     }
 
     fn on_sync(&mut self, event: sync_streams::Event) {
@@ -629,8 +504,7 @@ impl Network {
                 error,
             } => {
                 self.swarm.close_connection(connection);
-                let what = error.to_string();
-                self.ban(peer, &Misbehaviour { log: None, what });
+                self.ban_for(peer, error.to_string());
             }
             sync_streams::Event::Stalled {
                 peer, connection, ..
@@ -639,51 +513,6 @@ impl Network {
                 self.swarm.close_connection(connection);
             }
         }
-    }
-
-    fn set_syncs(&self, peer: PeerId, syncs: bool) {
-        self.node.change_peers(|peers| {
-            if let Some(peer) = peers.get_mut(&peer) {
-                peer.syncs = syncs;
-            }
-        });
-    }
-
-    fn peer_connected(&self, peer: PeerId, endpoint: &ConnectedPoint) {
-        let address = remote_address(peer, endpoint);
-        let inbound = endpoint.is_listener();
-        self.node.change_peers(|peers| {
-            let status = peers.entry(peer).or_insert_with(|| PeerStatus {
-                peer,
-                addresses: Vec::new(),
-                agent: None,
-                rtt_us: None,
-                syncs: false,
-                inbound,
-            });
-            status.addresses.push(address);
-        });
-    }
-
-    fn peer_closed(&self, peer: PeerId, endpoint: &ConnectedPoint, remaining: u32) {
-        let address = remote_address(peer, endpoint);
-        self.node.change_peers(|peers| {
-            if remaining == 0 {
-                peers.remove(&peer);
-            } else if let Some(status) = peers.get_mut(&peer)
-                && let Some(place) = status.addresses.iter().position(|a| *a == address)
-            {
-                status.addresses.remove(place);
-            }
-        });
-    }
-
-    fn has_said_who_it_is(&self, peer: &PeerId) -> bool {
-        let mut known = false;
-        self.node.change_peers(|peers| {
-            known = peers.get(peer).is_some_and(|peer| peer.agent.is_some());
-        });
-        known
     }
 
     /// Others should hear of it now, and not at the next round of identify.

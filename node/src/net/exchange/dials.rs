@@ -2,10 +2,10 @@
 
 use headwater_protocols::time::Timestamp;
 use libp2p::swarm::DialError;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{PeerId, Swarm};
 
 use super::super::behaviour::Behaviour;
+use super::super::dialer::plain_dial;
 use super::super::limits::{
     FIRST_RESCUE_PAUSE_US, MAX_EXCHANGE_DIALS, MAX_RESCUE_PAUSE_US, RESCUE_DIALS,
 };
@@ -55,11 +55,7 @@ impl Exchange {
             return;
         }
         tracing::debug!(%peer, ?addresses, "dialling a known peer");
-        let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses)
-            .build();
-        match swarm.dial(options) {
+        match swarm.dial(plain_dial(peer, addresses)) {
             Ok(()) => {
                 self.dialling.insert(peer);
             }

@@ -1,0 +1,58 @@
+//! What the rest of the program is told of connected peers.
+
+use libp2p::PeerId;
+use libp2p::core::ConnectedPoint;
+
+use super::super::nat::remote_address;
+use super::Network;
+use crate::handle::PeerStatus;
+
+impl Network {
+    pub(super) fn set_syncs(&self, peer: PeerId, syncs: bool) {
+        self.change_peer(&peer, |status| status.syncs = syncs);
+    }
+
+    pub(super) fn peer_connected(&self, peer: PeerId, endpoint: &ConnectedPoint) {
+        let address = remote_address(peer, endpoint);
+        let inbound = endpoint.is_listener();
+        self.node.change_peers(|peers| {
+            let status = peers.entry(peer).or_insert_with(|| PeerStatus {
+                peer,
+                addresses: Vec::new(),
+                agent: None,
+                rtt_us: None,
+                syncs: false,
+                inbound,
+            });
+            status.addresses.push(address);
+        });
+    }
+
+    pub(super) fn peer_closed(&self, peer: PeerId, endpoint: &ConnectedPoint, remaining: u32) {
+        let address = remote_address(peer, endpoint);
+        self.node.change_peers(|peers| {
+            if remaining == 0 {
+                peers.remove(&peer);
+            } else if let Some(status) = peers.get_mut(&peer)
+                && let Some(place) = status.addresses.iter().position(|a| *a == address)
+            {
+                status.addresses.remove(place);
+            }
+        });
+    }
+
+    pub(super) fn has_said_who_it_is(&self, peer: &PeerId) -> bool {
+        let mut known = false;
+        self.change_peer(peer, |status| known = status.agent.is_some());
+        known
+    }
+
+    /// Changes what is known of a connected peer.
+    pub(super) fn change_peer(&self, peer: &PeerId, change: impl FnOnce(&mut PeerStatus)) {
+        self.node.change_peers(|peers| {
+            if let Some(status) = peers.get_mut(peer) {
+                change(status);
+            }
+        });
+    }
+}
