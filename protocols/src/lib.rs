@@ -10,6 +10,7 @@ pub mod id;
 pub mod limits;
 pub mod time;
 // Floor 1
+pub mod bucket;
 pub mod identity;
 pub mod sealed;
 pub mod wire;

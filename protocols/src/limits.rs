@@ -261,7 +261,7 @@ pub const MAX_PEERS_ANSWER_BYTES: usize =
 
 /// Questions for peers that are answered in a row. A node that has just lost its
 /// peers asks at once, then in growing pauses.
-pub const PEERS_QUESTIONS: u32 = 8;
+pub const PEERS_QUESTIONS: u64 = 8;
 
 /// Microseconds in which a peer earns another question: 50 KB of answers a
 /// minute at the worst, whatever it costs to ask.

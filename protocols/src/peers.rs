@@ -9,6 +9,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
+use crate::bucket::Bucket;
 use crate::id::LogId;
 use crate::limits::{
     MAX_ASKED_STREAMS, MAX_COUNTED_ASKERS, MAX_NOTED_SUBSCRIPTIONS,
@@ -152,46 +153,19 @@ pub struct Allowance {
     askers: BTreeMap<PeerId, Bucket>,
 }
 
-#[derive(Debug)]
-struct Bucket {
-    left: u32,
-    /// Up to when what it has earned is counted in.
-    at: Timestamp,
-}
-
-impl Bucket {
-    fn fill(&mut self, now: Timestamp) {
-        let earned = now.since(self.at) / PEERS_QUESTION_US;
-        let earned_questions = u32::try_from(earned).unwrap_or(u32::MAX);
-        self.left = self.left.saturating_add(earned_questions);
-        self.at = self.at.plus(earned.saturating_mul(PEERS_QUESTION_US));
-        if self.left >= PEERS_QUESTIONS {
-            self.left = PEERS_QUESTIONS;
-            self.at = now;
-        }
-    }
-}
+/// Microseconds in which a question is earned, and how many may be asked in a row.
+const RATE: (u64, u64) = (PEERS_QUESTION_US, PEERS_QUESTIONS);
 
 impl Allowance {
     /// Takes a question of a peer; `false` when it asks too often.
     pub fn take(&mut self, peer: PeerId, now: Timestamp) -> bool {
         if !self.askers.contains_key(&peer) && self.askers.len() >= MAX_COUNTED_ASKERS {
-            self.askers.retain(|_, bucket| {
-                bucket.fill(now);
-                bucket.left < PEERS_QUESTIONS
-            });
+            self.askers.retain(|_, bucket| !bucket.is_full(now));
             if self.askers.len() >= MAX_COUNTED_ASKERS {
                 return false;
             }
         }
-        let bucket = self.askers.entry(peer).or_insert(Bucket {
-            left: PEERS_QUESTIONS,
-            at: now,
-        });
-        bucket.fill(now);
-        let allowed = bucket.left > 0;
-        bucket.left = bucket.left.saturating_sub(1);
-        allowed
+        self.askers.entry(peer).or_default().take(RATE, now)
     }
 }
 
@@ -373,7 +347,7 @@ mod tests {
         // Ten times a second, for a minute.
         for tenth in 0..600 {
             let now = Timestamp(1).plus(tenth * 100_000);
-            answered += u32::from(allowance.take(peer(1), now));
+            answered += u64::from(allowance.take(peer(1), now));
         }
         assert_eq!(answered, PEERS_QUESTIONS + 11);
         // Others do not suffer from it.

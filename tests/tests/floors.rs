@@ -13,6 +13,7 @@ const PROTOCOLS: &[&str] = &[
     "limits",
     "time",
     "id",
+    "bucket",
     "wire",
     "identity",
     "sealed",

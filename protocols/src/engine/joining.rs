@@ -10,6 +10,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::logs::LogState;
 use super::{Engine, Output, Settings, Verdict};
+use crate::bucket::Bucket;
 use crate::head::UnverifiedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{
@@ -19,7 +20,7 @@ use crate::limits::{
     RENDEZVOUS_AFTER_US,
 };
 use crate::manifest::UnverifiedManifest;
-use crate::meta::allowance::{Allowances, Bucket, Said};
+use crate::meta::allowance::{Allowances, Said};
 use crate::meta::joiner::{Joiner, ReceivedOffer, Step};
 use crate::meta::listener::{HeardJoin, Listener, MadeOffer, answer_delay_us, chance_per_mille};
 use crate::meta::{Accept, AcceptContent, Join, Offer, OfferContent, Server, summary};

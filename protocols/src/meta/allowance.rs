@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use libp2p_identity::PeerId;
 
+use crate::bucket::Bucket;
 use crate::id::LogId;
 use crate::limits::{
     ACCEPT_ALLOWANCE, JOIN_ALLOWANCE, MAX_ALLOWANCES, OFFER_ALLOWANCE, TOPIC_ALLOWANCE,
@@ -35,45 +36,6 @@ impl Said {
     fn of_topic(self) -> (u64, u64) {
         let (every, burst) = self.of_author();
         (every / TOPIC_ALLOWANCE, burst * TOPIC_ALLOWANCE)
-    }
-}
-
-/// A token bucket, kept as the time at which it is full again (the generic cell
-/// rate algorithm of ITU-T I.371).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket {
-    full_at: Timestamp,
-}
-
-impl Default for Bucket {
-    fn default() -> Self {
-        Self {
-            full_at: Timestamp(i64::MIN),
-        }
-    }
-}
-
-impl Bucket {
-    /// Takes a token if there is one. One is earned every `every_us`
-    /// microseconds, and `burst` fit in.
-    pub fn take(&mut self, (every_us, burst): (u64, u64), now: Timestamp) -> bool {
-        let full_at = self.full_at.max(now).plus(every_us);
-        let has_one = full_at.since(now) <= every_us.saturating_mul(burst);
-        if has_one {
-            self.full_at = full_at;
-        }
-        has_one
-    }
-
-    /// When there is a token again; not later than now when there is one.
-    #[must_use]
-    pub fn next(&self, (every_us, burst): (u64, u64)) -> Timestamp {
-        let earlier = every_us.saturating_mul(burst.saturating_sub(1));
-        Timestamp(self.full_at.0.saturating_sub_unsigned(earlier))
-    }
-
-    fn is_full(&self, now: Timestamp) -> bool {
-        self.full_at <= now
     }
 }
 
@@ -124,23 +86,6 @@ mod tests {
 
     fn log(n: u8) -> LogId {
         LogId::of_manifest(&[n])
-    }
-
-    #[test]
-    fn a_bucket_gives_its_burst_and_then_one_at_a_time() {
-        let rate = (SECOND, 3);
-        let mut bucket = Bucket::default();
-        let now = Timestamp(0);
-        assert!((0..3).all(|_| bucket.take(rate, now)));
-        assert!(!bucket.take(rate, now));
-        assert_eq!(bucket.next(rate), now.plus(SECOND));
-        assert!(!bucket.take(rate, now.plus(SECOND - 1)));
-        assert!(bucket.take(rate, now.plus(SECOND)));
-        assert!(!bucket.take(rate, now.plus(SECOND)));
-        // After a long silence it is full, and not fuller.
-        let later = now.plus(100 * SECOND);
-        assert!((0..3).all(|_| bucket.take(rate, later)));
-        assert!(!bucket.take(rate, later));
     }
 
     #[test]
