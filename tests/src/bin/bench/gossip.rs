@@ -18,9 +18,9 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::SwarmEvent;
 use libp2p::{Multiaddr, Swarm, SwarmBuilder, noise, tcp, yamux};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Interval, interval};
+use tokio::time::{Interval, interval, timeout};
 
-use crate::node::records;
+use crate::node::{PATIENCE, records};
 use crate::process::{Calls, answer, monotonic_ns};
 
 const LOG: LogId = LogId([7; 32]);
@@ -37,9 +37,9 @@ pub(crate) enum Call {
     /// Publish announcements of one record, one every so often; answered by the
     /// moment before each, in nanoseconds.
     PublishPaced { count: u64, every_us: u64 },
-    /// What has arrived since the last time; answered by the moments, in
-    /// nanoseconds.
-    Arrived,
+    /// Wait until this many have arrived since the last time; answered by the
+    /// moments, in nanoseconds.
+    Arrived { count: u64 },
 }
 
 /// Plays either end.
@@ -57,7 +57,7 @@ pub(crate) async fn act() -> anyhow::Result<()> {
                     let every = Duration::from_micros(every_us);
                     answer(peer.publish(count, interval(every)).await)
                 }
-                Some(Call::Arrived) => answer(Ok(std::mem::take(&mut peer.arrived))),
+                Some(Call::Arrived { count }) => answer(peer.arrived(count).await),
             }?,
             event = peer.swarm.select_next_some() => peer.on_event(event)?,
         }
@@ -134,6 +134,22 @@ impl Peer {
             self.on_event(event)?;
         }
         Ok(())
+    }
+
+    async fn arrived(&mut self, count: u64) -> anyhow::Result<Vec<u64>> {
+        let all = async {
+            while (self.arrived.len() as u64) < count {
+                let event = self.swarm.select_next_some().await;
+                self.on_event(event)?;
+            }
+            anyhow::Ok(())
+        };
+        let in_time = timeout(PATIENCE, all).await;
+        in_time.with_context(|| {
+            let arrived = self.arrived.len();
+            format!("gossipsub delivered {arrived} of {count} messages")
+        })??;
+        Ok(std::mem::take(&mut self.arrived))
     }
 
     async fn publish(&mut self, count: u64, mut ticks: Interval) -> anyhow::Result<Vec<u64>> {

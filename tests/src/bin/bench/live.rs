@@ -116,8 +116,8 @@ fn gossip_delays_ms(count: u64) -> anyhow::Result<Vec<f64>> {
     let mut run = |count: u64| -> anyhow::Result<(Vec<u64>, Vec<u64>)> {
         let every_us = EVERY.as_micros() as u64;
         let published = publisher.ask(&gossip::Call::PublishPaced { count, every_us })?;
-        std::thread::sleep(Duration::from_millis(200));
-        Ok((published, subscriber.ask(&gossip::Call::Arrived)?))
+        let arrived = subscriber.ask(&gossip::Call::Arrived { count })?;
+        Ok((published, arrived))
     };
     run(WARM_UP)?;
     let (published, arrived) = run(count)?;

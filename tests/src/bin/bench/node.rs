@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::process::{Calls, Process, Role, answer, monotonic_ns};
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A call of the process.
 #[derive(Debug, Serialize, Deserialize)]
