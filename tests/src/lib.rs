@@ -1,6 +1,7 @@
 //! Real nodes for tests: processes of the `headwater` binary, each with its own
-//! data folder, ports chosen by the system.
+//! data folder, ports chosen by the system; and nodes inside the test's process.
 
+mod in_process;
 pub mod js_peer;
 pub mod lab;
 mod namespace;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use in_process::InProcessNode;
 pub use js_peer::JsPeer;
 pub use namespace::Namespace;
 pub use slow_link::SlowLink;
