@@ -7,6 +7,7 @@
     reason = "the figures of a flood are what one wants to read"
 )]
 
+mod access;
 mod attacker;
 mod bootstraps;
 mod connections;

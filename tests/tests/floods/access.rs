@@ -1,0 +1,46 @@
+//! Allow and deny lists between real nodes.
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::TestNode;
+
+use crate::attacker::Attacker;
+use crate::victim::{ATTACKERS, Victim};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_from_a_denied_address_is_refused_and_others_are_not() -> Result<()> {
+    let mut victim = Victim::start(&format!("deny = ['{ATTACKERS}']")).await?;
+    for _ in 0..20 {
+        let mut attacker = Attacker::new(&victim.detour()).await?;
+        ensure!(!attacker.connect().await?, "it was let in");
+    }
+    victim.exchange(3).await?;
+    let log = victim.node.log();
+    let said = log
+        .lines()
+        .filter(|line| line.contains("connections were refused"));
+    ensure!(said.count() == 1, "refusals are not said once: {log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_allow_list_nobody_else_is_connected_with_in_either_direction() -> Result<()> {
+    let friend = TestNode::start(&[]).await?;
+    let stranger = TestNode::start(&[]).await?;
+    let id = |address: &str| address.rsplit('/').next().unwrap_or_default().to_owned();
+    let allowed = id(&friend.address()?);
+    let (friendly, strange) = (friend.address()?, stranger.address()?);
+    let node = TestNode::start(&["--allow", &allowed, "--bootstrap", &friendly, &strange]).await?;
+    let stream = node.create("t")?;
+    node.publish_numbers(&stream, 0, 10)?;
+    let invite = node.invite(&stream)?;
+    for reader in [&friend, &stranger] {
+        reader.run(&["follow", &invite])?;
+    }
+    friend.until_synced(&stream, 10).await?;
+    let peers = node.get("/v1/peers").await?;
+    let peers: Vec<&str> = (peers.as_array().context("no peers")?.iter())
+        .filter_map(|peer| peer["peer_id"].as_str())
+        .collect();
+    ensure!(peers == [allowed.as_str()], "connected with {peers:?}");
+    Ok(())
+}
