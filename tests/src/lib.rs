@@ -171,6 +171,12 @@ impl TestNode {
         Ok(first.to_owned())
     }
 
+    pub fn peer_id(&self) -> Result<String> {
+        let address = self.address()?;
+        let (_, id) = address.rsplit_once('/').context("no peer id")?;
+        Ok(id.to_owned())
+    }
+
     /// Sets a variable of the environment of the node when it is launched.
     pub fn set_env(&mut self, name: &str, value: &Path) {
         self.env.push((name.to_owned(), value.to_owned()));

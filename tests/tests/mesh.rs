@@ -13,8 +13,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// They would find each other, and be a line no more.
-const CONTENT: [&str; 2] = ["--min-peers", "1"];
+/// Lets whoever is beyond the middle connect with nobody else: they would find
+/// each other, and be a line no more.
+async fn start_beyond(middle: &TestNode) -> Result<TestNode> {
+    TestNode::start(&["--allow", &middle.peer_id()?]).await
+}
 
 struct Line {
     publisher: TestNode,
@@ -24,10 +27,13 @@ struct Line {
 
 impl Line {
     async fn start() -> Result<Self> {
+        let publisher = TestNode::start(&[]).await?;
+        let middle = TestNode::start(&[]).await?;
+        let far = start_beyond(&middle).await?;
         Ok(Self {
-            publisher: TestNode::start(&CONTENT).await?,
-            middle: TestNode::start(&CONTENT).await?,
-            far: TestNode::start(&CONTENT).await?,
+            publisher,
+            middle,
+            far,
         })
     }
 
@@ -109,7 +115,7 @@ async fn a_late_joiner_gets_all_without_the_publisher_and_lives_on_with_it() -> 
     line.publisher.keep_port()?;
     line.publisher.stop().await?;
 
-    let late = TestNode::start(&CONTENT).await?;
+    let late = start_beyond(&line.middle).await?;
     late.run(&["follow", &line.middle.invite(&stream)?])?;
     late.until_synced(&stream, 10_000).await?;
     ensure_alike(&stream, &[&line.middle, &line.far, &late])?;

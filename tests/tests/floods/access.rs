@@ -26,8 +26,7 @@ async fn who_comes_from_a_denied_address_is_refused_and_others_are_not() -> Resu
 async fn with_an_allow_list_nobody_else_is_connected_with_in_either_direction() -> Result<()> {
     let friend = TestNode::start(&[]).await?;
     let stranger = TestNode::start(&[]).await?;
-    let id = |address: &str| address.rsplit('/').next().unwrap_or_default().to_owned();
-    let allowed = id(&friend.address()?);
+    let allowed = friend.peer_id()?;
     let (friendly, strange) = (friend.address()?, stranger.address()?);
     let node = TestNode::start(&["--allow", &allowed, "--bootstrap", &friendly, &strange]).await?;
     let stream = node.create("t")?;
