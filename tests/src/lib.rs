@@ -171,6 +171,7 @@ impl TestNode {
         Ok(first.to_owned())
     }
 
+    /// Its peer id, from its address.
     pub fn peer_id(&self) -> Result<String> {
         let address = self.address()?;
         let (_, id) = address.rsplit_once('/').context("no peer id")?;

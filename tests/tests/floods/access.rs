@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
 
-use crate::attacker::Attacker;
-use crate::victim::{ATTACKERS, Victim};
+use super::attacker::Attacker;
+use super::victim::{ATTACKERS, Victim};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_from_a_denied_address_is_refused_and_others_are_not() -> Result<()> {

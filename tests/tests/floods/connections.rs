@@ -10,9 +10,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::attacker::Attacker;
-use crate::detour::{open, tcp_address};
-use crate::victim::{Usage, Victim};
+use super::attacker::Attacker;
+use super::detour::{open, tcp_address};
+use super::victim::{Usage, Victim};
 
 const MAX_PER_IP: usize = 8;
 

@@ -9,7 +9,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::victim::ATTACKERS;
+use super::victim::ATTACKERS;
 
 pub(crate) struct Detour {
     address: String,

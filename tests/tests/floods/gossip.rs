@@ -9,8 +9,8 @@ use libp2p::gossipsub::IdentTopic;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::attacker::Attacker;
-use crate::victim::Victim;
+use super::attacker::Attacker;
+use super::victim::Victim;
 
 const LIMITS: &str = "max_connections = 64\nmax_connections_per_ip = 16";
 

@@ -11,8 +11,8 @@ use libp2p::swarm::SwarmEvent;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::attacker::{Attacker, BehaviourEvent};
-use crate::victim::Victim;
+use super::attacker::{Attacker, BehaviourEvent};
+use super::victim::Victim;
 
 const IDENTITIES: u64 = 60;
 const KEYS: u64 = 40;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
 use tokio::time::Instant;
 
-use crate::detour::Detour;
+use super::detour::Detour;
 
 /// From where the attackers come.
 pub(crate) const ATTACKERS: &str = "127.0.0.2";

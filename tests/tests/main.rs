@@ -1,0 +1,25 @@
+//! Tests of the node as its users meet it: real processes, sockets, disks and
+//! routers. One program holds them all, because each program that is linked
+//! with RocksDB takes longer to build than to run.
+//! `scripts/test mesh::` runs those of one file.
+
+mod commands;
+mod discovery;
+mod disk;
+mod exchange;
+mod floods;
+mod floors;
+mod independent_verifier;
+mod interop;
+mod joining;
+mod kill_nine;
+mod lab;
+mod liar;
+mod live;
+mod mesh;
+mod nat;
+mod partition;
+mod private_network;
+mod refusals;
+mod testnet;
+mod two_nodes;
