@@ -3,6 +3,8 @@
 
 pub mod access;
 pub mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs;
@@ -38,6 +40,10 @@ const DEFAULT_API_LISTEN: &str = "127.0.0.1:8600";
 /// without a peer in common still fit into the default number of connections.
 pub const DEFAULT_MIN_PEERS: usize = 4;
 
+/// What may go through relays: live records of some hundred streams, and a
+/// history of 100 MB in two minutes, of bandwidth that others pay for.
+pub const DEFAULT_RELAYED_BYTES_PER_SECOND: u64 = 1 << 20;
+
 /// The largest minimum that can be asked for: eight streams without a peer in
 /// common then fill the connections.
 const MAX_MIN_PEERS: usize = 64;
@@ -46,88 +52,7 @@ const MAX_MIN_PEERS: usize = 64;
 const MIN_MAX_CONNECTIONS: u32 = 16;
 
 /// What `init` writes: every option with its default, commented out.
-pub const TEMPLATE: &str = r#"# Options of this headwater node. Flags of `headwater run` win over them.
-# What is commented out is the default.
-
-# Where the node listens for others. Port 0 takes any free port.
-# listen = [
-#     "/ip4/0.0.0.0/tcp/4600",
-#     "/ip4/0.0.0.0/udp/4600/quic-v1",
-#     "/ip6/::/tcp/4600",
-#     "/ip6/::/udp/4600/quic-v1",
-# ]
-
-# Addresses at which others reach the node, when it cannot find out by itself:
-# behind a forwarded port, say.
-# external = []
-
-# Nodes to stay connected to, each with its peer id:
-# "/ip4/192.0.2.1/tcp/4600/p2p/12D3KooW…"
-# bootstrap = []
-
-# What the node does for others: "peer", "bootstrap" (introduces newcomers),
-# "relay" (connects those behind routers). The last two need an address that
-# everybody reaches: the machine's own, or an `external` one.
-# roles = ["peer"]
-
-# How likely, in percent, the node answers one who joins a stream that it holds
-# something of, and asks for the first time. It doubles each time that one has
-# to ask again, and falls where many are listening. 0: never.
-# offer_percent = 50
-
-# Where the local API listens. Whoever can connect to it can read the public
-# streams; writing needs the token in the file `token` beside this one.
-# api_listen = "127.0.0.1:8600"
-
-# Names under which the API may be called, beside localhost and the loopback
-# addresses. Others are refused, so that a web page cannot reach it.
-# api_hosts = []
-
-# Connected peers of a stream below which the node looks for more: it asks the
-# peers it has, then Kademlia. 0: it never does.
-# min_peers = 4
-
-# Whether the node announces itself in the local network (mDNS), and dials peers
-# that it hears there while it has too few.
-# mdns = false
-
-# A private network: the node speaks only with those who have the same key, made
-# by `headwater network new FILE` (swarm.key form). A relative path starts at
-# the folder of this file.
-# private_network = "swarm.key"
-
-# Established connections at most: 512, or 4096 with the role "bootstrap" or
-# "relay". Each takes about 100 KB and a file descriptor.
-# max_connections = 512
-
-# Connections from one IP address (of IPv6: from one /64) at most, a sixteenth
-# of max_connections when it is not set. Twice as many may be made at once, and
-# all of them again every 30 seconds.
-# max_connections_per_ip = 32
-
-# Networks whose addresses are not limited by themselves: a large office behind
-# one address, say, or your own machines.
-# ip_limits_exempt = ["127.0.0.0/8", "::1/128"]
-
-# Peer ids and IP networks that are not connected with, in either direction, and
-# the only ones that are, when there is any in `allow`. `deny` wins. Who is
-# dialled by a DNS name is judged by the peer id alone. Changes take effect when
-# the node is started again.
-# allow = []
-# deny = []
-
-# What a node with the role "relay" carries for others: places for those behind
-# routers, circuits at a time in all and of one peer, bytes (both directions
-# together) and seconds of one circuit, and what one IP address gets in an hour.
-# 0 is refused: libp2p takes 0 bytes as no limit, and 0 seconds as the end.
-# relay.max_reservations = 1024
-# relay.max_circuits = 256
-# relay.max_circuits_per_peer = 16
-# relay.max_circuit_bytes = 16777216
-# relay.max_circuit_duration_s = 600
-# relay.reservations_per_ip_hour = 60
-# relay.circuits_per_ip_hour = 60
-"#;
+pub const TEMPLATE: &str = include_str!("config/template.toml");
 
 /// What a node does for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +131,8 @@ pub struct Config {
     /// Connected peers of a stream below which the node looks for more; 0:
     /// never.
     pub min_peers: usize,
+    /// Bytes a second that may go through relays.
+    pub relayed_bytes_per_second: u64,
     /// Whether peers of the local network are found by mDNS.
     pub mdns: bool,
     /// Connections from one IP address (of IPv6: one /64) at most; absent: a
@@ -244,6 +171,8 @@ pub struct Options {
     pub max_connections: Option<u32>,
     /// See [`Config::min_peers`].
     pub min_peers: Option<usize>,
+    /// See [`Config::relayed_bytes_per_second`].
+    pub relayed_bytes_per_second: Option<u64>,
     /// See [`Config::mdns`].
     pub mdns: Option<bool>,
     /// See [`Config::max_connections_per_ip`].
@@ -275,6 +204,7 @@ impl Default for Config {
             private_network: None,
             max_connections: None,
             min_peers: DEFAULT_MIN_PEERS,
+            relayed_bytes_per_second: DEFAULT_RELAYED_BYTES_PER_SECOND,
             mdns: false,
             max_connections_per_ip: None,
             ip_limits_exempt: loopback().into(),
@@ -321,6 +251,15 @@ impl Config {
         }
         if let Some(hosts) = options.api_hosts {
             self.api_hosts = hosts;
+        }
+        if let Some(bytes) = options.relayed_bytes_per_second {
+            if bytes == 0 {
+                bail!(
+                    "relayed_bytes_per_second: with 0 nothing would ever arrive through a relay; \
+                     name a number of bytes, such as {DEFAULT_RELAYED_BYTES_PER_SECOND}"
+                );
+            }
+            self.relayed_bytes_per_second = bytes;
         }
         self.mdns = options.mdns.unwrap_or(self.mdns);
         if let Some(min_peers) = options.min_peers {
@@ -431,106 +370,4 @@ fn require_peer_ids(bootstrap: &[Multiaddr]) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PEER: &str =
-        "/ip4/192.0.2.1/tcp/4600/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
-
-    fn read(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("config.toml");
-        fs::write(&path, text).unwrap();
-        let mut config = Config::default();
-        config
-            .set_from_file(&path, true)
-            .map_err(|error| format!("{error:#}"))?;
-        Ok(config)
-    }
-
-    #[test]
-    fn the_template_says_the_defaults() {
-        assert_eq!(read(TEMPLATE), Ok(Config::default()));
-        let uncommented: String = (TEMPLATE.lines())
-            .filter_map(|line| line.strip_prefix("# "))
-            .filter(|line| line.contains(" = ") || line.starts_with(' ') || line.starts_with(']'))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let expected = Config {
-            listens_by_default: false,
-            max_connections: Some(512),
-            max_connections_per_ip: Some(32),
-            ..Config::default()
-        };
-        let mut said = read(&uncommented).unwrap();
-        // An example: without it the node is in the public network.
-        let key = said.private_network.take().unwrap();
-        assert!(key.is_absolute() && key.ends_with("swarm.key"), "{key:?}");
-        assert_eq!(said, expected, "{uncommented}");
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_file() {
-        let mut config = read(&format!(
-            "roles = ['bootstrap', 'peer']\nbootstrap = ['{PEER}']\napi_listen = '127.0.0.1:1'"
-        ))
-        .unwrap();
-        config
-            .set(Options {
-                api_listen: Some("[::1]:2".to_owned()),
-                ..Options::default()
-            })
-            .unwrap();
-        assert_eq!(config.api_listen, "[::1]:2".parse().unwrap());
-        assert_eq!(config.roles, [Role::Bootstrap, Role::Peer]);
-        assert_eq!(config.bootstrap, [PEER.parse().unwrap()]);
-    }
-
-    #[test]
-    fn an_error_in_the_file_names_the_file_the_option_and_the_remedy() {
-        let refused = |text: &str| read(text).unwrap_err();
-        let unknown = refused("listen = []\nlistn = []");
-        assert!(
-            unknown.contains("config.toml") && unknown.contains("listn"),
-            "{unknown}"
-        );
-        assert!(unknown.contains("line 2"), "{unknown}");
-        assert!(refused("listen = 3").contains("line 1"));
-        assert!(refused("listen = ['x']").contains("listen: `x` is not a multiaddr"));
-        assert!(refused("api_listen = 'localhost'").contains("is not an IP address with a port"));
-        assert!(
-            refused("bootstrap = ['/ip4/192.0.2.1/tcp/1']").contains("lacks the node's peer id")
-        );
-        assert!(refused("deny = ['example.org']").contains("deny: `example.org` is neither"));
-        assert!(refused("ip_limits_exempt = ['x']").contains("is not an IP address or network"));
-        assert!(refused("max_connections = 0").contains("at least 16"));
-        assert!(refused("max_connections_per_ip = 0").contains("at least 1"));
-        assert!(refused("roles = []").contains("at least one"));
-        assert!(refused("roles = ['storer']").contains("does not have the role `storer`"));
-        assert!(refused("[relay]\nmax_circuit_bytes = 0").contains("relay.max_circuit_bytes"));
-        assert!(refused("roles = ['king']").contains("is no role"));
-    }
-
-    #[test]
-    fn a_network_key_is_looked_for_beside_the_file_that_names_it() {
-        let config = read("private_network = 'a/b.key'").unwrap();
-        let file = config.private_network.unwrap();
-        assert!(file.is_absolute() && file.ends_with("a/b.key"), "{file:?}");
-        let config = read("private_network = '/x/y.key'").unwrap();
-        assert_eq!(config.private_network, Some("/x/y.key".into()));
-    }
-
-    #[test]
-    fn a_missing_file_is_an_error_only_when_it_was_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("none");
-        let mut config = Config::default();
-        config.set_from_file(&path, false).unwrap();
-        assert_eq!(config, Config::default());
-        let error = config.set_from_file(&path, true).unwrap_err();
-        assert!(error.to_string().contains("cannot read the config"));
-    }
 }

@@ -46,6 +46,10 @@ pub struct NatView {
     pub punched: u64,
     /// Attempts at that which failed.
     pub not_punched: u64,
+    /// Bytes that went through relays since the start, both directions.
+    pub relayed_bytes: u64,
+    /// What may go through them a second.
+    pub relayed_bytes_per_second: u64,
 }
 
 /// From where others reach a node directly.

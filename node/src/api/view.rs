@@ -168,6 +168,8 @@ pub(super) fn nat_view(status: &NatStatus) -> NatView {
         relays: status.relays.iter().map(ToString::to_string).collect(),
         punched: status.punched,
         not_punched: status.not_punched,
+        relayed_bytes: status.relayed_bytes,
+        relayed_bytes_per_second: status.relayed_bytes_per_second,
     }
 }
 

@@ -8,7 +8,7 @@ use libp2p::multiaddr::Protocol;
 use serde::Serialize;
 
 use super::Invocation;
-use super::output::{Output, counted};
+use super::output::{Output, bytes, counted};
 use crate::api::types::{MappingView, NodeView, PathView, PeerView, ReachabilityView, StreamView};
 use crate::export::time::parse_rfc3339;
 use crate::handle::now;
@@ -255,8 +255,12 @@ fn paths(node: &NodeView, peers: &[PeerView]) -> Finding {
     };
     Finding::note(
         ABOUT,
-        format!("{what}: {why}"),
-        "relays are slow and limited; one open port on either side makes it direct",
+        format!("{what} ({} so far): {why}", bytes(node.nat.relayed_bytes)),
+        format!(
+            "relays are limited, and this node lets at most {} a second through them; one open \
+             port on either side makes it direct",
+            bytes(node.nat.relayed_bytes_per_second)
+        ),
     )
 }
 
@@ -333,6 +337,8 @@ mod tests {
                 relays: vec!["x".to_owned(); relays],
                 punched: 0,
                 not_punched: 0,
+                relayed_bytes: 0,
+                relayed_bytes_per_second: 1 << 20,
             },
         }
     }
@@ -375,7 +381,7 @@ mod tests {
         assert!(
             finding
                 .what
-                .starts_with("0 direct, 1 through a relay: this node's router")
+                .starts_with("0 direct, 1 through a relay (0 B so far): this node's router")
         );
         assert_eq!(paths(&node, &[]).level, Level::Good);
     }

@@ -198,6 +198,7 @@ async fn start(
     };
     runtime.min_peers = config.min_peers;
     runtime.mdns = config.mdns;
+    runtime.relayed_bytes_per_second = config.relayed_bytes_per_second;
     runtime.peer_cache = Some(data_dir.peers_file());
     // Whoever is there for newcomers also lets them hear of each other.
     runtime.introduces = runtime.services != Services::default();

@@ -358,6 +358,17 @@ pub const RESERVATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// side may need a round trip more to be ready, and what is under way arrives.
 pub const RELAYED_GRACE: Duration = Duration::from_secs(2);
 
+/// Bytes that may go through relays at once, for all peers together, before the
+/// rate of the configuration holds them up: what relays of libp2p carry in some
+/// circuits, and ours in one.
+pub const RELAYED_BURST: u64 = 16 << 20;
+
+/// How often what goes through relays is looked at, while anything does.
+pub const RELAYED_WATCHED_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the log says that the bound of it is reached.
+pub const RELAYED_SAID_EVERY: Duration = Duration::from_secs(600);
+
 /// Times that one connection may tell us a new address of ours. It changes when
 /// a router is started anew; a peer that goes on is making it up.
 pub const MAX_OBSERVATIONS_PER_CONNECTION: u8 = 3;

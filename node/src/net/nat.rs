@@ -2,6 +2,7 @@
 //! relays through which they do otherwise, and the direct connections that take
 //! the place of relayed ones.
 
+pub(super) mod circuit_meter;
 pub(crate) mod identify;
 pub(crate) mod observed;
 mod paths;
@@ -22,8 +23,10 @@ use tokio::time::Instant;
 
 use super::addresses::{Reach, is_circuit, reach};
 use super::behaviour::Behaviour;
+use super::limits::{RELAYED_SAID_EVERY, RELAYED_WATCHED_EVERY};
 use crate::config::relay::RelayLimits;
 use crate::handle::{NatStatus, Node};
+use circuit_meter::CircuitMeter;
 use paths::Paths;
 use reachability::Signs;
 use relays::{Relays, Step};
@@ -91,12 +94,17 @@ pub(super) struct Nat {
     circuits: HashMap<ConnectionId, Multiaddr>,
     punched: u64,
     not_punched: u64,
+    meter: CircuitMeter,
+    /// When what went through relays is looked at.
+    watch_at: Option<Instant>,
+    /// When the log has said that the bound is reached.
+    bound_said: Option<Instant>,
 }
 
 impl Nat {
     /// Nothing is known but what the user said: `external` addresses are
     /// believed. An operator's listen addresses are, too, where it named none.
-    pub(super) fn new(is_operator: bool, external: &[Multiaddr]) -> Self {
+    pub(super) fn new(is_operator: bool, external: &[Multiaddr], meter: CircuitMeter) -> Self {
         let mut signs = Signs::default();
         for address in external {
             signs.confirmed(address);
@@ -111,13 +119,17 @@ impl Nat {
             circuits: HashMap::new(),
             punched: 0,
             not_punched: 0,
+            meter,
+            watch_at: None,
+            bound_said: None,
         }
     }
 
     /// When [`tick`](Self::tick) is to be called.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let relays = self.relays.next_due();
-        self.paths.next_due().into_iter().chain(relays).min()
+        let due = self.paths.next_due().into_iter().chain(relays);
+        due.chain(self.watch_at).min()
     }
 
     /// Does what is due.
@@ -139,7 +151,26 @@ impl Nat {
                 }
             }
         }
+        if self.watch_at.is_some_and(|at| at <= now) {
+            self.watch_circuits(now);
+        }
         self.tell(swarm, node);
+    }
+
+    /// Looks at what goes through relays, as long as anything does.
+    fn watch_circuits(&mut self, now: Instant) {
+        self.watch_at = (self.paths.any_relayed()).then(|| now + RELAYED_WATCHED_EVERY);
+        if self.meter.take_waited()
+            && (self.bound_said).is_none_or(|said| said + RELAYED_SAID_EVERY <= now)
+        {
+            self.bound_said = Some(now);
+            tracing::warn!(
+                bytes = self.meter.bytes(),
+                bytes_per_second = self.meter.bytes_per_second(),
+                "what goes through relays has reached its bound and waits; `headwater doctor` \
+                 says why connections are not direct"
+            );
+        }
     }
 
     /// Notes a connection.
@@ -152,6 +183,9 @@ impl Nat {
     ) {
         let is_relayed = endpoint.is_relayed();
         self.paths.connected(peer, id, is_relayed, now);
+        if is_relayed {
+            self.watch_at.get_or_insert(now + RELAYED_WATCHED_EVERY);
+        }
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
             let dialled = if is_relayed {
                 &mut self.circuits
@@ -349,6 +383,8 @@ impl Nat {
             relays: self.relays.reserved(),
             punched: self.punched,
             not_punched: self.not_punched,
+            relayed_bytes: self.meter.bytes(),
+            relayed_bytes_per_second: self.meter.bytes_per_second(),
         });
     }
 }

@@ -33,6 +33,7 @@ use super::gossip_offenders::GossipOffenders;
 use super::limits::LISTEN_TIMEOUT;
 use super::meetings::Meetings;
 use super::nat::Nat;
+use super::nat::circuit_meter::CircuitMeter;
 use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
 use super::transport::transport;
@@ -94,6 +95,8 @@ pub(crate) struct NetworkConfig {
     pub(crate) limits: Bounds,
     pub(crate) services: Services,
     pub(crate) exchange: ExchangeConfig,
+    /// What may go through relays, both directions together.
+    pub(crate) relayed_bytes_per_second: u64,
 }
 
 impl Network {
@@ -114,8 +117,13 @@ impl Network {
         };
         let meetings = Meetings::new(config.keypair.clone());
         let strangers = Strangers::default();
-        let (transport, relay_client) =
-            transport(&config.keypair, config.network_key.as_ref(), &strangers)?;
+        let meter = CircuitMeter::new(config.relayed_bytes_per_second);
+        let (transport, relay_client) = transport(
+            &config.keypair,
+            config.network_key.as_ref(),
+            &strangers,
+            meter.clone(),
+        )?;
         let behaviour = Behaviour::new(
             &config.keypair,
             config.access,
@@ -162,7 +170,7 @@ impl Network {
             bootstraps,
             offenders: GossipOffenders::new(Instant::now()),
             noise: GossipNoise::default(),
-            nat: Nat::new(is_operator, &config.external),
+            nat: Nat::new(is_operator, &config.external, meter),
             meetings,
             serves_discovery: services.discovery,
             external: config.external,

@@ -19,6 +19,7 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, dns, noise, quic, relay, tcp, yamux};
 
 use super::limits::{CONNECT_TIMEOUT, CONNECTION_TIMEOUT, DIAL_TIMEOUT};
+use super::nat::circuit_meter::{CircuitMeter, MeteredCircuit};
 use super::private_network::PrivateNetwork;
 use super::private_network::strangers::Strangers;
 use crate::keys::NetworkKey;
@@ -56,7 +57,7 @@ impl ChannelError {
 
 /// The transports of the node with this key pair, in the private network of
 /// `key` when there is one, and what circuits through relays need of the swarm.
-/// The log tells of `strangers`.
+/// The log tells of `strangers`; what goes through relays goes by `meter`.
 ///
 /// # Errors
 /// The key pair cannot be used for noise, or the machine's way of looking up
@@ -65,11 +66,12 @@ pub(super) fn transport(
     keypair: &Keypair,
     key: Option<&NetworkKey>,
     strangers: &Strangers,
+    meter: CircuitMeter,
 ) -> anyhow::Result<(Connections, relay::client::Behaviour)> {
     let local = keypair.public().to_peer_id();
     let network = key.map(|key| PrivateNetwork::new(local, key, strangers.clone()));
     let direct = direct(keypair, network.as_ref(), strangers)?;
-    let (circuits, relay_client) = circuits(keypair, network)?;
+    let (circuits, relay_client) = circuits(keypair, network, meter)?;
     Ok((timed(either(circuits, direct)), relay_client))
 }
 
@@ -115,9 +117,12 @@ fn direct(
 fn circuits(
     keypair: &Keypair,
     network: Option<PrivateNetwork>,
+    meter: CircuitMeter,
 ) -> anyhow::Result<(Connections, relay::client::Behaviour)> {
     let (transport, client) = relay::client::new(keypair.public().to_peer_id());
-    let bare = transport.map_err(|error| ChannelError::Unreachable(io::Error::other(error)));
+    let bare = transport
+        .map(move |circuit, _| MeteredCircuit::new(circuit, meter.clone()))
+        .map_err(|error| ChannelError::Unreachable(io::Error::other(error)));
     let channels = channels(bare, keypair)?;
     let circuits = match network {
         None => channels.boxed(),

@@ -23,8 +23,8 @@ pub use crate::handle::{
 };
 pub use crate::net::behaviour::Services;
 
-use crate::config::DEFAULT_MIN_PEERS;
 use crate::config::access::{AccessLists, loopback};
+use crate::config::{DEFAULT_MIN_PEERS, DEFAULT_RELAYED_BYTES_PER_SECOND};
 use crate::keys::NetworkKey;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
@@ -76,6 +76,8 @@ pub struct RuntimeConfig {
     pub min_peers: usize,
     /// Whether peers of the local network are found by mDNS.
     pub mdns: bool,
+    /// Bytes a second that may go through relays.
+    pub relayed_bytes_per_second: u64,
     /// The file of peers for the next start, if there is to be one.
     pub peer_cache: Option<std::path::PathBuf>,
     /// Whether the node lets those who follow a stream hear of each other though
@@ -104,6 +106,7 @@ impl RuntimeConfig {
             services: Services::default(),
             min_peers: DEFAULT_MIN_PEERS,
             mdns: false,
+            relayed_bytes_per_second: DEFAULT_RELAYED_BYTES_PER_SECOND,
             peer_cache: None,
             introduces: false,
             offer_percent: OFFER_PERCENT,
@@ -210,6 +213,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             bootstrap: config.bootstrap,
             dial,
             access: config.access,
+            relayed_bytes_per_second: config.relayed_bytes_per_second,
             limits,
             services: config.services,
             exchange,

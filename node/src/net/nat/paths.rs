@@ -73,6 +73,11 @@ impl Paths {
         ways.is_some_and(|ways| ways.direct.is_empty() && !ways.relayed.is_empty())
     }
 
+    /// Whether any connection leads through a relay.
+    pub(super) fn any_relayed(&self) -> bool {
+        self.peers.values().any(|ways| !ways.relayed.is_empty())
+    }
+
     /// The addresses at which a peer that is connected through a relay may be
     /// reached directly: those open to all, and those in a network that we are
     /// in. Each peer's once.

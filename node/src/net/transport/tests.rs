@@ -16,6 +16,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::{Connections, transport};
 use crate::keys::NetworkKey;
+use crate::net::nat::circuit_meter::CircuitMeter;
 use crate::net::private_network::strangers::Strangers;
 
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
@@ -37,7 +38,13 @@ impl Listening {
         let keypair = Keypair::generate_ed25519();
         let key = key.map(NetworkKey::new);
         let strangers = Strangers::default();
-        let (transport, _) = transport(&keypair, key.as_ref(), &strangers).unwrap();
+        let (transport, _) = transport(
+            &keypair,
+            key.as_ref(),
+            &strangers,
+            CircuitMeter::new(u64::MAX),
+        )
+        .unwrap();
         Self::new(keypair.public().to_peer_id(), transport, address).await
     }
 

@@ -11,6 +11,7 @@ use libp2p::swarm::{Config, NetworkBehaviour, SwarmEvent};
 
 use super::super::{circuits, direct, either};
 use super::*;
+use crate::net::nat::circuit_meter::CircuitMeter;
 use crate::net::private_network::PrivateNetwork;
 
 #[derive(NetworkBehaviour)]
@@ -28,7 +29,8 @@ fn node(keys: (u8, Option<u8>), relays: bool) -> Swarm<Relaying> {
     let network =
         |byte| PrivateNetwork::new(local, &NetworkKey::new([byte; 32]), strangers.clone());
     let direct = direct(&keypair, Some(&network(keys.0)), &strangers).unwrap();
-    let (circuits, client) = circuits(&keypair, keys.1.map(network)).unwrap();
+    let (circuits, client) =
+        circuits(&keypair, keys.1.map(network), CircuitMeter::new(u64::MAX)).unwrap();
     let relay = relays.then(|| relay::Behaviour::new(local, relay::Config::default()));
     let behaviour = Relaying {
         client,
