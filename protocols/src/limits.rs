@@ -130,8 +130,17 @@ pub const MAX_HELD_INTERVALS: usize = 1 << 16;
 pub const MAX_RECENT_HEADS: usize = 64;
 
 /// Microseconds between two questions for the head of a followed log that is
-/// complete: gossip may lose a message, and the next one may be a day away.
+/// complete and was alive a minute ago: gossip may lose a message, and the next
+/// one may be a day away.
 pub const HEAD_POLL_US: u64 = 15_000_000;
+
+/// The same of a log that is quiet for long. Most of what a quiet stream costs
+/// are these questions.
+pub const MAX_HEAD_POLL_US: u64 = 120_000_000;
+
+/// Announcements that wait for the manifest of their log, one each, at most
+/// 64 KiB: 4 MiB. A manifest takes a round trip, and few logs lack one at a time.
+pub const MAX_EARLY_ANNOUNCEMENTS: usize = 64;
 
 /// The same while something is missing.
 pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;

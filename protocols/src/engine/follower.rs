@@ -10,7 +10,7 @@ use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::UnverifiedHead;
 use crate::id::{LogId, Topic};
-use crate::limits::{BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_INTERVALS};
+use crate::limits::{BUSY_HEAD_POLL_US, MAX_INTERVALS};
 use crate::log::AdmitError;
 use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::ranges::{Interval, IntervalSet};
@@ -77,6 +77,7 @@ impl<S: Store> Engine<S> {
         self.store.commit(batch, Durability::Synced)?;
         state.followed = false;
         self.joining.forget(log);
+        self.early.remove(&log);
         let asked = self.requests.which(|request| request.log() == log);
         for id in asked {
             self.give_up(id, now);
@@ -167,6 +168,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), AdmitError> {
         let manifest = UnverifiedManifest::from(manifest).verify(Some(log))?;
         self.keep_manifest(log, manifest);
+        self.take_early(log, now);
         // Others may have been asked for the manifest only.
         for peer in subscribers(&self.peers, log).into_iter().chain([peer]) {
             self.ask_about(peer, log, now);
@@ -209,7 +211,8 @@ impl<S: Store> Engine<S> {
         self.joining.shows(log, peer, head.size, &held);
         if let Some(state) = self.logs.get_mut(&log) {
             state.scheduler.has(peer, head.size, held);
-            state.poll_at.get_or_insert(now.plus(HEAD_POLL_US));
+            let pause = state.head_poll_us(now);
+            state.poll_at.get_or_insert(now.plus(pause));
             self.changed.insert(log);
         }
         self.consider(peer, log, &head, now);

@@ -7,7 +7,10 @@ use super::logs::put_head;
 use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
-use crate::limits::{MAX_CLOCK_SKEW_US, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US, MAX_HELD_INTERVALS};
+use crate::limits::{
+    MAX_CLOCK_SKEW_US, MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US,
+    MAX_HELD_INTERVALS,
+};
 use crate::log::{AdmitError, Announcement, ForkProof, Relation};
 use crate::manifest::SignedManifest;
 use crate::record::Record;
@@ -29,6 +32,7 @@ impl<S: Store> Engine<S> {
         let result = match topic {
             Topic::Data(log) => {
                 let Some(manifest) = self.followed_manifest(log) else {
+                    self.keep_early(from, log, data);
                     return Verdict::Ignore;
                 };
                 let max = manifest.max_value_bytes();
@@ -38,6 +42,26 @@ impl<S: Store> Engine<S> {
             Topic::Meta(log) => self.meta(from, author, log, data, now),
         };
         result.unwrap_or(Verdict::Reject)
+    }
+
+    /// Keeps an announcement that cannot be judged before the manifest is there:
+    /// whoever passed it on may have nothing else of the log.
+    fn keep_early(&mut self, from: PeerId, log: LogId, data: &Bytes) {
+        let is_followed = self.logs.get(&log).is_some_and(|state| state.followed);
+        let has_place = self.early.contains_key(&log) || self.early.len() < MAX_EARLY_ANNOUNCEMENTS;
+        if is_followed && has_place && data.len() <= MAX_GOSSIP_BYTES {
+            self.early.insert(log, (from, data.clone()));
+        }
+    }
+
+    /// Judges the announcement that came before the manifest did.
+    pub(super) fn take_early(&mut self, log: LogId, now: Timestamp) {
+        if let Some((from, data)) = self.early.remove(&log) {
+            // It was not passed on, so that nobody waits for a verdict; and
+            // nobody could have checked it, so that a false one is nobody's
+            // fault.
+            self.gossip(from, from, Topic::Data(log), &data, now);
+        }
     }
 
     /// The manifest of a log that is followed here, once it is known.

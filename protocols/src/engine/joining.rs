@@ -404,6 +404,7 @@ impl<S: Store> Engine<S> {
             && let Ok(manifest) = manifest.verify(Some(log))
         {
             self.keep_manifest(log, manifest);
+            self.take_early(log, now);
         }
         let Ok(Some(head)) = self.verify_head(log, content.head) else {
             return;

@@ -13,8 +13,8 @@ use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
 use crate::limits::{
-    BUSY_HEAD_POLL_US, HEAD_POLL_US, HEAD_RENEWAL_US, MAX_INTERVALS, MAX_RECENT_HEADS, MAX_SOURCES,
-    REQUEST_TIMEOUT_US,
+    BUSY_HEAD_POLL_US, HEAD_POLL_US, HEAD_RENEWAL_US, MAX_HEAD_POLL_US, MAX_INTERVALS,
+    MAX_RECENT_HEADS, MAX_SOURCES, REQUEST_TIMEOUT_US,
 };
 use crate::log::{Appender, ForkProof};
 use crate::manifest::{SignedManifest, UnverifiedManifest};
@@ -187,9 +187,17 @@ impl LogState {
             self.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
             return peers;
         }
-        self.poll_at = Some(now.plus(HEAD_POLL_US));
+        self.poll_at = Some(now.plus(self.head_poll_us(now)));
         self.polls = self.polls.wrapping_add(1);
         vec![peers[self.polls % peers.len()]]
+    }
+
+    /// Microseconds until somebody is asked for the head again, when nothing is
+    /// missing: a quarter of the time for which the log has been quiet, within
+    /// bounds. What gossip has lost is then late by a quarter at most.
+    pub(super) fn head_poll_us(&self, now: Timestamp) -> u64 {
+        let quiet = (self.adopted.as_ref()).map_or(0, |head| now.since(head.time));
+        (quiet / 4).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US)
     }
 
     /// Microseconds after which the head of our own log is signed again.

@@ -322,6 +322,9 @@ pub struct Engine<S> {
     hungry: BTreeSet<LogId>,
     outputs: VecDeque<Output>,
     joining: Joining,
+    /// The last announcement of each log whose manifest is not known yet, and
+    /// who passed it on.
+    early: BTreeMap<LogId, (PeerId, Bytes)>,
 }
 
 /// What an engine is told at its start, beside what is stored.
@@ -366,6 +369,7 @@ impl<S: Store> Engine<S> {
             hungry: BTreeSet::new(),
             outputs: VecDeque::new(),
             joining,
+            early: BTreeMap::new(),
         };
         engine.load(now)?;
         engine.settle(now);

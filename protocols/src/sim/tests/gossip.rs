@@ -203,3 +203,31 @@ fn a_clock_that_was_wrong_once_does_not_make_a_follower_deaf() {
     assert_eq!(world.adopted(follower), 23);
     world.check(follower);
 }
+
+#[test]
+fn an_announcement_that_comes_before_the_manifest_is_kept_for_it() {
+    let mut world = World::new(8, 2, 20);
+    let follower = world.sim.add_node();
+    let stranger = world.sim.add_node();
+    world.sim.follow(follower, world.log);
+    world.sim.connect(stranger, follower);
+    world.sim.run_for(SECOND);
+    let key = world.sim.key(world.owner).clone();
+    let data = announce(&world, &key, world.sim.now());
+    world.sim.gossip(stranger, Topic::Data(world.log), &data);
+    world.sim.run_for(SECOND);
+    assert_eq!(world.status(follower).held_records, 0);
+    // The owner answers nothing but what the stream is.
+    world.sim.twist(
+        world.owner,
+        Box::new(|frame| match frame.body {
+            Some(v1::frame::Body::Manifest(_)) => Twisted::Frame(frame),
+            _ => Twisted::Nothing,
+        }),
+    );
+    world.sim.connect(world.owner, follower);
+    world.sim.run_for(SECOND);
+    assert_eq!(world.adopted(follower), 25);
+    assert_eq!(world.status(follower).held_records, 5);
+    assert!(world.sim.accusations().is_empty());
+}

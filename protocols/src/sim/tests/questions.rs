@@ -77,3 +77,29 @@ fn questions_that_wait_for_a_peer_are_forgotten_when_it_goes() {
     });
     assert!(done, "not all streams are complete");
 }
+
+#[test]
+fn a_quiet_stream_is_asked_about_less_often_the_longer_it_is_quiet() {
+    let mut world = World::new(3, 2, 20);
+    let owner = world.owner;
+    let follower = world.full_follower(&[owner]);
+    let asked = Rc::new(Cell::new(0_u32));
+    let count = asked.clone();
+    world.sim.twist(
+        follower,
+        Box::new(move |frame| {
+            if let Some(Body::GetHead(_)) = frame.body {
+                count.set(count.get() + 1);
+            }
+            Twisted::Frame(frame)
+        }),
+    );
+    world.sim.run_for(MINUTE);
+    let first_minute = asked.take();
+    world.sim.run_for(7 * MINUTE);
+    asked.take();
+    // The head is signed again ten minutes after the last record.
+    world.sim.run_for(MINUTE);
+    assert!((3..=5).contains(&first_minute), "{first_minute}");
+    assert!(asked.get() <= 1, "{}", asked.get());
+}
