@@ -2,15 +2,14 @@
 //! quiet, at first without any stream, then with one of them following a
 //! thousand of the other's.
 
-use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
 
 use crate::Bench;
+use crate::link::Link;
 use crate::node::{Call, start_node};
 use crate::process::Process;
 use crate::report::{Against, Figure, progress};
-use crate::wire_bytes::Counted;
 
 /// How long the nodes are left alone before they are measured: what is on its
 /// way after a change (gossip repeats ids for three heartbeats) has ended then.
@@ -24,21 +23,21 @@ pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
     let dirs = [bench.folder()?, bench.folder()?];
     let (mut publisher, address) = start_node(dirs[0].path().join("store"), 1)?;
     let (mut follower, _) = start_node(dirs[1].path().join("store"), 2)?;
-    let (counted, address) = Counted::on_the_way_to(&address)?;
+    let link = Link::to(&address)?;
     let dial = Call::Dial {
-        address: address.clone(),
+        address: link.address.clone(),
     };
     let () = follower.ask(&dial)?;
     let mut nodes = [&mut publisher, &mut follower];
-    let without = Idle::measured(&counted, &mut nodes, window)?;
+    let without = Idle::measured(&link, &mut nodes, window)?;
     anyhow::ensure!(without.bytes > 0, "the nodes are not connected");
 
     let created = nodes[0].ask(&Call::CreateEach { count: streams })?;
     let () = nodes[1].ask(&Call::SyncEach {
         streams: created,
-        address,
+        address: link.address.clone(),
     })?;
-    let with = Idle::measured(&counted, &mut nodes, window)?;
+    let with = Idle::measured(&link, &mut nodes, window)?;
     publisher.end()?;
     follower.end()?;
 
@@ -86,12 +85,12 @@ struct Idle {
 
 impl Idle {
     fn measured(
-        counted: &Counted,
+        link: &Link,
         nodes: &mut [&mut Process; 2],
         window: Duration,
     ) -> anyhow::Result<Self> {
         sleep(SETTLE);
-        let on_wire = || counted.down.load(Ordering::Relaxed) + counted.up.load(Ordering::Relaxed);
+        let on_wire = || link.down() + link.up();
         let (bytes, before) = (on_wire(), cpu_s(nodes)?);
         sleep(window);
         let bytes = on_wire() - bytes;

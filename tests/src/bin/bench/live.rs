@@ -92,7 +92,10 @@ fn node_delays_ms(bench: &Bench, count: u64) -> anyhow::Result<Vec<f64>> {
             count,
             every_us: EVERY.as_micros() as u64,
         })?;
-        Ok((published, subscriber.ask(&Call::Stored)?))
+        let stored = subscriber.ask(&Call::Stored {
+            stream: stream.clone(),
+        })?;
+        Ok((published, stored))
     };
     run(WARM_UP, WARM_UP)?;
     let (published, stored) = run(count, WARM_UP + count)?;
@@ -107,7 +110,7 @@ fn node_delays_ms(bench: &Bench, count: u64) -> anyhow::Result<Vec<f64>> {
 }
 
 /// Publish to heard, between two processes with gossipsub alone.
-fn gossip_delays_ms(count: u64) -> anyhow::Result<Vec<f64>> {
+pub(crate) fn gossip_delays_ms(count: u64) -> anyhow::Result<Vec<f64>> {
     let mut publisher = Process::start(Role::Gossip)?;
     let mut subscriber = Process::start(Role::Gossip)?;
     let address: String = publisher.ask(&gossip::Call::Listen)?;
@@ -131,6 +134,6 @@ fn gossip_delays_ms(count: u64) -> anyhow::Result<Vec<f64>> {
     Ok(pairs.map(|(from, to)| ms_between(from, to)).collect())
 }
 
-fn ms_between(from_ns: u64, to_ns: u64) -> f64 {
+pub(crate) fn ms_between(from_ns: u64, to_ns: u64) -> f64 {
     to_ns.saturating_sub(from_ns) as f64 / 1e6
 }

@@ -3,8 +3,12 @@
 //!
 //! The program starts itself again for every other process that a figure needs.
 
+mod contention;
+mod far;
 mod gossip;
+mod growth;
 mod idle;
+mod link;
 mod live;
 mod node;
 mod open;
@@ -12,6 +16,7 @@ mod process;
 mod publish;
 mod raw_stream;
 mod report;
+mod sources;
 mod sync;
 mod wire_bytes;
 
@@ -56,6 +61,13 @@ enum Name {
     PublishBatch,
     PublishDurableSingles,
     LiveP50,
+    LiveP99UnderHistory,
+    #[value(name = "multi_source_8")]
+    MultiSource8,
+    #[value(name = "sync_100ms_rtt")]
+    Sync100MsRtt,
+    #[value(name = "sync_growth_1e7")]
+    SyncGrowth1E7,
     #[value(name = "open_1e6_ms")]
     Open1E6Ms,
     IdleStreamBytes,
@@ -93,6 +105,10 @@ impl Bench {
             Name::PublishBatch => publish::batch(self),
             Name::PublishDurableSingles => publish::durable_singles(self),
             Name::LiveP50 => live::figure(self),
+            Name::LiveP99UnderHistory => contention::figure(self),
+            Name::MultiSource8 => sources::figure(self),
+            Name::Sync100MsRtt => far::figure(self),
+            Name::SyncGrowth1E7 => growth::figure(self),
             Name::Open1E6Ms => open::figure(self),
             Name::IdleStreamBytes => idle::figure(self),
         }

@@ -1,5 +1,6 @@
 //! A process that is a Headwater node, and what the figures ask of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,7 +34,10 @@ pub(crate) enum Call {
     Start {
         dir: PathBuf,
         key: u8,
-        is_online: bool,
+        /// Where to listen; absent: a node without a network.
+        listen: Option<String>,
+        /// Whether it looks for more peers than it is told of.
+        finds_peers: bool,
     },
     /// Create the stream; answered by its id.
     Create,
@@ -74,7 +78,9 @@ pub(crate) enum Call {
     /// Note when records are stored, from now on until there are this many.
     Watch { stream: String, size: u64 },
     /// Wait until that is so; answered by [`Stored`].
-    Stored,
+    Stored { stream: String },
+    /// Answered by the records of the stream that were delivered to others.
+    Served { stream: String },
     /// Answered by the root of the stream's tree, in words.
     Root { stream: String },
     /// Stop the node and close its folder; answered by the seconds.
@@ -121,14 +127,27 @@ pub(crate) type Stored = Vec<(u64, u64)>;
 /// others.
 pub(crate) fn start_node(dir: PathBuf, key: u8) -> anyhow::Result<(Process, String)> {
     let mut process = Process::start(Role::Node)?;
-    let is_online = true;
-    let started: Started = process.ask(&Call::Start {
-        dir,
-        key,
-        is_online,
-    })?;
-    let address = started.address.context("the node does not listen")?;
+    let address = process.start_node(dir, key, "127.0.0.1", true)?;
     Ok((process, address))
+}
+
+impl Process {
+    /// Makes it a node that listens at an IPv4 address; answered by the multiaddr.
+    pub(crate) fn start_node(
+        &mut self,
+        dir: PathBuf,
+        key: u8,
+        ip: &str,
+        finds_peers: bool,
+    ) -> anyhow::Result<String> {
+        let started: Started = self.ask(&Call::Start {
+            dir,
+            key,
+            listen: Some(format!("/ip4/{ip}/tcp/0")),
+            finds_peers,
+        })?;
+        started.address.context("the node does not listen")
+    }
 }
 
 /// Records with bytes that cannot be compressed, from an index on.
@@ -160,8 +179,9 @@ pub(crate) async fn act() -> anyhow::Result<()> {
             Call::Start {
                 dir,
                 key,
-                is_online,
-            } => answer(acting.start(dir, key, is_online).await),
+                listen,
+                finds_peers,
+            } => answer(acting.start(dir, key, listen, finds_peers).await),
             Call::Create => answer(acting.create("bench").await),
             Call::CreateEach { count } => answer(acting.create_each(count).await),
             Call::Dial { address } => answer(acting.dial(&address)),
@@ -186,7 +206,8 @@ pub(crate) async fn act() -> anyhow::Result<()> {
                 answer(acting.sync_each(&streams, &address).await)
             }
             Call::Watch { stream, size } => answer(acting.watch(&stream, size)),
-            Call::Stored => answer(acting.stored().await),
+            Call::Stored { stream } => answer(acting.stored(&stream).await),
+            Call::Served { stream } => answer(acting.served(&stream)),
             Call::Root { stream } => answer(acting.root(&stream)),
             Call::Stop => answer(acting.stop().await),
         }?;
@@ -202,7 +223,7 @@ pub(crate) async fn act() -> anyhow::Result<()> {
 struct Acting {
     running: Option<Running>,
     key: u8,
-    watching: Option<JoinHandle<anyhow::Result<Stored>>>,
+    watching: BTreeMap<String, JoinHandle<anyhow::Result<Stored>>>,
 }
 
 impl Acting {
@@ -211,12 +232,22 @@ impl Acting {
         Ok(&running.node)
     }
 
-    async fn start(&mut self, dir: PathBuf, key: u8, is_online: bool) -> anyhow::Result<Started> {
+    async fn start(
+        &mut self,
+        dir: PathBuf,
+        key: u8,
+        listen: Option<String>,
+        finds_peers: bool,
+    ) -> anyhow::Result<Started> {
         let keypair = Keypair::ed25519_from_bytes([key; 32])?;
         let start_time = Instant::now();
-        let running = if is_online {
+        let is_online = listen.is_some();
+        let running = if let Some(listen) = listen {
             let mut config = RuntimeConfig::new(dir, keypair);
-            config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
+            config.listen = vec![listen.parse()?];
+            if !finds_peers {
+                config.min_peers = 0;
+            }
             start(config).await?
         } else {
             start_offline(&dir, &keypair).await?
@@ -409,17 +440,23 @@ impl Acting {
     }
 
     fn watch(&mut self, stream: &str, size: u64) -> anyhow::Result<()> {
-        let stream = self.node()?.watch(stream.parse()?);
-        let stream = stream.context("the stream is not known")?;
-        self.watching = Some(tokio::spawn(note_stored(stream, size)));
+        let status = self.node()?.watch(stream.parse()?);
+        let status = status.context("the stream is not known")?;
+        let watching = tokio::spawn(note_stored(status, size));
+        self.watching.insert(stream.to_owned(), watching);
         Ok(())
     }
 
-    async fn stored(&mut self) -> anyhow::Result<Stored> {
-        let watching = self.watching.take().context("nothing is watched")?;
+    async fn stored(&mut self, stream: &str) -> anyhow::Result<Stored> {
+        let watching = self.watching.remove(stream).context("it is not watched")?;
         timeout(PATIENCE, watching)
             .await
             .context("records are missing")??
+    }
+
+    fn served(&self, stream: &str) -> anyhow::Result<u64> {
+        let status = self.node()?.stream(stream.parse()?);
+        Ok(status.context("the stream is not known")?.served_records)
     }
 
     async fn stop(&mut self) -> anyhow::Result<f64> {

@@ -83,7 +83,8 @@ fn offline(dir: &Path) -> Call {
     Call::Start {
         dir: dir.to_owned(),
         key: 1,
-        is_online: false,
+        listen: None,
+        finds_peers: false,
     }
 }
 

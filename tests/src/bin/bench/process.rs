@@ -78,7 +78,19 @@ impl Process {
     /// Starts one.
     pub(crate) fn start(role: Role) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
-        let mut child = Command::new(program)
+        Self::spawn(Command::new(program), role)
+    }
+
+    /// Starts one in a network namespace.
+    pub(crate) fn start_in(namespace: &str, role: Role) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(program);
+        Self::spawn(command, role)
+    }
+
+    fn spawn(mut command: Command, role: Role) -> anyhow::Result<Self> {
+        let mut child = command
             .args(["--child", role.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

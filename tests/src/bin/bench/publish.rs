@@ -152,7 +152,8 @@ fn publish_singles(dir: &Path, each: u64) -> anyhow::Result<Singles> {
     let start = Call::Start {
         dir: dir.to_owned(),
         key: 1,
-        is_online: true,
+        listen: Some("/ip4/127.0.0.1/tcp/0".to_owned()),
+        finds_peers: true,
     };
     let _: Started = node.ask(&start)?;
     let stream = node.ask(&Call::Create)?;

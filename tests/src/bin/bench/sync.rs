@@ -85,8 +85,8 @@ pub(crate) struct SyncRun {
     pub(crate) seconds: f64,
     downstream_cpu_s: f64,
     upstream_cpu_s: f64,
-    downstream_peak_mb: f64,
-    upstream_peak_mb: f64,
+    pub(crate) downstream_peak_mb: f64,
+    pub(crate) upstream_peak_mb: f64,
 }
 
 /// Follows the stream in a new process, at an address that leads to upstream.
