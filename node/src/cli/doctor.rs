@@ -202,7 +202,8 @@ fn reached(node: &NodeView) -> Finding {
             ABOUT,
             "a router or a firewall stands before the node, and no relay is known",
             format!(
-                "use a bootstrap node that has the role `relay`, or forward {} to this machine",
+                "use a bootstrap node that has the role `relay`, or forward {} to this machine and \
+                 start the node again (an address is tested once)",
                 ports(node).join(" and ")
             ),
         ),

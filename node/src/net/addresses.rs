@@ -33,6 +33,11 @@ pub(super) fn reach(address: &Multiaddr) -> Option<Reach> {
     }
 }
 
+/// Whether an address is one of QUIC.
+pub(super) fn is_quic(address: &Multiaddr) -> bool {
+    address.iter().any(|part| part == Protocol::QuicV1)
+}
+
 /// Whether an address leads through a relay.
 pub(super) fn is_circuit(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)

@@ -19,7 +19,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use super::addresses::ip;
+use super::addresses::{ip, is_quic};
 use super::limits::{
     MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS, MAX_PENDING_PER_IP, MIN_CONNECTIONS_PER_IP,
 };
@@ -143,10 +143,20 @@ impl ConnectionLimits {
         if share.pending >= MAX_PENDING_PER_IP {
             return Err(Refused::PendingOfOrigin(MAX_PENDING_PER_IP));
         }
-        if !self.rates.admit(origin, now) {
+        if !self.rates.has_one(origin, now) {
             return Err(Refused::Rate);
         }
         Ok(())
+    }
+
+    /// Counts a new connection from there. Over TCP the other end has shown by
+    /// its handshake that it is there; the first packet of QUIC may name any
+    /// address, and must not use up what somebody else's may have.
+    fn has_arrived(&mut self, origin: Option<Origin>, now: Instant) -> Result<(), Refused> {
+        match origin.is_none_or(|origin| self.rates.take(origin, now)) {
+            true => Ok(()),
+            false => Err(Refused::Rate),
+        }
     }
 
     /// Whether one more may be established with this peer.
@@ -262,7 +272,13 @@ impl NetworkBehaviour for ConnectionLimits {
     ) -> Result<(), ConnectionDenied> {
         let now = Instant::now();
         let origin = self.origin(local, remote);
-        if let Err(why) = self.may_arrive(origin, now) {
+        let proved = !is_quic(remote);
+        let refused = self.may_arrive(origin, now);
+        let refused = refused.and_then(|()| match proved {
+            true => self.has_arrived(origin, now),
+            false => Ok(()),
+        });
+        if let Err(why) = refused {
             self.refusals.note(now, &why, remote);
             return Err(ConnectionDenied::new(why));
         }
@@ -272,13 +288,20 @@ impl NetworkBehaviour for ConnectionLimits {
 
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        id: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        if let Err(why) = self.may_stay(peer, true) {
-            self.refusals.note(Instant::now(), &why, remote);
+        let now = Instant::now();
+        let pending = self.connections.get(&id);
+        let origin = pending.and_then(|connection| connection.origin);
+        let arrived = match is_quic(remote) {
+            true => self.has_arrived(origin, now),
+            false => Ok(()),
+        };
+        if let Err(why) = arrived.and_then(|()| self.may_stay(peer, true)) {
+            self.refusals.note(now, &why, remote);
             return Err(ConnectionDenied::new(why));
         }
         Ok(dummy::ConnectionHandler)

@@ -10,7 +10,7 @@ mod candidates;
 pub(crate) mod provider_store;
 mod shares;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 
 use headwater_protocols::engine::LogStatus;
@@ -27,9 +27,10 @@ use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
 use super::behaviour::Behaviour;
 use super::dialer::plain_dial;
 use super::limits::{
-    DISCOVERY_TICK, KAD_BUCKET_SIZE, MAX_ADDRESSES_PER_PEER, MAX_KAD_MESSAGE_BYTES, PROVIDER_TTL,
-    QUERY_TIMEOUT,
+    DISCOVERY_TICK, KAD_BUCKET_SIZE, MAX_ADDRESSES_PER_PEER, MAX_KAD_MESSAGE_BYTES,
+    MAX_ROUTED_PER_IP, PROVIDER_TTL, QUERY_TIMEOUT,
 };
+use super::origin::Origin;
 use super::random;
 use crate::handle::Node;
 use agenda::{Agenda, Need, Query};
@@ -206,7 +207,11 @@ impl Discovery {
             // A server that we dialled ourselves, perhaps at an address that it
             // does not know of.
             kad::Event::RoutablePeer { peer, address } => {
-                add_addresses(&mut swarm.behaviour_mut().kad, peer, vec![address]);
+                let kad = &mut swarm.behaviour_mut().kad;
+                let addresses = vec![address];
+                if !is_crowded(kad, &addresses) {
+                    add_addresses(kad, peer, addresses);
+                }
             }
             kad::Event::RoutingUpdated {
                 is_new_peer: true,
@@ -276,6 +281,9 @@ impl Discovery {
             return;
         }
         let was_known = !routed_addresses(kad, peer).is_empty();
+        if !was_known && is_crowded(kad, &addresses) {
+            return;
+        }
         add_addresses(kad, peer, addresses);
         if is_back && was_known {
             // It may have been started anew, and have forgotten everything.
@@ -370,6 +378,27 @@ fn known_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
     useful(all.map(|address| without_peer(address, peer)), at_least)
 }
 
+/// Whether as many servers of the routing table as may be are at one of these
+/// IP addresses already: ids cost nothing, and whoever fills the table decides
+/// who is asked. On this machine, and in a test network, all are at one.
+fn is_crowded(kad: &mut Kademlia, addresses: &[Multiaddr]) -> bool {
+    let far = |address: &&Multiaddr| reach(address) == Some(Reach::World);
+    let origins: BTreeSet<Origin> = addresses.iter().filter(far).map(Origin::of).collect();
+    if origins.is_empty() {
+        return false;
+    }
+    let mut counts: BTreeMap<Origin, usize> = BTreeMap::new();
+    for bucket in kad.kbuckets() {
+        for entry in bucket.iter() {
+            let at: BTreeSet<Origin> = entry.node.value.iter().map(Origin::of).collect();
+            for origin in at.intersection(&origins) {
+                *counts.entry(*origin).or_default() += 1;
+            }
+        }
+    }
+    counts.values().any(|count| *count >= MAX_ROUTED_PER_IP)
+}
+
 /// Adds addresses of a server to the routing table, where it keeps a few.
 fn add_addresses(kad: &mut Kademlia, peer: PeerId, addresses: Vec<Multiaddr>) {
     let old = routed_addresses(kad, peer);
@@ -394,6 +423,29 @@ fn routed_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_has_few_places_in_the_routing_table() {
+        let mut kad = kademlia(PeerId::random(), true);
+        let mut add = |text: &str| {
+            let addresses = vec![text.parse().unwrap()];
+            let is_crowded = is_crowded(&mut kad, &addresses);
+            if !is_crowded {
+                add_addresses(&mut kad, PeerId::random(), addresses);
+            }
+            !is_crowded
+        };
+        let crowd = |port: usize| format!("/ip4/192.0.2.1/tcp/{port}");
+        let taken = (1..1_000).filter(|&port| add(&crowd(port))).count();
+        assert_eq!(taken, MAX_ROUTED_PER_IP);
+        assert!(!add("/ip4/192.0.2.1/udp/1/quic-v1"));
+        assert!(add("/ip4/192.0.2.2/tcp/1"));
+        // Of IPv6 a household has a whole network.
+        let crowd = |port: usize| format!("/ip6/2001:db8::{port:x}/tcp/1");
+        let taken = (1..1_000).filter(|&port| add(&crowd(port))).count();
+        assert_eq!(taken, MAX_ROUTED_PER_IP);
+        assert!((1..100).all(|port| add(&format!("/ip4/127.0.0.1/tcp/{port}"))));
+    }
 
     #[test]
     fn the_key_of_a_stream_is_the_multihash_of_its_id() {

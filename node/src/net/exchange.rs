@@ -21,13 +21,12 @@ use std::sync::Arc;
 use headwater_protocols::id::{LogId, Topic};
 use headwater_protocols::peers::{Allowance, Subscriptions};
 use headwater_protocols::time::Timestamp;
-use libp2p::identity::Keypair;
 use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns, relay};
 use tokio::time::Instant;
 
-use super::addresses::{Reach, reach, useful, without_peer};
+use super::addresses::{Reach, reach};
 use super::behaviour::Behaviour;
 use super::dialer::Dialer;
 use super::idle::{Idleness, Use};
@@ -46,8 +45,8 @@ use shortage::Shortages;
 
 /// What the exchange is told at the start.
 pub(crate) struct ExchangeConfig {
-    /// Signs our own record.
-    pub(crate) keypair: Keypair,
+    /// Who we are.
+    pub(crate) local: PeerId,
     /// Peers of a stream below which more are looked for; 0: never.
     pub(crate) min_peers: usize,
     /// Connections at most.
@@ -62,11 +61,9 @@ pub(crate) struct ExchangeConfig {
 
 /// Who is known, who is asked, and who is dialled.
 pub(super) struct Exchange {
-    keypair: Keypair,
     min_peers: usize,
     max_connections: usize,
     own: Option<Arc<SignedRecord>>,
-    own_addresses: Vec<Multiaddr>,
     book: PeerBook,
     cache: Option<Cache>,
     bootstrap: Bootstrap,
@@ -105,19 +102,16 @@ struct Neighbour {
 impl Exchange {
     /// Knows those of the file, and keeps the first bootstrap nodes connected.
     pub(super) fn new(config: ExchangeConfig, dialer: &mut Dialer, clock: Instant) -> Self {
-        let local = config.keypair.public().to_peer_id();
-        let mut book = PeerBook::new(local);
+        let mut book = PeerBook::new(config.local);
         let bootstrap = Bootstrap::new(config.bootstrap, random());
         for address in bootstrap.kept() {
             dialer.keep(address.clone(), clock);
         }
         Self {
             cache: (config.cache).map(|path| Cache::open(path, &mut book, now())),
-            keypair: config.keypair,
             min_peers: config.min_peers,
             max_connections: config.max_connections,
             own: None,
-            own_addresses: Vec::new(),
             book,
             bootstrap,
             subscriptions: Subscriptions::default(),
@@ -157,7 +151,6 @@ impl Exchange {
         }
         self.due = clock + EXCHANGE_TICK;
         let now = now();
-        self.sign_own(node);
         self.book.expire(now);
         let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
         (self.bootstrap).tick(dialer, is_connected, now, clock);
@@ -220,17 +213,9 @@ impl Exchange {
         self.shortages.lookups(now())
     }
 
-    /// Signs our record anew when our addresses have changed.
-    fn sign_own(&mut self, node: &Node) {
-        let addresses = node.addresses();
-        if addresses == self.own_addresses {
-            return;
-        }
-        let local = node.local_peer();
-        let bare = |address: &Multiaddr| without_peer(address.clone(), local);
-        let useful = useful(addresses.iter().map(bare), Reach::Machine);
-        self.own = SignedRecord::sign(&self.keypair, useful).map(Arc::new);
-        self.own_addresses = addresses;
+    /// Takes our latest record.
+    pub(super) fn set_record(&mut self, record: Arc<SignedRecord>) {
+        self.own = Some(record);
     }
 
     /// Looks at how many peers each stream has. The peers that are of use come

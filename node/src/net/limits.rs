@@ -130,6 +130,11 @@ pub const MAX_KAD_MESSAGE_BYTES: usize = 64 * 1024;
 /// network has always got along with 8.
 pub const KAD_BUCKET_SIZE: usize = 8;
 
+/// Servers of the routing table at one IP address (of IPv6: in one /64): a
+/// bucket's worth. It takes some dozen addresses to own the buckets that matter
+/// for a key.
+pub const MAX_ROUTED_PER_IP: usize = KAD_BUCKET_SIZE;
+
 /// Streams times providers that a node remembers for others, about 200 bytes
 /// each: 40 MB at most, on the nodes that everybody asks.
 pub const MAX_PROVIDER_ENTRIES: usize = 200_000;

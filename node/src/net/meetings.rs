@@ -11,7 +11,6 @@ use headwater_protocols::id::LogId;
 use headwater_protocols::meta;
 use headwater_protocols::wire::v1;
 use libp2p::core::ConnectedPoint;
-use libp2p::identity::Keypair;
 use libp2p::request_response::{self, OutboundRequestId};
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -28,13 +27,12 @@ use super::rendezvous::{self, Server};
 use crate::handle::now;
 
 /// What is known of the ways to those who were found.
+#[derive(Default)]
 pub(super) struct Meetings {
-    keypair: Keypair,
     /// Answers registrations: under the same conditions as Kademlia's questions.
     serves: bool,
     server: Server,
-    /// What others are told of us.
-    addresses: Vec<Multiaddr>,
+    /// What others are told of us; empty before there is something to tell.
     record: Bytes,
     /// Connected rendezvous servers, and where they are.
     servers: BTreeMap<PeerId, Multiaddr>,
@@ -47,21 +45,6 @@ pub(super) struct Meetings {
 }
 
 impl Meetings {
-    /// Nothing is known yet.
-    pub(super) fn new(keypair: Keypair) -> Self {
-        Self {
-            keypair,
-            serves: false,
-            server: Server::default(),
-            addresses: Vec::new(),
-            record: Bytes::new(),
-            servers: BTreeMap::new(),
-            remotes: HashMap::new(),
-            open: HashMap::new(),
-            is_news: false,
-        }
-    }
-
     /// When [`tick`](Self::tick) is to be called.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let end = self.server.next_end()?;
@@ -78,26 +61,10 @@ impl Meetings {
         self.serves = serves;
     }
 
-    /// Takes the addresses of ours, the best ones first, and signs those that
-    /// are of use to others.
-    pub(super) fn addresses_changed(&mut self, addresses: &[Multiaddr]) {
-        let local = self.keypair.public().to_peer_id();
-        let ours = |address: &Multiaddr| without_peer(address.clone(), local);
-        let farthest = addresses.iter().filter_map(reach).max();
-        // Loopback leads to us only where there is nothing else.
-        let at_least = farthest.map_or(Reach::Machine, |far| far.min(Reach::Site));
-        let addresses = useful(addresses.iter().map(ours), at_least);
-        if addresses == self.addresses && !self.record.is_empty() {
-            return;
-        }
-        match SignedRecord::sign(&self.keypair, addresses.clone()) {
-            Some(record) => {
-                self.addresses = addresses;
-                self.record = record.bytes;
-                self.is_news = true;
-            }
-            None => tracing::warn!("the addresses of this node do not fit into a record"),
-        }
+    /// Takes our latest record.
+    pub(super) fn set_record(&mut self, record: Bytes) {
+        self.record = record;
+        self.is_news = true;
     }
 
     /// Notes a connection.
@@ -295,6 +262,8 @@ impl Meetings {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::identity::Keypair;
+
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
@@ -302,30 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn our_record_names_loopback_only_where_there_is_nothing_else() {
-        let keypair = Keypair::generate_ed25519();
-        let local = keypair.public().to_peer_id();
-        let mut meetings = Meetings::new(keypair);
-        let loopback = format!("/ip4/127.0.0.1/tcp/1/p2p/{local}");
-        meetings.addresses_changed(&addresses(&[&loopback]));
-        assert_eq!(meetings.addresses, addresses(&["/ip4/127.0.0.1/tcp/1"]));
-        let Some(Input::Reachable { record, .. }) = meetings.news() else {
-            panic!("no news");
-        };
-        assert_eq!(SignedRecord::verify(record).unwrap().peer, local);
-        assert!(meetings.news().is_none());
-
-        let site = format!("/ip4/192.168.1.2/tcp/1/p2p/{local}");
-        meetings.addresses_changed(&addresses(&[&loopback, &site]));
-        assert_eq!(meetings.addresses, addresses(&["/ip4/192.168.1.2/tcp/1"]));
-        assert!(meetings.news().is_some());
-        meetings.addresses_changed(&addresses(&[&loopback, &site]));
-        assert!(meetings.news().is_none());
-    }
-
-    #[test]
     fn a_strangers_record_must_be_its_own_and_cannot_name_our_machine() {
-        let meetings = Meetings::new(Keypair::generate_ed25519());
+        let meetings = Meetings::default();
         let stranger = Keypair::generate_ed25519();
         let peer = stranger.public().to_peer_id();
         let told = addresses(&[

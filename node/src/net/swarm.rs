@@ -34,6 +34,7 @@ use super::limits::LISTEN_TIMEOUT;
 use super::meetings::Meetings;
 use super::nat::Nat;
 use super::nat::circuit_meter::CircuitMeter;
+use super::own_record::OwnRecord;
 use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, InboundFrame};
 use super::transport::transport;
@@ -68,6 +69,7 @@ pub(crate) struct Network {
     noise: GossipNoise,
     nat: Nat,
     meetings: Meetings,
+    own_record: OwnRecord,
     /// Answers those who look for a stream, whether it is reached or not.
     serves_discovery: bool,
     external: Vec<Multiaddr>,
@@ -115,7 +117,6 @@ impl Network {
             discovery: is_operator || config.external.iter().any(is_reachable),
             ..config.services
         };
-        let meetings = Meetings::new(config.keypair.clone());
         let strangers = Strangers::default();
         let meter = CircuitMeter::new(config.relayed_bytes_per_second);
         let (transport, relay_client) = transport(
@@ -171,7 +172,8 @@ impl Network {
             offenders: GossipOffenders::new(Instant::now()),
             noise: GossipNoise::default(),
             nat: Nat::new(is_operator, &config.external, meter),
-            meetings,
+            meetings: Meetings::default(),
+            own_record: OwnRecord::new(config.keypair),
             serves_discovery: services.discovery,
             external: config.external,
             strangers,
@@ -553,7 +555,10 @@ impl Network {
                 addresses.push(named);
             }
         }
-        self.meetings.addresses_changed(&addresses);
+        if let Some(record) = self.own_record.addresses_changed(&addresses) {
+            self.meetings.set_record(record.bytes.clone());
+            self.exchange.set_record(record);
+        }
         self.backlog.extend(self.meetings.news());
         self.node.set_addresses(addresses);
     }

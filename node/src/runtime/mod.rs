@@ -191,7 +191,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
         }
     }
     let exchange = ExchangeConfig {
-        keypair: config.keypair.clone(),
+        local: config.keypair.public().to_peer_id(),
         min_peers: config.min_peers,
         max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
         bootstrap: config.bootstrap.clone(),

@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn after_its_burst_a_node_keeps_to_its_rate() {
-        let now = Instant::now();
         let meter = CircuitMeter::new(1_000);
+        let now = Instant::now();
         assert_eq!(meter.next(now), None);
         meter.moved(BURST, now);
         assert_eq!(meter.next(now), None);

@@ -8,7 +8,10 @@ use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
 use tokio::time::Instant;
 
 use super::super::gossip_noise::Admittance;
+use super::super::limits::GRAYLIST_SCORE;
 use super::Network;
+
+const FALSE_GOSSIP: &str = "its gossip is false or breaks the rules";
 
 impl Network {
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
@@ -56,7 +59,7 @@ impl Network {
 
     pub(super) fn drop_gossip_offenders(&mut self) {
         for peer in self.offenders.liars(&self.swarm.behaviour().gossip) {
-            self.ban_for(peer, "its gossip is false or breaks the rules");
+            self.ban_for(peer, FALSE_GOSSIP);
         }
         for peer in (self.offenders).hoarders(&self.swarm.behaviour().gossip) {
             tracing::warn!(%peer, "too many topics in all; the peer with most is disconnected");
@@ -87,8 +90,16 @@ impl Network {
         };
         let gossip = &mut self.swarm.behaviour_mut().gossip;
         gossip.report_message_validation_result(&MessageId::new(id), &from, acceptance);
-        if verdict == Verdict::Ignore && self.swarm.is_connected(&from) {
+        let is_connected = self.swarm.is_connected(&from);
+        if verdict == Verdict::Ignore && is_connected {
             self.noise.ignored(from, Instant::now());
+        }
+        // Gossipsub would stop listening, and go on decoding and checking
+        // signatures.
+        let score = self.swarm.behaviour().gossip.peer_score(&from);
+        let is_heard = score.is_none_or(|score| score >= GRAYLIST_SCORE);
+        if verdict == Verdict::Reject && is_connected && !is_heard {
+            self.ban_for(from, FALSE_GOSSIP);
         }
     }
 }
