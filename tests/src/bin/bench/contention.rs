@@ -4,9 +4,11 @@
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::Bench;
 use crate::live::{gossip_delays_ms, ms_between};
-use crate::node::{Batches, Call, Stored, start_node};
+use crate::node::{Batches, Call, Published, Stored, start_node};
 use crate::raw_stream;
 use crate::report::{Against, Figure, median, percentile, progress};
 
@@ -26,21 +28,21 @@ const RECORD_BYTES: usize = 100;
 pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
     let history = bench.sized(8_000_000, 2_000_000);
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    let (mut p50s, mut counted) = (Vec::new(), 0);
+    let (mut p50s, mut durable, mut counted) = (Vec::new(), Vec::new(), 0);
     for run in 1..=RUNS {
         let delays = node_delays_ms(bench, history)?;
-        counted += delays.len();
+        let live = delays.on_the_way.len();
+        counted += live;
         let bytes = history * RECORD_BYTES as u64;
-        ours.push(percentile(&delays, 0.99));
-        p50s.push(median(&delays));
-        bare.push(percentile(
-            &bare_delays_ms(delays.len() as u64, bytes)?,
-            0.99,
-        ));
+        ours.push(percentile(&delays.on_the_way, 0.99));
+        p50s.push(median(&delays.on_the_way));
+        durable.push(percentile(&delays.durable, 0.99));
+        bare.push(percentile(&bare_delays_ms(live as u64, bytes)?, 0.99));
         progress(&format!(
-            "run {run}: {:.2} ms ({} records); gossipsub {:.2} ms",
+            "run {run}: {:.2} ms on the way ({live} records), {:.2} ms until durable; gossipsub \
+             {:.2} ms",
             ours[run - 1],
-            delays.len(),
+            durable[run - 1],
             bare[run - 1]
         ));
     }
@@ -55,13 +57,22 @@ pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
         .with("history_records", history)
         .with("live_records", counted as u64)
         .with("runs", RUNS)
-        .with_number("live_p50", median(&p50s));
+        .with_number("live_p50", median(&p50s))
+        .with_number("durable_p99", median(&durable));
     Ok(figure)
 }
 
-/// Publish to stored, of those that were published before the history was
+/// In milliseconds, of each record that was published before the history was
 /// complete.
-fn node_delays_ms(bench: &Bench, records: u64) -> anyhow::Result<Vec<f64>> {
+#[derive(Debug, Default)]
+struct Delays {
+    /// From the command to its answer.
+    durable: Vec<f64>,
+    /// From the answer until the other node has it.
+    on_the_way: Vec<f64>,
+}
+
+fn node_delays_ms(bench: &Bench, records: u64) -> anyhow::Result<Delays> {
     let dir = bench.folder()?;
     let (mut publisher, address) = start_node(dir.path().join("publisher"), 1)?;
     let (mut subscriber, _) = start_node(dir.path().join("subscriber"), 2)?;
@@ -86,7 +97,7 @@ fn node_delays_ms(bench: &Bench, records: u64) -> anyhow::Result<Vec<f64>> {
     };
     // Each has one record from the start.
     let _: f64 = subscriber.ask(&follow(live, 1))?;
-    let _: Vec<u64> = publisher.ask(&publish(WARM_UP))?;
+    let _: Vec<Published> = publisher.ask(&publish(WARM_UP))?;
     let count = records / 10_000;
     let size = 1 + WARM_UP + count;
     let watched = [(live, size), (history, records + 1)];
@@ -99,7 +110,7 @@ fn node_delays_ms(bench: &Bench, records: u64) -> anyhow::Result<Vec<f64>> {
         stream: history.clone(),
         size: records + 1,
     })?;
-    let published: Vec<u64> = publisher.ask(&publish(count))?;
+    let published: Vec<Published> = publisher.ask(&publish(count))?;
     let mut stored = Vec::new();
     for (stream, _) in watched {
         let notes: Stored = subscriber.ask(&Call::Stored {
@@ -111,19 +122,21 @@ fn node_delays_ms(bench: &Bench, records: u64) -> anyhow::Result<Vec<f64>> {
     subscriber.end()?;
     let complete_ns = stored[1].last().map_or(0, |(_, ns)| *ns);
     let under_load = (WARM_UP + 2..).zip(published);
-    let under_load = under_load.filter(|(_, published_ns)| *published_ns < complete_ns);
-    let delays: Option<Vec<f64>> = under_load
-        .map(|(size, published_ns)| {
-            let (_, stored_ns) = stored[0].iter().find(|(held, _)| *held >= size)?;
-            Some(ms_between(published_ns, *stored_ns))
-        })
-        .collect();
-    let delays = delays.ok_or_else(|| anyhow::anyhow!("a record was never stored"))?;
+    let under_load = under_load.filter(|(_, published)| published.asked_ns < complete_ns);
+    let mut delays = Delays::default();
+    for (size, published) in under_load {
+        let is_there = |(held, _): &&(u64, u64)| *held >= size;
+        let (_, stored_ns) =
+            (stored[0].iter().find(is_there)).context("a record was not stored")?;
+        (delays.durable).push(ms_between(published.asked_ns, published.durable_ns));
+        (delays.on_the_way).push(ms_between(published.durable_ns, *stored_ns));
+    }
     anyhow::ensure!(
-        delays.len() >= 20,
+        delays.durable.len() >= 20,
         "the history was complete after {} live records",
-        delays.len()
+        delays.durable.len()
     );
+
     Ok(delays)
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::node::{Call, Stored, start_node};
+use crate::node::{Call, Published, Stored, start_node};
 use crate::process::{Process, Role};
 use crate::report::{Against, Figure, fsyncs, median, percentile, progress};
 use crate::{Bench, gossip};
@@ -81,7 +81,7 @@ fn node_delays_ms(bench: &Bench, count: u64) -> anyhow::Result<Vec<f64>> {
         size: 0,
     };
     let _: f64 = subscriber.ask(&follow)?;
-    let mut run = |count: u64, size: u64| -> anyhow::Result<(Vec<u64>, Stored)> {
+    let mut run = |count: u64, size: u64| -> anyhow::Result<(Vec<Published>, Stored)> {
         let watched = stream.clone();
         let () = subscriber.ask(&Call::Watch {
             stream: watched,
@@ -101,9 +101,9 @@ fn node_delays_ms(bench: &Bench, count: u64) -> anyhow::Result<Vec<f64>> {
     let (published, stored) = run(count, WARM_UP + count)?;
     publisher.end()?;
     subscriber.end()?;
-    let delays = (WARM_UP + 1..).zip(published).map(|(size, published_ns)| {
+    let delays = (WARM_UP + 1..).zip(published).map(|(size, published)| {
         let (_, stored_ns) = stored.iter().find(|(held, _)| *held >= size)?;
-        Some(ms_between(published_ns, *stored_ns))
+        Some(ms_between(published.asked_ns, *stored_ns))
     });
     let delays: Option<Vec<_>> = delays.collect();
     delays.ok_or_else(|| anyhow::anyhow!("a record was published and never stored"))

@@ -56,8 +56,8 @@ pub(crate) enum Call {
         tasks: u64,
         each: u64,
     },
-    /// Publish one record a command, one every so often; answered by the moment
-    /// before each, in nanoseconds.
+    /// Publish one record a command, one every so often; answered by a
+    /// [`Published`] each.
     PublishPaced {
         stream: String,
         count: u64,
@@ -118,6 +118,15 @@ pub(crate) struct Singles {
     pub(crate) seconds: f64,
     /// Syncs of the disk.
     pub(crate) fsyncs: u64,
+}
+
+/// When a record was published, in nanoseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Published {
+    /// Just before the command.
+    pub(crate) asked_ns: u64,
+    /// At its answer: it is durable and announced.
+    pub(crate) durable_ns: u64,
 }
 
 /// Records that are stored, and since when in nanoseconds.
@@ -372,15 +381,19 @@ impl Acting {
         stream: &str,
         count: u64,
         every_us: u64,
-    ) -> anyhow::Result<Vec<u64>> {
+    ) -> anyhow::Result<Vec<Published>> {
         let log: LogId = stream.parse()?;
         let node = self.node()?;
         let mut ticks = tokio::time::interval(Duration::from_micros(every_us));
         let mut published = Vec::new();
         for record in records(0, count, 100) {
             ticks.tick().await;
-            published.push(monotonic_ns()?);
+            let asked_ns = monotonic_ns()?;
             publish(node, log, vec![record]).await?;
+            published.push(Published {
+                asked_ns,
+                durable_ns: monotonic_ns()?,
+            });
         }
         Ok(published)
     }
