@@ -8,6 +8,7 @@ use std::time::Duration;
 use headwater_protocols::engine::{CommandError, Engine, Input, Output, Reply};
 use tokio::sync::{mpsc, oneshot};
 
+use super::disk_thread::{DiskThread, Synced};
 use crate::handle::{Asked, Node, now};
 use crate::net::sync_streams::InboundFrame;
 use crate::store::RocksStore;
@@ -28,6 +29,8 @@ pub(super) struct Inputs {
     pub(super) network: mpsc::Receiver<Input>,
     /// Frames of the sync streams.
     pub(super) frames: mpsc::Receiver<InboundFrame>,
+    /// Outcomes of syncs of the disk.
+    pub(super) synced: Synced,
     /// What users ask for. First of all: a flood from the network must not keep
     /// a publisher waiting.
     pub(super) commands: mpsc::Receiver<Asked>,
@@ -43,6 +46,7 @@ pub(super) struct EngineThread {
     next_command: u64,
     /// The network, when there is one.
     outputs: Option<mpsc::Sender<Output>>,
+    disk: DiskThread,
 }
 
 impl EngineThread {
@@ -50,6 +54,7 @@ impl EngineThread {
         engine: Engine<Arc<RocksStore>>,
         node: Node,
         outputs: Option<mpsc::Sender<Output>>,
+        disk: DiskThread,
     ) -> Self {
         Self {
             engine,
@@ -57,6 +62,7 @@ impl EngineThread {
             waiting: BTreeMap::new(),
             next_command: 0,
             outputs,
+            disk,
         }
     }
 
@@ -70,6 +76,9 @@ impl EngineThread {
                 biased;
                 _ = &mut inputs.stop => break,
                 Some(asked) = inputs.commands.recv() => self.command(asked),
+                Some(result) = inputs.synced.recv() => {
+                    self.engine.handle(Input::Synced(result), now());
+                }
                 Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
                 Some(frame) = inputs.frames.recv() => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
@@ -129,6 +138,7 @@ impl EngineThread {
                     }
                 }
                 Output::Reply(id, reply) => replies.push((id, reply)),
+                Output::Sync => self.disk.sync(),
                 output => {
                     if let Some(outputs) = &self.outputs {
                         // The network ends with the process only.

@@ -1,6 +1,7 @@
 //! A running node: the engine on a thread of its own, the swarm on a task, and
 //! bounded channels between them.
 
+mod disk_thread;
 mod engine_thread;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::store::RocksStore;
+use disk_thread::DiskThread;
 use engine_thread::{EngineThread, Inputs};
 
 /// Events of the swarm that wait for the engine. While the engine is busy with
@@ -299,10 +301,12 @@ async fn open(
     });
     let (engine, node) = opened.await??;
 
-    let thread = EngineThread::new(engine, node.clone(), outputs);
+    let (disk, synced) = DiskThread::start(node.store().clone())?;
+    let thread = EngineThread::new(engine, node.clone(), outputs, disk);
     let queues = Inputs {
         network: input_queue,
         frames: frame_queue,
+        synced,
         commands: command_queue,
         stop,
     };

@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use libp2p_identity::PeerId;
 
-use super::Engine;
 use super::requests::{Request, RequestKind};
+use super::{Engine, Output};
 use crate::id::LogId;
 use crate::limits::BUSY_HEAD_POLL_US;
 use crate::ranges::IntervalSet;
@@ -68,8 +68,10 @@ impl<S: Store> Engine<S> {
             return;
         }
         self.hungry.remove(&log);
-        if state.synced_size < state.size() && self.sync_at.is_none() {
-            self.sync_at = Some(now.max(self.last_sync.plus(SYNC_EVERY_US)));
+        if state.synced_size < state.size() {
+            self.unsynced.insert(log);
+            let next = now.max(self.last_sync.plus(SYNC_EVERY_US));
+            self.sync_at.get_or_insert(next);
         }
     }
 
@@ -196,24 +198,39 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Makes everything that was written survive the loss of power.
-    pub(super) fn sync_store(&mut self, now: Timestamp) {
+    /// Lets everything that was written survive the loss of power. The engine
+    /// goes on meanwhile: a large history keeps the disk busy for long, and live
+    /// records must not wait for it.
+    pub(super) fn begin_sync(&mut self, now: Timestamp) {
         self.sync_at = None;
         self.last_sync = now;
-        match self.store.commit(Batch::new(), Durability::Synced) {
-            Ok(()) => {
-                for (log, state) in self.logs.iter_mut() {
-                    if state.is_complete() && state.synced_size < state.size() {
-                        state.synced_size = state.size();
-                        self.changed.insert(log);
-                    }
-                }
+        let unsynced = std::mem::take(&mut self.unsynced);
+        let sizes = unsynced.into_iter().filter_map(|log| {
+            let state = self.logs.get(&log)?;
+            state.is_complete().then(|| (log, state.size()))
+        });
+        self.syncing = Some(sizes.collect());
+        self.outputs.push_back(Output::Sync);
+    }
+
+    /// What was complete when the sync began is safe now.
+    pub(super) fn synced(&mut self, result: Result<(), StoreError>) {
+        let Some(sizes) = self.syncing.take() else {
+            return;
+        };
+        if let Err(error) = result {
+            let logs: Vec<_> = self.logs.keys().collect();
+            for log in logs {
+                self.store_failed(log, &ReadError::Store(error.clone()));
             }
-            Err(error) => {
-                let logs: Vec<_> = self.logs.keys().collect();
-                for log in logs {
-                    self.store_failed(log, &ReadError::Store(error.clone()));
-                }
+            return;
+        }
+        for (log, size) in sizes {
+            if let Some(state) = self.logs.get_mut(&log)
+                && state.synced_size < size
+            {
+                state.synced_size = size;
+                self.changed.insert(log);
             }
         }
     }

@@ -82,6 +82,8 @@ pub enum Input {
         /// Rendezvous servers that it is connected to; the first few are used.
         servers: Vec<Server>,
     },
+    /// The outcome of [`Output::Sync`].
+    Synced(Result<(), StoreError>),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -222,6 +224,10 @@ pub enum Output {
     /// Close the connections to a peer that broke the rules, and do not talk
     /// to it for a while.
     Ban(PeerId, Misbehaviour),
+    /// Make what was written so far survive the loss of power, beside everything
+    /// else: it takes as long as the disk needs for what is not there yet. Answer
+    /// with [`Input::Synced`]; there is one at a time.
+    Sync,
     /// The state of a log changed.
     Changed(LogId),
 }
@@ -315,8 +321,11 @@ pub struct Engine<S> {
     staged: BTreeMap<LogId, owner::Staged>,
     /// Logs that are complete, but whose last records may still be lost with
     /// the power, and when they are made safe.
+    unsynced: BTreeSet<LogId>,
     sync_at: Option<Timestamp>,
     last_sync: Timestamp,
+    /// The sizes that the sync which is under way makes safe.
+    syncing: Option<BTreeMap<LogId, u64>>,
     changed: BTreeSet<LogId>,
     /// Logs that miss something and wait for a peer to be free.
     hungry: BTreeSet<LogId>,
@@ -363,8 +372,10 @@ impl<S: Store> Engine<S> {
             requests: Requests::default(),
             provider: Provider::default(),
             staged: BTreeMap::new(),
+            unsynced: BTreeSet::new(),
             sync_at: None,
             last_sync: Timestamp(i64::MIN),
+            syncing: None,
             changed: BTreeSet::new(),
             hungry: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -434,6 +445,7 @@ impl<S: Store> Engine<S> {
                     .push_back(Output::Verdict { id, from, verdict });
             }
             Input::Reachable { record, servers } => self.reachable(record, servers, now),
+            Input::Synced(result) => self.synced(result),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);
@@ -471,7 +483,8 @@ impl<S: Store> Engine<S> {
         let logs = self.logs.next_timeout();
         let joining = self.joining.next_due();
         let times = requests.into_iter().chain(logs).chain(joining);
-        times.chain(self.sync_at).min()
+        let sync_at = self.sync_at.filter(|_| self.syncing.is_none());
+        times.chain(sync_at).min()
     }
 
     /// Does what is due.
@@ -479,8 +492,8 @@ impl<S: Store> Engine<S> {
         for id in self.requests.late(now) {
             self.give_up(id, now);
         }
-        if self.sync_at.is_some_and(|at| at <= now) {
-            self.sync_store(now);
+        if self.syncing.is_none() && self.sync_at.is_some_and(|at| at <= now) {
+            self.begin_sync(now);
         }
         for log in self.logs.due(now) {
             self.renew_head(log, now);

@@ -22,7 +22,7 @@ use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::limits::OFFER_PERCENT;
 use crate::rendezvous::Rendezvous;
-use crate::store::MemoryStore;
+use crate::store::{Batch, Durability, MemoryStore, Store};
 use crate::sync::Lane;
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -41,6 +41,9 @@ const BEGIN: Timestamp = Timestamp(1_780_000_000_000_000);
 /// Events in one call of [`Sim::run_until`]; an engine that keeps waking
 /// itself, or two that keep asking each other, are found out here.
 const MAX_EVENTS: u64 = 2_000_000;
+
+/// Microseconds until a sync of the disk that runs beside the engine is told of.
+const DISK_SYNC_US: u64 = 20_000;
 
 /// Names a node of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -265,6 +268,10 @@ impl Sim {
                 data,
                 ..
             } => self.heard(from, author, node, topic, data),
+            Event::Synced { opened, result } => {
+                let is_same = self.nodes[node.0].opened == opened;
+                is_same.then_some(Input::Synced(result))
+            }
             Event::Command(id, command) => Some(Input::Command(id, command)),
             Event::Wake => None,
         }
@@ -381,6 +388,15 @@ impl Sim {
                     self.accusations.push(Accusation { by, of, what });
                     self.cut(node, of);
                 }
+            }
+            Output::Sync => {
+                // What is written from now on is not safe, although the engine
+                // hears of it later.
+                let state = &self.nodes[node.0];
+                let result = state.store.commit(Batch::new(), Durability::Synced);
+                let opened = state.opened;
+                let at = self.now().plus(DISK_SYNC_US);
+                self.queue.push(at, node, Event::Synced { opened, result });
             }
             Output::Changed(_) => {}
         }

@@ -9,6 +9,7 @@ use super::NodeId;
 use super::network::Way;
 use crate::engine::Command;
 use crate::id::Topic;
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 /// Something that will happen to a node.
@@ -45,6 +46,12 @@ pub(super) enum Event {
         topic: Topic,
         data: Bytes,
     },
+    /// The disk has everything that it had been given when the node, opened for
+    /// this time, asked for it.
+    Synced {
+        opened: u64,
+        result: Result<(), StoreError>,
+    },
     /// A user's command.
     Command(u64, Command),
     /// The engine asked to be woken.
@@ -62,7 +69,7 @@ impl Event {
             Self::Frame { from, epoch, .. } => Some((from, Way::Streams, epoch)),
             Self::Subscription { peer, epoch, .. } => Some((peer, Way::Gossip, epoch)),
             Self::Gossip { from, epoch, .. } => Some((from, Way::Gossip, epoch)),
-            Self::Gone { .. } | Self::Command(..) | Self::Wake => None,
+            Self::Gone { .. } | Self::Synced { .. } | Self::Command(..) | Self::Wake => None,
         }
     }
 }
