@@ -13,6 +13,12 @@
 # routers in 203.0.113.0/24 (all set aside for documentation), the LANs in
 # 10.0.0.0/16. What has no route is lost without a word, as in the real one.
 #
+# Behind a dual-stack router, as from a provider that has no IPv4 addresses left,
+# IPv4 is mapped as by a symmetric router. Over IPv6 everybody has an address of
+# their own, in 2001:db8:SITE::/64, and the router lets in what answers only. All
+# of 2001:db8::/32 is one link, on which a router speaks for those behind it: so
+# each half goes on by itself when the network is cut.
+#
 # How a router drops is what decides whether hole punching works. Both nodes
 # dial at once, and the first packet to arrive always beats the other's way
 # out: a router that answered with RST, or let the packet make a conntrack
@@ -22,12 +28,12 @@
 PREFIX=headwater-$(sha256sum <<<"$NET" | head -c 6)
 INTERNET=$PREFIX-net
 # A row a node: number, kind, half, namespace, the namespace of its router (of
-# itself, when it has none), address, port.
+# itself, when it has none), address, port, IPv6 address (- for none).
 PLACES=$NET/places
 # The process id of the cable that takes its time, while there is one.
 SLOW_CABLE=$NET/slow-cable.pid
 
-NAT_KINDS=(public full-cone port-restricted symmetric remap firewall)
+NAT_KINDS=(public full-cone port-restricted symmetric remap firewall dual-stack)
 # What a remapping router uses instead of a node's own port.
 REMAPPED_PORTS=20000-29999
 # Exit code when the machine does not let us have a lab.
@@ -118,26 +124,38 @@ BATCH
 # lab_place NODE KIND SITE: a namespace for the node, and a router if the site
 # needs one and has none yet.
 lab_place() {
-    local node=$1 kind=$2 site=$3 half=west space=$PREFIX-n$1 router=$PREFIX-n$1 address
+    local node=$1 kind=$2 site=$3 half=west space=$PREFIX-n$1 router=$PREFIX-n$1 address address6=-
     local port=$((4600 + node))
     if ((site % 2 == 0 && site > 0)); then half=east; fi
-    ip netns add "$space"
+    namespace_up "$space"
     case $kind in
         public | firewall)
             address=198.51.100.$node
             plug "$space" "$half" "n$node" "$address" 198.51.100.254
-            ip -n "$space" address add "2001:db8::$node/64" dev wan nodad
+            address6=2001:db8::$node
+            ip -n "$space" address add "$address6/32" dev wan nodad
             ;;
         *)
             router=$PREFIX-r$site
             address=10.0.$site.$node
             [[ -e /var/run/netns/$router ]] || router_up "$site" "$half"
             lan_join "$site" "$node" "$address"
+            if [[ $kind == dual-stack ]]; then
+                address6=2001:db8:$site::$node
+                lan_join_ipv6 "$site" "$node" "$address6"
+            fi
             ;;
     esac
     printf '%s\t' "$node" "$kind" "$half" "$space" "$router" "$address" >>"$PLACES"
-    printf '%s\n' "$port" >>"$PLACES"
+    printf '%s\t%s\n' "$port" "$address6" >>"$PLACES"
     router_rules "$kind" "$router"
+}
+
+# namespace_up NAMESPACE: one whose IPv6 addresses are of use at once, and not
+# only when nobody has objected for a second or two.
+namespace_up() {
+    ip netns add "$1"
+    set_sysctl "$1" net.ipv6.conf.default.accept_dad=0
 }
 
 # plug NAMESPACE HALF NAME ADDRESS GATEWAY: its interface `wan`, in the internet.
@@ -157,7 +175,7 @@ BATCH
 
 router_up() {
     local site=$1 half=$2 space=$PREFIX-r$1
-    ip netns add "$space"
+    namespace_up "$space"
     plug "$space" "$half" "r$site" "203.0.113.$site" 203.0.113.254
     ip -n "$space" -batch - <<BATCH
 link add lan type bridge mcast_snooping 0
@@ -177,6 +195,24 @@ address add $address/24 dev lan
 link set lan up
 route add default via 10.0.$site.1
 BATCH
+}
+
+# lan_join_ipv6 SITE NODE ADDRESS: as well.
+lan_join_ipv6() {
+    local site=$1 address=$3 router=$PREFIX-r$1 space=$PREFIX-n$2
+    ip -n "$router" -batch - <<BATCH
+address replace 2001:db8:ffff::$site/32 dev wan nodad
+address replace 2001:db8:$site::1/64 dev lan nodad
+neighbour add proxy $address dev wan
+BATCH
+    ip -n "$space" -batch - <<BATCH
+address add $address/64 dev lan nodad
+route add default via 2001:db8:$site::1
+BATCH
+    set_sysctl "$router" net.ipv6.conf.all.forwarding=1
+    set_sysctl "$router" net.ipv6.conf.wan.proxy_ndp=1
+    # For others a router would answer up to a second later.
+    set_sysctl "$router" net.ipv6.neigh.wan.proxy_delay=0
 }
 
 set_sysctl() {
@@ -220,6 +256,7 @@ router_rules() {
             ;;
         *) nat_rules "$kind" "$space" | ip netns exec "$space" iptables-restore ;;
     esac
+    [[ $kind != dual-stack ]] || ipv6_router_rules | ip netns exec "$space" ip6tables-restore
 }
 
 firewall_rules() {
@@ -229,6 +266,13 @@ firewall_rules() {
     # Without neighbour discovery there is no IPv6 at all.
     [[ ${1:-} != ipv6 ]] || printf '%s\n' '-A INPUT -p ipv6-icmp -j ACCEPT'
     printf 'COMMIT\n'
+}
+
+ipv6_router_rules() {
+    printf '%s\n' '*filter' ':INPUT ACCEPT' ':FORWARD DROP' ':OUTPUT ACCEPT' \
+        '-A FORWARD -i lan -j ACCEPT' \
+        '-A FORWARD -i wan -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT' \
+        'COMMIT'
 }
 
 nat_rules() {
@@ -251,7 +295,7 @@ nat_rules() {
         # The same port as inside while it is free, whomever it talks to.
         full-cone | port-restricted) printf '%s\n' '-A POSTROUTING -o wan -j MASQUERADE' ;;
         # Another port for everybody it talks to.
-        symmetric) printf '%s\n' '-A POSTROUTING -o wan -j MASQUERADE --random-fully' ;;
+        symmetric | dual-stack) printf '%s\n' '-A POSTROUTING -o wan -j MASQUERADE --random-fully' ;;
         # Another port than inside, the same one whomever it talks to.
         remap)
             printf -- '-A POSTROUTING -o wan -p %s -j SNAT --to-source %s:%s\n' \
@@ -336,17 +380,19 @@ limit_interface() {
 
 # lab_lose NODE PERCENT: loses packets at the node's place, each way.
 lab_lose() {
-    local kind router probability
+    local kind router probability restore
     lab_place_of "$1"
     [[ $2 =~ ^(off|[0-9]{1,2}(\.[0-9]+)?%?)$ ]] || fail "$2 is not a share such as 2%; write off to lose nothing"
     probability=$(awk -v share="${2%\%}" 'BEGIN { print share / 100 }')
-    {
-        printf '*mangle\n'
-        [[ $2 == off ]] ||
-            printf -- '-A %s wan -m statistic --mode random --probability %s -j DROP\n' \
-                'PREROUTING -i' "$probability" 'POSTROUTING -o' "$probability"
-        printf 'COMMIT\n'
-    } | ip netns exec "$router" iptables-restore
+    for restore in iptables-restore ip6tables-restore; do
+        {
+            printf '*mangle\n'
+            [[ $2 == off ]] ||
+                printf -- '-A %s wan -m statistic --mode random --probability %s -j DROP\n' \
+                    'PREROUTING -i' "$probability" 'POSTROUTING -o' "$probability"
+            printf 'COMMIT\n'
+        } | ip netns exec "$router" "$restore"
+    done
 }
 
 # lab_reboot NODE: the router of the node is away for a moment, and has forgotten
@@ -361,5 +407,6 @@ lab_reboot() {
     sleep 1
     router_rules "$kind" "$router"
     ip netns exec "$router" conntrack -F 2>/dev/null
+    ip netns exec "$router" conntrack -F -f ipv6 2>/dev/null
     ip -n "$INTERNET" link set "$port" up
 }

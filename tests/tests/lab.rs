@@ -2,6 +2,8 @@
 //! commands do to the network. Were they wrong, every test that uses the lab
 //! would prove something else than it says.
 
+mod ipv6;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -20,8 +22,12 @@ const PUNCH: Duration = Duration::from_secs(2);
 
 /// A UDP socket on the node's machine.
 fn udp(place: &Place, port: u16) -> Result<UdpSocket> {
+    udp_at(place, (Ipv4Addr::UNSPECIFIED, port).into())
+}
+
+fn udp_at(place: &Place, at: SocketAddr) -> Result<UdpSocket> {
     let bind = || -> Result<std::net::UdpSocket> {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+        let socket = std::net::UdpSocket::bind(at)?;
         socket.set_nonblocking(true)?;
         Ok(socket)
     };
@@ -30,10 +36,18 @@ fn udp(place: &Place, port: u16) -> Result<UdpSocket> {
 
 /// A TCP socket on the node's machine, which shares its port with others.
 fn tcp(place: &Place, port: u16) -> Result<TcpSocket> {
-    let socket = place.namespace.enter(TcpSocket::new_v4)??;
+    tcp_at(place, (Ipv4Addr::UNSPECIFIED, port).into())
+}
+
+fn tcp_at(place: &Place, at: SocketAddr) -> Result<TcpSocket> {
+    let open = || match at {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = place.namespace.enter(open)??;
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
-    socket.bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+    socket.bind(at)?;
     Ok(socket)
 }
 
@@ -86,7 +100,7 @@ fn ensure_mapping(place: &Place, one: SocketAddr, other: SocketAddr) -> Result<(
     let inside = matches!(place.kind, Kind::Public | Kind::Firewall);
     ensure!((one.ip() == own.ip()) == inside, "{one} of {own}");
     let alike = match place.kind {
-        Kind::Symmetric => one.port() != other.port(),
+        Kind::Symmetric | Kind::DualStack => one.port() != other.port(),
         Kind::Remap => one == other && (20_000..30_000).contains(&one.port()),
         Kind::Public | Kind::Firewall => one == own && other == own,
         Kind::FullCone | Kind::PortRestricted => one == other && one.port() == own.port(),
@@ -203,7 +217,8 @@ async fn holes_are_punched_over_udp_but_where_a_symmetric_router_meets_a_closed_
 async fn punch_tcp(place: &Place, listener: &TcpListener, other: SocketAddr) -> bool {
     let dial = async {
         loop {
-            if let Ok(socket) = tcp(place, place.port)
+            if let Ok(from) = listener.local_addr()
+                && let Ok(socket) = tcp_at(place, from)
                 && socket.connect(other).await.is_ok()
             {
                 return;

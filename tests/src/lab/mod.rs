@@ -4,7 +4,7 @@ mod node;
 
 use std::fmt;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::str::FromStr;
@@ -35,10 +35,13 @@ pub enum Kind {
     Remap,
     /// A public address where nothing but answers gets in.
     Firewall,
+    /// A router that is symmetric over IPv4; over IPv6 the node has an address of
+    /// its own, where nothing but answers gets in.
+    DualStack,
 }
 
 impl Kind {
-    /// All of them.
+    /// All that differ over IPv4.
     pub const ALL: [Self; 6] = [
         Self::Public,
         Self::FullCone,
@@ -55,7 +58,8 @@ impl Kind {
     }
 
     /// Whether two nodes can be connected without a relay: where one's port is
-    /// anybody's guess, the other must let strangers in.
+    /// anybody's guess, the other must let strangers in. (Where both have IPv6,
+    /// that is what they are to use.)
     #[must_use]
     pub fn meets(self, other: Self) -> bool {
         match (self == Self::Symmetric, other == Self::Symmetric) {
@@ -76,6 +80,7 @@ impl fmt::Display for Kind {
             Self::Symmetric => "symmetric",
             Self::Remap => "remap",
             Self::Firewall => "firewall",
+            Self::DualStack => "dual-stack",
         })
     }
 }
@@ -84,7 +89,8 @@ impl FromStr for Kind {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let kind = Self::ALL.into_iter().find(|kind| kind.to_string() == text);
+        let mut kinds = Self::ALL.into_iter().chain([Self::DualStack]);
+        let kind = kinds.find(|kind| kind.to_string() == text);
         kind.with_context(|| format!("no kind of router is called {text}"))
     }
 }
@@ -104,12 +110,24 @@ pub struct Place {
     pub address: Ipv4Addr,
     /// The port that its router forwards, if it does that.
     pub port: u16,
+    /// Its own address of IPv6, if it has that.
+    pub address6: Option<Ipv6Addr>,
 }
 
 impl Place {
     fn parse(row: &str) -> Result<Self> {
         let cells: Vec<_> = row.split('\t').collect();
-        let [node, kind, half, namespace, _router, address, port] = cells[..] else {
+        let [
+            node,
+            kind,
+            half,
+            namespace,
+            _router,
+            address,
+            port,
+            address6,
+        ] = cells[..]
+        else {
             bail!("this is no row of places: {row}");
         };
         Ok(Self {
@@ -119,6 +137,7 @@ impl Place {
             namespace: Namespace::named(namespace),
             address: address.parse()?,
             port: port.parse()?,
+            address6: (address6 != "-").then(|| address6.parse()).transpose()?,
         })
     }
 }
@@ -137,13 +156,21 @@ impl Lab {
     /// # Errors
     /// It cannot be put up. In CI it must be allowed.
     pub fn up(kinds: &[Kind]) -> Result<Option<Self>> {
+        Self::with(kinds, 1)
+    }
+
+    /// As [`Lab::up`], with several places behind each router, in turn.
+    ///
+    /// # Errors
+    /// As [`Lab::up`].
+    pub fn with(kinds: &[Kind], behind_each: usize) -> Result<Option<Self>> {
         let folder = tempfile::Builder::new().prefix("headwater-lab").tempdir()?;
         let mut lab = Self {
             folder,
             places: Vec::new(),
         };
         let names: Vec<_> = kinds.iter().map(Kind::to_string).collect();
-        let count = (kinds.len() + 1).to_string();
+        let count = (kinds.len() * behind_each + 1).to_string();
         let output = lab.script(&["up", &count, "--nat", &names.join(","), "--bare"])?;
         let errors = String::from_utf8_lossy(&output.stderr);
         if output.status.code() == Some(NO_NAMESPACES) {
@@ -166,7 +193,15 @@ impl Lab {
     /// # Errors
     /// As [`Lab::up`].
     pub fn with_two_of_each() -> Result<Option<Self>> {
-        Self::up(&[Kind::ALL, Kind::ALL].concat())
+        Self::with_two_of(&Kind::ALL)
+    }
+
+    /// Two routers of these kinds, each with a place behind it.
+    ///
+    /// # Errors
+    /// As [`Lab::up`].
+    pub fn with_two_of(kinds: &[Kind]) -> Result<Option<Self>> {
+        Self::up(&[kinds, kinds].concat())
     }
 
     fn dir(&self) -> PathBuf {

@@ -1,5 +1,6 @@
 //! Nodes in the lab.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -19,18 +20,40 @@ pub const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// What a node listens with.
 #[derive(Clone, Copy, Debug)]
 pub enum Transport {
-    /// TCP only.
+    /// TCP over IPv4 only.
     Tcp,
-    /// QUIC only.
+    /// QUIC over IPv4 only.
     Quic,
+    /// TCP over IPv6 only.
+    Tcp6,
+    /// QUIC over IPv6 only.
+    Quic6,
+    /// All of these, as nodes do unless they are told otherwise.
+    All,
 }
 
 impl Transport {
-    fn address(self, ip: &str, port: u16) -> String {
+    /// Addresses of one of whose the machine has these.
+    fn addresses(self, ip4: Ipv4Addr, ip6: Ipv6Addr, port: u16) -> Vec<String> {
         match self {
-            Self::Tcp => format!("/ip4/{ip}/tcp/{port}"),
-            Self::Quic => format!("/ip4/{ip}/udp/{port}/quic-v1"),
+            Self::Tcp => vec![format!("/ip4/{ip4}/tcp/{port}")],
+            Self::Quic => vec![format!("/ip4/{ip4}/udp/{port}/quic-v1")],
+            Self::Tcp6 => vec![format!("/ip6/{ip6}/tcp/{port}")],
+            Self::Quic6 => vec![format!("/ip6/{ip6}/udp/{port}/quic-v1")],
+            Self::All => [Self::Tcp, Self::Quic, Self::Tcp6, Self::Quic6]
+                .into_iter()
+                .flat_map(|one| one.addresses(ip4, ip6, port))
+                .collect(),
         }
+    }
+
+    fn listen(self, port: u16) -> Vec<String> {
+        self.addresses(Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED, port)
+    }
+
+    fn at(self, place: &Place) -> Vec<String> {
+        let ip6 = place.address6.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        self.addresses(place.address, ip6, place.port)
     }
 }
 
@@ -51,8 +74,11 @@ impl LabNode {
     /// # Errors
     /// It does not start.
     pub async fn start(place: &Place, transport: Transport, args: &[&str]) -> Result<Self> {
-        let listen = transport.address("0.0.0.0", place.port);
-        let node = TestNode::start_in(&place.namespace, &listen, args).await?;
+        let listen = transport.listen(place.port);
+        let (first, others) = listen.split_first().context("it listens nowhere")?;
+        let others = others.iter().flat_map(|other| ["--listen", other]);
+        let args: Vec<&str> = args.iter().copied().chain(others).collect();
+        let node = TestNode::start_in(&place.namespace, first, &args).await?;
         let shown = node.get("/v1/node").await?;
         let id = shown["peer_id"].as_str().context("no id")?.to_owned();
         let kind = place.kind;
@@ -65,12 +91,25 @@ impl LabNode {
     /// # Errors
     /// It does not start.
     pub async fn relay(lab: &Lab, transport: Transport) -> Result<(Self, String)> {
-        let place = lab.first();
-        let external = transport.address(&place.address.to_string(), place.port);
-        let args = ["--role", "bootstrap,relay", "--external", &external];
-        let relay = Self::start(place, transport, &args).await?;
-        let address = format!("{external}/p2p/{}", relay.id);
-        Ok((relay, address))
+        Self::public(lab.first(), transport, "bootstrap,relay").await
+    }
+
+    /// A public node with these roles; its address.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn public(
+        place: &Place,
+        transport: Transport,
+        roles: &str,
+    ) -> Result<(Self, String)> {
+        let external = transport.at(place);
+        let mut args = vec!["--role", roles];
+        args.extend(external.iter().flat_map(|it| ["--external", it]));
+        let node = Self::start(place, transport, &args).await?;
+        let first = external.first().context("it is reached nowhere")?;
+        let address = format!("{first}/p2p/{}", node.id);
+        Ok((node, address))
     }
 
     /// Whether others know how to reach it: at its public address, or through
@@ -85,9 +124,11 @@ impl LabNode {
         Ok(match self.kind {
             Kind::Public => true,
             Kind::FullCone => has("203.0.113.") && !has("p2p-circuit"),
-            Kind::PortRestricted | Kind::Symmetric | Kind::Remap | Kind::Firewall => {
-                has("p2p-circuit")
-            }
+            Kind::PortRestricted
+            | Kind::Symmetric
+            | Kind::Remap
+            | Kind::Firewall
+            | Kind::DualStack => has("p2p-circuit"),
         })
     }
 
