@@ -282,9 +282,16 @@ impl Nat {
     }
 
     /// A new address is listened on. An operator is reached there; of several
-    /// the ones that reach farthest are told to others.
+    /// the ones that reach farthest are told to others. Of anybody else it is to
+    /// be tested, and a hole may be punched to it.
     pub(super) fn listening(&mut self, swarm: &mut Swarm<Behaviour>, address: &Multiaddr) {
-        if !self.is_operator || is_circuit(address) || reach(address).is_none() {
+        let Some(far) = reach(address).filter(|_| !is_circuit(address)) else {
+            return;
+        };
+        if !self.is_operator {
+            if far == Reach::World {
+                swarm.behaviour_mut().observed.own(address);
+            }
             return;
         }
         let farthest = swarm.listeners().filter_map(reach).max();

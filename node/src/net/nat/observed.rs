@@ -1,5 +1,6 @@
 //! At which addresses peers see us. Behind a router these are the ones to which
-//! others can punch a hole, and the ones that AutoNAT tests.
+//! others can punch a hole, and the ones that AutoNAT tests; so are those of the
+//! open internet that are our own.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -31,6 +32,13 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
+    /// Takes an address of the open internet that this machine listens on: peers
+    /// that it knows over IPv4 see nothing of its IPv6. (A firewall may stand
+    /// before it all the same.)
+    pub(crate) fn own(&mut self, address: &Multiaddr) {
+        self.candidates.push_back(address.clone());
+    }
+
     /// Takes the address at which a peer sees this connection. Whether it says
     /// anything about how others reach us.
     pub(crate) fn observed(&mut self, id: ConnectionId, address: &Multiaddr) -> bool {
