@@ -10,8 +10,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// How long two halves may take to agree once they are joined again.
 const AGREES: Duration = Duration::from_secs(30);
 
-/// How long a node may be without anybody who has the stream.
-const ALONE: Duration = Duration::from_secs(30);
+/// Peers for the stream that each node is to have.
+const MIN_PEERS: usize = 4;
+
+/// How long a node may have fewer.
+const SHORT: Duration = Duration::from_secs(30);
 
 /// Pause between two records of a stream.
 const CADENCE: Duration = Duration::from_millis(250);
@@ -123,44 +126,48 @@ async fn two_halves_that_were_cut_apart_agree_once_they_are_joined_again() -> Re
     ensure_agreement(&nodes, &sources, Instant::now() + AGREES).await
 }
 
-/// A node that may be replaced, and since when it has known nobody with the
-/// stream.
+/// A node that may be replaced, and since when it has had too few peers.
 struct Member {
     node: LabNode,
-    alone_since: Option<Instant>,
-    longest_alone: Duration,
+    short_since: Option<Instant>,
+    longest_short: Duration,
 }
 
 impl Member {
     async fn join(place: &Place, bootstrap: &str, stream: &str) -> Result<Self> {
-        let args = ["--bootstrap", bootstrap];
+        let min_peers = MIN_PEERS.to_string();
+        let args = ["--bootstrap", bootstrap, "--min-peers", &min_peers];
         let node = LabNode::start(place, Transport::Tcp, &args).await?;
         node.node.run(&["follow", stream])?;
         Ok(Self {
             node,
-            alone_since: Some(Instant::now()),
-            longest_alone: Duration::ZERO,
+            short_since: Some(Instant::now()),
+            longest_short: Duration::ZERO,
         })
     }
 
-    async fn look(&mut self, stream: &str) -> Result<()> {
-        let shown = self.node.node.get(&format!("/v1/streams/{stream}")).await?;
-        let sources = shown["sources"].as_array().context("no sources")?;
-        if let Some(since) = self.alone_since {
-            self.longest_alone = self.longest_alone.max(since.elapsed());
+    /// Whether it has peers enough for the stream now.
+    async fn look(&mut self, stream: &str) -> Result<bool> {
+        let path = format!("/v1/streams/{stream}/peers");
+        let peers = self.node.node.get(&path).await?;
+        let peers = peers.as_array().context("no peers")?;
+        let connected = peers.iter().filter(|peer| peer["connected"] == true);
+        let has_enough = connected.count() >= MIN_PEERS;
+        if let Some(since) = self.short_since {
+            self.longest_short = self.longest_short.max(since.elapsed());
         }
-        self.alone_since = match (sources.is_empty(), self.alone_since) {
-            (true, since) => Some(since.unwrap_or_else(Instant::now)),
-            (false, _) => None,
+        self.short_since = match has_enough {
+            true => None,
+            false => self.short_since.or_else(|| Some(Instant::now())),
         };
         ensure!(
-            self.longest_alone < ALONE,
-            "a {} node has been alone for {:?}\n{}",
+            self.short_since.is_none() || self.longest_short < SHORT,
+            "a {} node has had too few peers for {:?}: {peers:?}\n{}",
             self.node.kind,
-            self.longest_alone,
+            self.longest_short,
             self.node.node.log()
         );
-        Ok(())
+        Ok(has_enough)
     }
 }
 
@@ -208,5 +215,17 @@ async fn who_stays_has_every_record_although_others_come_and_go() -> Result<()> 
     }
     let until = Instant::now() + AGREES;
     let nodes: Vec<_> = members.iter().map(|member| &member.node).collect();
-    ensure_agreement(&nodes, &[source], until).await
+    ensure_agreement(&nodes, &[source], until).await?;
+    // The last ones have their time, too.
+    for member in &mut members {
+        while !member.look(&stream).await? {
+            ticks.tick().await;
+        }
+        #[allow(clippy::print_stderr, reason = "the figures of the churn")]
+        {
+            let (kind, longest) = (member.node.kind, member.longest_short);
+            eprintln!("{kind:>16}: too few peers for {longest:.1?} at most");
+        }
+    }
+    Ok(())
 }
