@@ -276,8 +276,9 @@ struct Liar {
     peers: request_response::Behaviour<RawBytes>,
 }
 
+/// Questions and answers of any bytes.
 #[derive(Clone, Default)]
-struct RawBytes;
+pub(crate) struct RawBytes;
 
 impl request_response::Codec for RawBytes {
     type Protocol = StreamProtocol;

@@ -6,11 +6,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::StreamExt;
 use headwater::net::gossip::{Gossip, gossip};
+use libp2p::identity::Keypair;
 use libp2p::kad::{self, store::MemoryStore};
 use libp2p::multiaddr::Protocol;
+use libp2p::request_response::{self, ProtocolSupport, ResponseChannel};
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, identify, noise, tcp, yamux};
 use tokio::time::{Instant, timeout_at};
+
+use crate::exchange::RawBytes;
 
 /// How long it tries to connect.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -20,10 +25,12 @@ pub(crate) struct Behaviour {
     identify: identify::Behaviour,
     pub(crate) gossip: Gossip,
     pub(crate) kad: kad::Behaviour<MemoryStore>,
+    peers: Toggle<request_response::Behaviour<RawBytes>>,
 }
 
 pub(crate) struct Attacker {
     pub(crate) swarm: Swarm<Behaviour>,
+    pub(crate) keypair: Keypair,
     pub(crate) victim: PeerId,
     address: Multiaddr,
 }
@@ -31,11 +38,21 @@ pub(crate) struct Attacker {
 impl Attacker {
     /// One that is not connected yet.
     pub(crate) async fn new(victim: &str) -> Result<Self> {
+        Self::build(victim, false)
+    }
+
+    /// The same, which also speaks the protocol of peer exchange.
+    pub(crate) async fn who_tells(victim: &str) -> Result<Self> {
+        Self::build(victim, true)
+    }
+
+    fn build(victim: &str, tells: bool) -> Result<Self> {
         let address: Multiaddr = victim.parse()?;
         let Some(Protocol::P2p(victim)) = address.iter().last() else {
             anyhow::bail!("{address} has no peer id");
         };
-        let mut swarm = SwarmBuilder::with_new_identity()
+        let keypair = Keypair::generate_ed25519();
+        let mut swarm = SwarmBuilder::with_existing_identity(keypair.clone())
             .with_tokio()
             .with_tcp(
                 tcp::Config::default(),
@@ -56,6 +73,7 @@ impl Attacker {
                         MemoryStore::new(local),
                         kad::Config::new(protocol),
                     ),
+                    peers: tells.then(peers).into(),
                 })
             })?
             .with_swarm_config(|config| {
@@ -68,6 +86,7 @@ impl Attacker {
         kad.add_address(&victim, address.clone());
         Ok(Self {
             swarm,
+            keypair,
             victim,
             address,
         })
@@ -103,6 +122,21 @@ impl Attacker {
         anyhow::bail!("an attacker was refused")
     }
 
+    /// Asks the victim for peers, or says something else in place of it.
+    pub(crate) fn ask(&mut self, question: Vec<u8>) {
+        if let Some(peers) = self.swarm.behaviour_mut().peers.as_mut() {
+            peers.send_request(&self.victim, question);
+        }
+    }
+
+    /// Answers a question of the victim for peers.
+    pub(crate) fn answer(&mut self, channel: ResponseChannel<Vec<u8>>, answer: Vec<u8>) {
+        if let Some(peers) = self.swarm.behaviour_mut().peers.as_mut() {
+            // It may have gone.
+            let _ = peers.send_response(channel, answer);
+        }
+    }
+
     /// Lets it work for a while.
     pub(crate) async fn work(&mut self, duration: Duration) {
         let until = Instant::now() + duration;
@@ -115,4 +149,10 @@ impl Attacker {
     pub(crate) fn is_connected(&self) -> bool {
         self.swarm.is_connected(&self.victim)
     }
+}
+
+fn peers() -> request_response::Behaviour<RawBytes> {
+    let protocol = StreamProtocol::new("/headwater/peers/1");
+    let protocols = [(protocol, ProtocolSupport::Full)];
+    request_response::Behaviour::new(protocols, request_response::Config::default())
 }

@@ -13,5 +13,7 @@ mod bootstraps;
 mod connections;
 mod detour;
 mod gossip;
+mod joins_and_offers;
+mod peer_records;
 mod provider_records;
 mod victim;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::detour::Detour;
 
@@ -19,6 +19,9 @@ pub(crate) const ATTACKERS: &str = "127.0.0.2";
 /// machine may be busy with other tests; without a flood it takes milliseconds.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
+/// Processor time that the victim may take for each second once a flood is over.
+const CALM: f64 = 0.25;
+
 /// What a process uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
@@ -26,6 +29,8 @@ pub(crate) struct Usage {
     pub(crate) rss_kb: u64,
     /// File descriptors.
     pub(crate) files: u64,
+    /// Processor time; of a process since it was started.
+    pub(crate) cpu: Duration,
 }
 
 impl Usage {
@@ -36,15 +41,35 @@ impl Usage {
         Ok(Self {
             rss_kb: rss.context("no VmRSS")?.parse()?,
             files: fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64,
+            cpu: cpu(pid)?,
         })
+    }
+
+    /// Checks that other programs had something of a machine with two
+    /// processors during a flood that was so long.
+    pub(crate) fn ensure_less_than_two_processors(self, flood: Duration) -> Result<()> {
+        let most = flood * 3 / 2;
+        ensure!(self.cpu < most, "{:?} in {flood:?}", self.cpu);
+        Ok(())
     }
 
     fn max(self, other: Self) -> Self {
         Self {
             rss_kb: self.rss_kb.max(other.rss_kb),
             files: self.files.max(other.files),
+            cpu: self.cpu.max(other.cpu),
         }
     }
+}
+
+/// User and system time, which Linux counts in hundredths of a second.
+fn cpu(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name of the program, in parentheses, may have spaces in it.
+    let (_, fields) = stat.rsplit_once(')').context("no name")?;
+    let times = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().unwrap_or(0)).sum();
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Looks at a process all the time, because floods come in peaks.
@@ -138,6 +163,26 @@ impl Victim {
         Ok(longest)
     }
 
+    /// Checks that a flood that is over costs nothing any more.
+    pub(crate) async fn calms_down(&mut self) -> Result<()> {
+        let pid = self.pid()?;
+        let mut share = f64::MAX;
+        // What it has in its queues may take a moment.
+        for _ in 0..5 {
+            let (before, started) = (cpu(pid)?, Instant::now());
+            sleep(Duration::from_secs(1)).await;
+            let cpu = cpu(pid)?.saturating_sub(before);
+            share = cpu.as_secs_f64() / started.elapsed().as_secs_f64();
+            if share < CALM {
+                break;
+            }
+        }
+        println!("after it: {:.0} % of a processor", share * 100.0);
+        ensure!(share < CALM, "it still takes {share} of a processor");
+        self.exchange(3).await?;
+        Ok(())
+    }
+
     /// Connections that come from the attackers' address.
     pub(crate) async fn attackers(&self) -> Result<usize> {
         let peers = self.node.get("/v1/peers").await?;
@@ -163,7 +208,7 @@ impl Victim {
         max_files: u64,
     ) -> Result<Usage> {
         let watch = Watch::of(self.pid()?);
-        let started = Instant::now();
+        let (cpu_before, started) = (cpu(self.pid()?)?, Instant::now());
         let honest = async {
             let mut longest = Duration::ZERO;
             let mut records = 0;
@@ -175,13 +220,15 @@ impl Victim {
         };
         let (flooded, honest) = tokio::join!(flooding, honest);
         let peak = watch.peak();
+        let used = peak.cpu.saturating_sub(cpu_before);
+        let cpu = 100.0 * used.as_secs_f64() / started.elapsed().as_secs_f64();
         flooded?;
         let (longest, records) = honest?;
         let grown = peak.rss_kb.saturating_sub(self.before.rss_kb);
         let files = peak.files.saturating_sub(self.before.files);
         println!(
             "{flood}: resident memory {} MB, {} MB more than before; {files} more file descriptors; \
-             {} connections of the attackers; {records} honest records, the slowest in {} ms",
+             {cpu:.0} % of a processor; {} connections of the attackers; {records} honest records, the slowest in {} ms",
             peak.rss_kb / 1024,
             grown / 1024,
             self.attackers().await?,
@@ -190,6 +237,6 @@ impl Victim {
         ensure!(longest < MAX_DELAY, "a record took {longest:?}");
         ensure!(grown <= max_growth_kb, "memory grew by {grown} KB");
         ensure!(files <= max_files, "{files} more file descriptors");
-        Ok(peak)
+        Ok(Usage { cpu: used, ..peak })
     }
 }
