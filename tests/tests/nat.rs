@@ -4,6 +4,7 @@
 mod dead_relay;
 mod ipv6;
 mod one_router;
+mod relayed_bytes;
 mod rendezvous;
 
 use std::fmt::Write;

@@ -1,0 +1,68 @@
+//! What a node lets through relays.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::lab::{Kind, LOOK_AGAIN, Lab, LabNode, Transport};
+use tokio::time::{Instant, sleep};
+
+/// Records of the stream: 20 MB.
+const RECORDS: u64 = 1_200_000;
+
+/// What goes through at once, as docs/operating.md says.
+const BURST: u64 = 16 << 20;
+
+/// What may go through relays a second.
+const RATE: u64 = 512 * 1024;
+
+/// How long it may take until all is there.
+const COMPLETES: Duration = Duration::from_secs(120);
+
+async fn relayed_bytes(node: &LabNode) -> Result<u64> {
+    let shown = node.node.get("/v1/node").await?;
+    shown["nat"]["relayed_bytes"].as_u64().context("no number")
+}
+
+#[tokio::test]
+async fn a_node_counts_what_goes_through_relays_and_keeps_to_its_bound() -> Result<()> {
+    let Some(lab) = Lab::with_two_of(&[Kind::Symmetric])? else {
+        return Ok(());
+    };
+    let (_relay, address) = LabNode::relay(&lab, Transport::Tcp).await?;
+    let known = ["--bootstrap", &address];
+    let [one, other] = lab.two(Kind::Symmetric);
+    let publisher = LabNode::start(one, Transport::Tcp, &known).await?;
+    let stream = publisher.node.create("t")?;
+    publisher.node.publish_numbers(&stream, 0, RECORDS)?;
+    publisher.settled().await?;
+
+    let config = tempfile::NamedTempFile::new()?;
+    std::fs::write(&config, format!("relayed_bytes_per_second = {RATE}\n"))?;
+    let config = config.path().to_str().context("a path is no text")?;
+    let args = [&known[..], &["--config", config]].concat();
+    let started = Instant::now();
+    let subscriber = LabNode::start(other, Transport::Tcp, &args).await?;
+    subscriber.node.run(&["follow", &stream])?;
+    while subscriber.synced_size(&stream).await < RECORDS {
+        ensure!(started.elapsed() < COMPLETES, "{}", subscriber.node.log());
+        let bytes = relayed_bytes(&subscriber).await?;
+        let seconds = started.elapsed().as_secs() + 1;
+        ensure!(
+            bytes <= BURST + seconds * RATE,
+            "{bytes} bytes went through relays in {seconds} s"
+        );
+        sleep(LOOK_AGAIN).await;
+    }
+    let took = started.elapsed();
+    // The count is looked at once a second.
+    sleep(Duration::from_millis(1_500)).await;
+    let bytes = relayed_bytes(&subscriber).await?;
+    ensure!(bytes > BURST + 4 * RATE, "only {bytes} bytes are counted");
+    let at_least = (bytes - BURST) / RATE;
+    ensure!(took.as_secs() + 2 >= at_least, "{bytes} bytes in {took:?}");
+    let log = subscriber.node.log();
+    ensure!(log.contains("reached its bound"), "nothing is said: {log}");
+    let doctor = subscriber.node.run(&["doctor"])?;
+    ensure!(doctor.contains("so far"), "{doctor}");
+    Ok(())
+}
