@@ -12,12 +12,14 @@
 //! * [`prove_consistency`] / [`verify_consistency`]: RFC 9162 section 2.1.4.
 //! * [`prove_range`] / [`verify_range`] / [`verify_extension`]: a run of nodes
 //!   between two compact ranges, checked against a root.
+//! * [`prove_ranges`] / [`verify_ranges`]: several runs at once.
 
 mod compact;
 mod consistency;
 mod hash;
 mod inclusion;
 mod list;
+mod multi_range;
 mod range_proof;
 mod subtree;
 
@@ -34,6 +36,7 @@ pub use hash::{
 };
 pub use inclusion::{prove_inclusion, verify_inclusion};
 pub use list::{join_hashes, split_hashes};
+pub use multi_range::{prove_ranges, verify_ranges};
 pub use range_proof::{ExtensionError, RangeProof, prove_range, verify_extension, verify_range};
 pub use subtree::{MAX_LEVEL, MAX_SIZE, Subtree, cover, cover_len};
 
