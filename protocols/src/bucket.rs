@@ -29,6 +29,12 @@ impl Bucket {
         has_one
     }
 
+    /// Takes tokens whether they are there or not: what is missing is owed.
+    pub fn charge(&mut self, tokens: u64, (every_us, _): (u64, u64), now: Timestamp) {
+        let cost_us = every_us.saturating_mul(tokens);
+        self.full_at = self.full_at.max(now).plus(cost_us);
+    }
+
     /// When there is a token again; not later than now when there is one.
     #[must_use]
     pub fn next(&self, (every_us, burst): (u64, u64)) -> Timestamp {

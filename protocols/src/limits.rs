@@ -44,7 +44,7 @@ pub const MAX_GOSSIP_BYTES: usize = 64 * 1024;
 /// Subtrees in one offer: the width of old Swarm's bit vector.
 pub const MAX_OFFERED: usize = 128;
 
-/// Bytes of chunks in one batch. At 100 ms a round trip, two of them in flight
+/// Bytes of chunks in one batch, which is what one request brings. At 100 ms a round trip, two of them in flight
 /// carry 80 MB/s.
 pub const MAX_BATCH_BYTES: usize = 4 << 20;
 
@@ -53,12 +53,31 @@ pub const MAX_BATCH_BYTES: usize = 4 << 20;
 /// does not wait long behind it.
 pub const DELIVERY_BYTES: usize = 128 * 1024;
 
+/// One byte in this many is kept for what is less urgent while it waits: enough
+/// that history goes on under any load, too little for anybody to notice that
+/// waits for a record.
+pub const RESERVED_PART: i64 = 16;
+
 /// Bytes of one frame: the largest chunk and its envelope.
 pub const MAX_FRAME_BYTES: usize = MAX_CHUNK_BYTES + 64 * 1024;
 
-/// Intervals in one list of what is held: 1,024 × 22 bytes fit into a frame
-/// many times, and a stream with more holes is told from its lowest ones.
+/// Intervals in one list of what is held, or in one request: 1,024 × 22 bytes
+/// fit into a frame many times, and a stream with more holes is told from its
+/// lowest ones.
 pub const MAX_INTERVALS: usize = 1_024;
+
+/// Records in one request, or as many as 128 chunks have if these are more. With
+/// small chunks a request has several pages, which cost no round trip each.
+pub const MIN_REQUEST_RECORDS: u64 = 1_024;
+
+/// Pages of one request that are offered before the peer has said what it wants
+/// of the first of them: 512 addresses a round trip, 1.5 MB a second at 100 ms
+/// even of holes of one record each.
+pub const MAX_OPEN_PAGES: usize = 4;
+
+/// Holes that one source is asked for at least, when several share the work: a
+/// page of single records.
+pub const MIN_SHARED_INTERVALS: usize = MAX_OFFERED;
 
 /// Batches in flight from one peer: one is stored while the next one travels.
 pub const BATCHES_IN_FLIGHT: usize = 2;
@@ -66,6 +85,36 @@ pub const BATCHES_IN_FLIGHT: usize = 2;
 /// Batches that one peer may have open here, for all logs together. Four times
 /// what our own scheduler asks of one peer for a log.
 pub const MAX_OPEN_BATCHES: usize = 8;
+
+/// Bytes that one unit of [`READ_ALLOWANCE`] stands for: hashing them takes about
+/// as long as looking up a page's worth of nodes.
+pub const READ_UNIT_BYTES: u64 = 16 * 1024;
+
+/// Microseconds in which a peer earns a unit of reading and proving, and how many
+/// it may use up at once. 64 MB a second are a tenth of a core; whoever takes
+/// whole chunks at 10 GB/s uses a third of that, because only what is read in
+/// vain counts, and the burst is for 30,000 holes in chunks of 27 KB.
+pub const READ_ALLOWANCE: (u64, u64) = (250, 1 << 16);
+
+/// Peers whose reading is counted, 50 bytes each: several times the connections
+/// of the busiest node.
+pub const MAX_COUNTED_READERS: usize = 16_384;
+
+/// Chunks and records that users wait for at a time, about 200 bytes each: more
+/// than that and they are told to ask again.
+pub const MAX_RETRIEVALS: usize = 1_024;
+
+/// Microseconds after which a second peer is asked for what a user waits for, and
+/// after as many more a third one: a twentieth of the time-out. A round trip and
+/// a read of the disk fit in, so that honest peers are not asked for nothing.
+pub const RETRIEVAL_HEDGE_US: u64 = REQUEST_TIMEOUT_US / 20;
+
+/// Peers that are asked at a time for what one user waits for.
+pub const RETRIEVAL_PEERS: usize = 3;
+
+/// Microseconds until a user is told that nobody has it. Whoever is connected in
+/// the meantime is asked, too.
+pub const RETRIEVAL_TIMEOUT_US: u64 = 10_000_000;
 
 /// Questions about manifests and heads that one peer is asked at a time; the
 /// others wait for their turn. Two nodes with 10,000 streams in common would
@@ -314,6 +363,13 @@ pub const OFFER_ALLOWANCE: (u64, u64) = (100_000, 64);
 /// The same of acceptances: a search may end in as many as
 /// [`ACCEPTED_OFFERS`], six times.
 pub const ACCEPT_ALLOWANCE: (u64, u64) = (1_000_000, 20);
+
+/// The same of notices that a follower holds everything.
+pub const SYNCED_ALLOWANCE: (u64, u64) = (60_000_000, 4);
+
+/// Microseconds between two such notices of ours about one stream: who has
+/// lost nothing for good since then is not worth a message to everybody.
+pub const SYNCED_NOTICE_US: u64 = 600_000_000;
 
 /// All authors of one topic together may say this many times what one may: one
 /// who has many names must not be the loudest.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::iter;
 
-use crate::limits::MAX_LOG_SIZE;
+use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
 use crate::wire::{WireError, v1};
 
 /// The positions [from, to).
@@ -38,6 +38,39 @@ impl Interval {
                 what,
                 field: "interval",
             }),
+        }
+    }
+
+    /// A list of at least one and at most [`MAX_INTERVALS`] such intervals,
+    /// ascending, with a gap between any two.
+    ///
+    /// # Errors
+    /// It is not like that.
+    pub fn list_from_wire(
+        what: &'static str,
+        list: &[v1::Interval],
+    ) -> Result<Vec<Self>, WireError> {
+        let bad = WireError::BadField {
+            what,
+            field: "list of intervals",
+        };
+        if list.is_empty() || list.len() > MAX_INTERVALS {
+            return Err(bad);
+        }
+        let intervals = list.iter().map(|one| Self::from_wire(what, Some(one)));
+        let intervals: Vec<_> = intervals.collect::<Result<_, _>>()?;
+        if intervals.windows(2).any(|pair| pair[0].to >= pair[1].from) {
+            return Err(bad);
+        }
+        Ok(intervals)
+    }
+
+    /// As it travels.
+    #[must_use]
+    pub fn to_wire(self) -> v1::Interval {
+        v1::Interval {
+            from: self.from,
+            to: self.to,
         }
     }
 

@@ -70,7 +70,7 @@ export class Sync {
       const frame = this.#frame.decode((await frames.read()).subarray())
       const id = Number(frame.id)
       // Which of the two sides asked is told by the kind of the body.
-      if (/^(get|extend|wanted|cancel)/.test(frame.body)) {
+      if (/^(get|extend|wanted|cancel|retrieve$)/.test(frame.body)) {
         if (frame.body !== 'cancel') await this.#send(peer, { id, ...this.#answer(frame) })
         continue
       }

@@ -121,7 +121,10 @@ impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         let detail = error.to_string();
         let status = match error {
-            CommandError::UnknownStream(_) => StatusCode::NOT_FOUND,
+            CommandError::UnknownStream(_)
+            | CommandError::Beyond { .. }
+            | CommandError::NotFound => StatusCode::NOT_FOUND,
+            CommandError::TooManyRetrievals(_) => return Self::busy(detail),
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
             CommandError::Size { .. } | CommandError::Closed(_) => StatusCode::CONFLICT,
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {

@@ -233,6 +233,7 @@ pub(super) mod tests {
             synced_size: size,
             served_records: 0,
             sources: Vec::new(),
+            lag: headwater_protocols::engine::Lag::default(),
             peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
             fork: None,
             closed: None,

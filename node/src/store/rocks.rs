@@ -484,7 +484,8 @@ fn table_options(table: Table, cache: &Cache) -> Options {
         | Table::Records
         | Table::Nodes
         | Table::Edges
-        | Table::Times => {
+        | Table::Times
+        | Table::Addresses => {
             options.set_write_buffer_size(SMALL_BUFFER_BYTES);
         }
     }

@@ -8,7 +8,7 @@ use super::requests::{Request, RequestKind};
 use super::{Engine, Output};
 use crate::id::LogId;
 use crate::limits::BUSY_HEAD_POLL_US;
-use crate::ranges::IntervalSet;
+use crate::ranges::{Interval, IntervalSet};
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::scheduler::Assignment;
@@ -40,16 +40,17 @@ impl<S: Store> Engine<S> {
             let Some(assignment) = next else {
                 return self.after_schedule(log, now);
             };
-            state.scheduler.assign(assignment);
+            state.scheduler.assign(&assignment);
+            state.has_fetched = true;
             let Assignment {
                 peer,
-                interval,
+                intervals,
                 size,
                 all,
                 priority,
             } = assignment;
             let head = state.recent[&size].clone();
-            let fetch = Fetch::new(peer, log, interval, head, priority, all);
+            let fetch = Fetch::new(peer, log, &intervals, head, priority, all);
             let body = Body::GetRange(fetch.request());
             self.ask(peer, RequestKind::Range(Box::new(fetch)), body, now);
         }
@@ -68,6 +69,7 @@ impl<S: Store> Engine<S> {
             return;
         }
         self.hungry.remove(&log);
+        state.note_complete();
         if state.synced_size < state.size() {
             self.unsynced.insert(log);
             let next = now.max(self.last_sync.plus(SYNC_EVERY_US));
@@ -96,11 +98,12 @@ impl<S: Store> Engine<S> {
         let mut answer = None;
         let result = match body {
             Body::OfferedHashes(offer) => {
-                let asked = fetch.interval;
                 let checked = fetch.offered(&offer, key.chunk_level, &state.held);
                 checked.map(|checked| {
                     // What was asked for and not offered is free again.
-                    state.scheduler.release(fetch.interval.to, asked.to);
+                    for Interval { from, to } in checked.unoffered {
+                        state.scheduler.release(from, to);
+                    }
                     answer = checked.wanted;
                     let mut admission = Admission::new(&self.store, key, &mut state.held);
                     admission.put_nodes(&checked.nodes);
@@ -114,8 +117,9 @@ impl<S: Store> Engine<S> {
                 .delivered(delivery, manifest.max_value_bytes())
                 .map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks)),
             Body::Refused(refused) if refused.why() == Why::Busy => {
-                let interval = fetch.interval;
-                state.scheduler.release(interval.from, interval.to);
+                for Interval { from, to } in fetch.expected() {
+                    state.scheduler.release(from, to);
+                }
                 state.scheduler.busy(peer, fetch.priority, now);
                 self.requests.remove(id);
                 return;
@@ -171,7 +175,9 @@ impl<S: Store> Engine<S> {
         };
         if let Some(state) = self.logs.get_mut(&fetch.log) {
             let scheduler = &mut state.scheduler;
-            scheduler.release(fetch.interval.from, fetch.interval.to);
+            for Interval { from, to } in fetch.expected() {
+                scheduler.release(from, to);
+            }
             scheduler.ended(fetch.peer, fetch.priority, true, now);
         }
         self.schedule_hungry(fetch.log, now);
@@ -214,7 +220,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// What was complete when the sync began is safe now.
-    pub(super) fn synced(&mut self, result: Result<(), StoreError>) {
+    pub(super) fn synced(&mut self, result: Result<(), StoreError>, now: Timestamp) {
         let Some(sizes) = self.syncing.take() else {
             return;
         };
@@ -231,6 +237,9 @@ impl<S: Store> Engine<S> {
             {
                 state.synced_size = size;
                 self.changed.insert(log);
+                if state.size() == size {
+                    self.tell_synced(log, now);
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use prost::Message;
 use super::logs::{LogState, put_log};
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply, subscribers};
-use crate::head::UnverifiedHead;
+use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{BUSY_HEAD_POLL_US, MAX_INTERVALS};
 use crate::log::AdmitError;
@@ -78,7 +78,7 @@ impl<S: Store> Engine<S> {
         state.followed = false;
         self.joining.forget(log);
         self.early.remove(&log);
-        let asked = self.requests.which(|request| request.log() == log);
+        let asked = self.requests.which(|request| request.log() == Some(log));
         for id in asked {
             self.give_up(id, now);
         }
@@ -102,8 +102,17 @@ impl<S: Store> Engine<S> {
         }
         let name = Bytes::copy_from_slice(&log.0);
         if state.manifest.is_some() {
-            let body = Body::GetHead(v1::GetHead { log: name });
-            self.ask(peer, RequestKind::Head(log), body, now);
+            let from = state.adopted.clone();
+            let size = state.size();
+            // From one peer at a time: the others would tell the same.
+            let news = size > 0 && !self.requests.is_asked_for_news(log);
+            let ask = v1::GetHead {
+                log: name,
+                size,
+                news,
+            };
+            let body = Body::GetHead(ask);
+            self.ask(peer, RequestKind::Head { log, from, news }, body, now);
         } else {
             let body = Body::GetManifest(v1::GetManifest { log: name });
             self.ask(peer, RequestKind::Manifest(log), body, now);
@@ -130,7 +139,12 @@ impl<S: Store> Engine<S> {
         let Some(request) = self.requests.remove(id) else {
             return;
         };
-        let log = request.log();
+        if let RequestKind::Retrieve { .. } = request.kind {
+            return self.retrieved(peer, request, body, now);
+        }
+        let Some(log) = request.log() else {
+            return;
+        };
         let result = match (&request.kind, body) {
             (_, Body::Refused(_)) => {
                 self.joining.refused(log, peer, now);
@@ -140,7 +154,9 @@ impl<S: Store> Engine<S> {
             (RequestKind::Manifest(_), Body::Manifest(manifest)) => {
                 self.take_manifest(peer, log, manifest, now)
             }
-            (RequestKind::Head(_), Body::Head(head)) => self.take_head_state(peer, log, head, now),
+            (RequestKind::Head { from, .. }, Body::Head(head)) => {
+                self.take_head_state(peer, log, head, from.as_ref(), now)
+            }
             (RequestKind::Extend(_, from), Body::Extension(extension)) => {
                 if let Some(state) = self.logs.get_mut(&log) {
                     state.extension_failed(peer, now);
@@ -191,14 +207,15 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn take_head_state(
+    fn take_head_state(
         &mut self,
         peer: PeerId,
         log: LogId,
         wire: v1::HeadState,
+        from: Option<&SignedHead>,
         now: Timestamp,
     ) -> Result<(), AdmitError> {
-        let head = UnverifiedHead::try_from(wire.head)?;
+        let head = UnverifiedHead::try_from(wire.head.clone())?;
         let Some(head) = self.verify_head(log, head)? else {
             return Ok(());
         };
@@ -209,26 +226,38 @@ impl<S: Store> Engine<S> {
             let _ = held.insert(one.from, one.to);
         }
         self.joining.shows(log, peer, head.size, &held);
+        let mut has_more = false;
         if let Some(state) = self.logs.get_mut(&log) {
+            has_more = state.scheduler.held_by(peer) < held.len();
             state.scheduler.has(peer, head.size, held);
+            state.note_heard(&head);
             let pause = state.head_poll_us(now);
             state.poll_at.get_or_insert(now.plus(pause));
             self.changed.insert(log);
         }
+        let news = self.take_news(peer, log, wire, from, now);
         self.consider(peer, log, &head, now);
         self.schedule(log, now);
-        Ok(())
+        if has_more {
+            self.ask_what_is_waited_for(peer, now);
+        }
+        news
     }
 
     /// Gives up a request: what it was to bring is asked of others.
     pub(super) fn failed(&mut self, request: Request, now: Timestamp) {
-        let log = request.log();
+        if let RequestKind::Retrieve { command, .. } = request.kind {
+            return self.retrieval_failed(command, now);
+        }
         let peer = request.peer;
+        let Some(log) = request.log() else {
+            return;
+        };
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
         match request.kind {
-            RequestKind::Manifest(_) | RequestKind::Head(_) => {
+            RequestKind::Manifest(_) | RequestKind::Head { .. } => {
                 // It may know more in a while.
                 let soon = now.plus(BUSY_HEAD_POLL_US);
                 state.poll_at.get_or_insert(soon);
@@ -238,9 +267,12 @@ impl<S: Store> Engine<S> {
                 // now it is the others' turn.
                 state.extension_failed(peer, now);
             }
+            RequestKind::Retrieve { .. } => {}
             RequestKind::Range(fetch) => {
                 let scheduler = &mut state.scheduler;
-                scheduler.release(fetch.interval.from, fetch.interval.to);
+                for Interval { from, to } in fetch.expected() {
+                    scheduler.release(from, to);
+                }
                 scheduler.ended(peer, fetch.priority, false, now);
                 // It may have been behind what we took it to have.
                 if self.peers.get(&peer).is_some_and(|peer| peer.ready) {

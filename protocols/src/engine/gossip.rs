@@ -70,7 +70,8 @@ impl<S: Store> Engine<S> {
         followed.and_then(|state| state.manifest.as_ref())
     }
 
-    fn announced(
+    /// Takes records that somebody announced, or told when asked.
+    pub(super) fn announced(
         &mut self,
         from: PeerId,
         log: LogId,
@@ -126,6 +127,7 @@ impl<S: Store> Engine<S> {
         if head.time > now.plus(MAX_CLOCK_SKEW_US) {
             return false;
         }
+        state.note_heard(head);
         let newest = state.heard.unwrap_or(head.time);
         state.heard = Some(newest.max(head.time));
         newest.since(head.time) <= MAX_HEAD_LAG_US
@@ -181,6 +183,7 @@ impl<S: Store> Engine<S> {
             Some(Body::Join(join)) => Ok(self.join_heard(author, log, &join, now)?),
             Some(Body::Offer(offer)) => Ok(self.offer_heard(author, log, offer, now)?),
             Some(Body::Accept(accept)) => Ok(self.accept_heard(author, log, accept, now)?),
+            Some(Body::Synced(synced)) => Ok(self.synced_heard(author, log, &synced, now)?),
             // A kind of message that a later version knows.
             None => Ok(Verdict::Ignore),
         }

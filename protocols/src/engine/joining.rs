@@ -287,6 +287,18 @@ impl<S: Store> Engine<S> {
     }
 
     /// Judges a join, and decides whether to answer it.
+    /// Whether an author may say this on a stream's meta topic now; if so, it is
+    /// counted.
+    pub(super) fn may_say(
+        &mut self,
+        log: LogId,
+        said: Said,
+        author: PeerId,
+        now: Timestamp,
+    ) -> bool {
+        author != self.joining.local && self.joining.allowances.take(log, said, author, now)
+    }
+
     pub(super) fn join_heard(
         &mut self,
         author: PeerId,

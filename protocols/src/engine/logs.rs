@@ -54,6 +54,16 @@ pub(super) struct LogState {
     pub(super) unproven: bool,
     /// The newest head time that was heard.
     pub(super) heard: Option<Timestamp>,
+    /// The largest size of a head that was heard.
+    pub(super) heard_size: u64,
+    /// Time of the newest head with which everything was held here.
+    pub(super) complete_at: Option<Timestamp>,
+    /// Something was fetched since the others were told that all is here.
+    pub(super) has_fetched: bool,
+    /// When they were told last.
+    pub(super) told_synced: Option<Timestamp>,
+    /// Who has told us so, of a tree of which size.
+    pub(super) told_by: BTreeMap<PeerId, u64>,
     pub(super) synced_size: u64,
     /// When a source is asked for its head again.
     pub(super) poll_at: Option<Timestamp>,
@@ -80,6 +90,11 @@ impl LogState {
             failed_extensions: BTreeMap::new(),
             unproven: false,
             heard: None,
+            heard_size: 0,
+            complete_at: None,
+            has_fetched: false,
+            told_synced: None,
+            told_by: BTreeMap::new(),
             synced_size: 0,
             poll_at: None,
             polls: 0,
@@ -220,6 +235,7 @@ impl LogState {
             synced_size: self.synced_size,
             served_records,
             sources: self.scheduler.sources().map(|(&peer, _)| peer).collect(),
+            lag: self.lag(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),
             closed: self.closed.clone(),
@@ -380,6 +396,7 @@ impl<S: Store> Engine<S> {
             // What was only written is synced before the engine is open.
             state.synced_size = state.size();
         }
+        state.note_complete();
         Ok(state)
     }
 

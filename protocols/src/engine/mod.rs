@@ -9,13 +9,16 @@
 
 mod adoption;
 mod agenda;
+mod cursors;
 mod fetching;
 mod follower;
 mod gossip;
 mod joining;
 mod logs;
+mod news;
 mod owner;
 mod requests;
+mod retrieving;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,12 +39,15 @@ use crate::record::Record;
 use crate::store::{LogKey, ReadError, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::Provider;
+use crate::sync::retrieval::{Found, Retrieval};
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
+pub use cursors::Lag;
 use joining::Joining;
 use logs::Logs;
 use requests::{RequestKind, Requests};
+use retrieving::Retrievals;
 
 /// Something happened.
 #[derive(Debug)]
@@ -113,6 +119,8 @@ pub enum Command {
     },
     /// Stop that; what is held stays.
     Unfollow(LogId),
+    /// Look one chunk or record up, here or at peers, before anything else.
+    Retrieve(Retrieval),
 }
 
 /// The answer to a command.
@@ -122,6 +130,8 @@ pub enum Reply {
     Created(LogId),
     /// The records are durable, at these indexes.
     Published(Interval),
+    /// This was found; it was verified.
+    Retrieved(Box<Found>),
     /// Done.
     Done,
 }
@@ -167,6 +177,20 @@ pub enum CommandError {
         /// The limit.
         max: usize,
     },
+    /// A record that is not there yet.
+    #[error("there is no record {index} yet; the stream has {size}")]
+    Beyond {
+        /// The index asked for.
+        index: u64,
+        /// Records of the adopted head.
+        size: u64,
+    },
+    /// Nobody who is connected has what was to be retrieved.
+    #[error("nobody who is connected has it; connect to a peer that does, or ask again later")]
+    NotFound,
+    /// Too many others wait.
+    #[error("{0} retrievals are under way already; ask again when some of them have ended")]
+    TooManyRetrievals(usize),
     /// The manifest cannot be signed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -279,6 +303,8 @@ pub struct LogStatus {
     pub served_records: u64,
     /// Peers that have something of it.
     pub sources: Vec<PeerId>,
+    /// What is missing here, compared with them.
+    pub lag: Lag,
     /// Multiaddrs that the user gave.
     pub peers: Vec<String>,
     /// Proof that its owner forked.
@@ -334,6 +360,7 @@ pub struct Engine<S> {
     /// The last announcement of each log whose manifest is not known yet, and
     /// who passed it on.
     early: BTreeMap<LogId, (PeerId, Bytes)>,
+    retrievals: Retrievals,
 }
 
 /// What an engine is told at its start, beside what is stored.
@@ -381,6 +408,7 @@ impl<S: Store> Engine<S> {
             outputs: VecDeque::new(),
             joining,
             early: BTreeMap::new(),
+            retrievals: Retrievals::default(),
         };
         engine.load(now)?;
         engine.settle(now);
@@ -431,7 +459,7 @@ impl<S: Store> Engine<S> {
             Input::Frame(peer, bytes) => self.frame(peer, bytes, now),
             Input::Sent(peer, bytes) => {
                 self.provider.sent(peer, bytes);
-                self.deliver(peer);
+                self.deliver(peer, now);
             }
             Input::Gossip {
                 id,
@@ -445,7 +473,7 @@ impl<S: Store> Engine<S> {
                     .push_back(Output::Verdict { id, from, verdict });
             }
             Input::Reachable { record, servers } => self.reachable(record, servers, now),
-            Input::Synced(result) => self.synced(result),
+            Input::Synced(result) => self.synced(result, now),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);
@@ -482,9 +510,10 @@ impl<S: Store> Engine<S> {
         let requests = self.requests.next_deadline();
         let logs = self.logs.next_timeout();
         let joining = self.joining.next_due();
+        let retrieving = self.retrievals.next_due();
         let times = requests.into_iter().chain(logs).chain(joining);
         let sync_at = self.sync_at.filter(|_| self.syncing.is_none());
-        times.chain(sync_at).min()
+        times.chain(retrieving).chain(sync_at).min()
     }
 
     /// Does what is due.
@@ -500,6 +529,7 @@ impl<S: Store> Engine<S> {
             self.log_is_due(log, now);
         }
         self.joining_is_due(now);
+        self.retrieving_is_due(now);
         self.settle(now);
     }
 
@@ -538,6 +568,8 @@ impl<S: Store> Engine<S> {
                 newest_first,
             } => self.follow(log, peers, newest_first, now),
             Command::Unfollow(log) => self.unfollow(log, now),
+            // The reply comes when it is found.
+            Command::Retrieve(what) => return self.retrieve(id, what, now),
         };
         self.outputs.push_back(Output::Reply(id, result));
     }
@@ -550,6 +582,7 @@ impl<S: Store> Engine<S> {
         for log in state.topics.clone() {
             self.ask_about(peer, log, now);
         }
+        self.ask_what_is_waited_for(peer, now);
     }
 
     fn subscribed(&mut self, peer: PeerId, topic: Topic, now: Timestamp) {
@@ -604,13 +637,14 @@ impl<S: Store> Engine<S> {
         };
         match body {
             Body::GetManifest(ask) => self.answer_manifest(peer, frame.id, &ask),
-            Body::GetHead(ask) => self.answer_head(peer, frame.id, &ask),
-            Body::GetRange(ask) => self.answer_range(peer, frame.id, &ask),
+            Body::GetHead(ask) => self.answer_head(peer, frame.id, &ask, now),
+            Body::GetRange(ask) => self.answer_range(peer, frame.id, &ask, now),
             Body::WantedHashes(wanted) => {
-                self.provider.wanted(peer, frame.id, &wanted.bits);
-                self.deliver(peer);
+                self.provider.wanted(peer, frame.id, &wanted);
+                self.deliver(peer, now);
             }
-            Body::Extend(ask) => self.answer_extend(peer, frame.id, &ask),
+            Body::Extend(ask) => self.answer_extend(peer, frame.id, &ask, now),
+            Body::Retrieve(ask) => self.answer_retrieve(peer, frame.id, &ask, now),
             Body::Cancel(_) => self.provider.cancel(peer, frame.id),
             answer => self.answered(peer, frame.id, answer, now),
         }
@@ -646,8 +680,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Sends what a peer wants, as far as it takes it.
-    fn deliver(&mut self, peer: PeerId) {
-        while let Some(served) = self.provider.next_delivery(peer, &self.store) {
+    fn deliver(&mut self, peer: PeerId, now: Timestamp) {
+        while let Some(served) = self.provider.next_frame(peer, &self.store, now) {
             self.changed.insert(served.log);
             self.send(peer, served.priority.lane(), served.id, served.body);
         }

@@ -9,6 +9,7 @@ use super::agenda::Agenda;
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::{MAX_BATCH_TIME_US, MAX_OPEN_QUESTIONS, REQUEST_TIMEOUT_US};
+use crate::sync::retrieval::Question;
 use crate::sync::session::Fetch;
 use crate::time::Timestamp;
 
@@ -23,26 +24,43 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) enum RequestKind {
     Manifest(LogId),
-    Head(LogId),
+    Head {
+        log: LogId,
+        /// The head that was adopted when it was asked.
+        from: Option<SignedHead>,
+        /// Whether the records since then are asked for, too.
+        news: bool,
+    },
     Extend(LogId, SignedHead),
     Range(Box<Fetch>),
+    Retrieve {
+        /// The user's command.
+        command: u64,
+        question: Question,
+    },
 }
 
 impl Request {
-    pub(super) fn log(&self) -> LogId {
+    /// The log that it is about; a chunk that is known by its address alone may
+    /// be of any.
+    pub(super) fn log(&self) -> Option<LogId> {
         match &self.kind {
-            RequestKind::Manifest(log) | RequestKind::Head(log) | RequestKind::Extend(log, _) => {
-                *log
-            }
-            RequestKind::Range(fetch) => fetch.log,
+            RequestKind::Manifest(log)
+            | RequestKind::Head { log, .. }
+            | RequestKind::Extend(log, _) => Some(*log),
+            RequestKind::Range(fetch) => Some(fetch.log),
+            RequestKind::Retrieve { question, .. } => match question {
+                Question::Chunk(_) => None,
+                Question::Index(head, _) | Question::Time(head, _) => Some(head.log),
+            },
         }
     }
 
-    /// Whether it asks what a peer has of a log.
-    fn is_about(&self) -> bool {
+    /// The peer and the log, if it asks what the one has of the other.
+    fn about(&self) -> Option<(PeerId, LogId)> {
         match self.kind {
-            RequestKind::Manifest(_) | RequestKind::Head(_) => true,
-            RequestKind::Extend(..) | RequestKind::Range(_) => false,
+            RequestKind::Manifest(log) | RequestKind::Head { log, .. } => Some((self.peer, log)),
+            RequestKind::Extend(..) | RequestKind::Range(_) | RequestKind::Retrieve { .. } => None,
         }
     }
 }
@@ -78,6 +96,8 @@ pub(super) struct Requests {
     deadlines: Agenda<u64>,
     /// Who was asked what it has of which log.
     about: BTreeSet<(PeerId, LogId)>,
+    /// Logs whose last records somebody was asked for together with its head.
+    news: BTreeSet<LogId>,
     /// How many of these questions are open with a peer, and what it is asked
     /// when it has answered some.
     questions: BTreeMap<PeerId, Questions>,
@@ -97,8 +117,14 @@ impl Requests {
             kind,
             begun: now,
         };
-        if request.is_about() {
-            self.about.insert((peer, request.log()));
+        if let RequestKind::Head {
+            log, news: true, ..
+        } = request.kind
+        {
+            self.news.insert(log);
+        }
+        if let Some(about) = request.about() {
+            self.about.insert(about);
             self.questions.entry(peer).or_default().open += 1;
         } else if let RequestKind::Range(_) = request.kind {
             *self.ranges.entry(peer).or_default() += 1;
@@ -112,8 +138,14 @@ impl Requests {
     pub(super) fn remove(&mut self, id: u64) -> Option<Request> {
         let request = self.open.remove(&id)?;
         self.deadlines.set(id, None);
-        if request.is_about() {
-            self.about.remove(&(request.peer, request.log()));
+        if let RequestKind::Head {
+            log, news: true, ..
+        } = request.kind
+        {
+            self.news.remove(&log);
+        }
+        if let Some(about) = request.about() {
+            self.about.remove(&about);
             self.question_ended(request.peer);
         } else if let RequestKind::Range(_) = request.kind
             && let Some(open) = self.ranges.get_mut(&request.peer)
@@ -193,6 +225,12 @@ impl Requests {
     /// Whether a peer has been asked what it has of a log.
     pub(super) fn is_asked_about(&self, peer: PeerId, log: LogId) -> bool {
         self.about.contains(&(peer, log))
+    }
+
+    /// Whether somebody has been asked for the last records of a log together
+    /// with its head.
+    pub(super) fn is_asked_for_news(&self, log: LogId) -> bool {
+        self.news.contains(&log)
     }
 
     /// Batches that are open with a peer, for all logs.

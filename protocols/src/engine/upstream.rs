@@ -5,25 +5,34 @@ use libp2p_identity::PeerId;
 
 use super::Engine;
 use super::logs::LogState;
+use super::news::nodes_between;
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
-use crate::merkle::{MAX_LEVEL, Nodes, cover, join_hashes};
+use crate::merkle::join_hashes;
 use crate::ranges::Interval;
-use crate::store::{History, Store, StoreError};
+use crate::store::{History, Store};
 use crate::sync::Priority;
-use crate::sync::provider::{RangeRequest, RefuseError};
+use crate::sync::provider::{RangeRequest, Work};
+use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
 use crate::wire::v1::refused::Why;
 
+/// What it takes to show that one head extends another: the nodes, and the
+/// chunks that the smaller one ends in and the larger one.
+const SHOWN: Work = Work {
+    nodes: 64,
+    bytes: 64 * 1024,
+};
+
 impl<S: Store> Engine<S> {
     /// A log that a peer names, if it is known here.
-    fn asked_log(&self, log: &Bytes) -> Option<(LogId, &LogState)> {
+    pub(super) fn asked_log(&self, log: &Bytes) -> Option<(LogId, &LogState)> {
         let log = LogId::from_slice(log)?;
         Some((log, self.logs.get(&log)?))
     }
 
-    fn refuse_peer(&mut self, peer: PeerId, id: u64, why: Why) {
+    pub(super) fn refuse_peer(&mut self, peer: PeerId, id: u64, why: Why) {
         let refused = v1::Refused { why: why.into() };
         self.reply(peer, id, Body::Refused(refused));
     }
@@ -38,28 +47,44 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn answer_head(&mut self, peer: PeerId, id: u64, ask: &v1::GetHead) {
-        let answer = self.asked_log(&ask.log).and_then(|(log, state)| {
-            let held = state.held.intervals().take(MAX_INTERVALS);
-            Some(v1::HeadState {
-                log: Bytes::copy_from_slice(&log.0),
-                head: Some(state.adopted.as_ref()?.to_wire()),
-                held: held
-                    .map(|interval| v1::Interval {
-                        from: interval.from,
-                        to: interval.to,
-                    })
-                    .collect(),
-            })
-        });
-        match answer {
-            Some(state) => self.reply(peer, id, Body::Head(state)),
-            None => self.refuse_peer(peer, id, Why::UnknownLog),
+    pub(super) fn answer_head(&mut self, peer: PeerId, id: u64, ask: &v1::GetHead, now: Timestamp) {
+        let known = self.asked_log(&ask.log);
+        let Some((log, state, head)) =
+            known.and_then(|(log, state)| Some((log, state, state.adopted.as_ref()?)))
+        else {
+            return self.refuse_peer(peer, id, Why::UnknownLog);
+        };
+        let held = state.held.intervals().take(MAX_INTERVALS);
+        let mut answer = v1::HeadState {
+            log: Bytes::copy_from_slice(&log.0),
+            head: Some(head.to_wire()),
+            held: held.map(Interval::to_wire).collect(),
+            ..v1::HeadState::default()
+        };
+        let shows = if self.provider.may_ask(peer, now) {
+            self.add_news(&mut answer, state, ask)
+        } else {
+            Ok(false)
+        };
+        match shows {
+            Ok(shows) => {
+                if shows {
+                    self.provider.charge(peer, SHOWN, now);
+                }
+                self.reply(peer, id, Body::Head(answer));
+            }
+            Err(_) => self.refuse_peer(peer, id, Why::Failed),
         }
     }
 
-    pub(super) fn answer_range(&mut self, peer: PeerId, id: u64, ask: &v1::GetRange) {
-        let Ok(interval) = Interval::from_wire("a range request", ask.interval.as_ref()) else {
+    pub(super) fn answer_range(
+        &mut self,
+        peer: PeerId,
+        id: u64,
+        ask: &v1::GetRange,
+        now: Timestamp,
+    ) {
+        let Ok(intervals) = Interval::list_from_wire("a range request", &ask.intervals) else {
             return self.refuse_peer(peer, id, Why::Malformed);
         };
         let log = LogId::from_slice(&ask.log);
@@ -75,25 +100,32 @@ impl<S: Store> Engine<S> {
             log,
             id,
             size: ask.size,
-            interval,
+            intervals,
             all: ask.mode() == v1::get_range::Mode::All,
             priority: Priority::from_wire(ask.priority()),
         };
         let history = History::new(&self.store, key);
-        match self.provider.offer(peer, request, &history, &state.held) {
+        match self
+            .provider
+            .offer(peer, &request, &history, &state.held, now)
+        {
             Ok(offer) => {
                 // In the lane of its deliveries, which must not overtake it.
                 let lane = request.priority.lane();
                 self.reply_in(lane, peer, id, Body::OfferedHashes(offer));
             }
-            Err(RefuseError::NotHeld) => self.refuse_peer(peer, id, Why::NotHeld),
-            Err(RefuseError::Busy) => self.refuse_peer(peer, id, Why::Busy),
-            Err(RefuseError::Store(_)) => self.refuse_peer(peer, id, Why::Failed),
+            Err(error) => self.refuse_peer(peer, id, error.why()),
         }
-        self.deliver(peer);
+        self.deliver(peer, now);
     }
 
-    pub(super) fn answer_extend(&mut self, peer: PeerId, id: u64, ask: &v1::Extend) {
+    pub(super) fn answer_extend(
+        &mut self,
+        peer: PeerId,
+        id: u64,
+        ask: &v1::Extend,
+        now: Timestamp,
+    ) {
         let Some((_, state)) = self.asked_log(&ask.log) else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
@@ -104,25 +136,20 @@ impl<S: Store> Engine<S> {
         if from_size > head.size || from_size > MAX_LOG_SIZE {
             return self.refuse_peer(peer, id, Why::NotHeld);
         }
+        if !self.provider.may_ask(peer, now) {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
         let history = History::new(&self.store, key);
-        let hashes = |from, to| -> Result<Option<Bytes>, StoreError> {
-            let mut hashes = Vec::new();
-            for subtree in cover(from, to, MAX_LEVEL) {
-                match history.node(subtree)? {
-                    Some(hash) => hashes.push(hash),
-                    None => return Ok(None),
-                }
-            }
-            Ok(Some(join_hashes(&hashes)))
-        };
         let head = head.clone();
-        match (hashes(0, from_size), hashes(from_size, head.size)) {
+        let left = nodes_between(&history, 0, from_size);
+        match (left, nodes_between(&history, from_size, head.size)) {
             (Ok(Some(left)), Ok(Some(right))) => {
                 let extension = v1::Extension {
                     head: Some(head.to_wire()),
-                    left,
-                    right,
+                    left: join_hashes(&left),
+                    right: join_hashes(&right),
                 };
+                self.provider.charge(peer, SHOWN, now);
                 self.reply(peer, id, Body::Extension(extension));
             }
             (Ok(_), Ok(_)) => self.refuse_peer(peer, id, Why::NotHeld),

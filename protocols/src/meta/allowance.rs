@@ -8,7 +8,8 @@ use libp2p_identity::PeerId;
 use crate::bucket::Bucket;
 use crate::id::LogId;
 use crate::limits::{
-    ACCEPT_ALLOWANCE, JOIN_ALLOWANCE, MAX_ALLOWANCES, OFFER_ALLOWANCE, TOPIC_ALLOWANCE,
+    ACCEPT_ALLOWANCE, JOIN_ALLOWANCE, MAX_ALLOWANCES, OFFER_ALLOWANCE, SYNCED_ALLOWANCE,
+    TOPIC_ALLOWANCE,
 };
 use crate::time::Timestamp;
 
@@ -21,6 +22,8 @@ pub enum Said {
     Offer,
     /// An acceptance.
     Accept,
+    /// A notice that everything is held.
+    Synced,
 }
 
 impl Said {
@@ -30,6 +33,7 @@ impl Said {
             Self::Join => JOIN_ALLOWANCE,
             Self::Offer => OFFER_ALLOWANCE,
             Self::Accept => ACCEPT_ALLOWANCE,
+            Self::Synced => SYNCED_ALLOWANCE,
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod allowance;
 pub mod joiner;
 pub mod listener;
+mod synced;
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
@@ -22,6 +23,8 @@ use crate::manifest::UnverifiedManifest;
 use crate::ranges::{Interval, IntervalSet};
 use crate::sealed::{KEY_BYTES, OVERHEAD_BYTES, OpeningKey, Purpose, SealingKey};
 use crate::wire::{WireError, decode, v1};
+
+pub use synced::Synced;
 
 /// Under which both sides of an accepted offer register at a rendezvous server.
 pub type RendezvousKey = [u8; 32];

@@ -188,8 +188,12 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
         let row = index_key(key.number, index);
         self.batch.put(Table::Chunks, row, chunk.bytes.clone());
         let row = level_key(key.number, key.chunk_level, index);
-        let hash = Bytes::copy_from_slice(&hash.0);
+        let address = hash.0;
+        let hash = Bytes::copy_from_slice(&address);
         self.batch.put(Table::Nodes, row, hash);
+        // The same chunk may stand in several places: any of them will do.
+        let place = Bytes::copy_from_slice(&index_key(key.number, index));
+        self.batch.put(Table::Addresses, address, place);
         self.claim(whole.from, whole.to);
         Ok(())
     }

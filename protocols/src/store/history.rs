@@ -1,7 +1,7 @@
 //! The verified data of one log, as it is read: what is held of it, the records,
 //! the nodes of the tree that prove them, and the time index.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
@@ -71,6 +71,8 @@ pub struct History<'s, S: ?Sized> {
     key: LogKey,
     /// The nodes of the chunk that a proof was last made from, by level.
     chunk_nodes: RefCell<Option<(u64, Vec<Vec<Hash>>)>>,
+    /// Bytes of the chunks in which a time was looked for.
+    bytes_searched: Cell<u64>,
 }
 
 impl<'s, S: Store + ?Sized> History<'s, S> {
@@ -80,6 +82,7 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             store,
             key,
             chunk_nodes: RefCell::new(None),
+            bytes_searched: Cell::new(0),
         }
     }
 
@@ -248,6 +251,13 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
         Ok(best.map(|(time, index)| (index, time)))
     }
 
+    /// Bytes of the chunks that [`at_or_before`](Self::at_or_before) has read: in
+    /// a log whose times run to and fro they may be many.
+    #[must_use]
+    pub fn bytes_searched(&self) -> u64 {
+        self.bytes_searched.get()
+    }
+
     fn search(
         &self,
         place: Place,
@@ -265,6 +275,8 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             return Ok(());
         }
         if place.height == 0 {
+            let searched = self.bytes_searched.get().saturating_add(summary.bytes);
+            self.bytes_searched.set(searched);
             return self.search_chunk(place.index, time, size, best);
         }
         let mut children = self.times().children(place)?;

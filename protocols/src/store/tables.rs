@@ -22,11 +22,13 @@ pub enum Table {
     Edges,
     /// Log number, height, index → earliest and latest time, bytes.
     Times,
+    /// Address of a whole chunk → log number, chunk: the key of its bytes.
+    Addresses,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::Logs,
         Self::Heads,
@@ -36,6 +38,7 @@ impl Table {
         Self::Nodes,
         Self::Edges,
         Self::Times,
+        Self::Addresses,
     ];
 
     /// The name that it has on disk.
@@ -51,6 +54,7 @@ impl Table {
             Self::Nodes => "nodes",
             Self::Edges => "edges",
             Self::Times => "times",
+            Self::Addresses => "addresses",
         }
     }
 }

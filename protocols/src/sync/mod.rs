@@ -1,8 +1,12 @@
 //! History from peer to peer: who serves what to whom, and who is asked next.
 
 pub mod provider;
+mod readers;
+pub mod retrieval;
 pub mod scheduler;
+mod serving;
 pub mod session;
+mod turns;
 
 use crate::wire::v1;
 

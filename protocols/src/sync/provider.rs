@@ -1,66 +1,43 @@
 //! The upstream side: offers ranges that are held, with proof, and delivers
-//! what is wanted, the most urgent first, as far as the peer takes it.
+//! what is wanted, each log in its turn, as far as the peer takes it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Priority;
+use super::readers::Readers;
+pub use super::readers::Work;
+pub use super::serving::{RangeRequest, RefuseError};
+use super::serving::{Serving, Step};
+use super::turns::Turns;
 use crate::id::LogId;
-use crate::limits::{
-    DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_HISTORY_BATCHES, MAX_LOG_SIZE,
-    MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES,
-};
-use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, join_hashes, prove_range};
-use crate::ranges::{Interval, IntervalSet};
-use crate::record::encoded_len;
-use crate::store::times::Place;
-use crate::store::{History, LogKey, ReadError, Store, StoreError};
+use crate::limits::{MAX_HISTORY_BATCHES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
+use crate::ranges::IntervalSet;
+use crate::store::{History, Store};
+use crate::time::Timestamp;
 use crate::wire::v1;
 
-/// Serves batches to all peers.
+/// Serves requests to all peers.
 ///
 /// Give it requests with [`offer`](Self::offer) and [`wanted`](Self::wanted);
 /// after each, and after [`sent`](Self::sent), take
-/// [`next_delivery`](Self::next_delivery) until it has none.
+/// [`next_frame`](Self::next_frame) until it has none.
 #[derive(Debug, Default)]
 pub struct Provider {
     peers: BTreeMap<PeerId, Downstream>,
     /// Records delivered, by log.
     served: BTreeMap<LogId, u64>,
+    readers: Readers,
 }
 
 #[derive(Debug, Default)]
 struct Downstream {
-    batches: BTreeMap<u64, Batch>,
+    requests: BTreeMap<u64, Serving>,
+    turns: Turns,
     /// Bytes that were handed to the transport and are not yet sent.
     queued_bytes: usize,
-}
-
-/// What was offered and is not yet delivered.
-#[derive(Debug)]
-struct Batch {
-    log: LogId,
-    key: LogKey,
-    priority: Priority,
-    items: Vec<Subtree>,
-    /// Places of what is wanted and not delivered; `None` until it is known.
-    wanted: Option<VecDeque<usize>>,
-}
-
-/// An offer could not be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RefuseError {
-    /// The start of the range is not held, or nothing proves it.
-    #[error("the range is not held here")]
-    NotHeld,
-    /// The peer has too many batches open.
-    #[error("too many batches are open")]
-    Busy,
-    /// The store fails.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// A frame for a peer.
@@ -76,100 +53,61 @@ pub struct Served {
     pub body: v1::frame::Body,
 }
 
-/// A range that a peer asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RangeRequest {
-    /// The log.
-    pub log: LogId,
-    /// The request's id.
-    pub id: u64,
-    /// Size of the tree that the peer wants the proof for.
-    pub size: u64,
-    /// The range.
-    pub interval: Interval,
-    /// Whether everything offered is wanted.
-    pub all: bool,
-    /// How urgent it is.
-    pub priority: Priority,
-}
-
 impl Provider {
-    /// Offers what is held of a range, up to a batch, from its first record on.
+    /// Takes a request for ranges, and offers the first page of what is held of
+    /// them.
     ///
     /// # Errors
     /// Nothing can be offered.
     pub fn offer<S: Store + ?Sized>(
         &mut self,
         peer: PeerId,
-        request: RangeRequest,
+        request: &RangeRequest,
         history: &History<'_, S>,
         held: &IntervalSet,
+        now: Timestamp,
     ) -> Result<v1::OfferedHashes, RefuseError> {
+        let may_ask = self.may_ask(peer, now);
         let downstream = self.peers.entry(peer).or_default();
         let places = match request.priority {
             Priority::History => MAX_HISTORY_BATCHES,
             Priority::Live | Priority::User => MAX_OPEN_BATCHES,
         };
-        if downstream.batches.len() >= places {
+        if downstream.requests.len() >= places || !may_ask {
             return Err(RefuseError::Busy);
         }
-        let RangeRequest { size, interval, .. } = request;
-        let to = held.prefix(interval.from).min(interval.to).min(size);
-        let (items, lengths) = cut(history, interval.from, to)?;
-        let Some(last) = items.last() else {
-            return Err(RefuseError::NotHeld);
-        };
-        let to = last.end();
-        let proof = prove_range(history, interval.from, to, size).map_err(refuse)?;
-        let addresses: Result<Vec<Hash>, _> = (items.iter())
-            .map(|&item| history.node(item)?.ok_or(RefuseError::NotHeld))
-            .collect();
-        let wanted = request.all.then(|| (0..items.len()).collect());
-        let batch = Batch {
-            log: request.log,
-            key: history.key(),
-            priority: request.priority,
-            items,
-            wanted,
-        };
-        let offer = v1::OfferedHashes {
-            from: interval.from,
-            to,
-            addresses: join_hashes(&addresses?),
-            byte_lengths: lengths,
-            left: join_hashes(&proof.left),
-            right: join_hashes(&proof.right),
-        };
-        downstream.batches.insert(request.id, batch);
+        let mut serving = Serving::new(request, history.key(), held)?;
+        let (offer, work) = serving.next_page(history)?;
+        downstream.requests.insert(request.id, serving);
+        self.readers.charge(peer, work, now);
         Ok(offer)
     }
 
-    /// Notes what a peer wants of an offer; nothing wanted ends the batch. An
-    /// unknown id is ignored: the batch may have been cancelled meanwhile.
-    pub fn wanted(&mut self, peer: PeerId, id: u64, bits: &[u8]) {
-        let Some(downstream) = self.peers.get_mut(&peer) else {
-            return;
-        };
-        let Some(batch) = downstream.batches.get_mut(&id) else {
-            return;
-        };
-        if batch.wanted.is_some() {
-            return;
-        }
-        let places: VecDeque<_> = (0..batch.items.len())
-            .filter(|&place| bit(bits, place))
-            .collect();
-        if places.is_empty() {
-            downstream.batches.remove(&id);
-        } else {
-            batch.wanted = Some(places);
+    /// Whether a peer may ask for something that has to be read, or has made us
+    /// read so much lately that it has to wait.
+    #[must_use]
+    pub fn may_ask(&self, peer: PeerId, now: Timestamp) -> bool {
+        self.readers.may_ask(peer, now)
+    }
+
+    /// Counts what an answer took that is given elsewhere.
+    pub fn charge(&mut self, peer: PeerId, work: Work, now: Timestamp) {
+        self.readers.charge(peer, work, now);
+    }
+
+    /// Notes what a peer wants of a page. An unknown one is ignored: the request
+    /// may have been cancelled meanwhile.
+    pub fn wanted(&mut self, peer: PeerId, id: u64, wanted: &v1::WantedHashes) {
+        let downstream = self.peers.get_mut(&peer);
+        if let Some(serving) = downstream.and_then(|d| d.requests.get_mut(&id)) {
+            serving.wanted(wanted.first as usize, &wanted.bits);
         }
     }
 
-    /// Drops a batch.
+    /// Drops a request.
     pub fn cancel(&mut self, peer: PeerId, id: u64) {
         if let Some(downstream) = self.peers.get_mut(&peer) {
-            downstream.batches.remove(&id);
+            downstream.requests.remove(&id);
         }
     }
 
@@ -203,38 +141,59 @@ impl Provider {
         self.peers.get(&peer).map_or(0, |d| d.queued_bytes)
     }
 
-    /// The next frame for a peer: a run of chunks of its most urgent batch, or
-    /// the end of that batch; `None` while nothing is wanted or enough waits in
-    /// the transport.
-    pub fn next_delivery<S: Store + ?Sized>(&mut self, peer: PeerId, store: &S) -> Option<Served> {
+    /// The next frame for a peer, of the request whose turn it is: a run of
+    /// chunks, a page, or the end; `None` while nothing is wanted or enough waits in the
+    /// transport.
+    pub fn next_frame<S: Store + ?Sized>(
+        &mut self,
+        peer: PeerId,
+        store: &S,
+        now: Timestamp,
+    ) -> Option<Served> {
         let downstream = self.peers.get_mut(&peer)?;
         if downstream.queued_bytes >= OUTBOX_BYTES {
             return None;
         }
-        // The most urgent, and of those the one asked for first.
-        let (&id, batch) = (downstream.batches.iter_mut())
-            .filter(|(_, batch)| batch.wanted.is_some())
-            .max_by_key(|(id, batch)| (batch.priority, std::cmp::Reverse(**id)))?;
-        let (log, priority) = (batch.log, batch.priority);
-        let history = History::new(store, batch.key);
-        let body = match batch.next_run(&history) {
-            Ok(Some(delivery)) => {
-                let first = delivery.first as usize;
-                let items = &batch.items[first..first + delivery.chunks.len()];
-                let records: u64 = items.iter().map(|item| item.len()).sum();
-                *self.served.entry(batch.log).or_default() += records;
-                v1::frame::Body::Delivery(delivery)
-            }
+        let waiting = || {
+            let requests = downstream.requests.iter();
+            requests.filter(|(_, serving)| serving.step() != Step::Wait)
+        };
+        let ready = waiting().map(|(_, serving)| (serving.priority, serving.log));
+        let (priority, log) = downstream.turns.next(&ready.collect())?;
+        // Of one log the request that came first.
+        let is_next = |serving: &Serving| (serving.priority, serving.log) == (priority, log);
+        let (&id, _) = waiting().find(|(_, serving)| is_next(serving))?;
+        let serving = downstream.requests.get_mut(&id)?;
+        let history = History::new(store, serving.key);
+        let made = match serving.step() {
+            Step::Deliver => (serving.next_run(&history))
+                .map_err(RefuseError::from)
+                .map(|run| {
+                    run.map(|(delivery, records)| {
+                        *self.served.entry(log).or_default() += records;
+                        v1::frame::Body::Delivery(delivery)
+                    })
+                }),
+            Step::Offer if !self.readers.may_ask(peer, now) => Err(RefuseError::Busy),
+            Step::Offer => serving.next_page(&history).map(|(page, work)| {
+                self.readers.charge(peer, work, now);
+                Some(v1::frame::Body::OfferedHashes(page))
+            }),
+            Step::Done | Step::Wait => Ok(None),
+        };
+        let body = match made {
+            Ok(Some(body)) => body,
             end => {
-                downstream.batches.remove(&id);
+                downstream.requests.remove(&id);
                 match end {
                     Ok(_) => v1::frame::Body::Done(v1::Done {}),
                     Err(error) => v1::frame::Body::Refused(v1::Refused {
-                        why: why(&error).into(),
+                        why: error.why().into(),
                     }),
                 }
             }
         };
+        downstream.turns.sent(priority, log, bytes_of(&body));
         Some(Served {
             log,
             id,
@@ -244,133 +203,11 @@ impl Provider {
     }
 }
 
-/// What a refusal says to the peer.
-fn why(error: &ReadError) -> v1::refused::Why {
-    match error {
-        ReadError::NotHeld(_) => v1::refused::Why::NotHeld,
-        ReadError::Store(_) => v1::refused::Why::Failed,
-    }
-}
-
-impl Batch {
-    /// The next chunks that are wanted and stand side by side in the offer, up
-    /// to the bytes of one frame.
-    fn next_run<S: Store + ?Sized>(
-        &mut self,
-        history: &History<'_, S>,
-    ) -> Result<Option<v1::Delivery>, ReadError> {
-        let Some(wanted) = &mut self.wanted else {
-            return Ok(None);
-        };
-        let Some(&first) = wanted.front() else {
-            return Ok(None);
-        };
-        let mut chunks: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
-        while bytes < DELIVERY_BYTES && wanted.front() == Some(&(first + chunks.len())) {
-            let chunk = history.subtree_bytes(self.items[first + chunks.len()])?;
-            bytes += chunk.len();
-            // A frame has room for one chunk of the largest size; the next one
-            // is read again for a frame of its own.
-            if bytes > MAX_CHUNK_BYTES && !chunks.is_empty() {
-                break;
-            }
-            chunks.push(chunk);
-            wanted.pop_front();
-        }
-        let first = u32::try_from(first).expect("an offer has at most 128 places");
-        Ok(Some(v1::Delivery { first, chunks }))
-    }
-}
-
-/// The subtrees of a batch from `from` on, with the bytes of each: as many as
-/// the limits of a batch allow.
-fn cut<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    from: u64,
-    to: u64,
-) -> Result<(Vec<Subtree>, Vec<u32>), RefuseError> {
-    let mut items = Vec::new();
-    let mut lengths = Vec::new();
-    let mut total = 0;
-    if from >= to || to > MAX_LOG_SIZE {
-        return Ok((items, lengths));
-    }
-    let mut edge = Edge::default();
-    for item in cover(from, to, history.key().chunk_level).take(MAX_OFFERED) {
-        let bytes = edge.subtree_len(history, item, to)?;
-        total += bytes;
-        if total > MAX_BATCH_BYTES && !items.is_empty() {
-            break;
-        }
-        items.push(item);
-        lengths.push(u32::try_from(bytes).unwrap_or(u32::MAX));
-    }
-    Ok((items, lengths))
-}
-
-/// The lengths of the records of a chunk that only a part of is offered: its
-/// many small subtrees must not read it once each.
-#[derive(Default)]
-struct Edge {
-    first: u64,
-    lengths: Vec<usize>,
-}
-
-impl Edge {
-    /// Bytes of a subtree of at most a chunk, of an offer that ends at `to`.
-    fn subtree_len<S: Store + ?Sized>(
-        &mut self,
-        history: &History<'_, S>,
-        item: Subtree,
-        to: u64,
-    ) -> Result<usize, RefuseError> {
-        if item.level == history.key().chunk_level {
-            let place = Place {
-                height: 0,
-                index: item.index,
-            };
-            if let Some(summary) = history.times().at(place)? {
-                return Ok(usize::try_from(summary.bytes).unwrap_or(usize::MAX));
-            }
-        }
-        let end = self.first + self.lengths.len() as u64;
-        if item.begin() < self.first || item.end() > end {
-            let run = history.run(item.begin(), to).map_err(|error| match error {
-                ReadError::NotHeld(_) => RefuseError::NotHeld,
-                ReadError::Store(error) => RefuseError::Store(error),
-            })?;
-            self.first = item.begin();
-            self.lengths = run.iter().map(|r| encoded_len(r.as_bytes())).collect();
-        }
-        let place = (item.begin() - self.first) as usize;
-        let lengths = self.lengths.get(place..place + item.len() as usize);
-        Ok(lengths.ok_or(RefuseError::NotHeld)?.iter().sum())
-    }
-}
-
-fn refuse(error: ProveError<StoreError>) -> RefuseError {
-    match error {
-        ProveError::Source(error) => RefuseError::Store(error),
-        _ => RefuseError::NotHeld,
-    }
-}
-
-/// Bit `place`, counted from the least significant one of the first byte.
-fn bit(bits: &[u8], place: usize) -> bool {
-    bits.get(place / 8)
-        .is_some_and(|byte| byte >> (place % 8) & 1 == 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bits_count_from_the_least_significant_one_of_the_first_byte() {
-        // An asymmetric vector: 0b0000_0001, 0b0000_0110 asks for 0, 9 and 10.
-        let bits = [0x01, 0x06];
-        let set: Vec<_> = (0..200).filter(|&place| bit(&bits, place)).collect();
-        assert_eq!(set, [0, 9, 10]);
+/// About how many bytes a frame has.
+fn bytes_of(body: &v1::frame::Body) -> usize {
+    match body {
+        v1::frame::Body::Delivery(delivery) => delivery.chunks.iter().map(Bytes::len).sum(),
+        v1::frame::Body::OfferedHashes(offer) => offer.addresses.len() + offer.proof.len(),
+        _ => 0,
     }
 }

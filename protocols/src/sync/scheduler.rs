@@ -8,7 +8,8 @@ use libp2p_identity::PeerId;
 use super::Priority;
 use crate::limits::{
     BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_HISTORY_BATCHES,
-    MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES,
+    MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MIN_REQUEST_RECORDS,
+    MIN_SHARED_INTERVALS,
 };
 use crate::ranges::{Interval, IntervalSet};
 use crate::time::Timestamp;
@@ -53,15 +54,15 @@ pub struct Scheduler {
 }
 
 /// What to ask of whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// The peer.
     pub peer: PeerId,
-    /// The range.
-    pub interval: Interval,
-    /// Size of the tree that it is to be proved against.
+    /// The ranges, ascending, with a gap between any two.
+    pub intervals: Vec<Interval>,
+    /// Size of the tree that they are to be proved against.
     pub size: u64,
-    /// Whether all of it is missing.
+    /// Whether all of them is missing.
     pub all: bool,
     /// How urgent it is.
     pub priority: Priority,
@@ -159,10 +160,17 @@ impl Scheduler {
         self.sources.iter()
     }
 
-    /// Notes that a range is asked of a peer.
-    pub fn assign(&mut self, assignment: Assignment) {
-        let Interval { from, to } = assignment.interval;
-        let _ = self.assigned.insert(from, to);
+    /// Records that a peer was known to hold.
+    #[must_use]
+    pub fn held_by(&self, peer: PeerId) -> u64 {
+        self.sources
+            .get(&peer)
+            .map_or(0, |source| source.held.len())
+    }
+
+    /// Notes that ranges are asked of a peer.
+    pub fn assign(&mut self, assignment: &Assignment) {
+        self.assigned.extend(assignment.intervals.iter().copied());
         if let Some(source) = self.sources.get_mut(&assignment.peer) {
             source.in_flight[class(assignment.priority)] += 1;
         }
@@ -217,7 +225,7 @@ impl Scheduler {
         }
     }
 
-    /// The next range to ask for and the peer to ask: live records first, then
+    /// The next ranges to ask for and the peer to ask: live records first, then
     /// history; the least-loaded peer, and of those `first`. `sizes` are those
     /// of the trees that an offer can be checked against, ascending; a peer is
     /// asked for the largest that it has. `open` counts the batches that are
@@ -256,10 +264,10 @@ impl Scheduler {
                         from: range.from,
                         to: range.to.min(*size),
                     };
-                    let (interval, all) = self.pick(source, held, range, chunk_level)?;
+                    let (intervals, all) = self.pick(source, held, range, chunk_level)?;
                     Some(Assignment {
                         peer,
-                        interval,
+                        intervals,
                         size: *size,
                         all,
                         priority,
@@ -268,43 +276,41 @@ impl Scheduler {
             })
     }
 
-    /// A range of at most one offer that is missing, not asked of anybody, and
-    /// held by the source.
+    /// What is missing, not asked of anybody, and held by the source, as much as
+    /// one request names; and whether all of it is missing.
     fn pick(
         &self,
         source: &Source,
         held: &IntervalSet,
         range: Interval,
         chunk_level: u8,
-    ) -> Option<(Interval, bool)> {
+    ) -> Option<(Vec<Interval>, bool)> {
         let wanted = |from, to| {
             (held.missing(from, to))
                 .flat_map(|gap| self.assigned.missing(gap.from, gap.to))
                 .flat_map(|gap| source.held.held(gap.from, gap.to))
         };
-        let width = (MAX_OFFERED as u64) << chunk_level;
-        let chunk_start = |index: u64| index >> chunk_level << chunk_level;
         match self.order {
             Order::OldestFirst => {
-                let start = wanted(range.from, range.to).next()?;
-                let end = (chunk_start(start.from) + width).min(range.to);
-                // One offer covers the holes up to its width; what of it is
-                // held, the bits tell.
-                let last = wanted(start.from, end).last()?;
-                let to =
-                    if self.is_unassigned(start.from, last.to) && source.has(start.from, last.to) {
-                        last.to
-                    } else {
-                        start.to.min(end)
-                    };
-                let interval = Interval {
-                    from: start.from,
-                    to,
+                let records = ((MAX_OFFERED as u64) << chunk_level).max(MIN_REQUEST_RECORDS);
+                let few = self.share_of_intervals();
+                let picked = take_first(wanted(range.from, range.to), few, records, chunk_level);
+                let span = Interval {
+                    from: picked.first()?.from,
+                    to: picked.last()?.to,
                 };
-                Some((interval, held.covered(interval.from, interval.to) == 0))
+                // Where more holes than a request can name lie within a few
+                // chunks it is cheaper to ask for these chunks as a whole; what
+                // of them is held, the bits tell.
+                let is_dense = picked.len() == MAX_INTERVALS && span.len() <= records;
+                if is_dense && self.is_unassigned(span.from, span.to) && source.has(span) {
+                    return Some((vec![span], false));
+                }
+                Some((picked, true))
             }
             Order::NewestFirst => {
-                let last = wanted(range.from, range.to).last()?;
+                let gaps: Vec<_> = wanted(range.from, range.to).collect();
+                let last = gaps.last()?;
                 // As much again as is held behind it: an upstream begins a
                 // batch with its oldest chunks, and ends it at its limit of
                 // bytes, for which four chunks can be enough. The last chunks
@@ -312,13 +318,23 @@ impl Scheduler {
                 let behind = (held.prefix(last.to) - last.to) >> chunk_level;
                 let most = MAX_OFFERED as u64 - u64::from(chunk_level);
                 let chunks = behind.clamp(FIRST_NEWEST, most) - 1;
-                let from = chunk_start(last.to - 1)
-                    .saturating_sub(chunks << chunk_level)
-                    .max(last.from);
-                let interval = Interval { from, to: last.to };
-                Some((interval, true))
+                let begin = chunk_start(last.to - 1, chunk_level);
+                let begin = begin.saturating_sub(chunks << chunk_level);
+                let records = last.to - begin;
+                let few = self.share_of_intervals();
+                let mut picked = take_last(&gaps, few, records, chunk_level);
+                picked.reverse();
+                Some((picked, true))
             }
         }
+    }
+
+    /// Holes that one source is asked for at a time: where several have
+    /// something, each gets its part of them.
+    fn share_of_intervals(&self) -> usize {
+        let useful = self.sources.values().filter(|s| !s.held.is_empty());
+        let sources = useful.count().max(1);
+        (MAX_INTERVALS / sources).max(MIN_SHARED_INTERVALS)
     }
 
     fn is_unassigned(&self, from: u64, to: u64) -> bool {
@@ -335,9 +351,63 @@ impl Source {
         self.in_flight.iter().sum()
     }
 
-    fn has(&self, from: u64, to: u64) -> bool {
-        self.held.contains(from, to)
+    /// Whether it holds everything up to a size.
+    #[must_use]
+    pub fn has_all(&self, size: u64) -> bool {
+        self.size >= size && self.held.contains(0, size)
     }
+
+    fn has(&self, span: Interval) -> bool {
+        self.held.contains(span.from, span.to)
+    }
+}
+
+/// Where the chunk begins in which an index lies.
+fn chunk_start(index: u64, chunk_level: u8) -> u64 {
+    index >> chunk_level << chunk_level
+}
+
+/// The first gaps, at most `few` of them and at most `records` in all. What is
+/// cut off ends with a chunk.
+fn take_first(
+    gaps: impl Iterator<Item = Interval>,
+    few: usize,
+    mut records: u64,
+    chunk_level: u8,
+) -> Vec<Interval> {
+    let mut picked = Vec::new();
+    for Interval { from, to } in gaps.take(few) {
+        let to = if to - from <= records {
+            to
+        } else {
+            chunk_start(from + records, chunk_level)
+        };
+        if to <= from {
+            break;
+        }
+        records -= to - from;
+        picked.push(Interval { from, to });
+    }
+    picked
+}
+
+/// The last gaps, from the end, at most `few` of them and at most `records` in
+/// all. What is cut off begins with a chunk.
+fn take_last(gaps: &[Interval], few: usize, mut records: u64, chunk_level: u8) -> Vec<Interval> {
+    let mut picked = Vec::new();
+    for &Interval { from, to } in gaps.iter().rev().take(few) {
+        let from = if to - from <= records {
+            from
+        } else {
+            chunk_start(to - records + (1 << chunk_level) - 1, chunk_level)
+        };
+        if to <= from {
+            break;
+        }
+        records -= to - from;
+        picked.push(Interval { from, to });
+    }
+    picked
 }
 
 #[cfg(test)]
@@ -355,6 +425,10 @@ mod tests {
         intervals.collect()
     }
 
+    fn list(intervals: &[(u64, u64)]) -> Vec<Interval> {
+        set(intervals).intervals().collect()
+    }
+
     #[test]
     fn two_batches_are_in_flight_from_a_peer_and_not_three() {
         let mut scheduler = Scheduler {
@@ -364,8 +438,11 @@ mod tests {
         scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
         let mut ranges = Vec::new();
         while let Some(next) = scheduler.next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0) {
-            scheduler.assign(next);
-            ranges.push((next.interval.from, next.interval.to, next.all));
+            scheduler.assign(&next);
+            let [Interval { from, to }] = next.intervals[..] else {
+                panic!("one range");
+            };
+            ranges.push((from, to, next.all));
         }
         assert_eq!(ranges, [(0, 32_768, true), (32_768, 65_536, true)]);
         scheduler.ended(peer(1), Priority::History, true, Timestamp(0));
@@ -410,7 +487,7 @@ mod tests {
             .next(&[100], &set(&[]), 8, peer(1), |_| 0)
             .unwrap();
         assert_eq!(first.peer, peer(1));
-        scheduler.assign(first);
+        scheduler.assign(&first);
         scheduler.release(0, 100);
         scheduler.ended(peer(1), Priority::History, false, Timestamp(0));
         assert_eq!(
@@ -446,13 +523,13 @@ mod tests {
                 .next(&[1 << 20], &set(&[]), 8, peer(1), |_| 0)
                 .unwrap();
             assert_eq!(history.priority, Priority::History);
-            scheduler.assign(history);
+            scheduler.assign(&history);
         }
         let live = scheduler
             .next(&[size], &set(&[]), 8, peer(1), |_| 0)
             .unwrap();
         assert_eq!(live.priority, Priority::Live);
-        assert_eq!((live.interval.from, live.interval.to), (1 << 20, size));
+        assert_eq!(live.intervals, list(&[(1 << 20, size)]));
     }
 
     #[test]
@@ -465,7 +542,7 @@ mod tests {
         let next = scheduler
             .next(&[500, 800, 1000], &set(&[]), 8, peer(1), |_| 0)
             .unwrap();
-        assert_eq!((next.interval.from, next.interval.to), (0, 800));
+        assert_eq!(next.intervals, list(&[(0, 800)]));
         assert_eq!(next.size, 800);
         assert_eq!(scheduler.next(&[1000], &set(&[]), 8, peer(1), |_| 0), None);
     }
@@ -481,7 +558,9 @@ mod tests {
         let mut held = set(&[]);
         let mut begins = vec![];
         while let Some(next) = scheduler.next(&[100_000], &held, 8, peer(1), |_| 0) {
-            let Interval { from, to } = next.interval;
+            let [Interval { from, to }] = next.intervals[..] else {
+                panic!("one range");
+            };
             assert_eq!(held.prefix(to), 100_000);
             let _ = held.insert(from, to);
             begins.push(from / 256);
@@ -491,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_within_one_offer_are_asked_for_together() {
+    fn holes_are_asked_for_together_as_many_as_a_request_names() {
         let mut scheduler = Scheduler {
             live_from: 10_000,
             ..Scheduler::default()
@@ -499,8 +578,67 @@ mod tests {
         scheduler.has(peer(1), 10_000, set(&[(0, 10_000)]));
         let held = set(&[(256, 512), (1024, 9_000)]);
         let next = scheduler.next(&[10_000], &held, 8, peer(1), |_| 0).unwrap();
-        assert_eq!((next.interval.from, next.interval.to), (0, 10_000));
-        assert!(!next.all);
+        let holes = list(&[(0, 256), (512, 1024), (9_000, 10_000)]);
+        assert_eq!((next.intervals, next.all), (holes, true));
+
+        // More than that, and they are asked for as one where they lie close.
+        let held: IntervalSet = (0..5_000)
+            .map(|i| Interval {
+                from: 2 * i,
+                to: 2 * i + 1,
+            })
+            .collect();
+        let next = scheduler.next(&[10_000], &held, 8, peer(1), |_| 0).unwrap();
+        assert_eq!((next.intervals, next.all), (list(&[(1, 2_048)]), false));
+        let next = scheduler.next(&[10_000], &held, 0, peer(1), |_| 0).unwrap();
+        assert_eq!((next.intervals.len(), next.all), (MAX_INTERVALS, true));
+    }
+
+    #[test]
+    fn sources_share_the_holes() {
+        let mut scheduler = Scheduler {
+            live_from: 10_000,
+            ..Scheduler::default()
+        };
+        for n in 0..4 {
+            scheduler.has(peer(n), 10_000, set(&[(0, 10_000)]));
+        }
+        let held: IntervalSet = (0..1_000)
+            .map(|i| Interval {
+                from: 10 * i,
+                to: 10 * i + 9,
+            })
+            .collect();
+        let mut asked = IntervalSet::new();
+        let mut peers = Vec::new();
+        while let Some(next) = scheduler.next(&[10_000], &held, 8, peer(1), |_| 0) {
+            scheduler.assign(&next);
+            asked.extend(next.intervals);
+            peers.push(next.peer);
+        }
+        assert_eq!(asked.len(), 1_000);
+        peers.sort_unstable();
+        peers.dedup();
+        assert_eq!(peers.len(), 4);
+    }
+
+    #[test]
+    fn newest_first_takes_the_last_holes() {
+        let mut scheduler = Scheduler {
+            live_from: 10_000,
+            order: Order::NewestFirst,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 10_000, set(&[(0, 10_000)]));
+        let held: IntervalSet = (0..1_000)
+            .map(|i| Interval {
+                from: 10 * i,
+                to: 10 * i + 9,
+            })
+            .collect();
+        let next = scheduler.next(&[10_000], &held, 2, peer(1), |_| 0).unwrap();
+        let holes: Vec<_> = (0..12).map(|i| (9_889 + 10 * i, 9_890 + 10 * i)).collect();
+        assert_eq!(next.intervals, list(&holes));
     }
 
     proptest! {
@@ -526,16 +664,19 @@ mod tests {
             scheduler.has(peer(2), size, b.clone());
             let mut steps = 0;
             while let Some(next) = scheduler.next(&[size], &held, 2, peer(1), |_| 0) {
-                let Interval { from, to } = next.interval;
-                prop_assert!(from < to && to <= size);
                 let source = if next.peer == peer(1) { &a } else { &b };
-                prop_assert!(source.contains(from, to));
-                prop_assert!(held.covered(from, to) < to - from);
-                prop_assert_eq!(next.all, held.covered(from, to) == 0);
-                scheduler.assign(next);
-                scheduler.release(from, to);
+                scheduler.assign(&next);
+                let mut end = None;
+                for Interval { from, to } in next.intervals {
+                    prop_assert!(from < to && to <= size && end < Some(from));
+                    prop_assert!(source.contains(from, to));
+                    prop_assert!(held.covered(from, to) < to - from);
+                    prop_assert!(!next.all || held.covered(from, to) == 0);
+                    scheduler.release(from, to);
+                    let _ = held.insert(from, to);
+                    end = Some(to);
+                }
                 scheduler.ended(next.peer, next.priority, true, Timestamp(0));
-                let _ = held.insert(from, to);
                 steps += 1;
                 prop_assert!(steps < 5000);
             }

@@ -1,4 +1,8 @@
-//! The downstream side of one batch: asked for, offered, checked, delivered.
+//! The downstream side of one request: asked for, offered page by page,
+//! checked, delivered.
+
+use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
@@ -6,45 +10,52 @@ use libp2p_identity::PeerId;
 use super::Priority;
 use crate::head::SignedHead;
 use crate::id::LogId;
-use crate::limits::{MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_OFFERED};
+use crate::limits::{MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_OFFERED, MAX_OPEN_PAGES};
 use crate::log::{AdmitError, Node};
-use crate::merkle::{Hash, RangeProof, Subtree, cover, split_hashes, subtree_root, verify_range};
+use crate::merkle::{Hash, Subtree, cover, split_hashes, subtree_root, verify_ranges};
 use crate::ranges::{Interval, IntervalSet};
 use crate::record::CheckedChunk;
 use crate::wire::{WireError, v1};
 
-/// A range that was asked of one peer.
+/// Ranges that were asked of one peer.
 ///
-/// First [`offered`](Self::offered), then [`delivered`](Self::delivered) until
-/// [`is_complete`](Self::is_complete).
+/// First [`offered`](Self::offered), then [`delivered`](Self::delivered), again
+/// for each page, until [`is_complete`](Self::is_complete).
 #[derive(Debug)]
 pub struct Fetch {
     /// The peer that was asked.
     pub peer: PeerId,
     /// The log.
     pub log: LogId,
-    /// What is expected of the peer: what was asked, then what it offered.
-    pub interval: Interval,
     /// The head that offers are checked against.
     pub head: SignedHead,
     /// How urgent it is.
     pub priority: Priority,
-    /// Whether everything in the interval is wanted.
+    /// Whether everything in the intervals is wanted.
     pub all: bool,
-    state: State,
+    /// What is expected of the peer: what was asked, then, when it has offered
+    /// everything that it will, what it offered.
+    expected: IntervalSet,
+    offered: IntervalSet,
+    /// Where the last page ended: the next one lies behind it.
+    offered_to: u64,
+    /// The place of the first subtree of the next page.
+    next_place: usize,
+    bytes: usize,
+    /// The last page has come.
+    is_last: bool,
+    /// Pages of which something is still to come.
+    pages: VecDeque<Page>,
 }
 
+/// What was offered at once.
 #[derive(Debug)]
-enum State {
-    /// Waiting for the offer.
-    Asked,
-    /// Waiting for these items.
-    Offered {
-        items: Vec<(Subtree, Hash)>,
-        /// By place: still to come.
-        missing: Vec<bool>,
-        chunk_level: u8,
-    },
+struct Page {
+    first: usize,
+    items: Vec<(Subtree, Hash)>,
+    /// By place: still to come.
+    missing: Vec<bool>,
+    chunk_level: u8,
 }
 
 /// An offer that was checked against the head.
@@ -54,6 +65,8 @@ pub struct CheckedOffer {
     pub nodes: Vec<Node>,
     /// What to answer when the peer waits to hear what is wanted.
     pub wanted: Option<v1::WantedHashes>,
+    /// What the peer will not offer: free to be asked of others.
+    pub unoffered: Vec<Interval>,
 }
 
 /// A delivered chunk that was checked against its address.
@@ -68,12 +81,12 @@ pub struct CheckedDelivery {
 }
 
 impl Fetch {
-    /// A range to be asked of a peer.
+    /// Ranges to be asked of a peer: ascending, with a gap between any two.
     #[must_use]
     pub fn new(
         peer: PeerId,
         log: LogId,
-        interval: Interval,
+        intervals: &[Interval],
         head: SignedHead,
         priority: Priority,
         all: bool,
@@ -81,11 +94,16 @@ impl Fetch {
         Self {
             peer,
             log,
-            interval,
             head,
             priority,
             all,
-            state: State::Asked,
+            expected: intervals.iter().copied().collect(),
+            offered: IntervalSet::new(),
+            offered_to: 0,
+            next_place: 0,
+            bytes: 0,
+            is_last: false,
+            pages: VecDeque::new(),
         }
     }
 
@@ -97,31 +115,32 @@ impl Fetch {
         } else {
             v1::get_range::Mode::Choose
         };
+        let intervals = self.expected.intervals().map(Interval::to_wire);
         v1::GetRange {
             log: Bytes::copy_from_slice(&self.log.0),
             size: self.head.size,
-            interval: Some(v1::Interval {
-                from: self.interval.from,
-                to: self.interval.to,
-            }),
+            intervals: intervals.collect(),
             mode: mode.into(),
             priority: self.priority.to_wire().into(),
         }
     }
 
-    /// Whether the offer has come.
-    #[must_use]
-    pub fn is_offered(&self) -> bool {
-        matches!(self.state, State::Offered { .. })
+    /// What nobody else is to be asked for while this is under way.
+    pub fn expected(&self) -> impl Iterator<Item = Interval> {
+        self.expected.intervals()
     }
 
-    /// Whether everything that was offered and wanted has come.
+    /// Whether an offer has come.
+    #[must_use]
+    pub fn is_offered(&self) -> bool {
+        self.next_place > 0
+    }
+
+    /// Whether everything that was offered and wanted has come, and no other
+    /// offer will.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        match &self.state {
-            State::Asked => false,
-            State::Offered { missing, .. } => !missing.contains(&true),
-        }
+        self.is_last && self.pages.is_empty()
     }
 
     /// Checks an offer against the head before any data moves. What is `held`
@@ -137,16 +156,13 @@ impl Fetch {
     ) -> Result<CheckedOffer, AdmitError> {
         let what = "an offer";
         let bad = |field| WireError::BadField { what, field };
-        let State::Asked = self.state else {
-            return Err(bad("id: it was answered before").into());
-        };
-        let Interval { from, to } = self.interval;
-        if offer.from != from || offer.from >= offer.to || offer.to > to {
-            return Err(bad("range").into());
+        if self.is_last || self.pages.len() >= MAX_OPEN_PAGES {
+            return Err(bad("id: no page was to follow").into());
         }
+        let ranges = self.ranges(offer)?;
         let addresses = split_hashes(what, "addresses", &offer.addresses)?;
         let count = addresses.len();
-        let tiles = cover(offer.from, offer.to, chunk_level);
+        let tiles = (ranges.iter()).flat_map(|range| cover(range.start, range.end, chunk_level));
         if count > MAX_OFFERED
             || offer.byte_lengths.len() != count
             || tiles.clone().take(count + 1).count() != count
@@ -154,40 +170,94 @@ impl Fetch {
             return Err(bad("count of addresses").into());
         }
         let lengths = || offer.byte_lengths.iter().map(|&bytes| bytes as usize);
-        if lengths().any(|bytes| bytes > MAX_CHUNK_BYTES)
-            || (count > 1 && lengths().sum::<usize>() > MAX_BATCH_BYTES)
+        let bytes = self.bytes + lengths().sum::<usize>();
+        let places = self.next_place + count;
+        if lengths().any(|bytes| bytes > MAX_CHUNK_BYTES) || (places > 1 && bytes > MAX_BATCH_BYTES)
         {
             return Err(bad("byte lengths").into());
         }
         let items: Vec<_> = tiles.zip(addresses).collect();
-        let proof = RangeProof {
-            left: split_hashes(what, "left", &offer.left)?,
-            right: split_hashes(what, "right", &offer.right)?,
-        };
+        let proof = split_hashes(what, "proof", &offer.proof)?;
         let mut nodes = Vec::new();
-        verify_range(
-            offer.from,
-            offer.to,
+        let visit = &mut |subtree, hash| nodes.push((subtree, hash));
+        verify_ranges(
+            &ranges,
             self.head.size,
             &items,
             &proof,
             self.head.root,
-            &mut |subtree, hash| nodes.push((subtree, hash)),
+            visit,
         )?;
 
-        self.interval.to = offer.to;
+        self.bytes = bytes;
+        for range in &ranges {
+            let _ = self.offered.insert(range.start, range.end);
+            self.offered_to = range.end;
+        }
+        let wanted = self.open_page(items, chunk_level, held);
+        self.is_last = offer.last;
+        let mut unoffered = Vec::new();
+        if offer.last {
+            for Interval { from, to } in self.expected.intervals() {
+                unoffered.extend(self.offered.missing(from, to));
+            }
+            self.expected = std::mem::take(&mut self.offered);
+        }
+        Ok(CheckedOffer {
+            nodes,
+            wanted,
+            unoffered,
+        })
+    }
+
+    /// The ranges of an offer: parts of what was asked, behind those of the page
+    /// before.
+    fn ranges(&self, offer: &v1::OfferedHashes) -> Result<Vec<Range<u64>>, WireError> {
+        let what = "an offer";
+        let mut end = self.offered_to;
+        let mut ranges = Vec::with_capacity(offer.intervals.len().min(MAX_OFFERED));
+        for one in offer.intervals.iter().take(MAX_OFFERED + 1) {
+            let Interval { from, to } = Interval::from_wire(what, Some(one))?;
+            if from < end || !self.expected.contains(from, to) {
+                let field = "intervals: they were not asked for";
+                return Err(WireError::BadField { what, field });
+            }
+            end = to;
+            ranges.push(from..to);
+        }
+        if ranges.is_empty() || ranges.len() > MAX_OFFERED {
+            let field = "count of intervals";
+            return Err(WireError::BadField { what, field });
+        }
+        Ok(ranges)
+    }
+
+    /// Waits for what is missing of a page; what to answer if the peer waits to
+    /// hear it.
+    fn open_page(
+        &mut self,
+        items: Vec<(Subtree, Hash)>,
+        chunk_level: u8,
+        held: &IntervalSet,
+    ) -> Option<v1::WantedHashes> {
+        let first = self.next_place;
+        self.next_place += items.len();
         let missing: Vec<_> = (items.iter())
             .map(|(item, _)| self.all || !held.contains(item.begin(), item.end()))
             .collect();
         let wanted = (!self.all).then(|| v1::WantedHashes {
+            first: u32::try_from(first).unwrap_or(u32::MAX),
             bits: to_bits(&missing),
         });
-        self.state = State::Offered {
-            items,
-            missing,
-            chunk_level,
-        };
-        Ok(CheckedOffer { nodes, wanted })
+        if missing.contains(&true) {
+            self.pages.push_back(Page {
+                first,
+                items,
+                missing,
+                chunk_level,
+            });
+        }
+        wanted
     }
 
     /// Checks chunks against their addresses.
@@ -202,23 +272,22 @@ impl Fetch {
     ) -> Result<Vec<CheckedDelivery>, AdmitError> {
         let what = "a delivery";
         let bad = |field| WireError::BadField { what, field };
-        let State::Offered {
-            items,
-            missing,
-            chunk_level,
-        } = &mut self.state
-        else {
-            return Err(bad("id: nothing was offered").into());
+        let first = delivery.first as usize;
+        let holds = |page: &Page| (page.first..page.first + page.items.len()).contains(&first);
+        let Some(at) = self.pages.iter().position(holds) else {
+            return Err(bad("place: nothing is to come there").into());
         };
+        let page = &mut self.pages[at];
+        let chunk_level = page.chunk_level;
         if delivery.chunks.is_empty() {
             return Err(bad("chunks (none)").into());
         }
-        let first = delivery.first as usize;
+        let first = first - page.first;
         let mut checked = Vec::with_capacity(delivery.chunks.len().min(MAX_OFFERED));
         for (i, bytes) in delivery.chunks.into_iter().enumerate() {
             let place = first.saturating_add(i);
             let (Some(&(subtree, hash)), Some(missing)) =
-                (items.get(place), missing.get_mut(place))
+                (page.items.get(place), page.missing.get_mut(place))
             else {
                 return Err(bad("place").into());
             };
@@ -228,7 +297,7 @@ impl Fetch {
             let mut chunk = CheckedChunk::parse(bytes, subtree.len(), max_value)?;
             // Only what is smaller than a chunk is kept record by record, and
             // needs its leaves again.
-            let leaves = if subtree.level < *chunk_level {
+            let leaves = if subtree.level < chunk_level {
                 chunk.leaves.clone()
             } else {
                 std::mem::take(&mut chunk.leaves)
@@ -241,6 +310,9 @@ impl Fetch {
                 hash,
                 chunk,
             });
+        }
+        if !page.missing.contains(&true) {
+            self.pages.remove(at);
         }
         Ok(checked)
     }

@@ -39,7 +39,7 @@ fn live_records_arrive_while_history_is_filled() {
         latency_us: (50_000, 100_000),
         ..NetworkConfig::default()
     };
-    let mut world = World::with_network(4, config, 2, 20_000);
+    let mut world = World::with_network(4, config, 2, 60_000);
     let owner = world.owner;
     let joiner = world.follower(&[owner]);
     world.sim.run_for(SECOND);

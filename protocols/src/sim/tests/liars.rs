@@ -101,7 +101,7 @@ fn a_peer_that_offers_what_was_not_asked_is_named_dropped_and_replaced() {
     named_dropped_and_replaced(|| {
         bodies(|body| {
             if let Body::OfferedHashes(offer) = body {
-                offer.to += 4;
+                offer.intervals.last_mut().unwrap().to += 4;
             }
         })
     });
@@ -264,12 +264,23 @@ fn a_peer_that_refuses_everything_does_not_keep_anybody_busy() {
 }
 
 /// A liar that a follower asks how its log grew.
+/// Tells a head without what shows that it extends another one, so that it has
+/// to be asked for that.
+fn without_news(mut twist: Twist) -> Twist {
+    Box::new(move |mut frame| {
+        if let Some(Body::Head(state)) = &mut frame.body {
+            (state.left, state.right, state.news) = Default::default();
+        }
+        twist(frame)
+    })
+}
+
 fn asked_for_an_extension(twist: Twist) {
     let mut world = World::new(1, 2, 20);
     let owner = world.owner;
     let liar = world.full_follower(&[owner]);
     let follower = world.full_follower(&[liar]);
-    world.sim.twist(liar, twist);
+    world.sim.twist(liar, without_news(twist));
     world.sim.set_network(NetworkConfig {
         gossip_loss: 1.0,
         ..NetworkConfig::default()
@@ -296,6 +307,46 @@ fn a_peer_that_answers_with_something_else_than_an_extension_is_named_and_anothe
     asked_for_an_extension(bodies(|body| {
         if let Body::Extension(_) = body {
             *body = Body::Done(v1::Done {});
+        }
+    }));
+}
+
+/// A reader that has missed ten records asks a liar first, then its publisher.
+fn asked_for_news(twist: Twist) {
+    let mut world = World::new(1, 2, 20);
+    let owner = world.owner;
+    let liar = world.full_follower(&[owner]);
+    let reader = world.full_follower(&[liar]);
+    world.sim.cut(liar, reader);
+    world.publish(10);
+    world.complete(liar, MINUTE);
+    world.sim.twist(liar, twist);
+    world.sim.connect(liar, reader);
+    world.sim.run_for(SECOND);
+    assert_eq!(accusations(&world.sim, reader, liar).len(), 1);
+    assert_eq!(world.adopted(reader), 20);
+    world.check(reader);
+    world.sim.connect(reader, owner);
+    world.complete(reader, 5 * SECOND);
+}
+
+#[test]
+fn a_peer_that_tells_false_news_is_named_and_another_one_is_asked() {
+    asked_for_news(bodies(|body| {
+        if let Body::Head(state) = body {
+            let last = state.news.len() - 1;
+            state.news = altered(&state.news, last);
+        }
+    }));
+}
+
+#[test]
+fn a_peer_that_shows_falsely_how_a_head_extends_another_is_named_and_another_one_is_asked() {
+    asked_for_news(bodies(|body| {
+        if let Body::Head(state) = body {
+            state.news.clear();
+            state.left = Bytes::from_static(&[7; 64]);
+            state.right = Bytes::from_static(&[7; 96]);
         }
     }));
 }
@@ -361,7 +412,7 @@ fn senseless_questions_are_refused_and_change_nothing() {
         Body::GetRange(v1::GetRange {
             log: log.clone(),
             size,
-            interval: Some(v1::Interval { from, to }),
+            intervals: vec![v1::Interval { from, to }],
             mode: 7,
             priority: -3,
         })
@@ -370,7 +421,21 @@ fn senseless_questions_are_refused_and_change_nothing() {
         let log = log.clone();
         Body::Extend(v1::Extend { log, from_size })
     };
-    let head = |log| Body::GetHead(v1::GetHead { log });
+    let head = |log| {
+        Body::GetHead(v1::GetHead {
+            log,
+            size: u64::MAX,
+            news: true,
+        })
+    };
+    let lists = |list: &[(u64, u64)]| {
+        let mut range = range(0, 30, 30);
+        if let Body::GetRange(range) = &mut range {
+            let list = list.iter();
+            range.intervals = list.map(|&(from, to)| v1::Interval { from, to }).collect();
+        }
+        range
+    };
     let bodies = [
         range(0, 30, 31),
         range(0, u64::MAX, 30),
@@ -384,6 +449,10 @@ fn senseless_questions_are_refused_and_change_nothing() {
         head(Bytes::new()),
         head(Bytes::from_static(&[1; 33])),
         Body::GetRange(v1::GetRange::default()),
+        lists(&[(0, 5), (5, 9)]),
+        lists(&[(4, 9), (0, 2)]),
+        lists(&[(0, 5), (3, 9)]),
+        lists(&(0..1_025).map(|i| (2 * i, 2 * i + 1)).collect::<Vec<_>>()),
     ];
     for (id, body) in (0..).zip(bodies) {
         world
@@ -444,13 +513,11 @@ fn a_peer_that_shows_no_extension_does_not_keep_others_from_showing_it() {
     let silent = world.full_follower(&[owner]);
     let honest = world.full_follower(&[owner]);
     let reader = world.full_follower(&[silent, honest]);
-    world.sim.twist(
-        silent,
-        Box::new(|frame: v1::Frame| match &frame.body {
-            Some(Body::Extension(_)) => Twisted::Nothing,
-            _ => Twisted::Frame(frame),
-        }),
-    );
+    let twist = Box::new(|frame: v1::Frame| match &frame.body {
+        Some(Body::Extension(_)) => Twisted::Nothing,
+        _ => Twisted::Frame(frame),
+    });
+    world.sim.twist(silent, without_news(twist));
     // Too much for one announcement, so that the head must be shown to extend.
     world.publish(20_000);
     world.complete(reader, 30 * SECOND);

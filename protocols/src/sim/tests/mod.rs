@@ -1,13 +1,18 @@
 //! Engines at work, among each other and against liars, crashes and cuts.
 
 mod crashes;
+mod cursors;
+mod fairness;
 mod forks;
 mod gossip;
 mod history;
+mod holes;
 mod joining;
 mod liars;
 mod owners;
 mod questions;
+mod readers;
+mod retrieving;
 mod scripts;
 mod simulator;
 

@@ -1,0 +1,136 @@
+//! What a peer missed, told with the answer to its question for the head:
+//! whoever missed little has everything after one round trip.
+
+use bytes::{Bytes, BytesMut};
+use libp2p_identity::PeerId;
+
+use super::Engine;
+use super::logs::LogState;
+use crate::head::SignedHead;
+use crate::id::LogId;
+use crate::limits::MAX_ANNOUNCED_RECORD_BYTES;
+use crate::log::{AdmitError, Announcement};
+use crate::merkle::{CompactRange, Hash, MAX_LEVEL, Nodes, cover, join_hashes};
+use crate::record::put_record;
+use crate::store::{History, ReadError, Store, StoreError};
+use crate::time::Timestamp;
+use crate::wire::v1;
+
+/// The least that a record takes up, with its length.
+const MIN_RECORD_BYTES: u64 = 9;
+
+impl<S: Store> Engine<S> {
+    /// Adds to an answer what the asker has missed since its head: the records,
+    /// or at least what shows that the head extends its own; whether there was
+    /// anything of that.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(super) fn add_news(
+        &self,
+        answer: &mut v1::HeadState,
+        state: &LogState,
+        ask: &v1::GetHead,
+    ) -> Result<bool, StoreError> {
+        let (Some(key), Some(head)) = (state.key(), &state.adopted) else {
+            return Ok(false);
+        };
+        let size = ask.size;
+        if size == 0 || size >= head.size {
+            return Ok(false);
+        }
+        let history = History::new(&self.store, key);
+        let Some(left) = nodes_between(&history, 0, size)? else {
+            return Ok(false);
+        };
+        let records = if ask.news && state.held.contains(size, head.size) {
+            few_records(&history, size, head.size)?
+        } else {
+            None
+        };
+        if let Some(records) = records {
+            let prefix = CompactRange::from_hashes(0, size, left);
+            let prefix = prefix.expect("the nodes are those of its cover");
+            answer.news = Announcement::encode(head, &prefix, &records, &prefix);
+        } else if let Some(right) = nodes_between(&history, size, head.size)? {
+            answer.left = join_hashes(&left);
+            answer.right = join_hashes(&right);
+        }
+        Ok(true)
+    }
+
+    /// Takes what came with a head that a peer was asked for when `from` was the
+    /// adopted one.
+    ///
+    /// # Errors
+    /// It is false.
+    pub(super) fn take_news(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        answer: v1::HeadState,
+        from: Option<&SignedHead>,
+        now: Timestamp,
+    ) -> Result<(), AdmitError> {
+        let Some(from) = from else {
+            return Ok(());
+        };
+        if !answer.news.is_empty() {
+            let state = self.logs.get(&log);
+            let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
+                return Ok(());
+            };
+            let (owner, max) = (&manifest.publisher, manifest.max_value_bytes());
+            let announcement = Announcement::verify(&answer.news, log, owner, max)?;
+            self.announced(peer, log, &announcement, now);
+        } else if !answer.left.is_empty() || !answer.right.is_empty() {
+            let extension = v1::Extension {
+                head: answer.head,
+                left: answer.left,
+                right: answer.right,
+            };
+            self.take_extension(peer, log, extension, from, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// The hashes of the subtrees that cover `[from, to)`, if all of them are known.
+pub(super) fn nodes_between<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    from: u64,
+    to: u64,
+) -> Result<Option<Vec<Hash>>, StoreError> {
+    let nodes = cover(from, to, MAX_LEVEL).map(|subtree| history.node(subtree));
+    nodes.collect()
+}
+
+/// Records that are held, each after its length, if they are few enough for an
+/// announcement.
+fn few_records<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    from: u64,
+    to: u64,
+) -> Result<Option<Bytes>, StoreError> {
+    let most = MAX_ANNOUNCED_RECORD_BYTES;
+    if (to - from).saturating_mul(MIN_RECORD_BYTES) > most as u64 {
+        return Ok(None);
+    }
+    let mut bytes = BytesMut::new();
+    let mut at = from;
+    while at < to {
+        let run = match history.run(at, to) {
+            Ok(run) => run,
+            Err(ReadError::NotHeld(_)) => return Ok(None),
+            Err(ReadError::Store(error)) => return Err(error),
+        };
+        for record in &run {
+            put_record(&mut bytes, record.as_bytes());
+            if bytes.len() > most {
+                return Ok(None);
+            }
+        }
+        at += run.len() as u64;
+    }
+    Ok(Some(bytes.freeze()))
+}

@@ -1,0 +1,332 @@
+//! What a user waits for that is not held here: asked of one peer, of the next
+//! one before the first has failed for good, and of whoever comes in the
+//! meantime.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use libp2p_identity::PeerId;
+
+use super::agenda::Agenda;
+use super::requests::{Request, RequestKind};
+use super::{CommandError, Engine, Output, Reply};
+use crate::head::SignedHead;
+use crate::id::LogId;
+use crate::limits::{
+    MAX_CHUNK_VALUE_BYTES, MAX_LOG_SIZE, MAX_RETRIEVALS, RETRIEVAL_HEDGE_US, RETRIEVAL_PEERS,
+    RETRIEVAL_TIMEOUT_US,
+};
+use crate::merkle::Hash;
+use crate::store::{History, Store};
+use crate::sync::Lane;
+use crate::sync::provider::{RefuseError, Work};
+use crate::sync::retrieval::{
+    Found, Question, Retrieval, answer_chunk, answer_index, answer_time, chunk_at, find,
+};
+use crate::time::Timestamp;
+use crate::wire::v1;
+use crate::wire::v1::frame::Body;
+use crate::wire::v1::retrieve::What;
+
+/// A command that waits for peers.
+#[derive(Debug)]
+struct Open {
+    what: Retrieval,
+    /// Who was asked, whatever became of it.
+    asked: BTreeSet<PeerId>,
+    /// How many of them have not answered.
+    waiting: usize,
+    /// When the next one is asked, unless the others have answered.
+    hedge_at: Timestamp,
+    /// When it is given up.
+    until: Timestamp,
+}
+
+/// All commands that wait for peers, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Retrievals {
+    open: BTreeMap<u64, Open>,
+    agenda: Agenda<u64>,
+}
+
+impl Retrievals {
+    /// When something is to be done about one of them.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.agenda.next()
+    }
+
+    fn rearm(&mut self, command: u64) {
+        let open = self.open.get(&command);
+        let at = open.map(|open| {
+            let hedges = open.waiting > 0 && open.waiting < RETRIEVAL_PEERS;
+            if hedges {
+                open.hedge_at.min(open.until)
+            } else {
+                open.until
+            }
+        });
+        self.agenda.set(command, at);
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Answers from the store, or asks peers; the reply comes when one of them
+    /// has answered, or none in time.
+    pub(super) fn retrieve(&mut self, command: u64, what: Retrieval, now: Timestamp) {
+        match self.find_here(what) {
+            Ok(None) if self.retrievals.open.len() >= MAX_RETRIEVALS => {
+                let error = CommandError::TooManyRetrievals(MAX_RETRIEVALS);
+                self.outputs.push_back(Output::Reply(command, Err(error)));
+            }
+            Ok(None) => {
+                let open = Open {
+                    what,
+                    asked: BTreeSet::new(),
+                    waiting: 0,
+                    hedge_at: now,
+                    until: now.plus(RETRIEVAL_TIMEOUT_US),
+                };
+                self.retrievals.open.insert(command, open);
+                self.ask_next(command, now);
+            }
+            Ok(Some(found)) => self.found(command, found),
+            Err(error) => self.outputs.push_back(Output::Reply(command, Err(error))),
+        }
+    }
+
+    fn find_here(&self, what: Retrieval) -> Result<Option<Found>, CommandError> {
+        let (log, question) = match what {
+            Retrieval::Chunk(address) => {
+                return Ok(chunk_at(&self.store, address)?.map(Found::Chunk));
+            }
+            Retrieval::Index(log, index) => {
+                let head = self.adopted_head(log)?;
+                if index >= head.size {
+                    return Err(CommandError::Beyond {
+                        index,
+                        size: head.size,
+                    });
+                }
+                (log, Question::Index(head, index))
+            }
+            Retrieval::Time(log, time) => (log, Question::Time(self.adopted_head(log)?, time)),
+        };
+        let state = &self.logs[&log];
+        let key = state.key().ok_or(CommandError::UnknownStream(log))?;
+        let history = History::new(&self.store, key);
+        Ok(find(&history, &state.held, &question)?)
+    }
+
+    fn adopted_head(&self, log: LogId) -> Result<SignedHead, CommandError> {
+        let state = self.logs.get(&log);
+        let head = state.and_then(|state| state.adopted.clone());
+        head.ok_or(CommandError::UnknownStream(log))
+    }
+
+    fn found(&mut self, command: u64, found: Found) {
+        let reply = Ok(Reply::Retrieved(Box::new(found)));
+        self.outputs.push_back(Output::Reply(command, reply));
+    }
+
+    /// The peers that may have what is wanted and were not asked for it, the one
+    /// with the least to do first; and what each is asked.
+    fn candidates(&self, what: Retrieval, asked: &BTreeSet<PeerId>) -> Vec<(PeerId, Question)> {
+        let is_free = |peer: &PeerId| {
+            !asked.contains(peer) && self.peers.get(peer).is_some_and(|peer| peer.ready)
+        };
+        let mut found: Vec<_> = match what {
+            Retrieval::Chunk(address) => (self.peers.keys())
+                .filter(|peer| is_free(peer))
+                .map(|&peer| (peer, Question::Chunk(address)))
+                .collect(),
+            Retrieval::Index(log, _) | Retrieval::Time(log, _) => {
+                let Some(state) = self.logs.get(&log).filter(|state| state.takes()) else {
+                    return Vec::new();
+                };
+                (state.scheduler.sources())
+                    .filter(|(peer, _)| is_free(peer))
+                    .filter_map(|(&peer, source)| {
+                        let known = state.recent.range(..=source.size).next_back();
+                        let (&size, head) = known?;
+                        let (from, to) = match what {
+                            Retrieval::Index(_, index) => (index, index + 1),
+                            _ => (0, size),
+                        };
+                        let has = from < to && to <= size && source.held.contains(from, to);
+                        has.then(|| (peer, question(what, head.clone())))
+                    })
+                    .collect()
+            }
+        };
+        found.sort_by_key(|(peer, _)| self.requests.open_ranges(peer));
+        found
+    }
+
+    /// Asks one more peer, if there is one.
+    fn ask_next(&mut self, command: u64, now: Timestamp) {
+        let Some(open) = self.retrievals.open.get(&command) else {
+            return;
+        };
+        let next = self.candidates(open.what, &open.asked).into_iter().next();
+        if let Some((peer, question)) = next {
+            self.ask_for(command, peer, question, now);
+        }
+        self.retrievals.rearm(command);
+    }
+
+    fn ask_for(&mut self, command: u64, peer: PeerId, question: Question, now: Timestamp) {
+        let Some(open) = self.retrievals.open.get_mut(&command) else {
+            return;
+        };
+        open.asked.insert(peer);
+        open.waiting += 1;
+        open.hedge_at = now.plus(RETRIEVAL_HEDGE_US);
+        let body = Body::Retrieve(question.to_wire());
+        self.ask(peer, RequestKind::Retrieve { command, question }, body, now);
+    }
+
+    /// Asks a peer at once for all that is waited for and that it may have: it
+    /// has come, or has told what it holds.
+    pub(super) fn ask_what_is_waited_for(&mut self, peer: PeerId, now: Timestamp) {
+        let waiting = self.retrievals.open.iter();
+        let free = waiting.filter(|(_, open)| open.waiting < RETRIEVAL_PEERS);
+        let commands: Vec<_> = free.map(|(&command, _)| command).collect();
+        for command in commands {
+            let open = &self.retrievals.open[&command];
+            let found = self.candidates(open.what, &open.asked);
+            if let Some((_, question)) = found.into_iter().find(|(one, _)| *one == peer) {
+                self.ask_for(command, peer, question, now);
+                self.retrievals.rearm(command);
+            }
+        }
+    }
+
+    /// Takes the answer of a peer.
+    pub(super) fn retrieved(&mut self, peer: PeerId, request: Request, body: Body, now: Timestamp) {
+        let RequestKind::Retrieve { command, question } = &request.kind else {
+            return;
+        };
+        let answer = match body {
+            Body::Retrieved(answer) => answer,
+            Body::Refused(_) => return self.failed(request, now),
+            _ => {
+                let what = "answers something else than was asked".to_owned();
+                self.ban_for(peer, request.log(), what);
+                return self.failed(request, now);
+            }
+        };
+        let state = request.log().and_then(|log| self.logs.get(&log));
+        let manifest = state.and_then(|state| state.manifest.as_ref());
+        let max = manifest.map_or(MAX_CHUNK_VALUE_BYTES, |one| one.max_value_bytes());
+        match question.check(&answer, max) {
+            Ok(found) => {
+                let command = *command;
+                self.retrievals.open.remove(&command);
+                self.retrievals.rearm(command);
+                self.cancel_retrieval(command);
+                self.found(command, found);
+            }
+            Err(error) => {
+                self.ban(peer, request.log(), &error);
+                self.failed(request, now);
+            }
+        }
+    }
+
+    /// The other peers need not answer any more.
+    fn cancel_retrieval(&mut self, command: u64) {
+        let asked = self.requests.which(|request| {
+            matches!(request.kind, RequestKind::Retrieve { command: of, .. } if of == command)
+        });
+        for id in asked {
+            if let Some(request) = self.requests.remove(id) {
+                self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
+            }
+        }
+    }
+
+    /// A peer did not answer, or not as asked: it is the next one's turn.
+    pub(super) fn retrieval_failed(&mut self, command: u64, now: Timestamp) {
+        if let Some(open) = self.retrievals.open.get_mut(&command) {
+            open.waiting -= 1;
+            self.ask_next(command, now);
+        }
+    }
+
+    /// Asks further peers where the first ones take their time, and gives up
+    /// what nobody answered.
+    pub(super) fn retrieving_is_due(&mut self, now: Timestamp) {
+        for command in self.retrievals.agenda.due(now) {
+            let until = self.retrievals.open.get(&command).map(|open| open.until);
+            if until.is_some_and(|until| until > now) {
+                if let Some(open) = self.retrievals.open.get_mut(&command) {
+                    // Nobody else may be there.
+                    open.hedge_at = now.plus(RETRIEVAL_HEDGE_US);
+                }
+                self.ask_next(command, now);
+                continue;
+            }
+            self.retrievals.open.remove(&command);
+            self.retrievals.rearm(command);
+            self.cancel_retrieval(command);
+            let error = Err(CommandError::NotFound);
+            self.outputs.push_back(Output::Reply(command, error));
+        }
+    }
+
+    /// Answers a peer's question for a chunk or a record, at once: a user waits.
+    pub(super) fn answer_retrieve(
+        &mut self,
+        peer: PeerId,
+        id: u64,
+        ask: &v1::Retrieve,
+        now: Timestamp,
+    ) {
+        let answer = if self.provider.may_ask(peer, now) {
+            self.look_up(ask)
+        } else {
+            Err(RefuseError::Busy)
+        };
+        match answer {
+            Ok((answer, work)) => {
+                self.provider.charge(peer, work, now);
+                self.reply_in(Lane::Urgent, peer, id, Body::Retrieved(answer));
+            }
+            Err(error) => {
+                // Looking for it was work, too.
+                self.provider.charge(peer, Work::default(), now);
+                self.refuse_peer(peer, id, error.why());
+            }
+        }
+    }
+
+    fn look_up(&self, ask: &v1::Retrieve) -> Result<(v1::Retrieved, Work), RefuseError> {
+        let Some(what) = &ask.what else {
+            return Err(RefuseError::Malformed);
+        };
+        if let What::Address(address) = what {
+            let address = Hash::from_slice(address).ok_or(RefuseError::Malformed)?;
+            return answer_chunk(&self.store, address);
+        }
+        let (_, state) = (self.asked_log(&ask.log)).ok_or(RefuseError::UnknownLog)?;
+        // Only what lies below a head that was adopted here can be proved.
+        let key = state.key().filter(|_| ask.size <= state.size());
+        let key = key.ok_or(RefuseError::NotHeld)?;
+        let history = History::new(&self.store, key);
+        let (held, size) = (&state.held, ask.size);
+        match what {
+            What::Index(index) if *index < MAX_LOG_SIZE => {
+                answer_index(&history, held, size, *index)
+            }
+            What::Time(time) => answer_time(&history, held, size, Timestamp(*time)),
+            What::Index(_) | What::Address(_) => Err(RefuseError::Malformed),
+        }
+    }
+}
+
+fn question(what: Retrieval, head: SignedHead) -> Question {
+    match what {
+        Retrieval::Chunk(address) => Question::Chunk(address),
+        Retrieval::Index(_, index) => Question::Index(head, index),
+        Retrieval::Time(_, time) => Question::Time(head, time),
+    }
+}

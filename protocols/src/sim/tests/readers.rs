@@ -1,0 +1,121 @@
+//! What a peer can make another one read.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::*;
+use crate::limits::{READ_ALLOWANCE, READ_UNIT_BYTES};
+use crate::sync::Lane;
+use v1::frame::Body;
+
+/// Counts the offers and the refusals of a node from now on.
+fn answers(world: &mut World, node: NodeId) -> Rc<Cell<(u64, u64)>> {
+    let count = Rc::new(Cell::new((0, 0)));
+    let counter = count.clone();
+    let twist = Box::new(move |frame: v1::Frame| {
+        let (mut offers, mut refusals) = counter.get();
+        match &frame.body {
+            Some(Body::OfferedHashes(_)) => offers += 1,
+            Some(Body::Refused(refused)) if refused.why() == v1::refused::Why::Busy => {
+                refusals += 1;
+            }
+            _ => {}
+        }
+        counter.set((offers, refusals));
+        Twisted::Frame(frame)
+    });
+    world.sim.twist(node, twist);
+    count
+}
+
+/// One record of each of the first chunks of 256.
+fn one_of_each(world: &World, chunks: u64) -> Body {
+    let intervals = (0..chunks).map(|i| v1::Interval {
+        from: 256 * i + 77,
+        to: 256 * i + 78,
+    });
+    Body::GetRange(v1::GetRange {
+        log: Bytes::copy_from_slice(&world.log.0),
+        size: world.size,
+        intervals: intervals.collect(),
+        mode: v1::get_range::Mode::Choose.into(),
+        priority: v1::Priority::History.into(),
+    })
+}
+
+#[test]
+fn a_peer_that_has_everything_proved_and_takes_nothing_is_refused_in_time() {
+    let mut world = World::new(1, 8, 60_000);
+    let owner = world.owner;
+    let greedy = world.sim.add_node();
+    world.sim.connect(greedy, owner);
+    world.sim.run_for(SECOND);
+    let count = answers(&mut world, owner);
+    let ask = one_of_each(&world, 128);
+    let begin = world.sim.now();
+    for id in 0..4_000 {
+        for body in [ask.clone(), Body::Cancel(v1::Cancel {})] {
+            (world.sim).send(greedy, owner, Lane::Control, encoded(body, id));
+        }
+        world.sim.run_for(1_000);
+    }
+    world.sim.run_for(SECOND / 10);
+    let (offers, refusals) = count.get();
+    assert_eq!(offers + refusals, 4_000);
+    let (every_us, burst) = READ_ALLOWANCE;
+    let earned = burst + world.sim.now().since(begin) / every_us;
+    let read = offers * chunk_bytes(0, 128 * 256);
+    assert!(
+        refusals > 1_000 && read < earned * READ_UNIT_BYTES * 2,
+        "{offers} offers"
+    );
+
+    // Connecting again gives it no more.
+    world.sim.cut(greedy, owner);
+    world.sim.connect(greedy, owner);
+    world.sim.run_for(SECOND / 10);
+    let before = count.get();
+    for id in 0..1_000 {
+        for body in [ask.clone(), Body::Cancel(v1::Cancel {})] {
+            (world.sim).send(greedy, owner, Lane::Control, encoded(body, id));
+        }
+    }
+    world.sim.run_for(SECOND / 10);
+    let after = count.get();
+    assert!(
+        after.1 - before.1 > after.0 - before.0,
+        "{before:?} {after:?}"
+    );
+
+    // Nor does it take anything from others.
+    let follower = world.follower(&[owner]);
+    world.complete(follower, 5 * SECOND);
+}
+
+#[test]
+fn an_honest_follower_is_never_refused_however_fast_it_is() {
+    // Everything arrives at once, so that nothing is earned on the way.
+    let instant = NetworkConfig {
+        latency_us: (0, 0),
+        ..NetworkConfig::default()
+    };
+    for (level, size) in [(0, 60_000), (4, 60_000), (8, 500_000)] {
+        let mut world = World::with_network(2, instant, level, 0);
+        while world.size < size {
+            world.publish(50_000.min(size - world.size));
+        }
+        let owner = world.owner;
+        let count = answers(&mut world, owner);
+        let follower = world.follower(&[owner]);
+        let (log, begin) = (world.log, world.sim.now());
+        let done = world.sim.run_while(MINUTE, |sim| {
+            sim.status(follower, log).unwrap().held_records < size
+        });
+        assert!(done && world.sim.now().since(begin) < SECOND / 10);
+        let (offers, refusals) = count.get();
+        assert!(
+            offers > 0 && refusals == 0,
+            "{offers} offers, {refusals} refusals"
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! One chunk or one record that a user waits for: the question, the answer from
+//! a store, and the check of an answer that a peer gave.
+
+use bytes::{Bytes, BytesMut};
+
+use super::readers::Work;
+use super::serving::RefuseError;
+use crate::head::SignedHead;
+use crate::id::LogId;
+use crate::limits::{MAX_CHUNK_LEVEL, MAX_CHUNK_VALUE_BYTES};
+use crate::log::AdmitError;
+use crate::merkle::{Hash, Subtree, join_hashes, prove_ranges, split_hashes, verify_ranges};
+use crate::ranges::IntervalSet;
+use crate::record::{CheckedChunk, Record, put_record, records};
+use crate::store::{History, ReadError, Store, StoreError, Table};
+use crate::time::Timestamp;
+use crate::wire::{WireError, v1};
+
+/// What a user waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retrieval {
+    /// The chunk with this address, of whatever log.
+    Chunk(Hash),
+    /// The record of a log at an index.
+    Index(LogId, u64),
+    /// The record of a log with the greatest (time, index) that is not after a
+    /// time.
+    Time(LogId, Timestamp),
+}
+
+/// What was found. Nothing of it was believed: it hashes to the address, or up
+/// to the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The records of the chunk, each after its length.
+    Chunk(Bytes),
+    /// A record.
+    Record {
+        /// Its index.
+        index: u64,
+        /// What it is.
+        record: Record,
+        /// The head that it was proved against.
+        head: SignedHead,
+    },
+    /// The first record of the log is later than the time that was asked for. In
+    /// a log whose times run backwards an earlier one may follow.
+    Nothing(SignedHead),
+}
+
+/// A question as it is asked of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// See [`Retrieval::Chunk`].
+    Chunk(Hash),
+    /// See [`Retrieval::Index`]; in the tree of a head that was adopted.
+    Index(SignedHead, u64),
+    /// See [`Retrieval::Time`]; in the tree of a head that was adopted.
+    Time(SignedHead, Timestamp),
+}
+
+impl Question {
+    /// As it travels.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::Retrieve {
+        use v1::retrieve::What;
+        let of = |head: &SignedHead, what| v1::Retrieve {
+            log: Bytes::copy_from_slice(&head.log.0),
+            size: head.size,
+            what: Some(what),
+        };
+        match self {
+            Self::Chunk(address) => v1::Retrieve {
+                what: Some(What::Address(Bytes::copy_from_slice(&address.0))),
+                ..v1::Retrieve::default()
+            },
+            Self::Index(head, index) => of(head, What::Index(*index)),
+            Self::Time(head, time) => of(head, What::Time(time.0)),
+        }
+    }
+
+    /// Checks an answer; `max_value` is the limit of the log's values, in bytes.
+    ///
+    /// # Errors
+    /// It is none, or false.
+    pub fn check(&self, answer: &v1::Retrieved, max_value: usize) -> Result<Found, AdmitError> {
+        match self {
+            Self::Chunk(address) => check_chunk(*address, answer),
+            Self::Index(head, index) => {
+                if answer.index != *index {
+                    return Err(bad("index").into());
+                }
+                let [record] = &check_records(head, answer, max_value)?[..] else {
+                    return Err(bad("count of records").into());
+                };
+                Ok(found(*index, record, head))
+            }
+            Self::Time(head, time) => check_time(head, *time, answer, max_value),
+        }
+    }
+}
+
+fn found(index: u64, record: &Record, head: &SignedHead) -> Found {
+    Found::Record {
+        index,
+        record: record.clone(),
+        head: head.clone(),
+    }
+}
+
+/// The chunk itself shows how many records it has: a power of two, or it cannot
+/// have an address.
+fn check_chunk(address: Hash, answer: &v1::Retrieved) -> Result<Found, AdmitError> {
+    let bytes = &answer.records;
+    let most = 1 << MAX_CHUNK_LEVEL;
+    let count = records(bytes).take(most + 1).count();
+    if count > most || !count.is_power_of_two() {
+        return Err(bad("count of records").into());
+    }
+    let max_value = MAX_CHUNK_VALUE_BYTES / count;
+    let chunk = CheckedChunk::parse(bytes.clone(), count as u64, max_value)?;
+    if crate::merkle::subtree_root(chunk.leaves) != address {
+        return Err(bad("chunk: its records do not hash to its address").into());
+    }
+    Ok(Found::Chunk(bytes.clone()))
+}
+
+/// The records of an answer, of which there are one or two, proved against a head.
+fn check_records(
+    head: &SignedHead,
+    answer: &v1::Retrieved,
+    max_value: usize,
+) -> Result<Vec<Record>, AdmitError> {
+    let count = records(&answer.records).take(3).count() as u64;
+    if count > 2 || answer.index >= head.size {
+        return Err(bad("count of records").into());
+    }
+    let chunk = CheckedChunk::parse(answer.records.clone(), count, max_value)?;
+    let leaves = (answer.index..).map(Subtree::leaf);
+    let items: Vec<_> = leaves.zip(chunk.leaves.iter().copied()).collect();
+    let range = answer.index..answer.index + count;
+    let proof = split_hashes("a retrieved record", "proof", &answer.proof)?;
+    let ranges = std::slice::from_ref(&range);
+    verify_ranges(ranges, head.size, &items, &proof, head.root, &mut |_, _| ())?;
+    Ok(chunk.records().collect())
+}
+
+/// That a record is the one meant cannot be proved in a log whose times run
+/// backwards; in one whose times rise the next record shows it.
+fn check_time(
+    head: &SignedHead,
+    time: Timestamp,
+    answer: &v1::Retrieved,
+    max_value: usize,
+) -> Result<Found, AdmitError> {
+    let list = check_records(head, answer, max_value)?;
+    let index = answer.index;
+    let is_last = index + 1 == head.size;
+    match &list[..] {
+        [first] if first.time() > time && index == 0 => Ok(Found::Nothing(head.clone())),
+        [first] if first.time() <= time && is_last => Ok(found(index, first, head)),
+        [first, next] if first.time() <= time => {
+            if next.time() <= time && next.time() >= first.time() {
+                return Err(bad("record: the next one is meant").into());
+            }
+            Ok(found(index, first, head))
+        }
+        _ => Err(bad("record: it is not at or before the time").into()),
+    }
+}
+
+fn bad(field: &'static str) -> WireError {
+    WireError::BadField {
+        what: "a retrieved record or chunk",
+        field,
+    }
+}
+
+/// The chunk with an address, if it is held.
+///
+/// # Errors
+/// The store fails.
+pub fn chunk_at<S: Store + ?Sized>(store: &S, address: Hash) -> Result<Option<Bytes>, StoreError> {
+    let Some(place) = store.get(Table::Addresses, &address.0)? else {
+        return Ok(None);
+    };
+    store.get(Table::Chunks, &place)
+}
+
+/// Answers a question for a chunk.
+///
+/// # Errors
+/// It is not held, or the store fails.
+pub fn answer_chunk<S: Store + ?Sized>(
+    store: &S,
+    address: Hash,
+) -> Result<(v1::Retrieved, Work), RefuseError> {
+    let records = chunk_at(store, address)?.ok_or(RefuseError::NotHeld)?;
+    let work = Work {
+        nodes: 0,
+        bytes: records.len() as u64,
+    };
+    let answer = v1::Retrieved {
+        records,
+        ..v1::Retrieved::default()
+    };
+    Ok((answer, work))
+}
+
+/// Answers a question for a record at an index, in the tree of a size.
+///
+/// # Errors
+/// It is not held, or nothing proves it, or the store fails.
+pub fn answer_index<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    held: &IntervalSet,
+    size: u64,
+    index: u64,
+) -> Result<(v1::Retrieved, Work), RefuseError> {
+    answer_records(history, held, size, index, index.saturating_add(1))
+}
+
+/// Answers a question for the record at or before a time, in the tree of a size.
+///
+/// # Errors
+/// Something of the log is not held, so that it cannot be told, or the store
+/// fails.
+pub fn answer_time<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    held: &IntervalSet,
+    size: u64,
+    time: Timestamp,
+) -> Result<(v1::Retrieved, Work), RefuseError> {
+    if size == 0 || !held.contains(0, size) {
+        return Err(RefuseError::NotHeld);
+    }
+    let (from, to) = match history.at_or_before(time, size)? {
+        Some((index, _)) => (index, size.min(index + 2)),
+        None => (0, 1),
+    };
+    answer_records(history, held, size, from, to)
+}
+
+pub(crate) fn answer_records<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    held: &IntervalSet,
+    size: u64,
+    from: u64,
+    to: u64,
+) -> Result<(v1::Retrieved, Work), RefuseError> {
+    if to > size || from >= to || !held.contains(from, to) {
+        return Err(RefuseError::NotHeld);
+    }
+    let mut bytes = BytesMut::new();
+    for index in from..to {
+        put_record(&mut bytes, history.record(index)?.as_bytes());
+    }
+    let range = from..to;
+    let proof = prove_ranges(history, std::slice::from_ref(&range), size);
+    let proof = proof.map_err(super::serving::refuse)?;
+    let work = Work {
+        nodes: proof.len(),
+        bytes: history.bytes_searched() + bytes.len() as u64,
+    };
+    let answer = v1::Retrieved {
+        index: from,
+        records: bytes.freeze(),
+        proof: join_hashes(&proof),
+    };
+    Ok((answer, work))
+}
+
+/// What is found here, without asking anybody; `None` when it is not held, or
+/// when something else that is not held could be meant.
+///
+/// # Errors
+/// The store fails.
+pub fn find<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    held: &IntervalSet,
+    question: &Question,
+) -> Result<Option<Found>, StoreError> {
+    let read = |index, head: &SignedHead| match history.record(index) {
+        Ok(record) => Ok(Some(found(index, &record, head))),
+        Err(ReadError::NotHeld(_)) => Ok(None),
+        Err(ReadError::Store(error)) => Err(error),
+    };
+    match question {
+        Question::Index(head, index) if held.contains(*index, index + 1) => read(*index, head),
+        Question::Time(head, time) if held.contains(0, head.size) => {
+            match history.at_or_before(*time, head.size) {
+                Ok(Some((index, _))) => read(index, head),
+                Ok(None) => Ok(Some(Found::Nothing(head.clone()))),
+                Err(ReadError::NotHeld(_)) => Ok(None),
+                Err(ReadError::Store(error)) => Err(error),
+            }
+        }
+        Question::Chunk(_) | Question::Index(..) | Question::Time(..) => Ok(None),
+    }
+}
