@@ -16,6 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost_build::Config::new()
         // Deliveries share the buffer of the frame that carried them.
         .bytes(["."])
+        // Rare, and longer than all others.
+        .boxed(".headwater.v1.Frame.body.evidence")
         .compile_fds(descriptors)?;
     Ok(())
 }

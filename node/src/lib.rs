@@ -8,6 +8,7 @@ pub mod config;
 pub mod data_dir;
 pub mod export;
 pub mod handle;
+pub mod instance;
 pub mod invite;
 pub mod keys;
 pub mod net;

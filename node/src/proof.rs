@@ -8,6 +8,7 @@
 //! to the root in that head. Fields that repeat what is in the signed bytes are
 //! there for people and other verifiers, and are checked against them.
 
+mod evidence;
 mod file;
 mod verify;
 
@@ -21,6 +22,7 @@ use headwater_protocols::manifest::SignedManifest;
 use headwater_protocols::merkle::{self, Hash, ProveError, Subtree};
 use headwater_protocols::store::{History, ReadError, Store, StoreError};
 
+pub use evidence::{CommonPart, EvidenceFile, ProvedFork, evidence, verify_evidence};
 pub use file::{ConsistencyProof, InclusionProof};
 pub use verify::{ProofFileError, Proved, Verified, verify};
 
@@ -38,6 +40,9 @@ pub enum NoProof {
         /// Records below the adopted head.
         size: u64,
     },
+    /// The publisher signed two histories, and it is not in both.
+    #[error("{0}")]
+    Disputed(String),
     /// RFC 9162 has no such proof.
     #[error("there is no such proof: {0}")]
     Impossible(String),
@@ -84,6 +89,7 @@ pub fn prove_inclusion<S: Store + ?Sized>(
 ) -> Result<InclusionProof, NoProof> {
     let signed = Signed::of(status)?;
     let size = signed.head.size;
+    require_undisputed(status, index.saturating_add(1))?;
     let path = merkle::prove_inclusion(history, index, size)?;
     let record = history.record(index)?;
     Ok(InclusionProof {
@@ -120,6 +126,7 @@ pub fn prove_consistency<S: Store + ?Sized>(
         let position = second;
         return Err(NoProof::BeyondHead { position, size });
     }
+    require_undisputed(status, second)?;
     let path = merkle::prove_consistency(history, first, second)?;
     let head_path = merkle::prove_consistency(history, second, size)?;
     Ok(ConsistencyProof {
@@ -138,6 +145,25 @@ pub fn prove_consistency<S: Store + ?Sized>(
         path: hexes(&path),
         head_path: hexes(&head_path),
     })
+}
+
+/// Refuses to call something verified that only one of two histories has.
+fn require_undisputed(status: &LogStatus, size: u64) -> Result<(), NoProof> {
+    match status.disputed_from {
+        Some(from) if size > from => Err(NoProof::Disputed(disputed(status, from))),
+        _ => Ok(()),
+    }
+}
+
+/// Says from where on a stream is disputed, and what is left.
+#[must_use]
+pub fn disputed(status: &LogStatus, from: u64) -> String {
+    let log = status.log;
+    format!(
+        "the publisher of stream {log} signed two histories of it, so that the records from index {from} \
+         on are disputed; those before are in both (`--to {from}`). The evidence: headwater evidence \
+         show {log}"
+    )
 }
 
 /// The root of the tree over the first `size` records.

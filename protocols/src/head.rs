@@ -25,6 +25,15 @@ pub struct Head {
     pub successor: Option<LogId>,
 }
 
+/// The tree that a head stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// Records in it.
+    pub size: u64,
+    /// Its root.
+    pub root: Hash,
+}
+
 /// Why a head is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
@@ -45,6 +54,15 @@ pub enum HeadError {
 }
 
 impl Head {
+    /// Its tree.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        Tree {
+            size: self.size,
+            root: self.root,
+        }
+    }
+
     /// Signs the head. The records below it must be durable already.
     #[must_use]
     pub fn sign(self, key: &SigningKey) -> SignedHead {

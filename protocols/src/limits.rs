@@ -391,3 +391,18 @@ pub const MAX_RENDEZVOUS: usize = 8_192;
 /// Registrations of one peer at a rendezvous server: several streams may be
 /// joined at once.
 pub const MAX_RENDEZVOUS_PER_PEER: usize = 32;
+
+/// How often a fork proof of a log is replaced by one that says more of what
+/// both branches begin with, and passed on. Each has to say more than the one
+/// before, and an honest node's search finds all of it at once; what comes after
+/// these is a game.
+pub const MAX_FORK_IMPROVEMENTS: u32 = 16;
+
+/// How often the search for what two branches begin with begins anew because
+/// the peer has adopted another head. Once it knows of the fork it adopts none.
+pub const MAX_SEARCH_RESTARTS: u32 = 3;
+
+/// Microseconds without news after which a log of ours that is being recovered
+/// is opened, if everything that peers know is here: a slow connection comes up
+/// and answers in this time, and a larger head crosses a few hops.
+pub const RECOVERY_SETTLE_US: u64 = 5_000_000;

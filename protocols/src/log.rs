@@ -1,6 +1,8 @@
 //! One log: what its owner announces, when a follower may adopt a head, and
 //! what proves that an owner forked.
 
+pub mod fork;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -15,6 +17,7 @@ use crate::merkle::{
 };
 use crate::record::{CheckedChunk, RecordError};
 use crate::wire::{WireError, decode_canonical, v1};
+pub use fork::{Common, ForkProof};
 
 /// Why something that a peer sent is not admitted, sorted by who is to blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -190,6 +193,7 @@ impl Announcement {
             larger: self.head.clone(),
             left: range.hashes().to_vec(),
             right: right.hashes().to_vec(),
+            common: None,
         }))
     }
 }
@@ -223,6 +227,7 @@ impl Relation {
                 larger: heard.clone(),
                 left: Vec::new(),
                 right: Vec::new(),
+                common: None,
             })),
             Equal if heard.time > adopted.time => Self::Renews,
             Equal => Self::Same,
@@ -275,6 +280,25 @@ impl Extension {
         })
     }
 
+    /// The compact range of `[0, from_size)` in the tree of its head.
+    ///
+    /// # Errors
+    /// The nodes do not hash up to the head: whoever sent them lies.
+    pub fn prefix(&self) -> Result<CompactRange, AdmitError> {
+        let (from, size) = (self.from_size, self.head.size);
+        let left = CompactRange::from_hashes(0, from, self.left.clone())?;
+        let right = CompactRange::from_hashes(from, size, self.right.clone())?;
+        let mut whole = left.clone();
+        whole.merge(&right, &mut |_, _| ())?;
+        if whole.root() != Some(self.head.root) {
+            return Err(AdmitError::Wire(WireError::BadField {
+                what: "an extension",
+                field: "proof (it does not hash up to its head)",
+            }));
+        }
+        Ok(left)
+    }
+
     /// Checks it against the head that was adopted before.
     ///
     /// # Errors
@@ -300,6 +324,7 @@ impl Extension {
                     larger: self.head.clone(),
                     left: hashes(&self.left),
                     right: hashes(&self.right),
+                    common: None,
                 })))
             }
             Err(ExtensionError::NotTheSecondTree { .. }) => {
@@ -310,83 +335,6 @@ impl Extension {
             }
             Err(ExtensionError::Malformed(error)) => Err(error.into()),
         }
-    }
-}
-
-/// Two signed heads of one owner that no tree can hold together. Anybody can
-/// check it, with the owner's key alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForkProof {
-    /// The head of the smaller tree (of equal sizes: the one adopted first).
-    pub smaller: SignedHead,
-    /// The head of the larger tree.
-    pub larger: SignedHead,
-    /// For different sizes: the nodes that cover `[0, smaller.size)` in the
-    /// larger tree.
-    pub left: Vec<Hash>,
-    /// The nodes that cover `[smaller.size, larger.size)`.
-    pub right: Vec<Hash>,
-}
-
-impl ForkProof {
-    /// As it travels and as it is stored.
-    #[must_use]
-    pub fn to_wire(&self) -> v1::ForkProof {
-        let bytes = |hashes: &[Hash]| {
-            (hashes.iter())
-                .map(|hash| Bytes::copy_from_slice(&hash.0))
-                .collect()
-        };
-        v1::ForkProof {
-            smaller: Some(self.smaller.to_wire()),
-            larger: Some(self.larger.to_wire()),
-            left: bytes(&self.left),
-            right: bytes(&self.right),
-        }
-    }
-
-    /// Decodes and checks: both heads are signed by the owner of `log`, and no
-    /// tree can hold both.
-    ///
-    /// # Errors
-    /// Malformed, not signed, or the heads do not contradict each other.
-    pub fn verify(wire: v1::ForkProof, log: LogId, owner: &PublicKey) -> Result<Self, AdmitError> {
-        let what = "a fork proof";
-        let bad = |field| AdmitError::Wire(WireError::BadField { what, field });
-        let smaller = UnverifiedHead::try_from(wire.smaller)?.verify(log, owner)?;
-        let larger = UnverifiedHead::try_from(wire.larger)?.verify(log, owner)?;
-        let hashes = |list: &[Bytes]| -> Option<Vec<Hash>> {
-            list.iter().map(|hash| Hash::from_slice(hash)).collect()
-        };
-        let left = hashes(&wire.left).ok_or_else(|| bad("left"))?;
-        let right = hashes(&wire.right).ok_or_else(|| bad("right"))?;
-        let forked = if smaller.size == larger.size {
-            smaller.root != larger.root && left.is_empty() && right.is_empty()
-        } else {
-            let (m, n) = (smaller.size, larger.size);
-            m < n
-                && matches!(
-                    verify_extension(
-                        m,
-                        n,
-                        smaller.root,
-                        larger.root,
-                        &left,
-                        &right,
-                        &mut |_, _| ()
-                    ),
-                    Err(ExtensionError::Fork { .. })
-                )
-        };
-        if !forked {
-            return Err(bad("claim: one tree holds both heads"));
-        }
-        Ok(Self {
-            smaller,
-            larger,
-            left,
-            right,
-        })
     }
 }
 

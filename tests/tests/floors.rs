@@ -33,8 +33,8 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const NODE: &[&str] = &[
-    "config", "data_dir", "keys", "invite", "store", "handle", "net", "runtime", "export", "proof",
-    "api", "client", "cli",
+    "config", "data_dir", "keys", "invite", "store", "instance", "handle", "net", "runtime",
+    "export", "proof", "api", "client", "cli",
 ];
 
 #[test]

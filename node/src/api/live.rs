@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::Stream;
 use headwater_protocols::engine::LogStatus;
@@ -23,6 +23,7 @@ use super::observations::{Bound, bound, require_held};
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use crate::export::{RecordObject, Selection, held_until, visit};
+use crate::proof::disputed;
 
 /// What the address may say.
 #[derive(Debug, Deserialize)]
@@ -52,6 +53,7 @@ pub(super) async fn live(
         watch,
         next,
         ready: VecDeque::new(),
+        ended: false,
         _permit: permit,
     };
     let events = futures::stream::unfold(live, |mut live| async move {
@@ -80,7 +82,7 @@ async fn first(
     from: Option<&str>,
 ) -> Result<Option<u64>, ApiError> {
     match from.map(|text| bound("from", text)).transpose()? {
-        None => Ok(status.head.as_ref().map(|head| head.size)),
+        None => Ok(status.head.as_ref().map(|_| status.usable_size())),
         Some(Bound::Index(from)) => Ok(Some(from)),
         Some(Bound::Time(since)) => first_since(state, status, since).await.map(Some),
     }
@@ -92,7 +94,7 @@ async fn first_since(
     since: Timestamp,
 ) -> Result<u64, ApiError> {
     let find = state.with_history(status, move |status, history| {
-        let size = status.head.as_ref().map(|head| head.size);
+        let size = status.head.as_ref().map(|_| status.usable_size());
         let size = size.ok_or_else(|| not_come_yet(status))?;
         require_held(status, history, 0, size)?;
         let selection = Selection {
@@ -117,6 +119,8 @@ struct Live {
     /// The record to send next; not known while no head has come.
     next: Option<u64>,
     ready: VecDeque<Event>,
+    /// The last event was sent.
+    ended: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -130,6 +134,12 @@ impl Live {
             // Marked as seen before it is read, so that what comes while the
             // history is read wakes us again.
             let status = self.watch.borrow_and_update().clone();
+            if let Some(event) = self.end_at_dispute(&status) {
+                return Some(event);
+            }
+            if self.ended {
+                return None;
+            }
             if self.read(status).await {
                 continue;
             }
@@ -140,9 +150,22 @@ impl Live {
         }
     }
 
+    /// Says once that nothing more comes, because only one of two histories has
+    /// it.
+    fn end_at_dispute(&mut self, status: &LogStatus) -> Option<Event> {
+        let from = status.disputed_from.filter(|_| !self.ended)?;
+        if self.next.is_none_or(|next| next < from) {
+            return None;
+        }
+        self.ended = true;
+        let error = ApiError::new(StatusCode::CONFLICT, disputed(status, from));
+        let problem = serde_json::to_string(error.problem()).unwrap_or_default();
+        Some(Event::default().event("error").data(problem))
+    }
+
     /// Reads what follows without a gap; false when nothing does.
     async fn read(&mut self, status: Arc<LogStatus>) -> bool {
-        let Some(size) = status.head.as_ref().map(|head| head.size) else {
+        let Some(size) = status.head.as_ref().map(|_| status.usable_size()) else {
             return false;
         };
         let next = *self.next.get_or_insert(size);

@@ -5,6 +5,7 @@
 //! let in; reading needs no token, writing does.
 
 pub mod auth;
+mod evidence;
 mod incoming;
 pub mod limits;
 mod live;
@@ -26,7 +27,7 @@ mod tests;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 
 pub use problem::ApiError;
 pub use resolve::{Candidates, Unresolved, resolve};
@@ -46,6 +47,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/health", get(node_info::health))
         .route("/v1/node", get(node_info::node))
         .route("/v1/peers", get(node_info::peers))
+        .route("/v1/evidence", get(evidence::list))
+        .route("/v1/evidence/{stream}", get(evidence::show))
         .route("/v1/streams", get(streams::list).post(streams::create))
         .route("/v1/streams/{id}", get(streams::show))
         .route(
@@ -56,6 +59,7 @@ pub fn router(state: ApiState) -> Router {
             "/v1/streams/{id}/peers",
             get(streams::peers).post(streams::add_peers),
         )
+        .route("/v1/streams/{id}/recovery", post(streams::recover))
         .route("/v1/streams/{id}/observations", observations)
         .route("/v1/streams/{id}/live", get(live::live))
         .route("/v1/streams/{id}/head", get(proofs::head))

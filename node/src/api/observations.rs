@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::ranges::Interval;
@@ -17,6 +17,10 @@ use super::state::{ApiState, not_come_yet};
 use super::stream_body::{BlockWriter, WriteError, written_by};
 use crate::export::time::parse_rfc3339;
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
+use crate::proof::disputed;
+
+/// In answers from a forked stream: the index from which on it is disputed.
+const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-from");
 
 /// What the address may say, as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +61,7 @@ pub(super) async fn read(
     let Query(options) = options?;
     let format = format(&options, &headers)?;
     let question = question(&options)?;
+    let disputed_from = status.disputed_from;
     let permit = state.read_permit()?;
     let store = state.node().store().clone();
     let body = written_by(move |out| {
@@ -64,7 +69,12 @@ pub(super) async fn read(
         write(&status, &*store, question, format, out)
     });
     let media_type = [(header::CONTENT_TYPE, format.media_type())];
-    Ok((media_type, body.await?).into_response())
+    let mut response = (media_type, body.await?).into_response();
+    if let Some(from) = disputed_from {
+        // An open end is not where the stream ends.
+        response.headers_mut().insert(DISPUTED_FROM, from.into());
+    }
+    Ok(response)
 }
 
 fn write<S: Store>(
@@ -77,7 +87,9 @@ fn write<S: Store>(
     let not_come_yet = || not_come_yet(status);
     let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
     let key = status.key.ok_or_else(not_come_yet)?;
-    let size = status.head.as_ref().ok_or_else(not_come_yet)?.size;
+    let head = status.head.as_ref().ok_or_else(not_come_yet)?;
+    let size = status.usable_size();
+    require_undisputed(status, head.size, question)?;
     let history = History::new(store, key);
     let selection = answer(status, &history, question, size)?;
     let mut encoder = Encoder::begin(format, manifest.value_type, out)?;
@@ -86,6 +98,20 @@ fn write<S: Store>(
         Ok::<_, WriteError>(())
     })?;
     Ok(encoder.finish()?)
+}
+
+/// Refuses to answer with records that only one of two histories has, where
+/// they are asked for by their indexes. An open end is where both end.
+fn require_undisputed(status: &LogStatus, size: u64, question: Question) -> Result<(), ApiError> {
+    let (Some(from), Question::Select(selection)) = (status.disputed_from, question) else {
+        return Ok(());
+    };
+    let ends = selection.to.min(size);
+    let open = selection.to == u64::MAX;
+    if from < size && (selection.from >= from && selection.from < ends || ends > from && !open) {
+        return Err(ApiError::new(StatusCode::CONFLICT, disputed(status, from)));
+    }
+    Ok(())
 }
 
 /// The records that answer the question. All of them are held.

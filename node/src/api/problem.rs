@@ -126,7 +126,9 @@ impl From<CommandError> for ApiError {
             | CommandError::NotFound => StatusCode::NOT_FOUND,
             CommandError::TooManyRetrievals(_) => return Self::busy(detail),
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
-            CommandError::Size { .. } | CommandError::Closed(_) => StatusCode::CONFLICT,
+            CommandError::Size { .. } | CommandError::Closed(_) | CommandError::Recovering(_) => {
+                StatusCode::CONFLICT
+            }
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
@@ -171,9 +173,10 @@ impl From<NoProof> for ApiError {
         let status = match error {
             NoProof::BeyondHead { .. } => StatusCode::NOT_FOUND,
             NoProof::Impossible(_) => StatusCode::BAD_REQUEST,
-            NoProof::NoHead | NoProof::NotHeld(_) | NoProof::NodesNotHeld(_) => {
-                StatusCode::CONFLICT
-            }
+            NoProof::NoHead
+            | NoProof::Disputed(_)
+            | NoProof::NotHeld(_)
+            | NoProof::NodesNotHeld(_) => StatusCode::CONFLICT,
             NoProof::Store(error) => return error.into(),
         };
         Self::new(status, error.to_string())

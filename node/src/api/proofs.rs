@@ -67,8 +67,8 @@ pub(super) async fn consistency(
     let status = state.stream(&id?)?;
     let Query(Sizes { first, second }) = sizes?;
     let prove = state.with_history(status, move |status, history| {
-        let second = second.or_else(|| status.head.as_ref().map(|head| head.size));
-        let second = second.unwrap_or(first);
+        let usable = status.head.as_ref().map(|_| status.usable_size());
+        let second = second.or(usable).unwrap_or(first);
         Ok(proof::prove_consistency(status, history, first, second)?)
     });
     prove.await.map(Json)

@@ -22,7 +22,8 @@ use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::types::{
-    CreatedStream, ItemProblem, NewStream, StreamPeerView, StreamView, Subscription, ValueTypeView,
+    CreatedStream, ItemProblem, NewStream, Recovery, StreamPeerView, StreamView, Subscription,
+    ValueTypeView,
 };
 use super::view::{stream_peer_view, stream_view};
 use crate::handle::now;
@@ -93,6 +94,28 @@ pub(super) async fn unfollow(
         return Err(ApiError::new(StatusCode::CONFLICT, text));
     }
     state.node().command(Command::Unfollow(log)).await?;
+    changed(&state, log).await
+}
+
+/// `POST /v1/streams/{id}/recovery`: opens a stream of this node's own for
+/// writing, once peers were asked or the user has decided.
+pub(super) async fn recover(
+    State(state): State<ApiState>,
+    id: Id,
+    body: Body,
+) -> Result<Json<StreamView>, ApiError> {
+    let log = state.stream(&id?)?.log;
+    let body = body?;
+    let how: Recovery = match body.trim_ascii().is_empty() {
+        true => Recovery::default(),
+        false => parse(&body)?,
+    };
+    let none_is_larger = how.none_is_larger;
+    let command = Command::Recover {
+        log,
+        none_is_larger,
+    };
+    state.node().command(command).await?;
     changed(&state, log).await
 }
 

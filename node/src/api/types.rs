@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::proof::{ConsistencyProof, InclusionProof};
+pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, InclusionProof};
 
 /// `GET /v1/node`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
@@ -161,9 +161,16 @@ pub struct StreamView {
     pub known_peers: Vec<String>,
     /// A text to paste on another machine: `headwater:<id>?peer=<multiaddr>`.
     pub invite: String,
-    /// The publisher signed two histories; what this node adopted before stays,
-    /// nothing more is taken.
+    /// The publisher signed two histories: only what both begin with counts.
     pub forked: bool,
+    /// Of a forked stream: the index from which on records are disputed. They
+    /// are not served.
+    #[serde(default)]
+    pub disputed_from: Option<u64>,
+    /// Why a stream of this node's own is not written to before its peers were
+    /// asked, or its user has decided.
+    #[serde(default)]
+    pub recovering: Option<String>,
     /// Why it is closed for writing, if it is.
     pub closed: Option<String>,
 }
@@ -229,6 +236,43 @@ pub struct Subscription {
     pub peers: Vec<String>,
     /// Fill in the latest records first.
     pub newest_first: bool,
+}
+
+/// `POST /v1/streams/{id}/recovery`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recovery {
+    /// Open it for writing at once: the user says that no other copy of it has
+    /// more.
+    pub none_is_larger: bool,
+}
+
+/// A stream in `GET /v1/evidence`: its publisher signed two histories.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct EvidenceView {
+    /// The stream id.
+    pub stream: String,
+    /// Its name.
+    pub name: String,
+    /// Peer id of the publisher.
+    pub publisher: String,
+    /// Records below the head of the smaller tree.
+    pub first_size: u64,
+    /// Its root, lower-case hex.
+    pub first_root: String,
+    /// When it was signed, RFC 3339.
+    pub first_time: String,
+    /// Records below the other head.
+    pub second_size: u64,
+    /// Its root, lower-case hex.
+    pub second_root: String,
+    /// When it was signed, RFC 3339.
+    pub second_time: String,
+    /// Records that both begin with, as the evidence shows; absent where nobody
+    /// has found it out.
+    pub common_size: Option<u64>,
+    /// The index from which on records are disputed here.
+    pub disputed_from: u64,
 }
 
 /// The answer to `POST /v1/streams/{id}/observations`: the records are durable.

@@ -51,7 +51,14 @@ pub fn stream_view(
     let text = |field: fn(&Manifest) -> &String| manifest.map(field).cloned().unwrap_or_default();
     let head = status.head.as_deref();
     let size = head.map_or(0, |head| head.size);
-    let missing_records = size.saturating_sub(status.held_records);
+    let usable = status.usable_size();
+    let held_usable = match status.disputed_from {
+        None => status.held_records,
+        Some(_) => (status.held.iter())
+            .map(|held| held.to.min(usable).saturating_sub(held.from))
+            .sum(),
+    };
+    let missing_records = usable.saturating_sub(held_usable);
     StreamView {
         id: status.log.to_string(),
         name: text(|m| &m.name),
@@ -78,13 +85,15 @@ pub fn stream_view(
         held: status.held.iter().map(|i| (i.from, i.to)).collect(),
         held_records: status.held_records,
         missing_records,
-        synced: head.is_some() && missing_records == 0 && status.synced_size >= size,
+        synced: head.is_some() && missing_records == 0 && status.synced_size >= usable,
         disk_bytes,
         served_records: status.served_records,
         sources: status.sources.iter().map(ToString::to_string).collect(),
         known_peers: status.peers.clone(),
         invite: invite_to(status.log, addresses),
         forked: status.fork.is_some(),
+        disputed_from: status.disputed_from,
+        recovering: status.recovering.clone(),
         closed: status.closed.clone(),
     }
 }
@@ -236,7 +245,9 @@ pub(super) mod tests {
             lag: headwater_protocols::engine::Lag::default(),
             peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
             fork: None,
+            disputed_from: None,
             closed: None,
+            recovering: None,
         }
     }
 

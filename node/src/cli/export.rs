@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::target_file::Target;
 use super::{Invocation, output, progress};
+use crate::api::types::StreamView;
 use crate::client::Query;
 
 /// Write the observations of a stream as CSV or NDJSON
@@ -58,8 +60,9 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             ExportFormat::Ndjson => "ndjson",
         },
     };
-    let bytes = invocation
+    let (bytes, left_out) = invocation
         .with_client(async |client| {
+            let stream = client.stream(&args.stream).await?;
             // Opened once the node has agreed, so that nothing is left behind.
             let mut observations = client.observations(&args.stream, &query).await?;
             let mut target = Target::open(args.output.as_deref())?;
@@ -75,9 +78,30 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             }
             bar.finish_and_clear();
             target.finish()?;
-            Ok(bytes)
+            Ok((bytes, left_out(&stream, args)))
         })
         .await?;
+    written(invocation, args, bytes)?;
+    match left_out {
+        Some(what) => bail!("{what}"),
+        None => Ok(()),
+    }
+}
+
+/// What was not exported although it was asked for. An index at which to end
+/// was checked by the node.
+fn left_out(stream: &StreamView, args: &ExportArgs) -> Option<String> {
+    let ends = (args.to.as_ref()).is_some_and(|to| to.parse::<u64>().is_ok());
+    let from = stream.disputed_from.filter(|_| !ends)?;
+    Some(format!(
+        "the export ends before index {from}: the publisher of stream {id} signed two histories of it, and \
+         what lies beyond is disputed. Export just what is not with --to {from}; the evidence: \
+         headwater evidence show {id}",
+        id = stream.id
+    ))
+}
+
+fn written(invocation: &Invocation, args: &ExportArgs, bytes: u64) -> anyhow::Result<()> {
     let Some(file) = args.output.as_ref().filter(|file| file.as_os_str() != "-") else {
         return Ok(());
     };

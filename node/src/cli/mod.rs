@@ -5,6 +5,7 @@ mod batch;
 mod csv_input;
 mod doctor;
 mod duration;
+mod evidence;
 mod export;
 mod init;
 mod line_input;
@@ -18,6 +19,7 @@ mod prove;
 mod publish;
 mod publish_file;
 mod publish_lines;
+mod recover;
 mod rows;
 mod run;
 mod status;
@@ -106,7 +108,7 @@ enum LogFormat {
 enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
-    /// Streams: create, list, show, follow, unfollow, peers
+    /// Streams: create, list, show, follow, unfollow, peers, recover
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
@@ -119,6 +121,9 @@ enum Command {
     Export(export::ExportArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
+    /// Publishers that signed two histories: list, show, verify
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Private networks: new
     #[command(subcommand)]
     Network(network::NetworkCommand),
@@ -223,6 +228,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(args) => export::export(invocation, &args).await?,
         Command::Prove(args) => prove::prove(invocation, &args).await?,
         Command::Verify(args) => return verify::verify(invocation, &args),
+        Command::Evidence(command) => evidence::dispatch(invocation, command).await?,
         Command::Network(command) => network::dispatch(invocation, &command)?,
         Command::Peers(args) => peers::peers(invocation, &args).await?,
         Command::Status(args) => status::status(invocation, &args).await?,
@@ -278,6 +284,11 @@ mod tests {
             "headwater --data-dir /x run --listen /ip4/127.0.0.1/tcp/0 /ip6/::1/tcp/0 --external /ip4/192.0.2.1/tcp/1 \
              --bootstrap /ip4/192.0.2.1/tcp/1 --api-listen 127.0.0.1:0 --role peer,bootstrap --private-network swarm.key",
             "headwater network new swarm.key",
+            "headwater evidence list --json",
+            "headwater evidence show x -o f",
+            "headwater evidence verify f --stream x",
+            "headwater stream recover",
+            "headwater stream recover x --none-is-larger --timeout 5s",
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \
              --cadence 1h --chunk-level 8 --json",
             "headwater list",
@@ -328,6 +339,8 @@ mod tests {
             "headwater prove x",
             "headwater prove x 5 --consistency 3 5",
             "headwater verify",
+            "headwater evidence",
+            "headwater evidence show",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

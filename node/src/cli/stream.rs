@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short};
+use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
 use crate::api::types::{NewStream, RoleView, StreamView, Subscription, ValueTypeView};
 use crate::invite;
@@ -18,6 +19,7 @@ pub(crate) enum StreamCommand {
     Follow(FollowArgs),
     Unfollow(UnfollowArgs),
     Peers(StreamPeersArgs),
+    Recover(RecoverArgs),
 }
 
 /// Create a stream that this node publishes; its id is printed
@@ -114,6 +116,7 @@ pub(super) async fn dispatch(
         StreamCommand::Follow(args) => follow(invocation, &args).await,
         StreamCommand::Unfollow(args) => unfollow(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
+        StreamCommand::Recover(args) => recover(invocation, &args).await,
     }
 }
 
@@ -209,6 +212,8 @@ pub(super) fn state(stream: &StreamView, out: Output) -> String {
         out.bad("forked")
     } else if stream.closed.is_some() {
         out.bad("closed")
+    } else if stream.recovering.is_some() {
+        out.bad("recovering")
     } else if stream.synced {
         out.good("synced")
     } else if stream.role == RoleView::Follower && !stream.followed {
@@ -344,6 +349,11 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
     if stream.forked {
         let what = "the publisher signed two histories; nothing more is taken from it";
         lines.push(("forked", out.bad(what)));
+        let show = format!("headwater evidence show {}", stream.id);
+        lines.push(("evidence", show));
+    }
+    if let Some(from) = stream.disputed_from {
+        lines.push(("disputed", out.bad(&disputed(from, stream.size))));
     }
     lines.extend(
         stream
@@ -351,7 +361,20 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
             .as_ref()
             .map(|why| ("closed", out.bad(&printable(why)))),
     );
+    let recovering = stream.recovering.as_ref();
+    lines.extend(recovering.map(|why| ("recovering", out.bad(&printable(why)))));
     lines
+}
+
+/// Which records are disputed.
+pub(super) fn disputed(from: u64, size: u64) -> String {
+    match size.checked_sub(from) {
+        None | Some(0) => format!("everything from index {from} on"),
+        Some(count) => format!(
+            "{} from index {from} on; those before are in both histories",
+            counted(count, "record")
+        ),
+    }
 }
 
 fn held(stream: &StreamView) -> String {
@@ -463,6 +486,8 @@ pub(super) mod tests {
             known_peers: Vec::new(),
             invite: "headwater:x".to_owned(),
             forked: false,
+            disputed_from: None,
+            recovering: None,
             closed: None,
         }
     }

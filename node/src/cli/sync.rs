@@ -97,6 +97,10 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
 }
 
 fn said(stream: &StreamView) -> String {
+    if let (Some(from), true) = (stream.disputed_from, stream.synced) {
+        let common = counted(from, "record");
+        return format!("the {common} that are not disputed are held, verified and safe");
+    }
     match stream.synced {
         true => format!(
             "in step: all {} are held, verified and safe",
@@ -150,7 +154,23 @@ async fn wait(
         show(&bar, &stream);
     }
     bar.finish_and_clear();
+    refuse_forked(&stream)?;
     Ok(stream)
+}
+
+/// All that is not disputed is here, and yet the stream is not in step with its
+/// publisher, who has two.
+fn refuse_forked(stream: &StreamView) -> anyhow::Result<()> {
+    if let Some(from) = stream.disputed_from {
+        bail!(
+            "stream {id} will not be in step: its publisher signed two histories. All that both begin \
+             with is held, verified and safe ({common}); the rest is disputed. The evidence: \
+             headwater evidence show {id}",
+            id = stream.id,
+            common = counted(from, "record")
+        );
+    }
+    Ok(())
 }
 
 fn show(bar: &ProgressBar, stream: &StreamView) {
@@ -164,13 +184,6 @@ fn show(bar: &ProgressBar, stream: &StreamView) {
 
 /// What no waiting will mend.
 fn refuse_hopeless(stream: &StreamView) -> anyhow::Result<()> {
-    if stream.forked {
-        bail!(
-            "stream {} will not be in step: its publisher signed two histories, so nothing more is \
-             taken from it",
-            stream.id
-        );
-    }
     if stream.role == RoleView::Follower && !stream.followed {
         bail!(
             "stream {id} is not followed; follow it with: headwater follow {id}",
@@ -224,8 +237,10 @@ mod tests {
                 .contains("headwater follow")
         );
         stream.forked = true;
+        assert!(refuse_forked(&stream).is_ok());
+        stream.disputed_from = Some(3);
         assert!(
-            refuse_hopeless(&stream)
+            refuse_forked(&stream)
                 .unwrap_err()
                 .to_string()
                 .contains("two histories")

@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 
 use super::Invocation;
 use super::output::{Output, printable};
+use super::stream::disputed;
 use crate::api::types::Problem;
 use crate::client::{ApiError, Client, Observation, Query};
 
@@ -36,8 +37,17 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             }
             let stream = client.stream(&args.stream).await?;
             let count = args.count.unwrap_or(DEFAULT_COUNT);
-            let from = (args.from.clone())
-                .unwrap_or_else(|| stream.size.saturating_sub(count).to_string());
+            let size = stream
+                .disputed_from
+                .map_or(stream.size, |from| from.min(stream.size));
+            let from =
+                (args.from.clone()).unwrap_or_else(|| size.saturating_sub(count).to_string());
+            if let Some(from) = stream.disputed_from {
+                let what = disputed(from, stream.size);
+                invocation.out.note(format!(
+                    "the publisher signed two histories; disputed: {what}"
+                ));
+            }
             match args.follow {
                 true => live(client, &stream.id, &from, invocation.out).await,
                 false => history(client, &stream.id, from, invocation.out).await,

@@ -89,7 +89,7 @@ pub(super) fn verify(invocation: &Invocation, args: &VerifyArgs) -> anyhow::Resu
 }
 
 /// A whole id: a part of one, or a name, could be that of another stream too.
-fn stream_id(text: &str) -> anyhow::Result<LogId> {
+pub(super) fn stream_id(text: &str) -> anyhow::Result<LogId> {
     if text.starts_with(invite::SCHEME) {
         return Ok(invite::parse(text)?.stream);
     }
@@ -97,7 +97,7 @@ fn stream_id(text: &str) -> anyhow::Result<LogId> {
         .map_err(|error| Usage::error(format!("--stream needs a whole stream id: {error}")))
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<String> {
+pub(super) fn read(path: &std::path::Path) -> anyhow::Result<String> {
     let input: Box<dyn Read> = match path.as_os_str() == "-" {
         true => Box::new(std::io::stdin()),
         false => Box::new(File::open(path)?),

@@ -25,8 +25,8 @@ pub use problem::ApiError;
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
-    ConsistencyProof, CreatedStream, InclusionProof, NewStream, NodeView, PeerView, Published,
-    StreamPeerView, StreamView, Subscription,
+    ConsistencyProof, CreatedStream, EvidenceFile, EvidenceView, InclusionProof, NewStream,
+    NodeView, PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -306,6 +306,33 @@ impl Client {
         let path = stream_path(name, &format!("/live?from={}", encode(from)))?;
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(events(bytes_of(answer)).boxed())
+    }
+
+    /// Has peers asked what they know of a stream of the node's own, or opens it
+    /// at once.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn recover(&self, name: &str, how: &Recovery) -> anyhow::Result<()> {
+        let path = stream_path(name, "/recovery")?;
+        self.send(Method::POST, &path, how).await.map(drop)
+    }
+
+    /// The streams whose publisher signed two histories.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn evidence(&self) -> anyhow::Result<Vec<EvidenceView>> {
+        self.get("/v1/evidence").await
+    }
+
+    /// The evidence against the publisher of a stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn evidence_of(&self, name: &str) -> anyhow::Result<EvidenceFile> {
+        let id = self.stream(name).await?.id;
+        self.get(&format!("/v1/evidence/{id}")).await
     }
 
     /// A proof that a record is in the stream.

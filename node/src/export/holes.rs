@@ -30,7 +30,7 @@ pub fn held_until<S: Store + ?Sized>(
     history: &History<'_, S>,
     from: u64,
 ) -> Result<u64, StoreError> {
-    let size = status.head.as_ref().map_or(0, |head| head.size);
+    let size = status.usable_size();
     if from >= size {
         return Ok(from);
     }

@@ -77,7 +77,9 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         lag: headwater_protocols::engine::Lag::default(),
         peers: Vec::new(),
         fork: None,
+        disputed_from: None,
         closed: None,
+        recovering: None,
     }
 }
 

@@ -1,6 +1,8 @@
 use headwater_protocols::engine::{Command, Engine, Input, LogStatus, Output, Reply, Settings};
+use headwater_protocols::head::Head;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
+use headwater_protocols::log::ForkProof;
 use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
 use headwater_protocols::record::Record;
 use headwater_protocols::store::MemoryStore;
@@ -34,6 +36,7 @@ fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
         seed: [0; 32],
         offer_percent: 0,
         introduces: false,
+        copied: false,
     };
     let mut engine = Engine::open(MemoryStore::new(), key, &settings, NOW).unwrap();
     engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);
@@ -308,4 +311,101 @@ fn a_proof_signed_by_another_key_is_refused() {
     file["head"] = json!(BASE64.encode(stranger.bytes()));
     file["head_signature"] = json!(BASE64.encode(stranger.signature()));
     assert!(matches!(check(&file), Err(ProofFileError::Head(_))));
+}
+
+/// A stream of nine records, and a head of another nine that its owner signed.
+fn forked() -> LogStatus {
+    let (_, mut status) = stream(9, 1);
+    let ours = status.head.clone().unwrap();
+    let other = Head {
+        root: Hash([9; 32]),
+        ..*ours
+    };
+    let key = SigningKey::from_secret(&mut [1; 32]);
+    status.fork = Some(Box::new(ForkProof {
+        smaller: ours,
+        larger: other.sign(&key),
+        left: Vec::new(),
+        right: Vec::new(),
+        common: None,
+    }));
+    status.disputed_from = Some(4);
+    status
+}
+
+#[test]
+fn evidence_is_checked_with_the_file_alone() {
+    let status = forked();
+    let json = serde_json::to_string(&evidence(&status).unwrap()).unwrap();
+    let proved = verify_evidence(&json, None).unwrap();
+    assert_eq!(proved.manifest.stream(), status.log);
+    assert_eq!(proved.common_size(), None);
+    assert_eq!(proved.fork, *status.fork.unwrap());
+    assert!(verify_evidence(&json, Some(status.log)).is_ok());
+    let other = LogId([7; 32]);
+    assert!(matches!(
+        verify_evidence(&json, Some(other)),
+        Err(ProofFileError::OtherStream { .. })
+    ));
+}
+
+#[test]
+fn evidence_with_any_field_of_another_kind_or_content_proves_nothing() {
+    let file = serde_json::to_value(evidence(&forked()).unwrap()).unwrap();
+    for (field, value) in file.as_object().unwrap() {
+        let changed = match value {
+            Value::Number(number) => json!(number.as_u64().unwrap() + 1),
+            Value::Array(_) => json!(["00".repeat(32)]),
+            // Another valid content of the same form, taken from elsewhere.
+            _ if field.ends_with("root") => json!("00".repeat(32)),
+            _ => json!(file["manifest_signature"]),
+        };
+        if changed == *value {
+            continue;
+        }
+        let mut other = file.clone();
+        other[field] = changed;
+        assert!(
+            verify_evidence(&other.to_string(), None).is_err(),
+            "{field}"
+        );
+        other.as_object_mut().unwrap().remove(field);
+        assert!(
+            verify_evidence(&other.to_string(), None).is_err(),
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn one_history_that_grew_is_no_evidence() {
+    let (_, small) = stream(5, 1);
+    let (_, mut large) = stream(5, 1);
+    large.fork = Some(Box::new(ForkProof {
+        smaller: small.head.unwrap(),
+        larger: large.head.clone().unwrap(),
+        left: Vec::new(),
+        right: Vec::new(),
+        common: None,
+    }));
+    let json = serde_json::to_string(&evidence(&large).unwrap()).unwrap();
+    assert!(matches!(
+        verify_evidence(&json, None),
+        Err(ProofFileError::NoFork(_))
+    ));
+}
+
+#[test]
+fn what_is_disputed_is_not_proved() {
+    let (engine, _) = stream(9, 1);
+    let status = forked();
+    let history = History::new(engine.store(), status.key.unwrap());
+    assert!(prove_inclusion(&status, &history, 3).is_ok());
+    assert!(prove_consistency(&status, &history, 1, 4).is_ok());
+    for refused in [
+        prove_inclusion(&status, &history, 4).map(drop),
+        prove_consistency(&status, &history, 1, 5).map(drop),
+    ] {
+        assert!(matches!(refused, Err(NoProof::Disputed(_))), "{refused:?}");
+    }
 }

@@ -99,6 +99,9 @@ pub enum ProofFileError {
     /// The head is not what the publisher signed.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// The two heads do not contradict each other.
+    #[error("it does not show that the publisher signed two histories: {0}")]
+    NoFork(String),
     /// The hashes do not lead to the signed root.
     #[error("the hashes in `{field}` do not prove it: {error}")]
     Path {
@@ -109,7 +112,7 @@ pub enum ProofFileError {
     },
 }
 
-type Result<T> = std::result::Result<T, ProofFileError>;
+pub(super) type Result<T> = std::result::Result<T, ProofFileError>;
 
 /// What tells the two kinds of proof files apart.
 #[derive(Deserialize)]
@@ -133,7 +136,7 @@ pub fn verify(json: &str, expected: Option<LogId>) -> Result<Verified> {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
     serde_json::from_str(json).map_err(|error| ProofFileError::NotJson(error.to_string()))
 }
 
@@ -257,7 +260,7 @@ fn check_first_head(
     agrees("first_root", first_root, first.root)
 }
 
-fn manifest(
+pub(super) fn manifest(
     stream: &str,
     publisher: &str,
     manifest: &str,
@@ -282,7 +285,7 @@ fn manifest(
     Ok(manifest)
 }
 
-fn head(
+pub(super) fn head(
     manifest: &SignedManifest,
     [head_field, signature_field]: [&'static str; 2],
     head: &str,
@@ -295,7 +298,11 @@ fn head(
     Ok(unverified.verify(manifest.stream(), &manifest.publisher)?)
 }
 
-fn agrees<T: PartialEq + Display>(field: &'static str, says: T, signed: T) -> Result<()> {
+pub(super) fn agrees<T: PartialEq + Display>(
+    field: &'static str,
+    says: T,
+    signed: T,
+) -> Result<()> {
     if says == signed {
         return Ok(());
     }
@@ -306,7 +313,7 @@ fn agrees<T: PartialEq + Display>(field: &'static str, says: T, signed: T) -> Re
     })
 }
 
-fn bytes(field: &'static str, text: &str) -> Result<Bytes> {
+pub(super) fn bytes(field: &'static str, text: &str) -> Result<Bytes> {
     let bytes = BASE64.decode(text.as_bytes());
     bytes.map(Bytes::from).map_err(|_| ProofFileError::Form {
         field,
@@ -314,7 +321,7 @@ fn bytes(field: &'static str, text: &str) -> Result<Bytes> {
     })
 }
 
-fn hash(field: &'static str, text: &str) -> Result<Hash> {
+pub(super) fn hash(field: &'static str, text: &str) -> Result<Hash> {
     let bytes = HEXLOWER.decode(text.as_bytes()).ok();
     bytes
         .and_then(|bytes| Hash::from_slice(&bytes))
@@ -324,6 +331,6 @@ fn hash(field: &'static str, text: &str) -> Result<Hash> {
         })
 }
 
-fn hashes(field: &'static str, texts: &[String]) -> Result<Vec<Hash>> {
+pub(super) fn hashes(field: &'static str, texts: &[String]) -> Result<Vec<Hash>> {
     texts.iter().map(|text| hash(field, text)).collect()
 }

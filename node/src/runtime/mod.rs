@@ -26,6 +26,7 @@ pub use crate::net::behaviour::Services;
 
 use crate::config::access::{AccessLists, loopback};
 use crate::config::{DEFAULT_MIN_PEERS, DEFAULT_RELAYED_BYTES_PER_SECOND};
+use crate::instance::Instance;
 use crate::keys::NetworkKey;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
@@ -254,6 +255,7 @@ fn settings(offer_percent: u32, introduces: bool) -> anyhow::Result<Settings> {
         seed,
         offer_percent,
         introduces,
+        copied: false,
     })
 }
 
@@ -269,7 +271,7 @@ struct Parts {
 async fn open(
     store_dir: &Path,
     keypair: &Keypair,
-    settings: Settings,
+    mut settings: Settings,
     outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
 ) -> anyhow::Result<Parts> {
     let key = keypair
@@ -289,9 +291,18 @@ async fn open(
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let store = Arc::new(RocksStore::open(&dir)?);
         let node = Node::new(store.clone(), commands, dial, local);
-        let engine = Engine::open(store, key, &settings, now()).map_err(|error: StoreError| {
-            anyhow::Error::new(error).context(format!("cannot read the store in {}", dir.display()))
-        })?;
+        let instance = Instance::of(&store, &dir)?;
+        settings.copied = instance.is_copy();
+        let engine =
+            Engine::open(store.clone(), key, &settings, now()).map_err(|error: StoreError| {
+                anyhow::Error::new(error)
+                    .context(format!("cannot read the store in {}", dir.display()))
+            })?;
+        // From here on the engine remembers what is to be recovered.
+        if let Err(error) = instance.renew(&store) {
+            // What was is still true: a full disk must not keep from reading.
+            tracing::warn!("{error:#}");
+        }
         for log in engine.logs().collect::<Vec<_>>() {
             if let Some(status) = engine.status(log) {
                 node.set_stream(status);

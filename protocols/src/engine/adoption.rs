@@ -3,17 +3,15 @@
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
-use prost::Message;
 
+use super::Engine;
 use super::logs::put_head;
 use super::requests::RequestKind;
-use super::{Engine, Output};
 use crate::head::{SignedHead, UnverifiedHead};
-use crate::id::{LogId, Topic};
+use crate::id::LogId;
 use crate::limits::{BUSY_HEAD_POLL_US, MAX_CLOCK_SKEW_US};
-use crate::log::{AdmitError, Extension, ForkProof, Node, Relation, Shown};
-use crate::store::tables::{HeadKind, head_key};
-use crate::store::{Admission, Batch, Durability, ReadError, Store, Table};
+use crate::log::{AdmitError, Extension, Node, Relation, Shown};
+use crate::store::{Admission, Durability, ReadError, Store};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
@@ -46,7 +44,7 @@ impl<S: Store> Engine<S> {
         head: &SignedHead,
         now: Timestamp,
     ) -> bool {
-        let Some(state) = self.logs.get(&log).filter(|state| state.takes()) else {
+        let Some(state) = self.logs.get(&log).filter(|state| state.takes_heads()) else {
             return false;
         };
         let relation = match &state.adopted {
@@ -54,7 +52,8 @@ impl<S: Store> Engine<S> {
             Some(adopted) => Relation::of_heads(adopted, head),
         };
         match relation {
-            Relation::Older | Relation::Same => false,
+            Relation::Older => self.contradicts_older(peer, log, head, now),
+            Relation::Same => false,
             Relation::Renews | Relation::Extends => {
                 self.adopt(log, head, &[], now);
                 true
@@ -64,7 +63,7 @@ impl<S: Store> Engine<S> {
                 true
             }
             Relation::Fork(proof) => {
-                self.take_fork(log, proof);
+                self.take_fork(log, proof, Some(peer), now);
                 true
             }
         }
@@ -113,9 +112,9 @@ impl<S: Store> Engine<S> {
         };
         let extension = Extension::from_wire(wire, from.size, log, &manifest.publisher)?;
         match extension.check(from)? {
-            Shown::Fork(proof) => self.take_fork(log, proof),
+            Shown::Fork(proof) => self.take_fork(log, proof, Some(peer), now),
             Shown::Extends(nodes) => {
-                let state = self.logs.get(&log).filter(|state| state.takes());
+                let state = self.logs.get(&log).filter(|state| state.takes_heads());
                 let Some(adopted) = state.and_then(|state| state.adopted.as_ref()) else {
                     return Ok(());
                 };
@@ -152,38 +151,15 @@ impl<S: Store> Engine<S> {
             return self.store_failed(log, &ReadError::Store(error));
         }
         state.set_adopted(head.clone());
+        if let Some(recovery) = &mut state.recovery {
+            recovery.news(now);
+        }
         // An owner whose clock was wrong once must not make us deaf for what it
         // announces when it is right.
         if head.time <= now.plus(MAX_CLOCK_SKEW_US) {
             state.heard = state.heard.max(Some(head.time));
         }
         self.changed.insert(log);
-    }
-
-    pub(super) fn take_fork(&mut self, log: LogId, proof: Box<ForkProof>) {
-        let Some(state) = self.logs.get_mut(&log) else {
-            return;
-        };
-        if state.fork.is_some() {
-            return;
-        }
-        let wire = proof.to_wire();
-        let mut batch = Batch::new();
-        let key = head_key(state.number, HeadKind::Fork);
-        batch.put(Table::Heads, key, wire.encode_to_vec());
-        state.fork = Some(proof);
-        if state.owned() {
-            state.close("two histories of it were signed with its key".to_owned());
-        }
-        self.changed.insert(log);
-        if let Err(error) = self.store.commit(batch, Durability::Synced) {
-            self.store_failed(log, &ReadError::Store(error));
-        }
-        let meta = v1::Meta {
-            body: Some(v1::meta::Body::Fork(wire)),
-        };
-        let data = Bytes::from(meta.encode_to_vec());
-        self.outputs
-            .push_back(Output::Publish(Topic::Meta(log), data));
+        self.settle_dispute(log);
     }
 }

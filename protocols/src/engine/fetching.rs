@@ -49,8 +49,8 @@ impl<S: Store> Engine<S> {
                 all,
                 priority,
             } = assignment;
-            let head = state.recent[&size].clone();
-            let fetch = Fetch::new(peer, log, &intervals, head, priority, all);
+            let tree = state.recent[&size];
+            let fetch = Fetch::new(peer, log, &intervals, tree, priority, all);
             let body = Body::GetRange(fetch.request());
             self.ask(peer, RequestKind::Range(Box::new(fetch)), body, now);
         }
@@ -70,7 +70,7 @@ impl<S: Store> Engine<S> {
         }
         self.hungry.remove(&log);
         state.note_complete();
-        if state.synced_size < state.size() {
+        if state.synced_size < state.target() {
             self.unsynced.insert(log);
             let next = now.max(self.last_sync.plus(SYNC_EVERY_US));
             self.sync_at.get_or_insert(next);
@@ -213,7 +213,7 @@ impl<S: Store> Engine<S> {
         let unsynced = std::mem::take(&mut self.unsynced);
         let sizes = unsynced.into_iter().filter_map(|log| {
             let state = self.logs.get(&log)?;
-            state.is_complete().then(|| (log, state.size()))
+            state.is_complete().then(|| (log, state.target()))
         });
         self.syncing = Some(sizes.collect());
         self.outputs.push_back(Output::Sync);
@@ -237,7 +237,7 @@ impl<S: Store> Engine<S> {
             {
                 state.synced_size = size;
                 self.changed.insert(log);
-                if state.size() == size {
+                if state.target() == size {
                     self.tell_synced(log, now);
                 }
             }

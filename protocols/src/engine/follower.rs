@@ -94,7 +94,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        if !state.takes() {
+        // The owner asks whether anybody knows more than it does.
+        if !state.takes() && !state.owned() {
             return;
         }
         if self.requests.is_asked_about(peer, log) || !self.requests.may_ask_about(peer, log) {
@@ -164,6 +165,9 @@ impl<S: Store> Engine<S> {
                 let from = from.clone();
                 self.take_extension(peer, log, extension, &from, now)
             }
+            (RequestKind::Search(_), Body::Extension(extension)) => {
+                self.take_search_answer(peer, log, extension, now)
+            }
             _ => {
                 let what = "answers something else than was asked".to_owned();
                 self.ban_for(peer, Some(log), what);
@@ -226,8 +230,13 @@ impl<S: Store> Engine<S> {
             let _ = held.insert(one.from, one.to);
         }
         self.joining.shows(log, peer, head.size, &held);
+        self.heard_of_own(peer, log, &head, now);
+        if let Some(recovery) = (self.logs.get_mut(&log)).and_then(|state| state.recovery.as_mut())
+        {
+            recovery.answered(peer, now);
+        }
         let mut has_more = false;
-        if let Some(state) = self.logs.get_mut(&log) {
+        if let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) {
             has_more = state.scheduler.held_by(peer) < held.len();
             state.scheduler.has(peer, head.size, held);
             state.note_heard(&head);
@@ -237,6 +246,7 @@ impl<S: Store> Engine<S> {
         }
         let news = self.take_news(peer, log, wire, from, now);
         self.consider(peer, log, &head, now);
+        self.search_fork_point(peer, log, &head, now);
         self.schedule(log, now);
         if has_more {
             self.ask_what_is_waited_for(peer, now);
@@ -268,6 +278,7 @@ impl<S: Store> Engine<S> {
                 state.extension_failed(peer, now);
             }
             RequestKind::Retrieve { .. } => {}
+            RequestKind::Search(_) => state.search = None,
             RequestKind::Range(fetch) => {
                 let scheduler = &mut state.scheduler;
                 for Interval { from, to } in fetch.expected() {

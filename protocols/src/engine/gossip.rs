@@ -79,7 +79,7 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Verdict {
         let head = announcement.head();
-        self.heard_of_own(log, head);
+        self.heard_of_own(from, log, head, now);
         if !self.is_timely(log, head, now) {
             return Verdict::Ignore;
         }
@@ -87,7 +87,7 @@ impl<S: Store> Engine<S> {
         let known = state
             .scheduler
             .has_live(from, announcement.first(), head.size);
-        if !state.takes() {
+        if !state.takes_heads() {
             return Verdict::Ignore;
         }
         let relation = match &state.adopted {
@@ -96,6 +96,7 @@ impl<S: Store> Engine<S> {
         };
         let brings_records = !state.held.contains(announcement.first(), head.size);
         let verdict = match relation {
+            Relation::Older if self.contradicts_older(from, log, head, now) => Verdict::Accept,
             Relation::Older => Verdict::Ignore,
             Relation::Same if announcement.chunk().is_none() || !brings_records => Verdict::Ignore,
             Relation::Same | Relation::Renews | Relation::Extends => {
@@ -107,7 +108,7 @@ impl<S: Store> Engine<S> {
                 Verdict::Accept
             }
             Relation::Fork(proof) => {
-                self.take_fork(log, proof);
+                self.take_fork(log, proof, Some(from), now);
                 Verdict::Accept
             }
         };
@@ -179,7 +180,7 @@ impl<S: Store> Engine<S> {
         let meta: v1::Meta = decode("a meta message", data.clone(), MAX_GOSSIP_BYTES)?;
         match meta.body {
             Some(Body::Head(head)) => self.meta_head(from, log, head, now),
-            Some(Body::Fork(fork)) => self.meta_fork(log, fork),
+            Some(Body::Fork(fork)) => self.meta_fork(log, fork, now),
             Some(Body::Join(join)) => Ok(self.join_heard(author, log, &join, now)?),
             Some(Body::Offer(offer)) => Ok(self.offer_heard(author, log, offer, now)?),
             Some(Body::Accept(accept)) => Ok(self.accept_heard(author, log, accept, now)?),
@@ -203,7 +204,7 @@ impl<S: Store> Engine<S> {
         let Some(head) = self.verify_head(log, head)? else {
             return Ok(Verdict::Ignore);
         };
-        self.heard_of_own(log, &head);
+        self.heard_of_own(from, log, &head, now);
         if !self.is_timely(log, &head, now) {
             return Ok(Verdict::Ignore);
         }
@@ -215,13 +216,19 @@ impl<S: Store> Engine<S> {
         })
     }
 
-    fn meta_fork(&mut self, log: LogId, fork: v1::ForkProof) -> Result<Verdict, AdmitError> {
-        let forked = (self.logs.get(&log)).is_none_or(|state| state.fork.is_some());
-        let Some(manifest) = self.followed_manifest(log).filter(|_| !forked) else {
+    fn meta_fork(
+        &mut self,
+        log: LogId,
+        fork: v1::ForkProof,
+        now: Timestamp,
+    ) -> Result<Verdict, AdmitError> {
+        let says = fork.common.as_ref().map(|common| common.size);
+        let is_news = (self.logs.get(&log)).is_some_and(|state| state.is_better_fork(says));
+        let Some(manifest) = self.followed_manifest(log).filter(|_| is_news) else {
             return Ok(Verdict::Ignore);
         };
         let fork = ForkProof::verify(fork, log, &manifest.publisher)?;
-        self.take_fork(log, Box::new(fork));
+        self.take_fork(log, Box::new(fork), None, now);
         Ok(Verdict::Accept)
     }
 }

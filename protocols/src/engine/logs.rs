@@ -8,8 +8,10 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::agenda::Agenda;
+use super::dispute::{FORKED, Search};
+use super::recovery::{Recovery, Why};
 use super::{Engine, LogStatus, Output};
-use crate::head::{SignedHead, UnverifiedHead};
+use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
 use crate::limits::{
@@ -21,7 +23,7 @@ use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
 use crate::ranges::IntervalSet;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
-use crate::store::{Batch, History, LogKey, Store, StoreError, Table};
+use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
 use crate::sync::scheduler::{Order, Scheduler};
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -34,14 +36,24 @@ pub(super) struct LogState {
     pub(super) followed: bool,
     pub(super) peers: Vec<String>,
     pub(super) adopted: Option<SignedHead>,
-    /// The adopted head and those before it, by size: what offers are checked
-    /// against.
-    pub(super) recent: BTreeMap<u64, SignedHead>,
+    /// The trees of the adopted head and of those before it, by size: what
+    /// offers are checked against. Of a forked log, only what is not disputed.
+    pub(super) recent: BTreeMap<u64, Tree>,
     pub(super) held: IntervalSet,
     pub(super) fork: Option<Box<ForkProof>>,
+    /// Of a forked log: records from the beginning on that are not disputed.
+    pub(super) undisputed: u64,
+    /// How often a fork proof was replaced by one that says more.
+    pub(super) improved: u32,
+    /// The search for what both branches begin with.
+    pub(super) search: Option<Search>,
+    /// Ours: written here and nowhere else.
+    pub(super) owned: bool,
+    /// Ours, but others may know more of it than is here.
+    pub(super) recovery: Option<Recovery>,
     /// Why nothing more is written.
     pub(super) closed: Option<String>,
-    /// Only of our own logs.
+    /// Only of our own logs that are open for writing.
     pub(super) appender: Option<Appender>,
     /// When the head of our own log is signed again.
     pub(super) renew_at: Option<Timestamp>,
@@ -82,6 +94,11 @@ impl LogState {
             recent: BTreeMap::new(),
             held: IntervalSet::default(),
             fork: None,
+            undisputed: 0,
+            improved: 0,
+            search: None,
+            owned: false,
+            recovery: None,
             closed: None,
             appender: None,
             renew_at: None,
@@ -119,15 +136,23 @@ impl LogState {
         self.adopted.as_ref().map_or(0, |head| head.size)
     }
 
-    /// Everything up to the adopted head is held.
+    /// Records that are wanted: what is not disputed up to the adopted head.
+    pub(super) fn target(&self) -> u64 {
+        match &self.fork {
+            None => self.size(),
+            Some(_) => self.undisputed,
+        }
+    }
+
+    /// Everything that is wanted is held.
     pub(super) fn is_complete(&self) -> bool {
-        self.adopted.is_some() && self.held.contains(0, self.size())
-            || self.adopted.as_ref().is_some_and(|head| head.size == 0)
+        let target = self.target();
+        self.adopted.is_some() && (target == 0 || self.held.contains(0, target))
     }
 
     /// Takes a head that was proved, and makes it the one that counts.
     pub(super) fn set_adopted(&mut self, head: SignedHead) {
-        self.recent.insert(head.size, head.clone());
+        self.recent.insert(head.size, head.tree());
         if self.recent.len() > MAX_RECENT_HEADS {
             self.recent.pop_first();
         }
@@ -148,7 +173,7 @@ impl LogState {
     }
 
     pub(super) fn owned(&self) -> bool {
-        self.appender.is_some()
+        self.owned
     }
 
     /// Nothing more is written to this log.
@@ -156,21 +181,36 @@ impl LogState {
         self.closed.get_or_insert(why);
     }
 
-    /// Whether records and heads from peers are taken.
+    /// Whether records from peers are taken. Our own logs take some only while
+    /// they are recovered.
     pub(super) fn takes(&self) -> bool {
-        self.followed && !self.owned() && self.fork.is_none() && self.closed.is_none()
+        let is_writer = self.owned && self.recovery.is_none();
+        self.followed && !is_writer && self.closed.is_none()
+    }
+
+    /// Whether heads from peers are taken: of a forked log, only until its tree
+    /// reaches to where the branches part.
+    pub(super) fn takes_heads(&self) -> bool {
+        let wanted = (self.fork.as_ref()).is_none_or(|fork| self.size() < fork.common_size());
+        self.takes() && wanted
     }
 
     /// Whether something is missing, or may be, and nobody is known who has it.
     pub(super) fn lacks_source(&self) -> bool {
-        self.takes() && !self.is_complete() && !self.scheduler.is_supplied(&self.held, self.size())
+        // Whoever knows more of it than its owner may be out of reach, too.
+        let alone = (self.recovery.as_ref()).is_some_and(Recovery::knows_nobody);
+        let lacks = alone || !self.is_complete();
+        self.takes() && lacks && !self.scheduler.is_supplied(&self.held, self.target())
     }
 
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
-        let renew_at = self.renew_at.filter(|_| self.closed.is_none());
+        let is_open = self.closed.is_none() && self.appender.is_some();
+        let renew_at = self.renew_at.filter(|_| is_open);
         let poll_at = self.poll_at.filter(|_| self.takes());
         let cool = self.scheduler.next_cool();
-        renew_at.into_iter().chain(cool).chain(poll_at).min()
+        let recovery = self.recovery.as_ref().and_then(Recovery::due);
+        let times = renew_at.into_iter().chain(cool).chain(poll_at);
+        times.chain(recovery).min()
     }
 
     /// Whether a source may be asked again after a failure.
@@ -238,7 +278,9 @@ impl LogState {
             lag: self.lag(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),
+            disputed_from: self.fork.as_ref().map(|_| self.undisputed),
             closed: self.closed.clone(),
+            recovering: (self.recovery.as_ref()).map(|recovery| recovery.to_string()),
         }
     }
 
@@ -251,6 +293,7 @@ impl LogState {
             peers: self.peers.clone(),
             newest_first: self.scheduler.order == Order::NewestFirst,
             owned: self.owned(),
+            recovering: self.recovery.is_some(),
         }
     }
 }
@@ -342,8 +385,9 @@ pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
 }
 
 impl<S: Store> Engine<S> {
-    /// Reads every log from the store.
-    pub(super) fn load(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    /// Reads every log from the store. Of a copied one our own logs are closed
+    /// for writing until they are recovered.
+    pub(super) fn load(&mut self, copied: bool, now: Timestamp) -> Result<(), StoreError> {
         if let Some(number) = self.store.get(Table::Meta, NEXT_NUMBER)? {
             let number = number[..].try_into().map(u32::from_be_bytes);
             self.next_number = number.map_err(|_| damaged("the next log number"))?;
@@ -356,12 +400,25 @@ impl<S: Store> Engine<S> {
         for (log, row) in rows {
             let log = log.ok_or_else(|| damaged("a log id"))?;
             let row = v1::StoredLog::decode(row).map_err(|_| damaged("a log"))?;
-            let state = self.load_log(log, row)?;
+            let recovers = row.owned && (copied || row.recovering);
+            let mut state = self.load_log(log, row)?;
+            if recovers {
+                state.appender = None;
+                state.recovery = Some(Recovery::new(Why::Copied, now));
+                state.poll_at = Some(now);
+            }
             if state.followed {
                 self.subscribe(log);
             }
             self.logs.insert(log, state);
             self.changed.insert(log);
+        }
+        if copied {
+            let mut batch = Batch::new();
+            for (log, state) in self.logs.iter().filter(|(_, state)| state.owned) {
+                put_log(&mut batch, log, state);
+            }
+            self.store.commit(batch, Durability::Synced)?;
         }
         self.sign_what_a_crash_left(now)
     }
@@ -383,18 +440,24 @@ impl<S: Store> Engine<S> {
         if let Some(head) = self.load_head(log, row.number, &owner)? {
             state.set_adopted(head);
         }
-        state.fork = self.load_fork(log, row.number, &owner)?;
         let key = state.key().expect("the manifest is set");
+        if let Some(fork) = self.load_fork(log, row.number, &owner)? {
+            self.set_fork(&mut state, key, fork)?;
+        }
         let history = History::new(&self.store, key);
         state.held = history.held()?;
         state.scheduler.live_from = state.size();
+        state.owned = row.owned;
+        if state.owned && state.fork.is_some() {
+            state.close(FORKED.to_owned());
+        }
         if row.owned {
             let frontier = frontier(&history, state.held.prefix(0))?;
             state.appender = Some(Appender::new(frontier));
         }
         if state.is_complete() {
             // What was only written is synced before the engine is open.
-            state.synced_size = state.size();
+            state.synced_size = state.target();
         }
         state.note_complete();
         Ok(state)

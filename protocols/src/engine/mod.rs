@@ -10,6 +10,7 @@
 mod adoption;
 mod agenda;
 mod cursors;
+mod dispute;
 mod fetching;
 mod follower;
 mod gossip;
@@ -17,6 +18,7 @@ mod joining;
 mod logs;
 mod news;
 mod owner;
+mod recovery;
 mod requests;
 mod retrieving;
 mod upstream;
@@ -121,6 +123,14 @@ pub enum Command {
     Unfollow(LogId),
     /// Look one chunk or record up, here or at peers, before anything else.
     Retrieve(Retrieval),
+    /// Find out whether peers know more of a stream of our own than is here,
+    /// and open it for writing when what they know is here.
+    Recover {
+        /// The stream.
+        log: LogId,
+        /// Open it now: the user says that nobody knows more.
+        none_is_larger: bool,
+    },
 }
 
 /// The answer to a command.
@@ -197,6 +207,10 @@ pub enum CommandError {
     /// The log was closed after a failure.
     #[error("the stream is closed for writing: {0}; restart the node when the cause is gone")]
     Closed(String),
+    /// The log is closed for writing until it is known that nobody has more of
+    /// it.
+    #[error("the stream is closed for writing: {0}")]
+    Recovering(String),
     /// The store failed; nothing was published.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -309,8 +323,24 @@ pub struct LogStatus {
     pub peers: Vec<String>,
     /// Proof that its owner forked.
     pub fork: Option<Box<ForkProof>>,
+    /// Of a forked log: the first index that not both branches are known to
+    /// have in common. From here on nothing counts as verified.
+    pub disputed_from: Option<u64>,
     /// Why it is closed for writing.
     pub closed: Option<String>,
+    /// Why nothing is written to a log of our own before peers were asked, or
+    /// the user has decided, in words.
+    pub recovering: Option<String>,
+}
+
+impl LogStatus {
+    /// Records that are verified once they are held: those below the adopted
+    /// head that are not disputed.
+    #[must_use]
+    pub fn usable_size(&self) -> u64 {
+        let size = self.head.as_ref().map_or(0, |head| head.size);
+        self.disputed_from.map_or(size, |from| from.min(size))
+    }
 }
 
 /// A peer that is connected.
@@ -361,6 +391,8 @@ pub struct Engine<S> {
     /// who passed it on.
     early: BTreeMap<LogId, (PeerId, Bytes)>,
     retrievals: Retrievals,
+    /// When the store was opened.
+    opened_at: Timestamp,
 }
 
 /// What an engine is told at its start, beside what is stored.
@@ -375,6 +407,9 @@ pub struct Settings {
     /// Whether joins, offers and acceptances are passed on for streams that are
     /// not followed here, so that newcomers find those who follow them.
     pub introduces: bool,
+    /// Whether the store is a copy of another one, or was restored from one:
+    /// then others may know more of our own logs than is here.
+    pub copied: bool,
 }
 
 impl<S: Store> Engine<S> {
@@ -409,8 +444,9 @@ impl<S: Store> Engine<S> {
             joining,
             early: BTreeMap::new(),
             retrievals: Retrievals::default(),
+            opened_at: now,
         };
-        engine.load(now)?;
+        engine.load(settings.copied, now)?;
         engine.settle(now);
         Ok(engine)
     }
@@ -484,6 +520,7 @@ impl<S: Store> Engine<S> {
         self.ask_what_waits(now);
         for log in self.logs.touched() {
             self.search_if_lacking(log, now);
+            self.open_if_recovered(log, now);
         }
         self.logs.rearm();
     }
@@ -570,6 +607,10 @@ impl<S: Store> Engine<S> {
             Command::Unfollow(log) => self.unfollow(log, now),
             // The reply comes when it is found.
             Command::Retrieve(what) => return self.retrieve(id, what, now),
+            Command::Recover {
+                log,
+                none_is_larger,
+            } => self.recover(log, none_is_larger, now),
         };
         self.outputs.push_back(Output::Reply(id, result));
     }
@@ -646,6 +687,7 @@ impl<S: Store> Engine<S> {
             Body::Extend(ask) => self.answer_extend(peer, frame.id, &ask, now),
             Body::Retrieve(ask) => self.answer_retrieve(peer, frame.id, &ask, now),
             Body::Cancel(_) => self.provider.cancel(peer, frame.id),
+            Body::Evidence(evidence) => self.take_evidence(peer, *evidence, now),
             answer => self.answered(peer, frame.id, answer, now),
         }
     }

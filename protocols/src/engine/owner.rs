@@ -1,6 +1,6 @@
 //! Our own logs: created, appended to, made durable, then signed and announced.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::logs::{LogState, put_head, put_log};
 use super::{CommandError, Engine, Output, Reply};
@@ -14,8 +14,6 @@ use crate::ranges::Interval;
 use crate::record::{Record, put_record};
 use crate::store::{Admission, Batch, Durability, History, ReadError, Store, StoreError};
 use crate::time::Timestamp;
-use crate::wire::v1;
-use prost::Message;
 
 /// Records of one stream that wait for the next commit, and who waits with them.
 #[derive(Debug, Default)]
@@ -23,6 +21,13 @@ pub(super) struct Staged {
     records: Vec<Record>,
     bytes: usize,
     waiting: Vec<(u64, Interval)>,
+}
+
+impl Staged {
+    /// The commands that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.waiting.iter().map(|&(id, _)| id)
+    }
 }
 
 impl<S: Store> Engine<S> {
@@ -46,6 +51,7 @@ impl<S: Store> Engine<S> {
         let mut state = LogState::new(self.take_number(&mut batch));
         state.set_manifest(manifest);
         state.followed = true;
+        state.owned = true;
         let appender = Appender::new(CompactRange::empty(0));
         let head = appender.head(log, now).sign(&self.key);
         state.appender = Some(appender);
@@ -70,10 +76,10 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), CommandError> {
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
         let (Some(appender), Some(manifest)) = (&state.appender, &state.manifest) else {
-            return Err(CommandError::NotOwner(log));
+            return Err(self.why_closed(log));
         };
-        if let Some(why) = &state.closed {
-            return Err(CommandError::Closed(why.clone()));
+        if state.closed.is_some() {
+            return Err(self.why_closed(log));
         }
         let max = MAX_PUBLISH_RECORDS;
         if records.len() > max {
@@ -200,7 +206,12 @@ impl<S: Store> Engine<S> {
     }
 
     /// Signs the head of our own log as it is. Its records are durable.
-    fn sign_head(&mut self, log: LogId, now: Timestamp, batch: &mut Batch) -> SignedHead {
+    pub(super) fn sign_head(
+        &mut self,
+        log: LogId,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> SignedHead {
         let state = self.logs.get_mut(&log).expect("our own logs are known");
         let appender = state.appender.as_ref().expect("it is ours");
         let head = appender.head(log, now).sign(&self.key);
@@ -226,28 +237,6 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Closes a log of ours when others know a head of it that is none of ours:
-    /// this folder is a copy, or was restored, and must not sign a second
-    /// history.
-    pub(super) fn heard_of_own(&mut self, log: LogId, head: &SignedHead) {
-        let Some(state) = self.logs.get_mut(&log) else {
-            return;
-        };
-        let Some(ours) = state.appender.as_ref().map(Appender::frontier) else {
-            return;
-        };
-        let same_size = head.size == ours.end();
-        if head.size > ours.end() || (same_size && Some(head.root) != ours.root()) {
-            state.close(format!(
-                "others know {} records of it that were signed with its key, and here are {}: \
-                 this data folder is a copy, or was restored from one",
-                head.size,
-                ours.end()
-            ));
-            self.changed.insert(log);
-        }
-    }
-
     /// Reads from the store what is held, after a commit failed.
     pub(super) fn reload_held(&mut self, log: LogId) {
         let Some(state) = self.logs.get_mut(&log) else {
@@ -266,7 +255,8 @@ impl<S: Store> Engine<S> {
     pub(super) fn renew_head(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get(&log);
         if !state.is_some_and(|state| {
-            state.closed.is_none() && state.renew_at.is_some_and(|at| at <= now)
+            let is_open = state.closed.is_none() && state.appender.is_some();
+            is_open && state.renew_at.is_some_and(|at| at <= now)
         }) {
             return;
         }
@@ -275,12 +265,7 @@ impl<S: Store> Engine<S> {
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             return self.store_failed(log, &ReadError::Store(error));
         }
-        let meta = v1::Meta {
-            body: Some(v1::meta::Body::Head(head.to_wire())),
-        };
-        let data = Bytes::from(meta.encode_to_vec());
-        self.outputs
-            .push_back(Output::Publish(Topic::Meta(log), data));
+        self.publish_head(log, &head);
     }
 
     /// After a crash, records may be durable whose head was never stored.
@@ -289,7 +274,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn sign_what_a_crash_left(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         let ours: Vec<_> = (self.logs.iter())
-            .filter(|(_, state)| state.owned())
+            .filter(|(_, state)| state.appender.is_some() && state.fork.is_none())
             .map(|(log, _)| log)
             .collect();
         for log in ours {

@@ -32,6 +32,8 @@ pub(super) enum RequestKind {
         news: bool,
     },
     Extend(LogId, SignedHead),
+    /// Where the branches of a forked log part.
+    Search(LogId),
     Range(Box<Fetch>),
     Retrieve {
         /// The user's command.
@@ -47,11 +49,12 @@ impl Request {
         match &self.kind {
             RequestKind::Manifest(log)
             | RequestKind::Head { log, .. }
+            | RequestKind::Search(log)
             | RequestKind::Extend(log, _) => Some(*log),
             RequestKind::Range(fetch) => Some(fetch.log),
             RequestKind::Retrieve { question, .. } => match question {
                 Question::Chunk(_) => None,
-                Question::Index(head, _) | Question::Time(head, _) => Some(head.log),
+                Question::Index(log, ..) | Question::Time(log, ..) => Some(*log),
             },
         }
     }
@@ -60,7 +63,10 @@ impl Request {
     fn about(&self) -> Option<(PeerId, LogId)> {
         match self.kind {
             RequestKind::Manifest(log) | RequestKind::Head { log, .. } => Some((self.peer, log)),
-            RequestKind::Extend(..) | RequestKind::Range(_) | RequestKind::Retrieve { .. } => None,
+            RequestKind::Extend(..)
+            | RequestKind::Search(_)
+            | RequestKind::Range(_)
+            | RequestKind::Retrieve { .. } => None,
         }
     }
 }
@@ -231,6 +237,11 @@ impl Requests {
     /// with its head.
     pub(super) fn is_asked_for_news(&self, log: LogId) -> bool {
         self.news.contains(&log)
+    }
+
+    /// Whether anybody has been asked what it has of a log, and has not answered.
+    pub(super) fn are_open_about(&self, log: LogId) -> bool {
+        self.about.iter().any(|&(_, about)| about == log)
     }
 
     /// Batches that are open with a peer, for all logs.

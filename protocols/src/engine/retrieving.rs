@@ -9,7 +9,7 @@ use libp2p_identity::PeerId;
 use super::agenda::Agenda;
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply};
-use crate::head::SignedHead;
+use crate::head::Tree;
 use crate::id::LogId;
 use crate::limits::{
     MAX_CHUNK_VALUE_BYTES, MAX_LOG_SIZE, MAX_RETRIEVALS, RETRIEVAL_HEDGE_US, RETRIEVAL_PEERS,
@@ -99,16 +99,16 @@ impl<S: Store> Engine<S> {
                 return Ok(chunk_at(&self.store, address)?.map(Found::Chunk));
             }
             Retrieval::Index(log, index) => {
-                let head = self.adopted_head(log)?;
-                if index >= head.size {
+                let tree = self.wanted_tree(log)?;
+                if index >= tree.size {
                     return Err(CommandError::Beyond {
                         index,
-                        size: head.size,
+                        size: tree.size,
                     });
                 }
-                (log, Question::Index(head, index))
+                (log, Question::Index(log, tree, index))
             }
-            Retrieval::Time(log, time) => (log, Question::Time(self.adopted_head(log)?, time)),
+            Retrieval::Time(log, time) => (log, Question::Time(log, self.wanted_tree(log)?, time)),
         };
         let state = &self.logs[&log];
         let key = state.key().ok_or(CommandError::UnknownStream(log))?;
@@ -116,10 +116,11 @@ impl<S: Store> Engine<S> {
         Ok(find(&history, &state.held, &question)?)
     }
 
-    fn adopted_head(&self, log: LogId) -> Result<SignedHead, CommandError> {
+    /// The tree of what is not disputed.
+    fn wanted_tree(&self, log: LogId) -> Result<Tree, CommandError> {
         let state = self.logs.get(&log);
-        let head = state.and_then(|state| state.adopted.clone());
-        head.ok_or(CommandError::UnknownStream(log))
+        let tree = state.and_then(|state| state.recent.get(&state.target()));
+        tree.copied().ok_or(CommandError::UnknownStream(log))
     }
 
     fn found(&mut self, command: u64, found: Found) {
@@ -146,13 +147,13 @@ impl<S: Store> Engine<S> {
                     .filter(|(peer, _)| is_free(peer))
                     .filter_map(|(&peer, source)| {
                         let known = state.recent.range(..=source.size).next_back();
-                        let (&size, head) = known?;
+                        let (&size, &tree) = known?;
                         let (from, to) = match what {
                             Retrieval::Index(_, index) => (index, index + 1),
                             _ => (0, size),
                         };
                         let has = from < to && to <= size && source.held.contains(from, to);
-                        has.then(|| (peer, question(what, head.clone())))
+                        has.then(|| (peer, question(what, tree)))
                     })
                     .collect()
             }
@@ -309,7 +310,7 @@ impl<S: Store> Engine<S> {
         }
         let (_, state) = (self.asked_log(&ask.log)).ok_or(RefuseError::UnknownLog)?;
         // Only what lies below a head that was adopted here can be proved.
-        let key = state.key().filter(|_| ask.size <= state.size());
+        let key = state.key().filter(|_| ask.size <= state.target());
         let key = key.ok_or(RefuseError::NotHeld)?;
         let history = History::new(&self.store, key);
         let (held, size) = (&state.held, ask.size);
@@ -323,10 +324,10 @@ impl<S: Store> Engine<S> {
     }
 }
 
-fn question(what: Retrieval, head: SignedHead) -> Question {
+fn question(what: Retrieval, tree: Tree) -> Question {
     match what {
         Retrieval::Chunk(address) => Question::Chunk(address),
-        Retrieval::Index(_, index) => Question::Index(head, index),
-        Retrieval::Time(_, time) => Question::Time(head, time),
+        Retrieval::Index(log, index) => Question::Index(log, tree, index),
+        Retrieval::Time(log, time) => Question::Time(log, tree, time),
     }
 }

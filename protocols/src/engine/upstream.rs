@@ -48,13 +48,17 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn answer_head(&mut self, peer: PeerId, id: u64, ask: &v1::GetHead, now: Timestamp) {
+        if let Some(log) = LogId::from_slice(&ask.log) {
+            // First of all: a head of a forked log is only a branch.
+            self.send_evidence(peer, log);
+        }
         let known = self.asked_log(&ask.log);
         let Some((log, state, head)) =
             known.and_then(|(log, state)| Some((log, state, state.adopted.as_ref()?)))
         else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
-        let held = state.held.intervals().take(MAX_INTERVALS);
+        let held = state.held.held(0, state.target()).take(MAX_INTERVALS);
         let mut answer = v1::HeadState {
             log: Bytes::copy_from_slice(&log.0),
             head: Some(head.to_wire()),
@@ -96,6 +100,14 @@ impl<S: Store> Engine<S> {
         let (Some(key), true) = (state.key(), ask.size <= state.size()) else {
             return self.refuse_peer(peer, id, Why::NotHeld);
         };
+        // What is disputed is nobody's history.
+        let intervals = match state.fork {
+            None => intervals,
+            Some(_) => below(intervals, state.target()),
+        };
+        if intervals.is_empty() {
+            return self.refuse_peer(peer, id, Why::NotHeld);
+        }
         let request = RangeRequest {
             log,
             id,
@@ -156,4 +168,13 @@ impl<S: Store> Engine<S> {
             (Err(_), _) | (_, Err(_)) => self.refuse_peer(peer, id, Why::Failed),
         }
     }
+}
+
+/// What of these intervals lies below a size.
+fn below(intervals: Vec<Interval>, size: u64) -> Vec<Interval> {
+    let cut = intervals.into_iter().map(|Interval { from, to }| Interval {
+        from,
+        to: to.min(size),
+    });
+    cut.filter(|interval| interval.from < interval.to).collect()
 }

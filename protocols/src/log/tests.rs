@@ -276,6 +276,7 @@ fn a_fork_proof_that_proves_nothing_is_refused() {
             larger: head(&all[..larger], 2),
             left: extension.left,
             right: extension.right,
+            common: None,
         }
     };
     // One tree holds both heads.

@@ -482,6 +482,7 @@ impl Sim {
             seed,
             offer_percent: OFFER_PERCENT,
             introduces: state.introduces,
+            copied: std::mem::take(&mut state.copied),
         };
         let engine = Engine::open(state.store.clone(), state.key.clone(), &settings, now);
         let mut engine = engine.expect("what engines wrote can be opened");

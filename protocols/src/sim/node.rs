@@ -57,6 +57,8 @@ pub(super) struct Node {
     pub(super) key: SigningKey,
     pub(super) peer: PeerId,
     pub(super) introduces: bool,
+    /// Its disk was restored from a copy since it was opened last.
+    pub(super) copied: bool,
     pub(super) reach: Reach,
     /// How often its engine was opened.
     pub(super) opened: u64,
@@ -88,6 +90,7 @@ impl Node {
             peer: key.public().peer_id(),
             key,
             introduces,
+            copied: false,
             reach: Reach::default(),
             opened: 0,
             store: Arc::new(MemoryStore::new()),

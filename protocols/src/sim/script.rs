@@ -1,5 +1,7 @@
 //! What a test can do to a simulation.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::network::Way;
@@ -10,6 +12,7 @@ use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::manifest::Manifest;
 use crate::record::Record;
+use crate::store::MemoryStore;
 
 /// What survives a crash of what was written and not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,6 +189,19 @@ impl Sim {
         for other in std::mem::take(&mut self.nodes[node.0].former) {
             self.connect(node, other);
         }
+    }
+
+    /// Gives a node that crashed another disk: a copy of one that it, or
+    /// another node, had before. The node can tell when it is started.
+    pub fn restore(&mut self, node: NodeId, disk: MemoryStore) {
+        self.nodes[node.0].store = Arc::new(disk);
+        self.nodes[node.0].copied = true;
+    }
+
+    /// Keeps a node from being told that its disk was restored, as one cannot
+    /// tell whose whole machine was.
+    pub fn forget_that_it_was_restored(&mut self, node: NodeId) {
+        self.nodes[node.0].copied = false;
     }
 
     /// Makes a node lie from now on.

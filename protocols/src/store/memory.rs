@@ -48,6 +48,20 @@ impl MemoryStore {
         state.seen = state.synced.clone();
     }
 
+    /// Another store with what the process sees in this one.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let seen = self.lock().seen.clone();
+        let state = State {
+            synced: seen.clone(),
+            seen,
+            ..State::default()
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
     /// Batches that the loss of power could take away.
     #[must_use]
     pub fn unsynced(&self) -> usize {

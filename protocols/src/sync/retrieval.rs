@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::readers::Work;
 use super::serving::RefuseError;
-use crate::head::SignedHead;
+use crate::head::Tree;
 use crate::id::LogId;
 use crate::limits::{MAX_CHUNK_LEVEL, MAX_CHUNK_VALUE_BYTES};
 use crate::log::AdmitError;
@@ -29,7 +29,7 @@ pub enum Retrieval {
 }
 
 /// What was found. Nothing of it was believed: it hashes to the address, or up
-/// to the head.
+/// to the root of a tree that was adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The records of the chunk, each after its length.
@@ -40,12 +40,12 @@ pub enum Found {
         index: u64,
         /// What it is.
         record: Record,
-        /// The head that it was proved against.
-        head: SignedHead,
+        /// The tree of the log in which it was proved.
+        tree: Tree,
     },
     /// The first record of the log is later than the time that was asked for. In
     /// a log whose times run backwards an earlier one may follow.
-    Nothing(SignedHead),
+    Nothing(Tree),
 }
 
 /// A question as it is asked of a peer.
@@ -53,10 +53,10 @@ pub enum Found {
 pub enum Question {
     /// See [`Retrieval::Chunk`].
     Chunk(Hash),
-    /// See [`Retrieval::Index`]; in the tree of a head that was adopted.
-    Index(SignedHead, u64),
-    /// See [`Retrieval::Time`]; in the tree of a head that was adopted.
-    Time(SignedHead, Timestamp),
+    /// See [`Retrieval::Index`]; in a tree that was adopted.
+    Index(LogId, Tree, u64),
+    /// See [`Retrieval::Time`]; in a tree that was adopted.
+    Time(LogId, Tree, Timestamp),
 }
 
 impl Question {
@@ -64,9 +64,9 @@ impl Question {
     #[must_use]
     pub fn to_wire(&self) -> v1::Retrieve {
         use v1::retrieve::What;
-        let of = |head: &SignedHead, what| v1::Retrieve {
-            log: Bytes::copy_from_slice(&head.log.0),
-            size: head.size,
+        let of = |log: LogId, tree: Tree, what| v1::Retrieve {
+            log: Bytes::copy_from_slice(&log.0),
+            size: tree.size,
             what: Some(what),
         };
         match self {
@@ -74,8 +74,8 @@ impl Question {
                 what: Some(What::Address(Bytes::copy_from_slice(&address.0))),
                 ..v1::Retrieve::default()
             },
-            Self::Index(head, index) => of(head, What::Index(*index)),
-            Self::Time(head, time) => of(head, What::Time(time.0)),
+            Self::Index(log, tree, index) => of(*log, *tree, What::Index(*index)),
+            Self::Time(log, tree, time) => of(*log, *tree, What::Time(time.0)),
         }
     }
 
@@ -86,25 +86,25 @@ impl Question {
     pub fn check(&self, answer: &v1::Retrieved, max_value: usize) -> Result<Found, AdmitError> {
         match self {
             Self::Chunk(address) => check_chunk(*address, answer),
-            Self::Index(head, index) => {
+            Self::Index(_, tree, index) => {
                 if answer.index != *index {
                     return Err(bad("index").into());
                 }
-                let [record] = &check_records(head, answer, max_value)?[..] else {
+                let [record] = &check_records(*tree, answer, max_value)?[..] else {
                     return Err(bad("count of records").into());
                 };
-                Ok(found(*index, record, head))
+                Ok(found(*index, record, *tree))
             }
-            Self::Time(head, time) => check_time(head, *time, answer, max_value),
+            Self::Time(_, tree, time) => check_time(*tree, *time, answer, max_value),
         }
     }
 }
 
-fn found(index: u64, record: &Record, head: &SignedHead) -> Found {
+fn found(index: u64, record: &Record, tree: Tree) -> Found {
     Found::Record {
         index,
         record: record.clone(),
-        head: head.clone(),
+        tree,
     }
 }
 
@@ -125,14 +125,14 @@ fn check_chunk(address: Hash, answer: &v1::Retrieved) -> Result<Found, AdmitErro
     Ok(Found::Chunk(bytes.clone()))
 }
 
-/// The records of an answer, of which there are one or two, proved against a head.
+/// The records of an answer, of which there are one or two, proved in a tree.
 fn check_records(
-    head: &SignedHead,
+    tree: Tree,
     answer: &v1::Retrieved,
     max_value: usize,
 ) -> Result<Vec<Record>, AdmitError> {
     let count = records(&answer.records).take(3).count() as u64;
-    if count > 2 || answer.index >= head.size {
+    if count > 2 || answer.index >= tree.size {
         return Err(bad("count of records").into());
     }
     let chunk = CheckedChunk::parse(answer.records.clone(), count, max_value)?;
@@ -141,29 +141,29 @@ fn check_records(
     let range = answer.index..answer.index + count;
     let proof = split_hashes("a retrieved record", "proof", &answer.proof)?;
     let ranges = std::slice::from_ref(&range);
-    verify_ranges(ranges, head.size, &items, &proof, head.root, &mut |_, _| ())?;
+    verify_ranges(ranges, tree.size, &items, &proof, tree.root, &mut |_, _| ())?;
     Ok(chunk.records().collect())
 }
 
 /// That a record is the one meant cannot be proved in a log whose times run
 /// backwards; in one whose times rise the next record shows it.
 fn check_time(
-    head: &SignedHead,
+    tree: Tree,
     time: Timestamp,
     answer: &v1::Retrieved,
     max_value: usize,
 ) -> Result<Found, AdmitError> {
-    let list = check_records(head, answer, max_value)?;
+    let list = check_records(tree, answer, max_value)?;
     let index = answer.index;
-    let is_last = index + 1 == head.size;
+    let is_last = index + 1 == tree.size;
     match &list[..] {
-        [first] if first.time() > time && index == 0 => Ok(Found::Nothing(head.clone())),
-        [first] if first.time() <= time && is_last => Ok(found(index, first, head)),
+        [first] if first.time() > time && index == 0 => Ok(Found::Nothing(tree)),
+        [first] if first.time() <= time && is_last => Ok(found(index, first, tree)),
         [first, next] if first.time() <= time => {
             if next.time() <= time && next.time() >= first.time() {
                 return Err(bad("record: the next one is meant").into());
             }
-            Ok(found(index, first, head))
+            Ok(found(index, first, tree))
         }
         _ => Err(bad("record: it is not at or before the time").into()),
     }
@@ -280,17 +280,17 @@ pub fn find<S: Store + ?Sized>(
     held: &IntervalSet,
     question: &Question,
 ) -> Result<Option<Found>, StoreError> {
-    let read = |index, head: &SignedHead| match history.record(index) {
-        Ok(record) => Ok(Some(found(index, &record, head))),
+    let read = |index, tree: Tree| match history.record(index) {
+        Ok(record) => Ok(Some(found(index, &record, tree))),
         Err(ReadError::NotHeld(_)) => Ok(None),
         Err(ReadError::Store(error)) => Err(error),
     };
     match question {
-        Question::Index(head, index) if held.contains(*index, index + 1) => read(*index, head),
-        Question::Time(head, time) if held.contains(0, head.size) => {
-            match history.at_or_before(*time, head.size) {
-                Ok(Some((index, _))) => read(index, head),
-                Ok(None) => Ok(Some(Found::Nothing(head.clone()))),
+        &Question::Index(_, tree, index) if held.contains(index, index + 1) => read(index, tree),
+        &Question::Time(_, tree, time) if held.contains(0, tree.size) => {
+            match history.at_or_before(time, tree.size) {
+                Ok(Some((index, _))) => read(index, tree),
+                Ok(None) => Ok(Some(Found::Nothing(tree))),
                 Err(ReadError::NotHeld(_)) => Ok(None),
                 Err(ReadError::Store(error)) => Err(error),
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Priority;
-use crate::head::SignedHead;
+use crate::head::Tree;
 use crate::id::LogId;
 use crate::limits::{MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_OFFERED, MAX_OPEN_PAGES};
 use crate::log::{AdmitError, Node};
@@ -27,8 +27,8 @@ pub struct Fetch {
     pub peer: PeerId,
     /// The log.
     pub log: LogId,
-    /// The head that offers are checked against.
-    pub head: SignedHead,
+    /// The tree that offers are checked against.
+    pub tree: Tree,
     /// How urgent it is.
     pub priority: Priority,
     /// Whether everything in the intervals is wanted.
@@ -87,14 +87,14 @@ impl Fetch {
         peer: PeerId,
         log: LogId,
         intervals: &[Interval],
-        head: SignedHead,
+        tree: Tree,
         priority: Priority,
         all: bool,
     ) -> Self {
         Self {
             peer,
             log,
-            head,
+            tree,
             priority,
             all,
             expected: intervals.iter().copied().collect(),
@@ -118,7 +118,7 @@ impl Fetch {
         let intervals = self.expected.intervals().map(Interval::to_wire);
         v1::GetRange {
             log: Bytes::copy_from_slice(&self.log.0),
-            size: self.head.size,
+            size: self.tree.size,
             intervals: intervals.collect(),
             mode: mode.into(),
             priority: self.priority.to_wire().into(),
@@ -182,10 +182,10 @@ impl Fetch {
         let visit = &mut |subtree, hash| nodes.push((subtree, hash));
         verify_ranges(
             &ranges,
-            self.head.size,
+            self.tree.size,
             &items,
             &proof,
-            self.head.root,
+            self.tree.root,
             visit,
         )?;
 

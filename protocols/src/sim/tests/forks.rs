@@ -1,6 +1,7 @@
 //! Owners that sign two trees.
 
 use super::*;
+use crate::engine::CommandError;
 use crate::log::ForkProof;
 
 /// Two engines with one key. Their stream begins alike and goes on differently:
@@ -90,6 +91,86 @@ fn an_extension_that_is_another_branch_is_proof_of_a_fork() {
         let status = forked.sim.status(forked.follower, forked.log).unwrap();
         assert_eq!(status.head.unwrap().size, m);
         assert!(forked.sim.accusations().is_empty());
+    }
+}
+
+#[test]
+fn what_both_branches_begin_with_is_found_exactly_and_stays_usable() {
+    let cases = [
+        (0, 1, 2),
+        (0, 9, 9),
+        (3, 9, 9),
+        (3, 9, 17),
+        (8, 9, 10),
+        (15, 16, 33),
+        (16, 40, 24),
+        (31, 32, 40),
+        (100, 130, 120),
+        (64, 65, 65),
+    ];
+    for (seed, (common, m, n)) in (0..).zip(cases) {
+        let mut forked = Forked::new(seed, common, m, n);
+        let (follower, log) = (forked.follower, forked.log);
+        forked.meet();
+        forked.is_proved(follower);
+        let status = forked.sim.status(follower, log).unwrap();
+        let found = status.fork.as_ref().unwrap().common_size();
+        assert_eq!(
+            (found, status.disputed_from),
+            (common, Some(common)),
+            "{m} {n}"
+        );
+        // Who comes later learns of it, and gets what is not disputed.
+        let late = forked.sim.add_node();
+        forked.sim.follow(late, log);
+        forked.sim.connect(late, follower);
+        forked.sim.run_for(30 * SECOND);
+        forked.is_proved(late);
+        let status = forked.sim.status(late, log).unwrap();
+        assert_eq!(status.disputed_from, Some(common), "{m} {n}");
+        assert_eq!(status.held_records, common);
+        assert!(status.synced_size >= common);
+        check_held(&forked.sim, late, log, record);
+        // From whom it has it does not matter, nor which branch that one has.
+        let last = forked.sim.add_node();
+        forked.sim.follow(last, log);
+        forked.sim.connect(last, late);
+        forked.sim.connect(last, forked.b);
+        forked.sim.run_for(30 * SECOND);
+        assert_eq!(forked.sim.status(last, log).unwrap().held_records, common);
+        assert!(forked.sim.accusations().is_empty());
+        for crash in [Crash::Process, Crash::Power(0)] {
+            forked.sim.crash(late, crash);
+            forked.sim.reopen(late);
+            let status = forked.sim.status(late, log).unwrap();
+            assert_eq!(
+                (status.disputed_from, status.held_records),
+                (Some(common), common)
+            );
+        }
+    }
+}
+
+#[test]
+fn an_owner_that_meets_its_other_branch_closes_the_log_for_good() {
+    let mut forked = Forked::new(5, 3, 9, 12);
+    let (follower, log, a, b) = (forked.follower, forked.log, forked.a, forked.b);
+    forked.meet();
+    forked.is_proved(b);
+    forked.sim.cut(follower, b);
+    forked.sim.connect(follower, a);
+    forked.sim.run_for(30 * SECOND);
+    forked.is_proved(a);
+    for owner in [a, b] {
+        forked.sim.crash(owner, Crash::Process);
+        forked.sim.reopen(owner);
+        let id = forked.sim.publish(owner, log, branch("c", 20, 21));
+        forked.sim.run_for(0);
+        let refused = forked.sim.reply(owner, id);
+        assert!(
+            matches!(refused, Some(Err(CommandError::Recovering(_)))),
+            "{refused:?}"
+        );
     }
 }
 

@@ -98,6 +98,7 @@ fn false_gossip_is_rejected_by_name_and_stores_nothing() {
             larger: Some(stranger_signed),
             left: vec![],
             right: vec![],
+            common: None,
         })),
         Bytes::from_static(b"\xff"),
         Bytes::from(vec![0; MAX_GOSSIP_BYTES + 1]),

@@ -317,7 +317,7 @@ proptest! {
             log: world.log, id: 7, size: 20_000, intervals: intervals.clone(), all,
             priority: Priority::History,
         };
-        let mut fetch = Fetch::new(peer, world.log, &intervals, head, Priority::History, all);
+        let mut fetch = Fetch::new(peer, world.log, &intervals, head.tree(), Priority::History, all);
         let store = &**world.sim.store(world.owner);
         let (mut provider, now) = (Provider::default(), world.sim.now());
         let mut provided: IntervalSet = asked.intervals()

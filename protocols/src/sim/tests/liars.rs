@@ -23,6 +23,8 @@ fn named_dropped_and_replaced(twist: fn() -> Twist) {
     for seed in 0..5 {
         let (mut world, liar, honest, joiner) = liar_and_honest(seed, twist());
         world.complete(joiner, MINUTE);
+        // The liar may be the slower one of the two.
+        world.sim.run_for(SECOND);
         assert_eq!(
             accusations(&world.sim, joiner, liar).len(),
             1,

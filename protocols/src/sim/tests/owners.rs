@@ -232,11 +232,113 @@ fn a_copy_of_an_owner_that_hears_of_more_than_it_has_closes_its_stream() {
     let copy = world.sim.add_node_with_key(key.clone());
     assert_eq!(world.sim.create(copy, manifest(&key, 3)), log);
     world.sim.connect(copy, far);
-    world.sim.run_for(MINUTE);
+    world.sim.run_for(2 * SECOND);
     world.publish(1);
     world.sim.run_for(MINUTE);
-    let closed = world.status(copy).closed;
-    assert!(closed.is_some_and(|why| why.contains("22 records")));
+    // It began to recover before that, and then heard of somebody else who
+    // signs the stream.
+    let recovering = world.status(copy).recovering;
+    assert!(recovering.is_some_and(|why| why.contains("another node signs it")));
+    let id = world.sim.publish(copy, log, records(22, 23));
+    world.sim.run_for(SECOND);
+    let refused = world.sim.reply(copy, id);
+    assert!(matches!(refused, Some(Err(CommandError::Recovering(_)))));
     assert_eq!(world.status(owner).closed, None);
+    assert_eq!(world.status(owner).recovering, None);
     assert!(world.status(near).fork.is_none());
+}
+
+#[test]
+fn a_restored_owner_publishes_nothing_before_it_has_what_its_peers_know() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, 3, 21);
+        let (owner, log) = (world.owner, world.log);
+        let follower = world.full_follower(&[owner]);
+        let image = world.sim.store(owner).copy();
+        world.publish(30);
+        world.complete(follower, MINUTE);
+        world.sim.crash(owner, Crash::Process);
+        world.sim.restore(owner, image);
+        world.sim.reopen(owner);
+        let id = world.sim.publish(owner, log, records(21, 22));
+        world.sim.run_for(0);
+        let refused = world.sim.reply(owner, id);
+        assert!(matches!(refused, Some(Err(CommandError::Recovering(_)))));
+        let recovered = world.sim.run_while(MINUTE, |sim| {
+            sim.status(owner, log).unwrap().recovering.is_some()
+        });
+        assert!(recovered, "{}", world.summary(owner));
+        assert_eq!(world.adopted(owner), 51);
+        world.check(owner);
+        world.publish(5);
+        world.complete(follower, MINUTE);
+        let reader = world.full_follower(&[owner]);
+        assert!(world.status(follower).fork.is_none());
+        assert!(world.status(reader).fork.is_none());
+        assert!(world.sim.accusations().is_empty());
+        // What was recovered is there after the loss of power.
+        world.sim.crash(owner, Crash::Power(0));
+        world.sim.reopen(owner);
+        assert_eq!(world.status(owner).recovering, None);
+        world.publish(2);
+        world.complete(follower, MINUTE);
+    }
+}
+
+#[test]
+fn a_restored_owner_without_peers_waits_for_its_user() {
+    let mut world = World::new(8, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let image = world.sim.store(owner).copy();
+    world.sim.crash(owner, Crash::Process);
+    world.sim.restore(owner, image);
+    world.sim.reopen(owner);
+    world.sim.run_for(10 * MINUTE);
+    assert!(world.status(owner).recovering.is_some());
+    // Not forgotten when it is started once more.
+    world.sim.crash(owner, Crash::Process);
+    world.sim.reopen(owner);
+    world.sim.run_for(10 * MINUTE);
+    assert!(world.status(owner).recovering.is_some());
+    let none_is_larger = Command::Recover {
+        log,
+        none_is_larger: true,
+    };
+    let id = world.sim.command(owner, none_is_larger);
+    world.sim.run_for(0);
+    assert_eq!(world.sim.reply(owner, id), Some(&Ok(Reply::Done)));
+    assert_eq!(world.status(owner).recovering, None);
+    world.publish(3);
+    let follower = world.full_follower(&[owner]);
+    world.sim.crash(owner, Crash::Power(0));
+    world.sim.reopen(owner);
+    world.publish(3);
+    world.complete(follower, MINUTE);
+}
+
+#[test]
+fn an_owner_that_does_not_know_that_it_was_restored_hears_it_from_its_peers() {
+    let mut world = World::new(9, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let follower = world.full_follower(&[owner]);
+    let image = world.sim.store(owner).copy();
+    world.publish(30);
+    world.complete(follower, MINUTE);
+    world.sim.crash(owner, Crash::Process);
+    world.sim.restore(owner, image);
+    world.sim.forget_that_it_was_restored(owner);
+    world.sim.reopen(owner);
+    assert_eq!(world.status(owner).recovering, None);
+    let closed = world.sim.run_while(MINUTE, |sim| {
+        sim.status(owner, log).unwrap().recovering.is_none()
+    });
+    assert!(closed, "{}", world.summary(owner));
+    let recovered = world.sim.run_while(MINUTE, |sim| {
+        sim.status(owner, log).unwrap().recovering.is_some()
+    });
+    assert!(recovered, "{}", world.summary(owner));
+    assert_eq!(world.adopted(owner), 51);
+    world.publish(5);
+    world.complete(follower, MINUTE);
+    assert!(world.status(follower).fork.is_none());
 }

@@ -212,7 +212,7 @@ fn an_earlier_record_than_the_one_meant_is_not_believed() {
     let history = History::new(&**library.world.sim.store(library.world.owner), key);
     let held = [crate::ranges::Interval { from: 0, to: SIZE }];
     let held = held.into_iter().collect();
-    let question = Question::Time(head, Timestamp(500));
+    let question = Question::Time(library.world.log, head.tree(), Timestamp(500));
     let check = |from, to| {
         let (answer, _) = answer_records(&history, &held, SIZE, from, to).unwrap();
         question.check(&answer, 100)
@@ -374,7 +374,7 @@ proptest! {
         let meant = (0_u64..).zip(&times)
             .filter(|(_, time)| **time <= at.0)
             .max_by_key(|(index, time)| (**time, *index));
-        match Question::Time(head, at).check(&answer, 100) {
+        match Question::Time(log, head.tree(), at).check(&answer, 100) {
             Ok(Found::Record { index, record, .. }) => {
                 prop_assert_eq!(Some(index), meant.map(|(index, _)| index));
                 prop_assert_eq!(record.time().0, times[index as usize]);

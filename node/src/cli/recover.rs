@@ -1,0 +1,110 @@
+//! `stream recover`: a stream of our own that may have more elsewhere.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use tokio::time::Instant;
+
+use super::output::counted;
+use super::{Invocation, Usage, duration};
+use crate::api::types::{Recovery, RoleView, StreamView};
+use crate::client::Client;
+
+/// Pause before the node is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the peers may take, unless it is said.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Open streams of this node's own for writing again, after the data folder was
+/// copied or restored
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without --none-is-larger the peers that follow the stream are asked how much they know of it;
+it opens when all of that is here. Say --none-is-larger only if nothing was published from any
+other copy of the data folder since this one was made: otherwise the publisher signs two
+histories, and everybody will know."
+)]
+pub(crate) struct RecoverArgs {
+    /// The stream: id, part of it, or name [default: all that wait for it]
+    stream: Option<String>,
+    /// No other copy has published more: open it at once
+    #[arg(long)]
+    none_is_larger: bool,
+    /// Give up after this time
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    timeout: Option<Duration>,
+}
+
+pub(super) async fn recover(invocation: &Invocation, args: &RecoverArgs) -> anyhow::Result<()> {
+    let until = Instant::now() + args.timeout.unwrap_or(TIMEOUT);
+    let recovered = invocation
+        .with_client(async |client| {
+            if !args.none_is_larger {
+                client.require_network("asking the peers of a stream")?;
+            }
+            let mut recovered = Vec::new();
+            for id in wanted(client, args).await? {
+                recovered.push(one(client, &id, args.none_is_larger, until).await?);
+            }
+            Ok(recovered)
+        })
+        .await?;
+    let out = invocation.out;
+    if recovered.is_empty() {
+        out.note("no stream of this node waits to be recovered");
+    }
+    for stream in &recovered {
+        match out.json {
+            true => out.json(stream)?,
+            false => out.line(format!(
+                "{} is open for writing, with {}",
+                stream.id,
+                counted(stream.size, "record")
+            ))?,
+        }
+    }
+    Ok(())
+}
+
+async fn wanted(client: &Client, args: &RecoverArgs) -> anyhow::Result<Vec<String>> {
+    if let Some(name) = &args.stream {
+        return Ok(vec![client.stream(name).await?.id]);
+    }
+    let streams = client.streams().await?;
+    let waiting = streams
+        .into_iter()
+        .filter(|stream| stream.recovering.is_some());
+    Ok(waiting.map(|stream| stream.id).collect())
+}
+
+async fn one(
+    client: &Client,
+    id: &str,
+    none_is_larger: bool,
+    until: Instant,
+) -> anyhow::Result<StreamView> {
+    client.recover(id, &Recovery { none_is_larger }).await?;
+    loop {
+        let stream = client.stream(id).await?;
+        let Some(why) = &stream.recovering else {
+            return finished(stream);
+        };
+        if Instant::now() >= until {
+            bail!("stream {id} is still closed for writing: {why}");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn finished(stream: StreamView) -> anyhow::Result<StreamView> {
+    let id = &stream.id;
+    match (&stream.closed, stream.role) {
+        (Some(why), _) => bail!("stream {id} is closed for writing: {why}"),
+        (None, RoleView::Follower) => Err(Usage::error(format!(
+            "stream {id} belongs to another publisher"
+        ))),
+        (None, RoleView::Publisher) => Ok(stream),
+    }
+}

@@ -1,0 +1,196 @@
+//! Tells the store that was written here last from a copy of it: one that was
+//! restored from a backup, cloned, or moved to another disk.
+//!
+//! At each start the store gets a new random id, which also stands in the file
+//! `instance` beside its tables, together with the moment at which that file was
+//! born. The moment of birth belongs to the file and cannot be copied: in a
+//! copy the file says another one than it has. And whatever was put back without
+//! that file has another id. Snapshots of a whole file system or machine cannot
+//! be told from the original in this way, so peers are asked as well.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::Context;
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use headwater_protocols::store::{Batch, Durability, Store, Table};
+
+/// Key of [`Table::Meta`]: the id of this start and that of the one before, 16
+/// bytes each.
+const KEY: &[u8] = b"instance";
+const ID_BYTES: usize = 16;
+const FILE: &str = "instance";
+
+/// What is known of the store before it is written to.
+#[derive(Debug)]
+pub struct Instance {
+    file: PathBuf,
+    /// The id of the last start.
+    last: Option<[u8; ID_BYTES]>,
+    copied: bool,
+}
+
+impl Instance {
+    /// Looks at a store that was just opened.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of<S: Store>(store: &S, dir: &Path) -> anyhow::Result<Self> {
+        let file = dir.join(FILE);
+        let row = store.get(Table::Meta, KEY)?;
+        let (last, before) = match row.as_deref() {
+            Some(row) => (id_at(row, 0), id_at(row, 1)),
+            None => (None, None),
+        };
+        let written = match fs::read_to_string(&file) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let cannot = format!("cannot read {}", file.display());
+                return Err(anyhow::Error::new(error).context(cannot));
+            }
+        };
+        let copied = match (&written, last) {
+            // A new store, or one of a version that left no mark.
+            (None, None) => false,
+            (Some(text), Some(last)) => {
+                let birth = birth_of(&fs::metadata(&file)?);
+                // A crash may have come between the store and the file.
+                let ids = [Some(last), before];
+                !ids.iter().flatten().any(|id| *text == content(id, &birth))
+            }
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        Ok(Self { file, last, copied })
+    }
+
+    /// Whether it is a copy of another one.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        self.copied
+    }
+
+    /// Makes it this start's: the next one finds it where it was.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn renew<S: Store>(self, store: &S) -> anyhow::Result<()> {
+        let mut id = [0; ID_BYTES];
+        getrandom::fill(&mut id).context("the system has no random bytes")?;
+        // Before the file: a store that is put back without it is found out.
+        let mut batch = Batch::new();
+        let row = [&id[..], self.last.as_ref().map_or(&[][..], |last| last)].concat();
+        batch.put(Table::Meta, KEY, Bytes::from(row));
+        store.commit(batch, Durability::Synced)?;
+        write(&self.file, &id).with_context(|| format!("cannot write {}", self.file.display()))
+    }
+}
+
+fn id_at(row: &[u8], place: usize) -> Option<[u8; ID_BYTES]> {
+    let id = row.chunks_exact(ID_BYTES).nth(place)?;
+    id.try_into().ok()
+}
+
+fn content(id: &[u8; ID_BYTES], birth: &str) -> String {
+    format!("{}\n{birth}\n", HEXLOWER.encode(id))
+}
+
+/// When a file was born, to the nanosecond; on file systems that do not know,
+/// where it lies.
+fn birth_of(file: &fs::Metadata) -> String {
+    let born = file.created().ok();
+    if let Some(born) = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()) {
+        return format!("born {}.{:09}", born.as_secs(), born.subsec_nanos());
+    }
+    #[cfg(unix)]
+    return format!("inode {}", std::os::unix::fs::MetadataExt::ino(file));
+    #[cfg(not(unix))]
+    "unknown".to_owned()
+}
+
+/// Replaces the file by a new one that says when it was born.
+fn write(path: &Path, id: &[u8; ID_BYTES]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&temporary)?;
+    let text = content(id, &birth_of(&file.metadata()?));
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_protocols::store::MemoryStore;
+
+    use super::*;
+
+    fn is_copy(store: &MemoryStore, dir: &Path) -> bool {
+        Instance::of(store, dir).unwrap().is_copy()
+    }
+
+    fn start(store: &MemoryStore, dir: &Path) -> bool {
+        let instance = Instance::of(store, dir).unwrap();
+        let copied = instance.is_copy();
+        instance.renew(store).unwrap();
+        copied
+    }
+
+    #[test]
+    fn a_store_that_stays_where_it_is_is_no_copy_however_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        for _ in 0..3 {
+            assert!(!start(&store, dir.path()));
+        }
+        store.lose_power(0);
+        assert!(!start(&store, dir.path()));
+        // The crash came between the store and the file.
+        let file = dir.path().join(FILE);
+        let written = fs::read(&file).unwrap();
+        let kept = dir.path().join("kept");
+        fs::rename(&file, &kept).unwrap();
+        assert!(start(&store, dir.path()), "without the file it is one");
+        fs::rename(&kept, &file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), written);
+        assert!(!start(&store, dir.path()));
+        // Moved as a whole.
+        let moved = dir.path().join("moved");
+        fs::create_dir(&moved).unwrap();
+        fs::rename(&file, moved.join(FILE)).unwrap();
+        assert!(!start(&store, &moved));
+    }
+
+    #[test]
+    fn a_copy_is_found_out_and_only_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        start(&store, dir.path());
+        let copy = tempfile::tempdir().unwrap();
+        fs::copy(dir.path().join(FILE), copy.path().join(FILE)).unwrap();
+        let copied = store.copy();
+        assert!(start(&copied, copy.path()));
+        assert!(!start(&copied, copy.path()));
+        assert!(!start(&store, dir.path()));
+    }
+
+    #[test]
+    fn an_older_store_that_is_put_back_is_found_out_with_and_without_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        start(&store, dir.path());
+        let (backup, file) = (store.copy(), fs::read(dir.path().join(FILE)).unwrap());
+        start(&store, dir.path());
+        assert!(is_copy(&backup, dir.path()));
+        // Written into the file that is there, which keeps its birth.
+        fs::write(dir.path().join(FILE), file).unwrap();
+        assert!(is_copy(&backup, dir.path()));
+    }
+}

@@ -1,0 +1,192 @@
+//! Evidence files: JSON that shows, to whoever has nothing else, that the
+//! publisher of a stream signed two histories of it.
+
+use bytes::Bytes;
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::id::LogId;
+use headwater_protocols::log::{AdmitError, Common, ForkProof};
+use headwater_protocols::manifest::SignedManifest;
+use headwater_protocols::wire::v1;
+use serde::{Deserialize, Serialize};
+
+use super::verify::{ProofFileError, agrees, bytes, hash, hashes, head, manifest, parse};
+use super::{base64, hexes};
+
+/// Two signed heads of one stream that no tree can hold together. Hashes are
+/// lower-case hex, bytes base64.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceFile {
+    /// The stream id.
+    pub stream: String,
+    /// Public key of the publisher (ed25519, 32 bytes), base64.
+    pub publisher: String,
+    /// The manifest as first written, base64.
+    pub manifest: String,
+    /// The publisher's signature over it, base64.
+    pub manifest_signature: String,
+    /// The head of the smaller tree, base64.
+    pub first_head: String,
+    /// The publisher's signature over it, base64.
+    pub first_head_signature: String,
+    /// Records below it.
+    pub first_size: u64,
+    /// Root of the tree over them.
+    pub first_root: String,
+    /// The head of the larger tree, or of another one of the same size, base64.
+    pub second_head: String,
+    /// The publisher's signature over it, base64.
+    pub second_head_signature: String,
+    /// Records below it.
+    pub second_size: u64,
+    /// Root of the tree over them.
+    pub second_root: String,
+    /// In the larger tree, the hashes of the subtrees that cover the first
+    /// `first_size` records: they do not make up `first_root`. None for equal
+    /// sizes.
+    pub left: Vec<String>,
+    /// The hashes of the subtrees that cover the rest: with `left` they make up
+    /// `second_root`. None for equal sizes.
+    pub right: Vec<String>,
+    /// What both trees begin with; absent where nobody has found it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub common: Option<CommonPart>,
+}
+
+/// What both trees begin with.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct CommonPart {
+    /// Records that are the same in both.
+    pub size: u64,
+    /// The hashes of the subtrees that cover them.
+    pub tree: Vec<String>,
+    /// Those that cover the rest of the first tree: with `tree` they make up
+    /// `first_root`.
+    pub first_rest: Vec<String>,
+    /// Those that cover the rest of the second tree.
+    pub second_rest: Vec<String>,
+}
+
+/// What an evidence file has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvedFork {
+    /// The stream's manifest, signed by its publisher.
+    pub manifest: SignedManifest,
+    /// The two heads.
+    pub fork: ForkProof,
+}
+
+/// The evidence that is known of a stream; `None` when its publisher is not
+/// known to have signed two histories.
+#[must_use]
+pub fn evidence(status: &LogStatus) -> Option<EvidenceFile> {
+    let (manifest, fork) = (status.manifest.as_ref()?, status.fork.as_ref()?);
+    let common = fork.common.as_ref().map(|common| CommonPart {
+        size: common.size(),
+        tree: hexes(common.tree.hashes()),
+        first_rest: hexes(&common.smaller),
+        second_rest: hexes(&common.larger),
+    });
+    Some(EvidenceFile {
+        stream: manifest.stream().to_string(),
+        publisher: base64(&manifest.publisher.to_bytes()),
+        manifest: base64(manifest.bytes()),
+        manifest_signature: base64(manifest.signature()),
+        first_head: base64(fork.smaller.bytes()),
+        first_head_signature: base64(fork.smaller.signature()),
+        first_size: fork.smaller.size,
+        first_root: fork.smaller.root.to_string(),
+        second_head: base64(fork.larger.bytes()),
+        second_head_signature: base64(fork.larger.signature()),
+        second_size: fork.larger.size,
+        second_root: fork.larger.root.to_string(),
+        left: hexes(&fork.left),
+        right: hexes(&fork.right),
+        common,
+    })
+}
+
+/// Checks an evidence file, and that it is about the stream `expected` when that
+/// is given.
+///
+/// # Errors
+/// It proves nothing; the error says what is wrong with it.
+pub fn verify_evidence(json: &str, expected: Option<LogId>) -> Result<ProvedFork, ProofFileError> {
+    let file: EvidenceFile = parse(json)?;
+    let manifest = manifest(
+        &file.stream,
+        &file.publisher,
+        &file.manifest,
+        &file.manifest_signature,
+        expected,
+    )?;
+    let first = ["first_head", "first_head_signature"];
+    let first = head(
+        &manifest,
+        first,
+        &file.first_head,
+        &file.first_head_signature,
+    )?;
+    let second = ["second_head", "second_head_signature"];
+    let second = head(
+        &manifest,
+        second,
+        &file.second_head,
+        &file.second_head_signature,
+    )?;
+    agrees("first_size", file.first_size, first.size)?;
+    agrees(
+        "first_root",
+        hash("first_root", &file.first_root)?,
+        first.root,
+    )?;
+    agrees("second_size", file.second_size, second.size)?;
+    agrees(
+        "second_root",
+        hash("second_root", &file.second_root)?,
+        second.root,
+    )?;
+    let common = file.common.as_ref().map(|common| {
+        Ok::<_, ProofFileError>(v1::Common {
+            size: common.size,
+            tree: wire("common.tree", &common.tree)?,
+            smaller: wire("common.first_rest", &common.first_rest)?,
+            larger: wire("common.second_rest", &common.second_rest)?,
+        })
+    });
+    let proof = v1::ForkProof {
+        smaller: Some(v1::SignedHead {
+            head: bytes("first_head", &file.first_head)?,
+            signature: bytes("first_head_signature", &file.first_head_signature)?,
+        }),
+        larger: Some(v1::SignedHead {
+            head: bytes("second_head", &file.second_head)?,
+            signature: bytes("second_head_signature", &file.second_head_signature)?,
+        }),
+        left: wire("left", &file.left)?,
+        right: wire("right", &file.right)?,
+        common: common.transpose()?,
+    };
+    let fork = ForkProof::verify(proof, manifest.stream(), &manifest.publisher);
+    let fork = fork.map_err(|error| match error {
+        AdmitError::Head(error) => ProofFileError::Head(error),
+        error => ProofFileError::NoFork(error.to_string()),
+    })?;
+    Ok(ProvedFork { manifest, fork })
+}
+
+impl ProvedFork {
+    /// Records that are the same in both histories, once somebody has found it
+    /// out.
+    #[must_use]
+    pub fn common_size(&self) -> Option<u64> {
+        self.fork.common.as_ref().map(Common::size)
+    }
+}
+
+fn wire(field: &'static str, texts: &[String]) -> Result<Vec<Bytes>, ProofFileError> {
+    let hashes = hashes(field, texts)?;
+    let bytes = hashes.iter().map(|hash| Bytes::copy_from_slice(&hash.0));
+    Ok(bytes.collect())
+}

@@ -1,0 +1,555 @@
+//! Forked logs: the proof is kept and passed on, and what both branches begin
+//! with is searched for, because that much is nobody's dispute.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+use prost::Message;
+
+use super::logs::{LogState, put_head};
+use super::requests::RequestKind;
+use super::{Engine, Output};
+use crate::head::{SignedHead, Tree};
+use crate::id::{LogId, Topic};
+use crate::limits::{MAX_FORK_IMPROVEMENTS, MAX_SEARCH_RESTARTS};
+use crate::log::{AdmitError, Common, Extension, ForkProof, Node, Shown};
+use crate::merkle::{CompactRange, Hash, MAX_LEVEL, Nodes, Subtree, cover, empty_root};
+use crate::store::tables::{HeadKind, head_key};
+use crate::store::{
+    Admission, Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table,
+};
+use crate::sync::Lane;
+use crate::time::Timestamp;
+use crate::wire::v1;
+use crate::wire::v1::frame::Body;
+
+/// Why a forked log of our own is closed.
+pub(super) const FORKED: &str = "two histories of it were signed with its key, which nothing can undo; \
+                                 create a new stream";
+
+/// The search for the record at which another branch leaves ours, with a peer
+/// that has adopted it: down the tree, one level a question.
+#[derive(Debug)]
+pub(super) struct Search {
+    peer: PeerId,
+    /// The peer was asked for its tree as an extension of this size.
+    asked: u64,
+    /// The fork between our adopted head and the peer's.
+    basis: Option<Box<ForkProof>>,
+    /// The smallest subtree that is known to differ: everything before it is
+    /// the same.
+    differs: Option<Subtree>,
+    /// The question is the last one: everything below `asked` is the same.
+    last: bool,
+    restarts: u32,
+}
+
+impl LogState {
+    /// Whether a fork proof with this common part says more than the one that
+    /// is known.
+    pub(super) fn is_better_fork(&self, common: Option<u64>) -> bool {
+        match &self.fork {
+            None => true,
+            Some(known) => {
+                let known = known.common.as_ref().map(Common::size);
+                self.improved < MAX_FORK_IMPROVEMENTS && common > known
+            }
+        }
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Keeps a fork proof, if it says more than what is known: from now on only
+    /// what both branches begin with counts. `from` is the peer that has the
+    /// other branch, if we found out by ourselves.
+    pub(super) fn take_fork(
+        &mut self,
+        log: LogId,
+        proof: Box<ForkProof>,
+        from: Option<PeerId>,
+        now: Timestamp,
+    ) {
+        let says = proof.common.as_ref().map(Common::size);
+        let state = self.logs.get_mut(&log);
+        let Some(state) = state.filter(|state| state.is_better_fork(says)) else {
+            return;
+        };
+        let Some(key) = state.key() else {
+            return;
+        };
+        state.improved += u32::from(state.fork.is_some());
+        let wire = proof.to_wire();
+        let mut batch = Batch::new();
+        let row = head_key(state.number, HeadKind::Fork);
+        batch.put(Table::Heads, row, wire.encode_to_vec());
+        if state.adopted.is_none() || (state.held.is_empty() && !state.owned) {
+            // One of the branches, so that there is something to prove against.
+            put_head(&mut batch, state.number, &proof.smaller);
+            state.set_adopted(proof.smaller.clone());
+        }
+        let tree = state.adopted.as_ref().map(|head| head.tree());
+        let mut admission = Admission::new(&self.store, key, &mut state.held);
+        admission.put_nodes(&proved_nodes(&proof, tree));
+        batch.append(admission.finish());
+        if state.owned {
+            state.recovery = None;
+            state.appender = None;
+            state.close(FORKED.to_owned());
+        }
+        let theirs = match tree == Some(proof.smaller.tree()) {
+            true => proof.larger.clone(),
+            false => proof.smaller.clone(),
+        };
+        state.fork = Some(proof);
+        self.changed.insert(log);
+        if let Err(error) = self.store.commit(batch, Durability::Synced) {
+            self.store_failed(log, &ReadError::Store(error));
+        }
+        self.settle_dispute(log);
+        self.drop_staged(log);
+        // What is on its way may be of either branch.
+        let open = (self.requests).which(|request| {
+            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
+        });
+        for id in open {
+            self.give_up(id, now);
+        }
+        let meta = v1::Meta {
+            body: Some(v1::meta::Body::Fork(wire)),
+        };
+        let data = Bytes::from(meta.encode_to_vec());
+        self.outputs
+            .push_back(Output::Publish(Topic::Meta(log), data));
+        if let Some(peer) = from {
+            self.send_evidence(peer, log);
+            self.search_fork_point(peer, log, &theirs, now);
+        }
+    }
+
+    /// Evidence that a peer gives without being asked.
+    pub(super) fn take_evidence(&mut self, peer: PeerId, wire: v1::Evidence, now: Timestamp) {
+        let Some(log) = LogId::from_slice(&wire.log) else {
+            return;
+        };
+        let (Some(state), Some(fork)) = (self.logs.get(&log), wire.fork) else {
+            return;
+        };
+        let says = fork.common.as_ref().map(|common| common.size);
+        let news = state.is_better_fork(says);
+        let Some(manifest) = state.manifest.as_ref().filter(|_| news) else {
+            return;
+        };
+        match ForkProof::verify(fork, log, &manifest.publisher) {
+            Ok(proof) => {
+                self.take_fork(log, Box::new(proof), None, now);
+                self.schedule(log, now);
+            }
+            Err(error) => self.ban(peer, Some(log), &error),
+        }
+    }
+
+    /// Tells a peer of the fork of a log, if there is one.
+    pub(super) fn send_evidence(&mut self, peer: PeerId, log: LogId) {
+        let Some(fork) = self.logs.get(&log).and_then(|state| state.fork.as_ref()) else {
+            return;
+        };
+        if !self.peers.get(&peer).is_some_and(|peer| peer.ready) {
+            return;
+        }
+        let evidence = v1::Evidence {
+            log: Bytes::copy_from_slice(&log.0),
+            fork: Some(fork.to_wire()),
+        };
+        self.reply_in(Lane::Control, peer, 0, Body::Evidence(Box::new(evidence)));
+    }
+
+    /// Compares a smaller head with the tree that is here; whether it is one of
+    /// another branch.
+    pub(super) fn contradicts_older(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        head: &SignedHead,
+        now: Timestamp,
+    ) -> bool {
+        let Some(state) = self.logs.get(&log) else {
+            return false;
+        };
+        let (Some(key), Some(adopted)) = (state.key(), state.adopted.clone()) else {
+            return false;
+        };
+        if state.recent.get(&head.size) == Some(&head.tree()) {
+            return false;
+        }
+        match fork_with_smaller(&History::new(&self.store, key), head, &adopted) {
+            Ok(Some(proof)) => {
+                self.take_fork(log, proof, Some(peer), now);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.store_failed(log, &ReadError::Store(error));
+                false
+            }
+        }
+    }
+
+    /// Finds out again what is not disputed, after a head was adopted or a
+    /// proof has come.
+    pub(super) fn settle_dispute(&mut self, log: LogId) {
+        let Some(state) = self.logs.get(&log) else {
+            return;
+        };
+        let (Some(key), Some(fork)) = (state.key(), &state.fork) else {
+            return;
+        };
+        let history = History::new(&self.store, key);
+        match agreement(&history, state.adopted.as_ref(), fork) {
+            Ok(tree) => {
+                let state = self.logs.get_mut(&log).expect("it is known");
+                state.agree_on(tree);
+                self.changed.insert(log);
+            }
+            Err(error) => self.store_failed(log, &ReadError::Store(error)),
+        }
+    }
+
+    /// Takes a fork proof from the store.
+    pub(super) fn set_fork(
+        &self,
+        state: &mut LogState,
+        key: LogKey,
+        fork: Box<ForkProof>,
+    ) -> Result<(), StoreError> {
+        let history = History::new(&self.store, key);
+        let tree = agreement(&history, state.adopted.as_ref(), &fork)?;
+        state.fork = Some(fork);
+        state.agree_on(tree);
+        Ok(())
+    }
+
+    /// Begins to search for what is common, with a peer whose head is of another
+    /// branch.
+    pub(super) fn search_fork_point(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        theirs: &SignedHead,
+        now: Timestamp,
+    ) {
+        let ready = self.peers.get(&peer).is_some_and(|peer| peer.ready);
+        let Some(state) = self.logs.get_mut(&log).filter(|_| ready) else {
+            return;
+        };
+        let known = state.fork.as_ref().is_none_or(|fork| fork.common.is_some());
+        let Some(ours) = state.adopted.as_ref().filter(|_| !known) else {
+            return;
+        };
+        let asked = ours.size.min(theirs.size);
+        if state.search.is_some() || asked == 0 || ours.tree() == theirs.tree() {
+            return;
+        }
+        let search = Search {
+            peer,
+            asked,
+            basis: None,
+            differs: None,
+            last: false,
+            restarts: 0,
+        };
+        self.ask_search(log, search, now);
+    }
+
+    fn ask_search(&mut self, log: LogId, search: Search, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let body = Body::Extend(v1::Extend {
+            log: Bytes::copy_from_slice(&log.0),
+            from_size: search.asked,
+        });
+        let peer = search.peer;
+        state.search = Some(search);
+        self.ask(peer, RequestKind::Search(log), body, now);
+    }
+
+    /// Takes an answer to the search: asks on, or has found it.
+    pub(super) fn take_search_answer(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        wire: v1::Extension,
+        now: Timestamp,
+    ) -> Result<(), AdmitError> {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(());
+        };
+        let search = state.search.take();
+        let (Some(search), Some(key), Some(ours), Some(manifest)) =
+            (search, state.key(), &state.adopted, &state.manifest)
+        else {
+            return Ok(());
+        };
+        let extension = Extension::from_wire(wire, search.asked, log, &manifest.publisher)?;
+        let left = extension.prefix()?;
+        let history = History::new(&self.store, key);
+        match search.step(&history, ours, &extension, &left) {
+            Ok(Step::Ask(search)) => self.ask_search(log, search, now),
+            Ok(Step::Found(proof)) => {
+                self.take_fork(log, proof, None, now);
+                self.send_evidence(peer, log);
+                self.schedule(log, now);
+            }
+            Ok(Step::Nothing) => {}
+            Err(SearchError::Admit(error)) => return Err(error),
+            Err(SearchError::Store(error)) => self.store_failed(log, &ReadError::Store(error)),
+        }
+        Ok(())
+    }
+}
+
+impl LogState {
+    /// Only this much counts from now on.
+    fn agree_on(&mut self, tree: Tree) {
+        self.undisputed = tree.size;
+        self.recent.clear();
+        self.recent.insert(tree.size, tree);
+        if self.is_complete() {
+            self.synced_size = self.synced_size.min(tree.size);
+        }
+    }
+}
+
+/// What an answer leads to.
+enum Step {
+    Ask(Search),
+    Found(Box<ForkProof>),
+    Nothing,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum SearchError {
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Search {
+    /// `left` covers `[0, asked)` of the peer's tree.
+    fn step<S: Store + ?Sized>(
+        mut self,
+        history: &History<'_, S>,
+        ours: &SignedHead,
+        answer: &Extension,
+        left: &CompactRange,
+    ) -> Result<Step, SearchError> {
+        let theirs = &answer.head;
+        let same = |head: &SignedHead| head.tree() == theirs.tree();
+        if !(self.basis.as_ref()).is_some_and(|fork| same(&fork.smaller) || same(&fork.larger)) {
+            // The first answer, or the peer has meanwhile adopted another head.
+            if self.asked != ours.size.min(theirs.size) {
+                return Ok(self.restart(ours.size.min(theirs.size)));
+            }
+            let Some(basis) = fork_between(history, ours, answer)? else {
+                return Ok(Step::Nothing);
+            };
+            self.basis = Some(basis);
+        }
+        if self.last {
+            return self.found(history, ours, answer, left);
+        }
+        let mut differs = None;
+        let mut known = true;
+        for (subtree, hash) in left.nodes() {
+            match history.node(subtree)? {
+                Some(here) if here == hash => continue,
+                here => {
+                    known = here.is_some();
+                    differs = Some(subtree);
+                    break;
+                }
+            }
+        }
+        self.differs = match (differs, self.differs) {
+            (Some(subtree), _) => Some(subtree),
+            // The left half is the same, so that it is the right one.
+            (None, Some(whole)) => whole.right_child(),
+            (None, None) => return Ok(Step::Nothing),
+        };
+        let Some(differs) = self.differs else {
+            return Ok(Step::Nothing);
+        };
+        let halves = differs.left_child().filter(|_| known);
+        self.asked = halves.map_or(differs.begin(), |half| half.end());
+        self.last = halves.is_none();
+        Ok(Step::Ask(self))
+    }
+
+    fn restart(self, asked: u64) -> Step {
+        if self.restarts >= MAX_SEARCH_RESTARTS || asked == 0 {
+            return Step::Nothing;
+        }
+        Step::Ask(Self {
+            asked,
+            basis: None,
+            differs: None,
+            last: false,
+            restarts: self.restarts + 1,
+            ..self
+        })
+    }
+
+    /// Everything below `asked` is the same on both branches.
+    fn found<S: Store + ?Sized>(
+        self,
+        history: &History<'_, S>,
+        ours: &SignedHead,
+        answer: &Extension,
+        left: &CompactRange,
+    ) -> Result<Step, SearchError> {
+        let here = cover_hashes(history, 0, self.asked)?;
+        let rest = cover_hashes(history, self.asked, ours.size)?;
+        let (Some(here), Some(rest), Some(mut proof)) = (here, rest, self.basis) else {
+            return Ok(Step::Nothing);
+        };
+        if here != left.hashes() {
+            return Ok(Step::Nothing);
+        }
+        let theirs = answer.right.clone();
+        let (smaller, larger) = match proof.smaller.tree() == ours.tree() {
+            true => (rest, theirs),
+            false => (theirs, rest),
+        };
+        proof.common = Some(Common {
+            tree: left.clone(),
+            smaller,
+            larger,
+        });
+        Ok(Step::Found(proof))
+    }
+}
+
+/// The fork between our head and that of an answer which was asked from the
+/// smaller of the two sizes; `None` when there is none.
+fn fork_between<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    ours: &SignedHead,
+    answer: &Extension,
+) -> Result<Option<Box<ForkProof>>, SearchError> {
+    if ours.size <= answer.head.size {
+        return Ok(match answer.check(ours)? {
+            Shown::Fork(proof) => Some(proof),
+            Shown::Extends(_) => None,
+        });
+    }
+    Ok(fork_with_smaller(history, &answer.head, ours)?)
+}
+
+/// The proof that a smaller head is none of our tree; `None` when it is, or
+/// when that cannot be told from what is here.
+fn fork_with_smaller<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    smaller: &SignedHead,
+    ours: &SignedHead,
+) -> Result<Option<Box<ForkProof>>, StoreError> {
+    let (m, n) = (smaller.size, ours.size);
+    let Some(left) = cover_hashes(history, 0, m)? else {
+        return Ok(None);
+    };
+    let range = CompactRange::from_hashes(0, m, left.clone()).ok();
+    let same = range.and_then(|range| range.root()) == Some(smaller.root);
+    if same || m.cmp(&n) != Ordering::Less {
+        return Ok(None);
+    }
+    let Some(right) = cover_hashes(history, m, n)? else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(ForkProof {
+        smaller: smaller.clone(),
+        larger: ours.clone(),
+        left,
+        right,
+        common: None,
+    })))
+}
+
+/// What is not disputed of a log with this head here: as much of what both
+/// branches of the proof begin with as is not another branch still.
+fn agreement<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    adopted: Option<&SignedHead>,
+    fork: &ForkProof,
+) -> Result<Tree, StoreError> {
+    let nothing = Tree {
+        size: 0,
+        root: empty_root(),
+    };
+    let range = match (&fork.common, adopted) {
+        (Some(common), Some(head)) if head.size < common.size() => return Ok(head.tree()),
+        (Some(common), _) => common.tree.clone(),
+        (None, Some(head)) => {
+            // Whoever has the smaller branch can compare it with the larger.
+            let m = fork.smaller.size;
+            let left = CompactRange::from_hashes(0, m, fork.left.clone()).ok();
+            let ours = match head.size < m {
+                true => None,
+                false => cover_hashes(history, 0, m)?,
+            };
+            let ours = ours.and_then(|ours| CompactRange::from_hashes(0, m, ours).ok());
+            match (left, ours.and_then(|ours| ours.root())) {
+                (Some(left), Some(root)) if root == fork.smaller.root => left,
+                _ => return Ok(nothing),
+            }
+        }
+        (None, None) => return Ok(nothing),
+    };
+    let mut agreed = CompactRange::empty(0);
+    for (subtree, hash) in range.nodes() {
+        let here = history.node(subtree)?;
+        if here.is_some_and(|here| here != hash)
+            || agreed.push(subtree, hash, &mut |_, _| ()).is_err()
+        {
+            break;
+        }
+    }
+    Ok(Tree {
+        size: agreed.end(),
+        root: agreed.root().unwrap_or(nothing.root),
+    })
+}
+
+/// The nodes of one of the two trees that the proof shows.
+fn proved_nodes(proof: &ForkProof, tree: Option<Tree>) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    let Some(common) = &proof.common else {
+        return nodes;
+    };
+    for (head, rest) in [
+        (&proof.smaller, &common.smaller),
+        (&proof.larger, &common.larger),
+    ] {
+        if Some(head.tree()) != tree {
+            continue;
+        }
+        let rest = CompactRange::from_hashes(common.size(), head.size, rest.clone());
+        if let Ok(rest) = rest {
+            nodes.extend(common.tree.nodes().chain(rest.nodes()));
+            let mut whole = common.tree.clone();
+            // The two fit: the proof was checked.
+            let _ = whole.merge(&rest, &mut |node, hash| nodes.push((node, hash)));
+        }
+    }
+    nodes
+}
+
+/// The nodes that cover a range of our tree; `None` when one is not known.
+fn cover_hashes<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    from: u64,
+    to: u64,
+) -> Result<Option<Vec<Hash>>, StoreError> {
+    let nodes = cover(from, to, MAX_LEVEL).map(|subtree| history.node(subtree));
+    nodes.collect()
+}

@@ -1,0 +1,163 @@
+//! What proves, to anybody, that an owner signed two histories.
+
+use bytes::Bytes;
+
+use super::AdmitError;
+use crate::head::{SignedHead, UnverifiedHead};
+use crate::id::LogId;
+use crate::identity::PublicKey;
+use crate::merkle::{CompactRange, ExtensionError, Hash, verify_extension};
+use crate::wire::{WireError, v1};
+
+/// What the errors are about.
+const WHAT: &str = "a fork proof";
+
+/// Two signed heads of one owner that no tree can hold together. Anybody can
+/// check it, with the owner's key alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkProof {
+    /// The head of the smaller tree (of equal sizes: the one adopted first).
+    pub smaller: SignedHead,
+    /// The head of the larger tree.
+    pub larger: SignedHead,
+    /// For different sizes: the nodes that cover `[0, smaller.size)` in the
+    /// larger tree.
+    pub left: Vec<Hash>,
+    /// The nodes that cover `[smaller.size, larger.size)`.
+    pub right: Vec<Hash>,
+    /// What both trees begin with, once somebody has found it out.
+    pub common: Option<Common>,
+}
+
+/// The beginning that both trees have in common: its records are as good as
+/// those of any other log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// The nodes that cover it. Its end is its size.
+    pub tree: CompactRange,
+    /// The nodes that cover the rest of the smaller tree.
+    pub smaller: Vec<Hash>,
+    /// The nodes that cover the rest of the larger tree.
+    pub larger: Vec<Hash>,
+}
+
+impl Common {
+    /// Records that both trees begin with.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.tree.end()
+    }
+
+    /// Root of the tree over them.
+    ///
+    /// # Panics
+    /// Never: the tree begins at 0.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.tree.root().expect("it begins at 0")
+    }
+
+    /// Checks that both heads' trees begin with it.
+    fn verify(
+        wire: &v1::Common,
+        smaller: &SignedHead,
+        larger: &SignedHead,
+    ) -> Result<Self, AdmitError> {
+        let size = wire.size;
+        let tree = CompactRange::from_hashes(0, size, hashes(&wire.tree, "common tree")?)?;
+        let common = Self {
+            tree,
+            smaller: hashes(&wire.smaller, "rest of the smaller tree")?,
+            larger: hashes(&wire.larger, "rest of the larger tree")?,
+        };
+        for (head, rest) in [(smaller, &common.smaller), (larger, &common.larger)] {
+            let rest = CompactRange::from_hashes(size, head.size, rest.clone())?;
+            let mut whole = common.tree.clone();
+            whole.merge(&rest, &mut |_, _| ())?;
+            if whole.root() != Some(head.root) {
+                return Err(bad("claim: not both trees begin with the common one"));
+            }
+        }
+        Ok(common)
+    }
+
+    fn to_wire(&self) -> v1::Common {
+        v1::Common {
+            size: self.size(),
+            tree: bytes(self.tree.hashes()),
+            smaller: bytes(&self.smaller),
+            larger: bytes(&self.larger),
+        }
+    }
+}
+
+impl ForkProof {
+    /// Records that both trees are known to begin with; 0 when nobody has found
+    /// out.
+    #[must_use]
+    pub fn common_size(&self) -> u64 {
+        self.common.as_ref().map_or(0, Common::size)
+    }
+
+    /// As it travels and as it is stored.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::ForkProof {
+        v1::ForkProof {
+            smaller: Some(self.smaller.to_wire()),
+            larger: Some(self.larger.to_wire()),
+            left: bytes(&self.left),
+            right: bytes(&self.right),
+            common: self.common.as_ref().map(Common::to_wire),
+        }
+    }
+
+    /// Decodes and checks: both heads are signed by the owner of `log`, no tree
+    /// can hold both, and both begin with what is said to be common.
+    ///
+    /// # Errors
+    /// Malformed, not signed, or the heads do not contradict each other.
+    pub fn verify(wire: v1::ForkProof, log: LogId, owner: &PublicKey) -> Result<Self, AdmitError> {
+        let smaller = UnverifiedHead::try_from(wire.smaller)?.verify(log, owner)?;
+        let larger = UnverifiedHead::try_from(wire.larger)?.verify(log, owner)?;
+        let left = hashes(&wire.left, "left")?;
+        let right = hashes(&wire.right, "right")?;
+        if !contradict(&smaller, &larger, &left, &right) {
+            return Err(bad("claim: one tree holds both heads"));
+        }
+        let common = wire
+            .common
+            .map(|common| Common::verify(&common, &smaller, &larger));
+        Ok(Self {
+            common: common.transpose()?,
+            smaller,
+            larger,
+            left,
+            right,
+        })
+    }
+}
+
+/// Whether no tree can hold both heads.
+fn contradict(smaller: &SignedHead, larger: &SignedHead, left: &[Hash], right: &[Hash]) -> bool {
+    let (m, n) = (smaller.size, larger.size);
+    if m == n {
+        return smaller.root != larger.root && left.is_empty() && right.is_empty();
+    }
+    let (first, second) = (smaller.root, larger.root);
+    let shown = verify_extension(m, n, first, second, left, right, &mut |_, _| ());
+    m < n && matches!(shown, Err(ExtensionError::Fork { .. }))
+}
+
+fn bad(field: &'static str) -> AdmitError {
+    AdmitError::Wire(WireError::BadField { what: WHAT, field })
+}
+
+fn bytes(hashes: &[Hash]) -> Vec<Bytes> {
+    let bytes = hashes.iter().map(|hash| Bytes::copy_from_slice(&hash.0));
+    bytes.collect()
+}
+
+fn hashes(list: &[Bytes], field: &'static str) -> Result<Vec<Hash>, AdmitError> {
+    let hashes: Option<_> = list.iter().map(|hash| Hash::from_slice(hash)).collect();
+    hashes.ok_or_else(|| bad(field))
+}
