@@ -9,6 +9,7 @@ mod disk;
 mod exchange;
 mod floods;
 mod floors;
+mod forks;
 mod independent_verifier;
 mod interop;
 mod joining;

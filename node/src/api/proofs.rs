@@ -28,6 +28,7 @@ pub(super) async fn head(
         root: head.root.to_string(),
         time: to_text(head.time),
         successor: head.successor.map(|log| log.to_string()),
+        disputed_from: status.disputed_from,
         head: BASE64.encode(head.bytes()),
         head_signature: BASE64.encode(head.signature()),
         manifest: BASE64.encode(manifest.bytes()),

@@ -300,6 +300,10 @@ pub struct HeadView {
     pub time: String,
     /// Id of the stream that continues this one, once it is closed.
     pub successor: Option<String>,
+    /// Of a forked stream: the index from which on the publisher signed
+    /// something else, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disputed_from: Option<u64>,
     /// The head that was signed, base64.
     pub head: String,
     /// The publisher's signature over it, base64.

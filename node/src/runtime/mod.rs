@@ -288,6 +288,7 @@ async fn open(
     let (frames, frame_queue) = mpsc::channel(INBOUND_FRAMES);
     let (stop_engine, stop) = oneshot::channel();
 
+    let has_network = outputs.is_some();
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let store = Arc::new(RocksStore::open(&dir)?);
         let node = Node::new(store.clone(), commands, dial, local);
@@ -305,6 +306,9 @@ async fn open(
         }
         for log in engine.logs().collect::<Vec<_>>() {
             if let Some(status) = engine.status(log) {
+                if let Some(why) = status.recovering.as_ref().filter(|_| has_network) {
+                    tracing::warn!(stream = %log, "closed for writing: {why}");
+                }
                 node.set_stream(status);
             }
         }

@@ -9,7 +9,7 @@ use prost::Message;
 
 use super::logs::{LogState, put_head};
 use super::requests::RequestKind;
-use super::{Engine, Output};
+use super::{Engine, Output, subscribers};
 use crate::head::{SignedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_FORK_IMPROVEMENTS, MAX_SEARCH_RESTARTS};
@@ -121,8 +121,13 @@ impl<S: Store> Engine<S> {
         let data = Bytes::from(meta.encode_to_vec());
         self.outputs
             .push_back(Output::Publish(Topic::Meta(log), data));
-        if let Some(peer) = from {
+        // Gossip may have no mesh yet with whoever has just come, and an owner
+        // asks nobody later.
+        let others = subscribers(&self.peers, log).into_iter();
+        for peer in others.filter(|&peer| Some(peer) != from).chain(from) {
             self.send_evidence(peer, log);
+        }
+        if let Some(peer) = from {
             self.search_fork_point(peer, log, &theirs, now);
         }
     }
@@ -298,7 +303,6 @@ impl<S: Store> Engine<S> {
             Ok(Step::Ask(search)) => self.ask_search(log, search, now),
             Ok(Step::Found(proof)) => {
                 self.take_fork(log, proof, None, now);
-                self.send_evidence(peer, log);
                 self.schedule(log, now);
             }
             Ok(Step::Nothing) => {}
