@@ -164,6 +164,15 @@ pub const MAX_CLOCK_SKEW_US: u64 = 600_000_000;
 /// Records in one publish command; a larger one is split by the caller.
 pub const MAX_PUBLISH_RECORDS: usize = 1 << 16;
 
+/// Publishes that are remembered, so that one that is sent again is not done
+/// again: over a minute of the fastest single ones, and about 10 MB of memory.
+/// All streams share them; only the owner's own programs can fill them.
+pub const MAX_REPEATS: u32 = 1 << 16;
+
+/// How long a publish is remembered: programs that retry do so within minutes,
+/// or at their next start within the day.
+pub const REPEAT_US: u64 = 24 * 3_600 * 1_000_000;
+
 /// Bytes of records in one publish command.
 pub const MAX_PUBLISH_BYTES: usize = 16 << 20;
 

@@ -132,6 +132,7 @@ impl From<CommandError> for ApiError {
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
             CommandError::Manifest(_) => StatusCode::BAD_REQUEST,
             CommandError::Value { place, why } => {
                 let detail = "a value does not fit the stream; nothing was stored";

@@ -10,6 +10,7 @@ use prost::Message;
 use super::agenda::Agenda;
 use super::dispute::{FORKED, Search};
 use super::recovery::{Recovery, Why};
+use super::repeats::Repeats;
 use super::{Engine, LogStatus, Output};
 use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::{LogId, Topic};
@@ -392,6 +393,7 @@ impl<S: Store> Engine<S> {
             let number = number[..].try_into().map(u32::from_be_bytes);
             self.next_number = number.map_err(|_| damaged("the next log number"))?;
         }
+        self.repeats = Repeats::load(&self.store)?;
         let mut rows = Vec::new();
         (self.store).scan(Table::Logs, &[0; 32], &[0xff; 33], &mut |key, value| {
             rows.push((LogId::from_slice(key), Bytes::copy_from_slice(value)));

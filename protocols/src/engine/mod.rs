@@ -19,6 +19,7 @@ mod logs;
 mod news;
 mod owner;
 mod recovery;
+mod repeats;
 mod requests;
 mod retrieving;
 mod upstream;
@@ -48,6 +49,8 @@ use crate::wire::{decode, v1};
 pub use cursors::Lag;
 use joining::Joining;
 use logs::Logs;
+use repeats::Repeats;
+pub use repeats::RequestKey;
 use requests::{RequestKind, Requests};
 use retrieving::Retrievals;
 
@@ -110,6 +113,18 @@ pub enum Command {
         /// Only if the stream has this size.
         expect_size: Option<u64>,
     },
+    /// Append records to a stream of our own, unless that was done already: then
+    /// the answer is the one that it had.
+    PublishOnce {
+        /// The stream.
+        log: LogId,
+        /// The records.
+        records: Vec<Record>,
+        /// Only if the stream has this size.
+        expect_size: Option<u64>,
+        /// What names it.
+        request: RequestKey,
+    },
     /// Keep a stream in step with its publisher.
     Follow {
         /// The stream.
@@ -163,6 +178,11 @@ pub enum CommandError {
         /// What the caller expected.
         expected: u64,
     },
+    /// Something else was published under the same name.
+    #[error(
+        "something else was published under the same idempotency key; use a new key for each request, and send a repeated one unchanged"
+    )]
+    Repeated,
     /// A value that the stream cannot take.
     #[error("value {place} {why}")]
     Value {
@@ -373,6 +393,7 @@ pub struct Engine<S> {
     peers: BTreeMap<PeerId, Peer>,
     requests: Requests,
     provider: Provider,
+    repeats: Repeats,
     /// Streams with records that wait for the next commit.
     staged: BTreeMap<LogId, owner::Staged>,
     /// Logs that are complete, but whose last records may still be lost with
@@ -433,6 +454,7 @@ impl<S: Store> Engine<S> {
             peers: BTreeMap::new(),
             requests: Requests::default(),
             provider: Provider::default(),
+            repeats: Repeats::default(),
             staged: BTreeMap::new(),
             unsynced: BTreeSet::new(),
             sync_at: None,
@@ -597,6 +619,16 @@ impl<S: Store> Engine<S> {
             } => match self.stage(id, log, records, expect_size) {
                 // The reply comes with the commit.
                 Ok(()) => return,
+                Err(error) => Err(error),
+            },
+            Command::PublishOnce {
+                log,
+                records,
+                expect_size,
+                request,
+            } => match self.stage_once(id, log, records, expect_size, request, now) {
+                Ok(None) => return,
+                Ok(Some(done)) => Ok(Reply::Published(done)),
                 Err(error) => Err(error),
             },
             Command::Follow {

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use super::logs::{LogState, put_head, put_log};
+use super::repeats::{Known, RequestKey};
 use super::{CommandError, Engine, Output, Reply};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
@@ -21,6 +22,8 @@ pub(super) struct Staged {
     records: Vec<Record>,
     bytes: usize,
     waiting: Vec<(u64, Interval)>,
+    /// What names some of the publishes, and the records of each.
+    requests: Vec<(RequestKey, Interval)>,
 }
 
 impl Staged {
@@ -118,6 +121,44 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
+    /// As [`stage`](Self::stage), unless the same was staged or done before: then
+    /// its answer is waited for, or returned.
+    pub(super) fn stage_once(
+        &mut self,
+        id: u64,
+        log: LogId,
+        records: Vec<Record>,
+        expect_size: Option<u64>,
+        request: RequestKey,
+        now: Timestamp,
+    ) -> Result<Option<Interval>, CommandError> {
+        let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
+        match self.repeats.known(state.number, &request, now) {
+            Known::Done(interval) => return Ok(Some(interval)),
+            Known::Other => return Err(CommandError::Repeated),
+            Known::New => {}
+        }
+        let staged = self.staged.get_mut(&log);
+        if let Some((staged, (earlier, interval))) = staged.and_then(|staged| {
+            let same = |(key, _): &&(RequestKey, Interval)| key.name == request.name;
+            let found = staged.requests.iter().find(same).copied();
+            Some((staged, found?))
+        }) {
+            if earlier.content != request.content {
+                return Err(CommandError::Repeated);
+            }
+            staged.waiting.push((id, interval));
+            return Ok(None);
+        }
+        self.stage(id, log, records, expect_size)?;
+        if let Some(staged) = self.staged.get_mut(&log)
+            && let Some(&(_, interval)) = staged.waiting.last()
+        {
+            staged.requests.push((request, interval));
+        }
+        Ok(None)
+    }
+
     /// Bytes of the records that wait for a commit.
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
@@ -135,7 +176,7 @@ impl<S: Store> Engine<S> {
         let mut grown = Vec::new();
         let mut failure = None;
         for (&log, staged) in &staged {
-            match self.append(log, staged, &mut batch) {
+            match self.append(log, staged, now, &mut batch) {
                 Ok(prefix) => grown.push((log, prefix)),
                 Err(error) => failure = Some(error),
             }
@@ -156,6 +197,7 @@ impl<S: Store> Engine<S> {
         &mut self,
         log: LogId,
         staged: &Staged,
+        now: Timestamp,
         batch: &mut Batch,
     ) -> Result<CompactRange, StoreError> {
         let state = self.logs.get_mut(&log).expect("staged logs are known");
@@ -168,6 +210,9 @@ impl<S: Store> Engine<S> {
         (admission.put_records(prefix.end(), &staged.records, &leaves)).map_err(store_error)?;
         admission.put_nodes(&nodes);
         batch.append(admission.finish());
+        for (request, interval) in &staged.requests {
+            (self.repeats).put(key.number, request, *interval, now, batch);
+        }
         Ok(prefix)
     }
 
@@ -232,6 +277,11 @@ impl<S: Store> Engine<S> {
             for &(id, _) in &staged.waiting {
                 let reply = Err(CommandError::Store(error.clone()));
                 self.outputs.push_back(Output::Reply(id, reply));
+            }
+            if let Some(state) = self.logs.get(&log) {
+                for (request, _) in &staged.requests {
+                    self.repeats.forget(state.number, request);
+                }
             }
             self.reload_held(log);
         }

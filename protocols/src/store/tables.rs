@@ -62,6 +62,10 @@ impl Table {
 /// Key of [`Table::Meta`]: the number that the next log gets.
 pub const NEXT_NUMBER: &[u8] = b"next_number";
 
+/// Beginning of keys of [`Table::Meta`]: a publish that was done, by its place
+/// in a ring (u32).
+pub const REPEATS: &[u8] = b"repeat/";
+
 /// A kind of head, in [`Table::Heads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {

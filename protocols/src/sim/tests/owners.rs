@@ -1,7 +1,7 @@
 //! Publishers: durable before signed, signed before announced, never forked.
 
 use super::*;
-use crate::engine::{Command, CommandError, Reply};
+use crate::engine::{Command, CommandError, Reply, RequestKey};
 use crate::limits::MAX_PUBLISH_RECORDS;
 use crate::ranges::Interval;
 use crate::store::StoreError;
@@ -341,4 +341,62 @@ fn an_owner_that_does_not_know_that_it_was_restored_hears_it_from_its_peers() {
     world.publish(5);
     world.complete(follower, MINUTE);
     assert!(world.status(follower).fork.is_none());
+}
+
+#[test]
+fn a_publish_that_is_sent_again_after_any_crash_is_done_once() {
+    let request = |name: u8, content: u8| RequestKey {
+        name: [name; 32],
+        content: [content; 32],
+    };
+    for seed in 0..20_u64 {
+        let mut world = World::new(seed, 3, 5);
+        let (owner, log) = (world.owner, world.log);
+        let once = |world: &mut World, key: RequestKey| {
+            let publish = Command::PublishOnce {
+                log,
+                records: records(100, 103),
+                expect_size: None,
+                request: key,
+            };
+            world.sim.command(owner, publish)
+        };
+        let done = Ok(Reply::Published(Interval { from: 5, to: 8 }));
+        // Two of one commit are one.
+        let ids = [1, 1].map(|content| once(&mut world, request(7, content)));
+        let other = once(&mut world, request(7, 2));
+        world.sim.run_for(0);
+        for id in ids {
+            assert_eq!(world.sim.reply(owner, id), Some(&done));
+        }
+        let refused = Err(CommandError::Repeated);
+        assert_eq!(world.sim.reply(owner, other), Some(&refused));
+        world
+            .sim
+            .crash(owner, Crash::Power(usize::from(seed % 2 == 0)));
+        world.sim.reopen(owner);
+        world.sim.run_for(SECOND);
+        let again = once(&mut world, request(7, 1));
+        let other = once(&mut world, request(7, 2));
+        world.sim.run_for(0);
+        assert_eq!(world.sim.reply(owner, again), Some(&done));
+        assert_eq!(world.sim.reply(owner, other), Some(&refused));
+        assert_eq!(world.adopted(owner), 8);
+
+        // One whose sync fails was not done, or was, and is known either way.
+        world.sim.store(owner).fail_after(0, full());
+        let lost = once(&mut world, request(8, 1));
+        world.sim.run_for(0);
+        assert!(world.sim.reply(owner, lost).unwrap().is_err());
+        world
+            .sim
+            .crash(owner, Crash::Power(usize::from(seed % 3 == 0)));
+        world.sim.reopen(owner);
+        world.sim.run_for(SECOND);
+        let again = once(&mut world, request(8, 1));
+        world.sim.run_for(0);
+        let next = Ok(Reply::Published(Interval { from: 8, to: 11 }));
+        assert_eq!(world.sim.reply(owner, again), Some(&next));
+        assert_eq!(world.adopted(owner), 11);
+    }
 }
