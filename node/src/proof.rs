@@ -9,6 +9,8 @@
 //! there for people and other verifiers, and are checked against them.
 
 mod evidence;
+mod export;
+mod export_file;
 mod file;
 mod verify;
 
@@ -23,6 +25,8 @@ use headwater_protocols::merkle::{self, Hash, ProveError, Subtree};
 use headwater_protocols::store::{History, ReadError, Store, StoreError};
 
 pub use evidence::{CommonPart, EvidenceFile, ProvedFork, evidence, verify_evidence};
+pub use export::{ExportProof, MAX_PROVED_RUNS, ProvedRuns, prove_export};
+pub use export_file::{ExportError, verify_csv, verify_parquet};
 pub use file::{ConsistencyProof, InclusionProof};
 pub use verify::{ProofFileError, Proved, Verified, verify};
 

@@ -5,6 +5,7 @@ mod in_process;
 pub mod js_peer;
 pub mod lab;
 mod namespace;
+pub mod python;
 mod slow_link;
 
 use std::fs;

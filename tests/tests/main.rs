@@ -4,6 +4,7 @@
 //! `scripts/test mesh::` runs those of one file.
 
 mod commands;
+mod data_service;
 mod discovery;
 mod disk;
 mod exchange;

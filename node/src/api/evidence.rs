@@ -8,17 +8,24 @@ use headwater_protocols::engine::LogStatus;
 
 use super::problem::ApiError;
 use super::state::ApiState;
-use super::types::{EvidenceFile, EvidenceView};
+use super::types::{EvidenceFile, EvidenceView, Problem};
 use crate::export::time::to_text;
 use crate::proof;
 
 /// `GET /v1/evidence`: what is known of all streams.
+#[utoipa::path(get, path = "/v1/evidence", tag = "proofs", summary = "Streams whose publishers signed two histories",
+    responses((status = 200, description = "The streams", body = [EvidenceView])),
+)]
 pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<EvidenceView>> {
     let known = state.node().streams();
     Json(known.iter().filter_map(|status| view(status)).collect())
 }
 
 /// `GET /v1/evidence/{stream}`: the evidence file.
+#[utoipa::path(get, path = "/v1/evidence/{stream}", tag = "proofs", summary = "The evidence that a publisher signed two histories",
+    params(("stream" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "The evidence file", body = EvidenceFile), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn show(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,

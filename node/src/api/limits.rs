@@ -8,6 +8,10 @@ use std::time::Duration;
 /// number of records and not by this. It is all in memory at once.
 pub const MAX_OBSERVATIONS_BODY_BYTES: usize = 16 << 20;
 
+/// Bytes of an `Idempotency-Key`: a UUID has 36, and some services write a path
+/// before it. Only its hash is kept.
+pub const MAX_KEY_BYTES: usize = 255;
+
 /// Bytes of any other body. A manifest has at most 16 KiB, which JSON escapes
 /// can make six times as long.
 pub const MAX_BODY_BYTES: usize = 128 << 10;
@@ -31,9 +35,10 @@ pub const MAX_KNOWN_PEERS: usize = 32;
 /// fit into one line of a message.
 pub const MAX_INVITE_ADDRESSES: usize = 4;
 
-/// Live streams at a time. Each may hold the records of one chunk (1 MiB) while
-/// its client reads slowly.
-pub const MAX_LIVE_STREAMS: usize = 256;
+/// Live streams at a time: 500 clients and some that just come back. Each may
+/// hold the records of one chunk while its client reads slowly, which are 1 MiB
+/// at most and for numbers about 30 KiB.
+pub const MAX_LIVE_STREAMS: usize = 600;
 
 /// Reads of history at a time. Each occupies a thread and at most
 /// `QUEUED_BLOCKS` + 2 blocks.
@@ -58,3 +63,28 @@ pub const LIVE_BATCH: u64 = 512;
 /// Quiet time after which a live stream sends a comment, so that proxies and
 /// clients see that it lives. Common proxies cut at 60 s.
 pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How long a live client may take nothing before it is dropped. It comes back
+/// with the last index that it has, and misses nothing.
+pub const STALLED_LIVE: Duration = Duration::from_secs(30);
+
+/// How long a WebSocket that is dropped may take to hear why.
+pub const SOCKET_FAREWELL: Duration = Duration::from_secs(2);
+
+/// Bytes of a message that a live client may send over a WebSocket: it has
+/// nothing to say.
+pub const MAX_SOCKET_MESSAGE_BYTES: usize = 4 << 10;
+
+/// Answers that are kept in files for clients that ask for parts. A client
+/// reads one at a time; a notebook with several streams a few.
+pub const MAX_SPOOLS: usize = 8;
+
+/// How long such a file is kept after its last use. Clients ask for the parts
+/// one right after the other; a person who steps through a notebook may pause.
+pub const SPOOL_IDLE: Duration = Duration::from_secs(60);
+
+/// Clients that are remembered for one such file, by what they call themselves.
+pub const MAX_SPOOL_CLIENTS: usize = 16;
+
+/// Characters of what a client calls itself.
+pub const MAX_CLIENT_NAME: usize = 200;

@@ -1,46 +1,68 @@
-//! `GET /v1/streams/{id}/live`: Server-Sent Events, history first, then each
-//! record as it is stored. The id of an event is the index of its record, so
-//! that a client that comes back with `Last-Event-ID` misses nothing and gets
-//! nothing twice.
+//! `GET /v1/streams/{id}/live`: history first, then each record as it is
+//! stored, as Server-Sent Events or over a WebSocket. Each carries the index of
+//! its record, so that a client that comes back and says the last one misses
+//! nothing and gets nothing twice.
+//!
+//! Records are read from the store at the client's pace: a slow one costs a
+//! batch of memory and never slows the node. One that takes nothing for a while
+//! is dropped, so that its place is free.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use utoipa::IntoParams;
 
-use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT};
+use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES, STALLED_LIVE};
 use super::observations::{Bound, bound, require_held};
 use super::problem::ApiError;
+use super::socket;
 use super::state::{ApiState, not_come_yet};
+use super::types::Problem;
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::proof::disputed;
 
 /// What the address may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Options {
+    /// From this index or time on; else from what is new.
     from: Option<String>,
 }
 
 /// Answers for as long as the client and the node are there.
+#[utoipa::path(get, path = "/v1/streams/{id}/live", tag = "observations", summary = "History, then every new observation: events, or a WebSocket",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<u64>, Header, description = "The index of the last observation that the client has")),
+    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn live(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
     let status = state.stream(&id?)?;
     let Query(options) = options?;
+    let socket = match headers.contains_key(header::UPGRADE) {
+        true => Some(upgrade?),
+        false => None,
+    };
     let permit = state.live_permit()?;
     let watch = state.node().watch(status.log);
     let watch = watch.ok_or_else(|| not_come_yet(&status))?;
@@ -56,11 +78,51 @@ pub(super) async fn live(
         ended: false,
         _permit: permit,
     };
-    let events = futures::stream::unfold(live, |mut live| async move {
-        let event = live.next().await?;
-        Some((Ok(event), live))
+    Ok(match socket {
+        Some(socket) => socket
+            .max_message_size(MAX_SOCKET_MESSAGE_BYTES)
+            .on_upgrade(|socket| socket::serve(socket, live)),
+        None => Sse::new(events(live))
+            .keep_alive(KeepAlive::new().interval(LIVE_HEARTBEAT))
+            .into_response(),
+    })
+}
+
+/// The records as events.
+fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
+    // A connection that stands still asks for no event, and tells nobody.
+    let observations = handed_over(live, STALLED_LIVE);
+    futures::stream::unfold(observations, |mut observations| async {
+        let event = match observations.recv().await? {
+            Said::Observation(Observation { index, json }) => {
+                Event::default().id(index.to_string()).data(json)
+            }
+            Said::End(problem) => Event::default().event("error").data(problem),
+        };
+        Some((Ok(event), observations))
+    })
+}
+
+/// The records, from a task of its own that ends when the client takes none for
+/// so long, is gone, or the node stops.
+pub(super) fn handed_over(mut live: Live, patience: Duration) -> mpsc::Receiver<Said> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let said = tokio::select! {
+                said = live.next() => said,
+                () = sender.closed() => None,
+            };
+            let Some(said) = said else {
+                return;
+            };
+            if sender.send_timeout(said, patience).await.is_err() {
+                tracing::debug!("a live client takes nothing more and is dropped");
+                return;
+            }
+        }
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(LIVE_HEARTBEAT)))
+    receiver
 }
 
 /// A client that comes back says what it has seen. It asks the same address
@@ -112,30 +174,47 @@ async fn first_since(
     find.await
 }
 
+/// What live clients get.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A record.
+    Observation(Observation),
+    /// Problem details: nothing more comes.
+    End(String),
+}
+
+/// A record, as live clients get it.
+#[derive(Debug)]
+pub(super) struct Observation {
+    pub(super) index: u64,
+    /// The object that NDJSON has in lines.
+    pub(super) json: String,
+}
+
 /// One client that follows a stream.
-struct Live {
+pub(super) struct Live {
     state: ApiState,
     watch: watch::Receiver<Arc<LogStatus>>,
     /// The record to send next; not known while no head has come.
     next: Option<u64>,
-    ready: VecDeque<Event>,
-    /// The last event was sent.
+    ready: VecDeque<Observation>,
+    /// The last word was sent.
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Live {
-    /// The next event; `None` when the node stops or the store fails.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next record; `None` when the node stops or the store fails.
+    async fn next(&mut self) -> Option<Said> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+            if let Some(observation) = self.ready.pop_front() {
+                return Some(Said::Observation(observation));
             }
             // Marked as seen before it is read, so that what comes while the
             // history is read wakes us again.
             let status = self.watch.borrow_and_update().clone();
-            if let Some(event) = self.end_at_dispute(&status) {
-                return Some(event);
+            if let Some(end) = self.end_at_dispute(&status) {
+                return Some(end);
             }
             if self.ended {
                 return None;
@@ -152,7 +231,7 @@ impl Live {
 
     /// Says once that nothing more comes, because only one of two histories has
     /// it.
-    fn end_at_dispute(&mut self, status: &LogStatus) -> Option<Event> {
+    fn end_at_dispute(&mut self, status: &LogStatus) -> Option<Said> {
         let from = status.disputed_from.filter(|_| !self.ended)?;
         if self.next.is_none_or(|next| next < from) {
             return None;
@@ -160,7 +239,7 @@ impl Live {
         self.ended = true;
         let error = ApiError::new(StatusCode::CONFLICT, disputed(status, from));
         let problem = serde_json::to_string(error.problem()).unwrap_or_default();
-        Some(Event::default().event("error").data(problem))
+        Some(Said::End(problem))
     }
 
     /// Reads what follows without a gap; false when nothing does.
@@ -175,12 +254,12 @@ impl Live {
         let log = status.log;
         match self
             .state
-            .with_history(status, move |status, history| events(status, history, next))
+            .with_history(status, move |status, history| read(status, history, next))
             .await
         {
-            Ok(events) => {
-                self.next = Some(next + events.len() as u64);
-                self.ready.extend(events);
+            Ok(observations) => {
+                self.next = Some(next + observations.len() as u64);
+                self.ready.extend(observations);
             }
             Err(error) => {
                 let detail = &error.problem().detail;
@@ -191,12 +270,12 @@ impl Live {
     }
 }
 
-/// The events of the next records that are held.
-fn events<S: Store + ?Sized>(
+/// The next records that are held.
+fn read<S: Store + ?Sized>(
     status: &LogStatus,
     history: &History<'_, S>,
     next: u64,
-) -> Result<Vec<Event>, ApiError> {
+) -> Result<Vec<Observation>, ApiError> {
     let manifest = status
         .manifest
         .as_ref()
@@ -209,15 +288,15 @@ fn events<S: Store + ?Sized>(
     let chunk = history.key().chunk_interval(history.key().chunk_of(next));
     let to = held_until.min(chunk.to).min(next + LIVE_BATCH);
     let mut object = RecordObject::new(manifest.value_type);
-    let mut events = Vec::new();
+    let mut observations = Vec::new();
     visit(history, &Selection::indexes(next, to), |index, record| {
         let mut json = Vec::new();
         object.put(&mut json, index, record);
-        let json = String::from_utf8_lossy(&json);
-        events.push(Event::default().id(index.to_string()).data(json));
+        let json = String::from_utf8_lossy(&json).into_owned();
+        observations.push(Observation { index, json });
         Ok::<_, ApiError>(())
     })?;
-    Ok(events)
+    Ok(observations)
 }
 
 #[cfg(test)]
@@ -252,7 +331,7 @@ mod tests {
         let mut status = status("temperature", 1, 11);
         status.held = vec![Interval { from: 0, to: 6 }, Interval { from: 9, to: 12 }];
         let history = History::new(&store, key);
-        let count = |status: &LogStatus, next| events(status, &history, next).unwrap().len();
+        let count = |status: &LogStatus, next| read(status, &history, next).unwrap().len();
         // To the end of the chunk, to the hole, none in it, and not beyond the head.
         assert_eq!(
             [0, 3, 4, 6, 8].map(|next| count(&status, next)),

@@ -5,16 +5,22 @@
 //! let in; reading needs no token, writing does.
 
 pub mod auth;
+mod byte_range;
+mod etag;
 mod evidence;
 mod incoming;
 pub mod limits;
 mod live;
 mod node_info;
 mod observations;
+mod openapi;
+mod parts;
 mod problem;
 mod proofs;
 mod publish;
 mod resolve;
+mod socket;
+mod spool;
 mod state;
 mod stream_body;
 mod streams;
@@ -28,6 +34,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 pub use problem::ApiError;
 pub use resolve::{Candidates, Unresolved, resolve};
@@ -44,6 +53,8 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES));
     let trust = state.trust();
     Router::new()
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
         .route("/health", get(node_info::health))
         .route("/v1/node", get(node_info::node))
         .route("/v1/peers", get(node_info::peers))
@@ -65,9 +76,21 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams/{id}/head", get(proofs::head))
         .route("/v1/streams/{id}/proof/{index}", get(proofs::inclusion))
         .route("/v1/streams/{id}/consistency", get(proofs::consistency))
+        .route("/v1/streams/{id}/export-proof", get(proofs::export))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(compression())
         .layer(from_fn_with_state(trust, auth::guard))
         .with_state(state)
+}
+
+/// Texts are compressed for those who say that they take it. Live events are
+/// not, because they must leave at once, nor is Parquet, which is already.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let parquet = crate::export::Format::Parquet.media_type();
+    let compressed = DefaultPredicate::new().and(NotForContentType::const_new(parquet));
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(compressed)
 }

@@ -8,11 +8,14 @@ use axum::extract::State;
 
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
-use super::types::{BootstrapView, Health, NodeView, PeerView};
+use super::types::{BootstrapView, Health, NodeView, PeerView, Problem};
 use super::view::{nat_view, peer_view};
 use crate::handle::BootstrapStatus;
 
 /// `GET /health`.
+#[utoipa::path(get, path = "/health", tag = "node", summary = "Whether the node answers",
+    responses((status = 200, description = "It does", body = Health), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
     if state.stopping().is_cancelled() {
         return Err(ApiError::busy("the node is stopping"));
@@ -22,6 +25,9 @@ pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>
 }
 
 /// `GET /v1/node`.
+#[utoipa::path(get, path = "/v1/node", tag = "node", summary = "The node at a glance",
+    responses((status = 200, description = "The node", body = NodeView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>, ApiError> {
     let data_dir = state.data_dir();
     let disk_bytes = blocking(move || Ok(data_dir.map_or(0, |dir| folder_bytes(&dir)))).await?;
@@ -51,6 +57,9 @@ fn bootstrap_view(status: BootstrapStatus) -> BootstrapView {
 }
 
 /// `GET /v1/peers`.
+#[utoipa::path(get, path = "/v1/peers", tag = "node", summary = "Peers that are connected",
+    responses((status = 200, description = "The peers", body = [PeerView]), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn peers(State(state): State<ApiState>) -> Json<Vec<PeerView>> {
     let known = state.node().streams();
     let peers = state.node().peers();

@@ -1,37 +1,54 @@
 //! `GET /v1/streams/{id}/observations`: history, read while it is sent.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::LogStatus;
+use headwater_protocols::head::SignedHead;
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::store::{History, Store};
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
+use super::etag::EntityTag;
+use super::parts;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
-use super::stream_body::{BlockWriter, WriteError, written_by};
+use super::stream_body::{WriteError, written_by};
+use super::types::{Observation, Problem};
 use crate::export::time::parse_rfc3339;
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
-use crate::proof::disputed;
+use crate::proof::{disputed, prove_export};
 
 /// In answers from a forked stream: the index from which on it is disputed.
 const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-from");
 
 /// What the address may say, as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Options {
+    /// From this index, or this time (RFC 3339), on.
     from: Option<String>,
+    /// Up to this index or time, which is left out.
     to: Option<String>,
+    /// The last observation whose time is not after this one.
     at_or_before: Option<String>,
+    /// At most so many.
     limit: Option<u64>,
+    /// `asc` (by index) or `desc`.
+    #[param(schema_with = super::openapi::order)]
     order: Option<String>,
+    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; else `Accept` decides.
+    #[param(schema_with = super::openapi::format)]
     format: Option<String>,
+    /// Whether a Parquet file carries its proof.
+    with_proof: Option<bool>,
 }
 
 /// What is asked for.
@@ -50,54 +67,159 @@ pub(super) enum Bound {
     Time(Timestamp),
 }
 
+/// One request, under the head of the moment when it came.
+#[derive(Clone, Debug)]
+pub(super) struct Reading {
+    status: Arc<LogStatus>,
+    head: SignedHead,
+    question: Question,
+    format: Format,
+    with_proof: bool,
+}
+
+impl Reading {
+    fn new(
+        status: Arc<LogStatus>,
+        options: &Options,
+        headers: &HeaderMap,
+    ) -> Result<Self, ApiError> {
+        let format = format(options, headers)?;
+        let question = question(options)?;
+        let with_proof = options.with_proof.unwrap_or(false);
+        if with_proof {
+            provable(question, format)?;
+        }
+        let head = status.head.clone().ok_or_else(|| not_come_yet(&status))?;
+        require_undisputed(&status, head.size, question)?;
+        Ok(Self {
+            status,
+            head,
+            question,
+            format,
+            with_proof,
+        })
+    }
+
+    /// What is asked, about which stream: the same text for the same question.
+    pub(super) fn resource(&self) -> String {
+        let Self {
+            status,
+            question,
+            format,
+            with_proof,
+            ..
+        } = self;
+        format!("{} {question:?} {format:?} {with_proof}", status.log)
+    }
+
+    /// The tag of the answer.
+    pub(super) fn tag(&self) -> EntityTag {
+        let size = self.status.usable_size();
+        EntityTag::new(&self.head, size, self.format, self.with_proof)
+    }
+
+    /// Writes the answer.
+    pub(super) fn write<S: Store, W: Write + Send>(
+        &self,
+        store: &S,
+        out: W,
+    ) -> Result<(), WriteError> {
+        let status = &self.status;
+        let not_come_yet = || not_come_yet(status);
+        let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
+        let key = status.key.ok_or_else(not_come_yet)?;
+        let history = History::new(store, key);
+        let selection = answer(status, &history, self.question, status.usable_size())?;
+        let mut encoder = match self.with_proof {
+            true => {
+                let (from, to) = selection.needed();
+                let proof = prove_export(status, &history, from, to).map_err(ApiError::from)?;
+                Encoder::begin_proved(manifest.value_type, &proof.to_json(), out)?
+            }
+            false => Encoder::begin(self.format, manifest.value_type, out)?,
+        };
+        visit(&history, &selection, |index, record| {
+            encoder.record(index, record)?;
+            Ok::<_, WriteError>(())
+        })?;
+        Ok(encoder.finish()?)
+    }
+}
+
+/// A proof is about a run of records, and stands in a Parquet file.
+fn provable(question: Question, format: Format) -> Result<(), ApiError> {
+    let why = match question {
+        _ if format != Format::Parquet => {
+            "only Parquet carries its proof; for other formats ask /export-proof for it"
+        }
+        Question::Select(selection)
+            if !selection.is_by_time() && selection.order == Order::Ascending =>
+        {
+            return Ok(());
+        }
+        Question::Select(_) | Question::AtOrBefore(_) => {
+            "a proof is about a run of indexes, the lowest first; leave off times and order"
+        }
+    };
+    Err(ApiError::bad_request(why))
+}
+
 /// Answers with the records, in the order and format asked for.
+#[utoipa::path(get, path = "/v1/streams/{id}/observations", tag = "observations", summary = "Observations, read while they are sent",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of an answer that the client has"), ("Range" = Option<String>, Header, description = "A part of a Parquet answer: `bytes=0-99`, `bytes=100-`, `bytes=-8`")),
+    responses((status = 200, description = "The observations; ETag names the head that they were read under", content(
+            ([Observation] = "application/json"),
+            (String = "application/x-ndjson"),
+            (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+        )), (status = 206, description = "A part of a Parquet answer", content_type = "application/vnd.apache.parquet", body = Vec<u8>), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn read(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let status = state.stream(&id?)?;
     let Query(options) = options?;
-    let format = format(&options, &headers)?;
-    let question = question(&options)?;
     let disputed_from = status.disputed_from;
-    let permit = state.read_permit()?;
-    let store = state.node().store().clone();
-    let body = written_by(move |out| {
-        let _permit = permit;
-        write(&status, &*store, question, format, out)
-    });
-    let media_type = [(header::CONTENT_TYPE, format.media_type())];
-    let mut response = (media_type, body.await?).into_response();
+    let reading = Reading::new(status, &options, &headers)?;
+    let tag = reading.tag();
+    let mut response = if tag.is_known(&headers) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if reading.format == Format::Parquet {
+        parts::answer(&state, reading, &method, &headers).await?
+    } else {
+        streamed(&state, reading).await?
+    };
+    let headers = response.headers_mut();
+    if let Some(tag) = tag.header()
+        && !headers.contains_key(header::ETAG)
+    {
+        headers.insert(header::ETAG, tag);
+    }
     if let Some(from) = disputed_from {
         // An open end is not where the stream ends.
-        response.headers_mut().insert(DISPUTED_FROM, from.into());
+        headers.insert(DISPUTED_FROM, from.into());
     }
     Ok(response)
 }
 
-fn write<S: Store>(
-    status: &Arc<LogStatus>,
-    store: &S,
-    question: Question,
-    format: Format,
-    out: &mut BlockWriter,
-) -> Result<(), WriteError> {
-    let not_come_yet = || not_come_yet(status);
-    let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
-    let key = status.key.ok_or_else(not_come_yet)?;
-    let head = status.head.as_ref().ok_or_else(not_come_yet)?;
-    let size = status.usable_size();
-    require_undisputed(status, head.size, question)?;
-    let history = History::new(store, key);
-    let selection = answer(status, &history, question, size)?;
-    let mut encoder = Encoder::begin(format, manifest.value_type, out)?;
-    visit(&history, &selection, |index, record| {
-        encoder.record(index, record)?;
-        Ok::<_, WriteError>(())
-    })?;
-    Ok(encoder.finish()?)
+async fn streamed(state: &ApiState, reading: Reading) -> Result<Response, ApiError> {
+    let permit = state.read_permit()?;
+    let store = state.node().store().clone();
+    // Which format it is may depend on `Accept`.
+    let about = [
+        (header::CONTENT_TYPE, reading.format.media_type()),
+        (header::VARY, "accept"),
+    ];
+    let body = written_by(move |out| {
+        let _permit = permit;
+        reading.write(&*store, out)
+    });
+    Ok((about, body.await?).into_response())
 }
 
 /// Refuses to answer with records that only one of two histories has, where

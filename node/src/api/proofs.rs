@@ -5,14 +5,19 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
-use super::types::{ConsistencyProof, HeadView, InclusionProof};
+use super::types::{ConsistencyProof, ExportProof, HeadView, InclusionProof, Problem};
 use crate::export::time::to_text;
 use crate::proof;
 
 /// `GET /v1/streams/{id}/head`.
+#[utoipa::path(get, path = "/v1/streams/{id}/head", tag = "proofs", summary = "The signed head",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "The head", body = HeadView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn head(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
@@ -37,6 +42,10 @@ pub(super) async fn head(
 }
 
 /// `GET /v1/streams/{id}/proof/{index}`: the proof file of a record.
+#[utoipa::path(get, path = "/v1/streams/{id}/proof/{index}", tag = "proofs", summary = "A proof that an observation is in the stream",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), ("index" = u64, Path, description = "Its place")),
+    responses((status = 200, description = "The proof", body = InclusionProof), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn inclusion(
     State(state): State<ApiState>,
     place: Result<Path<(String, u64)>, PathRejection>,
@@ -50,8 +59,9 @@ pub(super) async fn inclusion(
 }
 
 /// What the address of a consistency proof says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Sizes {
     /// Size of the first tree.
     first: u64,
@@ -60,6 +70,10 @@ pub(super) struct Sizes {
 }
 
 /// `GET /v1/streams/{id}/consistency?first=&second=`.
+#[utoipa::path(get, path = "/v1/streams/{id}/consistency", tag = "proofs", summary = "A proof that a stream only grew",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Sizes),
+    responses((status = 200, description = "The proof", body = ConsistencyProof), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn consistency(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
@@ -71,6 +85,40 @@ pub(super) async fn consistency(
         let usable = status.head.as_ref().map(|_| status.usable_size());
         let second = second.or(usable).unwrap_or(first);
         Ok(proof::prove_consistency(status, history, first, second)?)
+    });
+    prove.await.map(Json)
+}
+
+/// What the address of the proof of an export says.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Range {
+    /// The first record; 0 when absent.
+    from: Option<u64>,
+    /// The index behind the last one; the size of the adopted head when absent
+    /// or beyond.
+    to: Option<u64>,
+}
+
+/// `GET /v1/streams/{id}/export-proof?from=&to=`: what stands beside a CSV
+/// file that is to be verified.
+#[utoipa::path(get, path = "/v1/streams/{id}/export-proof", tag = "proofs", summary = "What stands beside an exported CSV file",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Range),
+    responses((status = 200, description = "The proof", body = ExportProof), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn export(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+    range: Result<Query<Range>, QueryRejection>,
+) -> Result<Json<ExportProof>, ApiError> {
+    let status = state.stream(&id?)?;
+    let Query(Range { from, to }) = range?;
+    let prove = state.with_history(status, move |status, history| {
+        let size = status.head.as_ref().map_or(0, |head| head.size);
+        let to = to.unwrap_or(status.usable_size()).min(size);
+        let from = from.unwrap_or(0).min(to);
+        Ok(proof::prove_export(status, history, from, to)?)
     });
     prove.await.map(Json)
 }

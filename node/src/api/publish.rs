@@ -5,25 +5,35 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use headwater_protocols::engine::{Command, CommandError, Reply};
+use headwater_protocols::engine::{Command, CommandError, Reply, RequestKey};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 
 use super::incoming::{self, Form};
+use super::limits::MAX_KEY_BYTES;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
-use super::types::Published;
+use super::types::{ObservationsBody, Problem, Published};
 use crate::handle::now;
 
 /// What the address may say.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Options {
     /// Publish only if the stream has this size, which makes a retry safe.
     expect_size: Option<u64>,
 }
 
 /// Answers once the records are durable.
+#[utoipa::path(post, path = "/v1/streams/{id}/observations", tag = "observations", summary = "Publish observations; answered once they are durable",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Idempotency-Key" = Option<String>, Header, description = "A name of this request, for example a UUID: a request with the same name and body is answered as the first time, for a day, and not done again")),
+    request_body(content((ObservationsBody = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 201, description = "They are durable", body = Published), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
 pub(super) async fn publish(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
@@ -40,15 +50,25 @@ pub(super) async fn publish(
     let content_type = headers.get(header::CONTENT_TYPE);
     let form = Form::of(content_type.and_then(|value| value.to_str().ok()));
     let body = body?;
+    let request = request_key(&headers, form, expect_size, &body)?;
     let records = blocking(move || {
         let manifest = status.manifest.as_ref();
         let manifest = manifest.ok_or_else(|| not_come_yet(&status))?;
         incoming::observations(form, &body, manifest, now())
     });
-    let command = Command::Publish {
-        log,
-        records: records.await?,
-        expect_size,
+    let records = records.await?;
+    let command = match request {
+        None => Command::Publish {
+            log,
+            records,
+            expect_size,
+        },
+        Some(request) => Command::PublishOnce {
+            log,
+            records,
+            expect_size,
+            request,
+        },
     };
     match state.node().command(command).await? {
         Reply::Published(interval) => {
@@ -56,5 +76,66 @@ pub(super) async fn publish(
             Ok((StatusCode::CREATED, Json(Published { from, to })))
         }
         other => Err(unexpected(&other)),
+    }
+}
+
+/// The header that names a request: whoever sends it again with the same name
+/// gets the answer of the first time.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+fn request_key(
+    headers: &HeaderMap,
+    form: Form,
+    expect_size: Option<u64>,
+    body: &[u8],
+) -> Result<Option<RequestKey>, ApiError> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    let key = key.as_bytes();
+    let is_visible = key.iter().all(|byte| (b' '..=b'~').contains(byte));
+    if keys.next().is_some() || key.is_empty() || key.len() > MAX_KEY_BYTES || !is_visible {
+        return Err(ApiError::bad_request(format!(
+            "Idempotency-Key must be one text of 1 to {MAX_KEY_BYTES} visible ASCII characters, for example a UUID"
+        )));
+    }
+    let content = Sha256::new()
+        .chain_update(format!("{form:?} {expect_size:?}\n"))
+        .chain_update(body);
+    Ok(Some(RequestKey {
+        name: Sha256::digest(key).into(),
+        content: content.finalize().into(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_named_by_its_key_and_known_by_all_that_it_asks_for() {
+        let key = |key: &str, size, body: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap());
+            request_key(&headers, Form::Json, size, body).map_err(|error| error.problem().status)
+        };
+        let first = key("a", None, b"1").unwrap();
+        assert!(first.is_some());
+        assert_eq!(key("a", None, b"1").unwrap(), first);
+        let others = [
+            key("b", None, b"1"),
+            key("a", Some(1), b"1"),
+            key("a", None, b"2"),
+        ];
+        assert!(others.iter().all(|other| *other != Ok(first)));
+        let names = others.map(|other| other.unwrap().unwrap().name == first.unwrap().name);
+        assert_eq!(names, [false, true, true]);
+        assert_eq!(
+            request_key(&HeaderMap::new(), Form::Json, None, b""),
+            Ok(None)
+        );
+        assert_eq!(key("", None, b""), Err(400));
+        assert_eq!(key(&"x".repeat(MAX_KEY_BYTES + 1), None, b""), Err(400));
     }
 }

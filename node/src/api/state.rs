@@ -14,6 +14,7 @@ use super::auth::LocalTrust;
 use super::limits::{MAX_LIVE_STREAMS, MAX_READS};
 use super::problem::ApiError;
 use super::resolve::resolve;
+use super::spool::Spools;
 use crate::handle::Node;
 use crate::store::RocksStore;
 
@@ -28,6 +29,7 @@ pub struct ApiState {
     started: Instant,
     live: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    spools: Arc<Spools>,
     stopping: CancellationToken,
 }
 
@@ -44,6 +46,7 @@ impl ApiState {
             started: Instant::now(),
             live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
             reads: Arc::new(Semaphore::new(MAX_READS)),
+            spools: Arc::default(),
             stopping: CancellationToken::new(),
         }
     }
@@ -108,6 +111,10 @@ impl ApiState {
 
     pub(super) fn started(&self) -> Instant {
         self.started
+    }
+
+    pub(super) fn spools(&self) -> &Arc<Spools> {
+        &self.spools
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {

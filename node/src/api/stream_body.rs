@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use axum::body::{Body, Bytes};
 use bytes::BytesMut;
+use futures::StreamExt;
 use headwater_protocols::store::ReadError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -131,7 +132,8 @@ where
         None => return Err(ApiError::internal("reading the history was cut off")),
     };
     let rest = futures::stream::unfold(State::Next(Some(first), parts), next);
-    Ok(Body::from_stream(rest))
+    // Compression asks once more after the end.
+    Ok(Body::from_stream(rest.fuse()))
 }
 
 enum State {

@@ -22,8 +22,8 @@ use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::types::{
-    CreatedStream, ItemProblem, NewStream, Recovery, StreamPeerView, StreamView, Subscription,
-    ValueTypeView,
+    CreatedStream, ItemProblem, NewStream, Problem, Recovery, StreamPeerView, StreamView,
+    Subscription, ValueTypeView,
 };
 use super::view::{stream_peer_view, stream_view};
 use crate::handle::now;
@@ -32,6 +32,9 @@ type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
 
 /// `GET /v1/streams`.
+#[utoipa::path(get, path = "/v1/streams", tag = "streams", summary = "Streams that are known here",
+    responses((status = 200, description = "The streams", body = [StreamView]), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<StreamView>>, ApiError> {
     let known = state.node().streams();
     let mut views = views(&state, known).await?;
@@ -40,6 +43,10 @@ pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<Strea
 }
 
 /// `GET /v1/streams/{id}`.
+#[utoipa::path(get, path = "/v1/streams/{id}", tag = "streams", summary = "A stream: manifest, head, what is held, invite",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn show(
     State(state): State<ApiState>,
     id: Id,
@@ -49,6 +56,11 @@ pub(super) async fn show(
 }
 
 /// `POST /v1/streams`.
+#[utoipa::path(post, path = "/v1/streams", tag = "streams", summary = "Create a stream",
+    request_body(content = NewStream),
+    responses((status = 201, description = "It was created; the header Location names it", body = CreatedStream), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
 pub(super) async fn create(
     State(state): State<ApiState>,
     body: Body,
@@ -69,6 +81,12 @@ pub(super) async fn create(
 
 /// `PUT /v1/streams/{id}/subscription`: the only route that takes the id of a
 /// stream that is not known yet.
+#[utoipa::path(put, path = "/v1/streams/{id}/subscription", tag = "streams", summary = "Follow a stream, which may be unknown here",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    request_body(content = Option<Subscription>),
+    responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
 pub(super) async fn follow(
     State(state): State<ApiState>,
     id: Id,
@@ -83,6 +101,11 @@ pub(super) async fn follow(
 }
 
 /// `DELETE /v1/streams/{id}/subscription`.
+#[utoipa::path(delete, path = "/v1/streams/{id}/subscription", tag = "streams", summary = "Follow a stream no longer; what is held stays",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
 pub(super) async fn unfollow(
     State(state): State<ApiState>,
     id: Id,
@@ -99,6 +122,10 @@ pub(super) async fn unfollow(
 
 /// `POST /v1/streams/{id}/recovery`: opens a stream of this node's own for
 /// writing, once peers were asked or the user has decided.
+#[utoipa::path(post, path = "/v1/streams/{id}/recovery", tag = "streams", summary = "Open a stream of this node's own for writing after it was restored",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")), request_body = Recovery,
+    responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")), security(("token" = [])),
+)]
 pub(super) async fn recover(
     State(state): State<ApiState>,
     id: Id,
@@ -120,6 +147,10 @@ pub(super) async fn recover(
 }
 
 /// `GET /v1/streams/{id}/peers`: who has it or follows it, publisher first.
+#[utoipa::path(get, path = "/v1/streams/{id}/peers", tag = "streams", summary = "Who has a stream or follows it, its publisher first",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "The peers", body = [StreamPeerView]), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
 pub(super) async fn peers(
     State(state): State<ApiState>,
     id: Id,
@@ -130,6 +161,12 @@ pub(super) async fn peers(
 }
 
 /// `POST /v1/streams/{id}/peers`: more peers of a stream that is followed.
+#[utoipa::path(post, path = "/v1/streams/{id}/peers", tag = "streams", summary = "More peers of a stream that is followed",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    request_body(content = Subscription),
+    responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
 pub(super) async fn add_peers(
     State(state): State<ApiState>,
     id: Id,

@@ -1,11 +1,12 @@
 //! The JSON of the local API, as the server writes it and the client reads it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, InclusionProof};
+pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
 
 /// `GET /v1/node`.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct NodeView {
     /// The node's libp2p peer id.
     pub peer_id: String,
@@ -34,7 +35,7 @@ pub struct NodeView {
 }
 
 /// What is known of the ways to a node.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct NatView {
     /// From where others reach it directly.
     pub reachability: ReachabilityView,
@@ -53,7 +54,7 @@ pub struct NatView {
 }
 
 /// From where others reach a node directly.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReachabilityView {
     /// Nobody has tested it yet.
@@ -67,7 +68,7 @@ pub enum ReachabilityView {
 }
 
 /// How a router maps ports (RFC 4787).
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MappingView {
     /// Peers see the address that the node listens on.
@@ -81,7 +82,7 @@ pub enum MappingView {
 }
 
 /// Which way the connections to a peer take.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PathView {
     /// At least one is direct.
@@ -91,7 +92,7 @@ pub enum PathView {
 }
 
 /// The bootstrap nodes in `GET /v1/node`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct BootstrapView {
     /// Those that are configured.
     pub known: usize,
@@ -105,7 +106,7 @@ pub struct BootstrapView {
 }
 
 /// A stream in `GET /v1/streams` and `GET /v1/streams/{id}`.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub struct StreamView {
     /// The stream id, a CIDv1.
     pub id: String,
@@ -176,7 +177,7 @@ pub struct StreamView {
 }
 
 /// What the values of a stream are.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueTypeView {
     /// A finite number.
@@ -190,7 +191,7 @@ pub enum ValueTypeView {
 }
 
 /// Who writes a stream.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RoleView {
     /// This node.
@@ -200,7 +201,7 @@ pub enum RoleView {
 }
 
 /// `POST /v1/streams`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewStream {
     /// A short name.
@@ -222,14 +223,14 @@ pub struct NewStream {
 }
 
 /// The answer to `POST /v1/streams`.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct CreatedStream {
     /// The stream id.
     pub id: String,
 }
 
 /// `PUT /v1/streams/{id}/subscription` and `POST /v1/streams/{id}/peers`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Subscription {
     /// Multiaddrs of peers that have it, publisher first.
@@ -239,7 +240,7 @@ pub struct Subscription {
 }
 
 /// `POST /v1/streams/{id}/recovery`.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recovery {
     /// Open it for writing at once: the user says that no other copy of it has
@@ -248,7 +249,7 @@ pub struct Recovery {
 }
 
 /// A stream in `GET /v1/evidence`: its publisher signed two histories.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct EvidenceView {
     /// The stream id.
     pub stream: String,
@@ -276,7 +277,7 @@ pub struct EvidenceView {
 }
 
 /// The answer to `POST /v1/streams/{id}/observations`: the records are durable.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Published {
     /// Index of the first record.
     pub from: u64,
@@ -286,7 +287,7 @@ pub struct Published {
 
 /// `GET /v1/streams/{id}/head`: the adopted head, to be checked by whoever has
 /// the stream id and the manifest.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct HeadView {
     /// The stream id.
     pub stream: String,
@@ -315,14 +316,14 @@ pub struct HeadView {
 }
 
 /// `GET /health`.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Health {
     /// `ok`.
     pub status: String,
 }
 
 /// A peer in `GET /v1/peers`.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub struct PeerView {
     /// Its peer id.
     pub peer_id: String,
@@ -343,7 +344,7 @@ pub struct PeerView {
 }
 
 /// A peer in `GET /v1/streams/{id}/peers`.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct StreamPeerView {
     /// Its peer id.
     pub peer_id: String,
@@ -358,7 +359,7 @@ pub struct StreamPeerView {
 }
 
 /// An error, RFC 9457 (`application/problem+json`).
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Problem {
     /// `about:blank`, or what names this kind of error.
     #[serde(rename = "type")]
@@ -375,11 +376,45 @@ pub struct Problem {
 }
 
 /// One bad item of a body.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct ItemProblem {
     /// Its place in the body, from 0: the element of an array, the line of
     /// NDJSON.
     pub place: usize,
     /// What is wrong with it.
     pub detail: String,
+}
+
+/// An observation, as it is read.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
+pub struct Observation {
+    /// Its place in the stream.
+    pub index: u64,
+    /// RFC 3339 in UTC with microseconds; microseconds since 1970 where that
+    /// cannot say it.
+    #[schema(value_type = String)]
+    pub time: serde_json::Value,
+    /// The token that was published; bytes are base64.
+    pub value: serde_json::Value,
+}
+
+/// An observation, as it is published.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
+pub struct NewObservation {
+    /// RFC 3339, or microseconds since 1970; the present when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub time: Option<serde_json::Value>,
+    /// What fits the type of the stream.
+    pub value: serde_json::Value,
+}
+
+/// One observation or several.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
+#[serde(untagged)]
+pub enum ObservationsBody {
+    /// One.
+    One(NewObservation),
+    /// Several, which are stored together or not at all.
+    Several(Vec<NewObservation>),
 }

@@ -1,21 +1,26 @@
-//! `export`: observations as CSV or NDJSON.
+//! `export`: observations as text or as columns.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::target_file::Target;
-use super::{Invocation, output, progress};
+use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
-use crate::client::Query;
+use crate::client::{Client, Query};
 
-/// Write the observations of a stream as CSV or NDJSON
+/// What the proof of a CSV file adds to its name.
+pub(super) const PROOF_SUFFIX: &str = ".proof.json";
+
+/// Write the observations of a stream as CSV, NDJSON, Arrow or Parquet
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The columns are index,time,value; times are RFC 3339 in UTC with microseconds."
+    after_help = "The columns are index,time,value. In text, times are RFC 3339 in UTC with microseconds; in
+Arrow and Parquet the columns are typed. A file with its proof is checked by whoever has the
+stream's id: headwater verify FILE --stream ID"
 )]
 pub(crate) struct ExportArgs {
     /// The stream: id, part of it, or name
@@ -32,6 +37,9 @@ pub(crate) struct ExportArgs {
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Let the file carry its proof: Parquet within, CSV in FILE.proof.json
+    #[arg(long)]
+    with_proof: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -41,6 +49,21 @@ enum ExportFormat {
     Csv,
     /// One JSON object a line
     Ndjson,
+    /// An Arrow IPC stream
+    Arrow,
+    /// A Parquet file
+    Parquet,
+}
+
+impl ExportFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
+        }
+    }
 }
 
 /// What `--json` prints when there is a file.
@@ -51,34 +74,32 @@ struct Exported {
 }
 
 pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()> {
-    let query = Query {
-        from: args.from.clone(),
-        to: args.to.clone(),
-        limit: None,
-        format: match args.format {
-            ExportFormat::Csv => "csv",
-            ExportFormat::Ndjson => "ndjson",
-        },
-    };
+    let sidecar = sidecar(args)?;
     let (bytes, left_out) = invocation
         .with_client(async |client| {
-            let stream = client.stream(&args.stream).await?;
-            // Opened once the node has agreed, so that nothing is left behind.
-            let mut observations = client.observations(&args.stream, &query).await?;
-            let mut target = Target::open(args.output.as_deref())?;
-            let bar = match &target {
-                Target::File(_) => progress::bytes("exporting"),
-                Target::Stdout | Target::Special(..) => indicatif::ProgressBar::hidden(),
+            let left_out = left_out(&client.stream(&args.stream).await?, args);
+            let mut query = Query {
+                from: args.from.clone(),
+                to: args.to.clone(),
+                limit: None,
+                format: args.format.name(),
+                with_proof: args.with_proof && sidecar.is_none(),
             };
-            let mut bytes = 0;
-            while let Some(some) = observations.try_next().await? {
-                target.write(&some)?;
-                bytes += some.len() as u64;
-                bar.set_position(bytes);
-            }
-            bar.finish_and_clear();
+            let Some(sidecar) = &sidecar else {
+                return Ok((write(client, args, &query).await?, left_out));
+            };
+            // The proof first: it says how far the file goes.
+            let [from, to] = [&query.from, &query.to].map(|bound| bound_index(bound.as_deref()));
+            let proof = client.export_proof(&args.stream, from?.unwrap_or(0), to?);
+            let proof = proof.await?;
+            query.from = Some(proof.from.to_string());
+            query.to = Some(proof.to.to_string());
+            let mut target = Target::open(Some(sidecar))?;
+            let bytes = write(client, args, &query).await?;
+            target.write(proof.to_json().as_bytes())?;
+            target.write(b"\n")?;
             target.finish()?;
-            Ok((bytes, left_out(&stream, args)))
+            Ok((bytes, left_out))
         })
         .await?;
     written(invocation, args, bytes)?;
@@ -111,4 +132,53 @@ fn written(invocation: &Invocation, args: &ExportArgs, bytes: u64) -> anyhow::Re
         true => out.json(&Exported { file, bytes }),
         false => out.line(format!("wrote {file} ({})", output::bytes(bytes))),
     }
+}
+
+/// Writes what the node answers; returns how many bytes.
+async fn write(client: &Client, args: &ExportArgs, query: &Query) -> anyhow::Result<u64> {
+    // Opened once the node has agreed, so that nothing is left behind.
+    let mut observations = client.observations(&args.stream, query).await?;
+    let mut target = Target::open(args.output.as_deref())?;
+    let bar = match &target {
+        Target::File(_) => progress::bytes("exporting"),
+        Target::Stdout | Target::Special(..) => indicatif::ProgressBar::hidden(),
+    };
+    let mut bytes = 0;
+    while let Some(some) = observations.try_next().await? {
+        target.write(&some)?;
+        bytes += some.len() as u64;
+        bar.set_position(bytes);
+    }
+    bar.finish_and_clear();
+    target.finish()?;
+    Ok(bytes)
+}
+
+/// The file that the proof of a CSV file goes into.
+fn sidecar(args: &ExportArgs) -> anyhow::Result<Option<PathBuf>> {
+    if !args.with_proof {
+        return Ok(None);
+    }
+    match (args.format, &args.output) {
+        (ExportFormat::Parquet, _) => Ok(None),
+        (ExportFormat::Csv, Some(file)) if file.as_os_str() != "-" => Ok(Some(proof_of(file))),
+        (ExportFormat::Csv, _) => Err(Usage::error(
+            "the proof of a CSV file stands in a file beside it; name the file with -o FILE",
+        )),
+        (ExportFormat::Ndjson | ExportFormat::Arrow, _) => Err(Usage::error(
+            "only Parquet and CSV have proofs; leave off --with-proof, or choose one of them",
+        )),
+    }
+}
+
+/// Where the proof of an exported CSV file is.
+pub(super) fn proof_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(PROOF_SUFFIX);
+    name.into()
+}
+
+fn bound_index(bound: Option<&str>) -> anyhow::Result<Option<u64>> {
+    let index = bound.map(str::parse).transpose();
+    index.context("--with-proof needs indexes in --from and --to: a proof is about a run of them")
 }

@@ -1,35 +1,38 @@
-//! `verify`: checks a proof file with nothing but the stream's id.
+//! `verify`: checks a proof file, or a file that was exported with its proof,
+//! with nothing but the stream's id.
 
 use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use headwater_protocols::head::SignedHead;
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::ValueType;
+use headwater_protocols::manifest::{SignedManifest, ValueType};
 use headwater_protocols::record::Record;
 use serde::Serialize;
 
+use super::export::proof_of;
 use super::output::{Output, counted, printable};
 use super::{Invocation, Usage};
 use crate::export::time::to_text;
 use crate::invite;
-use crate::proof::{Proved, Verified};
+use crate::proof::{Proved, ProvedRuns, Verified};
 
 /// Bytes of a proof file at most: a manifest and a record of 1 MiB in base64,
 /// and a few hundred hashes.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// Check a proof file; no node and no network is needed
+/// Check a proof file or a file exported with its proof; no node and no network is needed
 #[derive(Args, Debug)]
 #[command(
     after_help = "Without --stream the file only shows something of the stream that it names itself: its id
 is printed, to be compared with one that you trust, and the exit status is 1."
 )]
 pub(crate) struct VerifyArgs {
-    /// The proof file (- for stdin)
+    /// The proof file (- for stdin), or the exported Parquet or CSV file
     file: PathBuf,
     /// The id of the stream that it must be about
     #[arg(long, value_name = "ID")]
@@ -68,15 +71,24 @@ enum ShownProved {
         second_size: u64,
         second_root: String,
     },
+    Export {
+        from: u64,
+        to: u64,
+    },
 }
 
 pub(super) fn verify(invocation: &Invocation, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let expected = args.stream.as_deref().map(stream_id).transpose()?;
     let file = args.file.display();
-    let json = read(&args.file).with_context(|| format!("cannot read {file}"))?;
-    let verified =
-        crate::proof::verify(&json, expected).with_context(|| format!("{file} proves nothing"))?;
-    let shown = shown(&verified, expected.is_some());
+    let shown = match exported(&args.file, expected)? {
+        Some(proved) => shown_export(&proved, expected.is_some()),
+        None => {
+            let json = read(&args.file).with_context(|| format!("cannot read {file}"))?;
+            let verified = crate::proof::verify(&json, expected);
+            let verified = verified.with_context(|| format!("{file} proves nothing"))?;
+            shown(&verified, expected.is_some())
+        }
+    };
     let out = invocation.out;
     match out.json {
         true => out.json(&shown)?,
@@ -86,6 +98,37 @@ pub(super) fn verify(invocation: &Invocation, args: &VerifyArgs) -> anyhow::Resu
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,
     })
+}
+
+/// Checks an exported file; `None` when it is another file.
+fn exported(file: &Path, expected: Option<LogId>) -> anyhow::Result<Option<ProvedRuns>> {
+    let name = file.display();
+    let beside = proof_of(file);
+    let proved = if is_parquet(file) {
+        crate::proof::verify_parquet(file, expected)
+    } else if beside.is_file() {
+        let proof = read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+        crate::proof::verify_csv(file, &proof, expected)
+    } else {
+        return Ok(None);
+    };
+    let proved = proved.with_context(|| format!("{name} is not what it should be"));
+    proved.map(Some)
+}
+
+/// By the mark at either end, of which one may be damaged.
+fn is_parquet(file: &Path) -> bool {
+    let is_mark = |from: SeekFrom| -> std::io::Result<bool> {
+        let mut file = File::open(file)?;
+        if !file.metadata()?.is_file() {
+            return Ok(false);
+        }
+        file.seek(from)?;
+        let mut mark = [0; 4];
+        file.read_exact(&mut mark)?;
+        Ok(&mark == b"PAR1")
+    };
+    is_mark(SeekFrom::Start(0)).unwrap_or(false) || is_mark(SeekFrom::End(-4)).unwrap_or(false)
 }
 
 /// A whole id: a part of one, or a name, could be that of another stream too.
@@ -110,6 +153,23 @@ pub(super) fn read(path: &std::path::Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
+fn shown_export(proved: &ProvedRuns, stream_compared: bool) -> Shown {
+    let ProvedRuns {
+        manifest,
+        head,
+        from,
+        to,
+        ..
+    } = proved;
+    let (from, to) = (*from, *to);
+    shown_with(
+        manifest,
+        head,
+        ShownProved::Export { from, to },
+        stream_compared,
+    )
+}
+
 fn shown(verified: &Verified, stream_compared: bool) -> Shown {
     let manifest = &verified.manifest;
     let proved = match &verified.proved {
@@ -130,15 +190,24 @@ fn shown(verified: &Verified, stream_compared: bool) -> Shown {
             second_root: second_root.to_string(),
         },
     };
+    shown_with(manifest, &verified.head, proved, stream_compared)
+}
+
+fn shown_with(
+    manifest: &SignedManifest,
+    head: &SignedHead,
+    proved: ShownProved,
+    stream_compared: bool,
+) -> Shown {
     Shown {
         verified: stream_compared,
         stream_compared,
-        stream: verified.stream().to_string(),
+        stream: manifest.stream().to_string(),
         name: manifest.name.clone(),
         publisher: manifest.publisher.peer_id().to_string(),
-        size: verified.head.size,
-        root: verified.head.root.to_string(),
-        head_time: to_text(verified.head.time),
+        size: head.size,
+        root: head.root.to_string(),
+        head_time: to_text(head.time),
         proved,
     }
 }
@@ -195,6 +264,10 @@ fn say(shown: &Shown, out: Output) -> anyhow::Result<()> {
             out.line(
                 "The first tree is the beginning of the second: nothing was changed or removed.",
             )?;
+        }
+        ShownProved::Export { from, to } => {
+            line("records", &format!("[{from}, {to})"))?;
+            out.line("Every byte of the file follows from what the publisher signed.")?;
         }
     }
     if !shown.stream_compared {

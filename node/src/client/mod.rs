@@ -25,8 +25,8 @@ pub use problem::ApiError;
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
-    ConsistencyProof, CreatedStream, EvidenceFile, EvidenceView, InclusionProof, NewStream,
-    NodeView, PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
+    ConsistencyProof, CreatedStream, EvidenceFile, EvidenceView, ExportProof, InclusionProof,
+    NewStream, NodeView, PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -61,6 +61,8 @@ pub struct Query {
     pub limit: Option<u64>,
     /// `csv`, `ndjson`, …
     pub format: &'static str,
+    /// Whether the file carries its proof; Parquet only.
+    pub with_proof: bool,
 }
 
 /// Bytes as they come.
@@ -274,6 +276,9 @@ impl Client {
         if let Some(limit) = query.limit {
             path.push_str(&format!("&limit={limit}"));
         }
+        if query.with_proof {
+            path.push_str("&with_proof=true");
+        }
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(bytes_of(answer))
     }
@@ -342,6 +347,22 @@ impl Client {
     pub async fn proof(&self, name: &str, index: u64) -> anyhow::Result<InclusionProof> {
         self.get(&stream_path(name, &format!("/proof/{index}"))?)
             .await
+    }
+
+    /// A proof that the records with these indexes are in the stream, as far as
+    /// it reaches.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn export_proof(
+        &self,
+        name: &str,
+        from: u64,
+        to: Option<u64>,
+    ) -> anyhow::Result<ExportProof> {
+        let to = to.map_or_else(String::new, |to| format!("&to={to}"));
+        let path = format!("/export-proof?from={from}{to}");
+        self.get(&stream_path(name, &path)?).await
     }
 
     /// A proof that the first so many records did not change when the stream

@@ -1,13 +1,19 @@
-//! Records as texts: CSV, NDJSON and JSON, written as they are read from the
-//! store, so that memory does not grow with the history.
+//! Records as texts (CSV, NDJSON, JSON) and as columns (Arrow, Parquet), written
+//! as they are read from the store, so that memory does not grow with the
+//! history.
 //!
 //! The same records give the same bytes on every node.
 
+mod arrow;
 mod chunks;
 mod csv;
+mod exact;
 mod holes;
 mod json;
+pub mod limits;
 mod ndjson;
+mod parquet;
+pub mod rows;
 mod select;
 pub mod time;
 mod value;
@@ -18,7 +24,9 @@ use std::str::FromStr;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
+pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
+pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
 pub use holes::{held_until, missing};
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
@@ -33,11 +41,15 @@ pub enum Format {
     Ndjson,
     /// One array of the same objects.
     Json,
+    /// An Arrow IPC stream.
+    Arrow,
+    /// A Parquet file.
+    Parquet,
 }
 
 /// A format that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a format; use csv, ndjson or json")]
+#[error("`{0}` is not a format; use csv, ndjson, json, arrow or parquet")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -48,12 +60,26 @@ impl FromStr for Format {
             "csv" => Ok(Self::Csv),
             "ndjson" => Ok(Self::Ndjson),
             "json" => Ok(Self::Json),
+            "arrow" => Ok(Self::Arrow),
+            "parquet" => Ok(Self::Parquet),
             other => Err(UnknownFormat(other.chars().take(32).collect())),
         }
     }
 }
 
 impl Format {
+    /// Its name, as it is asked for.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Json => "json",
+            Self::Arrow => "arrow",
+            Self::Parquet => "parquet",
+        }
+    }
+
     /// Its media type, as HTTP names it.
     #[must_use]
     pub fn media_type(self) -> &'static str {
@@ -61,6 +87,8 @@ impl Format {
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::Ndjson => "application/x-ndjson",
             Self::Json => "application/json",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Parquet => "application/vnd.apache.parquet",
         }
     }
 
@@ -76,6 +104,8 @@ impl Format {
                     Some(Self::Ndjson)
                 }
                 "application/json" => Some(Self::Json),
+                "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
+                "application/vnd.apache.parquet" => Some(Self::Parquet),
                 _ => None,
             }
         })
@@ -84,16 +114,20 @@ impl Format {
 
 /// Writes records in one of the formats.
 #[derive(Debug)]
-pub enum Encoder<W: Write> {
+pub enum Encoder<W: Write + Send> {
     /// CSV.
     Csv(Box<CsvEncoder<W>>),
     /// NDJSON.
     Ndjson(NdjsonEncoder<W>),
     /// JSON.
     Json(JsonEncoder<W>),
+    /// Arrow.
+    Arrow(Box<ArrowEncoder<W>>),
+    /// Parquet.
+    Parquet(Box<ParquetEncoder<W>>),
 }
 
-impl<W: Write> Encoder<W> {
+impl<W: Write + Send> Encoder<W> {
     /// Begins: writes what stands before the first record.
     ///
     /// # Errors
@@ -103,7 +137,20 @@ impl<W: Write> Encoder<W> {
             Format::Csv => Self::Csv(Box::new(CsvEncoder::begin(value_type, out)?)),
             Format::Ndjson => Self::Ndjson(NdjsonEncoder::new(value_type, out)),
             Format::Json => Self::Json(JsonEncoder::begin(value_type, out)?),
+            Format::Arrow => Self::Arrow(Box::new(ArrowEncoder::begin(value_type, out)?)),
+            Format::Parquet => {
+                Self::Parquet(Box::new(ParquetEncoder::begin(value_type, None, out)?))
+            }
         })
+    }
+
+    /// Begins a Parquet file that carries its proof.
+    ///
+    /// # Errors
+    /// The writer fails.
+    pub fn begin_proved(value_type: ValueType, proof: &str, out: W) -> io::Result<Self> {
+        let encoder = ParquetEncoder::begin(value_type, Some(proof), out)?;
+        Ok(Self::Parquet(Box::new(encoder)))
     }
 
     /// Writes one record.
@@ -115,6 +162,8 @@ impl<W: Write> Encoder<W> {
             Self::Csv(encoder) => encoder.record(index, record),
             Self::Ndjson(encoder) => encoder.record(index, record),
             Self::Json(encoder) => encoder.record(index, record),
+            Self::Arrow(encoder) => encoder.record(index, record),
+            Self::Parquet(encoder) => encoder.record(index, record),
         }
     }
 
@@ -127,9 +176,14 @@ impl<W: Write> Encoder<W> {
             Self::Csv(encoder) => encoder.finish(),
             Self::Ndjson(encoder) => encoder.finish(),
             Self::Json(encoder) => encoder.finish(),
+            Self::Arrow(encoder) => encoder.finish(),
+            Self::Parquet(encoder) => encoder.finish(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod column_tests;

@@ -45,6 +45,17 @@ pub(super) fn csv_field<'a>(
     }
 }
 
+/// A value as a number; `None` when it is not a finite one.
+pub(super) fn finite(value: &[u8]) -> Option<f64> {
+    let number: f64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    number.is_finite().then_some(number)
+}
+
+/// A value as text; bytes that are not UTF-8 become U+FFFD, as in JSON.
+pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(value)
+}
+
 fn is_json(value: &[u8]) -> bool {
     // As text, because the parser does not look at bytes that it skips.
     std::str::from_utf8(value).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
@@ -65,8 +76,7 @@ fn put_without_breaks(out: &mut Vec<u8>, json: &[u8]) {
 }
 
 fn put_string(out: &mut Vec<u8>, value: &[u8]) {
-    let text: Cow<'_, str> = String::from_utf8_lossy(value);
-    let written = serde_json::to_writer(&mut *out, &*text);
+    let written = serde_json::to_writer(&mut *out, &*text(value));
     debug_assert!(written.is_ok(), "a string is always written to memory");
 }
 

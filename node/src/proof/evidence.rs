@@ -8,13 +8,14 @@ use headwater_protocols::log::{AdmitError, Common, ForkProof};
 use headwater_protocols::manifest::SignedManifest;
 use headwater_protocols::wire::v1;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::verify::{ProofFileError, agrees, bytes, hash, hashes, head, manifest, parse};
 use super::{base64, hexes};
 
 /// Two signed heads of one stream that no tree can hold together. Hashes are
 /// lower-case hex, bytes base64.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceFile {
     /// The stream id.
@@ -54,7 +55,7 @@ pub struct EvidenceFile {
 }
 
 /// What both trees begin with.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommonPart {
     /// Records that are the same in both.

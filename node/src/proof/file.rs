@@ -1,10 +1,11 @@
 //! The JSON of proof files.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A proof file. Hashes are lower-case hex, bytes base64; `path` runs from the
 /// leaf upwards (RFC 9162, 2.1.3). Whoever has the stream id alone can check it.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct InclusionProof {
     /// The stream id.
     pub stream: String,
@@ -36,7 +37,7 @@ pub struct InclusionProof {
 /// (RFC 9162, 2.1.4), and the second that of the signed head's tree. The first
 /// head is not kept after a larger one was adopted; `first_root` is computed
 /// from the stored tree, and the two paths bind it to the one signed head.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct ConsistencyProof {
     /// The stream id.
     pub stream: String,

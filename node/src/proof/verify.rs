@@ -12,6 +12,7 @@ use headwater_protocols::record::Record;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::export::ExportProof;
 use super::file::{ConsistencyProof, InclusionProof};
 
 /// What a proof file has shown.
@@ -67,6 +68,9 @@ pub enum ProofFileError {
     /// JSON of something else.
     #[error("the file is neither an inclusion proof nor a consistency proof")]
     NotProof,
+    /// The proof of an export, without the records.
+    #[error("the file is the proof of an export; verify the exported file that it belongs to")]
+    OfExport,
     /// A field that is not in its form.
     #[error("the field `{field}` is not {expected}")]
     Form {
@@ -119,6 +123,7 @@ pub(super) type Result<T> = std::result::Result<T, ProofFileError>;
 struct Kind {
     index: Option<IgnoredAny>,
     first_size: Option<IgnoredAny>,
+    runs: Option<IgnoredAny>,
 }
 
 /// Checks a proof file, and that it is about the stream `expected` when that is
@@ -132,6 +137,7 @@ pub fn verify(json: &str, expected: Option<LogId>) -> Result<Verified> {
     match (kind.index, kind.first_size) {
         (Some(_), None) => inclusion(&parse(json)?, expected),
         (None, Some(_)) => consistency(&parse(json)?, expected),
+        (None, None) if kind.runs.is_some() => Err(ProofFileError::OfExport),
         _ => Err(ProofFileError::NotProof),
     }
 }
@@ -221,6 +227,29 @@ fn consistency(file: &ConsistencyProof, expected: Option<LogId>) -> Result<Verif
             second_root,
         },
     })
+}
+
+/// What the proof of an export hangs from.
+pub(super) fn signed(
+    file: &ExportProof,
+    expected: Option<LogId>,
+) -> Result<(SignedManifest, SignedHead)> {
+    let manifest = manifest(
+        &file.stream,
+        &file.publisher,
+        &file.manifest,
+        &file.manifest_signature,
+        expected,
+    )?;
+    let head = head(
+        &manifest,
+        ["head", "head_signature"],
+        &file.head,
+        &file.head_signature,
+    )?;
+    agrees("size", file.size, head.size)?;
+    agrees("root", hash("root", &file.root)?, head.root)?;
+    Ok((manifest, head))
 }
 
 fn check_path(

@@ -282,7 +282,6 @@ impl<S: Store> Engine<S> {
     /// Takes an answer to the search: asks on, or has found it.
     pub(super) fn take_search_answer(
         &mut self,
-        peer: PeerId,
         log: LogId,
         wire: v1::Extension,
         now: Timestamp,

@@ -166,7 +166,7 @@ impl<S: Store> Engine<S> {
                 self.take_extension(peer, log, extension, &from, now)
             }
             (RequestKind::Search(_), Body::Extension(extension)) => {
-                self.take_search_answer(peer, log, extension, now)
+                self.take_search_answer(log, extension, now)
             }
             _ => {
                 let what = "answers something else than was asked".to_owned();

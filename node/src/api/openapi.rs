@@ -1,0 +1,298 @@
+//! The description of the API, made from its handlers and types, as
+//! `/openapi.json` and as a page that needs no other host.
+
+use std::fmt::{self, Write};
+
+use axum::Json;
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::Value;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{evidence, live, node_info, observations, proofs, publish, streams};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Headwater",
+        description = "Signed data streams over HTTP. Reading needs no token; writing needs `Authorization: Bearer <token>` with the token of the data folder. Requests must be addressed to a loopback name or to one that is configured, and pages of other origins are refused.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    modifiers(&Token),
+    tags(
+        (name = "observations", description = "What is in a stream: read, followed, published."),
+        (name = "streams", description = "Which streams there are, and who has them."),
+        (name = "proofs", description = "What shows to others that it is so."),
+        (name = "node", description = "The node itself."),
+    ),
+    paths(
+        observations::read,
+        publish::publish,
+        live::live,
+        streams::list,
+        streams::create,
+        streams::show,
+        streams::follow,
+        streams::unfollow,
+        streams::peers,
+        streams::add_peers,
+        streams::recover,
+        proofs::head,
+        proofs::inclusion,
+        proofs::consistency,
+        proofs::export,
+        evidence::list,
+        evidence::show,
+        node_info::health,
+        node_info::node,
+        node_info::peers,
+    )
+)]
+struct Description;
+
+/// How a request shows that it may write.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
+
+/// `order` of a read.
+pub(super) fn order() -> Schema {
+    one_of(&["asc", "desc"])
+}
+
+/// `format` of a read.
+pub(super) fn format() -> Schema {
+    one_of(&["json", "ndjson", "csv", "arrow", "parquet"])
+}
+
+fn one_of(words: &[&'static str]) -> Schema {
+    let words = words.iter().copied();
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(words))
+        .build()
+        .into()
+}
+
+/// `GET /openapi.json`.
+pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+/// `GET /docs`: the same for people.
+pub(super) async fn page() -> Response {
+    let document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    // Nothing of it may load or run anything.
+    let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+    let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
+    (policy, Html(html(&document).unwrap_or_default())).into_response()
+}
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;\
+color:#222;background:#fff}h2{margin-top:2.5rem}code{font-family:ui-monospace,monospace}\
+details{border:1px solid #ccc;border-radius:4px;margin:.5rem 0;padding:.4rem .8rem}\
+summary{cursor:pointer}summary b{display:inline-block;min-width:4.5rem}\
+table{border-collapse:collapse;width:100%}td{border-top:1px solid #ddd;padding:.2rem .5rem;vertical-align:top}\
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}details{border-color:#444}td{border-color:#333}}";
+
+/// The page of a description.
+fn html(document: &Value) -> Result<String, fmt::Error> {
+    let mut page = String::new();
+    let info = &document["info"];
+    let title = Text(&info["title"]);
+    write!(
+        page,
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>{title} API</title><style>{STYLE}</style><h1>{title} API {}</h1><p>{}</p>\
+         <p>The same for programs: <a href=\"openapi.json\">openapi.json</a></p>",
+        Text(&info["version"]),
+        Text(&info["description"]),
+    )?;
+    for tag in list(&document["tags"]) {
+        let (name, about) = (Text(&tag["name"]), Text(&tag["description"]));
+        write!(page, "<h2>{name}</h2><p>{about}</p>")?;
+        for (path, methods) in entries(&document["paths"]) {
+            for (method, operation) in entries(methods) {
+                if list(&operation["tags"]).contains(&tag["name"]) {
+                    put_operation(&mut page, path, method, operation)?;
+                }
+            }
+        }
+    }
+    write!(page, "<h2>objects</h2>")?;
+    for (name, schema) in entries(&document["components"]["schemas"]) {
+        write!(
+            page,
+            "<details id=\"{name}\"><summary><code>{name}</code></summary>"
+        )?;
+        write!(page, "<p>{}</p><table>", Text(&schema["description"]))?;
+        for (field, schema) in entries(&schema["properties"]) {
+            let about = Text(&schema["description"]);
+            let kind = kind(schema);
+            write!(page, "<tr><td><code>{field}</code><td>{kind}<td>{about}")?;
+        }
+        for word in list(&schema["enum"]) {
+            write!(page, "<tr><td><code>{}</code>", Text(word))?;
+        }
+        write!(page, "</table></details>")?;
+    }
+    Ok(page)
+}
+
+fn put_operation(page: &mut String, path: &str, method: &str, operation: &Value) -> fmt::Result {
+    let method = method.to_uppercase();
+    let summary = Text(&operation["summary"]);
+    write!(
+        page,
+        "<details><summary><b>{method}</b> <code>{path}</code> {summary}</summary><table>"
+    )?;
+    for parameter in list(&operation["parameters"]) {
+        write!(
+            page,
+            "<tr><td><code>{}</code><td>{}<td>{}",
+            Text(&parameter["name"]),
+            Text(&parameter["in"]),
+            Text(&parameter["description"]),
+        )?;
+    }
+    for (media_type, content) in entries(&operation["requestBody"]["content"]) {
+        let kind = kind(&content["schema"]);
+        write!(page, "<tr><td>body<td>{kind}<td><code>{media_type}</code>")?;
+    }
+    for (status, response) in entries(&operation["responses"]) {
+        let about = Text(&response["description"]);
+        write!(page, "<tr><td>{status}<td>")?;
+        let mut kinds: Vec<_> = entries(&response["content"])
+            .map(|(_, content)| kind(&content["schema"]))
+            .collect();
+        kinds.dedup();
+        write!(page, "{}<td>{about} ", kinds.join(" or "))?;
+        for (media_type, _) in entries(&response["content"]) {
+            write!(page, "<code>{media_type}</code> ")?;
+        }
+    }
+    write!(page, "</table></details>")
+}
+
+/// The type of a schema, with links to objects.
+fn kind(schema: &Value) -> String {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        return format!("<a href=\"#{name}\">{name}</a>");
+    }
+    if schema["items"].is_object() {
+        return format!("list of {}", kind(&schema["items"]));
+    }
+    for several in ["oneOf", "anyOf"] {
+        let kinds: Vec<_> = list(&schema[several]).iter().map(kind).collect();
+        if !kinds.is_empty() {
+            return kinds.join(" or ");
+        }
+    }
+    match &schema["type"] {
+        Value::Array(kinds) => {
+            let kinds: Vec<_> = kinds.iter().map(|kind| Text(kind).to_string()).collect();
+            kinds.join(" or ")
+        }
+        Value::Null => "any".to_owned(),
+        kind => Text(kind).to_string(),
+    }
+}
+
+fn entries(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    object.as_object().into_iter().flatten()
+}
+
+fn list(array: &Value) -> &[Value] {
+    array.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A text of the description, as HTML.
+struct Text<'a>(&'a Value);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.as_str().unwrap_or_default().chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description() -> Value {
+        serde_json::to_value(Description::openapi()).unwrap()
+    }
+
+    /// The routes as the router's source has them, so that none is forgotten.
+    #[test]
+    fn every_route_and_no_other_is_described() {
+        let source = include_str!("mod.rs");
+        let own = ["/openapi.json", "/docs"];
+        let routes = source.split(".route(").skip(1);
+        let mut routes: Vec<_> = routes
+            .filter_map(|route| route.split('"').nth(1))
+            .filter(|route| !own.contains(route))
+            .collect();
+        routes.sort_unstable();
+        assert!(routes.len() > 10);
+        let description = description();
+        let described: Vec<_> = entries(&description["paths"])
+            .map(|(path, _)| path)
+            .collect();
+        assert_eq!(described, routes);
+        let observations = &description["paths"]["/v1/streams/{id}/observations"];
+        let methods: Vec<_> = entries(observations).map(|(method, _)| method).collect();
+        assert_eq!(methods, ["get", "post"]);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_writing_needs_the_token() {
+        let description = description();
+        let text = description.to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(
+                description["components"]["schemas"][name].is_object(),
+                "{name}"
+            );
+        }
+        for (path, methods) in entries(&description["paths"]) {
+            for (method, operation) in entries(methods) {
+                let needs_token = !list(&operation["security"]).is_empty();
+                assert_eq!(needs_token, method != "get", "{method} {path}");
+                assert!(operation["responses"]["default"].is_object());
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_names_every_route_and_loads_nothing() {
+        let page = html(&description()).unwrap();
+        for (path, _) in entries(&description()["paths"]) {
+            assert!(page.contains(&format!("<code>{path}</code>")), "{path}");
+        }
+        for foreign in ["http://", "https://", "<script", "src="] {
+            assert!(!page.contains(foreign), "{foreign}");
+        }
+        let text = serde_json::json!("<b> & \"c\"");
+        assert_eq!(Text(&text).to_string(), "&lt;b&gt; &amp; &quot;c&quot;");
+    }
+}

@@ -1,0 +1,254 @@
+//! Exported files, read back record by record as they were signed.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+
+use data_encoding::BASE64;
+use headwater_protocols::manifest::ValueType;
+use headwater_protocols::record::Record;
+use headwater_protocols::time::Timestamp;
+use parquet::column::reader::get_typed_column_reader;
+use parquet::data_type::{ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::serialized_reader::SerializedFileReader;
+
+use super::exact::number_token;
+use super::limits::ROW_GROUP_ROWS;
+use super::parquet::PROOF_KEY;
+use super::time::parse_rfc3339;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowsError {
+    /// The disk.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is not of the form that is written here.
+    #[error("{0}")]
+    Form(String),
+    /// A part of it is not.
+    #[error("{part} cannot be read: {why}")]
+    Part {
+        /// Which part.
+        part: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Reads a CSV file.
+///
+/// # Errors
+/// It cannot be read, or `take` fails.
+pub fn csv_rows<E: From<RowsError>>(
+    file: impl Read,
+    value_type: ValueType,
+    mut take: impl FnMut(u64, Record) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = csv::Reader::from_reader(BufReader::with_capacity(1 << 16, file));
+    let mut row = csv::ByteRecord::new();
+    loop {
+        let at = reader.position().line() + 1;
+        let wrong = |why: &str| RowsError::Part {
+            part: format!("line {at}"),
+            why: why.to_owned(),
+        };
+        match reader.read_byte_record(&mut row) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => return Err(wrong(&error.to_string()).into()),
+        }
+        let (index, record) = csv_row(&row, value_type).map_err(wrong)?;
+        take(index, record)?;
+    }
+}
+
+fn csv_row(row: &csv::ByteRecord, value_type: ValueType) -> Result<(u64, Record), &'static str> {
+    let text = |at| {
+        row.get(at)
+            .and_then(|field| std::str::from_utf8(field).ok())
+    };
+    let index = text(0).and_then(|index| index.parse().ok());
+    let index = index.ok_or("its index is no whole number")?;
+    let time = text(1).and_then(|time| match time.parse() {
+        Ok(micros) => Some(Timestamp(micros)),
+        Err(_) => parse_rfc3339(time).ok(),
+    });
+    let time = time.ok_or("its time is no RFC 3339 time")?;
+    let value = row.get(2).ok_or("it has no value")?;
+    let record = match value_type {
+        ValueType::Number | ValueType::Text | ValueType::Json => Record::new(time, value),
+        ValueType::Bytes => {
+            let value = BASE64.decode(value).map_err(|_| "its value is no base64")?;
+            Record::new(time, &value)
+        }
+    };
+    Ok((index, record))
+}
+
+/// A Parquet file that carries its proof.
+pub struct ParquetRows {
+    reader: SerializedFileReader<File>,
+}
+
+impl std::fmt::Debug for ParquetRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParquetRows").finish_non_exhaustive()
+    }
+}
+
+impl ParquetRows {
+    /// Reads the metadata.
+    ///
+    /// # Errors
+    /// It is no Parquet file, or its metadata is damaged.
+    pub fn open(file: File) -> Result<Self, RowsError> {
+        let reader = SerializedFileReader::new(file);
+        let reader = reader.map_err(|error| RowsError::Part {
+            part: "the metadata at the end of the file".to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(Self { reader })
+    }
+
+    /// The proof that it carries.
+    #[must_use]
+    pub fn proof(&self) -> Option<&str> {
+        let metadata = self.reader.metadata().file_metadata();
+        let entries = metadata.key_value_metadata()?;
+        let proof = entries.iter().find(|entry| entry.key == PROOF_KEY)?;
+        proof.value.as_deref()
+    }
+
+    /// How many row groups it has.
+    #[must_use]
+    pub fn row_groups(&self) -> usize {
+        self.reader.num_row_groups()
+    }
+
+    /// Reads the rows, a row group at a time.
+    ///
+    /// # Errors
+    /// It cannot be read, or `take` fails.
+    pub fn rows<E: From<RowsError>>(
+        &self,
+        value_type: ValueType,
+        mut take: impl FnMut(u64, Record) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut row = 0;
+        for group in 0..self.reader.num_row_groups() {
+            let rows = self.reader.metadata().row_group(group).num_rows();
+            let part = || format!("row group {group} (rows {row} to {})", row + rows - 1);
+            let wrong = |why: String| RowsError::Part { part: part(), why };
+            let read = (self.reader.get_row_group(group))
+                .and_then(|group| Columns::read(&*group, value_type));
+            let columns = read.map_err(|error| wrong(error.to_string()))?;
+            columns.rows(&mut take)?;
+            row += rows;
+        }
+        Ok(())
+    }
+}
+
+/// The columns of a row group.
+struct Columns {
+    indexes: Vec<i64>,
+    times: Vec<i64>,
+    /// The bytes that were signed.
+    values: Vec<Vec<u8>>,
+}
+
+impl Columns {
+    fn read(group: &dyn RowGroupReader, value_type: ValueType) -> Result<Self, ParquetError> {
+        let rows = group.metadata().num_rows();
+        let rows = usize::try_from(rows)
+            .ok()
+            .filter(|&rows| rows <= ROW_GROUP_ROWS);
+        let rows = rows.ok_or_else(|| ParquetError::General("it has too many rows".to_owned()))?;
+        let all = |column: Vec<Option<i64>>| -> Result<Vec<i64>, ParquetError> {
+            let column: Option<Vec<_>> = column.into_iter().collect();
+            column.ok_or_else(|| ParquetError::General("a row is empty".to_owned()))
+        };
+        let indexes = all(column::<Int64Type>(group, 0, rows)?)?;
+        let times = all(column::<Int64Type>(group, 1, rows)?)?;
+        let tokens = column::<ByteArrayType>(group, 3, rows)?;
+        let mut digits = Vec::new();
+        let values: Option<Vec<_>> = match value_type {
+            ValueType::Number => {
+                let numbers = column::<DoubleType>(group, 2, rows)?;
+                let number = |number: f64| number_token(number, &mut digits).to_vec();
+                with_tokens(numbers, tokens, number).collect()
+            }
+            ValueType::Text | ValueType::Json | ValueType::Bytes => {
+                let values = column::<ByteArrayType>(group, 2, rows)?;
+                with_tokens(values, tokens, |value| value.data().to_vec()).collect()
+            }
+        };
+        let values = values.ok_or_else(|| ParquetError::General("a row is empty".to_owned()))?;
+        Ok(Self {
+            indexes,
+            times,
+            values,
+        })
+    }
+
+    fn rows<E>(self, mut take: impl FnMut(u64, Record) -> Result<(), E>) -> Result<(), E> {
+        let rows = self.indexes.into_iter().zip(self.times).zip(self.values);
+        for ((index, time), value) in rows {
+            take(index.cast_unsigned(), Record::new(Timestamp(time), &value))?;
+        }
+        Ok(())
+    }
+}
+
+/// The token where there is one, else the value's own bytes.
+fn with_tokens<T>(
+    values: Vec<Option<T>>,
+    tokens: Vec<Option<parquet::data_type::ByteArray>>,
+    mut bytes: impl FnMut(T) -> Vec<u8>,
+) -> impl Iterator<Item = Option<Vec<u8>>> {
+    let rows = values.into_iter().zip(tokens);
+    rows.map(move |(value, token)| match token {
+        Some(token) => Some(token.data().to_vec()),
+        None => value.map(&mut bytes),
+    })
+}
+
+/// A column, with nothing in the rows that have no value.
+fn column<T: DataType>(
+    group: &dyn RowGroupReader,
+    at: usize,
+    rows: usize,
+) -> Result<Vec<Option<T::T>>, ParquetError> {
+    if at >= group.num_columns() {
+        return Err(ParquetError::General("it has too few columns".to_owned()));
+    }
+    let description = group.metadata().column(at).column_descr();
+    if description.physical_type() != T::get_physical_type() {
+        return Err(ParquetError::General(format!(
+            "the column {} has another type",
+            description.name()
+        )));
+    }
+    let may_lack = description.max_def_level() > 0;
+    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(at)?);
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let mut read = 0;
+    while read < rows {
+        let levels = may_lack.then_some(&mut levels);
+        let (records, _, _) = reader.read_records(rows - read, levels, None, &mut values)?;
+        if records == 0 {
+            return Err(ParquetError::General("it has too few rows".to_owned()));
+        }
+        read += records;
+    }
+    if !may_lack {
+        return Ok(values.into_iter().map(Some).collect());
+    }
+    let mut values = values.into_iter();
+    Ok(levels
+        .into_iter()
+        .map(|level| if level > 0 { values.next() } else { None })
+        .collect())
+}
