@@ -4,6 +4,7 @@
 //! The program starts itself again for every other process that a figure needs.
 
 mod contention;
+mod export;
 mod far;
 mod gossip;
 mod growth;
@@ -71,6 +72,8 @@ enum Name {
     #[value(name = "open_1e6_ms")]
     Open1E6Ms,
     IdleStreamBytes,
+    ExportCsv,
+    ExportParquet,
 }
 
 /// What every figure needs to know.
@@ -111,6 +114,8 @@ impl Bench {
             Name::SyncGrowth1E7 => growth::figure(self),
             Name::Open1E6Ms => open::figure(self),
             Name::IdleStreamBytes => idle::figure(self),
+            Name::ExportCsv => export::figure(self, "export_csv", "csv"),
+            Name::ExportParquet => export::figure(self, "export_parquet", "parquet"),
         }
     }
 }

@@ -171,8 +171,13 @@ pub(crate) struct PeakMemory {
 impl PeakMemory {
     /// Watches a process from now on.
     pub(crate) fn watch(process: &Process) -> Self {
+        Self::watch_id(process.child.id())
+    }
+
+    /// Watches a process that is none of the roles.
+    pub(crate) fn watch_id(id: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, id) = (stop.clone(), process.child.id());
+        let stopped = stop.clone();
         let watcher = thread::spawn(move || {
             let mut peak = 0;
             while !stopped.load(Ordering::Relaxed) {
