@@ -106,13 +106,11 @@ impl Forked {
 
     /// Lets the two sides meet, and waits until everybody knows.
     async fn meet(&self) -> Result<()> {
-        let met = Instant::now();
         self.far
             .run(&["follow", &self.near.invite(&self.stream)?])?;
         for node in self.all() {
             until_forked(node, &self.stream, 100).await?;
         }
-        println!("all four know of the fork after {:?}", met.elapsed());
         Ok(())
     }
 }

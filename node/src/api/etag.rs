@@ -84,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_tag_changes_with_the_records_and_not_with_the_signature() {
-        let tag = |size, time, proof| EntityTag::new(&head(size, time), Format::Parquet, proof);
+        let tag =
+            |size, time, proof| EntityTag::new(&head(size, time), size, Format::Parquet, proof);
         assert_eq!(tag(3, 1, false), tag(3, 2, false));
         assert_ne!(tag(3, 1, false), tag(4, 1, false));
         assert_ne!(tag(3, 1, true), tag(3, 2, true));
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_client_names_tags_in_lists_weak_or_strong() {
-        let csv = EntityTag::new(&head(3, 1), Format::Csv, false);
+        let csv = EntityTag::new(&head(3, 1), 3, Format::Csv, false);
         assert_eq!(csv.to_string(), "W/\"3-0202020202020202-csv\"");
         let known = |text: &str| {
             let mut headers = HeaderMap::new();
