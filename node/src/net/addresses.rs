@@ -116,12 +116,14 @@ fn of_ip4(ip: Ipv4Addr) -> Option<Reach> {
 }
 
 fn of_ip6(ip: Ipv6Addr) -> Option<Reach> {
-    if ip.is_unspecified() || ip.is_multicast() {
+    // A link-local one leads nowhere without the interface, which TCP and QUIC
+    // addresses do not name.
+    if ip.is_unspecified() || ip.is_multicast() || ip.is_unicast_link_local() {
         return None;
     }
     Some(if ip.is_loopback() {
         Reach::Machine
-    } else if ip.is_unique_local() || ip.is_unicast_link_local() {
+    } else if ip.is_unique_local() {
         Reach::Site
     } else {
         Reach::World
@@ -146,7 +148,7 @@ mod tests {
         );
         assert_eq!(reach_of("/ip4/192.168.1.2/tcp/1"), Some(Reach::Site));
         assert_eq!(reach_of("/ip4/100.64.0.1/tcp/1"), Some(Reach::Site));
-        assert_eq!(reach_of("/ip6/fe80::1/tcp/1"), Some(Reach::Site));
+        assert_eq!(reach_of("/ip6/fd00::1/tcp/1"), Some(Reach::Site));
         assert_eq!(reach_of("/ip4/192.0.2.1/tcp/1"), Some(Reach::World));
         assert_eq!(reach_of("/dns/example.org/tcp/1"), Some(Reach::World));
     }
@@ -155,6 +157,7 @@ mod tests {
     fn addresses_where_nobody_can_be_are_told_apart() {
         for nowhere in [
             "/ip4/0.0.0.0/tcp/1",
+            "/ip6/fe80::1/tcp/1",
             "/ip4/224.0.0.1/udp/1/quic-v1",
             "/ip4/192.0.2.1/tcp/0",
             "/ip4/192.0.2.1",
