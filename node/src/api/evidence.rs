@@ -14,7 +14,7 @@ use crate::proof;
 
 /// `GET /v1/evidence`: what is known of all streams.
 #[utoipa::path(get, path = "/v1/evidence", tag = "proofs", summary = "Streams whose publishers signed two histories",
-    responses((status = 200, description = "The streams", body = [EvidenceView])),
+    responses((status = 200, description = "The streams", body = [EvidenceView]), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn list(State(state): State<ApiState>) -> Json<Vec<EvidenceView>> {
     let known = state.node().streams();

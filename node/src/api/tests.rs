@@ -372,7 +372,7 @@ async fn a_client_that_comes_back_goes_on_behind_what_it_has_seen() {
 #[tokio::test]
 async fn what_is_not_there_or_not_allowed_is_a_problem() {
     let api = Api::start().await;
-    let (status, problem) = api.call("GET", "/v1/evidence", Value::Null).await;
+    let (status, problem) = api.call("GET", "/v1/receipts", Value::Null).await;
     assert_eq!(
         (status, &problem["status"], &problem["title"]),
         (404, &json!(404), &json!("Not Found"))
