@@ -79,12 +79,14 @@ pub const MAX_OPEN_PAGES: usize = 4;
 /// page of single records.
 pub const MIN_SHARED_INTERVALS: usize = MAX_OFFERED;
 
-/// Batches in flight from one peer: one is stored while the next one travels.
+/// Batches in flight from one peer at least: one is stored while the next one
+/// travels.
 pub const BATCHES_IN_FLIGHT: usize = 2;
 
-/// Batches that one peer may have open here, for all logs together. Four times
-/// what our own scheduler asks of one peer for a log.
-pub const MAX_OPEN_BATCHES: usize = 8;
+/// Batches that one peer may have open here, for all logs together, about 10 KB
+/// each. Those of history come to 40 MiB, as much as is on its way from afar: 400
+/// MB a second at 100 ms.
+pub const MAX_OPEN_BATCHES: usize = 12;
 
 /// Bytes that one unit of [`READ_ALLOWANCE`] stands for: hashing them takes about
 /// as long as looking up a page's worth of nodes.

@@ -10,9 +10,9 @@ use crate::id::LogId;
 use crate::limits::BUSY_HEAD_POLL_US;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
-use crate::sync::Lane;
 use crate::sync::scheduler::Assignment;
 use crate::sync::session::{CheckedDelivery, Fetch};
+use crate::sync::{Lane, Priority};
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::v1::refused::Why;
@@ -113,9 +113,11 @@ impl<S: Store> Engine<S> {
             }
             // The offer was lost with a connection: nobody's fault.
             Body::Delivery(_) if !fetch.is_offered() => return self.give_up(id, now),
-            Body::Delivery(delivery) => fetch
-                .delivered(delivery, manifest.max_value_bytes())
-                .map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks)),
+            Body::Delivery(delivery) => {
+                fetch.arrives(now);
+                let checked = fetch.delivered(delivery, manifest.max_value_bytes());
+                checked.map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks))
+            }
             Body::Refused(refused) if refused.why() == Why::Busy => {
                 for Interval { from, to } in fetch.expected() {
                     state.scheduler.release(from, to);
@@ -168,6 +170,7 @@ impl<S: Store> Engine<S> {
         }
         let Some(Request {
             kind: RequestKind::Range(fetch),
+            begun,
             ..
         }) = self.requests.remove(id)
         else {
@@ -179,6 +182,11 @@ impl<S: Store> Engine<S> {
                 scheduler.release(from, to);
             }
             scheduler.ended(fetch.peer, fetch.priority, true, now);
+            if let Some((wait_us, transfer_us)) = fetch.took(begun, now)
+                && fetch.priority == Priority::History
+            {
+                scheduler.arrived(fetch.peer, wait_us, transfer_us);
+            }
         }
         self.schedule_hungry(fetch.log, now);
         self.schedule(fetch.log, now);

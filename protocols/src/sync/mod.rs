@@ -7,6 +7,7 @@ pub mod scheduler;
 mod serving;
 pub mod session;
 mod turns;
+mod window;
 
 use crate::wire::v1;
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use libp2p_identity::PeerId;
 
 use super::Priority;
+use super::window::Window;
 use crate::limits::{
     BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_HISTORY_BATCHES,
     MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MIN_REQUEST_RECORDS,
@@ -33,6 +34,8 @@ pub struct Source {
     pub held: IntervalSet,
     /// Requests under way, by priority class: history, and everything above.
     in_flight: [usize; 2],
+    /// How many of history there may be.
+    window: Window,
     failures: u32,
     /// Refusals in a row because it had no place left.
     busies: u32,
@@ -200,6 +203,14 @@ impl Scheduler {
         }
     }
 
+    /// Notes how a full batch of history came from a peer: how long it took from
+    /// the question to its first bytes, and from these to its last ones.
+    pub fn arrived(&mut self, peer: PeerId, wait_us: u64, transfer_us: u64) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.window.arrived(wait_us, transfer_us);
+        }
+    }
+
     /// Notes that a peer had no place left for a request. That is no failure,
     /// and it is asked again soon, up to 32 times later if it goes on.
     pub fn busy(&mut self, peer: PeerId, priority: Priority, now: Timestamp) {
@@ -344,7 +355,11 @@ impl Scheduler {
 
 impl Source {
     fn is_free(&self, priority: Priority) -> bool {
-        self.cool_until.is_none() && self.in_flight[class(priority)] < BATCHES_IN_FLIGHT
+        let most = match priority {
+            Priority::History => self.window.batches(),
+            Priority::Live | Priority::User => BATCHES_IN_FLIGHT,
+        };
+        self.cool_until.is_none() && self.in_flight[class(priority)] < most
     }
 
     fn load(&self) -> usize {

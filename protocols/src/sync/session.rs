@@ -15,6 +15,7 @@ use crate::log::{AdmitError, Node};
 use crate::merkle::{Hash, Subtree, cover, split_hashes, subtree_root, verify_ranges};
 use crate::ranges::{Interval, IntervalSet};
 use crate::record::CheckedChunk;
+use crate::time::Timestamp;
 use crate::wire::{WireError, v1};
 
 /// Ranges that were asked of one peer.
@@ -42,6 +43,8 @@ pub struct Fetch {
     /// The place of the first subtree of the next page.
     next_place: usize,
     bytes: usize,
+    /// When the first bytes came.
+    arrives_since: Option<Timestamp>,
     /// The last page has come.
     is_last: bool,
     /// Pages of which something is still to come.
@@ -102,6 +105,7 @@ impl Fetch {
             offered_to: 0,
             next_place: 0,
             bytes: 0,
+            arrives_since: None,
             is_last: false,
             pages: VecDeque::new(),
         }
@@ -128,6 +132,21 @@ impl Fetch {
     /// What nobody else is to be asked for while this is under way.
     pub fn expected(&self) -> impl Iterator<Item = Interval> {
         self.expected.intervals()
+    }
+
+    /// Notes that something of what is wanted comes.
+    pub fn arrives(&mut self, now: Timestamp) {
+        self.arrives_since.get_or_insert(now);
+    }
+
+    /// How long a full batch took that was asked for at `begun` and is complete:
+    /// from the question to the first bytes, and from these to the last ones, in
+    /// microseconds. `None` of a small one, of which the time says nothing.
+    #[must_use]
+    pub fn took(&self, begun: Timestamp, now: Timestamp) -> Option<(u64, u64)> {
+        let since = self.arrives_since?;
+        let is_full = self.bytes >= MAX_BATCH_BYTES / 4;
+        is_full.then(|| (since.since(begun), now.since(since)))
     }
 
     /// Whether an offer has come.
