@@ -75,6 +75,10 @@ pub struct Assignment {
 /// batch however large they are.
 const FIRST_NEWEST: u64 = 3;
 
+/// Chunks in the smallest request of the last ones that several sources share: a
+/// tenth of a second of one that has 2 MB a second.
+const LEAST_SHARED_CHUNKS: u64 = 8;
+
 /// Batches that may be open with one peer before another one of this priority.
 fn max_open(priority: Priority) -> usize {
     match priority {
@@ -304,6 +308,7 @@ impl Scheduler {
         match self.order {
             Order::OldestFirst => {
                 let records = ((MAX_OFFERED as u64) << chunk_level).max(MIN_REQUEST_RECORDS);
+                let records = records.min(self.share_of_rest(held, range, chunk_level));
                 let few = self.share_of_intervals();
                 let picked = take_first(wanted(range.from, range.to), few, records, chunk_level);
                 let span = Interval {
@@ -343,9 +348,30 @@ impl Scheduler {
     /// Holes that one source is asked for at a time: where several have
     /// something, each gets its part of them.
     fn share_of_intervals(&self) -> usize {
+        (MAX_INTERVALS / self.useful_sources()).max(MIN_SHARED_INTERVALS)
+    }
+
+    /// Records that one source is asked for at a time: where several have
+    /// something, less and less of what is left, so that all of them end at
+    /// nearly the same time (guided self-scheduling: Polychronopoulos and Kuck,
+    /// 1987).
+    fn share_of_rest(&self, held: &IntervalSet, range: Interval, chunk_level: u8) -> u64 {
+        let sources = self.useful_sources() as u64;
+        // Counting what is left would take longer than it saves.
+        let is_sparse = held.interval_count() > MAX_INTERVALS;
+        if sources == 1 || is_sparse {
+            return u64::MAX;
+        }
+        let taken =
+            held.covered(range.from, range.to) + self.assigned.covered(range.from, range.to);
+        let left = range.len().saturating_sub(taken);
+        let least = (LEAST_SHARED_CHUNKS << chunk_level).max(MIN_REQUEST_RECORDS);
+        (left / (2 * sources)).max(least)
+    }
+
+    fn useful_sources(&self) -> usize {
         let useful = self.sources.values().filter(|s| !s.held.is_empty());
-        let sources = useful.count().max(1);
-        (MAX_INTERVALS / sources).max(MIN_SHARED_INTERVALS)
+        useful.count().max(1)
     }
 
     fn is_unassigned(&self, from: u64, to: u64) -> bool {
