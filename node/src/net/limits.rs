@@ -381,25 +381,6 @@ pub const MAX_OBSERVATIONS_PER_CONNECTION: u8 = 3;
 /// Observed addresses that are compared, to tell what kind of router there is.
 pub const MAX_OBSERVATIONS: usize = 32;
 
-/// Places that a relay grants: about 1 KB each, and a connection (100 KB).
-pub const RELAY_RESERVATIONS: usize = 1_024;
-
-/// Circuits through a relay at a time, and of one peer.
-pub const RELAY_CIRCUITS: usize = 256;
-
-/// Circuits of one peer at a time: a node behind a symmetric router has no
-/// other way to its sources.
-pub const RELAY_CIRCUITS_PER_PEER: usize = 16;
-
-/// Bytes of one circuit, both directions together: a stream's recent history
-/// and its live records, until a direct connection is there. What needs more
-/// makes a new circuit.
-pub const RELAY_CIRCUIT_BYTES: u64 = 16 << 20;
-
-/// Duration of one circuit. With [`RELAY_CIRCUIT_BYTES`] and
-/// [`RELAY_CIRCUITS`] a relay carries 7 MB/s at most in the long run.
-pub const RELAY_CIRCUIT_DURATION: Duration = Duration::from_secs(600);
-
 /// How long a registration at a rendezvous server is waited for: the server
 /// keeps it for a minute.
 pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(65);
@@ -414,6 +395,7 @@ pub const MAX_OPEN_MEETINGS: usize = 64;
 /// Servers that are remembered for meetings: the first of them are named in
 /// offers.
 pub const MAX_RENDEZVOUS_SERVERS: usize = 16;
+
 /// How long the other end of a new connection of a private network may take to
 /// prove that it has the key: one round trip, after a QUIC handshake that may
 /// take as long.

@@ -1,5 +1,6 @@
 //! The network: one libp2p swarm, its behaviours, the peers that are kept
-//! dialled, and those that are found by the id of a stream. What a message means is decided by the engine.
+//! dialled, and those that are found by the id of a stream. What a message means
+//! is decided by the engine.
 
 mod access;
 mod addresses;
