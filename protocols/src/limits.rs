@@ -44,8 +44,8 @@ pub const MAX_GOSSIP_BYTES: usize = 64 * 1024;
 /// Subtrees in one offer: the width of old Swarm's bit vector.
 pub const MAX_OFFERED: usize = 128;
 
-/// Bytes of chunks in one batch, which is what one request brings. At 100 ms a round trip, two of them in flight
-/// carry 80 MB/s.
+/// Bytes of chunks in one batch, which is what one request brings: two of them
+/// in flight carry 80 MB/s at 100 ms a round trip.
 pub const MAX_BATCH_BYTES: usize = 4 << 20;
 
 /// Bytes of chunks that are put together in one delivery frame: large enough
@@ -198,12 +198,12 @@ pub const HEAD_POLL_US: u64 = 15_000_000;
 /// are these questions.
 pub const MAX_HEAD_POLL_US: u64 = 120_000_000;
 
+/// The same of a log of which something is missing.
+pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;
+
 /// Announcements that wait for the manifest of their log, one each, at most
 /// 64 KiB: 4 MiB. A manifest takes a round trip, and few logs lack one at a time.
 pub const MAX_EARLY_ANNOUNCEMENTS: usize = 64;
-
-/// The same while something is missing.
-pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;
 
 /// Streams that one question for peers may name: 8 KB of ids. A node with more
 /// streams that lack peers asks again.
@@ -212,6 +212,7 @@ pub const MAX_ASKED_STREAMS: usize = 256;
 /// Peers in one answer: four times the minimum that a node keeps by default,
 /// because some of them are gone by the time they are dialled.
 pub const MAX_TOLD_PEERS: usize = 16;
+
 /// Intervals in a join or an offer. They only say whether it is worth
 /// connecting: 64 × 22 bytes keep a join below 2 KiB, and what a peer holds in
 /// detail is asked when it is there.
@@ -347,6 +348,7 @@ pub const MAX_NOTED_SUBSCRIPTIONS: usize = 200_000;
 /// The same of one peer: as many streams as a node is built for. A twentieth of
 /// what is remembered.
 pub const MAX_NOTED_SUBSCRIPTIONS_PER_PEER: usize = 10_000;
+
 /// Bytes of a multiaddr of a rendezvous server.
 pub const MAX_ADDRESS_BYTES: usize = 256;
 

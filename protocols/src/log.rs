@@ -12,8 +12,7 @@ use crate::identity::PublicKey;
 use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_GOSSIP_BYTES};
 use crate::manifest::ManifestError;
 use crate::merkle::{
-    CompactRange, ExtensionError, Hash, ProofError, Subtree, cover_len, split_hashes,
-    verify_extension,
+    CompactRange, ExtensionError, Hash, ProofError, Subtree, split_hashes, verify_extension,
 };
 use crate::record::{CheckedChunk, RecordError};
 use crate::wire::{WireError, decode_canonical, v1};
@@ -386,16 +385,6 @@ impl Appender {
             successor: None,
         }
     }
-}
-
-/// Hashes that an extension from `from_size` to `size` has, left and right.
-#[must_use]
-pub fn extension_len(from_size: u64, size: u64) -> (u64, u64) {
-    let level = crate::merkle::MAX_LEVEL;
-    (
-        cover_len(0, from_size, level),
-        cover_len(from_size, size, level),
-    )
 }
 
 #[cfg(test)]

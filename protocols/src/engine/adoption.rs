@@ -150,16 +150,24 @@ impl<S: Store> Engine<S> {
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             return self.store_failed(log, &ReadError::Store(error));
         }
-        state.set_adopted(head.clone());
-        if let Some(recovery) = &mut state.recovery {
-            recovery.news(now);
-        }
         // An owner whose clock was wrong once must not make us deaf for what it
         // announces when it is right.
         if head.time <= now.plus(MAX_CLOCK_SKEW_US) {
             state.heard = state.heard.max(Some(head.time));
         }
         self.changed.insert(log);
+        self.adopted(log, head.clone(), now);
+    }
+
+    /// What follows from a head that is stored now, whichever way it came.
+    pub(super) fn adopted(&mut self, log: LogId, head: SignedHead, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        state.set_adopted(head);
+        if let Some(recovery) = &mut state.recovery {
+            recovery.news(now);
+        }
         self.settle_dispute(log);
     }
 }

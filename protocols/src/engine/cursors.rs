@@ -39,10 +39,14 @@ impl Lag {
 
 impl LogState {
     pub(super) fn lag(&self) -> Lag {
-        let size = self.size();
+        let size = self.target();
         let sources = || self.scheduler.sources().map(|(_, source)| source);
         let largest = sources().map(|source| source.size).max().unwrap_or(0);
-        let largest = largest.max(self.heard_size).max(size);
+        // Of a forked log nothing more is wanted.
+        let largest = match self.fork {
+            None => largest.max(self.heard_size).max(size),
+            Some(_) => size,
+        };
         let records = largest - self.held.covered(0, largest);
         let time_us = if records == 0 && size > 0 {
             Some(0)
@@ -84,7 +88,9 @@ impl<S: Store> Engine<S> {
     /// Tells the others that everything is held here and safe, once after
     /// something had to be fetched.
     pub(super) fn tell_synced(&mut self, log: LogId, now: Timestamp) {
-        let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) else {
+        let state = self.logs.get_mut(&log);
+        // Of a forked log nobody has the whole tree of a head.
+        let Some(state) = state.filter(|state| state.takes() && state.fork.is_none()) else {
             return;
         };
         let is_early = (state.told_synced).is_some_and(|at| at.plus(SYNCED_NOTICE_US) > now);

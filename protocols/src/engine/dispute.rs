@@ -7,14 +7,15 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::logs::{LogState, put_head};
+use super::logs::{LogState, put_head, put_log};
+use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};
 use crate::head::{SignedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_FORK_IMPROVEMENTS, MAX_SEARCH_RESTARTS};
 use crate::log::{AdmitError, Common, Extension, ForkProof, Node, Shown};
-use crate::merkle::{CompactRange, Hash, MAX_LEVEL, Nodes, Subtree, cover, empty_root};
+use crate::merkle::{CompactRange, Nodes, Subtree, empty_root};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{
     Admission, Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table,
@@ -102,6 +103,9 @@ impl<S: Store> Engine<S> {
             false => proof.smaller.clone(),
         };
         state.fork = Some(proof);
+        // Nothing more is adopted, so that nothing more has to be shown.
+        state.unproven &= state.takes_heads();
+        put_log(&mut batch, log, state);
         self.changed.insert(log);
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
             self.store_failed(log, &ReadError::Store(error));
@@ -130,6 +134,8 @@ impl<S: Store> Engine<S> {
         if let Some(peer) = from {
             self.search_fork_point(peer, log, &theirs, now);
         }
+        // More may be common than was thought.
+        self.schedule(log, now);
     }
 
     /// Evidence that a peer gives without being asked.
@@ -148,7 +154,6 @@ impl<S: Store> Engine<S> {
         match ForkProof::verify(fork, log, &manifest.publisher) {
             Ok(proof) => {
                 self.take_fork(log, Box::new(proof), None, now);
-                self.schedule(log, now);
             }
             Err(error) => self.ban(peer, Some(log), &error),
         }
@@ -247,7 +252,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log).filter(|_| ready) else {
             return;
         };
-        let known = state.fork.as_ref().is_none_or(|fork| fork.common.is_some());
+        // What others say is common may be less than what is.
+        let known = state.fork.is_none() || state.searched;
         let Some(ours) = state.adopted.as_ref().filter(|_| !known) else {
             return;
         };
@@ -298,11 +304,19 @@ impl<S: Store> Engine<S> {
         let extension = Extension::from_wire(wire, search.asked, log, &manifest.publisher)?;
         let left = extension.prefix()?;
         let history = History::new(&self.store, key);
-        match search.step(&history, ours, &extension, &left) {
+        let step = search.step(&history, ours, &extension, &left);
+        state.searched = !matches!(step, Ok(Step::Ask(_)));
+        match step {
             Ok(Step::Ask(search)) => self.ask_search(log, search, now),
             Ok(Step::Found(proof)) => {
-                self.take_fork(log, proof, None, now);
-                self.schedule(log, now);
+                // Both branches may have gone on meanwhile: what would not
+                // convince others is not kept.
+                let owner = &manifest.publisher;
+                if let Ok(proof) = ForkProof::verify(proof.to_wire(), log, owner) {
+                    // Whatever others have said before, this is taken.
+                    state.improved = state.improved.min(MAX_FORK_IMPROVEMENTS - 1);
+                    self.take_fork(log, Box::new(proof), None, now);
+                }
             }
             Ok(Step::Nothing) => {}
             Err(SearchError::Admit(error)) => return Err(error),
@@ -318,9 +332,7 @@ impl LogState {
         self.undisputed = tree.size;
         self.recent.clear();
         self.recent.insert(tree.size, tree);
-        if self.is_complete() {
-            self.synced_size = self.synced_size.min(tree.size);
-        }
+        self.synced_size = self.synced_size.min(tree.size);
     }
 }
 
@@ -412,8 +424,8 @@ impl Search {
         answer: &Extension,
         left: &CompactRange,
     ) -> Result<Step, SearchError> {
-        let here = cover_hashes(history, 0, self.asked)?;
-        let rest = cover_hashes(history, self.asked, ours.size)?;
+        let here = nodes_between(history, 0, self.asked)?;
+        let rest = nodes_between(history, self.asked, ours.size)?;
         let (Some(here), Some(rest), Some(mut proof)) = (here, rest, self.basis) else {
             return Ok(Step::Nothing);
         };
@@ -458,7 +470,7 @@ fn fork_with_smaller<S: Store + ?Sized>(
     ours: &SignedHead,
 ) -> Result<Option<Box<ForkProof>>, StoreError> {
     let (m, n) = (smaller.size, ours.size);
-    let Some(left) = cover_hashes(history, 0, m)? else {
+    let Some(left) = nodes_between(history, 0, m)? else {
         return Ok(None);
     };
     let range = CompactRange::from_hashes(0, m, left.clone()).ok();
@@ -466,7 +478,7 @@ fn fork_with_smaller<S: Store + ?Sized>(
     if same || m.cmp(&n) != Ordering::Less {
         return Ok(None);
     }
-    let Some(right) = cover_hashes(history, m, n)? else {
+    let Some(right) = nodes_between(history, m, n)? else {
         return Ok(None);
     };
     Ok(Some(Box::new(ForkProof {
@@ -498,7 +510,7 @@ fn agreement<S: Store + ?Sized>(
             let left = CompactRange::from_hashes(0, m, fork.left.clone()).ok();
             let ours = match head.size < m {
                 true => None,
-                false => cover_hashes(history, 0, m)?,
+                false => nodes_between(history, 0, m)?,
             };
             let ours = ours.and_then(|ours| CompactRange::from_hashes(0, m, ours).ok());
             match (left, ours.and_then(|ours| ours.root())) {
@@ -545,14 +557,4 @@ fn proved_nodes(proof: &ForkProof, tree: Option<Tree>) -> Vec<Node> {
         }
     }
     nodes
-}
-
-/// The nodes that cover a range of our tree; `None` when one is not known.
-fn cover_hashes<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    from: u64,
-    to: u64,
-) -> Result<Option<Vec<Hash>>, StoreError> {
-    let nodes = cover(from, to, MAX_LEVEL).map(|subtree| history.node(subtree));
-    nodes.collect()
 }

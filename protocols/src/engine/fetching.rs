@@ -240,9 +240,12 @@ impl<S: Store> Engine<S> {
             return;
         }
         for (log, size) in sizes {
-            if let Some(state) = self.logs.get_mut(&log)
-                && state.synced_size < size
-            {
+            let Some(state) = self.logs.get_mut(&log) else {
+                continue;
+            };
+            // A fork may have been found meanwhile.
+            let size = size.min(state.target());
+            if state.synced_size < size {
                 state.synced_size = size;
                 self.changed.insert(log);
                 if state.target() == size {

@@ -95,7 +95,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         // The owner asks whether anybody knows more than it does.
-        if !state.takes() && !state.owned() {
+        if !state.takes() && !state.owned {
             return;
         }
         if self.requests.is_asked_about(peer, log) || !self.requests.may_ask_about(peer, log) {

@@ -100,7 +100,7 @@ impl<S: Store> Engine<S> {
             Relation::Older => Verdict::Ignore,
             Relation::Same if announcement.chunk().is_none() || !brings_records => Verdict::Ignore,
             Relation::Same | Relation::Renews | Relation::Extends => {
-                self.admit(log, announcement);
+                self.admit(log, announcement, now);
                 Verdict::Accept
             }
             Relation::Unproven => {
@@ -136,7 +136,7 @@ impl<S: Store> Engine<S> {
 
     /// Stores the head, the nodes and the records of an announcement that
     /// extends what was adopted, in one write.
-    fn admit(&mut self, log: LogId, announcement: &Announcement) {
+    fn admit(&mut self, log: LogId, announcement: &Announcement, now: Timestamp) {
         let state = self.logs.get_mut(&log).expect("gossip is of known logs");
         let key = state
             .key()
@@ -164,7 +164,7 @@ impl<S: Store> Engine<S> {
             (self.store.commit(batch, Durability::Written)).map_err(ReadError::Store)
         });
         if result.is_ok() {
-            state.set_adopted(head);
+            self.adopted(log, head, now);
         }
         self.stored(log, result);
     }

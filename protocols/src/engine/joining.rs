@@ -286,7 +286,6 @@ impl<S: Store> Engine<S> {
             .push_back(Output::Publish(topic, join.encode()));
     }
 
-    /// Judges a join, and decides whether to answer it.
     /// Whether an author may say this on a stream's meta topic now; if so, it is
     /// counted.
     pub(super) fn may_say(
@@ -299,6 +298,7 @@ impl<S: Store> Engine<S> {
         author != self.joining.local && self.joining.allowances.take(log, said, author, now)
     }
 
+    /// Judges a join, and decides whether to answer it.
     pub(super) fn join_heard(
         &mut self,
         author: PeerId,

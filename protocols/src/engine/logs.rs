@@ -48,6 +48,8 @@ pub(super) struct LogState {
     pub(super) improved: u32,
     /// The search for what both branches begin with.
     pub(super) search: Option<Search>,
+    /// It was searched for what both branches begin with.
+    pub(super) searched: bool,
     /// Ours: written here and nowhere else.
     pub(super) owned: bool,
     /// Ours, but others may know more of it than is here.
@@ -98,6 +100,7 @@ impl LogState {
             undisputed: 0,
             improved: 0,
             search: None,
+            searched: false,
             owned: false,
             recovery: None,
             closed: None,
@@ -171,10 +174,6 @@ impl LogState {
             let until = now.plus(REQUEST_TIMEOUT_US);
             self.failed_extensions.insert(peer, until);
         }
-    }
-
-    pub(super) fn owned(&self) -> bool {
-        self.owned
     }
 
     /// Nothing more is written to this log.
@@ -267,7 +266,7 @@ impl LogState {
             log,
             manifest: self.manifest.clone(),
             key: self.key(),
-            owned: self.owned(),
+            owned: self.owned,
             followed: self.followed,
             newest_first: self.scheduler.order == Order::NewestFirst,
             head: self.adopted.clone(),
@@ -293,7 +292,7 @@ impl LogState {
             followed: self.followed,
             peers: self.peers.clone(),
             newest_first: self.scheduler.order == Order::NewestFirst,
-            owned: self.owned(),
+            owned: self.owned,
             recovering: self.recovery.is_some(),
         }
     }
@@ -404,7 +403,7 @@ impl<S: Store> Engine<S> {
             let row = v1::StoredLog::decode(row).map_err(|_| damaged("a log"))?;
             let recovers = row.owned && (copied || row.recovering);
             let mut state = self.load_log(log, row)?;
-            if recovers {
+            if recovers && state.fork.is_none() {
                 state.appender = None;
                 state.recovery = Some(Recovery::new(Why::Copied, now));
                 state.poll_at = Some(now);

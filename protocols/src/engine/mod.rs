@@ -782,5 +782,7 @@ impl<S: Store> Engine<S> {
             state.close(error.to_string());
         }
         self.changed.insert(log);
+        // Were it synced after all, its head would be signed.
+        self.drop_staged(log);
     }
 }

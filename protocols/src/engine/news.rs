@@ -43,7 +43,9 @@ impl<S: Store> Engine<S> {
         let Some(left) = nodes_between(&history, 0, size)? else {
             return Ok(false);
         };
-        let records = if ask.news && state.held.contains(size, head.size) {
+        // What is disputed is nobody's history.
+        let is_ours = state.fork.is_none() && state.held.contains(size, head.size);
+        let records = if ask.news && is_ours {
             few_records(&history, size, head.size)?
         } else {
             None

@@ -42,7 +42,7 @@ impl<S: Store> Engine<S> {
         let manifest = manifest.sign(&self.key)?;
         let log = manifest.stream();
         match self.logs.get(&log) {
-            Some(state) if state.owned() => return Ok(Reply::Created(log)),
+            Some(state) if state.owned => return Ok(Reply::Created(log)),
             Some(_) => {
                 // Begun anew, it would be another tree under the same name.
                 let why = "it was created elsewhere, and is only followed here";

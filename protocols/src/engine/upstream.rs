@@ -96,18 +96,11 @@ impl<S: Store> Engine<S> {
         let Some((log, state)) = known else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
-        // Only what lies below a head that was adopted here can be proved.
-        let (Some(key), true) = (state.key(), ask.size <= state.size()) else {
+        // Only what lies below a head that was adopted here can be proved, and
+        // what is disputed is nobody's history.
+        let (Some(key), true) = (state.key(), ask.size <= state.target()) else {
             return self.refuse_peer(peer, id, Why::NotHeld);
         };
-        // What is disputed is nobody's history.
-        let intervals = match state.fork {
-            None => intervals,
-            Some(_) => below(intervals, state.target()),
-        };
-        if intervals.is_empty() {
-            return self.refuse_peer(peer, id, Why::NotHeld);
-        }
         let request = RangeRequest {
             log,
             id,
@@ -168,13 +161,4 @@ impl<S: Store> Engine<S> {
             (Err(_), _) | (_, Err(_)) => self.refuse_peer(peer, id, Why::Failed),
         }
     }
-}
-
-/// What of these intervals lies below a size.
-fn below(intervals: Vec<Interval>, size: u64) -> Vec<Interval> {
-    let cut = intervals.into_iter().map(|Interval { from, to }| Interval {
-        from,
-        to: to.min(size),
-    });
-    cut.filter(|interval| interval.from < interval.to).collect()
 }

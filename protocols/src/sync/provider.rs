@@ -13,7 +13,7 @@ pub use super::serving::{RangeRequest, RefuseError};
 use super::serving::{Serving, Step};
 use super::turns::Turns;
 use crate::id::LogId;
-use crate::limits::{MAX_HISTORY_BATCHES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
+use crate::limits::{MAX_HISTORY_BATCHES, MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::ranges::IntervalSet;
 use crate::store::{History, Store};
 use crate::time::Timestamp;
@@ -77,7 +77,18 @@ impl Provider {
             return Err(RefuseError::Busy);
         }
         let mut serving = Serving::new(request, history.key(), held)?;
-        let (offer, work) = serving.next_page(history)?;
+        let page = serving.next_page(history);
+        let (offer, work) = page.inspect_err(|_| {
+            // What was looked up in vain was looked up, too.
+            self.readers.charge(
+                peer,
+                Work {
+                    nodes: MAX_OFFERED,
+                    bytes: 0,
+                },
+                now,
+            );
+        })?;
         downstream.requests.insert(request.id, serving);
         self.readers.charge(peer, work, now);
         Ok(offer)

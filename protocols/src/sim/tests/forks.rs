@@ -1,5 +1,8 @@
 //! Owners that sign two trees.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::*;
 use crate::engine::CommandError;
 use crate::log::ForkProof;
@@ -147,6 +150,74 @@ fn what_both_branches_begin_with_is_found_exactly_and_stays_usable() {
                 (status.disputed_from, status.held_records),
                 (Some(common), common)
             );
+        }
+    }
+}
+
+/// Questions for heads that a node asks within a minute.
+fn asks_within_a_minute(sim: &mut Sim, node: NodeId) -> u32 {
+    let asked = Rc::new(Cell::new(0));
+    let count = asked.clone();
+    sim.twist(
+        node,
+        Box::new(move |frame| {
+            if let Some(v1::frame::Body::GetHead(_)) = frame.body {
+                count.set(count.get() + 1);
+            }
+            Twisted::Frame(frame)
+        }),
+    );
+    sim.run_for(MINUTE);
+    sim.untwist(node);
+    asked.get()
+}
+
+#[test]
+fn a_follower_that_is_behind_the_common_part_gets_all_of_it_and_no_more() {
+    for seed in 0..5 {
+        let mut sim = Sim::new(seed);
+        let key = SigningKey::from_secret(&mut [77; 32]);
+        let [a, b] = [(); 2].map(|()| sim.add_node_with_key(key.clone()));
+        let log = sim.create(a, manifest(&key, 2));
+        sim.create(b, manifest(&key, 2));
+        sim.publish(a, log, records(0, 50));
+        sim.publish(b, log, records(0, 80));
+        let [witness, behind] = [(); 2].map(|()| {
+            let node = sim.add_node();
+            sim.follow(node, log);
+            sim.connect(node, a);
+            node
+        });
+        sim.run_for(MINUTE);
+        assert_eq!(sim.status(behind, log).unwrap().held_records, 50);
+        sim.cut(behind, a);
+        sim.publish(a, log, records(50, 80));
+        sim.publish(a, log, branch("a", 80, 100));
+        sim.publish(b, log, branch("b", 80, 110));
+        sim.run_for(MINUTE);
+        sim.connect(witness, b);
+        sim.run_for(30 * SECOND);
+        let disputed = |sim: &Sim, node| sim.status(node, log).unwrap().disputed_from;
+        assert_eq!(disputed(&sim, witness), Some(80));
+
+        sim.connect(behind, witness);
+        sim.run_for(30 * SECOND);
+        let status = sim.status(behind, log).unwrap();
+        assert_eq!(
+            (
+                status.disputed_from,
+                status.synced_size,
+                status.held_records
+            ),
+            (Some(80), 80, 80),
+            "seed {seed}"
+        );
+        let history = History::new(&**sim.store(behind), status.key.unwrap());
+        assert!((0..80).all(|index| history.record(index) == Ok(record(index))));
+        assert!(sim.accusations().is_empty());
+        for node in [witness, behind] {
+            let asked = asks_within_a_minute(&mut sim, node);
+            assert!(asked <= 10, "{asked} questions");
         }
     }
 }
