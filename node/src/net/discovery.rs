@@ -424,27 +424,33 @@ fn routed_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn one_address_has_few_places_in_the_routing_table() {
+    /// How many of some thousand strangers at these addresses come into an
+    /// empty table.
+    fn places(address: impl Fn(usize) -> String) -> usize {
         let mut kad = kademlia(PeerId::random(), true);
-        let mut add = |text: &str| {
-            let addresses = vec![text.parse().unwrap()];
-            let is_crowded = is_crowded(&mut kad, &addresses);
-            if !is_crowded {
+        for n in 1..2_000 {
+            let addresses = vec![address(n).parse().unwrap()];
+            if !is_crowded(&mut kad, &addresses) {
                 add_addresses(&mut kad, PeerId::random(), addresses);
             }
-            !is_crowded
+        }
+        kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
+    }
+
+    #[test]
+    fn one_address_has_few_places_in_the_routing_table() {
+        let one_address = |n| match n % 2 {
+            0 => format!("/ip4/192.0.2.1/tcp/{n}"),
+            _ => format!("/ip4/192.0.2.1/udp/{n}/quic-v1"),
         };
-        let crowd = |port: usize| format!("/ip4/192.0.2.1/tcp/{port}");
-        let taken = (1..1_000).filter(|&port| add(&crowd(port))).count();
-        assert_eq!(taken, MAX_ROUTED_PER_IP);
-        assert!(!add("/ip4/192.0.2.1/udp/1/quic-v1"));
-        assert!(add("/ip4/192.0.2.2/tcp/1"));
+        assert_eq!(places(one_address), MAX_ROUTED_PER_IP);
         // Of IPv6 a household has a whole network.
-        let crowd = |port: usize| format!("/ip6/2001:db8::{port:x}/tcp/1");
-        let taken = (1..1_000).filter(|&port| add(&crowd(port))).count();
-        assert_eq!(taken, MAX_ROUTED_PER_IP);
-        assert!((1..100).all(|port| add(&format!("/ip4/127.0.0.1/tcp/{port}"))));
+        let one_network = |n| format!("/ip6/2001:db8::{n:x}/tcp/1");
+        assert_eq!(places(one_network), MAX_ROUTED_PER_IP);
+        // Others find room beside them, and one machine is a whole test network.
+        let many = |n| format!("/ip4/198.51.{}.{}/tcp/1", n / 250, n % 250);
+        assert!(places(many) > 2 * MAX_ROUTED_PER_IP);
+        assert!(places(|n| format!("/ip4/127.0.0.1/tcp/{n}")) > 2 * MAX_ROUTED_PER_IP);
     }
 
     #[test]
