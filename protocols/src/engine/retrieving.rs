@@ -309,9 +309,7 @@ impl<S: Store> Engine<S> {
             return answer_chunk(&self.store, address);
         }
         let (_, state) = (self.asked_log(&ask.log)).ok_or(RefuseError::UnknownLog)?;
-        // Only what lies below a head that was adopted here can be proved.
-        let key = state.key().filter(|_| ask.size <= state.target());
-        let key = key.ok_or(RefuseError::NotHeld)?;
+        let key = self.key_of_tree(state, ask.size, &ask.root)?;
         let history = History::new(&self.store, key);
         let (held, size) = (&state.held, ask.size);
         match what {

@@ -8,11 +8,11 @@ use super::logs::LogState;
 use super::news::nodes_between;
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
-use crate::merkle::join_hashes;
+use crate::merkle::{CompactRange, Hash, join_hashes};
 use crate::ranges::Interval;
-use crate::store::{History, Store};
+use crate::store::{History, LogKey, Store};
 use crate::sync::Priority;
-use crate::sync::provider::{RangeRequest, Work};
+use crate::sync::provider::{RangeRequest, RefuseError, Work};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
@@ -30,6 +30,33 @@ impl<S: Store> Engine<S> {
     pub(super) fn asked_log(&self, log: &Bytes) -> Option<(LogId, &LogState)> {
         let log = LogId::from_slice(log)?;
         Some((log, self.logs.get(&log)?))
+    }
+
+    /// Where the rows of a log are, if the tree that a peer asks about is the one
+    /// here. Only what lies below a head that was adopted can be proved, what is
+    /// disputed is nobody's history, and a proof in another tree, which a forked
+    /// owner has signed, would look like a lie of ours.
+    pub(super) fn key_of_tree(
+        &self,
+        state: &LogState,
+        size: u64,
+        root: &Bytes,
+    ) -> Result<LogKey, RefuseError> {
+        let root = Hash::from_slice(root).ok_or(RefuseError::Malformed)?;
+        let key = state.key().filter(|_| size <= state.target());
+        let key = key.ok_or(RefuseError::NotHeld)?;
+        let known = state.recent.get(&size).map(|tree| tree.root);
+        let ours = match known {
+            Some(root) => Some(root),
+            None => nodes_between(&History::new(&self.store, key), 0, size)?
+                .and_then(|nodes| CompactRange::from_hashes(0, size, nodes).ok())
+                .and_then(|range| range.root()),
+        };
+        match ours {
+            Some(ours) if ours == root => Ok(key),
+            Some(_) => Err(RefuseError::OtherTree),
+            None => Err(RefuseError::NotHeld),
+        }
     }
 
     pub(super) fn refuse_peer(&mut self, peer: PeerId, id: u64, why: Why) {
@@ -96,10 +123,12 @@ impl<S: Store> Engine<S> {
         let Some((log, state)) = known else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
-        // Only what lies below a head that was adopted here can be proved, and
-        // what is disputed is nobody's history.
-        let (Some(key), true) = (state.key(), ask.size <= state.target()) else {
-            return self.refuse_peer(peer, id, Why::NotHeld);
+        let key = match self.key_of_tree(state, ask.size, &ask.root) {
+            Ok(key) => key,
+            Err(error) => {
+                self.provider.charge(peer, SHOWN, now);
+                return self.refuse_peer(peer, id, error.why());
+            }
         };
         let request = RangeRequest {
             log,

@@ -67,6 +67,7 @@ impl Question {
         let of = |log: LogId, tree: Tree, what| v1::Retrieve {
             log: Bytes::copy_from_slice(&log.0),
             size: tree.size,
+            root: Bytes::copy_from_slice(&tree.root.0),
             what: Some(what),
         };
         match self {

@@ -34,6 +34,9 @@ pub enum RefuseError {
     /// The question makes no sense.
     #[error("the question makes no sense")]
     Malformed,
+    /// The peer means another tree of that size.
+    #[error("the tree of that size is another one here")]
+    OtherTree,
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,6 +51,7 @@ impl RefuseError {
             Self::Busy => v1::refused::Why::Busy,
             Self::UnknownLog => v1::refused::Why::UnknownLog,
             Self::Malformed => v1::refused::Why::Malformed,
+            Self::OtherTree => v1::refused::Why::OtherTree,
             Self::Store(_) => v1::refused::Why::Failed,
         }
     }

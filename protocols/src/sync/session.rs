@@ -126,6 +126,7 @@ impl Fetch {
             intervals: intervals.collect(),
             mode: mode.into(),
             priority: self.priority.to_wire().into(),
+            root: Bytes::copy_from_slice(&self.tree.root.0),
         }
     }
 

@@ -424,6 +424,8 @@ fn senseless_questions_are_refused_and_change_nothing() {
     world.sim.connect(asker, owner);
     world.sim.run_for(SECOND);
     let log = Bytes::copy_from_slice(&world.log.0);
+    let root = world.status(owner).head.unwrap().root;
+    let root = Bytes::copy_from_slice(&root.0);
     let range = |from, to, size| {
         Body::GetRange(v1::GetRange {
             log: log.clone(),
@@ -431,6 +433,7 @@ fn senseless_questions_are_refused_and_change_nothing() {
             intervals: vec![v1::Interval { from, to }],
             mode: 7,
             priority: -3,
+            root: root.clone(),
         })
     };
     let extend = |from_size| {

@@ -34,12 +34,14 @@ fn one_of_each(world: &World, chunks: u64) -> Body {
         from: 256 * i + 77,
         to: 256 * i + 78,
     });
+    let root = world.status(world.owner).head.unwrap().root;
     Body::GetRange(v1::GetRange {
         log: Bytes::copy_from_slice(&world.log.0),
         size: world.size,
         intervals: intervals.collect(),
         mode: v1::get_range::Mode::Choose.into(),
         priority: v1::Priority::History.into(),
+        root: Bytes::copy_from_slice(&root.0),
     })
 }
 
