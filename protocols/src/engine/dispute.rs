@@ -84,9 +84,17 @@ impl<S: Store> Engine<S> {
         let mut batch = Batch::new();
         let row = head_key(state.number, HeadKind::Fork);
         batch.put(Table::Heads, row, wire.encode_to_vec());
-        if state.adopted.is_none() || (state.held.is_empty() && !state.owned) {
-            // One of the branches, so that there is something to prove against.
+        let tree = state.adopted.as_ref().map(|head| head.tree());
+        let is_branch = [&proof.smaller, &proof.larger].map(|head| Some(head.tree()));
+        if state.held.is_empty() && !state.owned && !is_branch.contains(&tree) {
+            // One of the branches, so that there is something to prove against;
+            // what is known of the tree before may be another one's.
+            for table in [Table::Nodes, Table::Edges] {
+                let ends = [state.number, state.number + 1].map(u32::to_be_bytes);
+                batch.delete_range(table, ends[0], ends[1]);
+            }
             put_head(&mut batch, state.number, &proof.smaller);
+            state.recent.clear();
             state.set_adopted(proof.smaller.clone());
         }
         let tree = state.adopted.as_ref().map(|head| head.tree());
