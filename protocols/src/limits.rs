@@ -201,6 +201,11 @@ pub const MAX_HEAD_POLL_US: u64 = 120_000_000;
 /// The same of a log of which something is missing.
 pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;
 
+/// A head that an answer has brought is told to neighbours that lack it within
+/// this time, at random: the first one to tell it spares all others, and a
+/// message takes about a tenth of this.
+pub const ECHO_WITHIN_US: u64 = 1_000_000;
+
 /// Announcements that wait for the manifest of their log, one each, at most
 /// 64 KiB: 4 MiB. A manifest takes a round trip, and few logs lack one at a time.
 pub const MAX_EARLY_ANNOUNCEMENTS: usize = 64;

@@ -168,6 +168,7 @@ impl<S: Store> Engine<S> {
         if let Some(recovery) = &mut state.recovery {
             recovery.news(now);
         }
+        self.echo_later(log, now);
         self.settle_dispute(log);
     }
 }

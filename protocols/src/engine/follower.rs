@@ -247,6 +247,7 @@ impl<S: Store> Engine<S> {
         let news = self.take_news(peer, log, wire, from, now);
         self.consider(peer, log, &head, now);
         self.search_fork_point(peer, log, &head, now);
+        self.echo_if_missed(log, head.size, now);
         self.schedule(log, now);
         if has_more {
             self.ask_what_is_waited_for(peer, now);

@@ -36,8 +36,12 @@ impl<S: Store> Engine<S> {
                     return Verdict::Ignore;
                 };
                 let max = manifest.max_value_bytes();
-                Announcement::verify(data, log, &manifest.publisher, max)
-                    .map(|announcement| self.announced(from, log, &announcement, now))
+                Announcement::verify(data, log, &manifest.publisher, max).map(|announcement| {
+                    if let Some(state) = self.logs.get_mut(&log) {
+                        state.echo.heard(announcement.head().size);
+                    }
+                    self.announced(from, log, &announcement, now)
+                })
             }
             Topic::Meta(log) => self.meta(from, author, log, data, now),
         };

@@ -114,6 +114,11 @@ impl Joining {
         self.joiner.shows(log, peer, size, held);
     }
 
+    /// A random number.
+    pub(super) fn dice(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
     fn random_bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         self.rng.fill_bytes(&mut bytes);

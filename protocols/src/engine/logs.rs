@@ -9,6 +9,7 @@ use prost::Message;
 
 use super::agenda::Agenda;
 use super::dispute::{FORKED, Search};
+use super::echo::Echo;
 use super::recovery::{Recovery, Why};
 use super::repeats::Repeats;
 use super::{Engine, LogStatus, Output};
@@ -63,6 +64,7 @@ pub(super) struct LogState {
     pub(super) scheduler: Scheduler,
     /// An extension that was asked for and has not come.
     pub(super) extending: Option<PeerId>,
+    pub(super) echo: Echo,
     /// Peers that did not show an extension, and until when others are asked.
     pub(super) failed_extensions: BTreeMap<PeerId, Timestamp>,
     /// A larger head was heard, and nobody has shown yet that it extends ours.
@@ -108,6 +110,7 @@ impl LogState {
             renew_at: None,
             scheduler: Scheduler::default(),
             extending: None,
+            echo: Echo::default(),
             failed_extensions: BTreeMap::new(),
             unproven: false,
             heard: None,
@@ -206,7 +209,8 @@ impl LogState {
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
         let is_open = self.closed.is_none() && self.appender.is_some();
         let renew_at = self.renew_at.filter(|_| is_open);
-        let poll_at = self.poll_at.filter(|_| self.takes());
+        let polls = self.poll_at.into_iter().chain(self.echo.due);
+        let poll_at = polls.min().filter(|_| self.takes());
         let cool = self.scheduler.next_cool();
         let recovery = self.recovery.as_ref().and_then(Recovery::due);
         let times = renew_at.into_iter().chain(cool).chain(poll_at);

@@ -11,6 +11,7 @@ mod adoption;
 mod agenda;
 mod cursors;
 mod dispute;
+mod echo;
 mod fetching;
 mod follower;
 mod gossip;
@@ -585,6 +586,7 @@ impl<S: Store> Engine<S> {
         }
         for log in self.logs.due(now) {
             self.renew_head(log, now);
+            self.echo_is_due(log, now);
             self.log_is_due(log, now);
         }
         self.joining_is_due(now);

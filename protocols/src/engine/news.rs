@@ -109,7 +109,7 @@ pub(super) fn nodes_between<S: Store + ?Sized>(
 
 /// Records that are held, each after its length, if they are few enough for an
 /// announcement.
-fn few_records<S: Store + ?Sized>(
+pub(super) fn few_records<S: Store + ?Sized>(
     history: &History<'_, S>,
     from: u64,
     to: u64,

@@ -408,7 +408,7 @@ impl Sim {
             return;
         };
         *self.sent.entry((from, to)).or_default() += bytes.len() as u64;
-        let at = self.network.frame_arrival(from, to, lane, self.now());
+        let at = (self.network).frame_arrival(from, to, lane, bytes.len(), self.now());
         let frame = Event::Frame { from, epoch, bytes };
         self.queue.push(at, to, frame);
     }

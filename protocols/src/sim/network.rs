@@ -18,15 +18,18 @@ pub struct NetworkConfig {
     pub gossip_loss: f64,
     /// The part of gossip messages that arrives twice, from 0 to 1.
     pub gossip_duplication: f64,
+    /// Bytes a second that the sync streams of one connection carry each way.
+    pub bytes_per_second: u64,
 }
 
 impl Default for NetworkConfig {
-    /// A wide-area network without loss: 1 to 40 ms.
+    /// A wide-area network without loss or caps: 1 to 40 ms.
     fn default() -> Self {
         Self {
             latency_us: (1_000, 40_000),
             gossip_loss: 0.0,
             gossip_duplication: 0.0,
+            bytes_per_second: u64::MAX,
         }
     }
 }
@@ -42,6 +45,8 @@ struct Link {
     streams_lost: u64,
     /// By sender and lane: when the last frame arrives. The next one comes later.
     last: BTreeMap<(NodeId, Lane), Timestamp>,
+    /// By sender: when everything before has left.
+    free: BTreeMap<NodeId, Timestamp>,
 }
 
 /// What a message travels by.
@@ -91,15 +96,23 @@ impl Network {
         now.plus(latency)
     }
 
-    /// When a frame arrives: behind all frames before it in its lane.
+    /// When a frame arrives: behind all frames before it in its lane, and not
+    /// before the line was free for it.
     pub(super) fn frame_arrival(
         &mut self,
         from: NodeId,
         to: NodeId,
         lane: Lane,
+        bytes: usize,
         now: Timestamp,
     ) -> Timestamp {
-        let arrival = self.arrival(now);
+        let rate = self.config.bytes_per_second.max(1);
+        let takes = (bytes as u64).saturating_mul(1_000_000) / rate;
+        let link = self.links.entry(ends(from, to)).or_default();
+        let free = link.free.entry(from).or_insert(now);
+        *free = (*free).max(now).plus(takes);
+        let left = *free;
+        let arrival = self.arrival(left);
         let link = self.links.entry(ends(from, to)).or_default();
         let last = link.last.entry((from, lane)).or_insert(arrival);
         *last = (*last).max(arrival);
@@ -159,6 +172,7 @@ impl Network {
         };
         link.streams_lost += 1;
         link.last.clear();
+        link.free.clear();
         true
     }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::*;
 use crate::engine::CommandError;
 use crate::log::ForkProof;
+use crate::sync::Lane;
 
 /// Two engines with one key. Their stream begins alike and goes on differently:
 /// `a` is followed, `b` is not connected to anybody.
@@ -289,4 +290,53 @@ fn a_fork_proof_is_passed_on_and_survives_a_restart() {
         9
     );
     assert!(forked.sim.accusations().is_empty());
+}
+
+#[test]
+fn whoever_asks_about_another_tree_of_that_size_is_told_so() {
+    let mut world = World::new(7, 2, 30);
+    let (owner, log) = (world.owner, world.log);
+    let asker = world.sim.add_node();
+    world.sim.connect(asker, owner);
+    world.sim.run_for(SECOND);
+    let whys = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let heard = whys.clone();
+    world.sim.twist(
+        owner,
+        Box::new(move |frame| {
+            if let Some(v1::frame::Body::Refused(refused)) = &frame.body {
+                heard.borrow_mut().push(refused.why());
+            }
+            Twisted::Frame(frame)
+        }),
+    );
+    let log = Bytes::copy_from_slice(&log.0);
+    for size in [30, 17] {
+        let (log, root) = (log.clone(), Bytes::from_static(&[7; 32]));
+        let range = v1::GetRange {
+            log: log.clone(),
+            size,
+            intervals: vec![v1::Interval { from: 0, to: 9 }],
+            root: root.clone(),
+            ..v1::GetRange::default()
+        };
+        let what = Some(v1::retrieve::What::Index(3));
+        let retrieve = v1::Retrieve {
+            log,
+            size,
+            root,
+            what,
+        };
+        let bodies = [
+            v1::frame::Body::GetRange(range),
+            v1::frame::Body::Retrieve(retrieve),
+        ];
+        for body in bodies {
+            world
+                .sim
+                .send(asker, owner, Lane::Control, encoded(body, size));
+        }
+    }
+    world.sim.run_for(SECOND);
+    assert_eq!(*whys.borrow(), [v1::refused::Why::OtherTree; 4]);
 }

@@ -232,3 +232,37 @@ fn an_announcement_that_comes_before_the_manifest_is_kept_for_it() {
     assert_eq!(world.status(follower).held_records, 5);
     assert!(world.sim.accusations().is_empty());
 }
+
+#[test]
+fn what_gossip_lost_is_told_to_everybody_by_the_first_that_hears_of_it() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, 2, 40);
+        let mut line = vec![world.owner];
+        for i in 0..6 {
+            let before = line[i];
+            line.push(world.full_follower(&[before]));
+        }
+        let gossip_loss = 1.0;
+        let network = NetworkConfig::default();
+        (world.sim).set_network(NetworkConfig {
+            gossip_loss,
+            ..network
+        });
+        world.publish(3 + seed * 1_000);
+        world.sim.run_for(SECOND);
+        world.sim.set_network(network);
+        let (log, size) = (world.log, world.size);
+        let lacks = |sim: &Sim, node| sim.status(node, log).unwrap().held_records < size;
+        assert!(
+            (world.sim).run_while(2 * MINUTE, |sim| lacks(sim, line[1])),
+            "seed {seed}"
+        );
+        // Each of them would have asked on its own in a quarter of a minute.
+        for &node in &line[2..] {
+            assert!(
+                (world.sim).run_while(3 * SECOND, |sim| lacks(sim, node)),
+                "seed {seed}"
+            );
+        }
+    }
+}

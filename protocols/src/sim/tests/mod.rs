@@ -15,6 +15,7 @@ mod readers;
 mod retrieving;
 mod scripts;
 mod simulator;
+mod trials;
 
 use bytes::Bytes;
 use prost::Message;
