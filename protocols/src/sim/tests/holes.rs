@@ -221,6 +221,65 @@ fn holes_that_lie_too_close_to_be_named_are_filled_by_whole_chunks() {
     assert!(chose.get() > 0);
 }
 
+#[test]
+fn a_true_offer_of_something_else_or_of_the_same_again_is_refused() {
+    let world = World::new(7, 3, 1_000);
+    let LogStatus { key, head, .. } = world.status(world.owner);
+    let (key, head, peer) = (key.unwrap(), head.unwrap(), world.sim.peer(world.owner));
+    let store = &**world.sim.store(world.owner);
+    let none = IntervalSet::new();
+    let held = IntervalSet::from_iter([Interval { from: 0, to: 1_000 }]);
+    // What is offered when this is asked; all of it is true.
+    let offer = |intervals: &[Interval]| {
+        let request = RangeRequest {
+            log: world.log,
+            id: 7,
+            size: 1_000,
+            intervals: intervals.to_vec(),
+            all: false,
+            priority: Priority::History,
+        };
+        let history = History::new(store, key);
+        let mut provider = Provider::default();
+        let offer = provider.offer(peer, &request, &history, &held, world.sim.now());
+        let mut offer = offer.unwrap();
+        offer.last = false;
+        offer
+    };
+    let run = |from, to| Interval { from, to };
+    let asked = [run(16, 40), run(56, 80)];
+    let others: [&[Interval]; 5] = [
+        &[run(0, 16)],
+        &[run(8, 40)],
+        &[run(16, 56)],
+        &[run(16, 40), run(56, 88)],
+        &[run(16, 40), run(48, 56), run(64, 80)],
+    ];
+    let fetch = || {
+        Fetch::new(
+            peer,
+            world.log,
+            &asked,
+            head.tree(),
+            Priority::History,
+            false,
+        )
+    };
+    for other in others {
+        let refused = fetch().offered(&offer(other), 3, &none);
+        assert!(refused.is_err(), "{other:?}");
+    }
+    for again in [run(16, 40), run(24, 32), run(32, 40)] {
+        let mut fetch = fetch();
+        fetch.offered(&offer(&asked[..1]), 3, &none).unwrap();
+        assert!(
+            fetch.offered(&offer(&[again]), 3, &none).is_err(),
+            "{again:?}"
+        );
+        fetch.offered(&offer(&asked[1..]), 3, &none).unwrap();
+    }
+}
+
 /// A liar and an honest source, and a node with holes that knows both.
 fn filled_in_spite_of(named: bool, lie: fn(&mut v1::OfferedHashes, usize)) {
     for seed in 0..5 {

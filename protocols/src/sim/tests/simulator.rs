@@ -42,20 +42,43 @@ fn nodes_at_rest_do_not_wake_each_other_all_the_time() {
     assert!(events < 5_000, "{events} events in an hour without news");
 }
 
+/// Connects a node to others at random until it has three neighbours.
+fn keep_company(world: &mut World, nodes: &[NodeId], node: NodeId) {
+    for _ in 0..20 {
+        if world.sim.nodes[node.0].neighbours.len() >= 3 {
+            return;
+        }
+        let other = nodes[world.sim.dice(nodes.len() as u64) as usize];
+        if other != node {
+            world.sim.connect(node, other);
+        }
+    }
+}
+
 #[test]
-fn three_hundred_nodes_in_a_random_mesh_end_alike() {
+fn a_thousand_nodes_of_which_a_tenth_is_replaced_again_and_again_end_alike() {
     let mut world = World::new(4, 3, 100);
     let mut nodes = vec![world.owner];
-    for i in 1..300 {
-        let mut neighbours = Vec::new();
-        for _ in 0..3 {
-            neighbours.push(nodes[world.sim.dice(i) as usize]);
-        }
-        nodes.push(world.follower(&neighbours));
+    for _ in 1..1_000 {
+        let node = world.follower(&[]);
+        keep_company(&mut world, &nodes, node);
+        nodes.push(node);
+        world.sim.run_for(SECOND / 50);
     }
     for _ in 0..5 {
-        world.sim.run_for(SECOND);
+        world.sim.run_for(2 * SECOND);
         world.publish(2);
+        for _ in 0..100 {
+            // Never the publisher.
+            let place = 1 + world.sim.dice(nodes.len() as u64 - 1) as usize;
+            let gone = nodes.swap_remove(place);
+            world.sim.crash(gone, Crash::Process);
+            let new = world.follower(&[]);
+            nodes.push(new);
+        }
+        for &node in &nodes {
+            keep_company(&mut world, &nodes, node);
+        }
     }
     let root = world.status(world.owner).head.unwrap().root;
     for node in nodes {
