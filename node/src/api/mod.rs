@@ -19,6 +19,7 @@ mod problem;
 mod proofs;
 mod publish;
 mod resolve;
+mod retrieve;
 mod socket;
 mod spool;
 mod state;
@@ -60,6 +61,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/peers", get(node_info::peers))
         .route("/v1/evidence", get(evidence::list))
         .route("/v1/evidence/{stream}", get(evidence::show))
+        .route("/v1/chunks/{address}", get(retrieve::chunk))
         .route("/v1/streams", get(streams::list).post(streams::create))
         .route("/v1/streams/{id}", get(streams::show))
         .route(

@@ -11,6 +11,7 @@ use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::store::{History, Store};
+use headwater_protocols::sync::retrieval::Retrieval;
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -18,6 +19,7 @@ use utoipa::IntoParams;
 use super::etag::EntityTag;
 use super::parts;
 use super::problem::ApiError;
+use super::retrieve;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::{WriteError, written_by};
 use super::types::{Observation, Problem};
@@ -118,6 +120,26 @@ impl Reading {
         EntityTag::new(&self.head, size, self.format, self.with_proof)
     }
 
+    /// The one observation that is asked for, if it has to come from a peer.
+    fn to_retrieve(&self) -> Option<Retrieval> {
+        let (status, size) = (&self.status, self.status.usable_size());
+        let log = status.log;
+        match self.question {
+            // Times run backwards, so that the answer may lie in any hole.
+            Question::AtOrBefore(time) => {
+                (status.held_records < size).then_some(Retrieval::Time(log, time))
+            }
+            Question::Select(selection) if !selection.is_by_time() => {
+                let to = selection.to.min(size);
+                let (from, to) = Selection { to, ..selection }.needed();
+                let is_held = |held: &Interval| held.from <= from && to <= held.to;
+                let is_one = to.checked_sub(from) == Some(1);
+                (is_one && !status.held.iter().any(is_held)).then_some(Retrieval::Index(log, from))
+            }
+            Question::Select(_) => None,
+        }
+    }
+
     /// Writes the answer.
     pub(super) fn write<S: Store, W: Write + Send>(
         &self,
@@ -189,6 +211,8 @@ pub(super) async fn read(
     let tag = reading.tag();
     let mut response = if tag.is_known(&headers) {
         StatusCode::NOT_MODIFIED.into_response()
+    } else if let Some(what) = reading.to_retrieve() {
+        retrieve::observation(&state, &reading.status, reading.format, what).await?
     } else if reading.format == Format::Parquet {
         parts::answer(&state, reading, &method, &headers).await?
     } else {

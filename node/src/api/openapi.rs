@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{evidence, live, node_info, observations, proofs, publish, streams};
+use super::{evidence, live, node_info, observations, proofs, publish, retrieve, streams};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,7 @@ use super::{evidence, live, node_info, observations, proofs, publish, streams};
     paths(
         observations::read,
         publish::publish,
+        retrieve::chunk,
         live::live,
         streams::list,
         streams::create,

@@ -17,6 +17,7 @@ mod process;
 mod publish;
 mod raw_stream;
 mod report;
+mod retrieve;
 mod sources;
 mod sync;
 mod wire_bytes;
@@ -63,6 +64,7 @@ enum Name {
     PublishDurableSingles,
     LiveP50,
     LiveP99UnderHistory,
+    RetrieveUnderHistory,
     #[value(name = "multi_source_8")]
     MultiSource8,
     #[value(name = "sync_100ms_rtt")]
@@ -109,6 +111,7 @@ impl Bench {
             Name::PublishDurableSingles => publish::durable_singles(self),
             Name::LiveP50 => live::figure(self),
             Name::LiveP99UnderHistory => contention::figure(self),
+            Name::RetrieveUnderHistory => retrieve::figure(self),
             Name::MultiSource8 => sources::figure(self),
             Name::Sync100MsRtt => far::figure(self),
             Name::SyncGrowth1E7 => growth::figure(self),

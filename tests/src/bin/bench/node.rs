@@ -15,6 +15,7 @@ use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::record::Record;
+use headwater_protocols::sync::retrieval::Retrieval;
 use headwater_protocols::time::Timestamp;
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub(crate) enum Call {
     Watch { stream: String, size: u64 },
     /// Wait until that is so; answered by [`Stored`].
     Stored { stream: String },
+    /// Look records up at peers, one after the other, as long as some are neither
+    /// held nor too close to what is held; answered by the milliseconds of each.
+    Retrieve { stream: String, pause_us: u64 },
     /// Answered by the records of the stream that were delivered to others.
     Served { stream: String },
     /// Answered by the root of the stream's tree, in words.
@@ -216,6 +220,7 @@ pub(crate) async fn act() -> anyhow::Result<()> {
             }
             Call::Watch { stream, size } => answer(acting.watch(&stream, size)),
             Call::Stored { stream } => answer(acting.stored(&stream).await),
+            Call::Retrieve { stream, pause_us } => answer(acting.retrieve(&stream, pause_us).await),
             Call::Served { stream } => answer(acting.served(&stream)),
             Call::Root { stream } => answer(acting.root(&stream)),
             Call::Stop => answer(acting.stop().await),
@@ -323,6 +328,29 @@ impl Acting {
             streams.push(stream);
         }
         Ok(streams)
+    }
+
+    async fn retrieve(&self, stream: &str, pause_us: u64) -> anyhow::Result<Vec<f64>> {
+        let (node, log) = (self.node()?, stream.parse()?);
+        let mut ms = Vec::new();
+        for turn in 1.. {
+            let status = node.stream(log).context("the stream is not known")?;
+            let size = status.head.as_ref().map_or(0, |head| head.size);
+            // From the end backwards, where history comes last.
+            let Some(index) = size.checked_sub(turn * 1_024 + 1) else {
+                break;
+            };
+            let is_near = |held: &Interval| held.to + 100_000 > index && held.from <= index;
+            if status.held.iter().any(is_near) {
+                break;
+            }
+            let begin = Instant::now();
+            let found = node.command(Command::Retrieve(Retrieval::Index(log, index)));
+            found.await?;
+            ms.push(begin.elapsed().as_secs_f64() * 1e3);
+            tokio::time::sleep(Duration::from_micros(pause_us)).await;
+        }
+        Ok(ms)
     }
 
     fn dial(&self, address: &str) -> anyhow::Result<()> {
