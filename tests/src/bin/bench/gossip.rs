@@ -23,7 +23,7 @@ use tokio::time::{Interval, interval, timeout};
 use crate::node::{PATIENCE, records};
 use crate::process::{Calls, answer, monotonic_ns};
 
-const LOG: LogId = LogId([7; 32]);
+pub(crate) const LOG: LogId = LogId([7; 32]);
 
 /// A call of the process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -171,9 +171,14 @@ impl Peer {
     }
 }
 
+/// Who announces.
+pub(crate) fn announcer() -> SigningKey {
+    SigningKey::from_secret(&mut [1; 32])
+}
+
 /// What the owner of a log announces, record by record.
-fn announcements(count: u64) -> Vec<Bytes> {
-    let key = SigningKey::from_secret(&mut [1; 32]);
+pub(crate) fn announcements(count: u64) -> Vec<Bytes> {
+    let key = announcer();
     let mut appender = Appender::new(CompactRange::empty(0));
     // Times make the messages of two calls differ: gossipsub drops duplicates.
     let started = headwater::handle::now();

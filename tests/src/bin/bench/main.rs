@@ -4,6 +4,7 @@
 //! The program starts itself again for every other process that a figure needs.
 
 mod contention;
+mod crowd;
 mod export;
 mod far;
 mod gossip;
@@ -65,6 +66,8 @@ enum Name {
     LiveP50,
     LiveP99UnderHistory,
     RetrieveUnderHistory,
+    #[value(name = "live_p99_of_1000")]
+    LiveP99Of1000,
     #[value(name = "multi_source_8")]
     MultiSource8,
     #[value(name = "sync_100ms_rtt")]
@@ -112,6 +115,7 @@ impl Bench {
             Name::LiveP50 => live::figure(self),
             Name::LiveP99UnderHistory => contention::figure(self),
             Name::RetrieveUnderHistory => retrieve::figure(self),
+            Name::LiveP99Of1000 => crowd::figure(self),
             Name::MultiSource8 => sources::figure(self),
             Name::Sync100MsRtt => far::figure(self),
             Name::SyncGrowth1E7 => growth::figure(self),
