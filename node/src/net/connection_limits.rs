@@ -40,15 +40,20 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Incoming ones: strangers must not take the places of those we dial
-    /// ourselves.
     fn incoming(&self) -> u32 {
-        self.total - self.total / 4
+        max_incoming(self.total)
     }
 }
 
+/// Incoming connections at most, of so many in all: strangers must not take the
+/// places of those we dial ourselves.
+pub(super) fn max_incoming(total: u32) -> u32 {
+    total - total / 4
+}
+
 /// Connections of one address at most, when nobody said how many: with a
-/// sixteenth of all for each, it takes sixteen addresses to take all places.
+/// sixteenth of all for each, it takes twelve addresses to take the three
+/// quarters that are for strangers.
 pub(crate) fn default_per_ip(total: u32) -> u32 {
     (total / 16).max(MIN_CONNECTIONS_PER_IP)
 }

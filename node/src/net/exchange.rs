@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use super::addresses::{Reach, reach};
 use super::behaviour::Behaviour;
 use super::dialer::Dialer;
-use super::idle::{Idleness, Use};
+use super::idle::{Crowd, Idleness, Use};
 use super::limits::{EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US};
 use super::nat::Nat;
 use super::peer_book::PeerBook;
@@ -286,8 +286,14 @@ impl Exchange {
                 (peer, Use { needed, inbound })
             })
             .collect();
-        let keep = self.min_peers;
-        let idle = (self.idleness).review(&connected, keep, self.max_connections, now);
+        let counters = swarm.network_info();
+        let counters = counters.connection_counters();
+        let crowd = Crowd {
+            open: counters.num_established(),
+            incoming: counters.num_established_incoming(),
+            max: u32::try_from(self.max_connections).unwrap_or(u32::MAX),
+        };
+        let idle = (self.idleness).review(&connected, crowd, self.min_peers, now);
         for peer in idle {
             tracing::debug!(%peer, "letting go of a connection that is of no use");
             let _ = swarm.disconnect_peer_id(peer);

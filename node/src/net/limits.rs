@@ -334,9 +334,10 @@ pub const IDLE_REVIEW_US: u64 = 10_000_000;
 /// closed: time to subscribe, to ask and to be asked.
 pub const IDLE_AFTER_US: u64 = 120_000_000;
 
-/// Of a hundred connections that may be open so many are left for whoever
-/// comes: those of least use go first when there are more.
-pub const SPARE_CONNECTIONS_PERCENT: usize = 10;
+/// Of a hundred connections that may be open, and of a hundred incoming ones, so
+/// many are left for whoever comes: those of least use go first when there are
+/// more.
+pub const SPARE_CONNECTIONS_PERCENT: u32 = 10;
 
 /// Microseconds that a connection is left alone in any case.
 pub const YOUNG_CONNECTION_US: u64 = 20_000_000;
