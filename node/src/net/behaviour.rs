@@ -125,9 +125,10 @@ impl Behaviour {
         self.sync.send(peer, lane, frame).is_ok()
     }
 
-    /// Refuses all connections of a peer and closes those there are.
-    pub(super) fn block(&mut self, peer: PeerId) {
-        self.blocked.block_peer(peer);
+    /// Refuses all connections of a peer and closes those there are; whether it
+    /// was not refused before.
+    pub(super) fn block(&mut self, peer: PeerId) -> bool {
+        self.blocked.block_peer(peer)
     }
 
     /// Ends a ban.

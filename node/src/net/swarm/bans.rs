@@ -46,7 +46,12 @@ impl Network {
         self.ban(peer, &Misbehaviour { log: None, what });
     }
 
+    /// Drops a peer. What it had sent before it was dropped may accuse it again;
+    /// it is banned once.
     pub(super) fn ban(&mut self, peer: PeerId, misbehaviour: &Misbehaviour) {
+        if !self.swarm.behaviour_mut().block(peer) {
+            return;
+        }
         let stream = misbehaviour.log.map(|log| log.to_string());
         tracing::warn!(
             %peer,
@@ -54,7 +59,6 @@ impl Network {
             what = misbehaviour.what,
             "a peer broke the rules and is dropped"
         );
-        self.swarm.behaviour_mut().block(peer);
         self.exchange.banned(&peer);
         if let Some(oldest) = self.bans.begin(peer, Instant::now()) {
             self.swarm.behaviour_mut().unblock(oldest);
@@ -70,7 +74,73 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use libp2p::identity::Keypair;
+    use tokio::sync::mpsc;
+
+    use super::super::super::connection_limits::Bounds;
+    use super::super::super::exchange::ExchangeConfig;
+    use super::super::NetworkConfig;
     use super::*;
+    use crate::config::access::AccessLists;
+    use crate::handle::Node;
+    use crate::net::behaviour::Services;
+    use crate::store::RocksStore;
+
+    /// The network of a node that listens nowhere and knows nobody.
+    fn network(folder: &std::path::Path) -> Network {
+        let keypair = Keypair::generate_ed25519();
+        let local = keypair.public().to_peer_id();
+        let store = Arc::new(RocksStore::open(folder).unwrap());
+        let node = Node::new(
+            store,
+            mpsc::channel(1).0,
+            mpsc::unbounded_channel().0,
+            local,
+        );
+        let config = NetworkConfig {
+            keypair,
+            network_key: None,
+            listen: Vec::new(),
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            dial: Vec::new(),
+            access: AccessLists::default(),
+            limits: Bounds {
+                total: 16,
+                per_ip: 16,
+                exempt: Vec::new(),
+            },
+            services: Services::default(),
+            exchange: ExchangeConfig {
+                local,
+                min_peers: 0,
+                max_connections: 16,
+                bootstrap: Vec::new(),
+                mdns: false,
+                cache: None,
+            },
+            relayed_bytes_per_second: 1,
+        };
+        Network::listen(config, node, mpsc::channel(1).0, mpsc::channel(1).0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_breaks_the_rules_again_before_it_is_gone_is_banned_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut network = network(folder.path());
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        for liar in [peer, peer, other, peer] {
+            network.ban_for(liar, "it lies");
+        }
+        assert_eq!(network.bans.ends.len(), 2);
+        network.end_bans(Instant::now() + BAN);
+        assert_eq!(network.bans.ends.len(), 0);
+        // Once it is over, the next one counts.
+        network.ban_for(peer, "it lies");
+        assert_eq!(network.bans.ends.len(), 1);
+    }
 
     #[test]
     fn a_ban_ends_after_its_time() {
