@@ -66,6 +66,32 @@ pub(super) fn useful(
     taken
 }
 
+/// The networks that this machine is in, as far as addresses tell: /24 of IPv4
+/// and /64 of IPv6 are what homes and offices have.
+#[derive(Debug, Default)]
+pub(super) struct Networks(Vec<IpAddr>);
+
+impl Networks {
+    /// Those of the addresses that we listen on; places at relays are in others'.
+    pub(super) fn of<'a>(listeners: impl IntoIterator<Item = &'a Multiaddr>) -> Self {
+        let own = listeners.into_iter().filter(|own| !is_circuit(own));
+        Self(own.filter_map(ip).collect())
+    }
+
+    /// Whether an address is in one of them.
+    pub(super) fn contain(&self, address: &Multiaddr) -> bool {
+        ip(address).is_some_and(|theirs| self.0.iter().any(|ours| is_near(*ours, theirs)))
+    }
+}
+
+fn is_near(ours: IpAddr, theirs: IpAddr) -> bool {
+    match (ours, theirs) {
+        (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..3] == theirs.octets()[..3],
+        (IpAddr::V6(ours), IpAddr::V6(theirs)) => ours.octets()[..8] == theirs.octets()[..8],
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
 /// The IP address with which a multiaddr begins. An IPv4 one may be written as
 /// an IPv6 one.
 pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
@@ -101,14 +127,15 @@ fn of_ip(ip: IpAddr) -> Option<Reach> {
 }
 
 fn of_ip4(ip: Ipv4Addr) -> Option<Reach> {
-    if ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() {
+    // A link-local one (RFC 3927) means another machine on every link.
+    if ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || ip.is_link_local() {
         return None;
     }
     // RFC 6598: between a provider's NAT and its customers' routers.
     let is_shared = ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
     Some(if ip.is_loopback() {
         Reach::Machine
-    } else if ip.is_private() || ip.is_link_local() || is_shared {
+    } else if ip.is_private() || is_shared {
         Reach::Site
     } else {
         Reach::World
@@ -157,6 +184,7 @@ mod tests {
     fn addresses_where_nobody_can_be_are_told_apart() {
         for nowhere in [
             "/ip4/0.0.0.0/tcp/1",
+            "/ip4/169.254.1.2/tcp/1",
             "/ip6/fe80::1/tcp/1",
             "/ip4/224.0.0.1/udp/1/quic-v1",
             "/ip4/192.0.2.1/tcp/0",
@@ -174,6 +202,27 @@ mod tests {
             .into();
         assert_eq!(useful(addresses.clone(), Reach::Machine), addresses);
         assert_eq!(useful(addresses.clone(), Reach::World), addresses[1..]);
+    }
+
+    #[test]
+    fn our_networks_are_those_of_our_listeners() {
+        let relay = PeerId::random();
+        let listeners: Vec<Multiaddr> = [
+            "/ip4/192.168.1.2/tcp/1",
+            "/ip6/fd00::1:0:0:0:1/udp/1/quic-v1",
+            &format!("/ip4/10.0.0.1/tcp/1/p2p/{relay}/p2p-circuit"),
+        ]
+        .map(|text| text.parse().unwrap())
+        .into();
+        let networks = Networks::of(&listeners);
+        let contain = |text: &str| networks.contain(&text.parse().unwrap());
+        assert!(contain("/ip4/192.168.1.77/tcp/9"));
+        assert!(contain("/ip6/fd00::1:0:0:0:77/tcp/9"));
+        assert!(contain("/ip6/::ffff:192.168.1.77/tcp/9"));
+        assert!(!contain("/ip4/192.168.2.2/tcp/9"));
+        assert!(!contain("/ip6/fd00::2:0:0:0:1/tcp/9"));
+        assert!(!contain("/ip4/10.0.0.2/tcp/9"));
+        assert!(!contain("/dns/example.org/tcp/9"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
 use tokio::time::Instant;
 
-use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
+use super::addresses::{Networks, Reach, is_circuit, reach, useful, without_peer};
 use super::behaviour::Behaviour;
 use super::dialer::plain_dial;
 use super::discovery::PROTOCOL as KAD;
@@ -131,7 +131,8 @@ impl Meetings {
         log: LogId,
         record: Bytes,
     ) {
-        let Some(addresses) = self.addresses_of(peer, record, None) else {
+        let networks = Networks::of(swarm.listeners());
+        let Some(addresses) = self.addresses_of(peer, record, None, &networks) else {
             tracing::debug!(stream = %log, %peer, "its record is false, or of no use");
             return;
         };
@@ -152,7 +153,7 @@ impl Meetings {
         let Ok(address) = Multiaddr::try_from(server.address.to_vec()) else {
             return;
         };
-        let addresses = useful([address], self.nearest());
+        let addresses = self.dialable([address], &Networks::of(swarm.listeners()));
         let is_there = swarm.is_connected(&server.peer);
         if swarm.is_connected(&peer)
             || server.peer == *swarm.local_peer_id()
@@ -212,7 +213,8 @@ impl Meetings {
     /// The other one is told of us at this moment: both dial.
     fn met(&self, swarm: &mut Swarm<Behaviour>, peer: PeerId, meeting: v1::Meeting) {
         let observed = Multiaddr::try_from(meeting.observed.to_vec()).ok();
-        let Some(addresses) = self.addresses_of(peer, meeting.record, observed) else {
+        let networks = Networks::of(swarm.listeners());
+        let Some(addresses) = self.addresses_of(peer, meeting.record, observed, &networks) else {
             tracing::debug!(%peer, "somebody else came to the rendezvous");
             return;
         };
@@ -241,6 +243,7 @@ impl Meetings {
         peer: PeerId,
         record: Bytes,
         observed: Option<Multiaddr>,
+        networks: &Networks,
     ) -> Option<Vec<Multiaddr>> {
         let record = SignedRecord::verify(record).ok()?;
         if record.peer != peer {
@@ -248,26 +251,55 @@ impl Meetings {
         }
         let all = observed.into_iter().chain(record.addresses);
         let all = all.map(|address| without_peer(address, peer));
-        let useful = useful(all, self.nearest());
-        (!useful.is_empty()).then_some(useful)
+        let dialable = self.dialable(all, networks);
+        (!dialable.is_empty()).then_some(dialable)
     }
 
-    /// From how near an address of a stranger must be reached: on this machine
-    /// only if somebody else is on it.
-    fn nearest(&self) -> Reach {
+    /// The addresses that a stranger may make us dial: those open to all; those
+    /// of a private network, or of this machine, only where somebody else is who
+    /// is as near, or where we are in the same network ourselves.
+    fn dialable(
+        &self,
+        addresses: impl IntoIterator<Item = Multiaddr>,
+        networks: &Networks,
+    ) -> Vec<Multiaddr> {
         let nearest = self.remotes.values().filter_map(reach).min();
-        nearest.map_or(Reach::Site, |nearest| nearest.min(Reach::Site))
+        let nearest = nearest.unwrap_or(Reach::World);
+        let may = |address: &Multiaddr| match reach(address) {
+            Some(Reach::Site) => nearest <= Reach::Site || networks.contain(address),
+            Some(reach) => reach >= nearest,
+            None => false,
+        };
+        useful(addresses.into_iter().filter(may), Reach::Machine)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use libp2p::core::Endpoint;
+    use libp2p::core::transport::PortUse;
     use libp2p::identity::Keypair;
 
     use super::*;
 
     fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn nowhere() -> Networks {
+        Networks::default()
+    }
+
+    /// Meetings of a node with one connection, to somebody there.
+    fn connected_to(remote: &str) -> Meetings {
+        let mut meetings = Meetings::default();
+        let endpoint = ConnectedPoint::Dialer {
+            address: remote.parse().unwrap(),
+            role_override: Endpoint::Dialer,
+            port_use: PortUse::Reuse,
+        };
+        meetings.connected(ConnectionId::new_unchecked(1), &endpoint);
+        meetings
     }
 
     #[test]
@@ -282,15 +314,40 @@ mod tests {
         ]);
         let record = SignedRecord::sign(&stranger, told).unwrap().bytes;
         let observed = addresses(&["/ip4/192.0.2.9/tcp/7"]).pop();
-        let found = meetings.addresses_of(peer, record.clone(), observed);
+        let found = meetings.addresses_of(peer, record.clone(), observed, &nowhere());
         let expected = addresses(&["/ip4/192.0.2.9/tcp/7", "/ip4/192.0.2.1/tcp/1"]);
         assert_eq!(found, Some(expected));
         assert_eq!(
-            meetings.addresses_of(PeerId::random(), record.clone(), None),
+            meetings.addresses_of(PeerId::random(), record.clone(), None, &nowhere()),
             None
         );
         let mut forged = record.to_vec();
         *forged.last_mut().unwrap() ^= 1;
-        assert_eq!(meetings.addresses_of(peer, forged.into(), None), None);
+        let found = meetings.addresses_of(peer, forged.into(), None, &nowhere());
+        assert_eq!(found, None);
+    }
+
+    #[test]
+    fn a_stranger_cannot_make_us_dial_into_a_private_network_that_is_not_ours() {
+        let inside = addresses(&["/ip4/192.168.1.7/tcp/22", "/ip4/10.0.0.7/tcp/22"]);
+        let far = connected_to("/ip4/192.0.2.1/tcp/1");
+        assert_eq!(far.dialable(inside.clone(), &nowhere()), []);
+        assert_eq!(Meetings::default().dialable(inside.clone(), &nowhere()), []);
+        // Two behind one router.
+        let ours = Networks::of(&addresses(&["/ip4/192.168.1.2/tcp/4600"]));
+        assert_eq!(far.dialable(inside.clone(), &ours), inside[..1]);
+        // A network of several parts, in which somebody is already.
+        let near = connected_to("/ip4/172.16.0.1/tcp/1");
+        assert_eq!(near.dialable(inside.clone(), &nowhere()), inside);
+    }
+
+    #[test]
+    fn a_stranger_cannot_make_us_dial_our_own_machine_unless_others_are_on_it() {
+        let here = addresses(&["/ip4/127.0.0.1/tcp/22"]);
+        let ours = Networks::of(&addresses(&["/ip4/127.0.0.1/tcp/4600"]));
+        let near = connected_to("/ip4/192.168.1.3/tcp/1");
+        assert_eq!(near.dialable(here.clone(), &ours), []);
+        let beside = connected_to("/ip4/127.0.0.1/tcp/1");
+        assert_eq!(beside.dialable(here.clone(), &nowhere()), here);
     }
 }

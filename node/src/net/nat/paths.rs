@@ -2,13 +2,12 @@
 //! place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use super::super::addresses::{Reach, ip, is_circuit, reach, useful};
+use super::super::addresses::{Networks, Reach, is_circuit, reach, useful};
 use super::super::limits::RELAYED_GRACE;
 
 /// The connections of each peer, by the way they take.
@@ -93,13 +92,12 @@ impl Paths {
         let Some(ways) = self.peers.get_mut(peer).filter(|ways| !ways.dialled) else {
             return Vec::new();
         };
-        let ours: Vec<IpAddr> = listeners.into_iter().filter_map(ip).collect();
-        let told = told.into_iter().filter(|address| !is_circuit(address));
-        let shares_network = |address: &Multiaddr| {
-            ip(address).is_some_and(|ip| ours.iter().any(|our| is_near(*our, ip)))
-        };
-        let mut direct = useful(told, Reach::Site);
-        direct.retain(|address| reach(address) == Some(Reach::World) || shares_network(address));
+        let networks = Networks::of(listeners);
+        let told = told.into_iter().filter(|address| {
+            !is_circuit(address)
+                && (reach(address) == Some(Reach::World) || networks.contain(address))
+        });
+        let direct = useful(told, Reach::Site);
         ways.dialled = !direct.is_empty();
         direct
     }
@@ -114,16 +112,6 @@ impl Paths {
         let is_due = |(due, _): &mut (Instant, ConnectionId)| *due <= now;
         let due = self.leaving.extract_if(.., is_due);
         due.map(|(_, id)| id).collect()
-    }
-}
-
-/// Whether two addresses are in one network, as far as addresses tell: /24 and
-/// /64 are what homes and offices have.
-fn is_near(ours: IpAddr, theirs: IpAddr) -> bool {
-    match (ours, theirs) {
-        (IpAddr::V4(ours), IpAddr::V4(theirs)) => ours.octets()[..3] == theirs.octets()[..3],
-        (IpAddr::V6(ours), IpAddr::V6(theirs)) => ours.octets()[..8] == theirs.octets()[..8],
-        _ => false,
     }
 }
 
