@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
-use libp2p::core::Endpoint;
+use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::kad::{
     self, BucketInserts, GetProvidersOk, Mode, ProgressStep, QueryId, QueryResult, RecordKey,
 };
@@ -30,6 +30,7 @@ use super::limits::{
     DISCOVERY_TICK, KAD_BUCKET_SIZE, MAX_ADDRESSES_PER_PEER, MAX_KAD_MESSAGE_BYTES,
     MAX_ROUTED_PER_IP, PROVIDER_TTL, QUERY_TIMEOUT,
 };
+use super::nat::remote_address;
 use super::origin::Origin;
 use super::random;
 use crate::handle::Node;
@@ -236,15 +237,17 @@ impl Discovery {
         self.make_queries(swarm, now);
     }
 
-    /// Notes a connection, and from where it is.
+    /// Notes a connection.
     pub(super) fn connected(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         node: &Node,
         peer: PeerId,
-        remote: &Multiaddr,
+        endpoint: &ConnectedPoint,
     ) {
-        let is_new = (swarm.behaviour_mut().kad.store_mut()).connected(peer, remote);
+        let remote = endpoint.get_remote_address();
+        let origin = Origin::of(&remote_address(peer, endpoint));
+        let is_new = (swarm.behaviour_mut().kad.store_mut()).connected(peer, remote, origin);
         if is_new {
             self.strangers.insert(peer);
         }

@@ -386,7 +386,7 @@ impl Network {
                 self.peer_connected(peer_id, &endpoint);
                 let remote = endpoint.get_remote_address();
                 (self.exchange).connected(peer_id, remote, endpoint.is_listener());
-                (self.discovery).connected(&mut self.swarm, &self.node, peer_id, remote);
+                (self.discovery).connected(&mut self.swarm, &self.node, peer_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,

@@ -108,16 +108,21 @@ impl ProviderStore {
     }
 
     /// Notes that a peer is connected, and from where: it may name addresses
-    /// that reach at least as far. Whether it is its first connection.
-    pub(super) fn connected(&mut self, peer: PeerId, remote: &Multiaddr) -> bool {
+    /// that reach at least as far, and takes its place among those of its
+    /// `origin`. Whether it is its first connection.
+    pub(super) fn connected(&mut self, peer: PeerId, remote: &Multiaddr, origin: Origin) -> bool {
         let is_new = !self.connected.contains_key(&peer);
         let reach = reach(remote).unwrap_or(Reach::World);
         let contact = self.connected.entry(peer).or_insert(Contact {
             reach,
-            origin: Origin::of(remote),
+            origin,
             identified: Vec::new(),
         });
         contact.reach = contact.reach.min(reach);
+        // A relay does not tell where a peer is; a direct connection does.
+        if let Origin::Relay(_) | Origin::Unknown = contact.origin {
+            contact.origin = origin;
+        }
         is_new
     }
 
@@ -329,6 +334,8 @@ fn length(addresses: &[Multiaddr]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::multiaddr::Protocol;
+
     use super::*;
 
     const BOUNDS: Bounds = Bounds {
@@ -391,8 +398,44 @@ mod tests {
     fn connected(store: &mut ProviderStore, host: u8) -> PeerId {
         let peer = PeerId::random();
         let remote = format!("/ip4/192.0.2.{host}/tcp/1").parse().unwrap();
-        store.connected(peer, &remote);
+        store.connected(peer, &remote, Origin::of(&remote));
         peer
+    }
+
+    #[test]
+    fn those_behind_one_relay_push_out_nobody_at_another_place() {
+        let mut store = store();
+        let honest = connected(&mut store, 1);
+        add(&mut store, 0, honest);
+        let behind = Origin::Relay(PeerId::random());
+        for number in 0..100 {
+            let flooder = PeerId::random();
+            let remote = Multiaddr::empty().with(Protocol::P2p(flooder));
+            store.connected(flooder, &remote, behind);
+            add(&mut store, number % 10, flooder);
+        }
+        assert!(providers(&store, 0).contains(&honest));
+        assert!(
+            store
+                .entries
+                .values()
+                .flat_map(BTreeMap::values)
+                .all(|entry| entry.origin == behind
+                    || entry.origin == store.connected[&honest].origin)
+        );
+    }
+
+    #[test]
+    fn who_is_connected_directly_at_last_is_not_counted_with_its_relay() {
+        let mut store = store();
+        let peer = PeerId::random();
+        let relayed = Multiaddr::empty().with(Protocol::P2p(peer));
+        assert!(store.connected(peer, &relayed, Origin::Relay(PeerId::random())));
+        assert!(!store.connected(peer, &address(1), Origin::of(&address(1))));
+        assert_eq!(store.connected[&peer].origin, Origin::of(&address(1)));
+        // Another circuit makes no difference.
+        store.connected(peer, &relayed, Origin::Relay(PeerId::random()));
+        assert_eq!(store.connected[&peer].origin, Origin::of(&address(1)));
     }
 
     #[test]
@@ -453,7 +496,7 @@ mod tests {
     fn a_provider_without_addresses_is_known_by_those_of_identify() {
         let mut store = store();
         let peer = PeerId::random();
-        store.connected(peer, &address(9));
+        store.connected(peer, &address(9), Origin::of(&address(9)));
         let record = ProviderRecord::new(key(1), peer, Vec::new());
         store.add_provider(record.clone()).unwrap();
         assert!(store.addresses(&peer).is_empty());
