@@ -112,7 +112,7 @@ pub(super) fn without_peer(mut address: Multiaddr, peer: PeerId) -> Multiaddr {
 
 /// The peer that an address leads to, if it says so. (The first one in the
 /// address of a circuit is the relay.)
-pub(super) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
+pub(crate) fn peer_of(address: &Multiaddr) -> Option<PeerId> {
     match address.iter().last() {
         Some(Protocol::P2p(peer)) => Some(peer),
         _ => None,

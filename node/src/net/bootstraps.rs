@@ -26,13 +26,11 @@ struct Bootstrap {
 }
 
 impl Bootstraps {
-    /// Those at these addresses. What lacks a peer id is not a bootstrap node,
-    /// and this node may be in a list that all of them share.
+    /// Those at these addresses. What lacks a peer id is not a bootstrap node.
     pub(super) fn new(addresses: &[Multiaddr], node: &Node) -> Self {
         let peers = addresses.iter().filter_map(peer_of);
-        let others = peers.filter(|peer| *peer != node.local_peer());
         let bootstraps = Self {
-            nodes: others.map(|peer| (peer, Bootstrap::default())).collect(),
+            nodes: peers.map(|peer| (peer, Bootstrap::default())).collect(),
             said: None,
         };
         node.set_bootstrap(bootstraps.status());

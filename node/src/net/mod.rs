@@ -3,7 +3,7 @@
 //! is decided by the engine.
 
 mod access;
-mod addresses;
+pub(crate) mod addresses;
 pub(crate) mod behaviour;
 mod bootstraps;
 pub(crate) mod connection_limits;

@@ -14,8 +14,8 @@ use headwater_protocols::identity::SigningKey;
 use headwater_protocols::limits::OFFER_PERCENT;
 use headwater_protocols::store::StoreError;
 use ipnet::IpNet;
-use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -28,6 +28,7 @@ use crate::config::access::{AccessLists, loopback};
 use crate::config::{DEFAULT_MIN_PEERS, DEFAULT_RELAYED_BYTES_PER_SECOND};
 use crate::instance::Instance;
 use crate::keys::NetworkKey;
+use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
@@ -193,11 +194,13 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             dial.extend(status.peers.iter().filter_map(|peer| peer.parse().ok()));
         }
     }
+    let local = config.keypair.public().to_peer_id();
+    let bootstrap = without_self(config.bootstrap, local);
     let exchange = ExchangeConfig {
-        local: config.keypair.public().to_peer_id(),
+        local,
         min_peers: config.min_peers,
         max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
-        bootstrap: config.bootstrap.clone(),
+        bootstrap: bootstrap.clone(),
         mdns: config.mdns,
         cache: config.peer_cache,
     };
@@ -213,7 +216,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             network_key: config.network_key,
             listen: config.listen,
             external: config.external,
-            bootstrap: config.bootstrap,
+            bootstrap,
             dial,
             access: config.access,
             relayed_bytes_per_second: config.relayed_bytes_per_second,
@@ -236,6 +239,13 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let task = tokio::spawn(network.run(output_queue, parts.dials, stopped));
     parts.running.network = Some((task, stop));
     Ok(parts.running)
+}
+
+/// A list of bootstrap nodes may be the same on all of an operator's machines;
+/// none of them is to dial itself.
+fn without_self(mut bootstrap: Vec<Multiaddr>, local: PeerId) -> Vec<Multiaddr> {
+    bootstrap.retain(|address| peer_of(address) != Some(local));
+    bootstrap
 }
 
 /// Starts a node without a network, for commands that need the data alone.
@@ -347,4 +357,19 @@ async fn open(
         frames,
         dials,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_node_that_is_in_its_own_list_keeps_the_others() {
+        let (local, other) = (PeerId::random(), PeerId::random());
+        let list = [local, other].map(|peer| {
+            let address = format!("/ip4/192.0.2.1/tcp/4600/p2p/{peer}");
+            address.parse::<Multiaddr>().unwrap()
+        });
+        assert_eq!(without_self(list.to_vec(), local), list[1..]);
+    }
 }
