@@ -38,6 +38,7 @@ use super::random;
 use crate::handle::{Node, StreamPeer, now};
 use bootstrap::Bootstrap;
 use cache::Cache;
+use dials::is_unreachable;
 use messages::PROTOCOL;
 pub(super) use messages::{Messages, messages};
 use nearby::Nearby;
@@ -102,7 +103,7 @@ struct Neighbour {
 impl Exchange {
     /// Knows those of the file, and keeps the first bootstrap nodes connected.
     pub(super) fn new(config: ExchangeConfig, dialer: &mut Dialer, clock: Instant) -> Self {
-        let mut book = PeerBook::new(config.local);
+        let mut book = PeerBook::new(config.local, config.max_connections);
         let bootstrap = Bootstrap::new(config.bootstrap, random());
         for address in bootstrap.kept() {
             dialer.keep(address.clone(), clock);
@@ -349,12 +350,8 @@ impl Exchange {
     /// Notes that a dial has failed.
     pub(super) fn dial_failed(&mut self, peer: &PeerId, error: &DialError) {
         let is_ours = self.dialling.remove(peer);
-        let unreachable = matches!(
-            error,
-            DialError::Transport(_) | DialError::WrongPeerId { .. } | DialError::NoAddresses
-        );
-        if is_ours || unreachable {
-            self.book.dial_failed(peer, now());
+        if is_ours || is_unreachable(error) {
+            self.note_failure(peer, error, now());
         }
         if is_ours {
             self.due = Instant::now();

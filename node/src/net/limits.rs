@@ -268,16 +268,21 @@ pub const MAX_KEPT_BOOTSTRAP: usize = 4;
 /// the next ones of the list: a few dials that time out.
 pub const BOOTSTRAP_SILENCE_US: u64 = 10_000_000;
 
-/// Peers in the book: twice the connections. With a record, its addresses and a
-/// few streams each 1 to 4 KB.
-pub const MAX_KNOWN_PEERS: usize = 1_024;
+/// Peers in the book for each connection that there may be: once all of those
+/// are lost, as many others are known. With a record, its addresses and a few
+/// streams each 1 to 4 KB: 4 MB, 32 MB on a node with 4,096 connections.
+pub const KNOWN_PEERS_PER_CONNECTION: usize = 2;
+
+/// Peers in the book however few connections there may be: what one hears of a
+/// network with thousands of nodes.
+pub const MIN_KNOWN_PEERS: usize = 1_024;
 
 /// Known peers in one /16 of IPv4, one /32 of IPv6 or under one name: a
 /// sixteenth of the book for whoever has that part of the address space.
-pub const MAX_PEERS_PER_GROUP: usize = 64;
+pub const PEER_GROUPS_IN_BOOK: usize = 16;
 
 /// Known peers that one peer told of: four answers. A liar fills a sixteenth of
-/// the book.
+/// the smallest book.
 pub const MAX_PEERS_PER_SOURCE: usize = 64;
 
 /// Streams that are remembered for one known peer.
@@ -314,6 +319,10 @@ pub const MAX_PEER_REST_US: u64 = 600_000_000;
 pub const MAX_LOST_PEER_REST_US: u64 = 8_000_000;
 /// See [`MAX_LOST_PEER_REST_US`].
 pub const LOST_LATELY_US: u64 = 600_000_000;
+
+/// Microseconds before a peer is dialled again after our own limits or access
+/// lists did not let us: a burst of dials is over by then.
+pub const REFUSED_DIAL_REST_US: u64 = 5_000_000;
 
 /// Peers in the file of peers: thirty times the minimum, about 100 KB.
 pub const MAX_CACHED_PEERS: usize = 128;

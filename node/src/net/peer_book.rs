@@ -12,9 +12,10 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::addresses::{Reach, reach, useful};
 use super::limits::{
-    FIRST_PEER_REST_US, KNOWN_PEER_US, LOST_LATELY_US, MAX_DIAL_FAILURES, MAX_KNOWN_PEERS,
-    MAX_LOST_PEER_REST_US, MAX_PEER_REST_US, MAX_PEERS_PER_GROUP, MAX_PEERS_PER_SOURCE,
-    MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US, TOLD_AFTER_CLOSE_US, UNRELATED_TOLD,
+    FIRST_PEER_REST_US, KNOWN_PEER_US, KNOWN_PEERS_PER_CONNECTION, LOST_LATELY_US,
+    MAX_DIAL_FAILURES, MAX_LOST_PEER_REST_US, MAX_PEER_REST_US, MAX_PEERS_PER_SOURCE,
+    MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US, MIN_KNOWN_PEERS, PEER_GROUPS_IN_BOOK,
+    REFUSED_DIAL_REST_US, TOLD_AFTER_CLOSE_US, UNRELATED_TOLD,
 };
 use super::peer_record::SignedRecord;
 
@@ -67,7 +68,10 @@ pub(super) struct Asking {
 pub(super) struct PeerBook {
     local: PeerId,
     max: usize,
+    max_per_group: usize,
     entries: BTreeMap<PeerId, Entry>,
+    /// How many of them are in each group.
+    groups: BTreeMap<Group, usize>,
     by_stream: BTreeMap<LogId, BTreeSet<PeerId>>,
 }
 
@@ -116,12 +120,16 @@ impl Entry {
 }
 
 impl PeerBook {
-    /// An empty one, of the node with this id.
-    pub(super) fn new(local: PeerId) -> Self {
+    /// An empty one, of the node with this id and so many connections at most.
+    pub(super) fn new(local: PeerId, max_connections: usize) -> Self {
+        let max = max_connections.saturating_mul(KNOWN_PEERS_PER_CONNECTION);
+        let max = max.max(MIN_KNOWN_PEERS);
         Self {
             local,
-            max: MAX_KNOWN_PEERS,
+            max,
+            max_per_group: max / PEER_GROUPS_IN_BOOK,
             entries: BTreeMap::new(),
+            groups: BTreeMap::new(),
             by_stream: BTreeMap::new(),
         }
     }
@@ -161,7 +169,7 @@ impl PeerBook {
         let groups = groups(&addresses);
         let others = |group: &&Group| !known.groups.contains(group);
         let added: Vec<Group> = groups.iter().filter(others).cloned().collect();
-        if !self.make_room_in(&added, source, &peer) {
+        if !self.make_room_in(&added, source) {
             return false;
         }
         if let Some(known) = self.entries.get_mut(&peer) {
@@ -169,6 +177,8 @@ impl PeerBook {
             if source.is_none() {
                 known.source = None;
             }
+            count_less(&mut self.groups, &known.groups);
+            count_more(&mut self.groups, &groups);
             (known.record, known.addresses, known.groups) = (record, addresses, groups);
             (known.reach, known.heard) = (reach, now);
             if is_new {
@@ -195,11 +205,12 @@ impl PeerBook {
         let groups = groups(&addresses);
         let wanted: Vec<Group> = groups.iter().cloned().collect();
         let has_room = self.make_room_of(source)
-            && self.make_room_in(&wanted, source, &peer)
+            && self.make_room_in(&wanted, source)
             && self.make_room(source);
         if !has_room {
             return false;
         }
+        count_more(&mut self.groups, &groups);
         let entry = Entry {
             record,
             addresses,
@@ -227,14 +238,11 @@ impl PeerBook {
 
     /// Whoever has a part of the address space has so many places only. What a
     /// peer says of itself goes before what is said of others.
-    fn make_room_in(&mut self, groups: &[Group], source: Option<PeerId>, peer: &PeerId) -> bool {
+    fn make_room_in(&mut self, groups: &[Group], source: Option<PeerId>) -> bool {
         for group in groups {
-            let members = self.entries.iter();
-            let count = members
-                .filter(|(id, e)| *id != peer && e.groups.contains(group))
-                .count();
+            let count = self.groups.get(group).copied().unwrap_or(0);
             let is_hearsay = |entry: &Entry| entry.groups.contains(group) && entry.source.is_some();
-            if count >= MAX_PEERS_PER_GROUP && (source.is_some() || !self.drop_least(is_hearsay)) {
+            if count >= self.max_per_group && (source.is_some() || !self.drop_least(is_hearsay)) {
                 return false;
             }
         }
@@ -262,6 +270,7 @@ impl PeerBook {
         let Some(entry) = self.entries.remove(peer) else {
             return false;
         };
+        count_less(&mut self.groups, &entry.groups);
         for stream in entry.streams {
             self.forget_stream(peer, stream);
         }
@@ -341,6 +350,14 @@ impl PeerBook {
         };
         let doublings = entry.failures.min(16);
         entry.rests_until = now.plus((FIRST_PEER_REST_US << doublings).min(longest));
+    }
+
+    /// Notes that we did not dial a peer, for reasons of our own, which say
+    /// nothing about it.
+    pub(super) fn not_dialled(&mut self, peer: &PeerId, now: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(peer) {
+            entry.rests_until = entry.rests_until.max(now.plus(REFUSED_DIAL_REST_US));
+        }
     }
 
     /// Whom to dial for the sake of a stream: its publisher first, the others
@@ -451,19 +468,19 @@ impl PeerBook {
     /// The peers that were connected, those of streams of ours first, then the
     /// latest.
     pub(super) fn met(&self, max: usize) -> Vec<MetPeer> {
-        let mut met: Vec<MetPeer> = (self.entries.values())
-            .filter_map(|entry| {
-                Some(MetPeer {
-                    record: entry.record.clone(),
-                    met: entry.met?,
-                    reach: entry.reach,
-                    streams: entry.streams.clone(),
-                })
-            })
+        let mut met: Vec<(Timestamp, &Entry)> = (self.entries.values())
+            .filter_map(|entry| Some((entry.met?, entry)))
             .collect();
-        met.sort_by_key(|peer| std::cmp::Reverse((!peer.streams.is_empty(), peer.met)));
+        met.sort_by_key(|(met, entry)| std::cmp::Reverse((!entry.streams.is_empty(), *met)));
         met.truncate(max);
-        met
+        met.into_iter()
+            .map(|(met, entry)| MetPeer {
+                record: entry.record.clone(),
+                met,
+                reach: entry.reach,
+                streams: entry.streams.clone(),
+            })
+            .collect()
     }
 
     /// Takes a peer that was connected in an earlier life of the node.
@@ -531,6 +548,23 @@ fn groups(addresses: &[Multiaddr]) -> BTreeSet<Group> {
         }
     };
     addresses.iter().filter_map(group).collect()
+}
+
+fn count_more(counts: &mut BTreeMap<Group, usize>, groups: &BTreeSet<Group>) {
+    for group in groups {
+        *counts.entry(group.clone()).or_default() += 1;
+    }
+}
+
+fn count_less(counts: &mut BTreeMap<Group, usize>, groups: &BTreeSet<Group>) {
+    for group in groups {
+        if let Some(count) = counts.get_mut(group) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(group);
+            }
+        }
+    }
 }
 
 /// Fisher and Yates.

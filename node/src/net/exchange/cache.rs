@@ -175,14 +175,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("peers");
         let now = Timestamp(2_000_000);
-        let mut book = PeerBook::new(PeerId::random());
+        let mut book = PeerBook::new(PeerId::random(), 512);
         let cache = Cache::open(path.clone(), &mut book, now);
         let (near, far) = (peer(Reach::Machine), peer(Reach::World));
         book.remember(near.clone(), now);
         book.remember(far.clone(), now);
         cache.close(&book).await;
 
-        let mut again = PeerBook::new(PeerId::random());
+        let mut again = PeerBook::new(PeerId::random(), 512);
         Cache::open(path.clone(), &mut again, now);
         let mut found = again.met(9);
         found.sort_by_key(|peer| peer.reach);
@@ -198,9 +198,9 @@ mod tests {
         // Whatever stands there, the node starts.
         for damaged in [&bytes[..bytes.len() - 1], b"x", b"", &[0xff; 64]] {
             fs::write(&path, damaged).unwrap();
-            Cache::open(path.clone(), &mut PeerBook::new(PeerId::random()), now);
+            Cache::open(path.clone(), &mut PeerBook::new(PeerId::random(), 512), now);
         }
-        let mut book = PeerBook::new(PeerId::random());
+        let mut book = PeerBook::new(PeerId::random(), 512);
         Cache::open(folder.path().into(), &mut book, now)
             .close(&book)
             .await;

@@ -45,9 +45,15 @@ impl Exchange {
     }
 
     fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    /// How many more may be dialled now.
+    fn room(&self) -> usize {
         let open = self.neighbours.len() + self.dialling.len();
         // The rest is for those who come.
-        self.dialling.len() < MAX_EXCHANGE_DIALS && open < self.max_connections / 4 * 3
+        let connections = (self.max_connections / 4 * 3).saturating_sub(open);
+        (MAX_EXCHANGE_DIALS.saturating_sub(self.dialling.len())).min(connections)
     }
 
     fn dial(&mut self, swarm: &mut Swarm<Behaviour>, (peer, addresses): Candidate, now: Timestamp) {
@@ -62,19 +68,29 @@ impl Exchange {
             Err(DialError::DialPeerConditionFalse(_)) => {}
             Err(error) => {
                 tracing::debug!(%peer, %error, "not dialled");
-                self.book.dial_failed(&peer, now);
+                self.note_failure(&peer, &error, now);
             }
+        }
+    }
+
+    /// What our own limits and access lists refuse says nothing about the peer.
+    pub(super) fn note_failure(&mut self, peer: &PeerId, error: &DialError, now: Timestamp) {
+        match is_unreachable(error) {
+            true => self.book.dial_failed(peer, now),
+            false => self.book.not_dialled(peer, now),
         }
     }
 
     /// Dials peers of the local network while anything is short of peers.
     pub(super) fn dial_nearby(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
         let has_enough = self.neighbours.len() >= self.min_peers && self.shortages.is_empty();
-        if has_enough || !self.has_room() {
+        if has_enough {
             return;
         }
-        let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
-        for candidate in self.nearby.take_due(is_connected, now) {
+        let room = self.room();
+        let is_there =
+            |peer: &PeerId| self.neighbours.contains_key(peer) || self.dialling.contains(peer);
+        for candidate in self.nearby.take_due(is_there, room, now) {
             self.dial(swarm, candidate, now);
         }
     }
@@ -94,6 +110,19 @@ impl Exchange {
         let known = self.book.anybody(now, &mut random);
         for candidate in known.into_iter().take(RESCUE_DIALS) {
             self.dial(swarm, candidate, now);
+        }
+    }
+}
+
+/// Whether a dial has failed because the peer is not where it says it is.
+pub(super) fn is_unreachable(error: &DialError) -> bool {
+    match error {
+        DialError::Transport(_)
+        | DialError::WrongPeerId { .. }
+        | DialError::LocalPeerId { .. }
+        | DialError::NoAddresses => true,
+        DialError::DialPeerConditionFalse(_) | DialError::Aborted | DialError::Denied { .. } => {
+            false
         }
     }
 }

@@ -46,14 +46,19 @@ impl Nearby {
         self.peers.remove(peer);
     }
 
-    /// Whom to dial: each once in a while.
+    /// Whom to dial: each once in a while, and only as many as there is `room`
+    /// for now. The others keep their turn.
     pub(super) fn take_due(
         &mut self,
         is_connected: impl Fn(&PeerId) -> bool,
+        room: usize,
         now: Timestamp,
     ) -> Vec<Candidate> {
         let mut due = Vec::new();
         for (&peer, found) in &mut self.peers {
+            if due.len() >= room {
+                break;
+            }
             if found.rests_until <= now && !is_connected(&peer) {
                 found.rests_until = now.plus(NEARBY_REST_US);
                 due.push((peer, found.addresses.clone()));
@@ -65,6 +70,8 @@ impl Nearby {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use libp2p::multiaddr::Protocol;
 
     use super::*;
@@ -86,15 +93,31 @@ mod tests {
             nearby.found(peer, found, Timestamp(0));
         }
         assert_eq!(
-            nearby.take_due(|_| false, Timestamp(0)),
+            nearby.take_due(|_| false, 9, Timestamp(0)),
             [(peer, vec![near])]
         );
-        assert!(nearby.take_due(|_| false, Timestamp(1)).is_empty());
+        assert!(nearby.take_due(|_| false, 9, Timestamp(1)).is_empty());
         let later = Timestamp(0).plus(NEARBY_REST_US);
-        assert!(nearby.take_due(|_| true, later).is_empty());
-        assert_eq!(nearby.take_due(|_| false, later).len(), 1);
+        assert!(nearby.take_due(|_| true, 9, later).is_empty());
+        assert_eq!(nearby.take_due(|_| false, 9, later).len(), 1);
         nearby.lost(&peer);
         assert!(nearby.peers.is_empty());
+    }
+
+    #[test]
+    fn whoever_finds_no_room_keeps_its_turn() {
+        let mut nearby = Nearby::default();
+        for number in 1..=5 {
+            let near = address(&format!("/ip4/192.168.1.{number}/tcp/1"));
+            nearby.found(PeerId::random(), near, Timestamp(0));
+        }
+        let mut dialled = BTreeSet::new();
+        for room in [0, 2, 2, 2] {
+            let due = nearby.take_due(|_| false, room, Timestamp(0));
+            assert!(due.len() <= room);
+            dialled.extend(due.into_iter().map(|(peer, _)| peer));
+        }
+        assert_eq!(dialled.len(), 5);
     }
 
     #[test]

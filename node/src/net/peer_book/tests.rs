@@ -2,6 +2,9 @@ use libp2p::identity::Keypair;
 
 use super::*;
 
+/// Connections at most, of a node with a book of the smallest size.
+const CONNECTIONS: usize = 512;
+
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn record_of(key: &Keypair, addresses: &[&str]) -> Arc<SignedRecord> {
@@ -21,7 +24,7 @@ fn newer(record: &SignedRecord, address: &str) -> Arc<SignedRecord> {
 }
 
 fn book() -> PeerBook {
-    PeerBook::new(PeerId::random())
+    PeerBook::new(PeerId::random(), CONNECTIONS)
 }
 
 fn stream(number: u8) -> LogId {
@@ -68,7 +71,7 @@ fn only_addresses_that_are_of_use_are_kept() {
     // Of no use at all, and our own.
     assert!(!book.hear(record(near), None, Reach::World, NOW));
     let own = record(far);
-    let mut book = PeerBook::new(own.peer);
+    let mut book = PeerBook::new(own.peer, CONNECTIONS);
     assert!(!book.hear(own, None, Reach::World, NOW));
     assert_eq!(book.len(), 0);
 }
@@ -95,7 +98,8 @@ fn one_peer_cannot_fill_the_book_and_what_it_told_lately_counts() {
 #[test]
 fn one_part_of_the_address_space_cannot_fill_the_book() {
     let mut book = book();
-    for number in 0..MAX_PEERS_PER_GROUP + 50 {
+    let max = book.max_per_group;
+    for number in 0..max + 50 {
         let told = record(&format!("/ip4/10.1.{number}.1/tcp/1"));
         book.hear(told, Some(PeerId::random()), Reach::Site, NOW);
         let told = record(&format!("/ip4/198.51.{number}.1/tcp/1"));
@@ -106,12 +110,44 @@ fn one_part_of_the_address_space_cannot_fill_the_book() {
         book.hear(told, Some(PeerId::random()), Reach::World, NOW);
     }
     // A private network is one neighbourhood however many nodes it has.
-    assert_eq!(book.len(), MAX_PEERS_PER_GROUP * 4 + 50);
+    assert_eq!(book.len(), max * 4 + 50);
     // A peer that is there itself takes the place of one that was heard of.
     let itself = record("/ip4/198.51.250.1/tcp/1");
     assert!(book.hear(itself.clone(), None, Reach::World, NOW));
     assert!(!book.addresses(&itself.peer).is_empty());
-    assert_eq!(book.len(), MAX_PEERS_PER_GROUP * 4 + 50);
+    assert_eq!(book.len(), max * 4 + 50);
+    // Who moves to another part, or is gone, leaves its place to others.
+    let moved = newer(&itself, "/ip4/203.0.113.1/tcp/1");
+    assert!(book.hear(moved, None, Reach::World, NOW));
+    let told = record("/ip4/198.51.251.1/tcp/1");
+    let source = Some(PeerId::random());
+    assert!(book.hear(told.clone(), source, Reach::World, NOW));
+    let more = record("/ip4/198.51.252.1/tcp/1");
+    assert!(!book.hear(more.clone(), source, Reach::World, NOW));
+    book.remove(&told.peer);
+    assert!(book.hear(more, source, Reach::World, NOW));
+}
+
+#[test]
+fn a_node_with_many_connections_knows_more_peers_than_those() {
+    let book = PeerBook::new(PeerId::random(), 4_096);
+    assert_eq!((book.max, book.max_per_group), (8_192, 512));
+    let small = PeerBook::new(PeerId::random(), 16);
+    assert_eq!(small.max, MIN_KNOWN_PEERS);
+}
+
+#[test]
+fn what_our_own_limits_refuse_is_no_failure_of_the_peer() {
+    let mut book = book();
+    let heard = record("/ip4/192.0.2.1/tcp/1");
+    book.hear(heard.clone(), Some(PeerId::random()), Reach::World, NOW);
+    let mut now = NOW;
+    for _ in 0..2 * MAX_DIAL_FAILURES {
+        assert_eq!(book.anybody(now, &mut random()).len(), 1);
+        book.not_dialled(&heard.peer, now);
+        assert!(book.anybody(now, &mut random()).is_empty());
+        now = now.plus(REFUSED_DIAL_REST_US);
+    }
 }
 
 #[test]
@@ -306,14 +342,14 @@ fn the_peers_of_our_streams_are_remembered_first() {
     let met = book.met(5);
     let times: Vec<u64> = met.iter().map(|peer| peer.met.since(NOW)).collect();
     assert_eq!(times, [15, 10, 5, 19, 18]);
-    let mut again = PeerBook::new(PeerId::random());
+    let mut again = PeerBook::new(PeerId::random(), CONNECTIONS);
     for peer in met.clone() {
         again.remember(peer, NOW.plus(20));
     }
     assert_eq!(again.met(9), met);
     assert_eq!(again.of_stream(stream(1)).count(), 3);
     // After a fortnight it is no use.
-    let mut late = PeerBook::new(PeerId::random());
+    let mut late = PeerBook::new(PeerId::random(), CONNECTIONS);
     late.remember(met[0].clone(), NOW.plus(2 * MET_PEER_US));
     assert_eq!(late.len(), 0);
 }
