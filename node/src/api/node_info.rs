@@ -11,6 +11,7 @@ use super::state::{ApiState, blocking};
 use super::types::{BootstrapView, Health, NodeView, PeerView, Problem};
 use super::view::{nat_view, peer_view};
 use crate::handle::BootstrapStatus;
+use crate::net::addresses::best_first;
 
 /// `GET /health`.
 #[utoipa::path(get, path = "/health", tag = "node", summary = "Whether the node answers",
@@ -34,7 +35,9 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
     let node = state.node();
     Ok(Json(NodeView {
         peer_id: node.local_peer().to_string(),
-        addresses: node.addresses().iter().map(ToString::to_string).collect(),
+        addresses: (best_first(&node.addresses()).iter())
+            .map(ToString::to_string)
+            .collect(),
         roles: state.roles().to_vec(),
         private_network: state.private_network().map(str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),

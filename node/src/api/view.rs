@@ -140,7 +140,7 @@ pub fn peer_view(peer: &PeerStatus, known: &[std::sync::Arc<LogStatus>]) -> Peer
     let serves = |status: &&std::sync::Arc<LogStatus>| status.sources.contains(&peer.peer);
     PeerView {
         peer_id: peer.peer.to_string(),
-        addresses: peer.addresses.iter().map(ToString::to_string).collect(),
+        addresses: distinct(&peer.addresses),
         path: if peer.is_relayed() {
             PathView::Relayed
         } else {
@@ -156,6 +156,17 @@ pub fn peer_view(peer: &PeerStatus, known: &[std::sync::Arc<LogStatus>]) -> Peer
             .map(|s| s.log.to_string())
             .collect(),
     }
+}
+
+/// Several connections may lead to one address, through a relay for instance.
+fn distinct(addresses: &[Multiaddr]) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for address in addresses.iter().map(ToString::to_string) {
+        if !distinct.contains(&address) {
+            distinct.push(address);
+        }
+    }
+    distinct
 }
 
 /// What is known of the ways to the node.
@@ -292,6 +303,16 @@ pub(super) mod tests {
         let shown = view(&unknown);
         assert!(!shown.synced && shown.name.is_empty() && shown.value_type.is_none());
         assert!(view(&status("pressure", 1, 0)).synced);
+    }
+
+    #[test]
+    fn an_address_that_several_connections_lead_to_is_shown_once() {
+        let addresses: Vec<Multiaddr> = ["/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.2/tcp/1"]
+            .map(|text| text.parse().unwrap())
+            .into();
+        let connections = [0, 1, 0, 0].map(|place: usize| addresses[place].clone());
+        let expected: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(distinct(&connections), expected);
     }
 
     #[test]

@@ -102,6 +102,23 @@ pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
+/// Our own addresses as users see them: those that reach farthest first, direct
+/// ones before those through relays, IPv4 and TCP first. Where nobody can be
+/// reached (link-local) is of interest to nobody, unless there is nothing else.
+pub(crate) fn best_first(addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+    let mut best: Vec<Multiaddr> = addresses.to_vec();
+    best.retain(|address| ip(address).is_none_or(|ip| of_ip(ip).is_some()));
+    if best.is_empty() {
+        best = addresses.to_vec();
+    }
+    best.sort_by_key(|address| {
+        let is_ip6 = matches!(address.iter().next(), Some(Protocol::Ip6(_)));
+        let far = std::cmp::Reverse(reach(address));
+        (far, is_circuit(address), is_ip6, is_quic(address))
+    });
+    best
+}
+
 /// The same address may come with and without the peer's id.
 pub(super) fn without_peer(mut address: Multiaddr, peer: PeerId) -> Multiaddr {
     if address.iter().last() == Some(Protocol::P2p(peer)) {
@@ -202,6 +219,27 @@ mod tests {
             .into();
         assert_eq!(useful(addresses.clone(), Reach::Machine), addresses);
         assert_eq!(useful(addresses.clone(), Reach::World), addresses[1..]);
+    }
+
+    #[test]
+    fn what_reaches_farthest_comes_first_and_link_local_addresses_are_left_out() {
+        let relay = PeerId::random();
+        let circuit = format!("/ip4/192.0.2.9/tcp/1/p2p/{relay}/p2p-circuit");
+        let addresses: Vec<Multiaddr> = [
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip6/fe80::1/tcp/1",
+            "/ip4/169.254.0.1/tcp/1",
+            "/ip4/192.168.1.2/tcp/1",
+            &circuit,
+            "/ip6/2001:db8::1/tcp/1",
+            "/ip4/192.0.2.1/udp/1/quic-v1",
+            "/dns4/node.example.org/tcp/1",
+        ]
+        .map(|text| text.parse().unwrap())
+        .into();
+        let expected = [7, 6, 5, 4, 3, 0].map(|place: usize| addresses[place].clone());
+        assert_eq!(best_first(&addresses), expected);
+        assert_eq!(best_first(&addresses[1..2]), addresses[1..2]);
     }
 
     #[test]
