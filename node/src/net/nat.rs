@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::addresses::{Reach, is_circuit, reach};
 use super::behaviour::Behaviour;
-use super::limits::{RELAYED_SAID_EVERY, RELAYED_WATCHED_EVERY};
+use super::limits::{RELAYED_PER_PEER_HOUR, RELAYED_SAID_EVERY, RELAYED_WATCHED_EVERY};
 use crate::config::relay::RelayLimits;
 use crate::handle::{NatStatus, Node};
 use circuit_meter::CircuitMeter;
@@ -49,10 +49,9 @@ pub(super) fn relay(local: PeerId, limits: RelayLimits) -> relay::Behaviour {
         circuit_src_rate_limiters: Vec::new(),
         ..relay::Config::default()
     };
-    // libp2p's own rates of a peer: as many as it gives back within an hour may
-    // be taken at once.
-    let per_peer = NonZeroU32::new(30).map(|rate| (rate, HOUR / 30));
-    if let Some((rate, pause)) = per_peer {
+    // As many as may be taken within an hour may be taken at once.
+    if let Some(rate) = NonZeroU32::new(RELAYED_PER_PEER_HOUR) {
+        let pause = HOUR / RELAYED_PER_PEER_HOUR;
         config = (config.reservation_rate_per_peer(rate, pause)).circuit_src_per_peer(rate, pause);
     }
     if let Some(rate) = NonZeroU32::new(limits.reservations_per_ip_hour) {
