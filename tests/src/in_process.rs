@@ -5,7 +5,7 @@ use headwater::runtime::{Node, Running, RuntimeConfig, now, start};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::Manifest;
 use headwater_protocols::merkle::Hash;
 use headwater_protocols::record::Record;
 use headwater_protocols::time::Timestamp;
@@ -14,7 +14,7 @@ use libp2p::identity::Keypair;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, numbers_manifest};
 
 /// A running node with a folder of its own.
 #[derive(Debug)]
@@ -72,20 +72,8 @@ impl InProcessNode {
         let key = self.key.clone().try_into_ed25519()?;
         let publisher = PublicKey::from_bytes(&key.public().to_bytes()).context("a key")?;
         let manifest = Manifest {
-            publisher,
-            name: name.to_owned(),
-            description: String::new(),
-            source: String::new(),
-            target: None,
-            unit: String::new(),
-            value_type: ValueType::Number,
-            cadence_us: 0,
-            chunk_level: 8,
-            prior: None,
-            visibility: Visibility::Public,
-            retain_us: 0,
-            retain_records: 0,
             created: now(),
+            ..numbers_manifest(publisher, name)
         };
         let create = Command::Create(Box::new(manifest));
         match self.node().command(create).await? {

@@ -4,6 +4,7 @@
 mod in_process;
 pub mod js_peer;
 pub mod lab;
+mod manifest;
 mod namespace;
 pub mod python;
 mod slow_link;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use in_process::InProcessNode;
 pub use js_peer::JsPeer;
+pub use manifest::numbers_manifest;
 pub use namespace::Namespace;
 pub use slow_link::SlowLink;
 
@@ -272,6 +274,34 @@ impl TestNode {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Waits until the log is as wanted; it then.
+    ///
+    /// # Errors
+    /// It does not become so within the patience of a test.
+    pub async fn until_log(&self, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let started = Instant::now();
+        loop {
+            let log = self.log();
+            if wanted(&log) {
+                return Ok(log);
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "the log never became as wanted: {log}"
+            );
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until the node has logged this.
+    ///
+    /// # Errors
+    /// It does not within the patience of a test.
+    pub async fn until_logged(&self, text: &str) -> Result<String> {
+        let log = self.until_log(|log| log.contains(text)).await;
+        log.with_context(|| format!("`{text}` was not logged"))
     }
 
     /// The node's process id, while it runs.

@@ -1,18 +1,15 @@
 //! Nodes that know a bootstrap node and nobody else find each other by the id
 //! of a stream.
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use headwater_tests::TestNode;
 
 /// A node that introduces others, and its address.
 async fn bootstrap(known: &[&str]) -> Result<(TestNode, String)> {
     let args = [&["--role", "bootstrap"], known].concat();
     let node = TestNode::start(&args).await?;
-    let addresses = fs::read_to_string(node.dir().join("node.addrs"))?;
-    let first = addresses.lines().next().context("no address")?;
-    Ok((node, first.to_owned()))
+    let address = node.address()?;
+    Ok((node, address))
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 //! bootstrap node, or on a list.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::time::Duration;
 
@@ -22,16 +21,6 @@ use tokio::time::{Instant, sleep, timeout};
 /// Pause between two looks at a network.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-async fn id(node: &TestNode) -> Result<String> {
-    let shown = node.get("/v1/node").await?;
-    Ok(shown["peer_id"].as_str().context("no peer id")?.to_owned())
-}
-
-fn address(node: &TestNode) -> Result<String> {
-    let addresses = fs::read_to_string(node.dir().join("node.addrs"))?;
-    Ok(addresses.lines().next().context("no address")?.to_owned())
-}
-
 async fn peers(node: &TestNode) -> Result<Vec<String>> {
     let peers = node.get("/v1/peers").await?;
     let peers = peers.as_array().context("no list")?;
@@ -41,24 +30,11 @@ async fn peers(node: &TestNode) -> Result<Vec<String>> {
 
 /// Waits until a node is connected to another one.
 async fn until_connected(node: &TestNode, other: &str) -> Result<()> {
-    let started = Instant::now();
-    while !peers(node).await?.iter().any(|peer| peer == other) {
-        ensure!(
-            started.elapsed() < PATIENCE,
-            "not connected: {}",
-            node.log()
-        );
-        sleep(LOOK_AGAIN).await;
-    }
-    Ok(())
-}
-
-async fn until_logged(node: &TestNode, text: &str) -> Result<()> {
-    let started = Instant::now();
-    while !node.log().contains(text) {
-        ensure!(started.elapsed() < PATIENCE, "no `{text}`: {}", node.log());
-        sleep(LOOK_AGAIN).await;
-    }
+    let is_there = |peers: &Value| {
+        let mut peers = peers.as_array().into_iter().flatten();
+        peers.any(|peer| peer["peer_id"] == other)
+    };
+    node.until_get("/v1/peers", is_there).await?;
     Ok(())
 }
 
@@ -87,10 +63,10 @@ async fn a_node_whose_only_known_peer_goes_away_has_got_others_from_it() -> Resu
         node.run(&["follow", &middle.invite(&stream)?])?;
     }
     for node in [&far, &other] {
-        until_connected(node, &id(&publisher).await?).await?;
+        until_connected(node, &publisher.peer_id()?).await?;
         node.until_synced(&stream, 100).await?;
     }
-    until_connected(&far, &id(&other).await?).await?;
+    until_connected(&far, &other.peer_id()?).await?;
     middle.stop().await?;
     publish_live(&publisher, &stream, 100, 20).await?;
     for node in [&far, &other] {
@@ -112,7 +88,7 @@ async fn a_node_whose_only_known_peer_goes_away_has_got_others_from_it() -> Resu
 async fn a_node_that_comes_back_finds_its_peers_although_every_bootstrap_node_is_gone() -> Result<()>
 {
     let mut bootstrap = TestNode::start(&["--role", "bootstrap"]).await?;
-    let known = ["--bootstrap", &address(&bootstrap)?];
+    let known = ["--bootstrap", &bootstrap.address()?];
     let mut publisher = TestNode::start(&known).await?;
     publisher.keep_port()?;
     let stream = publisher.create("t")?;
@@ -130,7 +106,7 @@ async fn a_node_that_comes_back_finds_its_peers_although_every_bootstrap_node_is
 
     subscriber.launch().await?;
     subscriber.until_synced(&stream, 110).await?;
-    until_logged(&subscriber, "no bootstrap node answers").await?;
+    subscriber.until_logged("no bootstrap node answers").await?;
     // Nor does it need to be told of any.
     restored.set_args(&[]);
     restored.launch().await?;
@@ -161,12 +137,12 @@ async fn two_networks_that_know_nothing_of_each_other_merge_when_two_of_them_mee
     let far = TestNode::start(&[]).await?;
     far.run(&["follow", &there.invite(&stream)?])?;
     here.until_synced(&stream, 100).await?;
-    until_connected(&far, &id(&there).await?).await?;
+    until_connected(&far, &there.peer_id()?).await?;
     ensure!(peers(&far).await?.len() == 1, "they have met already");
 
     there.run(&["follow", &here.invite(&stream)?])?;
     far.until_synced(&stream, 100).await?;
-    until_connected(&far, &id(&publisher).await?).await?;
+    until_connected(&far, &publisher.peer_id()?).await?;
     // Those who met are not needed any more.
     here.stop().await?;
     there.stop().await?;
@@ -326,9 +302,14 @@ impl request_response::Codec for RawBytes {
     }
 }
 
-/// Answers a node's first questions with these records, until the connection
-/// ends; whether it was ended by the node within a few seconds.
-async fn answer_with(node: &TestNode, stream: &str, record: Vec<u8>) -> Result<bool> {
+/// Answers a node's questions with these records; whether the node ends the
+/// connection, and does so before nothing has happened for so long.
+async fn answer_with(
+    node: &TestNode,
+    stream: &str,
+    record: Vec<u8>,
+    quiet: Duration,
+) -> Result<bool> {
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(
@@ -360,7 +341,8 @@ async fn answer_with(node: &TestNode, stream: &str, record: Vec<u8>) -> Result<b
     };
     let mut answered = false;
     loop {
-        let event = match timeout(Duration::from_secs(5), swarm.next()).await {
+        let wait = if answered { quiet } else { PATIENCE };
+        let event = match timeout(wait, swarm.next()).await {
             Ok(event) => event.context("the swarm has ended")?,
             Err(_) if answered => return Ok(false),
             Err(_) => bail!("no question came: {}", node.log()),
@@ -398,13 +380,13 @@ async fn a_peer_that_passes_on_a_forged_record_is_dropped() -> Result<()> {
     *forged.last_mut().context("empty")? ^= 1;
 
     // Nobody is there, but the record is true.
-    let dropped = answer_with(&node, &stream, genuine).await?;
+    let dropped = answer_with(&node, &stream, genuine, Duration::from_secs(5)).await?;
     ensure!(!dropped, "an honest peer was dropped: {}", node.log());
     ensure!(node.log().contains(&key.public().to_peer_id().to_string()));
 
-    let dropped = answer_with(&node, &stream, forged).await?;
+    let dropped = answer_with(&node, &stream, forged, PATIENCE).await?;
     ensure!(dropped, "a liar stays: {}", node.log());
-    until_logged(&node, "false peer record").await?;
+    node.until_logged("false peer record").await?;
     let shown: Value = node.get("/v1/peers").await?;
     ensure!(shown.as_array().is_some_and(|peers| peers.len() <= 1));
     Ok(())

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use headwater::store::RocksStore;
 use headwater_protocols::store::{Batch, Durability, Store, Table};
 use headwater_tests::TestNode;
+use serde_json::Value;
 
 const RECORDS: u64 = 200_000;
 
@@ -28,10 +29,7 @@ async fn of_two_upstreams_the_one_that_serves_altered_bytes_is_named_dropped_and
     liar.stop().await?;
     alter_chunks(&liar)?;
     liar.launch().await?;
-    let liar_id = liar.get("/v1/node").await?["peer_id"]
-        .as_str()
-        .context("no peer id")?
-        .to_owned();
+    let liar_id = liar.peer_id()?;
 
     let joiner = TestNode::start(&[]).await?;
     joiner.run(&["follow", &liar.invite(&stream)?])?;
@@ -42,16 +40,10 @@ async fn of_two_upstreams_the_one_that_serves_altered_bytes_is_named_dropped_and
         joiner.export(&stream)? == truth,
         "the joiner has altered records"
     );
-    let log = joiner.log();
-    let named = log
-        .lines()
-        .any(|line| line.contains("broke the rules") && line.contains(&liar_id));
-    ensure!(named, "the liar {liar_id} is not named: {log}");
-    let peers = joiner.get("/v1/peers").await?;
-    ensure!(
-        !peers.to_string().contains(&liar_id),
-        "the liar is still connected: {peers}"
-    );
+    let names = |line: &str| line.contains("broke the rules") && line.contains(&liar_id);
+    joiner.until_log(|log| log.lines().any(names)).await?;
+    let is_gone = |peers: &Value| !peers.to_string().contains(&liar_id);
+    joiner.until_get("/v1/peers", is_gone).await?;
     Ok(())
 }
 

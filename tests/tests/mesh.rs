@@ -80,11 +80,12 @@ fn ensure_alike(stream: &str, nodes: &[&TestNode]) -> Result<()> {
 async fn ensure_peers(node: &TestNode, wanted: &[&TestNode]) -> Result<()> {
     let mut ids = BTreeSet::new();
     for peer in wanted {
-        ids.insert(peer.get("/v1/node").await?["peer_id"].to_string());
+        ids.insert(peer.peer_id()?);
     }
     let peers = node.get("/v1/peers").await?;
     let peers = peers.as_array().context("no list")?;
-    let connected: BTreeSet<_> = peers.iter().map(|p| p["peer_id"].to_string()).collect();
+    let connected = peers.iter().filter_map(|peer| peer["peer_id"].as_str());
+    let connected: BTreeSet<String> = connected.map(str::to_owned).collect();
     ensure!(connected == ids, "{connected:?} instead of {ids:?}");
     Ok(())
 }

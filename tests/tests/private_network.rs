@@ -5,9 +5,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::{PATIENCE, TestNode};
+use headwater_tests::TestNode;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
@@ -38,11 +38,6 @@ impl Keys {
     }
 }
 
-fn address(node: &TestNode) -> Result<String> {
-    let addresses = fs::read_to_string(node.dir().join("node.addrs"))?;
-    Ok(addresses.lines().next().context("no address")?.to_owned())
-}
-
 /// A node with this key, if any, that knows these addresses.
 async fn start(listen: &str, key: Option<&str>, known: &[&str]) -> Result<TestNode> {
     let mut args = Vec::new();
@@ -54,15 +49,6 @@ async fn start(listen: &str, key: Option<&str>, known: &[&str]) -> Result<TestNo
         args.extend(known);
     }
     TestNode::start_on(listen, &args).await
-}
-
-async fn until_logged(node: &TestNode, wanted: impl Fn(&str) -> bool) -> Result<()> {
-    let started = Instant::now();
-    while !node.log().lines().any(&wanted) {
-        ensure!(started.elapsed() < PATIENCE, "not logged: {}", node.log());
-        sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
 
 async fn members_exchange_history_and_live_records(listen: &str) -> Result<()> {
@@ -124,12 +110,12 @@ async fn strangers_get_nothing(listen: &str) -> Result<()> {
         start(listen, None, &[]).await?,
         start(listen, Some(&keys.other), &[]).await?,
     ];
-    let (one, other) = (address(&dialled[0])?, address(&dialled[1])?);
+    let (one, other) = (dialled[0].address()?, dialled[1].address()?);
     let member = start(listen, Some(&keys.ours), &[&one, &other]).await?;
     let stream = member.create("t")?;
     member.publish_numbers(&stream, 0, 1_000)?;
     let invite = member.invite(&stream)?;
-    let known = address(&member)?;
+    let known = member.address()?;
     let dialling = [
         start(listen, None, &[&known]).await?,
         start(listen, Some(&keys.other), &[&known]).await?,
@@ -145,21 +131,26 @@ async fn strangers_get_nothing(listen: &str) -> Result<()> {
     let names_key = |line: &str| line.contains("network key") || line.contains("--private-network");
     for (dialled, address) in dialled.iter().zip([&one, &other]) {
         let bare = address.split("/p2p/").next().context("an address")?;
-        until_logged(&member, |line| line.contains(bare) && names_key(line)).await?;
+        member
+            .until_log(|log| {
+                log.lines()
+                    .any(|line| line.contains(bare) && names_key(line))
+            })
+            .await?;
         // A node without a key cannot know that it was dialled over TCP by one
         // that encrypts everything.
         if listen == QUIC || address == &other {
-            until_logged(dialled, names_key).await?;
+            dialled.until_log(|log| log.lines().any(names_key)).await?;
         }
     }
     for stranger in &dialling {
-        until_logged(stranger, names_key).await?;
+        stranger.until_log(|log| log.lines().any(names_key)).await?;
     }
 
     // As long as they try, and while there are live records, they get nothing;
     // who has the key gets all.
     let joiner = start(listen, Some(&keys.ours), &[&known]).await?;
-    let joiner_id = joiner.get("/v1/node").await?["peer_id"].clone();
+    let joiner_id = joiner.peer_id()?;
     joiner.run(&["follow", &stream])?;
     let started = Instant::now();
     let mut published = 1_000;
@@ -168,7 +159,7 @@ async fn strangers_get_nothing(listen: &str) -> Result<()> {
         published += 1;
         let peers = member.get("/v1/peers").await?;
         for peer in peers.as_array().context("no list")? {
-            ensure!(peer["peer_id"] == joiner_id, "let in: {peer}");
+            ensure!(peer["peer_id"] == joiner_id.as_str(), "let in: {peer}");
         }
         for stranger in dialled.iter().chain(&dialling) {
             ensure_knows_nothing(stranger, &stream).await?;

@@ -11,12 +11,12 @@ use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
-use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::{Manifest, ValueType};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::record::Record;
 use headwater_protocols::sync::retrieval::Retrieval;
 use headwater_protocols::time::Timestamp;
+use headwater_tests::numbers_manifest;
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -295,20 +295,8 @@ impl Acting {
     async fn create(&self, name: &str) -> anyhow::Result<String> {
         let key = SigningKey::from_secret(&mut [self.key; 32]);
         let manifest = Manifest {
-            publisher: key.public(),
-            name: name.to_owned(),
-            description: String::new(),
-            source: String::new(),
-            target: None,
-            unit: String::new(),
             value_type: ValueType::Bytes,
-            cadence_us: 0,
-            chunk_level: DEFAULT_CHUNK_LEVEL,
-            prior: None,
-            visibility: Visibility::Public,
-            retain_us: 0,
-            retain_records: 0,
-            created: Timestamp(0),
+            ..numbers_manifest(key.public(), name)
         };
         match self
             .node()?
