@@ -3,37 +3,22 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use data_encoding::BASE64;
 use headwater_tests::{JsPeer, PATIENCE, TestNode, js_peer};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
-
-/// The peer id of a node.
-async fn id(node: &TestNode) -> Result<String> {
-    let shown = node.get("/v1/node").await?;
-    Ok(shown["peer_id"].as_str().context("no peer id")?.to_owned())
-}
-
-/// A multiaddr of a node, with its peer id.
-async fn address(node: &TestNode) -> Result<String> {
-    let shown = node.get("/v1/node").await?;
-    Ok(shown["addresses"][0]
-        .as_str()
-        .context("no address")?
-        .to_owned())
-}
+use tokio::time::{Instant, sleep, timeout};
 
 /// Connects the peer to a node.
 async fn dial(peer: &mut JsPeer, node: &TestNode) -> Result<()> {
-    let address = address(node).await?;
+    let address = node.address()?;
     peer.ask("dial", json!({"address": address})).await?;
     Ok(())
 }
 
 /// Lets the peer ask a node what a stream is, and join its data topic.
 async fn follow(peer: &mut JsPeer, node: &TestNode, stream: &str) -> Result<()> {
-    let id = id(node).await?;
+    let id = node.peer_id()?;
     peer.ask("follow", json!({"stream": stream, "peer": id}))
         .await?;
     Ok(())
@@ -41,7 +26,7 @@ async fn follow(peer: &mut JsPeer, node: &TestNode, stream: &str) -> Result<()> 
 
 /// Waits until the peer and a node are in each other's mesh of a stream.
 async fn in_mesh(peer: &mut JsPeer, node: &TestNode, stream: &str) -> Result<()> {
-    let (id, topic) = (id(node).await?, format!("/headwater/1/{stream}/data"));
+    let (id, topic) = (node.peer_id()?, format!("/headwater/1/{stream}/data"));
     let grafted =
         |event: &Value| event["event"] == "graft" && event["peer"] == id && event["topic"] == topic;
     peer.until(grafted).await?;
@@ -77,7 +62,7 @@ async fn a_js_peer_and_a_node_tell_each_other_who_they_are() -> Result<()> {
     dial(&mut peer, &node).await?;
     let identified = peer.until(|event| event["event"] == "identified").await?;
     let version = env!("CARGO_PKG_VERSION");
-    ensure!(identified["peer"] == id(&node).await?);
+    ensure!(identified["peer"] == node.peer_id()?);
     ensure!(
         identified["agent"] == format!("headwater/{version}"),
         "{identified}"
@@ -130,7 +115,7 @@ async fn strangers(size: u64) -> Result<(TestNode, TestNode, String)> {
     follower.run(&["follow", &publisher.invite(&stream)?])?;
     follower.until_synced(&stream, size).await?;
     publisher.stop().await?;
-    publisher.set_args(&["--deny", &id(&follower).await?]);
+    publisher.set_args(&["--deny", &follower.peer_id()?]);
     publisher.launch().await?;
     Ok((publisher, follower, stream))
 }
@@ -191,7 +176,7 @@ async fn messages_have_the_same_ids_for_a_js_peer_and_for_a_node() -> Result<()>
     };
     let publisher = TestNode::start(&["--bootstrap", peer.address()]).await?;
     let stream = publisher.create("numbers")?;
-    let by = id(&publisher).await?;
+    let by = publisher.peer_id()?;
     let identified = |event: &Value| event["event"] == "identified" && event["peer"] == by;
     peer.until(identified).await?;
     follow(&mut peer, &publisher, &stream).await?;
@@ -265,7 +250,7 @@ async fn a_js_peer_that_publishes_garbage_is_disconnected_and_heard_no_more() ->
         // It may be disconnected already.
         let _ = liar.ask("publish", publish(&data)).await;
     }
-    let id = id(&node).await?;
+    let id = node.peer_id()?;
     let dropped = |event: &Value| event["event"] == "disconnected" && event["peer"] == id;
     liar.until(dropped).await?;
 
@@ -292,7 +277,7 @@ async fn a_js_peer_that_publishes_garbage_is_disconnected_and_heard_no_more() ->
 /// A node that introduces others.
 async fn bootstrap() -> Result<(TestNode, String)> {
     let node = TestNode::start(&["--role", "bootstrap"]).await?;
-    let address = address(&node).await?;
+    let address = node.address()?;
     Ok((node, address))
 }
 
@@ -321,7 +306,7 @@ async fn a_js_peer_finds_a_stream_by_its_id_through_kademlia() -> Result<()> {
 
     dial(&mut peer, &introducer).await?;
     let providers = providers(&mut peer, &stream).await?;
-    let publisher_id = id(&publisher).await?;
+    let publisher_id = publisher.peer_id()?;
     ensure!(providers[0]["peer"] == publisher_id, "{providers}");
     let found = providers[0]["addresses"][0].as_str();
     let found = format!("{}/p2p/{publisher_id}", found.context("no address")?);
@@ -350,27 +335,37 @@ async fn a_node_finds_a_js_peer_that_provides_a_stream_and_hears_the_stream_from
 
     let node = TestNode::start(&["--bootstrap", &known]).await?;
     node.run(&["follow", &stream])?;
-    let id = id(&node).await?;
+    let id = node.peer_id()?;
     peer.until(|event| event["event"] == "connected" && event["peer"] == id)
         .await?;
     // The peer tells it what the stream is, and relays what is live.
     in_mesh(&mut peer, &node, &stream).await?;
     node.until(&stream, |shown| shown["name"] == "numbers")
         .await?;
-    // A peer that keeps no history tells each head once: whoever is not
-    // listening yet hears the next one.
+    // A peer that keeps no history tells each head once: what it says before its
+    // stream to the node is open is lost.
+    let mut heard = None;
     for size in 11..=60 {
         append(&publisher, &stream, size - 1).await?;
         announced(&mut peer, size).await?;
-        let heard = |shown: &Value| shown["size"] == size;
-        let heard = node.until(&stream, heard);
-        if let Ok(shown) = tokio::time::timeout(Duration::from_secs(2), heard).await {
-            let root = publisher.show(&stream)?["root"].clone();
-            ensure!(shown?["root"] == root);
-            return Ok(());
+        let is_heard = |shown: &Value| shown["size"] == size;
+        let is_heard = node.until(&stream, is_heard);
+        if let Ok(shown) = timeout(Duration::from_secs(2), is_heard).await {
+            shown?;
+            heard = Some(size);
+            break;
         }
     }
-    bail!("nothing was heard from the js peer")
+    // From then on the node hears everything.
+    let first = heard.context("nothing was heard from the js peer")?;
+    for size in first + 1..=first + 20 {
+        append(&publisher, &stream, size - 1).await?;
+        let shown = node.until(&stream, |shown| shown["size"] == size).await?;
+        ensure!(shown["root"] == publisher.show(&stream)?["root"]);
+    }
+    let held = node.show(&stream)?["held_records"].as_u64();
+    ensure!(held >= Some(20), "it holds {held:?} records");
+    Ok(())
 }
 
 #[tokio::test]
@@ -384,7 +379,7 @@ async fn nodes_that_know_only_a_js_peer_find_each_other_through_it() -> Result<(
     publisher.publish_numbers(&stream, 0, 1_000)?;
     // js-libp2p keeps no provider that does not say where it is.
     publisher.keep_port()?;
-    let own = address(&publisher).await?;
+    let own = publisher.address()?;
     publisher.stop().await?;
     publisher.set_args(&[&known[..], &["--external", &own]].concat());
     publisher.launch().await?;
