@@ -4,9 +4,11 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use headwater_tests::{PATIENCE, TestNode};
+use headwater::net::limits::{FIRST_REDIAL, MAX_REDIAL};
+use headwater_tests::TestNode;
 use libp2p::PeerId;
-use tokio::time::{Instant, sleep};
+use serde_json::Value;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_node_whose_bootstrap_nodes_are_all_dead_says_so_and_goes_on_trying() -> Result<()> {
@@ -20,9 +22,11 @@ async fn a_node_whose_bootstrap_nodes_are_all_dead_says_so_and_goes_on_trying() 
     let listen = format!("/ip4/127.0.0.1/tcp/{port}");
     let address = format!("{listen}/p2p/{id}");
     let dead = [1, 2].map(|port| format!("/ip4/127.0.0.9/tcp/{port}/p2p/{}", PeerId::random()));
+    let started = Instant::now();
     let node = TestNode::start(&["--bootstrap", &address, &dead[0], &dead[1]]).await?;
 
-    let silent = until(&node, |bootstrap| bootstrap["silent"] == true).await?;
+    let silent = |shown: &Value| shown["bootstrap"]["silent"] == true;
+    let silent = node.until_get("/v1/node", silent).await?["bootstrap"].clone();
     ensure!(silent["known"] == 3 && silent["connected"] == 0, "{silent}");
     let why = silent["last_error"].as_str().unwrap_or_default();
     ensure!(why.contains("refused"), "{silent}");
@@ -30,38 +34,31 @@ async fn a_node_whose_bootstrap_nodes_are_all_dead_says_so_and_goes_on_trying() 
     ensure!(status.contains("none of 3 answers"), "{status}");
 
     // It is said once, however often they are dialled.
-    sleep(Duration::from_secs(3)).await;
-    let log = node.log();
-    let said = log
-        .lines()
-        .filter(|line| line.contains("no bootstrap node answers"));
-    ensure!(said.count() == 1, "{log}");
-    let dials = log
-        .lines()
-        .filter(|line| line.contains("cannot connect"))
-        .count();
-    println!("dead bootstrap nodes: {dials} dials of 3 addresses within the first seconds");
-    ensure!((6..30).contains(&dials), "{dials} dials");
+    let dials = |log: &str| log.matches("cannot connect").count();
+    let log = node.until_log(|log| dials(log) >= 12).await?;
+    let said = log.matches("no bootstrap node answers").count();
+    ensure!(said == 1, "{log}");
+    let (dials, most) = (dials(&node.log()), 3 * most_dials(started.elapsed()));
+    println!("dead bootstrap nodes: {dials} dials of 3 addresses, of {most} that there may be");
+    ensure!(dials <= most, "{dials} dials");
 
     let mut later = later;
     later.launch_on(port).await?;
-    let alive = until(&node, |bootstrap| bootstrap["connected"] == 1).await?;
-    ensure!(alive["silent"] == false, "{alive}");
+    let alive = |shown: &Value| shown["bootstrap"]["connected"] == 1;
+    let alive = node.until_get("/v1/node", alive).await?;
+    ensure!(alive["bootstrap"]["silent"] == false, "{alive}");
     ensure!(node.run(&["status"])?.contains("1 of 3 connected"));
     Ok(())
 }
 
-async fn until(
-    node: &TestNode,
-    wanted: impl Fn(&serde_json::Value) -> bool,
-) -> Result<serde_json::Value> {
-    let started = Instant::now();
-    loop {
-        let shown = node.get("/v1/node").await?["bootstrap"].clone();
-        if wanted(&shown) {
-            return Ok(shown);
-        }
-        ensure!(started.elapsed() < PATIENCE, "never as wanted: {shown}");
-        sleep(Duration::from_millis(50)).await;
+/// Dials of one address within this time, at most: the pauses between them
+/// double.
+fn most_dials(time: Duration) -> usize {
+    let (mut dials, mut due, mut pause) = (1, FIRST_REDIAL, FIRST_REDIAL);
+    while due <= time {
+        pause = (pause * 2).min(MAX_REDIAL);
+        due += pause;
+        dials += 1;
     }
+    dials
 }

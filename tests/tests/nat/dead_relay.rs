@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::lab::{Kind, LOOK_AGAIN, Lab, LabNode, Transport};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 /// Records of the stream: 5 MB, ten seconds at [`RATE`].
@@ -145,7 +146,11 @@ async fn a_transfer_goes_on_once_its_only_relay_is_back() -> Result<()> {
     let transfer = Transfer::begin(lab, Transport::Tcp, &[address]).await?;
     transfer.way(std::slice::from_ref(&relay)).await?;
     relay.node.kill()?;
-    sleep(Duration::from_secs(3)).await;
+    // Both have noticed.
+    for node in [&transfer.publisher, &transfer.subscriber] {
+        let is_alone = |peers: &Value| peers.as_array().is_some_and(Vec::is_empty);
+        node.node.until_get("/v1/peers", is_alone).await?;
+    }
     relay.node.launch().await?;
     transfer.completes().await
 }
