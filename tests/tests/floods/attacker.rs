@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use futures::StreamExt;
 use headwater::net::gossip::{Gossip, gossip};
+use libp2p::gossipsub::IdentTopic;
 use libp2p::identity::Keypair;
 use libp2p::kad::{self, store::MemoryStore};
 use libp2p::multiaddr::Protocol;
@@ -120,6 +121,14 @@ impl Attacker {
             self.work(Duration::from_millis(100)).await;
         }
         anyhow::bail!("an attacker was refused")
+    }
+
+    /// Listens to these topics, and speaks on them.
+    pub(crate) fn subscribe(&mut self, topics: &[IdentTopic]) -> Result<()> {
+        for topic in topics {
+            self.swarm.behaviour_mut().gossip.subscribe(topic)?;
+        }
+        Ok(())
     }
 
     /// Asks the victim for peers, or says something else in place of it.
