@@ -41,7 +41,9 @@ pub const MAX_INVITE_ADDRESSES: usize = 4;
 pub const MAX_LIVE_STREAMS: usize = 600;
 
 /// Reads of history at a time. Each occupies a thread and at most
-/// `QUEUED_BLOCKS` + 2 blocks.
+/// `QUEUED_BLOCKS` + 2 blocks, beside what its encoder holds: a line of text, a
+/// record batch of Arrow, or a row group of Parquet twice (see the limits of
+/// `export`).
 pub const MAX_READS: usize = 64;
 
 /// Bytes of a block of an answer that is written while it is read: large enough
@@ -82,6 +84,12 @@ pub const MAX_SPOOLS: usize = 8;
 /// How long such a file is kept after its last use. Clients ask for the parts
 /// one right after the other; a person who steps through a notebook may pause.
 pub const SPOOL_IDLE: Duration = Duration::from_secs(60);
+
+/// Bytes of all such files together, those that are still read included. A
+/// number has 8 bytes in Parquet, so that the 10⁸ of a long history have 0.8 GB:
+/// a few of these fit, and nobody fills the disk by asking. What is larger is
+/// still sent whole.
+pub const MAX_SPOOL_BYTES: u64 = 8 << 30;
 
 /// Clients that are remembered for one such file, by what they call themselves.
 pub const MAX_SPOOL_CLIENTS: usize = 16;

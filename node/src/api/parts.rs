@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::byte_range::{Asked, asked};
 use super::limits::MAX_CLIENT_NAME;
@@ -47,9 +48,12 @@ pub(super) async fn answer(
         });
         return Ok(response(StatusCode::OK, &current.tag, body.await?));
     }
-    let (name, spool) = match found {
-        Some(spool) => (name, spool),
-        None => (current.clone(), written(state, &current, reading).await?),
+    let (name, spool, permit) = match found {
+        Some(spool) => (name, spool, permit),
+        None => {
+            let spool = written(state, &current, reading, permit).await?;
+            (current, spool, state.read_permit()?)
+        }
     };
     if is_head || takes_part {
         state.spools().tell(&client, &name);
@@ -80,10 +84,18 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-async fn written(state: &ApiState, name: &Name, reading: Reading) -> Result<Spool, ApiError> {
+async fn written(
+    state: &ApiState,
+    name: &Name,
+    reading: Reading,
+    permit: OwnedSemaphorePermit,
+) -> Result<Spool, ApiError> {
     let store = state.node().store().clone();
     let write = move |out: &mut (dyn std::io::Write + Send)| reading.write(&*store, out);
-    state.spools().written(name, state.data_dir(), write).await
+    let written = state
+        .spools()
+        .written(name, state.data_dir(), permit, write);
+    written.await
 }
 
 /// Whether a client begins to read: a file of Parquet is read from its end.

@@ -60,7 +60,9 @@ impl BlockWriter {
 }
 
 impl Write for BlockWriter {
+    /// At most what the block still takes: encoders write megabytes at once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(BLOCK_BYTES - self.block.len())];
         self.block.extend_from_slice(bytes);
         if self.block.len() >= BLOCK_BYTES {
             self.send_block()?;
@@ -113,7 +115,7 @@ where
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {
         let mut writer = BlockWriter {
-            block: BytesMut::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 4),
+            block: BytesMut::with_capacity(BLOCK_BYTES),
             parts: Some(sender),
             runtime,
         };
@@ -193,6 +195,23 @@ mod tests {
         });
         assert!(written.await.unwrap() == expected);
         assert!(read(|_| Ok(())).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_long_write_is_many_blocks() {
+        let bytes = BLOCK_BYTES * 40 + 1;
+        let body = written_by(move |out| {
+            out.write_all(b"x")?;
+            Ok(out.write_all(&vec![b'x'; bytes])?)
+        });
+        let mut body = body.await.unwrap();
+        let mut read = 0;
+        while let Some(frame) = body.frame().await {
+            let block = frame.unwrap().into_data().unwrap();
+            assert!(block.len() <= BLOCK_BYTES, "{}", block.len());
+            read += block.len();
+        }
+        assert_eq!(read, bytes + 1);
     }
 
     #[tokio::test]
