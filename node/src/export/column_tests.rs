@@ -3,11 +3,18 @@
 use std::fs::File;
 use std::io::Write;
 
+use ::parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
+use ::parquet::file::metadata::ParquetMetaDataWriter;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::reader::FileReader;
+use ::parquet::file::serialized_reader::SerializedFileReader;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
 use headwater_protocols::time::Timestamp;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::limits::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use super::limits::{MAX_READ_GROUP_BYTES, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 use super::rows::{ParquetRows, RowsError, csv_rows};
 use super::*;
 
@@ -100,6 +107,91 @@ fn row_groups_are_bounded_by_rows_and_by_bytes() {
     let large = Record::new(Timestamp(0), &vec![b'x'; ROW_GROUP_BYTES / 4]);
     let large: Vec<_> = (0..9).map(|i| (i, large.clone())).collect();
     assert_eq!(groups(&large), 3);
+}
+
+/// Why a file of texts cannot be read.
+fn refusal(bytes: &[u8]) -> String {
+    let file = ParquetRows::open(opened(bytes)).unwrap();
+    let read = file.rows(ValueType::Text, |_, _| Ok::<_, RowsError>(()));
+    read.unwrap_err().to_string()
+}
+
+#[test]
+fn a_file_that_claims_an_impossible_number_of_rows_is_refused() {
+    let rows = [(0, Record::new(Timestamp(0), b"calm"))];
+    let mut bytes = written(Format::Parquet, ValueType::Text, &rows);
+    for claimed in [i64::MIN, -1, ROW_GROUP_ROWS as i64 + 1, i64::MAX] {
+        let reader = SerializedFileReader::new(opened(&bytes)).unwrap();
+        let mut metadata = reader.metadata().clone().into_builder();
+        let groups = metadata.take_row_groups().into_iter();
+        let groups = groups.map(|group| {
+            let group = group.into_builder().set_num_rows(claimed);
+            group.build().unwrap()
+        });
+        let metadata = metadata.set_row_groups(groups.collect()).build();
+        // The places in it are those of the file before it.
+        let mut end = Vec::new();
+        let writer = ParquetMetaDataWriter::new(&mut end, &metadata);
+        writer.finish().unwrap();
+        bytes.extend(end);
+        let refusal = refusal(&bytes);
+        assert!(refusal.contains("row group 0"), "{claimed}: {refusal}");
+        assert!(refusal.contains("too many rows"), "{claimed}: {refusal}");
+    }
+}
+
+/// A file whose rows share one value of a mebibyte.
+fn repeating(rows: usize) -> Vec<u8> {
+    let schema = "message observations {
+        required int64 index; required int64 time;
+        required binary value (STRING); optional binary token; }";
+    let schema = parse_message_type(schema).unwrap();
+    let properties = WriterProperties::builder().set_dictionary_page_size_limit(4 << 20);
+    let mut bytes = Vec::new();
+    let mut out =
+        SerializedFileWriter::new(&mut bytes, schema.into(), properties.build().into()).unwrap();
+    let mut group = out.next_row_group().unwrap();
+    for _ in 0..2 {
+        let mut column = group.next_column().unwrap().unwrap();
+        let numbers = vec![0; rows];
+        let typed = column.typed::<Int64Type>();
+        typed.write_batch(&numbers, None, None).unwrap();
+        column.close().unwrap();
+    }
+    let value = ByteArray::from(vec![b'x'; 1 << 20]);
+    let texts = (vec![value; rows], None);
+    let tokens = (Vec::new(), Some(vec![0; rows]));
+    for (values, levels) in [texts, tokens] {
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<ByteArrayType>();
+        typed.write_batch(&values, levels.as_deref(), None).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    out.close().unwrap();
+    bytes
+}
+
+#[test]
+fn a_small_file_that_stands_for_many_bytes_is_refused_and_the_largest_of_ours_is_not() {
+    let hostile = repeating(MAX_READ_GROUP_BYTES / (1 << 20) + 1);
+    assert!(hostile.len() < 2 << 20, "{} bytes", hostile.len());
+    let refusal = refusal(&hostile);
+    assert!(refusal.contains("too many bytes"), "{refusal}");
+    let few = ParquetRows::open(opened(&repeating(3))).unwrap();
+    let take = |_, _| Ok::<_, RowsError>(());
+    few.rows(ValueType::Text, take).unwrap();
+
+    // One byte below the bound of a row group, then the longest value; nothing
+    // of it is text.
+    let value = |bytes: usize| Record::new(Timestamp(0), &vec![0xff; bytes]);
+    let mut rows: Vec<_> = (0..15).map(|i| (i, value(1 << 20))).collect();
+    rows.push((15, value((1 << 20) - 1)));
+    rows.push((16, value(1 << 20)));
+    let bytes = written(Format::Parquet, ValueType::Text, &rows);
+    let file = ParquetRows::open(opened(&bytes)).unwrap();
+    assert_eq!(file.row_groups(), 1);
+    assert_eq!(read(Format::Parquet, ValueType::Text, &bytes), rows);
 }
 
 #[test]

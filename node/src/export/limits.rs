@@ -9,6 +9,12 @@ pub const ROW_GROUP_ROWS: usize = 1 << 17;
 /// row groups' worth may be in memory: as read, and as encoded.
 pub const ROW_GROUP_BYTES: usize = 16 << 20;
 
+/// Bytes of the values of a row group that is read back: those of
+/// [`ROW_GROUP_BYTES`], which the last value exceeds by up to a mebibyte, three
+/// times as texts, where each byte that is no UTF-8 became U+FFFD, and once more
+/// as exact tokens. A file of a few kilobytes may claim any number of them.
+pub const MAX_READ_GROUP_BYTES: usize = 4 * (ROW_GROUP_BYTES + (1 << 20));
+
 /// Rows of a record batch of Arrow: what a consumer gets at a time. The first
 /// records are seen soon, and a batch's head costs 1 % of its bytes.
 pub const BATCH_ROWS: usize = 1 << 15;

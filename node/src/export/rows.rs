@@ -8,13 +8,13 @@ use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 use headwater_protocols::time::Timestamp;
 use parquet::column::reader::get_typed_column_reader;
-use parquet::data_type::{ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 
 use super::exact::number_token;
-use super::limits::ROW_GROUP_ROWS;
+use super::limits::{MAX_READ_GROUP_BYTES, ROW_GROUP_ROWS};
 use super::parquet::PROOF_KEY;
 use super::time::parse_rfc3339;
 
@@ -136,16 +136,17 @@ impl ParquetRows {
         value_type: ValueType,
         mut take: impl FnMut(u64, Record) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut row = 0;
+        let mut row = 0_i64;
         for group in 0..self.reader.num_row_groups() {
             let rows = self.reader.metadata().row_group(group).num_rows();
-            let part = || format!("row group {group} (rows {row} to {})", row + rows - 1);
+            let last = row.saturating_add(rows).saturating_sub(1);
+            let part = || format!("row group {group} (rows {row} to {last})");
             let wrong = |why: String| RowsError::Part { part: part(), why };
             let read = (self.reader.get_row_group(group))
                 .and_then(|group| Columns::read(&*group, value_type));
             let columns = read.map_err(|error| wrong(error.to_string()))?;
             columns.rows(&mut take)?;
-            row += rows;
+            row = row.saturating_add(rows);
         }
         Ok(())
     }
@@ -177,11 +178,13 @@ impl Columns {
         let values: Option<Vec<_>> = match value_type {
             ValueType::Number => {
                 let numbers = column::<DoubleType>(group, 2, rows)?;
+                require_small(tokens.iter())?;
                 let number = |number: f64| number_token(number, &mut digits).to_vec();
                 with_tokens(numbers, tokens, number).collect()
             }
             ValueType::Text | ValueType::Json | ValueType::Bytes => {
                 let values = column::<ByteArrayType>(group, 2, rows)?;
+                require_small(values.iter().chain(&tokens))?;
                 with_tokens(values, tokens, |value| value.data().to_vec()).collect()
             }
         };
@@ -202,10 +205,29 @@ impl Columns {
     }
 }
 
+/// Refuses to copy more bytes than a row group has that was written here: many
+/// rows may share the bytes of one value.
+fn require_small<'a>(
+    mut values: impl Iterator<Item = &'a Option<ByteArray>>,
+) -> Result<(), ParquetError> {
+    let bytes = values.try_fold(0_usize, |bytes, value| {
+        let more = value.as_ref().map_or(0, |value| value.data().len());
+        bytes
+            .checked_add(more)
+            .filter(|&bytes| bytes <= MAX_READ_GROUP_BYTES)
+    });
+    match bytes {
+        Some(_) => Ok(()),
+        None => Err(ParquetError::General(
+            "its values have too many bytes".to_owned(),
+        )),
+    }
+}
+
 /// The token where there is one, else the value's own bytes.
 fn with_tokens<T>(
     values: Vec<Option<T>>,
-    tokens: Vec<Option<parquet::data_type::ByteArray>>,
+    tokens: Vec<Option<ByteArray>>,
     mut bytes: impl FnMut(T) -> Vec<u8>,
 ) -> impl Iterator<Item = Option<Vec<u8>>> {
     let rows = values.into_iter().zip(tokens);
