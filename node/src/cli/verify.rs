@@ -109,11 +109,31 @@ fn exported(file: &Path, expected: Option<LogId>) -> anyhow::Result<Option<Prove
     } else if beside.is_file() {
         let proof = read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
         crate::proof::verify_csv(file, &proof, expected)
+    } else if is_csv(file) {
+        bail!(
+            "{name} is an exported CSV file, and the file with its proof, {}, is missing; put it \
+             beside it, or export again with --with-proof",
+            beside.display()
+        );
     } else {
         return Ok(None);
     };
     let proved = proved.with_context(|| format!("{name} is not what it should be"));
     proved.map(Some)
+}
+
+/// By its header. What is no regular file cannot be read twice.
+fn is_csv(file: &Path) -> bool {
+    const HEADER: &[u8] = b"index,time,value";
+    let begins = || -> std::io::Result<bool> {
+        if !file.metadata()?.is_file() {
+            return Ok(false);
+        }
+        let mut begin = [0; HEADER.len()];
+        File::open(file)?.read_exact(&mut begin)?;
+        Ok(begin == HEADER)
+    };
+    begins().unwrap_or(false)
 }
 
 /// By the mark at either end, of which one may be damaged.
@@ -290,6 +310,22 @@ mod tests {
         assert_eq!(stream_id(&format!("headwater:{id}")).unwrap(), id);
         assert!(stream_id(&id.short()).unwrap_err().is::<Usage>());
         assert!(stream_id("wind").is_err());
+    }
+
+    #[test]
+    fn an_exported_csv_file_without_its_proof_names_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wind.csv");
+        std::fs::write(&path, "index,time,value\n").unwrap();
+        let missing = exported(&path, None).unwrap_err().to_string();
+        assert!(
+            missing.contains("wind.csv.proof.json, is missing"),
+            "{missing}"
+        );
+        std::fs::write(&path, "{}").unwrap();
+        assert!(exported(&path, None).unwrap().is_none());
+        std::fs::write(proof_of(&path), "{}").unwrap();
+        assert!(exported(&path, None).is_err());
     }
 
     #[test]

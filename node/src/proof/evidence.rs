@@ -10,7 +10,7 @@ use headwater_protocols::wire::v1;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::verify::{ProofFileError, agrees, bytes, hash, hashes, head, manifest, parse};
+use super::verify::{ProofFileError, agrees_with, bytes, hashes, head, manifest, parse};
 use super::{base64, hexes};
 
 /// Two signed heads of one stream that no tree can hold together. Hashes are
@@ -136,18 +136,10 @@ pub fn verify_evidence(json: &str, expected: Option<LogId>) -> Result<ProvedFork
         &file.second_head,
         &file.second_head_signature,
     )?;
-    agrees("first_size", file.first_size, first.size)?;
-    agrees(
-        "first_root",
-        hash("first_root", &file.first_root)?,
-        first.root,
-    )?;
-    agrees("second_size", file.second_size, second.size)?;
-    agrees(
-        "second_root",
-        hash("second_root", &file.second_root)?,
-        second.root,
-    )?;
+    let fields = ["first_size", "first_root"];
+    agrees_with(&first, fields, file.first_size, &file.first_root)?;
+    let fields = ["second_size", "second_root"];
+    agrees_with(&second, fields, file.second_size, &file.second_root)?;
     let common = file.common.as_ref().map(|common| {
         Ok::<_, ProofFileError>(v1::Common {
             size: common.size,

@@ -16,7 +16,7 @@ use headwater_protocols::merkle::{CompactRange, Hash, Subtree};
 use headwater_protocols::record::Record;
 
 use super::export::{ExportProof, ProvedRuns};
-use super::verify::ProofFileError;
+use super::verify::{ProofFileError, parse};
 use crate::export::rows::{ParquetRows, RowsError, csv_rows};
 use crate::export::{Encoder, Format};
 
@@ -82,7 +82,7 @@ fn run_text(run: Subtree) -> String {
 pub fn verify_parquet(path: &Path, expected: Option<LogId>) -> Result<ProvedRuns, ExportError> {
     let rows = ParquetRows::open(File::open(path)?)?;
     let json = rows.proof().ok_or(ExportError::NoProof)?;
-    let proof = parse(json)?;
+    let proof: ExportProof = parse(json)?;
     let proved = proof.verify(expected)?;
     // The proof, too, is written again.
     let mut check = Check::new(&proved, path, Begin::Parquet(&proof.to_json()))?;
@@ -102,7 +102,7 @@ pub fn verify_csv(
     proof: &str,
     expected: Option<LogId>,
 ) -> Result<ProvedRuns, ExportError> {
-    let proved = parse(proof)?.verify(expected)?;
+    let proved = parse::<ExportProof>(proof)?.verify(expected)?;
     let mut check = Check::new(&proved, path, Begin::Csv)?;
     let value_type = proved.manifest.value_type;
     csv_rows(File::open(path)?, value_type, |index, record| {
@@ -110,10 +110,6 @@ pub fn verify_csv(
     })?;
     check.finish(path)?;
     Ok(proved)
-}
-
-fn parse(json: &str) -> Result<ExportProof, ProofFileError> {
-    serde_json::from_str(json).map_err(|error| ProofFileError::NotJson(error.to_string()))
 }
 
 /// What the file is written as, to be compared.

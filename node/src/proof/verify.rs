@@ -71,6 +71,12 @@ pub enum ProofFileError {
     /// The proof of an export, without the records.
     #[error("the file is the proof of an export; verify the exported file that it belongs to")]
     OfExport,
+    /// The evidence of a fork.
+    #[error(
+        "the file is the evidence that a publisher signed two histories; check it with: \
+         headwater evidence verify FILE"
+    )]
+    Evidence,
     /// A field that is not in its form.
     #[error("the field `{field}` is not {expected}")]
     Form {
@@ -124,6 +130,7 @@ struct Kind {
     index: Option<IgnoredAny>,
     first_size: Option<IgnoredAny>,
     runs: Option<IgnoredAny>,
+    second_head: Option<IgnoredAny>,
 }
 
 /// Checks a proof file, and that it is about the stream `expected` when that is
@@ -134,6 +141,9 @@ struct Kind {
 /// It proves nothing; the error says what is wrong with it.
 pub fn verify(json: &str, expected: Option<LogId>) -> Result<Verified> {
     let kind: Kind = parse(json)?;
+    if kind.second_head.is_some() {
+        return Err(ProofFileError::Evidence);
+    }
     match (kind.index, kind.first_size) {
         (Some(_), None) => inclusion(&parse(json)?, expected),
         (None, Some(_)) => consistency(&parse(json)?, expected),
@@ -160,8 +170,7 @@ fn inclusion(file: &InclusionProof, expected: Option<LogId>) -> Result<Verified>
         &file.head,
         &file.head_signature,
     )?;
-    agrees("size", file.size, head.size)?;
-    agrees("root", hash("root", &file.root)?, head.root)?;
+    agrees_with(&head, ["size", "root"], file.size, &file.root)?;
     let record = Record::from_bytes(bytes("record", &file.record)?);
     let record = record.map_err(|_| ProofFileError::Form {
         field: "record",
@@ -216,7 +225,7 @@ fn consistency(file: &ConsistencyProof, expected: Option<LogId>) -> Result<Verif
         (second_size, second_root),
         &file.path,
     )?;
-    check_first_head(file, &manifest, first_root)?;
+    check_first_head(file, &manifest)?;
     Ok(Verified {
         manifest,
         head,
@@ -247,8 +256,7 @@ pub(super) fn signed(
         &file.head,
         &file.head_signature,
     )?;
-    agrees("size", file.size, head.size)?;
-    agrees("root", hash("root", &file.root)?, head.root)?;
+    agrees_with(&head, ["size", "root"], file.size, &file.root)?;
     Ok((manifest, head))
 }
 
@@ -264,11 +272,7 @@ fn check_path(
 }
 
 /// A first head that is given must be signed and say the same.
-fn check_first_head(
-    file: &ConsistencyProof,
-    manifest: &SignedManifest,
-    first_root: Hash,
-) -> Result<()> {
+fn check_first_head(file: &ConsistencyProof, manifest: &SignedManifest) -> Result<()> {
     let (bytes, signature) = match (&file.first_head, &file.first_head_signature) {
         (None, None) => return Ok(()),
         (Some(bytes), Some(signature)) => (bytes, signature),
@@ -285,8 +289,8 @@ fn check_first_head(
         bytes,
         signature,
     )?;
-    agrees("first_size", file.first_size, first.size)?;
-    agrees("first_root", first_root, first.root)
+    let fields = ["first_size", "first_root"];
+    agrees_with(&first, fields, file.first_size, &file.first_root)
 }
 
 pub(super) fn manifest(
@@ -327,11 +331,18 @@ pub(super) fn head(
     Ok(unverified.verify(manifest.stream(), &manifest.publisher)?)
 }
 
-pub(super) fn agrees<T: PartialEq + Display>(
-    field: &'static str,
-    says: T,
-    signed: T,
+/// Whether the fields that repeat a head say the same.
+pub(super) fn agrees_with(
+    head: &SignedHead,
+    [size_field, root_field]: [&'static str; 2],
+    size: u64,
+    root: &str,
 ) -> Result<()> {
+    agrees(size_field, size, head.size)?;
+    agrees(root_field, hash(root_field, root)?, head.root)
+}
+
+fn agrees<T: PartialEq + Display>(field: &'static str, says: T, signed: T) -> Result<()> {
     if says == signed {
         return Ok(());
     }
@@ -350,7 +361,7 @@ pub(super) fn bytes(field: &'static str, text: &str) -> Result<Bytes> {
     })
 }
 
-pub(super) fn hash(field: &'static str, text: &str) -> Result<Hash> {
+fn hash(field: &'static str, text: &str) -> Result<Hash> {
     let bytes = HEXLOWER.decode(text.as_bytes()).ok();
     bytes
         .and_then(|bytes| Hash::from_slice(&bytes))
