@@ -18,8 +18,8 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use headwater_protocols::store::{Batch, Durability, Store, Table};
 
-/// Key of [`Table::Meta`]: the id of this start and that of the one before, 16
-/// bytes each.
+/// Key of [`Table::Meta`]: the id of this start and the one that the file had
+/// before it, 16 bytes each.
 const KEY: &[u8] = b"instance";
 const ID_BYTES: usize = 16;
 const FILE: &str = "instance";
@@ -28,7 +28,8 @@ const FILE: &str = "instance";
 #[derive(Debug)]
 pub struct Instance {
     file: PathBuf,
-    /// The id of the last start.
+    /// The id that the file has; in a copy, that of the last start. Kept beside
+    /// the next one, however many starts end before the file is written.
     last: Option<[u8; ID_BYTES]>,
     copied: bool,
 }
@@ -53,17 +54,19 @@ impl Instance {
                 return Err(anyhow::Error::new(error).context(cannot));
             }
         };
-        let copied = match (&written, last) {
+        let (found, copied) = match (&written, last) {
             // A new store, or one of a version that left no mark.
-            (None, None) => false,
+            (None, None) => (None, false),
             (Some(text), Some(last)) => {
                 let birth = birth_of(&fs::metadata(&file)?);
                 // A crash may have come between the store and the file.
-                let ids = [Some(last), before];
-                !ids.iter().flatten().any(|id| *text == content(id, &birth))
+                let mut ids = [Some(last), before].into_iter().flatten();
+                let found = ids.find(|id| *text == content(id, &birth));
+                (found, found.is_none())
             }
-            (Some(_), None) | (None, Some(_)) => true,
+            (Some(_), None) | (None, Some(_)) => (None, true),
         };
+        let last = found.or(last);
         Ok(Self { file, last, copied })
     }
 
@@ -166,6 +169,24 @@ mod tests {
         fs::create_dir(&moved).unwrap();
         fs::rename(&file, moved.join(FILE)).unwrap();
         assert!(!start(&store, &moved));
+    }
+
+    #[test]
+    fn any_number_of_starts_may_end_between_the_store_and_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        start(&store, dir.path());
+        // A folder in the way: the file is not replaced.
+        let in_the_way = dir.path().join(FILE).with_extension("new");
+        fs::create_dir(&in_the_way).unwrap();
+        for _ in 0..4 {
+            let instance = Instance::of(&store, dir.path()).unwrap();
+            assert!(!instance.is_copy());
+            assert!(instance.renew(&store).is_err());
+        }
+        fs::remove_dir(&in_the_way).unwrap();
+        assert!(!start(&store, dir.path()));
+        assert!(!start(&store, dir.path()));
     }
 
     #[test]
