@@ -126,11 +126,11 @@ pub fn prove_consistency<S: Store + ?Sized>(
 ) -> Result<ConsistencyProof, NoProof> {
     let signed = Signed::of(status)?;
     let size = signed.head.size;
-    if second > size {
-        let position = second;
+    let position = second.max(first);
+    if position > size {
         return Err(NoProof::BeyondHead { position, size });
     }
-    require_undisputed(status, second)?;
+    require_undisputed(status, position)?;
     let path = merkle::prove_consistency(history, first, second)?;
     let head_path = merkle::prove_consistency(history, second, size)?;
     Ok(ConsistencyProof {

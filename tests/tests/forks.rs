@@ -6,10 +6,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::{Context, Result, ensure};
-use headwater_tests::{TestNode, binary};
+use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
+use headwater_tests::{PATIENCE, TestNode, binary};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// How long it may take until all who are connected know of a fork.
 const SECONDS: Duration = Duration::from_secs(10);
@@ -239,11 +242,44 @@ async fn only_the_common_part_is_served(node: &TestNode, stream: &str) -> Result
     let refused = reqwest::get(format!("{url}?from=100&to=101")).await?;
     let beyond = node.show(stream)?["size"] == 100;
     ensure!(refused.status() == 409 || beyond, "{}", refused.status());
+    live_ends_before_the_dispute(node, stream).await?;
     let shown = node.run(&["show", stream])?;
     ensure!(
         shown.contains("disputed") && shown.contains("forked"),
         "{shown}"
     );
+    Ok(())
+}
+
+/// A WebSocket gets what both histories have and then the reason why it ends;
+/// one that has all of that is refused.
+async fn live_ends_before_the_dispute(node: &TestNode, stream: &str) -> Result<()> {
+    let url = node.url(&format!("/v1/streams/{stream}/live?from="))?;
+    let url = url.replacen("http", "ws", 1);
+    let (mut socket, _) = connect_async(format!("{url}90")).await?;
+    let mut texts = Vec::new();
+    loop {
+        let message = timeout(PATIENCE, socket.next()).await?;
+        match message.context("it ends without a reason")?? {
+            Message::Text(text) => texts.push(serde_json::from_str::<Value>(&text)?),
+            Message::Close(frame) => {
+                let reason = frame.context("no reason")?.reason;
+                ensure!(reason.contains("disputed"), "{reason}");
+                break;
+            }
+            _ => {}
+        }
+    }
+    let problem = texts.pop().context("nothing came")?;
+    ensure!(problem["status"] == 409, "{problem}");
+    let indexes: Vec<_> = texts.iter().map(|text| text["index"].as_u64()).collect();
+    ensure!(indexes == (90..100).map(Some).collect::<Vec<_>>());
+    match connect_async(format!("{url}100")).await {
+        Err(Error::Http(answer)) => ensure!(answer.status() == 409, "{answer:?}"),
+        other => bail!("it was not refused: {other:?}"),
+    }
+    let events = reqwest::get(format!("{}100", url.replacen("ws", "http", 1))).await?;
+    ensure!(events.status() == 409, "{}", events.status());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
@@ -28,13 +28,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use utoipa::IntoParams;
 
 use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES, STALLED_LIVE};
-use super::observations::{Bound, bound, require_held};
+use super::observations::{Bound, bound, refused, require_held};
 use super::problem::ApiError;
 use super::socket;
 use super::state::{ApiState, not_come_yet};
 use super::types::Problem;
 use crate::export::{RecordObject, Selection, held_until, visit};
-use crate::proof::disputed;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -48,7 +47,7 @@ pub(super) struct Options {
 /// Answers for as long as the client and the node are there.
 #[utoipa::path(get, path = "/v1/streams/{id}/live", tag = "observations", summary = "History, then every new observation: events, or a WebSocket",
     params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<u64>, Header, description = "The index of the last observation that the client has")),
-    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn live(
     State(state): State<ApiState>,
@@ -70,6 +69,10 @@ pub(super) async fn live(
         Some(last) => Some(last.saturating_add(1)),
         None => first(&state, status, options.from.as_deref()).await?,
     };
+    // An event would not keep a browser from coming back for ever.
+    if let Some(from) = is_disputed(&watch.borrow(), next) {
+        return Err(refused(&watch.borrow(), from));
+    }
     let live = Live {
         state,
         watch,
@@ -174,6 +177,13 @@ async fn first_since(
     find.await
 }
 
+/// From where on the stream is disputed, if nothing before that is left to be
+/// sent.
+fn is_disputed(status: &LogStatus, next: Option<u64>) -> Option<u64> {
+    let next = next?;
+    status.disputed_from.filter(|&from| next >= from)
+}
+
 /// What live clients get.
 #[derive(Debug)]
 pub(super) enum Said {
@@ -207,12 +217,13 @@ impl Live {
     /// The next record; `None` when the node stops or the store fails.
     async fn next(&mut self) -> Option<Said> {
         loop {
-            if let Some(observation) = self.ready.pop_front() {
-                return Some(Said::Observation(observation));
-            }
             // Marked as seen before it is read, so that what comes while the
             // history is read wakes us again.
             let status = self.watch.borrow_and_update().clone();
+            self.drop_disputed(&status);
+            if let Some(observation) = self.ready.pop_front() {
+                return Some(Said::Observation(observation));
+            }
             if let Some(end) = self.end_at_dispute(&status) {
                 return Some(end);
             }
@@ -229,15 +240,22 @@ impl Live {
         }
     }
 
+    /// What was read before a fork was known is not sent any more.
+    fn drop_disputed(&mut self, status: &LogStatus) {
+        let Some(from) = status.disputed_from else {
+            return;
+        };
+        while let Some(last) = self.ready.pop_back_if(|last| last.index >= from) {
+            self.next = Some(last.index);
+        }
+    }
+
     /// Says once that nothing more comes, because only one of two histories has
     /// it.
     fn end_at_dispute(&mut self, status: &LogStatus) -> Option<Said> {
-        let from = status.disputed_from.filter(|_| !self.ended)?;
-        if self.next.is_none_or(|next| next < from) {
-            return None;
-        }
+        let from = is_disputed(status, self.next).filter(|_| !self.ended)?;
         self.ended = true;
-        let error = ApiError::new(StatusCode::CONFLICT, disputed(status, from));
+        let error = refused(status, from);
         let problem = serde_json::to_string(error.problem()).unwrap_or_default();
         Some(Said::End(problem))
     }

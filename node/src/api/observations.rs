@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::SignedHead;
@@ -92,7 +92,9 @@ impl Reading {
             provable(question, format)?;
         }
         let head = status.head.clone().ok_or_else(|| not_come_yet(&status))?;
-        require_undisputed(&status, head.size, question)?;
+        if let Question::Select(selection) = &question {
+            require_undisputed(&status, selection)?;
+        }
         Ok(Self {
             status,
             head,
@@ -111,7 +113,9 @@ impl Reading {
             with_proof,
             ..
         } = self;
-        format!("{} {question:?} {format:?} {with_proof}", status.log)
+        // What was written before a fork was known is another answer.
+        let (log, disputed) = (status.log, status.disputed_from);
+        format!("{log} {disputed:?} {question:?} {format:?} {with_proof}")
     }
 
     /// The tag of the answer.
@@ -195,7 +199,7 @@ fn provable(question: Question, format: Format) -> Result<(), ApiError> {
             (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"),
             (Vec<u8> = "application/vnd.apache.parquet"),
-        )), (status = 206, description = "A part of a Parquet answer", content_type = "application/vnd.apache.parquet", body = Vec<u8>), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"))), (status = 206, description = "A part of a Parquet answer", content_type = "application/vnd.apache.parquet", body = Vec<u8>, headers(("headwater-disputed-from" = Option<u64>, description = "As with 200"))), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn read(
     State(state): State<ApiState>,
@@ -219,6 +223,8 @@ pub(super) async fn read(
         streamed(&state, reading).await?
     };
     let headers = response.headers_mut();
+    // Which format it is may depend on it; that it was compressed is added.
+    headers.append(header::VARY, HeaderValue::from_static("accept"));
     if let Some(tag) = tag.header()
         && !headers.contains_key(header::ETAG)
     {
@@ -234,11 +240,7 @@ pub(super) async fn read(
 async fn streamed(state: &ApiState, reading: Reading) -> Result<Response, ApiError> {
     let permit = state.read_permit()?;
     let store = state.node().store().clone();
-    // Which format it is may depend on `Accept`.
-    let about = [
-        (header::CONTENT_TYPE, reading.format.media_type()),
-        (header::VARY, "accept"),
-    ];
+    let about = [(header::CONTENT_TYPE, reading.format.media_type())];
     let body = written_by(move |out| {
         let _permit = permit;
         reading.write(&*store, out)
@@ -248,16 +250,34 @@ async fn streamed(state: &ApiState, reading: Reading) -> Result<Response, ApiErr
 
 /// Refuses to answer with records that only one of two histories has, where
 /// they are asked for by their indexes. An open end is where both end.
-fn require_undisputed(status: &LogStatus, size: u64, question: Question) -> Result<(), ApiError> {
-    let (Some(from), Question::Select(selection)) = (status.disputed_from, question) else {
+pub(super) fn require_undisputed(
+    status: &LogStatus,
+    selection: &Selection,
+) -> Result<(), ApiError> {
+    let Some(disputed_from) = status.disputed_from else {
         return Ok(());
     };
-    let ends = selection.to.min(size);
-    let open = selection.to == u64::MAX;
-    if from < size && (selection.from >= from && selection.from < ends || ends > from && !open) {
-        return Err(ApiError::new(StatusCode::CONFLICT, disputed(status, from)));
+    let size = status.head.as_ref().map_or(0, |head| head.size);
+    let closed = Selection {
+        to: selection.to.min(size),
+        ..*selection
+    };
+    let reaches = match selection.to {
+        u64::MAX => selection.from >= disputed_from && selection.from < size,
+        _ => {
+            let (from, to) = closed.needed();
+            from < to && to > disputed_from
+        }
+    };
+    match reaches {
+        true => Err(refused(status, disputed_from)),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// The answer where what is asked for is disputed.
+pub(super) fn refused(status: &LogStatus, disputed_from: u64) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, disputed(status, disputed_from))
 }
 
 /// The records that answer the question. All of them are held.

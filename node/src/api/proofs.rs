@@ -7,9 +7,11 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::observations::require_undisputed;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::types::{ConsistencyProof, ExportProof, HeadView, InclusionProof, Problem};
+use crate::export::Selection;
 use crate::export::time::to_text;
 use crate::proof;
 
@@ -65,7 +67,8 @@ pub(super) async fn inclusion(
 pub(super) struct Sizes {
     /// Size of the first tree.
     first: u64,
-    /// Size of the second one; that of the adopted head when absent.
+    /// Size of the second one; when absent, that of the adopted head, or of what
+    /// of it is not disputed.
     second: Option<u64>,
 }
 
@@ -96,8 +99,8 @@ pub(super) async fn consistency(
 pub(super) struct Range {
     /// The first record; 0 when absent.
     from: Option<u64>,
-    /// The index behind the last one; the size of the adopted head when absent
-    /// or beyond.
+    /// The index behind the last one. When absent, the size of the adopted head,
+    /// or of what of it is not disputed; when beyond the head, its size.
     to: Option<u64>,
 }
 
@@ -116,8 +119,11 @@ pub(super) async fn export(
     let Query(Range { from, to }) = range?;
     let prove = state.with_history(status, move |status, history| {
         let size = status.head.as_ref().map_or(0, |head| head.size);
+        let from = from.unwrap_or(0);
+        let asked = Selection::indexes(from, to.unwrap_or(u64::MAX));
+        require_undisputed(status, &asked)?;
         let to = to.unwrap_or(status.usable_size()).min(size);
-        let from = from.unwrap_or(0).min(to);
+        let from = from.min(to);
         Ok(proof::prove_export(status, history, from, to)?)
     });
     prove.await.map(Json)

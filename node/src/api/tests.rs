@@ -1,5 +1,7 @@
 //! The router over a node without a network.
 
+mod forks;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};

@@ -176,6 +176,16 @@ pub struct StreamView {
     pub closed: Option<String>,
 }
 
+impl StreamView {
+    /// Records that are verified once they are held: those below the adopted
+    /// head that are not disputed.
+    #[must_use]
+    pub fn usable_size(&self) -> u64 {
+        self.disputed_from
+            .map_or(self.size, |from| from.min(self.size))
+    }
+}
+
 /// What the values of a stream are.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -385,17 +385,15 @@ fn held(stream: &StreamView) -> String {
     }
 }
 
-/// Indexes that are not held, the first few intervals of them.
+/// Indexes that are not held, the first few intervals of them. What is disputed
+/// is not waited for.
 pub(super) fn gaps(stream: &StreamView) -> String {
     const LISTED: usize = 3;
     let mut gaps = Vec::new();
+    let size = stream.usable_size();
     let mut at = 0;
-    for (from, to) in stream
-        .held
-        .iter()
-        .copied()
-        .chain([(stream.size, stream.size)])
-    {
+    for (from, to) in stream.held.iter().copied().chain([(size, size)]) {
+        let from = from.min(size);
         if at < from {
             gaps.push(format!("{at} to {}", from - 1));
         }
@@ -525,5 +523,8 @@ pub(super) mod tests {
         assert_eq!(gaps(&stream), "0 to 0, 2 to 2, 4 to 4, …");
         stream.held = vec![(0, 8_759)];
         assert_eq!(gaps(&stream), "");
+        stream.held = vec![(0, 50), (120, 150)];
+        stream.disputed_from = Some(100);
+        assert_eq!(gaps(&stream), "50 to 99");
     }
 }

@@ -97,8 +97,8 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
 }
 
 fn said(stream: &StreamView) -> String {
-    if let (Some(from), true) = (stream.disputed_from, stream.synced) {
-        let common = counted(from, "record");
+    if stream.disputed_from.is_some() && stream.synced {
+        let common = counted(stream.usable_size(), "record");
         return format!("the {common} that are not disputed are held, verified and safe");
     }
     match stream.synced {
@@ -120,7 +120,7 @@ fn lack(stream: &StreamView) -> String {
         missing => format!(
             "{} of {} are missing (index {})",
             grouped(missing),
-            counted(stream.size, "record"),
+            counted(stream.usable_size(), "record"),
             gaps(stream)
         ),
     }
@@ -132,8 +132,8 @@ async fn wait(
     begun: Instant,
     limit: Option<Duration>,
 ) -> anyhow::Result<StreamView> {
-    let bar = progress::records(stream.size);
-    bar.set_position(stream.held_records);
+    let bar = progress::records(stream.usable_size());
+    bar.set_position(usable_held(&stream));
     bar.reset_eta();
     let id = stream.id.clone();
     let mut pause = FIRST_PAUSE;
@@ -161,21 +161,27 @@ async fn wait(
 /// All that is not disputed is here, and yet the stream is not in step with its
 /// publisher, who has two.
 fn refuse_forked(stream: &StreamView) -> anyhow::Result<()> {
-    if let Some(from) = stream.disputed_from {
+    if stream.disputed_from.is_some() {
         bail!(
             "stream {id} will not be in step: its publisher signed two histories. All that both begin \
              with is held, verified and safe ({common}); the rest is disputed. The evidence: \
              headwater evidence show {id}",
             id = stream.id,
-            common = counted(from, "record")
+            common = counted(stream.usable_size(), "record")
         );
     }
     Ok(())
 }
 
+/// Records that are held and not disputed.
+fn usable_held(stream: &StreamView) -> u64 {
+    let size = stream.usable_size();
+    size.saturating_sub(stream.missing_records)
+}
+
 fn show(bar: &ProgressBar, stream: &StreamView) {
-    bar.set_length(stream.size);
-    bar.set_position(stream.held_records);
+    bar.set_length(stream.usable_size());
+    bar.set_position(usable_held(stream));
     bar.set_message(format!(
         "from {}",
         counted(stream.sources.len() as u64, "peer")
@@ -223,6 +229,14 @@ mod tests {
         assert!(from_whom(&stream).contains("no peer that has it is known"));
         stream.known_peers.push("/ip4/192.0.2.1/tcp/1".to_owned());
         assert!(from_whom(&stream).contains("can be reached: /ip4/192.0.2.1/tcp/1"));
+        // Of a forked stream only what both histories begin with is waited for.
+        stream.disputed_from = Some(600);
+        stream.missing_records = 256;
+        assert_eq!(
+            lack(&stream),
+            "256 of 600 records are missing (index 256 to 511)"
+        );
+        assert_eq!(usable_held(&stream), 344);
     }
 
     #[test]

@@ -37,9 +37,7 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             }
             let stream = client.stream(&args.stream).await?;
             let count = args.count.unwrap_or(DEFAULT_COUNT);
-            let size = stream
-                .disputed_from
-                .map_or(stream.size, |from| from.min(stream.size));
+            let size = stream.usable_size();
             let from =
                 (args.from.clone()).unwrap_or_else(|| size.saturating_sub(count).to_string());
             if let Some(from) = stream.disputed_from {

@@ -337,6 +337,7 @@ fn forked() -> LogStatus {
 fn evidence_is_checked_with_the_file_alone() {
     let status = forked();
     let json = serde_json::to_string(&evidence(&status).unwrap()).unwrap();
+    assert_eq!(verify(&json, None), Err(ProofFileError::Evidence));
     let proved = verify_evidence(&json, None).unwrap();
     assert_eq!(proved.manifest.stream(), status.log);
     assert_eq!(proved.common_size(), None);
@@ -402,9 +403,13 @@ fn what_is_disputed_is_not_proved() {
     let history = History::new(engine.store(), status.key.unwrap());
     assert!(prove_inclusion(&status, &history, 3).is_ok());
     assert!(prove_consistency(&status, &history, 1, 4).is_ok());
+    assert!(prove_export(&status, &history, 1, 4).is_ok());
     for refused in [
         prove_inclusion(&status, &history, 4).map(drop),
         prove_consistency(&status, &history, 1, 5).map(drop),
+        prove_consistency(&status, &history, 5, 4).map(drop),
+        prove_export(&status, &history, 1, 5).map(drop),
+        prove_export(&status, &history, 5, 9).map(drop),
     ] {
         assert!(matches!(refused, Err(NoProof::Disputed(_))), "{refused:?}");
     }
