@@ -1,9 +1,11 @@
 //! A publish that is sent again is not done again.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::TestNode;
+use headwater::client::EventReader;
+use headwater_tests::{PATIENCE, TestNode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// Publishes a number under a key; the status and the answer.
 async fn post(
@@ -22,6 +24,22 @@ async fn post(
 async fn size(node: &TestNode, stream: &str) -> Result<u64> {
     let head = node.get(&format!("/v1/streams/{stream}/head")).await?;
     head["size"].as_u64().context("no size")
+}
+
+/// Waits until the record of this index is there.
+async fn until_stored(node: &TestNode, stream: &str, index: u64) -> Result<()> {
+    let url = node.url(&format!("/v1/streams/{stream}/live?from={index}"))?;
+    let mut answer = reqwest::get(url).await?.error_for_status()?;
+    let mut events = EventReader::default();
+    let event = loop {
+        if let Some(event) = events.next_event()? {
+            break event;
+        }
+        let chunk = timeout(PATIENCE, answer.chunk()).await??;
+        events.push(&chunk.context("the live stream has ended")?)?;
+    };
+    ensure!(event.id == index.to_string(), "{event:?}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -71,9 +89,8 @@ async fn posts_that_a_kill_left_without_an_answer_are_stored_once_when_sent_agai
             // Killed while the first ones are answered.
             let pid = node.pid().context("it does not run")?;
             let at = first + 20 + 40 * round;
-            let some_are_there = async { while size(&node, &stream).await.unwrap_or(at) < at {} };
             tokio::select! {
-                () = some_are_there => {}
+                stored = until_stored(&node, &stream, at - 1) => stored?,
                 _ = &mut posts => {}
             }
             let pid = i32::try_from(pid)?;
