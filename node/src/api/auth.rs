@@ -7,19 +7,29 @@
 //! makes on behalf of another page names that page as its origin: only the
 //! dashboard's own origin is taken, another program's page on the same machine
 //! is foreign too. Whatever changes something needs the token.
+//!
+//! The dashboard shows the cookie of its session in place of the token. A browser
+//! sends that cookie along with requests of pages at other ports of this machine,
+//! too, so that it counts only where the browser says that the request comes from
+//! the node's own page.
 
 use std::fmt;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::uri::{Authority, Uri};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::problem::ApiError;
+use super::sessions::Sessions;
+
+/// What a browser says about where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The secret that writing needs. It is not shown by `Debug`.
 #[derive(Clone)]
@@ -50,6 +60,7 @@ pub struct LocalTrust {
     /// Names under which the node is reached beside the loopback ones, without
     /// a port.
     hosts: Vec<String>,
+    sessions: Arc<Sessions>,
 }
 
 impl LocalTrust {
@@ -60,7 +71,15 @@ impl LocalTrust {
         Self {
             token: Token(token),
             hosts,
+            sessions: Arc::new(Sessions::new("")),
         }
+    }
+
+    /// Names the sessions of browsers after this node.
+    #[must_use]
+    pub fn of_node(mut self, node: &str) -> Self {
+        self.sessions = Arc::new(Sessions::new(node));
+        self
     }
 
     /// Takes requests to these names too.
@@ -82,7 +101,18 @@ impl LocalTrust {
         if method.is_safe() {
             return Ok(());
         }
+        if !headers.contains_key(header::AUTHORIZATION)
+            && comes_from_own_page(headers)
+            && self.sessions.is_open(headers, Instant::now())
+        {
+            return Ok(());
+        }
         self.check_token(headers)
+    }
+
+    /// The sessions of browsers.
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// The name that the request is addressed to.
@@ -130,7 +160,8 @@ impl LocalTrust {
         self.hosts.iter().any(|known| bare(known) == bare(host))
     }
 
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Refuses whoever does not show the token itself.
+    pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let given = headers.get(header::AUTHORIZATION);
         let given = given.and_then(|value| bearer(value.as_bytes()));
         let why = match given {
@@ -175,6 +206,16 @@ fn check_origin(headers: &HeaderMap, addressed: &Authority) -> Result<(), ApiErr
         }
     }
     Ok(())
+}
+
+/// Whether the browser says so; a foreign origin was refused before.
+fn comes_from_own_page(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    match (sites.next(), sites.next()) {
+        (Some(site), None) => site == "same-origin",
+        (Some(_), Some(_)) => false,
+        (None, _) => headers.contains_key(header::ORIGIN),
+    }
 }
 
 fn forbidden(detail: impl Into<String>) -> ApiError {

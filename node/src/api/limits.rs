@@ -77,6 +77,20 @@ pub const SOCKET_FAREWELL: Duration = Duration::from_secs(2);
 /// nothing to say.
 pub const MAX_SOCKET_MESSAGE_BYTES: usize = 4 << 10;
 
+/// Links to the dashboard that nobody has opened yet: a person opens one at a
+/// time, scripts and second tries make a few.
+pub const MAX_LINKS: usize = 16;
+
+/// How long such a link is good: long enough to paste it elsewhere, short enough
+/// that what is left in a terminal or a log opens nothing.
+pub const LINK_LIFE: Duration = Duration::from_secs(60);
+
+/// Sessions of browsers: a few browsers, and private windows that were closed.
+pub const MAX_SESSIONS: usize = 16;
+
+/// How long a session is good: a working day.
+pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 3_600);
+
 /// Answers that are kept in files for clients that ask for parts. A client
 /// reads one at a time; a notebook with several streams a few.
 pub const MAX_SPOOLS: usize = 8;

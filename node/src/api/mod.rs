@@ -6,6 +6,7 @@
 
 pub mod auth;
 mod byte_range;
+mod dashboard;
 mod etag;
 mod evidence;
 mod incoming;
@@ -20,6 +21,7 @@ mod proofs;
 mod publish;
 mod resolve;
 mod retrieve;
+mod sessions;
 mod socket;
 mod spool;
 mod state;
@@ -54,6 +56,9 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES));
     let trust = state.trust();
     Router::new()
+        .route("/", get(dashboard::show))
+        .route("/open/{link}", get(dashboard::open))
+        .route("/v1/links", post(dashboard::link))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/health", get(node_info::health))

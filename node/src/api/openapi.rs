@@ -11,13 +11,13 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{evidence, live, node_info, observations, proofs, publish, retrieve, streams};
+use super::{dashboard, evidence, live, node_info, observations, proofs, publish, retrieve, streams};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Headwater",
-        description = "Signed data streams over HTTP. Reading needs no token; writing needs `Authorization: Bearer <token>` with the token of the data folder. Requests must be addressed to a loopback name or to one that is configured, and pages of other origins are refused.",
+        description = "Signed data streams over HTTP. Reading needs no token; writing needs `Authorization: Bearer <token>` with the token of the data folder (the dashboard shows a cookie instead). Requests must be addressed to a loopback name or to one that is configured, and pages of other origins are refused.",
         license(name = "MIT OR Apache-2.0"),
     ),
     modifiers(&Token),
@@ -49,6 +49,7 @@ use super::{evidence, live, node_info, observations, proofs, publish, retrieve, 
         node_info::health,
         node_info::node,
         node_info::peers,
+        dashboard::link,
     )
 )]
 struct Description;
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn every_route_and_no_other_is_described() {
         let source = include_str!("mod.rs");
-        let own = ["/openapi.json", "/docs"];
+        let own = ["/", "/open/{link}", "/openapi.json", "/docs"];
         let routes = source.split(".route(").skip(1);
         let mut routes: Vec<_> = routes
             .filter_map(|route| route.split('"').nth(1))

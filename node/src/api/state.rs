@@ -37,9 +37,11 @@ impl ApiState {
     /// The API of a node. Writing needs `token`; an empty one lets nobody write.
     #[must_use]
     pub fn new(node: Node, token: impl Into<String>) -> Self {
+        let trust = LocalTrust::new(token.into(), Vec::new());
+        let trust = trust.of_node(&node.local_peer().to_string());
         Self {
             node,
-            trust: Arc::new(LocalTrust::new(token.into(), Vec::new())),
+            trust: Arc::new(trust),
             roles: Arc::new([]),
             private_network: None,
             data_dir: None,

@@ -1,5 +1,6 @@
 //! The router over a node without a network.
 
+mod dashboard;
 mod forks;
 
 use axum::Router;

@@ -176,6 +176,15 @@ pub struct StreamView {
     pub closed: Option<String>,
 }
 
+/// A link to the dashboard.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct DashboardLink {
+    /// What stands behind the address of the API. It opens the dashboard once.
+    pub path: String,
+    /// Seconds until it opens nothing any more.
+    pub expires_in_s: u64,
+}
+
 impl StreamView {
     /// Records that are verified once they are held: those below the adopted
     /// head that are not disputed.

@@ -3,6 +3,7 @@
 
 mod batch;
 mod csv_input;
+mod dashboard;
 mod doctor;
 mod duration;
 mod evidence;
@@ -130,6 +131,7 @@ enum Command {
     Peers(peers::PeersArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
+    Dashboard(dashboard::DashboardArgs),
 }
 
 /// What every command is told.
@@ -233,6 +235,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Peers(args) => peers::peers(invocation, &args).await?,
         Command::Status(args) => status::status(invocation, &args).await?,
         Command::Doctor(args) => doctor::doctor(invocation, &args).await?,
+        Command::Dashboard(args) => dashboard::dashboard(invocation, &args).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -311,6 +314,7 @@ mod tests {
             "headwater peers -v --log-format json",
             "headwater status --api http://127.0.0.1:1",
             "headwater doctor --json",
+            "headwater dashboard --no-open",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
         }

@@ -25,8 +25,9 @@ pub use problem::ApiError;
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
-    ConsistencyProof, CreatedStream, EvidenceFile, EvidenceView, ExportProof, InclusionProof,
-    NewStream, NodeView, PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
+    ConsistencyProof, CreatedStream, DashboardLink, EvidenceFile, EvidenceView, ExportProof,
+    InclusionProof, NewStream, NodeView, PeerView, Published, Recovery, StreamPeerView, StreamView,
+    Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -182,6 +183,15 @@ impl Client {
     /// As [`Client::request`].
     pub async fn node(&self) -> anyhow::Result<NodeView> {
         self.get("/v1/node").await
+    }
+
+    /// A link that opens its dashboard once.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn dashboard_link(&self) -> anyhow::Result<DashboardLink> {
+        let answer = self.request(Method::POST, "/v1/links", None).await?;
+        parse(&read_whole(answer).await?)
     }
 
     /// The peers that it is connected to.

@@ -1,6 +1,7 @@
 //! The commands, as their users call them.
 
 mod answers;
+mod dashboard;
 mod export;
 mod folder;
 mod naming;
