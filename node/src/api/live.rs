@@ -27,7 +27,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use utoipa::IntoParams;
 
-use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES, STALLED_LIVE};
+use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES};
 use super::observations::{Bound, bound, refused, require_held};
 use super::problem::ApiError;
 use super::socket;
@@ -94,7 +94,8 @@ pub(super) async fn live(
 /// The records as events.
 fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
     // A connection that stands still asks for no event, and tells nobody.
-    let observations = handed_over(live, STALLED_LIVE);
+    let patience = live.patience();
+    let observations = handed_over(live, patience);
     futures::stream::unfold(observations, |mut observations| async {
         let event = match observations.recv().await? {
             Said::Observation(Observation { index, json }) => {
@@ -214,6 +215,11 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// How long its client may take nothing.
+    pub(super) fn patience(&self) -> Duration {
+        self.state.live_patience()
+    }
+
     /// The next record; `None` when the node stops or the store fails.
     async fn next(&mut self) -> Option<Said> {
         loop {

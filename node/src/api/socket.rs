@@ -9,7 +9,7 @@ use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
 use tokio::time::{interval_at, timeout};
 
-use super::limits::{LIVE_HEARTBEAT, SOCKET_FAREWELL, STALLED_LIVE};
+use super::limits::{LIVE_HEARTBEAT, SOCKET_FAREWELL};
 use super::live::{Live, Observation, Said, handed_over};
 
 type Sender = SplitSink<WebSocket, Message>;
@@ -17,7 +17,8 @@ type Sender = SplitSink<WebSocket, Message>;
 /// Sends records until the client goes, stands still, or the node stops.
 pub(super) async fn serve(socket: WebSocket, live: Live) {
     // The socket tells when it stands still, so that the records can wait.
-    let mut observations = handed_over(live, 2 * STALLED_LIVE);
+    let patience = live.patience();
+    let mut observations = handed_over(live, 2 * patience);
     let (mut sender, mut receiver) = socket.split();
     let mut next = None;
     let mut heartbeat = interval_at(tokio::time::Instant::now() + LIVE_HEARTBEAT, LIVE_HEARTBEAT);
@@ -29,7 +30,7 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
                     Message::Text(json.into())
                 }
                 Some(Said::End(problem)) => {
-                    let _ = send(&mut sender, Message::Text(problem.into()), STALLED_LIVE).await;
+                    let _ = send(&mut sender, Message::Text(problem.into()), patience).await;
                     return close(&mut sender, close_code::POLICY, "the rest is disputed", next).await;
                 }
                 None => {
@@ -43,7 +44,7 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
             },
             _ = heartbeat.tick() => Message::Ping(Default::default()),
         };
-        match send(&mut sender, message, STALLED_LIVE).await {
+        match send(&mut sender, message, patience).await {
             Sent::Done => {}
             Sent::Gone => return,
             Sent::Stalled => {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::LocalTrust;
-use super::limits::{MAX_LIVE_STREAMS, MAX_READS};
+use super::limits::{MAX_LIVE_STREAMS, MAX_READS, STALLED_LIVE};
 use super::problem::ApiError;
 use super::resolve::resolve;
 use super::spool::Spools;
@@ -27,7 +27,8 @@ pub struct ApiState {
     private_network: Option<Arc<str>>,
     data_dir: Option<Arc<Path>>,
     started: Instant,
-    live: Arc<Semaphore>,
+    pub(super) live: Arc<Semaphore>,
+    live_patience: Duration,
     reads: Arc<Semaphore>,
     spools: Arc<Spools>,
     stopping: CancellationToken,
@@ -47,6 +48,7 @@ impl ApiState {
             data_dir: None,
             started: Instant::now(),
             live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
+            live_patience: STALLED_LIVE,
             reads: Arc::new(Semaphore::new(MAX_READS)),
             spools: Arc::default(),
             stopping: CancellationToken::new(),
@@ -83,6 +85,14 @@ impl ApiState {
         self
     }
 
+    /// Drops live clients that take nothing for so long, [`STALLED_LIVE`] unless
+    /// it is said.
+    #[must_use]
+    pub fn with_live_patience(mut self, patience: Duration) -> Self {
+        self.live_patience = patience;
+        self
+    }
+
     /// Ends the live streams, so that a server that waits for its connections
     /// can stop.
     pub fn stop(&self) {
@@ -109,6 +119,10 @@ impl ApiState {
 
     pub(super) fn data_dir(&self) -> Option<Arc<Path>> {
         self.data_dir.clone()
+    }
+
+    pub(super) fn live_patience(&self) -> Duration {
+        self.live_patience
     }
 
     pub(super) fn started(&self) -> Instant {

@@ -2,6 +2,7 @@
 
 mod dashboard;
 mod forks;
+mod stalled;
 
 use axum::Router;
 use axum::body::Body;
