@@ -11,7 +11,9 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{dashboard, evidence, live, node_info, observations, proofs, publish, retrieve, streams};
+use super::{
+    dashboard, evidence, live, node_info, observations, proofs, publish, retrieve, streams,
+};
 
 #[derive(OpenApi)]
 #[openapi(
