@@ -322,6 +322,11 @@ impl Node {
         }
     }
 
+    /// The stream was deleted. Those who watch it hear that nothing more comes.
+    pub(crate) fn remove_stream(&self, log: LogId) {
+        lock(&self.shared.streams).remove(&log);
+    }
+
     pub(crate) fn set_addresses(&self, addresses: Vec<Multiaddr>) {
         self.shared.addresses.send_replace(addresses);
     }

@@ -424,3 +424,13 @@ pub const MAX_SEARCH_RESTARTS: u32 = 3;
 /// is opened, if everything that peers know is here: a slow connection comes up
 /// and answers in this time, and a larger head crosses a few hops.
 pub const RECOVERY_SETTLE_US: u64 = 5_000_000;
+
+/// Chunks whose addresses are deleted in one step: a few milliseconds, as long
+/// as live records may wait behind it.
+pub const DELETED_CHUNKS_PER_STEP: usize = 1_024;
+
+/// Microseconds between two such steps, so that others have their turn.
+pub const DELETION_PAUSE_US: u64 = 2_000;
+
+/// Microseconds until a step is tried again that the disk refused.
+pub const DELETION_RETRY_US: u64 = 60_000_000;

@@ -5,6 +5,7 @@
 
 mod commands;
 mod data_service;
+mod deletion;
 mod discovery;
 mod disk;
 mod exchange;

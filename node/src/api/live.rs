@@ -240,7 +240,12 @@ impl Live {
                 continue;
             }
             tokio::select! {
-                changed = self.watch.changed() => changed.ok()?,
+                changed = self.watch.changed() => {
+                    if changed.is_err() && !self.state.stopping().is_cancelled() {
+                        return Some(self.end_at_deletion());
+                    }
+                    changed.ok()?;
+                }
                 () = self.state.stopping().cancelled() => return None,
             }
         }
@@ -264,6 +269,15 @@ impl Live {
         let error = refused(status, from);
         let problem = serde_json::to_string(error.problem()).unwrap_or_default();
         Some(Said::End(problem))
+    }
+
+    /// Says once that nothing more comes, because the stream was deleted.
+    fn end_at_deletion(&mut self) -> Said {
+        self.ended = true;
+        let log = self.watch.borrow().log;
+        let text = format!("stream {log} was deleted here; follow it again to read it");
+        let error = ApiError::new(StatusCode::GONE, text);
+        Said::End(serde_json::to_string(error.problem()).unwrap_or_default())
     }
 
     /// Reads what follows without a gap; false when nothing does.

@@ -7,6 +7,7 @@
 pub mod auth;
 mod byte_range;
 mod dashboard;
+mod deletion;
 mod etag;
 mod evidence;
 mod incoming;
@@ -68,7 +69,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/evidence/{stream}", get(evidence::show))
         .route("/v1/chunks/{address}", get(retrieve::chunk))
         .route("/v1/streams", get(streams::list).post(streams::create))
-        .route("/v1/streams/{id}", get(streams::show))
+        .route(
+            "/v1/streams/{id}",
+            get(streams::show).delete(deletion::delete),
+        )
         .route(
             "/v1/streams/{id}/subscription",
             put(streams::follow).delete(streams::unfollow),

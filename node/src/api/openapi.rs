@@ -12,7 +12,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    dashboard, evidence, live, node_info, observations, proofs, publish, retrieve, streams,
+    dashboard, deletion, evidence, live, node_info, observations, proofs, publish, retrieve,
+    streams,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +38,7 @@ use super::{
         streams::list,
         streams::create,
         streams::show,
+        deletion::delete,
         streams::follow,
         streams::unfollow,
         streams::peers,

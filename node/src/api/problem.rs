@@ -127,9 +127,10 @@ impl From<CommandError> for ApiError {
             | CommandError::NotFound => StatusCode::NOT_FOUND,
             CommandError::TooManyRetrievals(_) => return Self::busy(detail),
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
-            CommandError::Size { .. } | CommandError::Closed(_) | CommandError::Recovering(_) => {
-                StatusCode::CONFLICT
-            }
+            CommandError::Size { .. }
+            | CommandError::Closed(_)
+            | CommandError::Recovering(_)
+            | CommandError::OwnStream(_) => StatusCode::CONFLICT,
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }

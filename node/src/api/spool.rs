@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use headwater_protocols::id::LogId;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::limits::{BLOCK_BYTES, MAX_SPOOL_BYTES, MAX_SPOOL_CLIENTS, MAX_SPOOLS, SPOOL_IDLE};
@@ -287,6 +288,13 @@ impl Spools {
                 }
             }
         });
+    }
+
+    /// Drops the answers about a stream; those who read them still have them
+    /// open.
+    pub(super) fn forget(&self, log: LogId) {
+        let of = format!("{log} ");
+        self.change(|entries| entries.retain(|entry| !entry.name.resource.starts_with(&of)));
     }
 
     /// The entry of this name; with what fills it, if it is new.

@@ -334,6 +334,15 @@ pub struct HeadView {
     pub manifest_signature: String,
 }
 
+/// `DELETE /v1/streams/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct DeletedStream {
+    /// Its id.
+    pub id: String,
+    /// Records that were held of it.
+    pub held_records: u64,
+}
+
 /// `GET /health`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Health {

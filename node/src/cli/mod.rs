@@ -4,6 +4,7 @@
 mod batch;
 mod csv_input;
 mod dashboard;
+mod delete;
 mod doctor;
 mod duration;
 mod evidence;
@@ -109,7 +110,7 @@ enum LogFormat {
 enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
-    /// Streams: create, list, show, follow, unfollow, peers, recover
+    /// Streams: create, list, show, follow, unfollow, delete, peers, recover
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
@@ -290,6 +291,8 @@ mod tests {
             "headwater evidence list --json",
             "headwater evidence show x -o f",
             "headwater evidence verify f --stream x",
+            "headwater stream delete x",
+            "headwater stream delete x --own --json",
             "headwater stream recover",
             "headwater stream recover x --none-is-larger --timeout 5s",
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \

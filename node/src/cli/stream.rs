@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
+use super::delete::{DeleteArgs, delete};
 use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short};
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
@@ -18,6 +19,7 @@ pub(crate) enum StreamCommand {
     Show(ShowArgs),
     Follow(FollowArgs),
     Unfollow(UnfollowArgs),
+    Delete(DeleteArgs),
     Peers(StreamPeersArgs),
     Recover(RecoverArgs),
 }
@@ -115,6 +117,7 @@ pub(super) async fn dispatch(
         StreamCommand::Show(args) => show(invocation, &args).await,
         StreamCommand::Follow(args) => follow(invocation, &args).await,
         StreamCommand::Unfollow(args) => unfollow(invocation, &args).await,
+        StreamCommand::Delete(args) => delete(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
         StreamCommand::Recover(args) => recover(invocation, &args).await,
     }

@@ -25,9 +25,9 @@ pub use problem::ApiError;
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
-    ConsistencyProof, CreatedStream, DashboardLink, EvidenceFile, EvidenceView, ExportProof,
-    InclusionProof, NewStream, NodeView, PeerView, Published, Recovery, StreamPeerView, StreamView,
-    Subscription,
+    ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, EvidenceFile, EvidenceView,
+    ExportProof, InclusionProof, NewStream, NodeView, PeerView, Published, Recovery,
+    StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -251,6 +251,17 @@ impl Client {
     pub async fn unfollow(&self, name: &str) -> anyhow::Result<()> {
         let path = stream_path(name, "/subscription")?;
         self.request(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Forgets a stream and deletes what is held of it; one that the node
+    /// publishes only if `own`.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn delete(&self, name: &str, own: bool) -> anyhow::Result<DeletedStream> {
+        let path = stream_path(name, &format!("?own={own}"))?;
+        let answer = self.request(Method::DELETE, &path, None).await?;
+        parse(&read_whole(answer).await?)
     }
 
     /// Appends observations, one JSON object `{time?, value}` a line; with a

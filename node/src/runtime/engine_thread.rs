@@ -9,6 +9,7 @@ use headwater_protocols::engine::{CommandError, Engine, Input, Output, Reply};
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk_thread::{DiskThread, Synced};
+use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use crate::handle::{Asked, Node, now};
 use crate::net::sync_streams::InboundFrame;
 use crate::store::RocksStore;
@@ -31,6 +32,8 @@ pub(super) struct Inputs {
     pub(super) frames: mpsc::Receiver<InboundFrame>,
     /// Outcomes of syncs of the disk.
     pub(super) synced: Synced,
+    /// Room of deleted streams that was given back.
+    pub(super) reclaimed: Reclaimed,
     /// What users ask for. First of all: a flood from the network must not keep
     /// a publisher waiting.
     pub(super) commands: mpsc::Receiver<Asked>,
@@ -47,6 +50,7 @@ pub(super) struct EngineThread {
     /// The network, when there is one.
     outputs: Option<mpsc::Sender<Output>>,
     disk: DiskThread,
+    reclaims: ReclaimThread,
 }
 
 impl EngineThread {
@@ -55,6 +59,7 @@ impl EngineThread {
         node: Node,
         outputs: Option<mpsc::Sender<Output>>,
         disk: DiskThread,
+        reclaims: ReclaimThread,
     ) -> Self {
         Self {
             engine,
@@ -63,6 +68,7 @@ impl EngineThread {
             next_command: 0,
             outputs,
             disk,
+            reclaims,
         }
     }
 
@@ -78,6 +84,9 @@ impl EngineThread {
                 Some(asked) = inputs.commands.recv() => self.command(asked),
                 Some(result) = inputs.synced.recv() => {
                     self.engine.handle(Input::Synced(result), now());
+                }
+                Some(log) = inputs.reclaimed.recv() => {
+                    self.engine.handle(Input::Reclaimed(log), now());
                 }
                 Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
                 Some(frame) = inputs.frames.recv() => self.frame(frame),
@@ -132,13 +141,13 @@ impl EngineThread {
         let mut replies = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Changed(log) => {
-                    if let Some(status) = self.engine.status(log) {
-                        self.node.set_stream(status);
-                    }
-                }
+                Output::Changed(log) => match self.engine.status(log) {
+                    Some(status) => self.node.set_stream(status),
+                    None => self.node.remove_stream(log),
+                },
                 Output::Reply(id, reply) => replies.push((id, reply)),
                 Output::Sync => self.disk.sync(),
+                Output::Reclaim(log) => self.reclaims.reclaim(log),
                 output => {
                     if let Some(outputs) = &self.outputs {
                         // The network ends with the process only.

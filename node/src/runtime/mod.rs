@@ -3,6 +3,7 @@
 
 mod disk_thread;
 mod engine_thread;
+mod reclaim_thread;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::net::swarm::{Network, NetworkConfig};
 use crate::store::RocksStore;
 use disk_thread::DiskThread;
 use engine_thread::{EngineThread, Inputs};
+use reclaim_thread::ReclaimThread;
 
 /// Events of the swarm that wait for the engine. While the engine is busy with
 /// a commit (milliseconds) gossip of a thousand records a second fits.
@@ -327,11 +329,13 @@ async fn open(
     let (engine, node) = opened.await??;
 
     let (disk, synced) = DiskThread::start(node.store().clone())?;
-    let thread = EngineThread::new(engine, node.clone(), outputs, disk);
+    let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
+    let thread = EngineThread::new(engine, node.clone(), outputs, disk, reclaims);
     let queues = Inputs {
         network: input_queue,
         frames: frame_queue,
         synced,
+        reclaimed,
         commands: command_queue,
         stop,
     };

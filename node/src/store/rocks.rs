@@ -1,5 +1,7 @@
 //! The tables in RocksDB, one column family each.
 
+mod space;
+
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use headwater_protocols::store::tables::{index_key, level_key};
+use headwater_protocols::store::tables::{index_key, level_key, log_range};
 use headwater_protocols::store::{Batch, Durability, MemoryStore, Store, StoreError, Table};
 use proptest::prelude::*;
 
@@ -455,6 +455,37 @@ fn a_million_records_are_open_again_soon_after_kill_9() {
             "opened in {opened:?} after {ending}, {bytes} bytes"
         ));
     }
+}
+
+#[test]
+fn the_room_of_deleted_rows_is_given_back_and_others_keep_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RocksStore::open(dir.path()).unwrap();
+    for chunk in 0..3_000 {
+        let mut batch = Batch::new();
+        for log in [1, 2] {
+            let bytes = noise(2 * chunk + u64::from(log), 25_800);
+            batch.put(Table::Chunks, index_key(log, chunk), bytes);
+        }
+        store.commit(batch, Durability::Written).unwrap();
+    }
+    store.commit(Batch::new(), Durability::Synced).unwrap();
+    let before = store.disk_bytes().unwrap();
+    let mut batch = Batch::new();
+    let (from, to) = log_range(1);
+    batch.delete_range(Table::Chunks, from, to);
+    store.commit(batch, Durability::Synced).unwrap();
+    store.reclaim(1).unwrap();
+    let after = store.disk_bytes().unwrap();
+    say(format!("{before} bytes before, {after} after"));
+    // Half of the rows are gone; what the log of writes still holds is bounded.
+    assert!(
+        after < before - 40_000_000,
+        "{before} before, {after} after"
+    );
+    let kept = store.get(Table::Chunks, &index_key(2, 2_999));
+    assert_eq!(kept, Ok(Some(noise(6_000, 25_800))));
+    assert_eq!(store.get(Table::Chunks, &index_key(1, 7)), Ok(None));
 }
 
 /// A file system of its own, so that it can be full.

@@ -29,6 +29,9 @@ impl<S: Store> Engine<S> {
         newest_first: bool,
         now: Timestamp,
     ) -> Result<Reply, CommandError> {
+        if self.deletions.is_deleted(log) {
+            self.revive(log, now)?;
+        }
         let mut batch = Batch::new();
         let known = self.logs.get(&log);
         let was_followed = known.is_some_and(|state| state.followed);

@@ -298,6 +298,7 @@ impl LogState {
             newest_first: self.scheduler.order == Order::NewestFirst,
             owned: self.owned,
             recovering: self.recovery.is_some(),
+            deleted: false,
         }
     }
 }
@@ -324,6 +325,11 @@ impl Logs {
     pub(super) fn insert(&mut self, log: LogId, state: LogState) {
         self.touched.insert(log);
         self.states.insert(log, state);
+    }
+
+    pub(super) fn remove(&mut self, log: &LogId) {
+        self.touched.insert(*log);
+        self.states.remove(log);
     }
 
     pub(super) fn contains_key(&self, log: &LogId) -> bool {
@@ -397,6 +403,7 @@ impl<S: Store> Engine<S> {
             self.next_number = number.map_err(|_| damaged("the next log number"))?;
         }
         self.repeats = Repeats::load(&self.store)?;
+        self.load_deletions(now)?;
         let mut rows = Vec::new();
         (self.store).scan(Table::Logs, &[0; 32], &[0xff; 33], &mut |key, value| {
             rows.push((LogId::from_slice(key), Bytes::copy_from_slice(value)));
@@ -405,6 +412,10 @@ impl<S: Store> Engine<S> {
         for (log, row) in rows {
             let log = log.ok_or_else(|| damaged("a log id"))?;
             let row = v1::StoredLog::decode(row).map_err(|_| damaged("a log"))?;
+            if row.deleted {
+                self.deletions.keep_tombstone(log, row);
+                continue;
+            }
             let recovers = row.owned && (copied || row.recovering);
             let mut state = self.load_log(log, row)?;
             if recovers && state.fork.is_none() {
@@ -428,7 +439,7 @@ impl<S: Store> Engine<S> {
         self.sign_what_a_crash_left(now)
     }
 
-    fn load_log(&self, log: LogId, row: v1::StoredLog) -> Result<LogState, StoreError> {
+    pub(super) fn load_log(&self, log: LogId, row: v1::StoredLog) -> Result<LogState, StoreError> {
         let mut state = LogState::new(row.number);
         state.followed = row.followed;
         state.peers = row.peers;

@@ -10,6 +10,7 @@
 mod adoption;
 mod agenda;
 mod cursors;
+mod deletion;
 mod dispute;
 mod echo;
 mod fetching;
@@ -48,6 +49,7 @@ use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
 pub use cursors::Lag;
+use deletion::Deletions;
 use joining::Joining;
 use logs::Logs;
 use repeats::Repeats;
@@ -96,6 +98,9 @@ pub enum Input {
     },
     /// The outcome of [`Output::Sync`].
     Synced(Result<(), StoreError>),
+    /// The disk has given back the room of the rows with this number: see
+    /// [`Output::Reclaim`].
+    Reclaimed(u32),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -137,6 +142,14 @@ pub enum Command {
     },
     /// Stop that; what is held stays.
     Unfollow(LogId),
+    /// Forget a stream and delete what is held of it.
+    Delete {
+        /// The stream.
+        log: LogId,
+        /// Even if it is our own. Its last head is kept, so that it can never be
+        /// begun anew.
+        own: bool,
+    },
     /// Look one chunk or record up, here or at peers, before anything else.
     Retrieve(Retrieval),
     /// Find out whether peers know more of a stream of our own than is here,
@@ -192,6 +205,12 @@ pub enum CommandError {
         /// What is wrong with the value.
         why: String,
     },
+    /// A stream of our own that is to be deleted without a word.
+    #[error(
+        "this node publishes stream {0}: once it is deleted here it can only come back from peers \
+         that have all of it; say --own (own=true) if that is what you want"
+    )]
+    OwnStream(LogId),
     /// More than one command may carry.
     #[error("{records} records at once are too many; send at most {max}")]
     TooMany {
@@ -287,7 +306,10 @@ pub enum Output {
     /// else: it takes as long as the disk needs for what is not there yet. Answer
     /// with [`Input::Synced`]; there is one at a time.
     Sync,
-    /// The state of a log changed.
+    /// Have the disk give back the room of the rows with this log number, which
+    /// were deleted, beside everything else. Answer with [`Input::Reclaimed`].
+    Reclaim(u32),
+    /// The state of a log changed; it is not known any more if it has none.
     Changed(LogId),
 }
 
@@ -413,6 +435,7 @@ pub struct Engine<S> {
     /// who passed it on.
     early: BTreeMap<LogId, (PeerId, Bytes)>,
     retrievals: Retrievals,
+    deletions: Deletions,
     /// When the store was opened.
     opened_at: Timestamp,
 }
@@ -467,6 +490,7 @@ impl<S: Store> Engine<S> {
             joining,
             early: BTreeMap::new(),
             retrievals: Retrievals::default(),
+            deletions: Deletions::default(),
             opened_at: now,
         };
         engine.load(settings.copied, now)?;
@@ -533,6 +557,7 @@ impl<S: Store> Engine<S> {
             }
             Input::Reachable { record, servers } => self.reachable(record, servers, now),
             Input::Synced(result) => self.synced(result, now),
+            Input::Reclaimed(number) => self.reclaimed(number),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);
@@ -573,7 +598,10 @@ impl<S: Store> Engine<S> {
         let retrieving = self.retrievals.next_due();
         let times = requests.into_iter().chain(logs).chain(joining);
         let sync_at = self.sync_at.filter(|_| self.syncing.is_none());
-        times.chain(retrieving).chain(sync_at).min()
+        let deletions = self.deletions.next_due();
+        (times.chain(retrieving).chain(sync_at))
+            .chain(deletions)
+            .min()
     }
 
     /// Does what is due.
@@ -591,6 +619,7 @@ impl<S: Store> Engine<S> {
         }
         self.joining_is_due(now);
         self.retrieving_is_due(now);
+        self.deleting_is_due(now);
         self.settle(now);
     }
 
@@ -639,6 +668,7 @@ impl<S: Store> Engine<S> {
                 newest_first,
             } => self.follow(log, peers, newest_first, now),
             Command::Unfollow(log) => self.unfollow(log, now),
+            Command::Delete { log, own } => self.delete(log, own, now),
             // The reply comes when it is found.
             Command::Retrieve(what) => return self.retrieve(id, what, now),
             Command::Recover {

@@ -48,6 +48,10 @@ impl<S: Store> Engine<S> {
                 let why = "it was created elsewhere, and is only followed here";
                 return Err(CommandError::Closed(why.to_owned()));
             }
+            None if self.deletions.is_deleted(log) => {
+                self.revive(log, now)?;
+                return Ok(Reply::Created(log));
+            }
             None => {}
         }
         let mut batch = Batch::new();

@@ -43,6 +43,8 @@ pub(super) enum Why {
     Behind { known: u64, here: u64 },
     /// The user asks for it.
     Asked,
+    /// It was deleted here.
+    Deleted,
 }
 
 impl Recovery {
@@ -97,6 +99,9 @@ impl fmt::Display for Recovery {
                  this data folder is a copy, or was restored from one"
             )?,
             Why::Asked => f.write_str("what others know of it is asked for")?,
+            Why::Deleted => f.write_str(
+                "it was deleted here, and all of it must come back from its peers first",
+            )?,
         }
         match self.answered.len() {
             0 => f.write_str(

@@ -274,6 +274,10 @@ impl Sim {
                 let is_same = self.nodes[node.0].opened == opened;
                 is_same.then_some(Input::Synced(result))
             }
+            Event::Reclaimed { opened, number } => {
+                let is_same = self.nodes[node.0].opened == opened;
+                is_same.then_some(Input::Reclaimed(number))
+            }
             Event::Command(id, command) => Some(Input::Command(id, command)),
             Event::Wake => None,
         }
@@ -399,6 +403,12 @@ impl Sim {
                 let opened = state.opened;
                 let at = self.now().plus(DISK_SYNC_US);
                 self.queue.push(at, node, Event::Synced { opened, result });
+            }
+            Output::Reclaim(number) => {
+                let opened = self.nodes[node.0].opened;
+                let at = self.now().plus(DISK_SYNC_US);
+                self.queue
+                    .push(at, node, Event::Reclaimed { opened, number });
             }
             Output::Changed(_) => {}
         }

@@ -52,6 +52,8 @@ pub(super) enum Event {
         opened: u64,
         result: Result<(), StoreError>,
     },
+    /// The disk has given back the room of deleted rows.
+    Reclaimed { opened: u64, number: u32 },
     /// A user's command.
     Command(u64, Command),
     /// The engine asked to be woken.
@@ -69,7 +71,11 @@ impl Event {
             Self::Frame { from, epoch, .. } => Some((from, Way::Streams, epoch)),
             Self::Subscription { peer, epoch, .. } => Some((peer, Way::Gossip, epoch)),
             Self::Gossip { from, epoch, .. } => Some((from, Way::Gossip, epoch)),
-            Self::Gone { .. } | Self::Synced { .. } | Self::Command(..) | Self::Wake => None,
+            Self::Gone { .. }
+            | Self::Synced { .. }
+            | Self::Reclaimed { .. }
+            | Self::Command(..)
+            | Self::Wake => None,
         }
     }
 }

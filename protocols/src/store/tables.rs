@@ -66,6 +66,10 @@ pub const NEXT_NUMBER: &[u8] = b"next_number";
 /// in a ring (u32).
 pub const REPEATS: &[u8] = b"repeat/";
 
+/// Beginning of keys of [`Table::Meta`]: rows that are being deleted, by their
+/// log number (u32).
+pub const DELETIONS: &[u8] = b"deletion/";
+
 /// A kind of head, in [`Table::Heads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {
@@ -102,6 +106,28 @@ pub fn edge_key(log: u32, chunk: u64, level: u8, index: u64) -> [u8; 21] {
         &[level],
         &index.to_be_bytes(),
     ])
+}
+
+/// The tables whose keys begin with a log number.
+pub const OF_LOGS: [Table; 7] = [
+    Table::Heads,
+    Table::Held,
+    Table::Chunks,
+    Table::Records,
+    Table::Nodes,
+    Table::Edges,
+    Table::Times,
+];
+
+/// All keys of a log in each of [`OF_LOGS`]: from the first, to the second.
+#[must_use]
+pub fn log_range(log: u32) -> (Vec<u8>, Vec<u8>) {
+    let end = match log.checked_add(1) {
+        Some(next) => next.to_be_bytes().to_vec(),
+        // Longer than every key.
+        None => vec![0xff; 32],
+    };
+    (log.to_be_bytes().to_vec(), end)
 }
 
 /// The index at the end of a key.

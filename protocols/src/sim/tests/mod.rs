@@ -2,6 +2,7 @@
 
 mod crashes;
 mod cursors;
+mod deletions;
 mod fairness;
 mod forks;
 mod gossip;

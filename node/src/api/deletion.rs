@@ -1,0 +1,46 @@
+//! Streams deleted.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use headwater_protocols::engine::Command;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::problem::ApiError;
+use super::state::ApiState;
+use super::types::{DeletedStream, Problem};
+
+/// What the address may say.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Options {
+    /// Even if this node publishes it: it can then only come back from peers
+    /// that have all of it.
+    #[serde(default)]
+    own: bool,
+}
+
+/// `DELETE /v1/streams/{id}`.
+#[utoipa::path(delete, path = "/v1/streams/{id}", tag = "streams", summary = "Forget a stream and delete what is held of it",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options),
+    responses((status = 200, description = "It is gone; the disk gives back its room soon", body = DeletedStream), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
+pub(super) async fn delete(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+    options: Result<Query<Options>, QueryRejection>,
+) -> Result<Json<DeletedStream>, ApiError> {
+    let status = state.stream(&id?)?;
+    let Query(Options { own }) = options?;
+    let log = status.log;
+    state.node().command(Command::Delete { log, own }).await?;
+    state.spools().forget(log);
+    tracing::info!(stream = %log, "deleted");
+    Ok(Json(DeletedStream {
+        id: log.to_string(),
+        held_records: status.held_records,
+    }))
+}

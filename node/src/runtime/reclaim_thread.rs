@@ -1,0 +1,77 @@
+//! The thread that gives back the room of deleted streams: it writes table files
+//! anew, which neither the engine nor those who wait for a sync should wait for.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+
+use crate::store::RocksStore;
+
+/// Log numbers whose room was given back.
+pub(super) type Reclaimed = mpsc::Receiver<u32>;
+
+/// Reclaims what it is told to. Ends, after what it is doing, when it is
+/// dropped; the next start goes on.
+#[derive(Debug)]
+pub(super) struct ReclaimThread {
+    asks: Option<Sender<u32>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ReclaimThread {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(store: Arc<RocksStore>) -> anyhow::Result<(Self, Reclaimed)> {
+        // As many wait as a user has deleted streams.
+        let (asks, asked) = channel();
+        let (outcomes, reclaimed) = mpsc::channel(1);
+        let thread = thread::Builder::new()
+            .name("reclaim".to_owned())
+            .spawn(move || reclaim(&store, &asked, &outcomes))
+            .context("cannot start the thread that gives back room on the disk")?;
+        let reclaims = Self {
+            asks: Some(asks),
+            thread: Some(thread),
+        };
+        Ok((reclaims, reclaimed))
+    }
+
+    /// Has the room of a log's rows given back.
+    pub(super) fn reclaim(&self, log: u32) {
+        if let Some(asks) = &self.asks {
+            // It ends with this handle only.
+            let _ = asks.send(log);
+        }
+    }
+}
+
+impl Drop for ReclaimThread {
+    fn drop(&mut self) {
+        self.asks = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that gives back room on the disk has panicked");
+        }
+    }
+}
+
+fn reclaim(store: &RocksStore, asked: &Receiver<u32>, outcomes: &mpsc::Sender<u32>) {
+    while let Ok(log) = asked.recv() {
+        if outcomes.is_closed() {
+            return;
+        }
+        if let Err(error) = store.reclaim(log) {
+            tracing::warn!(%error, "the room of a deleted stream is not given back yet");
+            continue;
+        }
+        if outcomes.blocking_send(log).is_err() {
+            return;
+        }
+    }
+}
