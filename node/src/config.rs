@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod relay;
+pub mod size;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,10 @@ const MAX_MIN_PEERS: usize = 64;
 /// Fewest connections that may be asked for: a gossip mesh of six, two sources,
 /// and twice as many for who comes.
 const MIN_MAX_CONNECTIONS: u32 = 16;
+
+/// The least that `max_disk` may be: the log of writes alone takes up to 64 MiB
+/// while the node is busy, and counts.
+const MIN_MAX_DISK: u64 = 16 << 20;
 
 /// What `init` writes: every option with its default, commented out.
 pub const TEMPLATE: &str = include_str!("config/template.toml");
@@ -133,6 +138,8 @@ pub struct Config {
     pub min_peers: usize,
     /// Bytes a second that may go through relays.
     pub relayed_bytes_per_second: u64,
+    /// Bytes that the store may take on the disk; absent: as many as there are.
+    pub max_disk: Option<u64>,
     /// Whether peers of the local network are found by mDNS.
     pub mdns: bool,
     /// Connections from one IP address (of IPv6: one /64) at most; absent: a
@@ -173,6 +180,8 @@ pub struct Options {
     pub min_peers: Option<usize>,
     /// See [`Config::relayed_bytes_per_second`].
     pub relayed_bytes_per_second: Option<u64>,
+    /// See [`Config::max_disk`]; a size such as `20GiB`.
+    pub max_disk: Option<String>,
     /// See [`Config::mdns`].
     pub mdns: Option<bool>,
     /// See [`Config::max_connections_per_ip`].
@@ -205,6 +214,7 @@ impl Default for Config {
             max_connections: None,
             min_peers: DEFAULT_MIN_PEERS,
             relayed_bytes_per_second: DEFAULT_RELAYED_BYTES_PER_SECOND,
+            max_disk: None,
             mdns: false,
             max_connections_per_ip: None,
             ip_limits_exempt: loopback().into(),
@@ -260,6 +270,15 @@ impl Config {
                 );
             }
             self.relayed_bytes_per_second = bytes;
+        }
+        if let Some(size) = options.max_disk {
+            let bytes = size::parse(&size).map_err(|why| anyhow::anyhow!("max_disk: {why}"))?;
+            if bytes < MIN_MAX_DISK {
+                bail!(
+                    "max_disk: {size} is too little for a node to work with; allow at least 16 MiB"
+                );
+            }
+            self.max_disk = Some(bytes);
         }
         self.mdns = options.mdns.unwrap_or(self.mdns);
         if let Some(min_peers) = options.min_peers {

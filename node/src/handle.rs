@@ -134,6 +134,28 @@ pub struct NatStatus {
     pub relayed_bytes_per_second: u64,
 }
 
+/// What the data takes on the disk, where there is a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskStatus {
+    /// Bytes of the store's files.
+    pub used: u64,
+    /// Bytes that they may have.
+    pub max: u64,
+    /// What is done about it.
+    pub state: DiskState,
+}
+
+/// What is taken while there is a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskState {
+    /// Everything.
+    Free,
+    /// No more histories; the reserve is for live records and what is published.
+    NoHistory,
+    /// Nothing.
+    Full,
+}
+
 /// A peer of a stream, connected or known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamPeer {
@@ -174,6 +196,7 @@ struct Shared {
     /// The network, once there is one.
     stream_peers: OnceLock<mpsc::Sender<PeersAsked>>,
     bootstrap: Mutex<BootstrapStatus>,
+    disk: Mutex<Option<DiskStatus>>,
 }
 
 impl Node {
@@ -194,6 +217,7 @@ impl Node {
             peers: Mutex::default(),
             stream_peers: OnceLock::new(),
             bootstrap: Mutex::default(),
+            disk: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -296,6 +320,12 @@ impl Node {
         lock(&self.shared.bootstrap).clone()
     }
 
+    /// What the data takes on the disk, if there is a bound.
+    #[must_use]
+    pub fn disk(&self) -> Option<DiskStatus> {
+        *lock(&self.shared.disk)
+    }
+
     /// Dials a peer and stays connected to it: it is dialled again, with
     /// growing pauses, when the connection is lost.
     pub fn keep_dialled(&self, address: Multiaddr) {
@@ -329,6 +359,10 @@ impl Node {
 
     pub(crate) fn set_addresses(&self, addresses: Vec<Multiaddr>) {
         self.shared.addresses.send_replace(addresses);
+    }
+
+    pub(crate) fn set_disk(&self, status: Option<DiskStatus>) {
+        *lock(&self.shared.disk) = status;
     }
 
     pub(crate) fn set_bootstrap(&self, status: BootstrapStatus) {

@@ -19,6 +19,7 @@ mod kill_nine;
 mod lab;
 mod liar;
 mod live;
+mod max_disk;
 mod mesh;
 mod nat;
 mod partition;

@@ -45,7 +45,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 pub use problem::ApiError;
 pub use resolve::{Candidates, Unresolved, resolve};
 pub use state::ApiState;
-pub use view::{invite_to, peer_view, stream_view};
+pub use view::{StreamBytes, invite_to, peer_view, stream_view};
 
 use limits::{MAX_BODY_BYTES, MAX_OBSERVATIONS_BODY_BYTES};
 

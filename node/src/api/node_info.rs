@@ -9,7 +9,7 @@ use axum::extract::State;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::types::{BootstrapView, Health, NodeView, PeerView, Problem};
-use super::view::{nat_view, peer_view};
+use super::view::{max_disk_view, nat_view, peer_view};
 use crate::handle::BootstrapStatus;
 use crate::net::addresses::best_first;
 
@@ -45,6 +45,7 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
         bootstrap: bootstrap_view(node.bootstrap()),
         streams: node.streams().len(),
         disk_bytes,
+        max_disk: node.disk().map(max_disk_view),
         uptime_s: state.started().elapsed().as_secs(),
         nat: nat_view(&node.nat()),
     }))

@@ -134,6 +134,7 @@ impl From<CommandError> for ApiError {
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
+            CommandError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
             CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
             CommandError::Manifest(_) => StatusCode::BAD_REQUEST,
             CommandError::Value { place, why } => {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
@@ -16,7 +16,9 @@ use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
 use headwater_protocols::store::History;
 use headwater_protocols::time::Timestamp;
 use libp2p::{Multiaddr, PeerId};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 
 use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
@@ -25,19 +27,34 @@ use super::types::{
     CreatedStream, ItemProblem, NewStream, Problem, Recovery, StreamPeerView, StreamView,
     Subscription, ValueTypeView,
 };
-use super::view::{stream_peer_view, stream_view};
+use super::view::{StreamBytes, stream_peer_view, stream_view};
 use crate::handle::now;
 
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
 
+/// What the address of a list may say.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListOptions {
+    /// Say what each takes on the disk, which is looked up in the table files.
+    #[serde(default)]
+    disk: bool,
+}
+
 /// `GET /v1/streams`.
 #[utoipa::path(get, path = "/v1/streams", tag = "streams", summary = "Streams that are known here",
+    params(ListOptions),
     responses((status = 200, description = "The streams", body = [StreamView]), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
-pub(super) async fn list(State(state): State<ApiState>) -> Result<Json<Vec<StreamView>>, ApiError> {
+pub(super) async fn list(
+    State(state): State<ApiState>,
+    options: Result<Query<ListOptions>, QueryRejection>,
+) -> Result<Json<Vec<StreamView>>, ApiError> {
+    let Query(ListOptions { disk }) = options?;
     let known = state.node().streams();
-    let mut views = views(&state, known).await?;
+    let mut views = views(&state, known, disk).await?;
     views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(Json(views))
 }
@@ -210,20 +227,29 @@ async fn changed(state: &ApiState, log: LogId) -> Result<Json<StreamView>, ApiEr
 }
 
 async fn view(state: &ApiState, status: Arc<LogStatus>) -> Result<Json<StreamView>, ApiError> {
-    let view = views(state, vec![status]).await?.pop();
+    let view = views(state, vec![status], true).await?.pop();
     let none = || ApiError::internal("one stream has no view");
     view.map(Json).ok_or_else(none)
 }
 
-async fn views(state: &ApiState, known: Vec<Arc<LogStatus>>) -> Result<Vec<StreamView>, ApiError> {
+async fn views(
+    state: &ApiState,
+    known: Vec<Arc<LogStatus>>,
+    with_disk: bool,
+) -> Result<Vec<StreamView>, ApiError> {
     let store = state.node().store().clone();
     let addresses = state.node().addresses();
     let now = now();
     blocking(move || {
         let view = |status: &Arc<LogStatus>| {
-            let history = status.key.map(|key| History::new(&*store, key));
-            let disk_bytes = history.map_or(Ok(0), |history| history.bytes())?;
-            Ok(stream_view(status, &addresses, disk_bytes, now))
+            let disk = match status.key {
+                Some(key) => StreamBytes {
+                    records: History::new(&*store, key).bytes()?,
+                    files: with_disk.then(|| store.disk_bytes_of(key)).transpose()?,
+                },
+                None => StreamBytes::default(),
+            };
+            Ok(stream_view(status, &addresses, disk, now))
         };
         known.iter().map(view).collect()
     })

@@ -28,10 +28,36 @@ pub struct NodeView {
     pub streams: usize,
     /// Bytes of the data folder.
     pub disk_bytes: u64,
+    /// The bound of what streams take on the disk, if there is one.
+    #[serde(default)]
+    pub max_disk: Option<MaxDiskView>,
     /// Seconds since the node started.
     pub uptime_s: u64,
     /// The ways to it.
     pub nat: NatView,
+}
+
+/// The bound of what streams take on the disk.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct MaxDiskView {
+    /// Bytes of the store's files.
+    pub used_bytes: u64,
+    /// Bytes that they may have.
+    pub max_bytes: u64,
+    /// What is done about it.
+    pub state: DiskStateView,
+}
+
+/// What is taken while there is a bound.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskStateView {
+    /// Everything.
+    Free,
+    /// No more histories; live records, and what is published.
+    NoHistory,
+    /// Nothing.
+    Full,
 }
 
 /// What is known of the ways to a node.
@@ -150,10 +176,18 @@ pub struct StreamView {
     pub held_records: u64,
     /// Records below the adopted head that are not held.
     pub missing_records: u64,
+    /// Whether they are not fetched because `max_disk` leaves no room for them.
+    #[serde(default)]
+    pub waits_for_room: bool,
     /// Everything below the adopted head is held, verified and fsynced.
     pub synced: bool,
-    /// Bytes of the records that are held.
-    pub disk_bytes: u64,
+    /// Bytes of the records that are held, each with its length.
+    #[serde(default)]
+    pub record_bytes: u64,
+    /// About how many bytes the stream takes on the disk, compressed; `null` in
+    /// a list unless it was asked for.
+    #[serde(default)]
+    pub disk_bytes: Option<u64>,
     /// Records delivered to others since the node started.
     pub served_records: u64,
     /// Peer ids that have something of it.

@@ -9,11 +9,13 @@ use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
 use super::types::{
-    MappingView, NatView, PathView, PeerView, ReachabilityView, RoleView, StreamPeerView,
-    StreamView, ValueTypeView,
+    DiskStateView, MappingView, MaxDiskView, NatView, PathView, PeerView, ReachabilityView,
+    RoleView, StreamPeerView, StreamView, ValueTypeView,
 };
 use crate::export::time::to_text;
-use crate::handle::{Mapping, NatStatus, PeerStatus, Reachability, StreamPeer};
+use crate::handle::{
+    DiskState, DiskStatus, Mapping, NatStatus, PeerStatus, Reachability, StreamPeer,
+};
 use crate::invite;
 
 impl From<ValueType> for ValueTypeView {
@@ -38,13 +40,22 @@ impl From<ValueTypeView> for ValueType {
     }
 }
 
-/// A stream as users see it. `addresses` are those of this node, `disk_bytes`
-/// the bytes of the records that are held.
+/// What is held of a stream, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamBytes {
+    /// Of its records, each with its length.
+    pub records: u64,
+    /// About what it takes on the disk, if that was asked.
+    pub files: Option<u64>,
+}
+
+/// A stream as users see it. `addresses` are those of this node, `disk` says
+/// what is held of it.
 #[must_use]
 pub fn stream_view(
     status: &LogStatus,
     addresses: &[Multiaddr],
-    disk_bytes: u64,
+    disk: StreamBytes,
     now: Timestamp,
 ) -> StreamView {
     let manifest = status.manifest.as_deref();
@@ -85,8 +96,10 @@ pub fn stream_view(
         held: status.held.iter().map(|i| (i.from, i.to)).collect(),
         held_records: status.held_records,
         missing_records,
+        waits_for_room: status.waits_for_room,
         synced: head.is_some() && missing_records == 0 && status.synced_size >= usable,
-        disk_bytes,
+        record_bytes: disk.records,
+        disk_bytes: disk.files,
         served_records: status.served_records,
         sources: status.sources.iter().map(ToString::to_string).collect(),
         known_peers: status.peers.clone(),
@@ -167,6 +180,20 @@ fn distinct(addresses: &[Multiaddr]) -> Vec<String> {
         }
     }
     distinct
+}
+
+/// The bound of what streams take on the disk.
+#[must_use]
+pub(super) fn max_disk_view(status: DiskStatus) -> MaxDiskView {
+    MaxDiskView {
+        used_bytes: status.used,
+        max_bytes: status.max,
+        state: match status.state {
+            DiskState::Free => DiskStateView::Free,
+            DiskState::NoHistory => DiskStateView::NoHistory,
+            DiskState::Full => DiskStateView::Full,
+        },
+    }
 }
 
 /// What is known of the ways to the node.
@@ -253,6 +280,7 @@ pub(super) mod tests {
             synced_size: size,
             served_records: 0,
             sources: Vec::new(),
+            waits_for_room: false,
             lag: headwater_protocols::engine::Lag::default(),
             peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
             fork: None,
@@ -263,7 +291,11 @@ pub(super) mod tests {
     }
 
     fn view(status: &LogStatus) -> StreamView {
-        stream_view(status, &[], 77, Timestamp(3_500_000))
+        let disk = StreamBytes {
+            records: 77,
+            files: None,
+        };
+        stream_view(status, &[], disk, Timestamp(3_500_000))
     }
 
     #[test]
@@ -280,7 +312,7 @@ pub(super) mod tests {
             shown.head_time.as_deref(),
             Some("1970-01-01T00:00:01.000000Z")
         );
-        assert_eq!((shown.cadence_us, shown.disk_bytes), (None, 77));
+        assert_eq!((shown.cadence_us, shown.record_bytes), (None, 77));
 
         let not_safe = LogStatus {
             synced_size: 9,

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::Invocation;
 use super::output::{Output, bytes, counted};
-use crate::api::types::{MappingView, NodeView, PathView, PeerView, ReachabilityView, StreamView};
+use crate::api::types::{
+    DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, StreamView,
+};
 use crate::export::time::parse_rfc3339;
 use crate::handle::now;
 
@@ -87,6 +89,7 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
         router(&node),
         paths(&node, &peers),
         sources(&streams),
+        disk(&node),
         clock(&streams, now()),
     ];
     print(invocation.out, &findings)?;
@@ -291,6 +294,30 @@ fn sources(streams: &[StreamView]) -> Finding {
     }
 }
 
+/// Whether the data may grow.
+fn disk(node: &NodeView) -> Finding {
+    const ABOUT: &str = "disk";
+    let advice = "delete streams (`headwater stream delete S`), or allow more with max_disk";
+    let Some(disk) = &node.max_disk else {
+        return Finding::good(
+            ABOUT,
+            format!("{}, without a bound", bytes(node.disk_bytes)),
+        );
+    };
+    let what = format!("{} of {}", bytes(disk.used_bytes), bytes(disk.max_bytes));
+    match disk.state {
+        DiskStateView::Free => Finding::good(ABOUT, what),
+        DiskStateView::NoHistory => {
+            let what = format!("{what}: no more history is fetched, the rest is for what is new");
+            Finding::note(ABOUT, what, advice)
+        }
+        DiskStateView::Full => {
+            let what = format!("{what}: nothing is taken or published");
+            Finding::problem(ABOUT, what, advice)
+        }
+    }
+}
+
 /// A head cannot have been signed in the future.
 fn clock(streams: &[StreamView], now: Timestamp) -> Finding {
     const ABOUT: &str = "clock";
@@ -331,6 +358,7 @@ mod tests {
             connections: 0,
             streams: 0,
             disk_bytes: 0,
+            max_disk: None,
             uptime_s: 0,
             nat: NatView {
                 reachability,

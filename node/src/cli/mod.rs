@@ -298,6 +298,7 @@ mod tests {
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \
              --cadence 1h --chunk-level 8 --json",
             "headwater list",
+            "headwater list --disk",
             "headwater stream list",
             "headwater show x --json",
             "headwater follow x --newest-first",

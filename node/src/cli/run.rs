@@ -64,6 +64,10 @@ pub(crate) struct RunArgs {
     /// Peers of a stream below which the node looks for more, 0 to 64 [default: 4]
     #[arg(long, value_name = "N")]
     min_peers: Option<usize>,
+    /// What the node's streams may take on the disk, such as 20GiB [default: no
+    /// bound]
+    #[arg(long, value_name = "SIZE")]
+    max_disk: Option<String>,
     /// Find peers in the local network by mDNS, and be found there
     #[arg(long)]
     mdns: bool,
@@ -169,6 +173,7 @@ fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyh
         roles: (args.role).map(|roles| roles.iter().map(Role::to_string).collect()),
         api_listen: args.api_listen.map(|address| address.to_string()),
         min_peers: args.min_peers,
+        max_disk: args.max_disk,
         mdns: args.mdns.then_some(true),
         max_connections: args.max_connections,
         max_connections_per_ip: args.max_connections_per_ip,
@@ -197,6 +202,7 @@ async fn start(
         relay: config.roles.contains(&Role::Relay).then_some(config.relay),
     };
     runtime.min_peers = config.min_peers;
+    runtime.max_disk = config.max_disk;
     runtime.mdns = config.mdns;
     runtime.relayed_bytes_per_second = config.relayed_bytes_per_second;
     runtime.peer_cache = Some(data_dir.peers_file());

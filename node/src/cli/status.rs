@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::output::{bytes, counted};
+use super::output::{Output, bytes, counted};
 use super::{Invocation, duration, stream};
-use crate::api::types::{NatView, NodeView, ReachabilityView};
+use crate::api::types::{DiskStateView, MaxDiskView, NatView, NodeView, ReachabilityView};
 
 /// Show the node and its streams at a glance
 #[derive(Args, Debug)]
@@ -75,6 +75,9 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
         line("reached", reached(&node.nat))?;
     }
     line("disk", &bytes(node.disk_bytes))?;
+    if let Some(disk) = &node.max_disk {
+        line("max disk", &bound(disk, out))?;
+    }
     line("streams", &counted(node.streams as u64, "stream"))?;
     if streams.is_empty() {
         return Ok(());
@@ -85,6 +88,16 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
         .lines(out)
         .into_iter()
         .try_for_each(|line| out.line(line))
+}
+
+/// What is left of the bound of the disk.
+fn bound(disk: &MaxDiskView, out: Output) -> String {
+    let text = format!("{} of {}", bytes(disk.used_bytes), bytes(disk.max_bytes));
+    match disk.state {
+        DiskStateView::Free => text,
+        DiskStateView::NoHistory => out.bad(&format!("{text}: no more history is fetched")),
+        DiskStateView::Full => out.bad(&format!("{text}: nothing is taken or published")),
+    }
 }
 
 /// From where others reach the node, in words; `doctor` says more.

@@ -64,7 +64,11 @@ pub(crate) struct CreateArgs {
 
 /// List the streams that this node knows
 #[derive(Args, Debug)]
-pub(crate) struct ListArgs {}
+pub(crate) struct ListArgs {
+    /// Show what each takes on the disk, about
+    #[arg(long)]
+    disk: bool,
+}
 
 /// Show all that is known of a stream, and the invite for other machines
 #[derive(Args, Debug)]
@@ -145,9 +149,12 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
     }
 }
 
-pub(super) async fn list(invocation: &Invocation, _args: &ListArgs) -> anyhow::Result<()> {
+pub(super) async fn list(invocation: &Invocation, args: &ListArgs) -> anyhow::Result<()> {
     let streams = invocation
-        .with_client(async |client| client.streams().await)
+        .with_client(async |client| match args.disk {
+            true => client.streams_on_disk().await,
+            false => client.streams().await,
+        })
         .await?;
     let out = invocation.out;
     if out.json {
@@ -168,7 +175,8 @@ pub(super) async fn list(invocation: &Invocation, _args: &ListArgs) -> anyhow::R
 
 /// Streams at a glance.
 pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
-    let mut table = Table::new(&[
+    let with_disk = streams.iter().any(|stream| stream.disk_bytes.is_some());
+    let mut columns = vec![
         ("NAME", Align::Left),
         ("ID", Align::Left),
         ("ROLE", Align::Left),
@@ -177,9 +185,13 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
         ("LAG", Align::Right),
         ("HEAD", Align::Right),
         ("STATE", Align::Left),
-    ]);
+    ];
+    if with_disk {
+        columns.insert(5, ("DISK", Align::Right));
+    }
+    let mut table = Table::new(&columns);
     for stream in streams {
-        table.row([
+        let mut cells = vec![
             name_of(stream),
             short(&stream.id).to_owned(),
             role(stream).to_owned(),
@@ -190,7 +202,11 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
                 .head_age_ms
                 .map_or_else(|| "none yet".to_owned(), ago),
             state(stream, out),
-        ]);
+        ];
+        if with_disk {
+            cells.insert(5, stream.disk_bytes.map_or_else(String::new, bytes));
+        }
+        table.row(cells);
     }
     table
 }
@@ -219,6 +235,8 @@ pub(super) fn state(stream: &StreamView, out: Output) -> String {
         out.bad("recovering")
     } else if stream.synced {
         out.good("synced")
+    } else if stream.waits_for_room {
+        out.bad("no room")
     } else if stream.role == RoleView::Follower && !stream.followed {
         "not followed".to_owned()
     } else if stream.sources.is_empty() {
@@ -331,8 +349,14 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
         ("state", state(stream, out)),
         ("size", counted(stream.size, "record")),
         ("held", held(stream)),
-        ("disk", bytes(stream.disk_bytes)),
+        ("records", bytes(stream.record_bytes)),
     ];
+    let on_disk = stream.disk_bytes.map(bytes);
+    lines.extend(on_disk.map(|bytes| ("disk", format!("about {bytes}"))));
+    if stream.waits_for_room {
+        let what = "max_disk leaves no room for what is missing; delete streams, or allow more";
+        lines.push(("no room", out.bad(what)));
+    }
     lines.extend(stream.root.clone().map(|root| ("root", root)));
     if let (Some(time), Some(age_ms)) = (&stream.head_time, stream.head_age_ms) {
         lines.push(("head", format!("signed {time} ({})", ago(age_ms))));
@@ -481,7 +505,9 @@ pub(super) mod tests {
             held_records: 7_744,
             missing_records: 1_015,
             synced: false,
-            disk_bytes: 210_944,
+            record_bytes: 210_944,
+            disk_bytes: None,
+            waits_for_room: false,
             served_records: 0,
             sources: vec!["12D3KooW".to_owned()],
             known_peers: Vec::new(),

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Client;
 use super::transport::{Http, InProcess, Transport};
 use crate::api;
+use crate::config::Config;
 use crate::data_dir::{DataDir, Lock, LockError};
 use crate::keys::{self, Token};
 use crate::runtime;
@@ -82,7 +83,8 @@ impl Client {
         token: Token,
         lock: Lock,
     ) -> anyhow::Result<Self> {
-        let running = runtime::start_offline(&data_dir.store_dir(), keypair).await?;
+        let max_disk = max_disk(data_dir);
+        let running = runtime::start_offline(&data_dir.store_dir(), keypair, max_disk).await?;
         let state =
             api::ApiState::new(running.node.clone(), token.secret()).with_data_dir(data_dir.path());
         let node = InProcess::new(api::router(state), running);
@@ -94,6 +96,16 @@ impl Client {
             Some(lock),
         ))
     }
+}
+
+/// The bound of the disk that the folder's config sets. A config that cannot be
+/// read is the concern of `run`.
+fn max_disk(data_dir: &DataDir) -> Option<u64> {
+    let mut config = Config::default();
+    if let Err(error) = config.set_from_file(&data_dir.config_file(), false) {
+        tracing::warn!("{error:#}");
+    }
+    config.max_disk
 }
 
 /// Who may use a data folder.

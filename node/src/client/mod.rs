@@ -219,6 +219,14 @@ impl Client {
         self.get("/v1/streams").await
     }
 
+    /// The same, with what each takes on the disk.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn streams_on_disk(&self) -> anyhow::Result<Vec<StreamView>> {
+        self.get("/v1/streams?disk=true").await
+    }
+
     /// One of them, by id, a part of it, local name, or invite.
     ///
     /// # Errors

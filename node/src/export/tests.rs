@@ -74,6 +74,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         synced_size: 0,
         served_records: 0,
         sources: Vec::new(),
+        waits_for_room: false,
         lag: headwater_protocols::engine::Lag::default(),
         peers: Vec::new(),
         fork: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use headwater_protocols::engine::{CommandError, Engine, Input, Output, Reply};
 use tokio::sync::{mpsc, oneshot};
 
+use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Synced};
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use crate::handle::{Asked, Node, now};
@@ -34,6 +35,8 @@ pub(super) struct Inputs {
     pub(super) synced: Synced,
     /// Room of deleted streams that was given back.
     pub(super) reclaimed: Reclaimed,
+    /// How much may be written.
+    pub(super) measured: Measured,
     /// What users ask for. First of all: a flood from the network must not keep
     /// a publisher waiting.
     pub(super) commands: mpsc::Receiver<Asked>,
@@ -51,6 +54,7 @@ pub(super) struct EngineThread {
     outputs: Option<mpsc::Sender<Output>>,
     disk: DiskThread,
     reclaims: ReclaimThread,
+    _bound: DiskBound,
 }
 
 impl EngineThread {
@@ -60,6 +64,7 @@ impl EngineThread {
         outputs: Option<mpsc::Sender<Output>>,
         disk: DiskThread,
         reclaims: ReclaimThread,
+        bound: DiskBound,
     ) -> Self {
         Self {
             engine,
@@ -69,11 +74,16 @@ impl EngineThread {
             outputs,
             disk,
             reclaims,
+            _bound: bound,
         }
     }
 
     /// Runs until it is told to stop; what was staged is committed first.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
+        // Known before anything is asked for.
+        if let Ok(room) = inputs.measured.try_recv() {
+            self.engine.handle(Input::Room(room), now());
+        }
         self.dispatch().await;
         loop {
             let timeout = self.engine.poll_timeout();
@@ -81,6 +91,9 @@ impl EngineThread {
             tokio::select! {
                 biased;
                 _ = &mut inputs.stop => break,
+                Some(room) = inputs.measured.recv() => {
+                    self.engine.handle(Input::Room(room), now());
+                }
                 Some(asked) = inputs.commands.recv() => self.command(asked),
                 Some(result) = inputs.synced.recv() => {
                     self.engine.handle(Input::Synced(result), now());

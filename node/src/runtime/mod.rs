@@ -1,6 +1,7 @@
 //! A running node: the engine on a thread of its own, the swarm on a task, and
 //! bounded channels between them.
 
+mod disk_bound;
 mod disk_thread;
 mod engine_thread;
 mod reclaim_thread;
@@ -35,6 +36,7 @@ use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::store::RocksStore;
+use disk_bound::DiskBound;
 use disk_thread::DiskThread;
 use engine_thread::{EngineThread, Inputs};
 use reclaim_thread::ReclaimThread;
@@ -84,6 +86,8 @@ pub struct RuntimeConfig {
     pub mdns: bool,
     /// Bytes a second that may go through relays.
     pub relayed_bytes_per_second: u64,
+    /// Bytes that the store may take on the disk, if there is a bound.
+    pub max_disk: Option<u64>,
     /// The file of peers for the next start, if there is to be one.
     pub peer_cache: Option<std::path::PathBuf>,
     /// Whether the node lets those who follow a stream hear of each other though
@@ -113,6 +117,7 @@ impl RuntimeConfig {
             min_peers: DEFAULT_MIN_PEERS,
             mdns: false,
             relayed_bytes_per_second: DEFAULT_RELAYED_BYTES_PER_SECOND,
+            max_disk: None,
             peer_cache: None,
             introduces: false,
             offer_percent: OFFER_PERCENT,
@@ -189,7 +194,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let (outputs, output_queue) = mpsc::channel(QUEUED_OUTPUTS);
     let settings = settings(config.offer_percent, config.introduces)?;
     let (dir, keypair) = (&config.store_dir, &config.keypair);
-    let mut parts = open(dir, keypair, settings, Some(outputs)).await?;
+    let mut parts = open(dir, keypair, settings, Some(outputs), config.max_disk).await?;
     let mut dial = Vec::new();
     for status in parts.node.streams() {
         if status.followed {
@@ -254,9 +259,15 @@ fn without_self(mut bootstrap: Vec<Multiaddr>, local: PeerId) -> Vec<Multiaddr> 
 ///
 /// # Errors
 /// The store cannot be opened: another process may have it open.
-pub async fn start_offline(store_dir: &Path, keypair: &Keypair) -> anyhow::Result<Running> {
+pub async fn start_offline(
+    store_dir: &Path,
+    keypair: &Keypair,
+    max_disk: Option<u64>,
+) -> anyhow::Result<Running> {
     let settings = settings(OFFER_PERCENT, false)?;
-    Ok(open(store_dir, keypair, settings, None).await?.running)
+    Ok(open(store_dir, keypair, settings, None, max_disk)
+        .await?
+        .running)
 }
 
 /// Settings of an engine, with a seed that nobody else has.
@@ -285,6 +296,7 @@ async fn open(
     keypair: &Keypair,
     mut settings: Settings,
     outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
+    max_disk: Option<u64>,
 ) -> anyhow::Result<Parts> {
     let key = keypair
         .clone()
@@ -330,12 +342,14 @@ async fn open(
 
     let (disk, synced) = DiskThread::start(node.store().clone())?;
     let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
-    let thread = EngineThread::new(engine, node.clone(), outputs, disk, reclaims);
+    let (bound, measured) = DiskBound::start(&node, node.store(), max_disk)?;
+    let thread = EngineThread::new(engine, node.clone(), outputs, disk, reclaims, bound);
     let queues = Inputs {
         network: input_queue,
         frames: frame_queue,
         synced,
         reclaimed,
+        measured,
         commands: command_queue,
         stop,
     };

@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use libp2p_identity::PeerId;
 
+use super::logs::LogState;
 use super::requests::{Request, RequestKind};
 use super::{Engine, Output};
 use crate::id::LogId;
@@ -25,7 +26,9 @@ impl<S: Store> Engine<S> {
     /// Asks for what is missing, as far as there is somebody free to ask.
     pub(super) fn schedule(&mut self, log: LogId, now: Timestamp) {
         loop {
-            let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) else {
+            let full = self.room.stops(Priority::Live);
+            let takes = |state: &&mut LogState| state.takes() && !full;
+            let Some(state) = self.logs.get_mut(&log).filter(takes) else {
                 self.hungry.remove(&log);
                 return;
             };
@@ -35,6 +38,7 @@ impl<S: Store> Engine<S> {
             let sizes: Vec<u64> = state.recent.keys().copied().collect();
             let first = manifest.publisher.peer_id();
             let level = manifest.chunk_level;
+            state.scheduler.no_history = self.room.stops(Priority::History);
             let open = |peer: &PeerId| self.requests.open_ranges(peer);
             let next = (state.scheduler).next(&sizes, &state.held, level, first, open);
             let Some(assignment) = next else {
@@ -113,8 +117,13 @@ impl<S: Store> Engine<S> {
             }
             // The offer was lost with a connection: nobody's fault.
             Body::Delivery(_) if !fetch.is_offered() => return self.give_up(id, now),
+            // The room was used up since it was asked for. The reserve is for what
+            // is new.
+            Body::Delivery(_) if self.room.stops(fetch.priority) => return self.give_up(id, now),
             Body::Delivery(delivery) => {
                 fetch.arrives(now);
+                self.room
+                    .take(delivery.chunks.iter().map(bytes::Bytes::len).sum());
                 let checked = fetch.delivered(delivery, manifest.max_value_bytes());
                 checked.map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks))
             }

@@ -154,12 +154,17 @@ impl<S: Store> Engine<S> {
         let newer = adopted
             .filter(|adopted| adopted.size == announced.size && adopted.time > announced.time);
         let head = newer.unwrap_or(announced).clone();
-        let sparse = state.held.interval_count() >= MAX_HELD_INTERVALS;
+        let bytes = announcement
+            .chunk()
+            .map_or(0, |chunk| chunk.encoded.bytes.len());
+        let full = self.room.for_all < bytes as u64;
+        let sparse = full || state.held.interval_count() >= MAX_HELD_INTERVALS;
         let mut admission = Admission::new(&self.store, key, &mut state.held);
         let mut result = Ok(());
         if let Some(chunk) = announcement.chunk().filter(|_| !sparse) {
             let records: Vec<Record> = chunk.records().collect();
             result = admission.put_records(announcement.first(), &records, &chunk.leaves);
+            self.room.take(bytes);
         }
         admission.put_nodes(announcement.nodes());
         let mut batch = admission.finish();

@@ -279,6 +279,7 @@ impl LogState {
             synced_size: self.synced_size,
             served_records,
             sources: self.scheduler.sources().map(|(&peer, _)| peer).collect(),
+            waits_for_room: false,
             lag: self.lag(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),

@@ -24,6 +24,7 @@ mod recovery;
 mod repeats;
 mod requests;
 mod retrieving;
+mod room;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -56,6 +57,7 @@ use repeats::Repeats;
 pub use repeats::RequestKey;
 use requests::{RequestKind, Requests};
 use retrieving::Retrievals;
+pub use room::Room;
 
 /// Something happened.
 #[derive(Debug)]
@@ -101,6 +103,8 @@ pub enum Input {
     /// The disk has given back the room of the rows with this number: see
     /// [`Output::Reclaim`].
     Reclaimed(u32),
+    /// How much may be written from now on. Without a word, everything.
+    Room(Room),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -211,6 +215,17 @@ pub enum CommandError {
          that have all of it; say --own (own=true) if that is what you want"
     )]
     OwnStream(LogId),
+    /// More than the disk may be filled with.
+    #[error(
+        "nothing was stored: {needed} bytes of records do not fit into the {left} bytes that are left \
+         of max_disk; delete streams (headwater stream delete), or allow more"
+    )]
+    NoRoom {
+        /// Bytes of the records.
+        needed: u64,
+        /// Bytes that may still be written.
+        left: u64,
+    },
     /// More than one command may carry.
     #[error("{records} records at once are too many; send at most {max}")]
     TooMany {
@@ -360,6 +375,9 @@ pub struct LogStatus {
     pub served_records: u64,
     /// Peers that have something of it.
     pub sources: Vec<PeerId>,
+    /// Whether something that is missing is not fetched because the disk has no
+    /// room for it.
+    pub waits_for_room: bool,
     /// What is missing here, compared with them.
     pub lag: Lag,
     /// Multiaddrs that the user gave.
@@ -436,6 +454,7 @@ pub struct Engine<S> {
     early: BTreeMap<LogId, (PeerId, Bytes)>,
     retrievals: Retrievals,
     deletions: Deletions,
+    room: Room,
     /// When the store was opened.
     opened_at: Timestamp,
 }
@@ -491,6 +510,7 @@ impl<S: Store> Engine<S> {
             early: BTreeMap::new(),
             retrievals: Retrievals::default(),
             deletions: Deletions::default(),
+            room: Room::default(),
             opened_at: now,
         };
         engine.load(settings.copied, now)?;
@@ -513,7 +533,9 @@ impl<S: Store> Engine<S> {
     pub fn status(&self, log: LogId) -> Option<LogStatus> {
         let state = self.logs.get(&log)?;
         let served = self.provider.served_records(log);
-        Some(state.status(log, served))
+        let mut status = state.status(log, served);
+        status.waits_for_room = self.waits_for_room(log);
+        Some(status)
     }
 
     /// Takes one input.
@@ -558,6 +580,7 @@ impl<S: Store> Engine<S> {
             Input::Reachable { record, servers } => self.reachable(record, servers, now),
             Input::Synced(result) => self.synced(result, now),
             Input::Reclaimed(number) => self.reclaimed(number),
+            Input::Room(room) => self.room_is(room, now),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);

@@ -98,6 +98,7 @@ impl<S: Store> Engine<S> {
         if bytes > max {
             return Err(CommandError::TooLong { bytes, max });
         }
+        self.require_room(bytes)?;
         let staged = self.staged.get(&log).map_or(0, |s| s.records.len() as u64);
         let from = appender.size() + staged;
         if let Some(expected) = expect_size.filter(|&expected| expected != from) {
@@ -175,6 +176,7 @@ impl<S: Store> Engine<S> {
         if self.staged.is_empty() {
             return;
         }
+        self.room.take(self.staged_bytes());
         let staged = std::mem::take(&mut self.staged);
         let mut batch = Batch::new();
         let mut grown = Vec::new();

@@ -278,6 +278,7 @@ impl Sim {
                 let is_same = self.nodes[node.0].opened == opened;
                 is_same.then_some(Input::Reclaimed(number))
             }
+            Event::Room(room) => Some(Input::Room(room)),
             Event::Command(id, command) => Some(Input::Command(id, command)),
             Event::Wake => None,
         }

@@ -7,7 +7,7 @@ use libp2p_identity::PeerId;
 
 use super::NodeId;
 use super::network::Way;
-use crate::engine::Command;
+use crate::engine::{Command, Room};
 use crate::id::Topic;
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -54,6 +54,8 @@ pub(super) enum Event {
     },
     /// The disk has given back the room of deleted rows.
     Reclaimed { opened: u64, number: u32 },
+    /// The disk was measured.
+    Room(Room),
     /// A user's command.
     Command(u64, Command),
     /// The engine asked to be woken.
@@ -74,6 +76,7 @@ impl Event {
             Self::Gone { .. }
             | Self::Synced { .. }
             | Self::Reclaimed { .. }
+            | Self::Room(_)
             | Self::Command(..)
             | Self::Wake => None,
         }

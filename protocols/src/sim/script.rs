@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::network::Way;
 use super::queue::Event;
 use super::{NodeId, Sim, Twist};
-use crate::engine::{Command, CommandError, Reply};
+use crate::engine::{Command, CommandError, Reply, Room};
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::manifest::Manifest;
@@ -65,6 +65,11 @@ impl Sim {
         self.queue
             .push(self.now(), node, Event::Command(id, command));
         id
+    }
+
+    /// Says how much a node may write from now on.
+    pub fn set_room(&mut self, node: NodeId, room: Room) {
+        self.queue.push(self.now(), node, Event::Room(room));
     }
 
     /// The answer to a command, once there is one.

@@ -52,6 +52,8 @@ pub struct Scheduler {
     pub order: Order,
     /// Records from here on are live.
     pub live_from: u64,
+    /// No history is asked for: there is no room for it.
+    pub no_history: bool,
     /// Who publishes the log, once it is known: there is always a place for it.
     pub publisher: Option<PeerId>,
 }
@@ -267,6 +269,7 @@ impl Scheduler {
         };
         [(Priority::Live, live), (Priority::History, history)]
             .into_iter()
+            .filter(|(priority, _)| !(self.no_history && *priority == Priority::History))
             .find_map(|(priority, range)| {
                 let mut free: Vec<_> = (self.sources.iter())
                     .filter(|(_, source)| source.is_free(priority))

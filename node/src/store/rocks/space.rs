@@ -1,12 +1,43 @@
 //! What the rows of a log take on the disk, and how it is given back.
 
-use headwater_protocols::store::StoreError;
 use headwater_protocols::store::tables::{OF_LOGS, log_range};
-use rocksdb::CompactOptions;
+use headwater_protocols::store::{History, LogKey, StoreError, Table};
+use rocksdb::{CompactOptions, Range};
 
 use super::{RocksStore, store_error};
 
 impl RocksStore {
+    /// About how many bytes the rows of a log take on the disk, compressed; the
+    /// length of its records while all of them are in the log of writes only.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub fn disk_bytes_of(&self, log: LogKey) -> Result<u64, StoreError> {
+        let (from, to) = log_range(log.number);
+        let mut bytes = 0;
+        for table in OF_LOGS {
+            let range = Range::new(&from, &to);
+            let sizes = (self.db).get_approximate_sizes_cf(self.family(table)?, &[range]);
+            bytes += sizes.iter().sum::<u64>();
+        }
+        match bytes {
+            0 => History::new(self, log).bytes(),
+            bytes => Ok(bytes),
+        }
+    }
+
+    /// Writes table files of what is in memory and in the log of writes only.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        for table in Table::ALL {
+            let flushed = self.db.flush_cf(self.family(table)?);
+            flushed.map_err(|error| store_error(&error))?;
+        }
+        Ok(())
+    }
+
     /// Gives back the room of the rows with this log number, which were deleted.
     /// Table files that hold nothing else go at once, and need no room for it;
     /// the others are written anew, which takes about as long as writing one

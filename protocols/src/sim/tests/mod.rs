@@ -14,6 +14,7 @@ mod owners;
 mod questions;
 mod readers;
 mod retrieving;
+mod room;
 mod scripts;
 mod simulator;
 mod trials;

@@ -264,7 +264,7 @@ impl Acting {
             }
             start(config).await?
         } else {
-            start_offline(&dir, &keypair).await?
+            start_offline(&dir, &keypair, None).await?
         };
         let seconds = start_time.elapsed().as_secs_f64();
         let address = if is_online {
