@@ -434,3 +434,30 @@ pub const DELETION_PAUSE_US: u64 = 2_000;
 
 /// Microseconds until a step is tried again that the disk refused.
 pub const DELETION_RETRY_US: u64 = 60_000_000;
+
+/// Bytes of the words that streams are searched for by: a sentence.
+pub const MAX_DISCOVER_TEXT_BYTES: usize = 128;
+
+/// Streams in one answer to such a question: more than anybody reads, and few
+/// enough that a peer that invents some does not drown the others.
+pub const MAX_TOLD_STREAMS: usize = 64;
+
+/// Bytes of their manifests and heads together, after which no further one is
+/// added: a page of description each.
+pub const MAX_TOLD_STREAM_BYTES: usize = 64 * 1024;
+
+/// Peers that are asked for one search. They are those that are connected; the
+/// streams that matter are known to several.
+pub const DISCOVER_PEERS: usize = 32;
+
+/// Searches under way at a time: each keeps at most 32 answers of 64 KiB.
+pub const MAX_DISCOVERIES: usize = 8;
+
+/// Microseconds for which answers are waited for: a few round trips around the
+/// world; somebody looks at a screen meanwhile.
+pub const DISCOVER_TIMEOUT_US: u64 = 3_000_000;
+
+/// Microseconds in which a peer earns a question for streams, and how many it
+/// may ask at once: each makes us look through all that we know, about 10 ms
+/// for 10,000 streams.
+pub const DISCOVER_ALLOWANCE: (u64, u64) = (1_000_000, 8);

@@ -6,6 +6,7 @@
 mod commands;
 mod data_service;
 mod deletion;
+mod discover;
 mod discovery;
 mod disk;
 mod exchange;

@@ -8,6 +8,7 @@ pub mod auth;
 mod byte_range;
 mod dashboard;
 mod deletion;
+mod discover;
 mod etag;
 mod evidence;
 mod incoming;
@@ -65,6 +66,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/health", get(node_info::health))
         .route("/v1/node", get(node_info::node))
         .route("/v1/peers", get(node_info::peers))
+        .route("/v1/discover", get(discover::discover))
         .route("/v1/evidence", get(evidence::list))
         .route("/v1/evidence/{stream}", get(evidence::show))
         .route("/v1/chunks/{address}", get(retrieve::chunk))

@@ -12,8 +12,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    dashboard, deletion, evidence, live, node_info, observations, proofs, publish, retrieve,
-    streams,
+    dashboard, deletion, discover, evidence, live, node_info, observations, proofs, publish,
+    retrieve, streams,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +37,7 @@ use super::{
         live::live,
         streams::list,
         streams::create,
+        discover::discover,
         streams::show,
         deletion::delete,
         streams::follow,

@@ -125,7 +125,9 @@ impl From<CommandError> for ApiError {
             CommandError::UnknownStream(_)
             | CommandError::Beyond { .. }
             | CommandError::NotFound => StatusCode::NOT_FOUND,
-            CommandError::TooManyRetrievals(_) => return Self::busy(detail),
+            CommandError::TooManyRetrievals(_) | CommandError::TooManySearches(_) => {
+                return Self::busy(detail);
+            }
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
             CommandError::Size { .. }
             | CommandError::Closed(_)
@@ -136,7 +138,9 @@ impl From<CommandError> for ApiError {
             }
             CommandError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
             CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
-            CommandError::Manifest(_) => StatusCode::BAD_REQUEST,
+            CommandError::Manifest(_) | CommandError::SearchTooLong { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             CommandError::Value { place, why } => {
                 let detail = "a value does not fit the stream; nothing was stored";
                 return Self::bad_request(detail).with_errors(vec![ItemProblem {

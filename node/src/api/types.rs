@@ -368,6 +368,49 @@ pub struct HeadView {
     pub manifest_signature: String,
 }
 
+/// `GET /v1/discover`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct DiscoveryView {
+    /// What was found, those that most peers know first.
+    pub streams: Vec<FoundStreamView>,
+    /// Peers that were asked.
+    pub asked: usize,
+    /// Those of them that answered in time.
+    pub answered: usize,
+}
+
+/// A stream that was found.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct FoundStreamView {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What a reader should know.
+    pub description: String,
+    /// Where the values come from.
+    pub source: String,
+    /// The unit of the values.
+    pub unit: String,
+    /// What the values are.
+    pub value_type: ValueTypeView,
+    /// Peer id of its publisher.
+    pub publisher: String,
+    /// Records of the largest head that was told, under its publisher's
+    /// signature.
+    pub size: u64,
+    /// When that was signed.
+    pub head_time: Option<String>,
+    /// How long ago.
+    pub head_age_ms: Option<u64>,
+    /// Connected peers that know it.
+    pub peers: usize,
+    /// Whether this node knows it.
+    pub known: bool,
+    /// What another machine needs to follow it.
+    pub invite: String,
+}
+
 /// `DELETE /v1/streams/{id}`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct DeletedStream {

@@ -5,6 +5,7 @@ mod batch;
 mod csv_input;
 mod dashboard;
 mod delete;
+mod discover;
 mod doctor;
 mod duration;
 mod evidence;
@@ -110,13 +111,15 @@ enum LogFormat {
 enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
-    /// Streams: create, list, show, follow, unfollow, delete, peers, recover
+    /// Streams: create, list, show, follow, unfollow, discover, delete, peers,
+    /// recover
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
     Show(stream::ShowArgs),
     Follow(stream::FollowArgs),
     Unfollow(stream::UnfollowArgs),
+    Discover(discover::DiscoverArgs),
     Publish(publish::PublishArgs),
     Sync(sync::SyncArgs),
     Tail(tail::TailArgs),
@@ -225,6 +228,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Show(args) => stream::show(invocation, &args).await?,
         Command::Follow(args) => stream::follow(invocation, &args).await?,
         Command::Unfollow(args) => stream::unfollow(invocation, &args).await?,
+        Command::Discover(args) => discover::discover(invocation, &args).await?,
         Command::Publish(args) => publish::publish(invocation, args).await?,
         Command::Sync(args) => sync::sync(invocation, &args).await?,
         Command::Tail(args) => tail::tail(invocation, &args).await?,
@@ -299,6 +303,9 @@ mod tests {
              --cadence 1h --chunk-level 8 --json",
             "headwater list",
             "headwater list --disk",
+            "headwater discover",
+            "headwater discover wind pier --json",
+            "headwater stream discover wind",
             "headwater stream list",
             "headwater show x --json",
             "headwater follow x --newest-first",
@@ -328,7 +335,6 @@ mod tests {
     fn wrong_usage_is_refused() {
         for line in [
             "headwater",
-            "headwater discover",
             "headwater run --role storer",
             "headwater run --api-listen localhost",
             "headwater network",

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 use super::delete::{DeleteArgs, delete};
+use super::discover::{DiscoverArgs, discover};
 use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short};
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
@@ -19,6 +20,7 @@ pub(crate) enum StreamCommand {
     Show(ShowArgs),
     Follow(FollowArgs),
     Unfollow(UnfollowArgs),
+    Discover(DiscoverArgs),
     Delete(DeleteArgs),
     Peers(StreamPeersArgs),
     Recover(RecoverArgs),
@@ -121,6 +123,7 @@ pub(super) async fn dispatch(
         StreamCommand::Show(args) => show(invocation, &args).await,
         StreamCommand::Follow(args) => follow(invocation, &args).await,
         StreamCommand::Unfollow(args) => unfollow(invocation, &args).await,
+        StreamCommand::Discover(args) => discover(invocation, &args).await,
         StreamCommand::Delete(args) => delete(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
         StreamCommand::Recover(args) => recover(invocation, &args).await,

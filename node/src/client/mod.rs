@@ -25,8 +25,8 @@ pub use problem::ApiError;
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
-    ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, EvidenceFile, EvidenceView,
-    ExportProof, InclusionProof, NewStream, NodeView, PeerView, Published, Recovery,
+    ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
+    EvidenceView, ExportProof, InclusionProof, NewStream, NodeView, PeerView, Published, Recovery,
     StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
@@ -233,6 +233,14 @@ impl Client {
     /// As [`Client::request`].
     pub async fn stream(&self, name: &str) -> anyhow::Result<StreamView> {
         self.get(&stream_path(name, "")?).await
+    }
+
+    /// Searches the public streams that connected peers know.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn discover(&self, text: &str) -> anyhow::Result<DiscoveryView> {
+        self.get(&format!("/v1/discover?q={}", encode(text))).await
     }
 
     /// Creates a stream.

@@ -146,6 +146,9 @@ impl<S: Store> Engine<S> {
         if let RequestKind::Retrieve { .. } = request.kind {
             return self.retrieved(peer, request, body, now);
         }
+        if let RequestKind::Discover(command) = request.kind {
+            return self.discovered(peer, command, body);
+        }
         let Some(log) = request.log() else {
             return;
         };
@@ -263,6 +266,9 @@ impl<S: Store> Engine<S> {
         if let RequestKind::Retrieve { command, .. } = request.kind {
             return self.retrieval_failed(command, now);
         }
+        if let RequestKind::Discover(command) = request.kind {
+            return self.discovery_answered(command);
+        }
         let peer = request.peer;
         let Some(log) = request.log() else {
             return;
@@ -281,7 +287,7 @@ impl<S: Store> Engine<S> {
                 // now it is the others' turn.
                 state.extension_failed(peer, now);
             }
-            RequestKind::Retrieve { .. } => {}
+            RequestKind::Retrieve { .. } | RequestKind::Discover(_) => {}
             RequestKind::Search(_) => state.search = None,
             RequestKind::Range(fetch) => {
                 let scheduler = &mut state.scheduler;

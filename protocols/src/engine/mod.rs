@@ -11,6 +11,7 @@ mod adoption;
 mod agenda;
 mod cursors;
 mod deletion;
+mod discovering;
 mod dispute;
 mod echo;
 mod fetching;
@@ -33,6 +34,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
+use crate::bucket::Bucket;
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
@@ -51,6 +53,8 @@ use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
 pub use cursors::Lag;
 use deletion::Deletions;
+use discovering::Discoveries;
+pub use discovering::{Discovery, FoundStream};
 use joining::Joining;
 use logs::Logs;
 use repeats::Repeats;
@@ -156,6 +160,8 @@ pub enum Command {
     },
     /// Look one chunk or record up, here or at peers, before anything else.
     Retrieve(Retrieval),
+    /// Search the public streams that are known here and to connected peers.
+    Discover(String),
     /// Find out whether peers know more of a stream of our own than is here,
     /// and open it for writing when what they know is here.
     Recover {
@@ -175,6 +181,8 @@ pub enum Reply {
     Published(Interval),
     /// This was found; it was verified.
     Retrieved(Box<Found>),
+    /// These streams were found.
+    Discovered(Box<Discovery>),
     /// Done.
     Done,
 }
@@ -256,6 +264,17 @@ pub enum CommandError {
     /// Too many others wait.
     #[error("{0} retrievals are under way already; ask again when some of them have ended")]
     TooManyRetrievals(usize),
+    /// Too many search.
+    #[error("{0} searches are under way already; search again in a few seconds")]
+    TooManySearches(usize),
+    /// Longer than what is searched for may be.
+    #[error("{bytes} bytes are too long to search for; give at most {max}")]
+    SearchTooLong {
+        /// Bytes of the words.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
     /// The manifest cannot be signed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -414,6 +433,8 @@ struct Peer {
     /// Logs whose meta topic it is subscribed to: followed ones, and a bounded
     /// number of others if we pass them on.
     listens: BTreeSet<LogId>,
+    /// How often it may ask which streams are known here.
+    searches: Bucket,
 }
 
 /// The peers that can be asked about a log because they follow it.
@@ -454,6 +475,7 @@ pub struct Engine<S> {
     early: BTreeMap<LogId, (PeerId, Bytes)>,
     retrievals: Retrievals,
     deletions: Deletions,
+    discoveries: Discoveries,
     room: Room,
     /// When the store was opened.
     opened_at: Timestamp,
@@ -510,6 +532,7 @@ impl<S: Store> Engine<S> {
             early: BTreeMap::new(),
             retrievals: Retrievals::default(),
             deletions: Deletions::default(),
+            discoveries: Discoveries::default(),
             room: Room::default(),
             opened_at: now,
         };
@@ -622,8 +645,10 @@ impl<S: Store> Engine<S> {
         let times = requests.into_iter().chain(logs).chain(joining);
         let sync_at = self.sync_at.filter(|_| self.syncing.is_none());
         let deletions = self.deletions.next_due();
+        let discoveries = self.discoveries.next_due();
         (times.chain(retrieving).chain(sync_at))
             .chain(deletions)
+            .chain(discoveries)
             .min()
     }
 
@@ -643,6 +668,7 @@ impl<S: Store> Engine<S> {
         self.joining_is_due(now);
         self.retrieving_is_due(now);
         self.deleting_is_due(now);
+        self.discovering_is_due(now);
         self.settle(now);
     }
 
@@ -694,6 +720,8 @@ impl<S: Store> Engine<S> {
             Command::Delete { log, own } => self.delete(log, own, now),
             // The reply comes when it is found.
             Command::Retrieve(what) => return self.retrieve(id, what, now),
+            // The reply comes when the peers have answered.
+            Command::Discover(text) => return self.discover(id, &text, now),
             Command::Recover {
                 log,
                 none_is_larger,
@@ -773,6 +801,7 @@ impl<S: Store> Engine<S> {
             }
             Body::Extend(ask) => self.answer_extend(peer, frame.id, &ask, now),
             Body::Retrieve(ask) => self.answer_retrieve(peer, frame.id, &ask, now),
+            Body::Discover(ask) => self.answer_discover(peer, frame.id, &ask, now),
             Body::Cancel(_) => self.provider.cancel(peer, frame.id),
             Body::Evidence(evidence) => self.take_evidence(peer, *evidence, now),
             answer => self.answered(peer, frame.id, answer, now),

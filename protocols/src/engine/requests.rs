@@ -35,6 +35,8 @@ pub(super) enum RequestKind {
     /// Where the branches of a forked log part.
     Search(LogId),
     Range(Box<Fetch>),
+    /// Which streams it knows, for a user's command.
+    Discover(u64),
     Retrieve {
         /// The user's command.
         command: u64,
@@ -52,6 +54,7 @@ impl Request {
             | RequestKind::Search(log)
             | RequestKind::Extend(log, _) => Some(*log),
             RequestKind::Range(fetch) => Some(fetch.log),
+            RequestKind::Discover(_) => None,
             RequestKind::Retrieve { question, .. } => match question {
                 Question::Chunk(_) => None,
                 Question::Index(log, ..) | Question::Time(log, ..) => Some(*log),
@@ -66,6 +69,7 @@ impl Request {
             RequestKind::Extend(..)
             | RequestKind::Search(_)
             | RequestKind::Range(_)
+            | RequestKind::Discover(_)
             | RequestKind::Retrieve { .. } => None,
         }
     }

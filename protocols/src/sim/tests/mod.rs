@@ -3,6 +3,7 @@
 mod crashes;
 mod cursors;
 mod deletions;
+mod discovering;
 mod fairness;
 mod forks;
 mod gossip;

@@ -1,0 +1,94 @@
+//! Streams searched for among connected peers.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use headwater_protocols::engine::{Command, FoundStream, Reply};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::problem::ApiError;
+use super::state::ApiState;
+use super::streams::unexpected;
+use super::types::{DiscoveryView, FoundStreamView, Problem};
+use super::view::invite_to;
+use crate::export::time::to_text;
+use crate::handle::{PeerStatus, now};
+
+/// What the address may say.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Options {
+    /// Words, each of which must be part of the name, description, source, unit
+    /// or id; without any all streams are found.
+    #[serde(default)]
+    q: String,
+}
+
+/// `GET /v1/discover`.
+#[utoipa::path(get, path = "/v1/discover", tag = "streams", summary = "Search the public streams that connected peers know",
+    params(Options),
+    responses((status = 200, description = "What was found within 3 s", body = DiscoveryView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn discover(
+    State(state): State<ApiState>,
+    options: Result<Query<Options>, QueryRejection>,
+) -> Result<Json<DiscoveryView>, ApiError> {
+    let Query(Options { q }) = options?;
+    let found = match state.node().command(Command::Discover(q)).await? {
+        Reply::Discovered(found) => found,
+        other => return Err(unexpected(&other)),
+    };
+    let peers = state.node().peers();
+    let own = state.node().addresses();
+    let view = |stream: &FoundStream| found_view(stream, &peers, &own);
+    Ok(Json(DiscoveryView {
+        streams: found.streams.iter().map(view).collect(),
+        asked: found.asked,
+        answered: found.answered,
+    }))
+}
+
+fn found_view(stream: &FoundStream, peers: &[PeerStatus], own: &[Multiaddr]) -> FoundStreamView {
+    let manifest = &stream.manifest;
+    let log = manifest.stream();
+    let head = stream.head.as_deref();
+    let mut addresses: Vec<Multiaddr> = (peers.iter())
+        .filter(|peer| stream.peers.contains(&peer.peer))
+        .flat_map(dialled)
+        .collect();
+    if stream.is_known {
+        addresses.extend_from_slice(own);
+    }
+    FoundStreamView {
+        id: log.to_string(),
+        name: manifest.name.clone(),
+        description: manifest.description.clone(),
+        source: manifest.source.clone(),
+        unit: manifest.unit.clone(),
+        value_type: manifest.value_type.into(),
+        publisher: manifest.publisher.peer_id().to_string(),
+        size: head.map_or(0, |head| head.size),
+        head_time: head.map(|head| to_text(head.time)),
+        head_age_ms: head.map(|head| now().since(head.time) / 1_000),
+        peers: stream.peers.len(),
+        known: stream.is_known,
+        invite: invite_to(log, &addresses),
+    }
+}
+
+/// Where a peer was dialled; the remote end of a connection that it made is of
+/// no use to others.
+fn dialled(peer: &PeerStatus) -> Vec<Multiaddr> {
+    if peer.inbound {
+        return Vec::new();
+    }
+    let with_id = |address: &Multiaddr| match address.iter().last() {
+        Some(Protocol::P2p(_)) => address.clone(),
+        _ => address.clone().with(Protocol::P2p(peer.peer)),
+    };
+    peer.addresses.iter().map(with_id).collect()
+}

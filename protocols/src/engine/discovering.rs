@@ -1,0 +1,342 @@
+//! Searching for streams: connected peers are asked which public ones they
+//! know. What they answer are manifests and heads under their publishers'
+//! signatures, so that a peer can hide streams and invent its own, but not
+//! alter anybody's.
+
+use std::collections::BTreeMap;
+
+use libp2p_identity::PeerId;
+use prost::Message;
+
+use super::logs::LogState;
+use super::requests::RequestKind;
+use super::{CommandError, Engine, Output, Reply};
+use crate::head::{SignedHead, UnverifiedHead};
+use crate::id::LogId;
+use crate::limits::{
+    DISCOVER_ALLOWANCE, DISCOVER_PEERS, DISCOVER_TIMEOUT_US, MAX_DISCOVER_TEXT_BYTES,
+    MAX_DISCOVERIES, MAX_TOLD_STREAM_BYTES, MAX_TOLD_STREAMS,
+};
+use crate::log::AdmitError;
+use crate::manifest::{Manifest, SignedManifest, UnverifiedManifest, Visibility};
+use crate::store::Store;
+use crate::sync::Lane;
+use crate::time::Timestamp;
+use crate::wire::v1;
+use crate::wire::v1::frame::Body;
+use crate::wire::v1::refused::Why;
+
+/// A stream that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundStream {
+    /// Its manifest; the signature was checked.
+    pub manifest: SignedManifest,
+    /// The largest head that was told; the signature was checked, not that it
+    /// extends any other.
+    pub head: Option<SignedHead>,
+    /// Peers that told of it.
+    pub peers: Vec<PeerId>,
+    /// Whether it is known here.
+    pub is_known: bool,
+}
+
+/// What a search has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Discovery {
+    /// The streams, those that most peers told of first.
+    pub streams: Vec<FoundStream>,
+    /// Peers that were asked.
+    pub asked: usize,
+    /// Those of them that answered in time.
+    pub answered: usize,
+}
+
+/// A search that waits for peers.
+#[derive(Debug)]
+struct Open {
+    words: Words,
+    found: BTreeMap<LogId, FoundStream>,
+    asked: usize,
+    answered: usize,
+    waiting: usize,
+    until: Timestamp,
+}
+
+/// The searches under way, by the numbers of their commands.
+#[derive(Debug, Default)]
+pub(super) struct Discoveries {
+    open: BTreeMap<u64, Open>,
+}
+
+impl Discoveries {
+    /// When the next one is given up.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.open.values().map(|open| open.until).min()
+    }
+}
+
+/// What is searched for.
+#[derive(Debug)]
+struct Words(Vec<String>);
+
+impl Words {
+    /// `None` when it is too long.
+    fn of(text: &str) -> Option<Self> {
+        let fits = text.len() <= MAX_DISCOVER_TEXT_BYTES;
+        fits.then(|| Self(text.split_whitespace().map(str::to_lowercase).collect()))
+    }
+
+    /// Whether every word is somewhere in what describes a stream.
+    fn describe(&self, log: LogId, manifest: &Manifest) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let texts = [
+            &manifest.name,
+            &manifest.description,
+            &manifest.source,
+            &manifest.unit,
+        ];
+        let text = texts.map(|text| text.to_lowercase()).join("\n");
+        let id = log.to_string();
+        let is_there = |word: &String| text.contains(word) || id.contains(word);
+        self.0.iter().all(is_there)
+    }
+}
+
+/// Whether others may hear of a stream.
+fn is_told(state: &LogState) -> Option<&SignedManifest> {
+    let manifest = state.manifest.as_ref()?;
+    match manifest.visibility {
+        Visibility::Public => Some(manifest),
+        Visibility::Private => None,
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Asks connected peers; the reply comes when they have answered, or after a
+    /// while.
+    pub(super) fn discover(&mut self, command: u64, text: &str, now: Timestamp) {
+        let Some(words) = Words::of(text) else {
+            let (bytes, max) = (text.len(), MAX_DISCOVER_TEXT_BYTES);
+            let error = Err(CommandError::SearchTooLong { bytes, max });
+            return self.outputs.push_back(Output::Reply(command, error));
+        };
+        if self.discoveries.open.len() >= MAX_DISCOVERIES {
+            let error = Err(CommandError::TooManySearches(MAX_DISCOVERIES));
+            return self.outputs.push_back(Output::Reply(command, error));
+        }
+        let found = (self.logs.iter())
+            .filter_map(|(log, state)| {
+                let manifest = is_told(state)
+                    .filter(|one| words.describe(log, one))?
+                    .clone();
+                let found = FoundStream {
+                    manifest,
+                    head: state.adopted.clone(),
+                    peers: Vec::new(),
+                    is_known: true,
+                };
+                Some((log, found))
+            })
+            .collect();
+        let ready = self.peers.iter().filter(|(_, peer)| peer.ready);
+        let peers: Vec<PeerId> = ready.map(|(&peer, _)| peer).take(DISCOVER_PEERS).collect();
+        let open = Open {
+            words,
+            found,
+            asked: peers.len(),
+            answered: 0,
+            waiting: peers.len(),
+            until: now.plus(DISCOVER_TIMEOUT_US),
+        };
+        self.discoveries.open.insert(command, open);
+        for peer in &peers {
+            let ask = v1::Discover {
+                text: text.to_owned(),
+            };
+            self.ask(
+                *peer,
+                RequestKind::Discover(command),
+                Body::Discover(ask),
+                now,
+            );
+        }
+        if peers.is_empty() {
+            self.end_discovery(command);
+        }
+    }
+
+    /// Takes the answer of a peer.
+    pub(super) fn discovered(&mut self, peer: PeerId, command: u64, body: Body) {
+        match body {
+            Body::Discovered(answer) => {
+                if let Err(error) = self.take_discovered(peer, command, answer) {
+                    self.ban(peer, None, &error);
+                }
+            }
+            Body::Refused(_) => {}
+            _ => self.ban_for(
+                peer,
+                None,
+                "answers something else than was asked".to_owned(),
+            ),
+        }
+        self.discovery_answered(command);
+    }
+
+    /// All of an answer, or nothing.
+    fn take_discovered(
+        &mut self,
+        peer: PeerId,
+        command: u64,
+        answer: v1::Discovered,
+    ) -> Result<(), AdmitError> {
+        let mut told = BTreeMap::new();
+        for stream in answer.streams.into_iter().take(MAX_TOLD_STREAMS) {
+            let manifest = UnverifiedManifest::from(stream.manifest.unwrap_or_default());
+            let manifest = manifest.verify(None)?;
+            let log = manifest.stream();
+            let head = match stream.head {
+                Some(head) => {
+                    let head = UnverifiedHead::try_from(Some(head))?;
+                    Some(head.verify(log, &manifest.publisher)?)
+                }
+                None => None,
+            };
+            told.insert(log, (manifest, head));
+        }
+        let Some(open) = self.discoveries.open.get_mut(&command) else {
+            return Ok(());
+        };
+        open.answered += 1;
+        for (log, (manifest, head)) in told {
+            // What is private is nobody's business, and what was not searched
+            // for is of no use.
+            let is_wanted = manifest.visibility == Visibility::Public;
+            if !is_wanted || !open.words.describe(log, &manifest) {
+                continue;
+            }
+            let found = open.found.entry(log).or_insert_with(|| FoundStream {
+                manifest,
+                head: None,
+                peers: Vec::new(),
+                is_known: false,
+            });
+            let size = |head: &Option<SignedHead>| head.as_ref().map(|head| (head.size, head.time));
+            if size(&head) > size(&found.head) {
+                found.head = head;
+            }
+            found.peers.push(peer);
+        }
+        Ok(())
+    }
+
+    /// One peer less is waited for.
+    pub(super) fn discovery_answered(&mut self, command: u64) {
+        let Some(open) = self.discoveries.open.get_mut(&command) else {
+            return;
+        };
+        open.waiting = open.waiting.saturating_sub(1);
+        if open.waiting == 0 {
+            self.end_discovery(command);
+        }
+    }
+
+    /// Answers searches whose peers take too long.
+    pub(super) fn discovering_is_due(&mut self, now: Timestamp) {
+        let open = self.discoveries.open.iter();
+        let late = open.filter(|(_, open)| open.until <= now);
+        for command in late.map(|(&command, _)| command).collect::<Vec<_>>() {
+            let asked = self.requests.which(
+                |request| matches!(request.kind, RequestKind::Discover(of) if of == command),
+            );
+            for id in asked {
+                if let Some(request) = self.requests.remove(id) {
+                    self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
+                }
+            }
+            self.end_discovery(command);
+        }
+    }
+
+    fn end_discovery(&mut self, command: u64) {
+        let Some(open) = self.discoveries.open.remove(&command) else {
+            return;
+        };
+        let mut streams: Vec<_> = open.found.into_values().collect();
+        // Stable: those of as many peers stand in the order of their ids.
+        streams.sort_by_key(|found| std::cmp::Reverse(found.peers.len()));
+        let discovery = Discovery {
+            streams,
+            asked: open.asked,
+            answered: open.answered,
+        };
+        let reply = Ok(Reply::Discovered(Box::new(discovery)));
+        self.outputs.push_back(Output::Reply(command, reply));
+    }
+
+    /// Tells a peer which public streams are known here.
+    pub(super) fn answer_discover(
+        &mut self,
+        peer: PeerId,
+        id: u64,
+        ask: &v1::Discover,
+        now: Timestamp,
+    ) {
+        let may_ask = (self.peers.get_mut(&peer))
+            .is_some_and(|peer| peer.searches.take(DISCOVER_ALLOWANCE, now));
+        if !may_ask {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
+        let Some(words) = Words::of(&ask.text) else {
+            return self.refuse_peer(peer, id, Why::Malformed);
+        };
+        let mut known: Vec<_> = (self.logs.iter())
+            .filter_map(|(log, state)| {
+                let manifest = is_told(state).filter(|one| words.describe(log, one))?;
+                Some((manifest, state.adopted.as_ref()))
+            })
+            .collect();
+        known.sort_by_key(|(_, head)| std::cmp::Reverse(head.map(|head| head.time)));
+        let mut bytes = 0;
+        let mut streams = Vec::new();
+        for (manifest, head) in known.into_iter().take(MAX_TOLD_STREAMS) {
+            let stream = v1::KnownStream {
+                manifest: Some(manifest.to_wire()),
+                head: head.map(SignedHead::to_wire),
+            };
+            bytes += stream.encoded_len();
+            if bytes > MAX_TOLD_STREAM_BYTES && !streams.is_empty() {
+                break;
+            }
+            streams.push(stream);
+        }
+        self.reply(peer, id, Body::Discovered(v1::Discovered { streams }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::SigningKey;
+    use crate::manifest::tests::manifest;
+
+    #[test]
+    fn every_word_must_be_somewhere_in_what_describes_a_stream() {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        let mut manifest = manifest(&key, "Wind at the Pier", 8);
+        manifest.unit = "m/s".to_owned();
+        manifest.source = "anemometer ÄÖ".to_owned();
+        let log = LogId([7; 32]);
+        let finds = |text: &str| Words::of(text).unwrap().describe(log, &manifest);
+        for text in ["", "  ", "wind", "PIER wind", "m/s", "äö", "ind anemo"] {
+            assert!(finds(text), "{text}");
+        }
+        for text in ["rain", "wind rain", "windat"] {
+            assert!(!finds(text), "{text}");
+        }
+        assert!(finds(&log.to_string()[20..30]));
+        assert!(Words::of(&"x".repeat(MAX_DISCOVER_TEXT_BYTES + 1)).is_none());
+    }
+}
