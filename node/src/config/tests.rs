@@ -32,6 +32,7 @@ fn the_template_says_the_defaults() {
     // An example: without it the node is in the public network.
     let key = said.private_network.take().unwrap();
     assert!(key.is_absolute() && key.ends_with("swarm.key"), "{key:?}");
+    assert!(said.max_disk.take().is_some(), "an example, too");
     assert_eq!(said, expected, "{uncommented}");
 }
 
