@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::client::EventReader;
 
 /// A history of twelve megabytes, far more than the buffers of a connection.
 const RECORDS: u64 = 4_000;
@@ -21,8 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// One who reads `GET /v1/streams/{id}/live`.
 struct Client {
-    socket: TcpStream,
-    reader: EventReader,
+    socket: BufReader<TcpStream>,
 }
 
 impl Client {
@@ -43,22 +41,24 @@ impl Client {
         }
         let head = String::from_utf8(head).unwrap();
         assert!(head.contains(" 200 "), "{head}");
-        let reader = EventReader::default();
-        Self { socket, reader }
+        let socket = BufReader::new(socket);
+        Self { socket }
     }
 
     /// The index of the next record; `None` at the end.
     async fn next(&mut self) -> Option<u64> {
-        let mut bytes = vec![0; 1 << 14];
+        let (mut line, mut id) = (String::new(), None);
         loop {
-            if let Some(event) = self.reader.next_event().unwrap() {
-                return Some(event.id.parse().unwrap());
-            }
-            let read = self.socket.read(&mut bytes).await.unwrap();
-            if read == 0 {
+            line.clear();
+            if self.socket.read_line(&mut line).await.unwrap() == 0 {
                 return None;
             }
-            self.reader.push(&bytes[..read]).unwrap();
+            match (line.trim_end().strip_prefix("id:"), id) {
+                (Some(text), _) => id = Some(text.trim().parse().unwrap()),
+                // A blank line ends an event.
+                (None, Some(id)) if line.trim_end().is_empty() => return Some(id),
+                (None, _) => {}
+            }
         }
     }
 
