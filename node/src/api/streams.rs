@@ -29,6 +29,7 @@ use super::types::{
 };
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use crate::handle::now;
+use crate::invite;
 
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
@@ -82,7 +83,10 @@ pub(super) async fn create(
     State(state): State<ApiState>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let manifest = manifest(parse(&body?)?, state.node().local_peer(), now())?;
+    let new: NewStream = parse(&body?)?;
+    let target = new.target.as_deref();
+    let target = target.map(|target| target_of(&state, target)).transpose()?;
+    let manifest = manifest(new, target, state.node().local_peer(), now())?;
     let log = match state
         .node()
         .command(Command::Create(Box::new(manifest)))
@@ -294,11 +298,26 @@ fn addresses(peers: &[String]) -> Result<Vec<Multiaddr>, ApiError> {
     Ok(addresses)
 }
 
-fn manifest(new: NewStream, local: PeerId, now: Timestamp) -> Result<Manifest, ApiError> {
-    let target = new.target.map(|target| target.parse::<LogId>()).transpose();
-    let target = target.map_err(|error| {
-        ApiError::bad_request(format!("the target must be a full stream id: {error}"))
-    })?;
+/// The stream that a new one predicts: a full id, which need not be known here,
+/// an invite, or what names a stream that is.
+fn target_of(state: &ApiState, text: &str) -> Result<LogId, ApiError> {
+    if let Ok(log) = text.parse() {
+        return Ok(log);
+    }
+    if text.starts_with(invite::SCHEME) {
+        let invite = invite::parse(text);
+        let wrong = |error| ApiError::bad_request(format!("target: {error}"));
+        return invite.map(|invite| invite.stream).map_err(wrong);
+    }
+    Ok(state.stream(text)?.log)
+}
+
+fn manifest(
+    new: NewStream,
+    target: Option<LogId>,
+    local: PeerId,
+    now: Timestamp,
+) -> Result<Manifest, ApiError> {
     Ok(Manifest {
         publisher: publisher_key(local)?,
         name: new.name,
@@ -348,19 +367,16 @@ mod tests {
             name: "x".to_owned(),
             ..NewStream::default()
         };
-        let manifest = manifest(new, local(), Timestamp(5)).unwrap();
+        let target = Some(LogId([9; 32]));
+        let manifest = manifest(new, target, local(), Timestamp(5)).unwrap();
         assert_eq!(manifest.publisher, key.public());
         assert_eq!(manifest.value_type, ValueType::Number);
         assert_eq!(
             (manifest.chunk_level, manifest.created),
             (DEFAULT_CHUNK_LEVEL, Timestamp(5))
         );
+        assert_eq!(manifest.target, target);
         assert!(manifest.sign(&key).is_ok());
-        let target = NewStream {
-            target: Some("temperature".to_owned()),
-            ..NewStream::default()
-        };
-        assert!(super::manifest(target, local(), Timestamp(5)).is_err());
     }
 
     #[test]

@@ -271,7 +271,7 @@ pub struct NewStream {
     pub cadence_us: u64,
     /// A chunk is 2^chunk_level records; 8 when absent, at most 12.
     pub chunk_level: Option<u8>,
-    /// Id of the stream that this one predicts.
+    /// The stream that this one predicts: its id, or what names it here.
     pub target: Option<String>,
 }
 

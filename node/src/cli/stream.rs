@@ -53,7 +53,7 @@ pub(crate) struct CreateArgs {
         hide_default_value = true
     )]
     source: String,
-    /// The stream that this one predicts: its id
+    /// The stream that this one predicts: id, part of it, name, or invite
     #[arg(long, value_name = "S")]
     target: Option<String>,
     /// The usual time between two observations, such as 1h
@@ -179,6 +179,7 @@ pub(super) async fn list(invocation: &Invocation, args: &ListArgs) -> anyhow::Re
 /// Streams at a glance.
 pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
     let with_disk = streams.iter().any(|stream| stream.disk_bytes.is_some());
+    let predictions = streams.iter().any(|stream| stream.target.is_some());
     let mut columns = vec![
         ("NAME", Align::Left),
         ("ID", Align::Left),
@@ -192,8 +193,15 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
     if with_disk {
         columns.insert(5, ("DISK", Align::Right));
     }
+    if predictions {
+        columns.push(("PREDICTS", Align::Left));
+    }
     let mut table = Table::new(&columns);
     for stream in streams {
+        let target = stream.target.as_deref().map_or_else(String::new, |target| {
+            let known = streams.iter().find(|known| known.id == target);
+            known.map_or_else(|| short(target).to_owned(), name_of)
+        });
         let mut cells = vec![
             name_of(stream),
             short(&stream.id).to_owned(),
@@ -209,7 +217,7 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
         if with_disk {
             cells.insert(5, stream.disk_bytes.map_or_else(String::new, bytes));
         }
-        table.row(cells);
+        table.row(cells.into_iter().chain(predictions.then_some(target)));
     }
     table
 }
@@ -537,6 +545,20 @@ pub(super) mod tests {
                 && lines[1].contains("1,015")
                 && lines[1].ends_with("syncing")
         );
+    }
+
+    #[test]
+    fn a_stream_of_predictions_says_of_what() {
+        let out = Output::new(false);
+        let mut predictions = stream();
+        predictions.id = "bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_owned();
+        predictions.target = Some(stream().id);
+        let lines = table(&[stream(), predictions.clone()], out).lines(out);
+        assert!(lines[0].ends_with("PREDICTS"), "{}", lines[0]);
+        assert!(lines[1].ends_with("syncing"), "{}", lines[1]);
+        assert!(lines[2].ends_with("wind"), "{}", lines[2]);
+        let alone = table(&[predictions], out).lines(out);
+        assert!(alone[1].ends_with(short(&stream().id)), "{}", alone[1]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod columns;
 mod description;
 mod once;
 mod parts;
+mod predictions;
 mod proved;
 mod socket;
 
