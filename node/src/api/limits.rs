@@ -110,3 +110,10 @@ pub const MAX_SPOOL_CLIENTS: usize = 16;
 
 /// Characters of what a client calls itself.
 pub const MAX_CLIENT_NAME: usize = 200;
+
+/// Findings of each kind in a report of gaps, unless more are asked for: enough
+/// to see what is wrong with a stream.
+pub const LISTED_GAPS: usize = 100;
+
+/// At most so many: 4 MB of JSON in all.
+pub const MAX_LISTED_GAPS: usize = 10_000;

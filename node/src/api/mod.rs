@@ -11,6 +11,7 @@ mod deletion;
 mod discover;
 mod etag;
 mod evidence;
+mod gaps;
 mod incoming;
 pub mod limits;
 mod live;
@@ -86,6 +87,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams/{id}/recovery", post(streams::recover))
         .route("/v1/streams/{id}/observations", observations)
         .route("/v1/streams/{id}/live", get(live::live))
+        .route("/v1/streams/{id}/gaps", get(gaps::gaps))
         .route("/v1/streams/{id}/head", get(proofs::head))
         .route("/v1/streams/{id}/proof/{index}", get(proofs::inclusion))
         .route("/v1/streams/{id}/consistency", get(proofs::consistency))

@@ -12,7 +12,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    dashboard, deletion, discover, evidence, live, node_info, observations, proofs, publish,
+    dashboard, deletion, discover, evidence, gaps, live, node_info, observations, proofs, publish,
     retrieve, streams,
 };
 
@@ -35,6 +35,7 @@ use super::{
         publish::publish,
         retrieve::chunk,
         live::live,
+        gaps::gaps,
         streams::list,
         streams::create,
         discover::discover,

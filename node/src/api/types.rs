@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::export::{Gaps, Misplaced, TimeGap};
 pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
 
 /// `GET /v1/node`.
@@ -299,6 +300,28 @@ pub struct Recovery {
     /// Open it for writing at once: the user says that no other copy of it has
     /// more.
     pub none_is_larger: bool,
+}
+
+/// `GET /v1/streams/{id}/gaps`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct GapReport {
+    /// The stream id.
+    pub stream: String,
+    /// The first index that was looked at.
+    pub from: u64,
+    /// The index behind the last one.
+    pub to: u64,
+    /// Runs of indexes that are not held here.
+    pub holes: u64,
+    /// Records in them.
+    pub missing_in_holes: u64,
+    /// The first of them, half-open.
+    pub first_holes: Vec<(u64, u64)>,
+    /// Of a forked stream: the index from which on records are disputed, and
+    /// not looked at.
+    pub disputed_from: Option<u64>,
+    /// What the times of the records that are held say.
+    pub times: Gaps,
 }
 
 /// A stream in `GET /v1/evidence`: its publisher signed two histories.

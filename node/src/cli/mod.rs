@@ -10,6 +10,7 @@ mod doctor;
 mod duration;
 mod evidence;
 mod export;
+mod gaps;
 mod init;
 mod line_input;
 mod listen;
@@ -112,7 +113,7 @@ enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
     /// Streams: create, list, show, follow, unfollow, discover, delete, peers,
-    /// recover
+    /// gaps, recover
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
@@ -309,6 +310,7 @@ mod tests {
             "headwater stream list",
             "headwater show x --json",
             "headwater follow x --newest-first",
+            "headwater stream gaps x --cadence 1h --from 5 --to 2024-05-01T12:00:00Z --limit 3",
             "headwater stream unfollow x",
             "headwater publish x -4.5 --time 2024-05-01T12:00:00Z",
             "headwater publish x",

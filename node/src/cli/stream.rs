@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
+use super::gaps::GapsArgs;
 use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short};
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
@@ -23,6 +24,7 @@ pub(crate) enum StreamCommand {
     Discover(DiscoverArgs),
     Delete(DeleteArgs),
     Peers(StreamPeersArgs),
+    Gaps(GapsArgs),
     Recover(RecoverArgs),
 }
 
@@ -126,6 +128,7 @@ pub(super) async fn dispatch(
         StreamCommand::Discover(args) => discover(invocation, &args).await,
         StreamCommand::Delete(args) => delete(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
+        StreamCommand::Gaps(args) => super::gaps::gaps(invocation, &args).await,
         StreamCommand::Recover(args) => recover(invocation, &args).await,
     }
 }

@@ -26,8 +26,8 @@ pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
     ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
-    EvidenceView, ExportProof, InclusionProof, NewStream, NodeView, PeerView, Published, Recovery,
-    StreamPeerView, StreamView, Subscription,
+    EvidenceView, ExportProof, GapReport, InclusionProof, NewStream, NodeView, PeerView, Published,
+    Recovery, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -64,6 +64,20 @@ pub struct Query {
     pub format: &'static str,
     /// Whether the file carries its proof; Parquet only.
     pub with_proof: bool,
+}
+
+/// Where to look for gaps.
+#[derive(Clone, Debug, Default)]
+pub struct GapQuery {
+    /// The first index, or the earliest time (RFC 3339).
+    pub from: Option<String>,
+    /// The index behind the last one, or the time that all lie before.
+    pub to: Option<String>,
+    /// The usual microseconds between two observations, if not those of the
+    /// manifest.
+    pub cadence_us: Option<u64>,
+    /// How many of each kind are listed.
+    pub limit: usize,
 }
 
 /// Bytes as they come.
@@ -348,6 +362,23 @@ impl Client {
         let path = stream_path(name, &format!("/live?from={}", encode(from)))?;
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(events(bytes_of(answer)).boxed())
+    }
+
+    /// What is missing of a stream, what is there twice, and what came late.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn gaps(&self, name: &str, query: &GapQuery) -> anyhow::Result<GapReport> {
+        let mut path = stream_path(name, &format!("/gaps?limit={}", query.limit))?;
+        for (key, value) in [("from", &query.from), ("to", &query.to)] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{key}={}", encode(value)));
+            }
+        }
+        if let Some(cadence_us) = query.cadence_us {
+            path.push_str(&format!("&cadence_us={cadence_us}"));
+        }
+        self.get(&path).await
     }
 
     /// Has peers asked what they know of a stream of the node's own, or opens it

@@ -38,7 +38,11 @@ pub fn held_until<S: Store + ?Sized>(
 }
 
 /// What is held, as far as it matters below `to`.
-fn held<S: Store + ?Sized>(
+///
+/// # Errors
+/// The store fails; it is read only when there are more holes than the status
+/// lists.
+pub fn held<S: Store + ?Sized>(
     status: &LogStatus,
     history: &History<'_, S>,
     to: u64,

@@ -3,6 +3,7 @@
 mod chunks;
 mod columns;
 mod description;
+mod gaps;
 mod once;
 mod parts;
 mod predictions;

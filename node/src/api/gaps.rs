@@ -1,0 +1,185 @@
+//! `GET /v1/streams/{id}/gaps`: what is missing of a stream, what is there
+//! twice, and what came late.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::store::{History, Store};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
+use super::observations::{Bound, bound};
+use super::problem::ApiError;
+use super::state::{ApiState, not_come_yet};
+use super::types::{GapReport, Problem};
+use crate::export::{GapFinder, Selection, held, visit};
+
+/// What the address may say.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Options {
+    /// From this index, or this time (RFC 3339), on.
+    from: Option<String>,
+    /// Up to this index or time, which is left out.
+    to: Option<String>,
+    /// Microseconds between two observations that are usual; else the cadence
+    /// of the manifest counts.
+    cadence_us: Option<u64>,
+    /// How many of each kind are listed: 100 unless it is said, at most 10,000.
+    /// All are counted.
+    limit: Option<usize>,
+}
+
+/// Reads everything that is asked for that is held.
+#[utoipa::path(get, path = "/v1/streams/{id}/gaps", tag = "observations", summary = "What is missing of a stream, what is there twice, and what came late",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options),
+    responses((status = 200, description = "What was found", body = GapReport), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn gaps(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+    options: Result<Query<Options>, QueryRejection>,
+) -> Result<Json<GapReport>, ApiError> {
+    let status = state.stream(&id?)?;
+    let Query(options) = options?;
+    let wanted = Wanted::of(&options)?;
+    let permit = state.read_permit()?;
+    let find = state.with_history(status, move |status, history| {
+        // Held until it is done, even when nobody waits for it any more.
+        let _permit = permit;
+        report(status, history, &wanted)
+    });
+    find.await.map(Json)
+}
+
+#[derive(Debug)]
+struct Wanted {
+    /// Which records, as far as the stream reaches.
+    selection: Selection,
+    cadence_us: Option<u64>,
+    listed: usize,
+}
+
+impl Wanted {
+    fn of(options: &Options) -> Result<Self, ApiError> {
+        let mut selection = Selection::indexes(0, u64::MAX);
+        let bound = |name, text: &Option<String>| {
+            let text = text.as_deref();
+            text.map(|text| bound(name, text)).transpose()
+        };
+        match bound("from", &options.from)? {
+            None => {}
+            Some(Bound::Index(from)) => selection.from = from,
+            Some(Bound::Time(since)) => selection.since = Some(since),
+        }
+        match bound("to", &options.to)? {
+            None => {}
+            Some(Bound::Index(to)) => selection.to = to,
+            Some(Bound::Time(before)) => selection.before = Some(before),
+        }
+        Ok(Self {
+            selection,
+            cadence_us: options.cadence_us,
+            listed: options.limit.unwrap_or(LISTED_GAPS).min(MAX_LISTED_GAPS),
+        })
+    }
+}
+
+fn report<S: Store>(
+    status: &LogStatus,
+    history: &History<'_, S>,
+    wanted: &Wanted,
+) -> Result<GapReport, ApiError> {
+    if status.head.is_none() {
+        return Err(not_come_yet(status));
+    }
+    let manifest = status.manifest.as_ref();
+    let cadence_us = wanted.cadence_us.or(manifest.map(|m| m.cadence_us));
+    let mut finder = GapFinder::new(cadence_us, wanted.listed);
+    let size = status.usable_size();
+    let to = wanted.selection.to.min(size);
+    let from = wanted.selection.from.min(to);
+    let held = held(status, history, to)?;
+    for interval in held.held(from, to) {
+        finder.skip();
+        let selection = Selection {
+            from: interval.from,
+            to: interval.to,
+            ..wanted.selection
+        };
+        visit(history, &selection, |index, record| {
+            finder.observe(index, record.time(), &record.value());
+            Ok::<_, ApiError>(())
+        })?;
+    }
+    let first_holes = held.missing(from, to).take(wanted.listed);
+    Ok(GapReport {
+        stream: status.log.to_string(),
+        from,
+        to,
+        holes: held.missing(from, to).count() as u64,
+        missing_in_holes: (to - from) - held.covered(from, to),
+        first_holes: first_holes.map(|hole| (hole.from, hole.to)).collect(),
+        disputed_from: status.disputed_from,
+        times: finder.finish(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_protocols::ranges::{Interval, IntervalSet};
+    use headwater_protocols::record::Record;
+    use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore};
+    use headwater_protocols::time::Timestamp;
+
+    use super::super::view::tests::status;
+    use super::*;
+
+    #[test]
+    fn records_that_are_not_held_are_holes_and_no_gaps() {
+        let key = LogKey {
+            number: 1,
+            chunk_level: 2,
+        };
+        let store = MemoryStore::new();
+        let mut set = IntervalSet::default();
+        let mut put = |from: i64, to: i64| {
+            let second = |i: i64| Record::new(Timestamp(i * 1_000_000), b"1");
+            let run: Vec<_> = (from..to).map(second).collect();
+            let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
+            let mut admission = Admission::new(&store, key, &mut set);
+            admission.put_records(from as u64, &run, &leaves).unwrap();
+            let batch = admission.finish();
+            store.commit(batch, Durability::Synced).unwrap();
+        };
+        put(0, 4);
+        put(8, 12);
+        let mut status = status("temperature", 1, 13);
+        status.held = vec![Interval { from: 0, to: 4 }, Interval { from: 8, to: 12 }];
+        let history = History::new(&store, key);
+        let report = |options: Options| {
+            let wanted = Wanted::of(&options).unwrap();
+            report(&status, &history, &wanted).unwrap()
+        };
+        let cadence_us = Some(1_000_000);
+        let all = report(Options {
+            cadence_us,
+            ..Options::default()
+        });
+        assert_eq!((all.from, all.to, all.times.records), (0, 13, 8));
+        assert_eq!((all.holes, all.missing_in_holes), (2, 5));
+        assert_eq!(all.first_holes, [(4, 8), (12, 13)]);
+        assert_eq!((all.times.gaps, all.times.out_of_order), (0, 0));
+        let part = report(Options {
+            from: Some("5".to_owned()),
+            to: Some("9".to_owned()),
+            limit: Some(0),
+            ..Options::default()
+        });
+        assert_eq!((part.holes, part.missing_in_holes), (1, 3));
+        assert_eq!((part.times.records, part.first_holes.len()), (1, 0));
+    }
+}

@@ -1,0 +1,183 @@
+//! `stream gaps`: what is missing of a stream, what is there twice, and what
+//! came late.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Invocation;
+use super::output::{Output, counted, grouped, printable};
+use super::{Usage, duration};
+use crate::api::types::GapReport;
+use crate::client::GapQuery;
+use crate::export::{Gaps, Misplaced};
+
+/// Look for holes, gaps in time, duplicates, and observations out of order
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A gap is where the latest time goes on by one and a half cadences or more. A duplicate has
+the latest time of those before it, and what is out of order an earlier one; both are allowed."
+)]
+pub(crate) struct GapsArgs {
+    /// The stream: id, part of it, or name
+    stream: String,
+    /// The usual time between two observations [default: that of the stream]
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    cadence: Option<Duration>,
+    /// From this index or time (RFC 3339) on
+    #[arg(long, value_name = "INDEX|TIME")]
+    from: Option<String>,
+    /// Up to this index or time, which is left out
+    #[arg(long, value_name = "INDEX|TIME")]
+    to: Option<String>,
+    /// List at most so many of each kind; all are counted
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: usize,
+}
+
+pub(super) async fn gaps(invocation: &Invocation, args: &GapsArgs) -> anyhow::Result<()> {
+    let cadence_us = args.cadence.map(micros).transpose()?;
+    let query = GapQuery {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        cadence_us,
+        limit: args.limit,
+    };
+    let report = invocation
+        .with_client(async |client| client.gaps(&args.stream, &query).await)
+        .await?;
+    let out = invocation.out;
+    match out.json {
+        true => out.json(&report),
+        false => described(&report, out).try_for_each(|line| out.line(line)),
+    }
+}
+
+fn micros(duration: Duration) -> anyhow::Result<u64> {
+    u64::try_from(duration.as_micros())
+        .ok()
+        .filter(|&micros| micros > 0)
+        .ok_or_else(|| Usage::error("--cadence must be longer than nothing"))
+}
+
+fn described(report: &GapReport, out: Output) -> impl Iterator<Item = String> {
+    let records = counted(report.to - report.from, "record");
+    let mut lines = vec![format!("{records}, from index {}", report.from)];
+    if let Some(from) = report.disputed_from {
+        let what = format!("  disputed, and not looked at: everything from index {from} on");
+        lines.push(out.bad(&what));
+    }
+    lines.push(match report.holes {
+        0 => "  no holes: all of them are held".to_owned(),
+        holes => format!(
+            "  {}: {} are not held here",
+            counted(holes, "hole"),
+            counted(report.missing_in_holes, "record")
+        ),
+    });
+    let holes = report.first_holes.iter();
+    lines.extend(holes.map(|(from, to)| format!("    {from} to {}", to - 1)));
+    lines.extend(more(report.holes, report.first_holes.len()));
+    lines.extend(
+        of_times(&report.times)
+            .into_iter()
+            .map(|line| format!("  {line}")),
+    );
+    lines.into_iter()
+}
+
+/// What the times of observations say, for people.
+pub(super) fn of_times(times: &Gaps) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(earliest), Some(latest)) = (&times.earliest, &times.latest) {
+        lines.push(format!("from {earliest} to {latest}"));
+    }
+    let cadence = times
+        .cadence_us
+        .map(Duration::from_micros)
+        .map(duration::text);
+    lines.push(match (cadence, times.gaps) {
+        (None, _) => "gaps in time: not known without a cadence".to_owned(),
+        (Some(cadence), 0) => format!("no gaps in time, at a cadence of {cadence}"),
+        (Some(cadence), gaps) => format!(
+            "{} in time: {} missing at a cadence of {cadence}",
+            counted(gaps, "gap"),
+            counted(times.missing_in_gaps, "observation")
+        ),
+    });
+    for gap in &times.first_gaps {
+        let (index, missing) = (gap.index, grouped(gap.missing));
+        let (from, to) = (printable(&gap.from), printable(&gap.to));
+        lines.push(format!(
+            "  {missing} before index {index}, between {from} and {to}"
+        ));
+    }
+    lines.extend(more(times.gaps, times.first_gaps.len()));
+    lines.push(match times.duplicates {
+        0 => "no duplicate times".to_owned(),
+        duplicates => format!(
+            "{}, {} of them with the same value",
+            counted(duplicates, "duplicate time"),
+            grouped(times.repeated)
+        ),
+    });
+    let at = |one: &Misplaced| format!("  index {}, at {}", one.index, printable(&one.time));
+    lines.extend(times.first_duplicates.iter().map(at));
+    lines.extend(more(times.duplicates, times.first_duplicates.len()));
+    lines.push(match times.out_of_order {
+        0 => "nothing out of order".to_owned(),
+        late => format!("{} out of order", counted(late, "observation")),
+    });
+    let after = |one: &Misplaced| format!("{}, after {}", at(one), printable(&one.latest));
+    lines.extend(times.first_out_of_order.iter().map(after));
+    lines.extend(more(times.out_of_order, times.first_out_of_order.len()));
+    lines
+}
+
+fn more(all: u64, listed: usize) -> Option<String> {
+    let more = all.saturating_sub(listed as u64);
+    (more > 0 && listed > 0).then(|| format!("  and {} more", grouped(more)))
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_protocols::time::Timestamp;
+
+    use super::*;
+    use crate::export::GapFinder;
+
+    #[test]
+    fn a_report_says_what_was_counted_and_the_first_ones() {
+        let mut finder = GapFinder::new(Some(1_000_000), 1);
+        for (index, seconds) in (0..).zip([0, 10, 10, 5, 20]) {
+            finder.observe(index, Timestamp(seconds * 1_000_000), b"1");
+        }
+        let report = GapReport {
+            stream: "x".to_owned(),
+            from: 0,
+            to: 7,
+            holes: 1,
+            missing_in_holes: 2,
+            first_holes: vec![(5, 7)],
+            disputed_from: None,
+            times: finder.finish(),
+        };
+        let text: Vec<_> = described(&report, Output::new(false)).collect();
+        assert_eq!(
+            text,
+            [
+                "7 records, from index 0",
+                "  1 hole: 2 records are not held here",
+                "    5 to 6",
+                "  from 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:20.000000Z",
+                "  2 gaps in time: 18 observations missing at a cadence of 1s",
+                "    9 before index 1, between 1970-01-01T00:00:00.000000Z and 1970-01-01T00:00:10.000000Z",
+                "    and 1 more",
+                "  1 duplicate time, 1 of them with the same value",
+                "    index 2, at 1970-01-01T00:00:10.000000Z",
+                "  1 observation out of order",
+                "    index 3, at 1970-01-01T00:00:05.000000Z, after 1970-01-01T00:00:10.000000Z",
+            ]
+        );
+    }
+}
