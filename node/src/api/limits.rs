@@ -117,3 +117,6 @@ pub const LISTED_GAPS: usize = 100;
 
 /// At most so many: 4 MB of JSON in all.
 pub const MAX_LISTED_GAPS: usize = 10_000;
+
+/// Streams of one join. Each has at least a chunk in memory.
+pub const MAX_JOINED_STREAMS: usize = 32;

@@ -13,6 +13,7 @@ mod etag;
 mod evidence;
 mod gaps;
 mod incoming;
+mod join;
 pub mod limits;
 mod live;
 mod node_info;
@@ -71,6 +72,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/evidence", get(evidence::list))
         .route("/v1/evidence/{stream}", get(evidence::show))
         .route("/v1/chunks/{address}", get(retrieve::chunk))
+        .route("/v1/join", get(join::read))
         .route("/v1/streams", get(streams::list).post(streams::create))
         .route(
             "/v1/streams/{id}",

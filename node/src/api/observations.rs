@@ -336,7 +336,12 @@ fn hole_in(status: &LogStatus, Interval { from, to }: Interval) -> ApiError {
 }
 
 fn format(options: &Options, headers: &HeaderMap) -> Result<Format, ApiError> {
-    if let Some(format) = &options.format {
+    format_of(options.format.as_deref(), headers)
+}
+
+/// The format that is asked for: by name, or else by `Accept`.
+pub(super) fn format_of(name: Option<&str>, headers: &HeaderMap) -> Result<Format, ApiError> {
+    if let Some(format) = name {
         let format = format.parse::<Format>();
         return format.map_err(|error| ApiError::bad_request(error.to_string()));
     }

@@ -12,8 +12,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::{
-    dashboard, deletion, discover, evidence, gaps, live, node_info, observations, proofs, publish,
-    retrieve, streams,
+    dashboard, deletion, discover, evidence, gaps, join, live, node_info, observations, proofs,
+    publish, retrieve, streams,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +36,7 @@ use super::{
         retrieve::chunk,
         live::live,
         gaps::gaps,
+        join::read,
         streams::list,
         streams::create,
         discover::discover,

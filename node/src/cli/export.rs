@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
-use crate::client::{Client, Query};
+use crate::client::{ByteStream, Client, Query};
 
 /// What the proof of a CSV file adds to its name.
 pub(super) const PROOF_SUFFIX: &str = ".proof.json";
@@ -43,7 +43,7 @@ pub(crate) struct ExportArgs {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum ExportFormat {
+pub(super) enum ExportFormat {
     /// A header, then one line each
     #[default]
     Csv,
@@ -56,7 +56,7 @@ enum ExportFormat {
 }
 
 impl ExportFormat {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
@@ -102,7 +102,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             Ok((bytes, left_out))
         })
         .await?;
-    written(invocation, args, bytes)?;
+    written(invocation, args.output.as_deref(), bytes)?;
     match left_out {
         Some(what) => bail!("{what}"),
         None => Ok(()),
@@ -122,8 +122,13 @@ fn left_out(stream: &StreamView, args: &ExportArgs) -> Option<String> {
     ))
 }
 
-fn written(invocation: &Invocation, args: &ExportArgs, bytes: u64) -> anyhow::Result<()> {
-    let Some(file) = args.output.as_ref().filter(|file| file.as_os_str() != "-") else {
+/// Says what was written, unless it went to stdout.
+pub(super) fn written(
+    invocation: &Invocation,
+    output: Option<&Path>,
+    bytes: u64,
+) -> anyhow::Result<()> {
+    let Some(file) = output.filter(|file| file.as_os_str() != "-") else {
         return Ok(());
     };
     let file = file.display().to_string();
@@ -137,14 +142,23 @@ fn written(invocation: &Invocation, args: &ExportArgs, bytes: u64) -> anyhow::Re
 /// Writes what the node answers; returns how many bytes.
 async fn write(client: &Client, args: &ExportArgs, query: &Query) -> anyhow::Result<u64> {
     // Opened once the node has agreed, so that nothing is left behind.
-    let mut observations = client.observations(&args.stream, query).await?;
-    let mut target = Target::open(args.output.as_deref())?;
+    let observations = client.observations(&args.stream, query).await?;
+    save(observations, args.output.as_deref(), "exporting").await
+}
+
+/// Writes bytes as they come to a file or stdout; returns how many.
+pub(super) async fn save(
+    mut answer: ByteStream,
+    output: Option<&Path>,
+    what: &'static str,
+) -> anyhow::Result<u64> {
+    let mut target = Target::open(output)?;
     let bar = match &target {
-        Target::File(_) => progress::bytes("exporting"),
+        Target::File(_) => progress::bytes(what),
         Target::Stdout | Target::Special(..) => indicatif::ProgressBar::hidden(),
     };
     let mut bytes = 0;
-    while let Some(some) = observations.try_next().await? {
+    while let Some(some) = answer.try_next().await? {
         target.write(&some)?;
         bytes += some.len() as u64;
         bar.set_position(bytes);

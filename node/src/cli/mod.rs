@@ -12,6 +12,7 @@ mod evidence;
 mod export;
 mod gaps;
 mod init;
+mod join;
 mod line_input;
 mod listen;
 mod network;
@@ -125,6 +126,7 @@ enum Command {
     Sync(sync::SyncArgs),
     Tail(tail::TailArgs),
     Export(export::ExportArgs),
+    Join(join::JoinArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
     /// Publishers that signed two histories: list, show, verify
@@ -234,6 +236,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::sync(invocation, &args).await?,
         Command::Tail(args) => tail::tail(invocation, &args).await?,
         Command::Export(args) => export::export(invocation, &args).await?,
+        Command::Join(args) => join::join(invocation, &args).await?,
         Command::Prove(args) => prove::prove(invocation, &args).await?,
         Command::Verify(args) => return verify::verify(invocation, &args),
         Command::Evidence(command) => evidence::dispatch(invocation, command).await?,
@@ -321,6 +324,8 @@ mod tests {
             "headwater tail x -n 5 --follow",
             "headwater tail x --from 2024-05-01T12:00:00Z",
             "headwater export x --format csv --from 0 --to 10 -o f",
+            "headwater join x y --on y --tolerance 1h --from 2024-05-01T12:00:00Z --to 2024-05-02T12:00:00Z --format parquet -o f",
+            "headwater join x --every 15m",
             "headwater prove x 5 -o f",
             "headwater prove x --consistency 3 5",
             "headwater verify f --stream x",
@@ -352,6 +357,8 @@ mod tests {
             "headwater sync x --timeout 5",
             "headwater tail x -n 5 --from 3",
             "headwater export x --format xml",
+            "headwater join",
+            "headwater join x --on x --every 1h",
             "headwater prove x",
             "headwater prove x 5 --consistency 3 5",
             "headwater verify",

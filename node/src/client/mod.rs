@@ -66,6 +66,25 @@ pub struct Query {
     pub with_proof: bool,
 }
 
+/// Which streams are joined, and how.
+#[derive(Clone, Debug, Default)]
+pub struct JoinQuery {
+    /// Their ids.
+    pub streams: Vec<String>,
+    /// The one whose observations make the rows; the first unless it is said.
+    pub on: Option<String>,
+    /// Or rows at steps of so many microseconds.
+    pub every_us: Option<u64>,
+    /// Values that are older by more microseconds are left out.
+    pub tolerance_us: Option<u64>,
+    /// The earliest time of a row (RFC 3339).
+    pub from: Option<String>,
+    /// The time that all rows lie before.
+    pub to: Option<String>,
+    /// `csv`, `ndjson`, …
+    pub format: &'static str,
+}
+
 /// Where to look for gaps.
 #[derive(Clone, Debug, Default)]
 pub struct GapQuery {
@@ -329,6 +348,34 @@ impl Client {
         }
         if query.with_proof {
             path.push_str("&with_proof=true");
+        }
+        let answer = self.request(Method::GET, &path, None).await?;
+        Ok(bytes_of(answer))
+    }
+
+    /// Several streams as one table, as it is written.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn join(&self, query: &JoinQuery) -> anyhow::Result<ByteStream> {
+        let streams: Vec<_> = query.streams.iter().map(|id| encode(id)).collect();
+        let mut path = format!(
+            "/v1/join?format={}&streams={}",
+            query.format,
+            streams.join(",")
+        );
+        for (key, value) in [("on", &query.on), ("from", &query.from), ("to", &query.to)] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{key}={}", encode(value)));
+            }
+        }
+        for (key, value) in [
+            ("every_us", query.every_us),
+            ("tolerance_us", query.tolerance_us),
+        ] {
+            if let Some(value) = value {
+                path.push_str(&format!("&{key}={value}"));
+            }
         }
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(bytes_of(answer))

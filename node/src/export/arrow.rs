@@ -15,7 +15,7 @@ use super::limits::{BATCH_BYTES, BATCH_ROWS};
 use super::value::{finite, text};
 
 /// The name of the time zone, as pandas and Polars write it too.
-const UTC: &str = "UTC";
+pub(super) const UTC: &str = "UTC";
 
 /// Writes records as an Arrow IPC stream.
 pub struct ArrowEncoder<W: Write> {
@@ -33,14 +33,15 @@ impl<W: Write> std::fmt::Debug for ArrowEncoder<W> {
     }
 }
 
-enum Values {
+/// A column of values that grows.
+pub(super) enum Values {
     Numbers(Float64Builder),
     Texts(StringBuilder),
     Bytes(BinaryBuilder),
 }
 
 impl Values {
-    fn new(value_type: ValueType) -> Self {
+    pub(super) fn new(value_type: ValueType) -> Self {
         match value_type {
             ValueType::Number => Self::Numbers(Float64Builder::new()),
             ValueType::Text | ValueType::Json => Self::Texts(StringBuilder::new()),
@@ -48,7 +49,25 @@ impl Values {
         }
     }
 
-    fn push(&mut self, value: &[u8]) {
+    /// How Arrow calls the values of a stream.
+    pub(super) fn data_type(value_type: ValueType) -> DataType {
+        match value_type {
+            ValueType::Number => DataType::Float64,
+            ValueType::Text | ValueType::Json => DataType::Utf8,
+            ValueType::Bytes => DataType::Binary,
+        }
+    }
+
+    /// A row that has no value.
+    pub(super) fn push_nothing(&mut self) {
+        match self {
+            Self::Numbers(numbers) => numbers.append_null(),
+            Self::Texts(texts) => texts.append_null(),
+            Self::Bytes(bytes) => bytes.append_null(),
+        }
+    }
+
+    pub(super) fn push(&mut self, value: &[u8]) {
         match self {
             // What a publisher signed may be no number: then it is left out.
             Self::Numbers(numbers) => numbers.append_option(finite(value)),
@@ -57,7 +76,7 @@ impl Values {
         }
     }
 
-    fn take(&mut self) -> ArrayRef {
+    pub(super) fn take(&mut self) -> ArrayRef {
         match self {
             Self::Numbers(numbers) => Arc::new(numbers.finish()),
             Self::Texts(texts) => Arc::new(texts.finish()),
@@ -129,11 +148,7 @@ impl<W: Write> ArrowEncoder<W> {
 
 fn schema(value_type: ValueType) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
-    let value = match value_type {
-        ValueType::Number => DataType::Float64,
-        ValueType::Text | ValueType::Json => DataType::Utf8,
-        ValueType::Bytes => DataType::Binary,
-    };
+    let value = Values::data_type(value_type);
     let may_lack = value == DataType::Float64;
     Arc::new(Schema::new(vec![
         Field::new("index", DataType::UInt64, false),
@@ -142,7 +157,7 @@ fn schema(value_type: ValueType) -> SchemaRef {
     ]))
 }
 
-fn to_io(error: ArrowError) -> io::Error {
+pub(super) fn to_io(error: ArrowError) -> io::Error {
     match error {
         ArrowError::IoError(_, error) => error,
         other => io::Error::other(other),

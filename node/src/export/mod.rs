@@ -5,11 +5,13 @@
 //! The same records give the same bytes on every node.
 
 mod arrow;
+mod by_time;
 mod chunks;
 mod csv;
 mod exact;
 mod gaps;
 mod holes;
+mod join;
 mod json;
 pub mod limits;
 mod ndjson;
@@ -30,6 +32,7 @@ pub use self::csv::CsvEncoder;
 pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
 pub use gaps::{GapFinder, Gaps, Misplaced, TimeGap};
 pub use holes::{held, held_until, missing};
+pub use join::{Column, Join, JoinError, JoinedStream, Rows, column_names, join};
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
 pub use select::{Order, Selection, visit};

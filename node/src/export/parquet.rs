@@ -103,20 +103,29 @@ struct Rows {
 }
 
 /// A column in which rows may have nothing.
-#[derive(Default)]
-struct Optional<T> {
-    values: Vec<T>,
+#[derive(Debug)]
+pub(super) struct Optional<T> {
+    pub(super) values: Vec<T>,
     /// 1 for each row that has a value, else 0.
-    levels: Vec<i16>,
+    pub(super) levels: Vec<i16>,
+}
+
+impl<T> Default for Optional<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            levels: Vec::new(),
+        }
+    }
 }
 
 impl<T> Optional<T> {
-    fn push(&mut self, value: Option<T>) {
+    pub(super) fn push(&mut self, value: Option<T>) {
         self.levels.push(i16::from(value.is_some()));
         self.values.extend(value);
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.values.clear();
         self.levels.clear();
     }
@@ -202,7 +211,7 @@ impl Rows {
     }
 }
 
-fn write_column<T: parquet::data_type::DataType, W: Write + Send>(
+pub(super) fn write_column<T: parquet::data_type::DataType, W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     values: &[T::T],
     levels: Option<&[i16]>,
@@ -251,6 +260,6 @@ fn properties() -> WriterPropertiesPtr {
     Arc::new(properties.build())
 }
 
-fn to_io(error: ParquetError) -> io::Error {
+pub(super) fn to_io(error: ParquetError) -> io::Error {
     io::Error::other(error)
 }

@@ -4,6 +4,7 @@ mod chunks;
 mod columns;
 mod description;
 mod gaps;
+mod joins;
 mod once;
 mod parts;
 mod predictions;

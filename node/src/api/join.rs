@@ -1,0 +1,204 @@
+//! `GET /v1/join`: several streams as one table, written while it is sent.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::store::{History, Store};
+use headwater_protocols::time::Timestamp;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::limits::MAX_JOINED_STREAMS;
+use super::observations::{Bound, bound, format_of, require_held};
+use super::problem::ApiError;
+use super::state::{ApiState, not_come_yet};
+use super::stream_body::{WriteError, written_by};
+use super::types::Problem;
+use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
+use crate::proof::disputed;
+
+/// What the address may say.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Options {
+    /// The streams, with commas between them: ids, parts of them, or names.
+    streams: String,
+    /// The stream whose observations make the rows; the first one unless it is
+    /// said.
+    on: Option<String>,
+    /// Or a row for each multiple of so many microseconds since 1970, up to the
+    /// first one that has seen everything.
+    every_us: Option<u64>,
+    /// A value that is older than the row by more microseconds is left out.
+    tolerance_us: Option<u64>,
+    /// Rows from this time (RFC 3339) on.
+    from: Option<String>,
+    /// Rows before this time.
+    to: Option<String>,
+    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; else `Accept` decides.
+    #[param(schema_with = super::openapi::format)]
+    format: Option<String>,
+}
+
+/// Answers with the table, by time.
+#[utoipa::path(get, path = "/v1/join", tag = "observations", summary = "Several streams as one table: the latest value of each at or before the time of each row",
+    params(Options),
+    responses((status = 200, description = "The columns `time` and, for each stream, its name; of streams with the same name, the end of the id stands behind it. A value that is not there is null, in CSV empty", content(
+            (Vec<serde_json::Value> = "application/json"),
+            (String = "application/x-ndjson"),
+            (String = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+        )), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn read(
+    State(state): State<ApiState>,
+    options: Result<Query<Options>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Query(options) = options?;
+    let joining = Joining::new(&state, &options, &headers)?;
+    let permit = state.read_permit()?;
+    let store = state.node().store().clone();
+    let about = [
+        (header::CONTENT_TYPE, joining.format.media_type()),
+        (header::VARY, "accept"),
+    ];
+    let body = written_by(move |out| {
+        let _permit = permit;
+        joining.write(&*store, out)
+    });
+    Ok((about, body.await?).into_response())
+}
+
+/// One request, under the heads of the moment when it came.
+struct Joining {
+    streams: Vec<Arc<LogStatus>>,
+    how: Join,
+    format: Format,
+}
+
+impl Joining {
+    fn new(state: &ApiState, options: &Options, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let format = format_of(options.format.as_deref(), headers)?;
+        let mut streams: Vec<Arc<LogStatus>> = Vec::new();
+        for name in options.streams.split(',') {
+            let status = state.stream(name.trim())?;
+            if streams.iter().any(|known| known.log == status.log) {
+                let text = format!("stream {} is there twice; name each once", status.log);
+                return Err(ApiError::bad_request(text));
+            }
+            require_undisputed(&status)?;
+            streams.push(status);
+        }
+        if streams.len() > MAX_JOINED_STREAMS {
+            let given = streams.len();
+            let text = format!("{given} streams are too many; join at most {MAX_JOINED_STREAMS}");
+            return Err(ApiError::bad_request(text));
+        }
+        let how = Join {
+            rows: rows(state, options, &streams)?,
+            since: time("from", options.from.as_deref())?,
+            before: time("to", options.to.as_deref())?,
+            tolerance_us: options.tolerance_us,
+        };
+        Ok(Self {
+            streams,
+            how,
+            format,
+        })
+    }
+
+    fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
+        let name = |status: &Arc<LogStatus>| {
+            let manifest = status.manifest.as_ref();
+            let name = manifest.map(|manifest| manifest.name.clone());
+            (name.unwrap_or_default(), status.log.to_string())
+        };
+        let names: Vec<_> = self.streams.iter().map(name).collect();
+        let mut streams = Vec::with_capacity(self.streams.len());
+        for (status, name) in self.streams.iter().zip(column_names(&names)) {
+            let not_come_yet = || not_come_yet(status);
+            let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
+            let key = status.key.ok_or_else(not_come_yet)?;
+            let history = History::new(store, key);
+            // Times run backwards, so that a value may lie in any hole.
+            let size = status.usable_size();
+            require_held(status, &history, 0, size)?;
+            let value_type = manifest.value_type;
+            streams.push(JoinedStream {
+                column: Column { name, value_type },
+                history,
+                size,
+            });
+        }
+        Ok(join(&streams, &self.how, self.format, out)?)
+    }
+}
+
+/// Refuses what only one of two histories has.
+fn require_undisputed(status: &LogStatus) -> Result<(), ApiError> {
+    let size = status
+        .head
+        .as_ref()
+        .ok_or_else(|| not_come_yet(status))?
+        .size;
+    match status.disputed_from {
+        Some(from) if from < size => {
+            Err(ApiError::new(StatusCode::CONFLICT, disputed(status, from)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn rows(state: &ApiState, options: &Options, streams: &[Arc<LogStatus>]) -> Result<Rows, ApiError> {
+    match (&options.on, options.every_us) {
+        (Some(_), Some(_)) => Err(ApiError::bad_request(
+            "the rows are those of one stream or at equal steps: give on or every_us",
+        )),
+        (None, Some(0)) => Err(ApiError::bad_request(
+            "every_us must be at least 1 microsecond",
+        )),
+        (None, Some(step_us)) => Ok(Rows::Every(step_us)),
+        (None, None) => Ok(Rows::On(0)),
+        (Some(on), None) => {
+            let log = state.stream(on)?.log;
+            let place = streams.iter().position(|stream| stream.log == log);
+            let not_one = || {
+                let text = format!("on: stream {log} is not one of those that are joined");
+                ApiError::bad_request(text)
+            };
+            place.map(Rows::On).ok_or_else(not_one)
+        }
+    }
+}
+
+/// Indexes are of one stream, and a table has many.
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    match text.map(|text| bound(name, text)).transpose()? {
+        None => Ok(None),
+        Some(Bound::Time(time)) => Ok(Some(time)),
+        Some(Bound::Index(_)) => Err(ApiError::bad_request(format!(
+            "{name} must be a time (RFC 3339): an index is of one stream only"
+        ))),
+    }
+}
+
+impl From<JoinError> for WriteError {
+    fn from(error: JoinError) -> Self {
+        let detail = error.to_string();
+        match error {
+            JoinError::Disorder(_) | JoinError::TooManyRows(_) => {
+                Self::Failed(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+            }
+            JoinError::Read(error) => error.into(),
+            JoinError::Io(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `join`: several streams as one table.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::export::{ExportFormat, save, written};
+use super::{Invocation, Usage, duration};
+use crate::client::{Client, JoinQuery};
+
+/// Write several streams as one table: the latest value of each at each time
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The columns are time and the name of each stream. A row has, of each stream, the latest value at
+or before its time (of several at one time the last one), and nothing where there is none. Rows
+are in the order of time; in CSV what is missing is empty."
+)]
+pub(crate) struct JoinArgs {
+    /// The streams: id, part of it, or name
+    #[arg(required = true, value_name = "STREAM")]
+    streams: Vec<String>,
+    /// One of them: its observations make the rows [default: the first]
+    #[arg(long, value_name = "STREAM", conflicts_with = "every")]
+    on: Option<String>,
+    /// A row for each multiple of this time since 1970 (UTC), such as 1h
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    every: Option<Duration>,
+    /// Leave out values that are older than the row by more than this
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    tolerance: Option<Duration>,
+    /// Rows from this time (RFC 3339) on
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Rows before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    /// How the table is written
+    #[arg(long, value_enum, default_value_t)]
+    format: ExportFormat,
+    /// The file to write [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Result<()> {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let every_us = args.every.map(micros);
+    if every_us == Some(0) {
+        return Err(Usage::error("--every must be longer than nothing"));
+    }
+    let bytes = invocation
+        .with_client(async |client| {
+            let mut streams = Vec::with_capacity(args.streams.len());
+            for name in &args.streams {
+                streams.push(client.stream(name).await?.id);
+            }
+            let on = match &args.on {
+                Some(name) => Some(client.stream(name).await?.id),
+                None => None,
+            };
+            let query = JoinQuery {
+                streams,
+                on,
+                every_us,
+                tolerance_us: args.tolerance.map(micros),
+                from: args.from.clone(),
+                to: args.to.clone(),
+                format: args.format.name(),
+            };
+            write(client, args, &query).await
+        })
+        .await?;
+    written(invocation, args.output.as_deref(), bytes)
+}
+
+async fn write(client: &Client, args: &JoinArgs, query: &JoinQuery) -> anyhow::Result<u64> {
+    // The file is opened once the node has agreed.
+    let table = client.join(query).await?;
+    save(table, args.output.as_deref(), "joining").await
+}

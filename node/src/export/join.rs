@@ -1,0 +1,364 @@
+//! Several streams as one table: each row has, of each stream, the latest value
+//! at or before the time of the row (a backward as-of join).
+//!
+//! The records are read in the order of their times, and each once, so that
+//! memory depends on how far the times run to and fro, and not on how many
+//! there are.
+
+mod arrow;
+mod parquet;
+mod text;
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use headwater_protocols::manifest::ValueType;
+use headwater_protocols::store::{History, ReadError, Store};
+use headwater_protocols::time::Timestamp;
+
+use self::arrow::ArrowTable;
+use self::parquet::ParquetTable;
+use self::text::{CsvTable, JsonTable};
+use super::Format;
+use super::by_time::{ByTime, Disorder, Room, Timed};
+use super::limits::MAX_JOIN_ROWS;
+
+/// A column of a joined table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What its values are.
+    pub value_type: ValueType,
+}
+
+/// A stream that is joined with others.
+#[derive(Debug)]
+pub struct JoinedStream<'a, S: ?Sized> {
+    /// Its column.
+    pub column: Column,
+    /// Its records.
+    pub history: History<'a, S>,
+    /// Those below this index are read; all of them must be held.
+    pub size: u64,
+}
+
+/// Which rows a joined table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// One for each record of the stream at this place, by time.
+    On(usize),
+    /// One for each multiple of so many microseconds since 1970.
+    Every(u64),
+}
+
+/// What a joined table is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Its rows.
+    pub rows: Rows,
+    /// The earliest time of a row.
+    pub since: Option<Timestamp>,
+    /// The time that all rows lie before.
+    pub before: Option<Timestamp>,
+    /// A value that is older than the row by more microseconds is left out.
+    pub tolerance_us: Option<u64>,
+}
+
+/// Why streams cannot be joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The times of one run to and fro.
+    #[error(
+        "the times of stream `{0}` run to and fro too far to be put in order in bounded memory; narrow the join \
+         with from and to"
+    )]
+    Disorder(String),
+    /// Nobody wants so many rows.
+    #[error(
+        "that would be {0} rows, more than {MAX_JOIN_ROWS}; make the steps longer, or narrow the join with from and to"
+    )]
+    TooManyRows(u128),
+    /// A record cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The reader of the table is gone, or its disk is full.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A stream, and what is known of it at the time of the row.
+struct Side<'a, S: ?Sized> {
+    name: &'a str,
+    records: ByTime<'a, S>,
+    latest: Option<Timed>,
+}
+
+impl<S: Store + ?Sized> Side<'_, S> {
+    fn next_time(&mut self) -> Result<Option<Timestamp>, JoinError> {
+        self.records
+            .next_time()
+            .map_err(|why| failed(self.name, why))
+    }
+
+    /// Goes on by one record.
+    fn step(&mut self) -> Result<(), JoinError> {
+        let next = self.records.next().map_err(|why| failed(self.name, why))?;
+        self.latest = next.or(self.latest.take());
+        Ok(())
+    }
+
+    /// Goes on to the last record at or before a time.
+    fn step_to(&mut self, time: Timestamp) -> Result<(), JoinError> {
+        while self.next_time()?.is_some_and(|next| next <= time) {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn value_at(&self, time: Timestamp, tolerance_us: Option<u64>) -> Option<Bytes> {
+        let latest = self.latest.as_ref()?;
+        let is_near = tolerance_us.is_none_or(|tolerance| time.since(latest.time) <= tolerance);
+        is_near.then(|| latest.value.clone())
+    }
+}
+
+fn failed(name: &str, why: Disorder) -> JoinError {
+    match why {
+        Disorder::TooMuch => JoinError::Disorder(name.to_owned()),
+        Disorder::Read(error) => error.into(),
+    }
+}
+
+/// Writes the joined table.
+///
+/// # Errors
+/// The streams cannot be joined, or the writer fails.
+pub fn join<S: Store + ?Sized, W: Write + Send>(
+    streams: &[JoinedStream<'_, S>],
+    how: &Join,
+    format: Format,
+    out: W,
+) -> Result<(), JoinError> {
+    join_in(&Room::default(), streams, how, format, out)
+}
+
+fn join_in<S: Store + ?Sized, W: Write + Send>(
+    room: &Room,
+    streams: &[JoinedStream<'_, S>],
+    how: &Join,
+    format: Format,
+    out: W,
+) -> Result<(), JoinError> {
+    let mut sides = Vec::with_capacity(streams.len());
+    for stream in streams {
+        let name = stream.column.name.as_str();
+        let span = (how.since, how.before);
+        let records = ByTime::new(&stream.history, stream.size, span, room);
+        let records = records.map_err(|why| failed(name, why))?;
+        let latest = before(stream, how.since)?;
+        sides.push(Side {
+            name,
+            records,
+            latest,
+        });
+    }
+    let steps = match how.rows {
+        Rows::On(_) => None,
+        Rows::Every(step_us) => Some(Steps::of(streams, &mut sides, how, step_us)?),
+    };
+    let columns: Vec<_> = streams.iter().map(|stream| stream.column.clone()).collect();
+    let mut table = Table::begin(format, &columns, out)?;
+    match (how.rows, steps) {
+        (Rows::On(on), _) => rows_on(&mut sides, on, how, &mut table)?,
+        (Rows::Every(_), Some(steps)) => rows_every(&mut sides, steps, how, &mut table)?,
+        (Rows::Every(_), None) => {}
+    }
+    Ok(table.finish()?)
+}
+
+/// The last record before the first row.
+fn before<S: Store + ?Sized>(
+    stream: &JoinedStream<'_, S>,
+    since: Option<Timestamp>,
+) -> Result<Option<Timed>, JoinError> {
+    let Some(before) = since.and_then(|since| since.0.checked_sub(1)) else {
+        return Ok(None);
+    };
+    let found = stream
+        .history
+        .at_or_before(Timestamp(before), stream.size)?;
+    let Some((index, time)) = found else {
+        return Ok(None);
+    };
+    let value = stream.history.record(index)?.value();
+    Ok(Some(Timed { time, value }))
+}
+
+fn rows_on<S: Store + ?Sized, W: Write + Send>(
+    sides: &mut [Side<'_, S>],
+    on: usize,
+    how: &Join,
+    table: &mut Table<W>,
+) -> Result<(), JoinError> {
+    let mut values = Vec::with_capacity(sides.len());
+    while let Some(time) = match sides.get_mut(on) {
+        Some(side) => side.next_time()?,
+        None => None,
+    } {
+        values.clear();
+        for (place, side) in sides.iter_mut().enumerate() {
+            match place == on {
+                true => side.step()?,
+                false => side.step_to(time)?,
+            }
+            values.push(side.value_at(time, how.tolerance_us));
+        }
+        table.row(time, &values)?;
+    }
+    Ok(())
+}
+
+fn rows_every<S: Store + ?Sized, W: Write + Send>(
+    sides: &mut [Side<'_, S>],
+    steps: Steps,
+    how: &Join,
+    table: &mut Table<W>,
+) -> Result<(), JoinError> {
+    let mut values = Vec::with_capacity(sides.len());
+    for time in steps {
+        values.clear();
+        for side in sides.iter_mut() {
+            side.step_to(time)?;
+            values.push(side.value_at(time, how.tolerance_us));
+        }
+        table.row(time, &values)?;
+    }
+    Ok(())
+}
+
+/// Times at equal distances. In 128 bits, because the last one may lie beyond
+/// those that can be kept.
+#[derive(Debug)]
+struct Steps {
+    next: i128,
+    /// Behind the last one.
+    end: i128,
+    step: i128,
+}
+
+impl Steps {
+    /// From the first record, or where it is said, to the first step that
+    /// knows the last one.
+    fn of<S: Store + ?Sized>(
+        streams: &[JoinedStream<'_, S>],
+        sides: &mut [Side<'_, S>],
+        how: &Join,
+        step_us: u64,
+    ) -> Result<Self, JoinError> {
+        let mut earliest = how.since;
+        if earliest.is_none() {
+            for side in sides {
+                earliest = [earliest, side.next_time()?].into_iter().flatten().min();
+            }
+        }
+        let mut latest = None;
+        for stream in streams {
+            let found = stream
+                .history
+                .at_or_before(Timestamp(i64::MAX), stream.size)?;
+            latest = latest.max(found.map(|(_, time)| time));
+        }
+        let step = i128::from(step_us.max(1));
+        let at_or_after = |time: i64| {
+            let time = i128::from(time);
+            time + (-time).rem_euclid(step)
+        };
+        let end = match how.before {
+            Some(before) => Some(at_or_after(before.0)),
+            None => latest.map(|latest| at_or_after(latest.0) + step),
+        };
+        let (Some(earliest), Some(end)) = (earliest, end) else {
+            return Ok(Self {
+                next: 0,
+                end: 0,
+                step,
+            });
+        };
+        let next = at_or_after(earliest.0);
+        let rows = (end - next).max(0).unsigned_abs() / step.unsigned_abs();
+        if rows > u128::from(MAX_JOIN_ROWS) {
+            return Err(JoinError::TooManyRows(rows));
+        }
+        Ok(Self { next, end, step })
+    }
+}
+
+impl Iterator for Steps {
+    type Item = Timestamp;
+
+    fn next(&mut self) -> Option<Timestamp> {
+        if self.next >= self.end {
+            return None;
+        }
+        let time = i64::try_from(self.next).ok()?;
+        self.next += self.step;
+        Some(Timestamp(time))
+    }
+}
+
+/// Writes a joined table in one of the formats.
+enum Table<W: Write + Send> {
+    Csv(Box<CsvTable<W>>),
+    Json(JsonTable<W>),
+    Arrow(Box<ArrowTable<W>>),
+    Parquet(Box<ParquetTable<W>>),
+}
+
+impl<W: Write + Send> Table<W> {
+    fn begin(format: Format, columns: &[Column], out: W) -> io::Result<Self> {
+        Ok(match format {
+            Format::Csv => Self::Csv(Box::new(CsvTable::begin(columns, out)?)),
+            Format::Ndjson => Self::Json(JsonTable::lines(columns, out)),
+            Format::Json => Self::Json(JsonTable::array(columns, out)),
+            Format::Arrow => Self::Arrow(Box::new(ArrowTable::begin(columns, out)?)),
+            Format::Parquet => Self::Parquet(Box::new(ParquetTable::begin(columns, out)?)),
+        })
+    }
+
+    fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
+        match self {
+            Self::Csv(table) => table.row(time, values),
+            Self::Json(table) => table.row(time, values),
+            Self::Arrow(table) => table.row(time, values),
+            Self::Parquet(table) => table.row(time, values),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Csv(table) => table.finish(),
+            Self::Json(table) => table.finish(),
+            Self::Arrow(table) => table.finish(),
+            Self::Parquet(table) => table.finish(),
+        }
+    }
+}
+
+/// The names of columns, each once: those of streams, and where several are
+/// alike, or are called `time`, with the end of the id behind it.
+#[must_use]
+pub fn column_names(streams: &[(String, String)]) -> Vec<String> {
+    let taken = |name: &str| streams.iter().filter(|(other, _)| other == name).count();
+    let unique = |(name, id): &(String, String)| {
+        if !name.is_empty() && name != "time" && taken(name) == 1 {
+            return name.clone();
+        }
+        let end = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
+        format!("{name}_{}", id.get(end..).unwrap_or(id))
+    };
+    streams.iter().map(unique).collect()
+}
+
+#[cfg(test)]
+mod tests;

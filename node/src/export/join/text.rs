@@ -1,0 +1,130 @@
+//! Joined tables as CSV and as JSON.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use headwater_protocols::time::Timestamp;
+
+use super::Column;
+use crate::export::time::{TimeFormat, TimeText};
+use crate::export::value::{csv_field, put_json};
+
+/// Bytes that are collected before they go to the writer.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// `time,…`, a header first. What is not there is empty.
+pub(super) struct CsvTable<W: Write> {
+    out: csv::Writer<W>,
+    columns: Vec<Column>,
+    times: TimeFormat,
+    /// Reused for each value in base64.
+    base64: Vec<u8>,
+}
+
+impl<W: Write> CsvTable<W> {
+    pub(super) fn begin(columns: &[Column], out: W) -> io::Result<Self> {
+        let mut out = csv::WriterBuilder::new()
+            .buffer_capacity(BUFFER_BYTES)
+            .from_writer(out);
+        let names = columns.iter().map(|column| column.name.as_str());
+        out.write_record(std::iter::once("time").chain(names))
+            .map_err(io::Error::from)?;
+        Ok(Self {
+            out,
+            columns: columns.to_vec(),
+            times: TimeFormat::default(),
+            base64: Vec::new(),
+        })
+    }
+
+    pub(super) fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
+        match self.times.text(time) {
+            TimeText::Rfc3339(text) => self.out.write_field(text)?,
+            TimeText::Micros(micros) => self.out.write_field(micros.to_string())?,
+        }
+        for (column, value) in self.columns.iter().zip(values) {
+            let field: &[u8] = match value {
+                Some(value) => csv_field(column.value_type, value, &mut self.base64),
+                None => b"",
+            };
+            self.out.write_field(field)?;
+        }
+        Ok(self.out.write_record(None::<&[u8]>)?)
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Objects `{"time":…,"name":…}`, one a line or in one array. What is not there
+/// is `null`.
+pub(super) struct JsonTable<W: Write> {
+    out: W,
+    columns: Vec<Column>,
+    /// Each column's `,"name":`.
+    keys: Vec<Vec<u8>>,
+    times: TimeFormat,
+    is_array: bool,
+    rows: u64,
+    /// Reused for each row.
+    line: Vec<u8>,
+}
+
+impl<W: Write> JsonTable<W> {
+    pub(super) fn lines(columns: &[Column], out: W) -> Self {
+        let key = |column: &Column| {
+            let name = serde_json::Value::from(column.name.as_str());
+            format!(",{name}:").into_bytes()
+        };
+        Self {
+            out,
+            columns: columns.to_vec(),
+            keys: columns.iter().map(key).collect(),
+            times: TimeFormat::default(),
+            is_array: false,
+            rows: 0,
+            line: Vec::new(),
+        }
+    }
+
+    pub(super) fn array(columns: &[Column], out: W) -> Self {
+        Self {
+            is_array: true,
+            ..Self::lines(columns, out)
+        }
+    }
+
+    pub(super) fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
+        self.line.clear();
+        if self.is_array {
+            self.line.push(if self.rows == 0 { b'[' } else { b',' });
+        }
+        match self.times.text(time) {
+            TimeText::Rfc3339(text) => write!(self.line, "{{\"time\":\"{text}\"")?,
+            TimeText::Micros(micros) => write!(self.line, "{{\"time\":{micros}")?,
+        }
+        for ((column, key), value) in self.columns.iter().zip(&self.keys).zip(values) {
+            self.line.extend_from_slice(key);
+            match value {
+                Some(value) => put_json(&mut self.line, column.value_type, value),
+                None => self.line.extend_from_slice(b"null"),
+            }
+        }
+        self.line.push(b'}');
+        if !self.is_array {
+            self.line.push(b'\n');
+        }
+        self.rows += 1;
+        self.out.write_all(&self.line)
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        match (self.is_array, self.rows) {
+            (true, 0) => self.out.write_all(b"[]")?,
+            (true, _) => self.out.write_all(b"]")?,
+            (false, _) => {}
+        }
+        self.out.flush()
+    }
+}
