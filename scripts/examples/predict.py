@@ -306,7 +306,8 @@ def report(node, source, target):
             naive += abs(value - before[1])
         before = float(next(predictions)["value"]), value
     if count:
-        print(f"{count:,} predictions are off by {off / count:.3f} {source['unit']} on average; "
+        unit = f" {source['unit']}".rstrip()
+        print(f"{count:,} predictions are off by {off / count:.3f}{unit} on average; "
               f"the value before by {naive / count:.3f}")
     else:
         print("no prediction has met its observation yet")
