@@ -209,7 +209,7 @@ fn times_that_run_to_and_fro_too_far_are_refused_and_a_narrower_join_is_not() {
     let far = |i: i64| if i % 4 == 3 { i64::MAX } else { i };
     let many: Observations = (0..2_000).map(|i| (far(i), 1)).collect();
     let rows = |how: &Join| {
-        let room = Room::new(50_000);
+        let room = Room::new(40_000);
         let table = joined_in(&room, std::slice::from_ref(&many), how, Format::Csv);
         table.map(|text| text.split(|byte| *byte == b'\n').count() - 2)
     };
