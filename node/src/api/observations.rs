@@ -127,6 +127,10 @@ impl Reading {
     /// The one observation that is asked for, if it has to come from a peer.
     fn to_retrieve(&self) -> Option<Retrieval> {
         let (status, size) = (&self.status, self.status.usable_size());
+        if status.sources.is_empty() {
+            // Nobody is there to be asked.
+            return None;
+        }
         let log = status.log;
         match self.question {
             // Times run backwards, so that the answer may lie in any hole.
