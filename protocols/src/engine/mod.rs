@@ -9,6 +9,7 @@
 
 mod adoption;
 mod agenda;
+mod command;
 mod cursors;
 mod deletion;
 mod discovering;
@@ -26,6 +27,7 @@ mod repeats;
 mod requests;
 mod retrieving;
 mod room;
+mod status;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,22 +37,18 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use crate::bucket::Bucket;
-use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
-use crate::log::{AdmitError, ForkProof};
-use crate::manifest::{Manifest, ManifestError, SignedManifest};
+use crate::log::AdmitError;
 use crate::meta::Server;
-use crate::ranges::Interval;
-use crate::record::Record;
-use crate::store::{LogKey, ReadError, Store, StoreError};
+use crate::store::{ReadError, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::Provider;
-use crate::sync::retrieval::{Found, Retrieval};
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
+pub use command::{Command, CommandError, Reply};
 pub use cursors::Lag;
 use deletion::Deletions;
 use discovering::Discoveries;
@@ -62,6 +60,7 @@ pub use repeats::RequestKey;
 use requests::{RequestKind, Requests};
 use retrieving::Retrievals;
 pub use room::Room;
+pub use status::LogStatus;
 
 /// Something happened.
 #[derive(Debug)]
@@ -111,183 +110,6 @@ pub enum Input {
     Room(Room),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
-}
-
-/// What a user asks for.
-#[derive(Debug, Clone)]
-pub enum Command {
-    /// Create a stream of our own.
-    Create(Box<Manifest>),
-    /// Append records to a stream of our own.
-    Publish {
-        /// The stream.
-        log: LogId,
-        /// The records.
-        records: Vec<Record>,
-        /// Only if the stream has this size.
-        expect_size: Option<u64>,
-    },
-    /// Append records to a stream of our own, unless that was done already: then
-    /// the answer is the one that it had.
-    PublishOnce {
-        /// The stream.
-        log: LogId,
-        /// The records.
-        records: Vec<Record>,
-        /// Only if the stream has this size.
-        expect_size: Option<u64>,
-        /// What names it.
-        request: RequestKey,
-    },
-    /// Keep a stream in step with its publisher.
-    Follow {
-        /// The stream.
-        log: LogId,
-        /// Multiaddrs of peers that are known to have it, publisher first.
-        peers: Vec<String>,
-        /// Fill in the latest records first.
-        newest_first: bool,
-    },
-    /// Stop that; what is held stays.
-    Unfollow(LogId),
-    /// Forget a stream and delete what is held of it.
-    Delete {
-        /// The stream.
-        log: LogId,
-        /// Even if it is our own. Its last head is kept, so that it can never be
-        /// begun anew.
-        own: bool,
-    },
-    /// Look one chunk or record up, here or at peers, before anything else.
-    Retrieve(Retrieval),
-    /// Search the public streams that are known here and to connected peers.
-    Discover(String),
-    /// Find out whether peers know more of a stream of our own than is here,
-    /// and open it for writing when what they know is here.
-    Recover {
-        /// The stream.
-        log: LogId,
-        /// Open it now: the user says that nobody knows more.
-        none_is_larger: bool,
-    },
-}
-
-/// The answer to a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// The stream was created.
-    Created(LogId),
-    /// The records are durable, at these indexes.
-    Published(Interval),
-    /// This was found; it was verified.
-    Retrieved(Box<Found>),
-    /// These streams were found.
-    Discovered(Box<Discovery>),
-    /// Done.
-    Done,
-}
-
-/// Why a command failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    /// No such stream here.
-    #[error("stream {0} is not known here; follow it first")]
-    UnknownStream(LogId),
-    /// Somebody else's stream.
-    #[error("stream {0} belongs to another publisher; only its owner can publish to it")]
-    NotOwner(LogId),
-    /// The stream does not have the size that the caller expects.
-    #[error("the stream has {found} records, not {expected}")]
-    Size {
-        /// Its size.
-        found: u64,
-        /// What the caller expected.
-        expected: u64,
-    },
-    /// Something else was published under the same name.
-    #[error(
-        "something else was published under the same idempotency key; use a new key for each request, and send a repeated one unchanged"
-    )]
-    Repeated,
-    /// A value that the stream cannot take.
-    #[error("value {place} {why}")]
-    Value {
-        /// The place of the record in the command, from 0.
-        place: usize,
-        /// What is wrong with the value.
-        why: String,
-    },
-    /// A stream of our own that is to be deleted without a word.
-    #[error(
-        "this node publishes stream {0}: once it is deleted here it can only come back from peers \
-         that have all of it; say --own (own=true) if that is what you want"
-    )]
-    OwnStream(LogId),
-    /// More than the disk may be filled with.
-    #[error(
-        "nothing was stored: {needed} bytes of records do not fit into the {left} bytes that are left \
-         of max_disk; delete streams (headwater stream delete), or allow more"
-    )]
-    NoRoom {
-        /// Bytes of the records.
-        needed: u64,
-        /// Bytes that may still be written.
-        left: u64,
-    },
-    /// More than one command may carry.
-    #[error("{records} records at once are too many; send at most {max}")]
-    TooMany {
-        /// Records in the command.
-        records: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// More bytes than one command may carry.
-    #[error("{bytes} bytes of records at once are too many; send at most {max}")]
-    TooLong {
-        /// Bytes of the records.
-        bytes: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// A record that is not there yet.
-    #[error("there is no record {index} yet; the stream has {size}")]
-    Beyond {
-        /// The index asked for.
-        index: u64,
-        /// Records of the adopted head.
-        size: u64,
-    },
-    /// Nobody who is connected has what was to be retrieved.
-    #[error("nobody who is connected has it; connect to a peer that does, or ask again later")]
-    NotFound,
-    /// Too many others wait.
-    #[error("{0} retrievals are under way already; ask again when some of them have ended")]
-    TooManyRetrievals(usize),
-    /// Too many search.
-    #[error("{0} searches are under way already; search again in a few seconds")]
-    TooManySearches(usize),
-    /// Longer than what is searched for may be.
-    #[error("{bytes} bytes are too long to search for; give at most {max}")]
-    SearchTooLong {
-        /// Bytes of the words.
-        bytes: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// The manifest cannot be signed.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// The log was closed after a failure.
-    #[error("the stream is closed for writing: {0}; restart the node when the cause is gone")]
-    Closed(String),
-    /// The log is closed for writing until it is known that nobody has more of
-    /// it.
-    #[error("the stream is closed for writing: {0}")]
-    Recovering(String),
-    /// The store failed; nothing was published.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Something is to be done.
@@ -365,62 +187,6 @@ pub struct Misbehaviour {
     pub log: Option<LogId>,
     /// What was wrong, in words.
     pub what: String,
-}
-
-/// How a log stands, for those who watch.
-#[derive(Clone, Debug)]
-pub struct LogStatus {
-    /// The log.
-    pub log: LogId,
-    /// Its manifest, once a peer has sent it.
-    pub manifest: Option<SignedManifest>,
-    /// Where its rows are.
-    pub key: Option<LogKey>,
-    /// Whether it is ours.
-    pub owned: bool,
-    /// Whether it is kept in step.
-    pub followed: bool,
-    /// Whether the latest records are filled in first.
-    pub newest_first: bool,
-    /// The head that everything held is proved against.
-    pub head: Option<SignedHead>,
-    /// What is held, at most 1,024 intervals.
-    pub held: Vec<Interval>,
-    /// Records that are held.
-    pub held_records: u64,
-    /// Size up to which everything is held and survives the loss of power.
-    pub synced_size: u64,
-    /// Records delivered to others since the node started.
-    pub served_records: u64,
-    /// Peers that have something of it.
-    pub sources: Vec<PeerId>,
-    /// Whether something that is missing is not fetched because the disk has no
-    /// room for it.
-    pub waits_for_room: bool,
-    /// What is missing here, compared with them.
-    pub lag: Lag,
-    /// Multiaddrs that the user gave.
-    pub peers: Vec<String>,
-    /// Proof that its owner forked.
-    pub fork: Option<Box<ForkProof>>,
-    /// Of a forked log: the first index that not both branches are known to
-    /// have in common. From here on nothing counts as verified.
-    pub disputed_from: Option<u64>,
-    /// Why it is closed for writing.
-    pub closed: Option<String>,
-    /// Why nothing is written to a log of our own before peers were asked, or
-    /// the user has decided, in words.
-    pub recovering: Option<String>,
-}
-
-impl LogStatus {
-    /// Records that are verified once they are held: those below the adopted
-    /// head that are not disputed.
-    #[must_use]
-    pub fn usable_size(&self) -> u64 {
-        let size = self.head.as_ref().map_or(0, |head| head.size);
-        self.disputed_from.map_or(size, |from| from.min(size))
-    }
 }
 
 /// A peer that is connected.

@@ -1,0 +1,187 @@
+//! What users ask of an engine, and what they get.
+
+use crate::id::LogId;
+use crate::manifest::{Manifest, ManifestError};
+use crate::ranges::Interval;
+use crate::record::Record;
+use crate::store::StoreError;
+use crate::sync::retrieval::{Found, Retrieval};
+
+use super::{Discovery, RequestKey};
+
+/// What a user asks for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Create a stream of our own.
+    Create(Box<Manifest>),
+    /// Append records to a stream of our own.
+    Publish {
+        /// The stream.
+        log: LogId,
+        /// The records.
+        records: Vec<Record>,
+        /// Only if the stream has this size.
+        expect_size: Option<u64>,
+    },
+    /// Append records to a stream of our own, unless that was done already: then
+    /// the answer is the one that it had.
+    PublishOnce {
+        /// The stream.
+        log: LogId,
+        /// The records.
+        records: Vec<Record>,
+        /// Only if the stream has this size.
+        expect_size: Option<u64>,
+        /// What names it.
+        request: RequestKey,
+    },
+    /// Keep a stream in step with its publisher.
+    Follow {
+        /// The stream.
+        log: LogId,
+        /// Multiaddrs of peers that are known to have it, publisher first.
+        peers: Vec<String>,
+        /// Fill in the latest records first.
+        newest_first: bool,
+    },
+    /// Stop that; what is held stays.
+    Unfollow(LogId),
+    /// Forget a stream and delete what is held of it.
+    Delete {
+        /// The stream.
+        log: LogId,
+        /// Even if it is our own. Its last head is kept, so that it can never be
+        /// begun anew.
+        own: bool,
+    },
+    /// Look one chunk or record up, here or at peers, before anything else.
+    Retrieve(Retrieval),
+    /// Search the public streams that are known here and to connected peers.
+    Discover(String),
+    /// Find out whether peers know more of a stream of our own than is here,
+    /// and open it for writing when what they know is here.
+    Recover {
+        /// The stream.
+        log: LogId,
+        /// Open it now: the user says that nobody knows more.
+        none_is_larger: bool,
+    },
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The stream was created.
+    Created(LogId),
+    /// The records are durable, at these indexes.
+    Published(Interval),
+    /// This was found; it was verified.
+    Retrieved(Box<Found>),
+    /// These streams were found.
+    Discovered(Box<Discovery>),
+    /// Done.
+    Done,
+}
+
+/// Why a command failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such stream here.
+    #[error("stream {0} is not known here; follow it first")]
+    UnknownStream(LogId),
+    /// Somebody else's stream.
+    #[error("stream {0} belongs to another publisher; only its owner can publish to it")]
+    NotOwner(LogId),
+    /// The stream does not have the size that the caller expects.
+    #[error("the stream has {found} records, not {expected}")]
+    Size {
+        /// Its size.
+        found: u64,
+        /// What the caller expected.
+        expected: u64,
+    },
+    /// Something else was published under the same name.
+    #[error(
+        "something else was published under the same idempotency key; use a new key for each request, and send a repeated one unchanged"
+    )]
+    Repeated,
+    /// A value that the stream cannot take.
+    #[error("value {place} {why}")]
+    Value {
+        /// The place of the record in the command, from 0.
+        place: usize,
+        /// What is wrong with the value.
+        why: String,
+    },
+    /// A stream of our own that is to be deleted without a word.
+    #[error(
+        "this node publishes stream {0}: once it is deleted here it can only come back from peers \
+         that have all of it; say --own (own=true) if that is what you want"
+    )]
+    OwnStream(LogId),
+    /// More than the disk may be filled with.
+    #[error(
+        "nothing was stored: {needed} bytes of records do not fit into the {left} bytes that are left \
+         of max_disk; delete streams (headwater stream delete), or allow more"
+    )]
+    NoRoom {
+        /// Bytes of the records.
+        needed: u64,
+        /// Bytes that may still be written.
+        left: u64,
+    },
+    /// More than one command may carry.
+    #[error("{records} records at once are too many; send at most {max}")]
+    TooMany {
+        /// Records in the command.
+        records: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// More bytes than one command may carry.
+    #[error("{bytes} bytes of records at once are too many; send at most {max}")]
+    TooLong {
+        /// Bytes of the records.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A record that is not there yet.
+    #[error("there is no record {index} yet; the stream has {size}")]
+    Beyond {
+        /// The index asked for.
+        index: u64,
+        /// Records of the adopted head.
+        size: u64,
+    },
+    /// Nobody who is connected has what was to be retrieved.
+    #[error("nobody who is connected has it; connect to a peer that does, or ask again later")]
+    NotFound,
+    /// Too many others wait.
+    #[error("{0} retrievals are under way already; ask again when some of them have ended")]
+    TooManyRetrievals(usize),
+    /// Too many search.
+    #[error("{0} searches are under way already; search again in a few seconds")]
+    TooManySearches(usize),
+    /// Longer than what is searched for may be.
+    #[error("{bytes} bytes are too long to search for; give at most {max}")]
+    SearchTooLong {
+        /// Bytes of the words.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The manifest cannot be signed.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The log was closed after a failure.
+    #[error("the stream is closed for writing: {0}; restart the node when the cause is gone")]
+    Closed(String),
+    /// The log is closed for writing until it is known that nobody has more of
+    /// it.
+    #[error("the stream is closed for writing: {0}")]
+    Recovering(String),
+    /// The store failed; nothing was published.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

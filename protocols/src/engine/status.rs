@@ -1,0 +1,67 @@
+//! How a log stands, for those who watch.
+
+use libp2p_identity::PeerId;
+
+use super::Lag;
+use crate::head::SignedHead;
+use crate::id::LogId;
+use crate::log::ForkProof;
+use crate::manifest::SignedManifest;
+use crate::ranges::Interval;
+use crate::store::LogKey;
+
+/// How a log stands, for those who watch.
+#[derive(Clone, Debug)]
+pub struct LogStatus {
+    /// The log.
+    pub log: LogId,
+    /// Its manifest, once a peer has sent it.
+    pub manifest: Option<SignedManifest>,
+    /// Where its rows are.
+    pub key: Option<LogKey>,
+    /// Whether it is ours.
+    pub owned: bool,
+    /// Whether it is kept in step.
+    pub followed: bool,
+    /// Whether the latest records are filled in first.
+    pub newest_first: bool,
+    /// The head that everything held is proved against.
+    pub head: Option<SignedHead>,
+    /// What is held, at most 1,024 intervals.
+    pub held: Vec<Interval>,
+    /// Records that are held.
+    pub held_records: u64,
+    /// Size up to which everything is held and survives the loss of power.
+    pub synced_size: u64,
+    /// Records delivered to others since the node started.
+    pub served_records: u64,
+    /// Peers that have something of it.
+    pub sources: Vec<PeerId>,
+    /// Whether something that is missing is not fetched because the disk has no
+    /// room for it.
+    pub waits_for_room: bool,
+    /// What is missing here, compared with them.
+    pub lag: Lag,
+    /// Multiaddrs that the user gave.
+    pub peers: Vec<String>,
+    /// Proof that its owner forked.
+    pub fork: Option<Box<ForkProof>>,
+    /// Of a forked log: the first index that not both branches are known to
+    /// have in common. From here on nothing counts as verified.
+    pub disputed_from: Option<u64>,
+    /// Why it is closed for writing.
+    pub closed: Option<String>,
+    /// Why nothing is written to a log of our own before peers were asked, or
+    /// the user has decided, in words.
+    pub recovering: Option<String>,
+}
+
+impl LogStatus {
+    /// Records that are verified once they are held: those below the adopted
+    /// head that are not disputed.
+    #[must_use]
+    pub fn usable_size(&self) -> u64 {
+        let size = self.head.as_ref().map_or(0, |head| head.size);
+        self.disputed_from.map_or(size, |from| from.min(size))
+    }
+}
