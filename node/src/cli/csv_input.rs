@@ -20,11 +20,33 @@ const END: &[u8] = b"\n\x04\n";
 /// The only field of the row that [`END`] makes.
 const END_FIELD: &[u8] = b"\x04";
 
+/// Where the times and the values are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// In the columns that the first row calls so.
+    Named {
+        /// That of the times.
+        time: String,
+        /// That of the values.
+        value: String,
+    },
+    /// At these places, from 0.
+    Placed {
+        /// That of the times.
+        time: usize,
+        /// That of the values.
+        value: usize,
+        /// How many columns there are.
+        count: usize,
+        /// Whether the first row is a header.
+        has_header: bool,
+    },
+}
+
 /// Which columns are read, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct CsvForm {
-    pub(crate) time_column: String,
-    pub(crate) value_column: String,
+    pub(crate) columns: Columns,
     pub(crate) time_form: TimeForm,
     pub(crate) rules: ValueRules,
 }
@@ -34,10 +56,17 @@ pub(crate) struct CsvForm {
 pub(crate) struct CsvRows<R> {
     reader: Reader<Chain<R, &'static [u8]>>,
     form: CsvForm,
-    time_at: usize,
-    value_at: usize,
+    time: Column,
+    value: Column,
     columns: usize,
     record: ByteRecord,
+}
+
+/// A column, and what errors call it.
+#[derive(Clone, Debug)]
+struct Column {
+    place: usize,
+    name: String,
 }
 
 impl<R: Read> CsvRows<R> {
@@ -46,7 +75,12 @@ impl<R: Read> CsvRows<R> {
     /// # Errors
     /// The file cannot be read, or a column is not there or there twice.
     pub(crate) fn open(input: R, form: CsvForm) -> anyhow::Result<Self> {
+        let has_header = match &form.columns {
+            Columns::Named { .. } => true,
+            Columns::Placed { has_header, .. } => *has_header,
+        };
         let mut reader = ReaderBuilder::new()
+            .has_headers(has_header)
             // A row of another length is a bad row, not the end.
             .flexible(true)
             // The CR of a CR LF is trimmed like other white space: the reader
@@ -54,21 +88,37 @@ impl<R: Read> CsvRows<R> {
             .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(BUFFER_BYTES)
             .from_reader(input.chain(END));
-        let header = reader.byte_headers()?;
-        if is_end(header) {
+        if has_header && is_end(reader.byte_headers()?) {
             bail!("it is empty");
         }
-        let names: Vec<String> = (header.iter())
-            .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-            .collect();
-        let time_at = find(&names, &form.time_column)?;
-        let value_at = find(&names, &form.value_column)?;
+        let (time, value, columns) = match &form.columns {
+            Columns::Named { time, value } => {
+                let header = reader.byte_headers()?;
+                let names: Vec<String> = (header.iter())
+                    .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+                    .collect();
+                (
+                    Column::find(&names, time)?,
+                    Column::find(&names, value)?,
+                    names.len(),
+                )
+            }
+            Columns::Placed {
+                time, value, count, ..
+            } => {
+                let column = |place: usize, name: &str| Column {
+                    place,
+                    name: name.to_owned(),
+                };
+                (column(*time, "time"), column(*value, "value"), *count)
+            }
+        };
         Ok(Self {
             reader,
             form,
-            time_at,
-            value_at,
-            columns: names.len(),
+            time,
+            value,
+            columns,
             record: ByteRecord::new(),
         })
     }
@@ -84,14 +134,14 @@ impl<R: Read> CsvRows<R> {
                 self.columns
             ));
         }
-        let field = |at: usize, column: &str| {
-            let bytes = self.record.get(at).unwrap_or_default();
+        let field = |column: &Column| {
+            let bytes = self.record.get(column.place).unwrap_or_default();
             let text = std::str::from_utf8(bytes);
             text.map(str::trim)
-                .map_err(|_| format!("column `{column}` is not UTF-8"))
+                .map_err(|_| format!("column `{}` is not UTF-8", column.name))
         };
-        let time = field(self.time_at, &self.form.time_column)?;
-        let value = field(self.value_at, &self.form.value_column)?;
+        let time = field(&self.time)?;
+        let value = field(&self.value)?;
         Ok(Row {
             time: self.form.time_form.parse(time)?,
             value: self.form.rules.of_text(value)?,
@@ -149,6 +199,13 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
+impl Column {
+    fn find(names: &[String], wanted: &str) -> anyhow::Result<Self> {
+        let name = wanted.to_owned();
+        find(names, wanted).map(|place| Self { place, name })
+    }
+}
+
 fn find(names: &[String], wanted: &str) -> anyhow::Result<usize> {
     let mut found = names.iter().enumerate().filter(|(_, name)| *name == wanted);
     let all = || {
@@ -174,8 +231,10 @@ mod tests {
 
     fn form(value_column: &str, value_type: ValueType) -> CsvForm {
         CsvForm {
-            time_column: "date".to_owned(),
-            value_column: value_column.to_owned(),
+            columns: Columns::Named {
+                time: "date".to_owned(),
+                value: value_column.to_owned(),
+            },
             time_form: TimeForm::Iso,
             rules: ValueRules::new(value_type, 12),
         }
@@ -278,6 +337,34 @@ mod tests {
         assert_eq!(refused("\n\n"), "it is empty");
         // Spreadsheets begin a file with a byte order mark.
         assert!(open("\u{feff}date, wind \n").is_ok());
+    }
+
+    #[test]
+    fn columns_are_found_by_their_place_where_no_header_names_them() {
+        let read = |text: &str, has_header| {
+            let form = CsvForm {
+                columns: Columns::Placed {
+                    time: 2,
+                    value: 0,
+                    count: 3,
+                    has_header,
+                },
+                time_form: TimeForm::Iso,
+                rules: ValueRules::new(ValueType::Text, 8),
+            };
+            let rows = CsvRows::open(text.as_bytes(), form).unwrap();
+            rows.map(|row| match row {
+                Ok(row) => String::from_utf8(row.value).unwrap(),
+                Err(RowError::Bad(row)) => row.to_string(),
+                Err(RowError::Read(error)) => panic!("{error}"),
+            })
+            .collect::<Vec<_>>()
+        };
+        let rows = "a,x,2010-01-01\nb,2010-01-01\n\nc,x,2010-01-03";
+        let bad = "line 2: it has 2 fields instead of 3";
+        assert_eq!(read(rows, false), ["a", bad, "c"]);
+        assert_eq!(read(rows, true).len(), 2);
+        assert!(read("", false).is_empty());
     }
 
     #[test]

@@ -11,11 +11,13 @@ mod duration;
 mod evidence;
 mod export;
 mod gaps;
+mod import;
 mod init;
 mod join;
 mod line_input;
 mod listen;
 mod network;
+mod old_csv;
 mod open_files;
 mod output;
 mod peers;
@@ -126,6 +128,7 @@ enum Command {
     Sync(sync::SyncArgs),
     Tail(tail::TailArgs),
     Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Join(join::JoinArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),
@@ -236,6 +239,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::sync(invocation, &args).await?,
         Command::Tail(args) => tail::tail(invocation, &args).await?,
         Command::Export(args) => export::export(invocation, &args).await?,
+        Command::Import(args) => import::import(invocation, &args).await?,
         Command::Join(args) => join::join(invocation, &args).await?,
         Command::Prove(args) => prove::prove(invocation, &args).await?,
         Command::Verify(args) => return verify::verify(invocation, &args),
@@ -324,6 +328,9 @@ mod tests {
             "headwater tail x -n 5 --follow",
             "headwater tail x --from 2024-05-01T12:00:00Z",
             "headwater export x --format csv --from 0 --to 10 -o f",
+            "headwater import a.csv b.csv --create x --unit m/s --cadence 1h --limit 3",
+            "headwater import a.csv --to x --resume --skip-bad --time-format unix-ms",
+            "headwater import a.csv --check --value-type text",
             "headwater join x y --on y --tolerance 1h --from 2024-05-01T12:00:00Z --to 2024-05-02T12:00:00Z --format parquet -o f",
             "headwater join x --every 15m",
             "headwater prove x 5 -o f",
@@ -357,6 +364,11 @@ mod tests {
             "headwater sync x --timeout 5",
             "headwater tail x -n 5 --from 3",
             "headwater export x --format xml",
+            "headwater import",
+            "headwater import a.csv",
+            "headwater import --create x",
+            "headwater import a.csv --create x --to y",
+            "headwater import a.csv --create x --resume",
             "headwater join",
             "headwater join x --on x --every 1h",
             "headwater prove x",

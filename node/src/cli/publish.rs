@@ -9,7 +9,8 @@ use futures::TryStreamExt;
 use headwater_protocols::time::Timestamp;
 
 use super::batch::{Batch, BatchWriter};
-use super::publish_file::FileForm;
+use super::csv_input::Columns;
+use super::publish_file::{FileForm, FilePart};
 use super::rows::Row;
 use super::time_form::TimeForm;
 use super::value::ValueRules;
@@ -54,7 +55,8 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "V", requires = "file", conflicts_with = "ndjson")]
     value_column: Option<String>,
     /// How the times of the file are written: iso (RFC 3339; UTC if it has no
-    /// offset), unix, unix-ms, unix-us, or a pattern as "%d.%m.%Y %H:%M"
+    /// offset), unix, unix-ms, unix-us, unix-decimal (seconds with a fraction),
+    /// or a pattern as "%d.%m.%Y %H:%M"
     #[arg(long, value_name = "FORM", requires = "time_column", value_parser = str::parse::<TimeForm>)]
     time_format: Option<TimeForm>,
     /// Go on where an earlier, broken run with the same file has ended
@@ -101,7 +103,7 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
     out.line(said(published))
 }
 
-fn said(published: Published) -> String {
+pub(super) fn said(published: Published) -> String {
     let Published { from, to } = published;
     match to.saturating_sub(from) {
         0 => "nothing to publish".to_owned(),
@@ -116,7 +118,10 @@ fn said(published: Published) -> String {
 
 fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileForm> {
     let columns = match (&args.time_column, &args.value_column) {
-        (Some(time), Some(value)) => Some((time.clone(), value.clone())),
+        (Some(time), Some(value)) => Some(Columns::Named {
+            time: time.clone(),
+            value: value.clone(),
+        }),
         _ if args.ndjson => None,
         _ => {
             return Err(Usage::error(
@@ -124,10 +129,13 @@ fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileF
             ));
         }
     };
-    Ok(FileForm {
+    let part = FilePart {
         path: path.to_owned(),
         columns,
         time_form: args.time_format.clone().unwrap_or_default(),
+    };
+    Ok(FileForm {
+        parts: vec![part],
         resume: args.resume,
         skip_bad: args.skip_bad,
     })
@@ -143,7 +151,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    async fn find(client: &'a Client, name: &str) -> anyhow::Result<Self> {
+    pub(super) async fn find(client: &'a Client, name: &str) -> anyhow::Result<Self> {
         let stream = client.stream(name).await?;
         Self::of(client, stream)
     }

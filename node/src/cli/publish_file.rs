@@ -1,8 +1,9 @@
-//! Publishing a file: it is read twice, first to check every row, then to
+//! Publishing files: they are read twice, first to check every row, then to
 //! publish them, so that memory does not grow with it.
 
 use std::fs::{self, File};
 use std::io::BufReader;
+use std::iter::once;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Invocation;
 use super::batch::{Batch, BatchWriter};
-use super::csv_input::{CsvForm, CsvRows};
+use super::csv_input::{Columns, CsvForm, CsvRows};
 use super::line_input::{LineForm, LineRows};
 use super::output::{counted, grouped};
 use super::progress;
@@ -20,6 +21,7 @@ use super::rows::{BadRows, Row, RowError};
 use super::time_form::TimeForm;
 use super::value::ValueRules;
 use crate::api::types::Published;
+use crate::export::{GapFinder, Gaps};
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -27,54 +29,97 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Batches that wait while one is on its way.
 const WAITING: usize = 2;
 
-/// A file, and how it is read.
+/// Files that are published one behind the other, and how.
 #[derive(Clone, Debug)]
 pub(super) struct FileForm {
-    pub(super) path: PathBuf,
-    /// Those of times and values in CSV; `None` for NDJSON.
-    pub(super) columns: Option<(String, String)>,
-    pub(super) time_form: TimeForm,
+    pub(super) parts: Vec<FilePart>,
     pub(super) resume: bool,
     pub(super) skip_bad: bool,
+}
+
+/// A file, and how it is read.
+#[derive(Clone, Debug)]
+pub(super) struct FilePart {
+    pub(super) path: PathBuf,
+    /// Those of times and values in CSV; `None` for NDJSON.
+    pub(super) columns: Option<Columns>,
+    pub(super) time_form: TimeForm,
 }
 
 type Rows = Box<dyn Iterator<Item = Result<Row, RowError>> + Send>;
 
 impl FileForm {
-    fn rows(&self, rules: ValueRules) -> anyhow::Result<Rows> {
-        let open = || -> anyhow::Result<Rows> {
-            let file = File::open(&self.path)?;
-            Ok(match &self.columns {
-                Some((time_column, value_column)) => {
-                    let form = CsvForm {
-                        time_column: time_column.clone(),
-                        value_column: value_column.clone(),
-                        time_form: self.time_form.clone(),
-                        rules,
-                    };
-                    Box::new(CsvRows::open(file, form)?)
+    /// What messages call it.
+    fn name(&self) -> String {
+        match &self.parts[..] {
+            [part] => part.path.display().to_string(),
+            parts => counted(parts.len() as u64, "file"),
+        }
+    }
+
+    /// The rows of all files. Each is opened when its turn comes, because there
+    /// may be more of them than a process may have open.
+    fn rows(&self, rules: ValueRules) -> Rows {
+        let several = self.parts.len() > 1;
+        let rows = self.parts.clone().into_iter().flat_map(move |part| {
+            let rows = part.rows(rules);
+            let rows = rows.unwrap_or_else(|error| Box::new(once(Err(RowError::Read(error)))));
+            rows.map(move |row| match row {
+                Err(RowError::Bad(mut row)) if several => {
+                    row.what.push_str(&format!(" ({})", part.path.display()));
+                    Err(RowError::Bad(row))
                 }
-                None => {
-                    let form = LineForm {
-                        ndjson: true,
-                        rules,
-                    };
-                    Box::new(LineRows::new(
-                        BufReader::with_capacity(BUFFER_BYTES, file),
-                        form,
-                    ))
-                }
+                other => other,
             })
-        };
-        open().with_context(|| format!("cannot read {}", self.path.display()))
+        });
+        Box::new(rows)
     }
 }
 
-/// What a file holds.
-#[derive(Debug, Default)]
-struct Checked {
-    good: u64,
-    bad: BadRows,
+impl FilePart {
+    fn rows(&self, rules: ValueRules) -> anyhow::Result<Rows> {
+        let cannot = format!("cannot read {}", self.path.display());
+        let rows = self.open(rules).with_context(|| cannot.clone())?;
+        Ok(Box::new(rows.map(move |row| match row {
+            Err(RowError::Read(error)) => Err(RowError::Read(error.context(cannot.clone()))),
+            other => other,
+        })))
+    }
+
+    fn open(&self, rules: ValueRules) -> anyhow::Result<Rows> {
+        let file = File::open(&self.path)?;
+        Ok(match &self.columns {
+            Some(columns) => {
+                let form = CsvForm {
+                    columns: columns.clone(),
+                    time_form: self.time_form.clone(),
+                    rules,
+                };
+                Box::new(CsvRows::open(file, form)?)
+            }
+            None => {
+                let form = LineForm {
+                    ndjson: true,
+                    rules,
+                };
+                Box::new(LineRows::new(
+                    BufReader::with_capacity(BUFFER_BYTES, file),
+                    form,
+                ))
+            }
+        })
+    }
+}
+
+/// What files hold.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) good: u64,
+    pub(super) bad: BadRows,
+    /// What their times say.
+    pub(super) times: Gaps,
+    /// Shows whether they were changed since.
+    fingerprints: Vec<Fingerprint>,
 }
 
 pub(super) async fn publish(
@@ -82,50 +127,93 @@ pub(super) async fn publish(
     target: &Target<'_>,
     form: &FileForm,
 ) -> anyhow::Result<Published> {
-    let before = Fingerprint::of(&form.path)?;
-    let checked = check(form, target.rules).await?;
-    if !checked.bad.is_empty() {
-        let listed = format!("{} has {}", form.path.display(), checked.bad);
-        ensure!(
-            form.skip_bad,
-            "{listed}\nnothing was published; correct the file, or leave such rows out with --skip-bad"
-        );
-        invocation
-            .out
-            .note(format!("leaving out bad rows: {listed}"));
+    let finder = GapFinder::new(None, 0);
+    let checked = check(form, target.rules, target.size, finder).await?;
+    accept(invocation, form, &checked)?;
+    publish_checked(target, form, &checked).await
+}
+
+/// Refuses bad rows, unless they are to be left out.
+///
+/// # Errors
+/// There are some.
+pub(super) fn accept(
+    invocation: &Invocation,
+    form: &FileForm,
+    checked: &Checked,
+) -> anyhow::Result<()> {
+    if checked.bad.is_empty() {
+        return Ok(());
     }
+    let have = if form.parts.len() == 1 { "has" } else { "have" };
+    let listed = format!("{} {have} {}", form.name(), checked.bad);
+    ensure!(
+        form.skip_bad,
+        "{listed}\nnothing was published; correct the file, or leave such rows out with --skip-bad"
+    );
+    invocation
+        .out
+        .note(format!("leaving out bad rows: {listed}"));
+    Ok(())
+}
+
+/// Publishes files that were checked.
+///
+/// # Errors
+/// They were changed since, or the node refuses them or is lost.
+pub(super) async fn publish_checked(
+    target: &Target<'_>,
+    form: &FileForm,
+    checked: &Checked,
+) -> anyhow::Result<Published> {
     let skip = match form.resume {
         true => resume_point(target, form, checked.good).await?,
         false => 0,
     };
     ensure!(
-        Fingerprint::of(&form.path)? == before,
-        "{} was changed while it was read; nothing was published",
-        form.path.display()
+        Fingerprint::of_all(form)? == checked.fingerprints,
+        "{} changed while being read; nothing was published",
+        form.name()
     );
     append_all(target, form, skip, checked.good).await
 }
 
-/// Reads the file to its end.
-async fn check(form: &FileForm, rules: ValueRules) -> anyhow::Result<Checked> {
+/// Reads the files to their end. The first row has this index.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) async fn check(
+    form: &FileForm,
+    rules: ValueRules,
+    first: u64,
+    mut finder: GapFinder,
+) -> anyhow::Result<Checked> {
+    let fingerprints = Fingerprint::of_all(form)?;
     let form = form.clone();
     let bar = progress::spinner("checking");
     let task = tokio::task::spawn_blocking(move || {
-        let mut checked = Checked::default();
-        for row in form.rows(rules)? {
+        let (mut good, mut bad) = (0, BadRows::default());
+        for row in form.rows(rules) {
             match row {
-                Ok(_) => checked.good += 1,
-                Err(RowError::Bad(row)) => checked.bad.add(row),
-                Err(RowError::Read(error)) => {
-                    return Err(error.context(format!("cannot read {}", form.path.display())));
+                Ok(row) => {
+                    finder.observe(first + good, row.time, &row.value);
+                    good += 1;
                 }
+                Err(RowError::Bad(row)) => bad.add(row),
+                Err(RowError::Read(error)) => return Err(error),
             }
-            if checked.good % 4_096 == 0 {
-                bar.set_position(checked.good);
+            if good % 4_096 == 0 {
+                bar.set_position(good);
             }
         }
         bar.finish_and_clear();
-        Ok(checked)
+        let times = finder.finish();
+        Ok(Checked {
+            good,
+            bad,
+            times,
+            fingerprints,
+        })
     });
     task.await?
 }
@@ -137,10 +225,10 @@ async fn resume_point(target: &Target<'_>, form: &FileForm, good: u64) -> anyhow
     if size == 0 {
         return Ok(0);
     }
-    let path = form.path.display();
+    let name = form.name();
     ensure!(
         size <= good,
-        "cannot resume: the stream has {}, but {path} only {}",
+        "cannot resume: the stream has {}, but {name} only {}",
         counted(size, "record"),
         counted(good, "good row")
     );
@@ -148,7 +236,7 @@ async fn resume_point(target: &Target<'_>, form: &FileForm, good: u64) -> anyhow
     for (index, row) in [(0, first), (size - 1, last)] {
         ensure!(
             target.stored(index).await? == row,
-            "cannot resume: record {index} of the stream is not row {} of {path}; --resume is for a \
+            "cannot resume: record {index} of the stream is not row {} of {name}; --resume is for a \
              stream that has nothing but the beginning of this file",
             index + 1
         );
@@ -167,7 +255,7 @@ async fn first_and_last(
         let mut first = None;
         let mut last = None;
         let mut at = 0;
-        for row in form.rows(rules)?.flatten() {
+        for row in form.rows(rules).flatten() {
             at += 1;
             if at == 1 {
                 first = Some(row.clone());
@@ -179,7 +267,7 @@ async fn first_and_last(
         }
         first
             .zip(last)
-            .context("the file was changed while it was read")
+            .context("a file was changed while it was read")
     });
     task.await?
 }
@@ -192,20 +280,19 @@ async fn append_all(
 ) -> anyhow::Result<Published> {
     let (batches, mut queue) = mpsc::channel(WAITING);
     let (form, rules) = (form.clone(), target.rules);
-    let path = form.path.clone();
+    let name = form.name();
     tokio::task::spawn_blocking(move || make_batches(&form, rules, skip, &batches));
     let bar = progress::records(good - skip);
     let from = target.size;
     let mut to = from;
     while let Some(batch) = queue.recv().await {
         let done = append(target, batch, &mut to, &bar).await;
-        done.with_context(|| stopped(&path, skip + (to - from), good, from == skip))?;
+        done.with_context(|| stopped(&name, skip + (to - from), good, from == skip))?;
     }
     bar.finish_and_clear();
     ensure!(
         to - from == good - skip,
-        "{} was changed while it was read: it had {}, but {} published",
-        path.display(),
+        "{name} changed while being read: there were {}, but {} published",
         counted(good, "good row"),
         grouped(skip + (to - from))
     );
@@ -224,7 +311,7 @@ async fn append(
     Ok(())
 }
 
-fn stopped(path: &Path, done: u64, good: u64, has_nothing_else: bool) -> String {
+fn stopped(name: &str, done: u64, good: u64, has_nothing_else: bool) -> String {
     let advice = match has_nothing_else {
         true => "run the same command with --resume to go on",
         false => {
@@ -232,11 +319,11 @@ fn stopped(path: &Path, done: u64, good: u64, has_nothing_else: bool) -> String 
              stream, and publish the rest of the file"
         }
     };
-    let (path, done, good) = (path.display(), grouped(done), grouped(good));
-    format!("stopped after {done} of {good} rows of {path}; {advice}")
+    let (done, good) = (grouped(done), grouped(good));
+    format!("stopped after {done} of {good} rows of {name}; {advice}")
 }
 
-/// Reads the file once more and hands over its good rows, without the first
+/// Reads the files once more and hands over their good rows, without the first
 /// `skip`, until nobody wants them any more.
 fn make_batches(
     form: &FileForm,
@@ -244,16 +331,9 @@ fn make_batches(
     skip: u64,
     batches: &mpsc::Sender<anyhow::Result<Batch>>,
 ) {
-    let rows = match form.rows(rules) {
-        Ok(rows) => rows,
-        Err(error) => {
-            let _ = batches.blocking_send(Err(error));
-            return;
-        }
-    };
     let mut batch = BatchWriter::new(rules);
     let mut seen = 0;
-    for row in rows {
+    for row in form.rows(rules) {
         match row {
             Ok(row) => {
                 seen += 1;
@@ -295,6 +375,10 @@ struct Fingerprint {
 }
 
 impl Fingerprint {
+    fn of_all(form: &FileForm) -> anyhow::Result<Vec<Self>> {
+        form.parts.iter().map(|part| Self::of(&part.path)).collect()
+    }
+
     fn of(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("cannot read {}", path.display());
         let file = fs::metadata(path).with_context(what)?;
@@ -324,10 +408,17 @@ mod tests {
     fn csv(folder: &Path, text: &str) -> FileForm {
         let path = folder.join("weather.csv");
         fs::write(&path, text).unwrap();
-        FileForm {
+        let columns = Columns::Named {
+            time: "date".to_owned(),
+            value: "wind".to_owned(),
+        };
+        let part = FilePart {
             path,
-            columns: Some(("date".to_owned(), "wind".to_owned())),
+            columns: Some(columns),
             time_form: TimeForm::Iso,
+        };
+        FileForm {
+            parts: vec![part],
             resume: false,
             skip_bad: false,
         }
@@ -347,8 +438,9 @@ mod tests {
             folder.path(),
             "date,wind\n2010-01-01,1\nx,2\n2010-01-02,3\n2010-01-03,y\n",
         );
-        let checked = check(&form, rules()).await.unwrap();
-        assert_eq!(checked.good, 2);
+        let finder = GapFinder::new(None, 0);
+        let checked = check(&form, rules(), 5, finder).await.unwrap();
+        assert_eq!((checked.good, checked.times.records), (2, 2));
         assert!(
             checked
                 .bad
@@ -377,6 +469,36 @@ mod tests {
                 .starts_with(b"{\"time\":\"2010-01-02T00:00:00.000000Z\",\"value\":2}\n")
         );
         assert!(batches(&form, 3).is_empty());
+    }
+
+    #[tokio::test]
+    async fn several_files_are_one_run_of_rows_and_bad_ones_name_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| {
+            let folder = folder.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            csv(&folder, "date,wind\n2010-01-01,1\nx,2\n2010-01-01,1\n")
+        });
+        let mut form = one.clone();
+        form.parts.extend(two.parts);
+        let finder = GapFinder::new(None, 1);
+        let checked = check(&form, rules(), 10, finder).await.unwrap();
+        assert_eq!((checked.good, checked.times.duplicates), (4, 3));
+        assert_eq!(checked.times.first_duplicates[0].index, 11);
+        let bad = checked.bad.to_string();
+        assert!(
+            bad.contains("one/weather.csv)") && bad.contains("two/weather.csv)"),
+            "{bad}"
+        );
+        form.skip_bad = true;
+        let again = form.clone();
+        let read = tokio::task::spawn_blocking(move || batches(&again, 3));
+        let read = read.await.unwrap();
+        let rows: usize = read.iter().map(|b| b.as_ref().unwrap().records).sum();
+        assert_eq!(rows, 1);
+        form.parts[1].path = folder.path().join("none");
+        let missing = check(&form, rules(), 0, GapFinder::new(None, 0)).await;
+        assert!(missing.unwrap_err().to_string().contains("none"));
     }
 
     #[test]

@@ -61,6 +61,10 @@ impl BadRows {
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
 }
 
 impl fmt::Display for BadRows {

@@ -106,7 +106,7 @@ pub(crate) struct StreamPeersArgs {
     stream: String,
 }
 
-fn value_types() -> impl TypedValueParser<Value = ValueTypeView> {
+pub(super) fn value_types() -> impl TypedValueParser<Value = ValueTypeView> {
     PossibleValuesParser::new(["number", "text", "json", "bytes"]).map(|name| match &*name {
         "text" => ValueTypeView::Text,
         "json" => ValueTypeView::Json,

@@ -19,6 +19,9 @@ pub(crate) enum TimeForm {
     /// A whole number of units since the Unix epoch; a unit is so many
     /// microseconds.
     Unix(i64),
+    /// Seconds since the Unix epoch with a decimal fraction, of which what is
+    /// finer than a microsecond is cut off: as Python writes `time.time()`.
+    UnixDecimal,
     /// As `strptime` reads it. Without an offset it is UTC, without a time of
     /// day midnight.
     Strptime(String),
@@ -33,12 +36,13 @@ impl FromStr for TimeForm {
             "unix" => Ok(Self::Unix(1_000_000)),
             "unix-ms" => Ok(Self::Unix(1_000)),
             "unix-us" => Ok(Self::Unix(1)),
+            "unix-decimal" => Ok(Self::UnixDecimal),
             _ if text.contains('%') => match is_pattern(text) {
                 Ok(()) => Ok(Self::Strptime(text.to_owned())),
                 Err(error) => Err(format!("`{text}` is not a time format: {error}")),
             },
             _ => Err(format!(
-                "`{text}` is not a time format; use iso, unix, unix-ms, unix-us, or a pattern \
+                "`{text}` is not a time format; use iso, unix, unix-ms, unix-us, unix-decimal, or a pattern \
                  such as \"%d.%m.%Y %H:%M\""
             )),
         }
@@ -63,6 +67,7 @@ impl TimeForm {
         match self {
             Self::Iso => iso(text),
             Self::Unix(unit_us) => unix(text, *unit_us),
+            Self::UnixDecimal => unix_decimal(text),
             Self::Strptime(pattern) => strptime(text, pattern),
         }
     }
@@ -92,6 +97,30 @@ fn unix(text: &str, unit_us: i64) -> Result<Timestamp, String> {
     micros
         .map(Timestamp)
         .ok_or_else(|| format!("time `{number}` is outside of the times that can be kept"))
+}
+
+fn unix_decimal(text: &str) -> Result<Timestamp, String> {
+    let wrong = || format!("time `{}` is not a decimal number of seconds", shown(text));
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let digits = seconds.strip_prefix('-').unwrap_or(seconds);
+    if !are_digits(digits) || !are_digits(fraction) {
+        return Err(wrong());
+    }
+    let fraction = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
+    let micros = fraction.fold(0, |micros, digit| micros * 10 + i64::from(digit - b'0'));
+    let seconds = digits.parse::<i64>().ok();
+    let time = seconds.and_then(|seconds| seconds.checked_mul(1_000_000)?.checked_add(micros));
+    let time = time.map(|time| match text.starts_with('-') {
+        true => -time,
+        false => time,
+    });
+    time.map(Timestamp).ok_or_else(|| {
+        format!(
+            "time `{}` is outside of the times that can be kept",
+            shown(text)
+        )
+    })
 }
 
 fn strptime(text: &str, pattern: &str) -> Result<Timestamp, String> {
@@ -177,6 +206,20 @@ mod tests {
                 .unwrap_err()
                 .contains("outside")
         );
+    }
+
+    #[test]
+    fn seconds_with_a_fraction_are_cut_to_microseconds() {
+        assert_eq!(read("unix-decimal", "1714564800.5"), Ok(NOON_US + 500_000));
+        assert_eq!(read("unix-decimal", "1714564800.0000019"), Ok(NOON_US + 1));
+        assert_eq!(read("unix-decimal", "1714564800"), Ok(NOON_US));
+        assert_eq!(read("unix-decimal", "-0.25"), Ok(-250_000));
+        for wrong in ["", ".5", "1.", "1e9", "1.2.3", "--1.0", "nan"] {
+            let error = read("unix-decimal", wrong).unwrap_err();
+            assert!(error.contains("decimal number"), "{error}");
+        }
+        let far = read("unix-decimal", "99999999999999.0").unwrap_err();
+        assert!(far.contains("outside"), "{far}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod answers;
 mod dashboard;
 mod export;
 mod folder;
+mod import;
 mod naming;
 mod proofs;
 mod publish;

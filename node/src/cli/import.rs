@@ -1,0 +1,271 @@
+//! `import`: files that older programs wrote, into a stream of this node's own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{ArgGroup, Args};
+use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
+use headwater_protocols::manifest::ValueType;
+use serde::Serialize;
+
+use super::gaps::of_times;
+use super::old_csv::{OldCsv, Survey};
+use super::output::{counted, printable};
+use super::publish::{Target, said};
+use super::publish_file::{Checked, FileForm, FilePart, accept, check, publish_checked};
+use super::stream::value_types;
+use super::time_form::TimeForm;
+use super::value::ValueRules;
+use super::{Invocation, Usage, duration};
+use crate::api::types::{NewStream, Published, RoleView, StreamView, ValueTypeView};
+use crate::client::Client;
+use crate::export::{GapFinder, Gaps};
+
+/// Import CSV files of older programs into a stream of this node's own
+#[derive(Args, Debug)]
+#[command(
+    group = ArgGroup::new("where").required(true).args(["to", "create", "check"]),
+    after_help = "The files have the columns ts,value or ts,value,hash or date_time,value,id, with or without that
+header; which, and how the times are written, is found out. They are checked wholly first: one bad
+row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
+reported; all of that is imported as it is. For other CSV files see `headwater publish --file`."
+)]
+pub(crate) struct ImportArgs {
+    /// The files, the oldest first
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Into this stream of this node: id, part of it, or name
+    #[arg(long, value_name = "STREAM")]
+    to: Option<String>,
+    /// Into a new stream of this name
+    #[arg(long, value_name = "NAME")]
+    create: Option<String>,
+    /// Only look, and say what would be imported
+    #[arg(long)]
+    check: bool,
+    /// What the values are: number, text, json, bytes [default: number, or text
+    /// if none is a number]
+    #[arg(long, value_name = "TYPE", conflicts_with = "to", value_parser = value_types())]
+    value_type: Option<ValueTypeView>,
+    /// The unit of the values of the new stream
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        requires = "create"
+    )]
+    unit: String,
+    /// Where the values of the new stream come from
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        requires = "create"
+    )]
+    source: String,
+    /// The usual time between two observations, such as 1h; that of the new stream
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    cadence: Option<Duration>,
+    /// How the times are written, if that is not found out: iso, unix, unix-ms,
+    /// unix-us, unix-decimal, or a pattern as "%d.%m.%Y %H:%M"
+    #[arg(long, value_name = "FORM", value_parser = str::parse::<TimeForm>)]
+    time_format: Option<TimeForm>,
+    /// Go on where an earlier, broken import of the same files has ended
+    #[arg(long, conflicts_with_all = ["create", "check"])]
+    resume: bool,
+    /// Leave out bad rows, and list them
+    #[arg(long)]
+    skip_bad: bool,
+    /// List at most so many gaps, duplicates, …; all are counted
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: usize,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Imported {
+    /// The stream, unless the files were only looked at.
+    stream: Option<String>,
+    /// Where its new records are.
+    #[serde(flatten)]
+    published: Option<Published>,
+    files: Vec<FileReport>,
+    rows: u64,
+    bad_rows: u64,
+    times: Gaps,
+}
+
+#[derive(Serialize)]
+struct FileReport {
+    file: String,
+    #[serde(flatten)]
+    survey: Survey,
+}
+
+pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
+    let old = survey(args).await?;
+    let form = FileForm {
+        parts: parts(args, &old),
+        resume: args.resume,
+        skip_bad: args.skip_bad,
+    };
+    let (stream, published, checked) = if args.check {
+        let checked = check_new(args, &form, &old).await?;
+        (None, None, checked)
+    } else {
+        let (stream, published, checked) = invocation
+            .with_client(async |client| match (&args.to, &args.create) {
+                (Some(name), _) => import_to(invocation, client, args, &form, name).await,
+                (None, Some(name)) => create(invocation, client, args, &form, &old, name).await,
+                (None, None) => Err(Usage::error("name a stream with --to or --create")),
+            })
+            .await?;
+        (Some(stream), Some(published), checked)
+    };
+    let report = |(path, old): (&PathBuf, OldCsv)| FileReport {
+        file: path.display().to_string(),
+        survey: old.survey,
+    };
+    let imported = Imported {
+        stream,
+        published,
+        files: args.files.iter().zip(old).map(report).collect(),
+        rows: checked.good,
+        bad_rows: checked.bad.count(),
+        times: checked.times,
+    };
+    say(invocation, &imported)?;
+    // With --check, too, a bad row is a failure: that is what one looks for.
+    ensure!(
+        !args.check || args.skip_bad || checked.bad.is_empty(),
+        "there are {}",
+        checked.bad
+    );
+    Ok(())
+}
+
+/// Looks at each file once.
+async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<OldCsv>> {
+    let (files, time_form) = (args.files.clone(), args.time_format.clone());
+    let one = move |path: &PathBuf| survey_one(path, time_form.as_ref());
+    tokio::task::spawn_blocking(move || files.iter().map(one).collect()).await?
+}
+
+fn survey_one(path: &Path, time_form: Option<&TimeForm>) -> anyhow::Result<OldCsv> {
+    let old = OldCsv::survey(path, time_form);
+    old.with_context(|| format!("cannot import {}", path.display()))
+}
+
+fn parts(args: &ImportArgs, old: &[OldCsv]) -> Vec<FilePart> {
+    let part = |(path, old): (&PathBuf, &OldCsv)| FilePart {
+        path: path.clone(),
+        columns: Some(old.columns.clone()),
+        time_form: old.time_form.clone(),
+    };
+    args.files.iter().zip(old).map(part).collect()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What was said; else text when no value is a number. Where some are, the
+/// others are bad rows.
+fn value_type(args: &ImportArgs, old: &[OldCsv]) -> ValueType {
+    let no_numbers = old.iter().all(|old| old.survey.numbers == 0);
+    match (args.value_type, no_numbers) {
+        (Some(value_type), _) => value_type.into(),
+        (None, true) => ValueType::Text,
+        (None, false) => ValueType::Number,
+    }
+}
+
+/// Checks the files for a stream that is not there.
+async fn check_new(args: &ImportArgs, form: &FileForm, old: &[OldCsv]) -> anyhow::Result<Checked> {
+    let rules = ValueRules::new(value_type(args, old), DEFAULT_CHUNK_LEVEL);
+    let finder = GapFinder::new(args.cadence.map(micros), args.limit);
+    check(form, rules, 0, finder).await
+}
+
+type Done = (String, Published, Checked);
+
+async fn create(
+    invocation: &Invocation,
+    client: &Client,
+    args: &ImportArgs,
+    form: &FileForm,
+    old: &[OldCsv],
+    name: &str,
+) -> anyhow::Result<Done> {
+    let known = client.streams().await?;
+    let is_it = |stream: &&StreamView| stream.name == name && stream.role == RoleView::Publisher;
+    if let Some(stream) = known.iter().find(is_it) {
+        anyhow::bail!(
+            "this node has a stream `{name}` already; to import into it say --to {id}, and to go on with a broken \
+             import --to {id} --resume",
+            id = stream.id
+        );
+    }
+    // Nothing is created for a file that is refused.
+    let checked = check_new(args, form, old).await?;
+    accept(invocation, form, &checked)?;
+    let stream = NewStream {
+        name: name.to_owned(),
+        source: args.source.clone(),
+        unit: args.unit.clone(),
+        value_type: Some(ValueTypeView::from(value_type(args, old))),
+        cadence_us: args.cadence.map_or(0, micros),
+        ..NewStream::default()
+    };
+    let id = client.create(&stream).await?.id;
+    let target = Target::find(client, &id).await?;
+    let published = publish_checked(&target, form, &checked).await;
+    let published = published.with_context(|| format!("stream {id} was created"))?;
+    Ok((id, published, checked))
+}
+
+async fn import_to(
+    invocation: &Invocation,
+    client: &Client,
+    args: &ImportArgs,
+    form: &FileForm,
+    name: &str,
+) -> anyhow::Result<Done> {
+    let target = Target::find(client, name).await?;
+    let cadence_us = match args.cadence {
+        Some(cadence) => Some(micros(cadence)),
+        None => client.stream(&target.id).await?.cadence_us,
+    };
+    let first = if args.resume { 0 } else { target.size };
+    let finder = GapFinder::new(cadence_us, args.limit);
+    let checked = check(form, target.rules, first, finder).await?;
+    accept(invocation, form, &checked)?;
+    let published = publish_checked(&target, form, &checked).await?;
+    Ok((target.id.clone(), published, checked))
+}
+
+fn say(invocation: &Invocation, imported: &Imported) -> anyhow::Result<()> {
+    let out = invocation.out;
+    if out.json {
+        return out.json(imported);
+    }
+    for FileReport { file, survey } in &imported.files {
+        out.line(format!(
+            "{}: {}",
+            printable(file),
+            printable(&survey.to_string())
+        ))?;
+    }
+    out.line(counted(imported.rows, "good row"))?;
+    for line in of_times(&imported.times) {
+        out.line(format!("  {line}"))?;
+    }
+    match (&imported.stream, imported.published) {
+        (Some(stream), Some(published)) => {
+            out.line(format!("{}, in stream {stream}", said(published)))
+        }
+        _ => out.line("nothing was published"),
+    }
+}
