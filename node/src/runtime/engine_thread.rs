@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Synced};
+use super::frame_queue::FrameQueue;
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use crate::handle::{Asked, Node, now};
 use crate::net::sync_streams::InboundFrame;
@@ -30,7 +31,7 @@ pub(super) struct Inputs {
     /// sends.
     pub(super) network: mpsc::Receiver<Input>,
     /// Frames of the sync streams.
-    pub(super) frames: mpsc::Receiver<InboundFrame>,
+    pub(super) frames: FrameQueue,
     /// Outcomes of syncs of the disk.
     pub(super) synced: Synced,
     /// Room of deleted streams that was given back.
@@ -102,7 +103,7 @@ impl EngineThread {
                     self.engine.handle(Input::Reclaimed(log), now());
                 }
                 Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
-                Some(frame) = inputs.frames.recv() => self.frame(frame),
+                Some(frame) = inputs.frames.next() => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
             }
             self.drain(&mut inputs);
@@ -126,7 +127,7 @@ impl EngineThread {
                 self.command(asked);
             } else if let Ok(input) = inputs.network.try_recv() {
                 self.engine.handle(input, now());
-            } else if let Ok(frame) = inputs.frames.try_recv() {
+            } else if let Some(frame) = inputs.frames.try_next() {
                 self.frame(frame);
                 // Deliveries and their answers should not wait for the rest.
                 return;
