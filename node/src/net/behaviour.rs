@@ -9,7 +9,6 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, autonat, dcutr, identify, mdns, ping, relay};
-use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::connection_limits::{self, ConnectionLimits};
@@ -19,7 +18,7 @@ use super::gossip::{Gossip, gossip};
 use super::limits::{PING_INTERVAL, PING_TIMEOUT};
 use super::nat;
 use super::rendezvous;
-use super::sync_streams::{self, InboundFrame};
+use super::sync_streams::{self, FrameSender};
 use crate::config::access::AccessLists;
 use crate::config::relay::RelayLimits;
 
@@ -68,7 +67,7 @@ impl Behaviour {
         limits: connection_limits::Bounds,
         services: Services,
         relay_client: relay::client::Behaviour,
-        frames: mpsc::Sender<InboundFrame>,
+        frames: FrameSender,
     ) -> anyhow::Result<Self> {
         let local = keypair.public().to_peer_id();
         let agent = concat!("headwater/", env!("CARGO_PKG_VERSION"));

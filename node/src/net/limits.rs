@@ -39,10 +39,10 @@ pub const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
 /// must not use up memory; honest bursts (20 nodes starting at once) fit.
 pub const MAX_PENDING_CONNECTIONS: u32 = 128;
 
-/// Frames from all peers that wait for the engine. A frame is at most 1.1 MiB,
-/// typically 128 KiB: 8 MiB at the bulk rate. While it is full nothing more is
-/// read from any peer.
-pub const INBOUND_FRAMES: usize = 64;
+/// Frames of one lane, from all peers, that wait for the engine. A frame is at
+/// most 1.1 MiB, typically 128 KiB in the bulk lane: 4 MiB. While the lane is
+/// full nothing more is read of it from any peer.
+pub const INBOUND_FRAMES: usize = 32;
 
 /// Topics a peer may be subscribed to: two for each of 10,000 streams.
 /// (Gossipsub's default of 100 is reached at 51 streams, and then drops all.)

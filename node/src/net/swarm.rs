@@ -36,7 +36,7 @@ use super::nat::Nat;
 use super::nat::circuit_meter::CircuitMeter;
 use super::own_record::OwnRecord;
 use super::private_network::strangers::Strangers;
-use super::sync_streams::{self, InboundFrame};
+use super::sync_streams::{self, FrameSender};
 use super::transport::transport;
 use crate::config::access::AccessLists;
 use crate::handle::{Node, PeersAsked};
@@ -110,7 +110,7 @@ impl Network {
         config: NetworkConfig,
         node: Node,
         inputs: mpsc::Sender<Input>,
-        frames: mpsc::Sender<InboundFrame>,
+        frames: FrameSender,
     ) -> anyhow::Result<Self> {
         let is_operator = config.services != Services::default();
         let services = Services {

@@ -10,10 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Synced};
-use super::frame_queue::FrameQueue;
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use crate::handle::{Asked, Node, now};
-use crate::net::sync_streams::InboundFrame;
+use crate::net::sync_streams::{FrameReceiver, InboundFrame};
 use crate::store::RocksStore;
 
 /// Inputs that are handled before what was published is made durable: a flood
@@ -25,13 +24,17 @@ const INPUTS_PER_COMMIT: usize = 256;
 /// written as fast as a larger one, and it is in memory twice.
 const STAGED_BYTES: usize = 32 << 20;
 
+/// How long deliveries of history wait at a time for a disk that is behind: a
+/// write buffer takes it 20 to 300 ms.
+const BEHIND_PAUSE: Duration = Duration::from_millis(2);
+
 /// Where the engine's inputs come from.
 pub(super) struct Inputs {
     /// What the swarm hears. Before the frames: a peer is told of before what it
     /// sends.
     pub(super) network: mpsc::Receiver<Input>,
     /// Frames of the sync streams.
-    pub(super) frames: FrameQueue,
+    pub(super) frames: FrameReceiver,
     /// Outcomes of syncs of the disk.
     pub(super) synced: Synced,
     /// Room of deleted streams that was given back.
@@ -89,6 +92,9 @@ impl EngineThread {
         loop {
             let timeout = self.engine.poll_timeout();
             let wait = timeout.map(|at| Duration::from_micros(at.since(now())));
+            // What is written beyond this point waits for the disk, and all
+            // else behind it: live records, answers, whoever publishes.
+            let is_behind = self.node.store().is_behind();
             tokio::select! {
                 biased;
                 _ = &mut inputs.stop => break,
@@ -103,10 +109,11 @@ impl EngineThread {
                     self.engine.handle(Input::Reclaimed(log), now());
                 }
                 Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
-                Some(frame) = inputs.frames.next() => self.frame(frame),
+                Some(frame) = inputs.frames.next(!is_behind) => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
+                () = tokio::time::sleep(BEHIND_PAUSE), if is_behind => {}
             }
-            self.drain(&mut inputs);
+            self.drain(&mut inputs, is_behind);
             if self.engine.poll_timeout().is_some_and(|at| at <= now()) {
                 self.engine.handle_timeout(now());
             }
@@ -118,7 +125,7 @@ impl EngineThread {
     }
 
     /// Takes what waits already, so that it shares one sync of the disk.
-    fn drain(&mut self, inputs: &mut Inputs) {
+    fn drain(&mut self, inputs: &mut Inputs, is_behind: bool) {
         for _ in 0..INPUTS_PER_COMMIT {
             if self.engine.staged_bytes() >= STAGED_BYTES {
                 return;
@@ -127,7 +134,7 @@ impl EngineThread {
                 self.command(asked);
             } else if let Ok(input) = inputs.network.try_recv() {
                 self.engine.handle(input, now());
-            } else if let Some(frame) = inputs.frames.try_next() {
+            } else if let Some(frame) = inputs.frames.try_next(!is_behind) {
                 self.frame(frame);
                 // Deliveries and their answers should not wait for the rest.
                 return;

@@ -4,7 +4,6 @@
 mod disk_bound;
 mod disk_thread;
 mod engine_thread;
-mod frame_queue;
 mod reclaim_thread;
 
 use std::path::Path;
@@ -34,13 +33,13 @@ use crate::keys::NetworkKey;
 use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
-use crate::net::limits::MAX_CONNECTIONS;
+use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
+use crate::net::sync_streams::{FrameSender, frame_channel};
 use crate::store::RocksStore;
 use disk_bound::DiskBound;
 use disk_thread::DiskThread;
 use engine_thread::{EngineThread, Inputs};
-use frame_queue::{FrameQueue, IN_CHANNEL};
 use reclaim_thread::ReclaimThread;
 
 /// Events of the swarm that wait for the engine. While the engine is busy with
@@ -288,7 +287,7 @@ struct Parts {
     running: Running,
     node: Node,
     inputs: mpsc::Sender<headwater_protocols::engine::Input>,
-    frames: mpsc::Sender<crate::net::sync_streams::InboundFrame>,
+    frames: FrameSender,
     dials: mpsc::UnboundedReceiver<Multiaddr>,
 }
 
@@ -311,7 +310,7 @@ async fn open(
     let (commands, command_queue) = mpsc::channel(QUEUED_COMMANDS);
     let (dial, dials) = mpsc::unbounded_channel();
     let (inputs, input_queue) = mpsc::channel(QUEUED_INPUTS);
-    let (frames, frame_queue) = mpsc::channel(IN_CHANNEL);
+    let (frames, frame_queue) = frame_channel(INBOUND_FRAMES);
     let (stop_engine, stop) = oneshot::channel();
 
     let has_network = outputs.is_some();
@@ -348,7 +347,7 @@ async fn open(
     let thread = EngineThread::new(engine, node.clone(), outputs, disk, reclaims, bound);
     let queues = Inputs {
         network: input_queue,
-        frames: FrameQueue::new(frame_queue),
+        frames: frame_queue,
         synced,
         reclaimed,
         measured,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions, properties,
 };
 
 /// The form of what is stored; docs/formats.md draws it. A folder that says
@@ -37,6 +37,11 @@ const SMALL_BUFFER_BYTES: usize = 8 << 20;
 const MAX_WAL_BYTES: u64 = 64 << 20;
 /// Well under the usual limit of 1,024 a process, which sockets need too.
 const MAX_OPEN_FILES: i32 = 512;
+/// Full write buffers of a table at which history waits. Writes of all kinds
+/// wait for the disk from one more on.
+const HISTORY_BUFFERS: u64 = 3;
+/// Of these, one is in use, and writes wait when one of the others is left.
+const MAX_WRITE_BUFFERS: i32 = 5;
 /// Table files of the first level at which writes wait for compaction.
 const MAX_FIRST_LEVEL_FILES: i32 = 24;
 /// Misses of a point lookup read nothing in 99 of 100 cases.
@@ -160,6 +165,22 @@ impl RocksStore {
     #[must_use]
     pub fn fsyncs(&self) -> u64 {
         self.fsyncs.load(Ordering::Relaxed)
+    }
+
+    /// Whether the disk has so much to do that writes will soon have to wait for
+    /// it, all of them alike. One write buffer, and some table files of the
+    /// first level, are left for what must not wait.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let Ok(chunks) = self.family(Table::Chunks) else {
+            return false;
+        };
+        let full_buffers =
+            (self.db).property_int_value_cf(chunks, properties::NUM_IMMUTABLE_MEM_TABLE);
+        let full_buffers = full_buffers.ok().flatten().unwrap_or(0);
+        let files = (self.db).property_value_cf(chunks, properties::num_files_at_level(0));
+        let files: i32 = (files.ok().flatten()).map_or(0, |files| files.parse().unwrap_or(0));
+        full_buffers >= HISTORY_BUFFERS || files >= MAX_FIRST_LEVEL_FILES * 3 / 4
     }
 
     /// Length of all files in the folder.
@@ -465,7 +486,7 @@ fn table_options(table: Table, cache: &Cache) -> Options {
     options.set_level_zero_stop_writes_trigger(MAX_FIRST_LEVEL_FILES);
     options.set_soft_pending_compaction_bytes_limit(0);
     options.set_hard_pending_compaction_bytes_limit(0);
-    options.set_max_write_buffer_number(3);
+    options.set_max_write_buffer_number(MAX_WRITE_BUFFERS);
     match table {
         // Measured on 2 cores with 10^6 and 10^7 records of 100 bytes, in one log
         // and in 32 interleaved ones. Blob files write 2.9 times the data with 32

@@ -86,6 +86,7 @@ mod tests {
     use crate::config::access::AccessLists;
     use crate::handle::Node;
     use crate::net::behaviour::Services;
+    use crate::net::sync_streams::frame_channel;
     use crate::store::RocksStore;
 
     /// The network of a node that listens nowhere and knows nobody.
@@ -123,7 +124,7 @@ mod tests {
             },
             relayed_bytes_per_second: 1,
         };
-        Network::listen(config, node, mpsc::channel(1).0, mpsc::channel(1).0).unwrap()
+        Network::listen(config, node, mpsc::channel(1).0, frame_channel(1).0).unwrap()
     }
 
     #[tokio::test]

@@ -17,10 +17,9 @@ use libp2p::{
         NotifyHandler, ToSwarm,
     },
 };
-use tokio::sync::mpsc;
 
 use super::{
-    Config, Event, InboundFrame, Lane, NotConnected,
+    Config, Event, FrameSender, Lane, NotConnected,
     handler::{Accept, Command, FromHandler, Handler, Link},
 };
 
@@ -62,7 +61,7 @@ impl Path {
 /// [`Event::Reset`]; an equal one does not.
 pub struct Behaviour {
     config: Arc<Config>,
-    delivery: mpsc::Sender<InboundFrame>,
+    delivery: FrameSender,
     peers: HashMap<PeerId, Peer>,
     actions: VecDeque<ToSwarm<Event, Accept>>,
     opened: u64,
@@ -104,8 +103,8 @@ impl Connection {
 
 impl Behaviour {
     /// A behaviour that delivers received frames to `inbound`, and reads no
-    /// further while it is full.
-    pub fn new(config: Config, inbound: mpsc::Sender<InboundFrame>) -> Self {
+    /// further of a lane while that one is full.
+    pub fn new(config: Config, inbound: FrameSender) -> Self {
         Self {
             config: Arc::new(config),
             delivery: inbound,

@@ -27,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    Config, InboundFrame, Lane, PROTOCOL, ProtocolError,
+    Config, FrameSender, Lane, PROTOCOL, ProtocolError,
     behaviour::Path,
     inbound::Inbound,
     outbound::{AfterFailure, OutboundLane},
@@ -112,7 +112,7 @@ impl Handler {
         peer: PeerId,
         connection: ConnectionId,
         path: Path,
-        delivery: mpsc::Sender<InboundFrame>,
+        delivery: FrameSender,
     ) -> Self {
         let (outbox, commands) = mpsc::unbounded_channel();
         let write_buffer_bytes = config.write_buffer_bytes;

@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use libp2p::{PeerId, Stream, swarm::ConnectionId};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::PollSender;
 
 use super::{
-    Config, InboundFrame, Lane, ProtocolError,
+    Config, FrameSender, InboundFrame, Lane, ProtocolError,
     reader::{ReadError, Reader},
 };
 
@@ -27,12 +27,13 @@ const NAMING_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_DELIVERIES: usize = 64;
 
 /// Reads the inbound lanes and delivers their frames, control before urgent
-/// before bulk. While the channel is full each lane holds at most one frame and
-/// is not read, which the muxer turns into back-pressure on the remote.
+/// before bulk. While the channel of a lane is full, the lane holds at most one
+/// frame and is not read, which the muxer turns into back-pressure on the
+/// remote; the other lanes go on.
 pub(super) struct Inbound {
     peer: PeerId,
     connection: ConnectionId,
-    delivery: PollSender<InboundFrame>,
+    delivery: [PollSender<InboundFrame>; 3],
     lanes: [Option<InboundLane>; 3],
     waiting: Vec<Waiting>,
     /// The lane that ended inside a frame, and when that becomes a breach.
@@ -63,15 +64,11 @@ struct Waiting {
 }
 
 impl Inbound {
-    pub(super) fn new(
-        peer: PeerId,
-        connection: ConnectionId,
-        delivery: mpsc::Sender<InboundFrame>,
-    ) -> Self {
+    pub(super) fn new(peer: PeerId, connection: ConnectionId, delivery: FrameSender) -> Self {
         Self {
             peer,
             connection,
-            delivery: PollSender::new(delivery),
+            delivery: delivery.into_polled(),
             lanes: [None, None, None],
             waiting: Vec::new(),
             cut: None,
@@ -92,7 +89,7 @@ impl Inbound {
         self.lanes = [None, None, None];
         self.waiting.clear();
         self.cut = None;
-        self.delivery.close();
+        self.delivery.iter_mut().for_each(PollSender::close);
     }
 
     /// Takes a new substream, or refuses it by dropping it.
@@ -231,33 +228,36 @@ impl Inbound {
         Ok(placed)
     }
 
-    /// Delivers the most important frame; false when there is none or no room.
+    /// Delivers the most important frame that there is room for; false when there
+    /// is none.
     fn deliver_one(&mut self, cx: &mut Context<'_>) -> bool {
-        let ready = Lane::ALL.into_iter().find(|lane| {
-            let slot = self.lanes[lane.index()].as_ref();
-            slot.is_some_and(|open| open.next.is_some())
-        });
-        let Some(lane) = ready else { return false };
-        match self.delivery.poll_reserve(cx) {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => {
-                tracing::debug!(peer = %self.peer, "nobody takes sync frames any more");
-                self.shut();
-                return false;
+        for lane in Lane::ALL {
+            let open = self.lanes[lane.index()].as_mut();
+            let Some(open) = open.filter(|open| open.next.is_some()) else {
+                continue;
+            };
+            let delivery = &mut self.delivery[lane.index()];
+            match delivery.poll_reserve(cx) {
+                Poll::Pending => continue,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    tracing::debug!(peer = %self.peer, "nobody takes sync frames any more");
+                    self.shut();
+                    return false;
+                }
             }
+            let Some(bytes) = open.next.take() else {
+                continue;
+            };
+            let frame = InboundFrame {
+                peer: self.peer,
+                connection: self.connection,
+                lane,
+                bytes,
+            };
+            // A closed channel shows at the next reservation.
+            return delivery.send_item(frame).is_ok();
         }
-        let next = self.lanes[lane.index()].as_mut();
-        let Some(bytes) = next.and_then(|open| open.next.take()) else {
-            return false;
-        };
-        let frame = InboundFrame {
-            peer: self.peer,
-            connection: self.connection,
-            lane,
-            bytes,
-        };
-        // A closed channel shows at the next reservation.
-        self.delivery.send_item(frame).is_ok()
+        false
     }
 }

@@ -25,21 +25,22 @@
 //! Frames bypass the swarm in both directions. [`Behaviour::send`] puts them
 //! into the connection handler's own queue (a `NotifyHandler` event would block
 //! every behaviour of the swarm while one connection is busy); handlers push
-//! received ones into the bounded channel given to [`Behaviour::new`], and stop
-//! reading while it is full. Only [`Event`]s take the swarm's way.
+//! received ones into the bounded channels given to [`Behaviour::new`], one a
+//! lane, and stop reading a lane whose channel is full. Only [`Event`]s take the swarm's way.
 //!
 //! What follows for the receiver of [`InboundFrame`]s:
 //!
 //! - Nothing is read from a peer before the swarm has handed out its
 //!   [`Event::Ready`], so no first request is lost, if `Ready` is handled before
 //!   the swarm is polled again.
-//! - Frames still in the channel arrive after [`Event::Gone`]: drop the frames
+//! - Frames still in a channel arrive after [`Event::Gone`]: drop the frames
 //!   of peers that are not ready.
 //! - Within one connection and lane the order is the sender's. When a peer
 //!   moves to another connection, frames of both may interleave: go by
 //!   correlation ids.
 
 mod behaviour;
+mod frames;
 mod handler;
 mod inbound;
 mod lane;
@@ -54,6 +55,7 @@ use bytes::Bytes;
 use libp2p::{PeerId, StreamProtocol, swarm::ConnectionId};
 
 pub use behaviour::Behaviour;
+pub use frames::{FrameReceiver, FrameSender, frame_channel};
 pub use handler::Handler;
 pub use lane::Lane;
 

@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::super::{Behaviour, Config, Event, InboundFrame, Lane};
+use super::super::{Behaviour, Config, Event, FrameReceiver, InboundFrame, Lane, frame_channel};
 
 /// Nothing here takes long; a test that waits for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ pub(super) struct Node<B: NetworkBehaviour = Behaviour> {
     pub(super) peer: PeerId,
     pub(super) tcp: Multiaddr,
     pub(super) quic: Multiaddr,
-    pub(super) frames: mpsc::Receiver<InboundFrame>,
+    pub(super) frames: FrameReceiver,
     calls: mpsc::UnboundedSender<Call<B>>,
     events: mpsc::UnboundedReceiver<SwarmEvent<B::ToSwarm>>,
 }
@@ -41,7 +41,7 @@ where
 {
     /// A node without sync streams.
     pub(super) async fn with(behaviour: B, idle: Duration) -> Self {
-        let (_, frames) = mpsc::channel(1);
+        let (_, frames) = frame_channel(1);
         let mut swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_tcp(
@@ -129,9 +129,9 @@ where
 }
 
 impl Node {
-    /// A node whose inbound channel takes `capacity` frames.
+    /// A node whose inbound channels take `capacity` frames each.
     pub(super) async fn new(config: Config, capacity: usize) -> Self {
-        let (inbound, frames) = mpsc::channel(capacity);
+        let (inbound, frames) = frame_channel(capacity);
         let behaviour = Behaviour::new(config, inbound);
         // Only the sync streams keep connections alive.
         let mut node = Self::with(behaviour, Duration::ZERO).await;
@@ -154,7 +154,7 @@ impl Node {
     }
 
     pub(super) async fn frame(&mut self) -> InboundFrame {
-        let frame = timeout(PATIENCE, self.frames.recv()).await;
+        let frame = timeout(PATIENCE, self.frames.next(true)).await;
         frame.expect("a frame in time").expect("a running swarm")
     }
 

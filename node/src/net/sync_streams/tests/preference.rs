@@ -7,11 +7,13 @@ use libp2p::{
     Multiaddr, PeerId,
     swarm::{ConnectionId, NetworkBehaviour, ToSwarm},
 };
+
 use tokio::sync::mpsc;
 
 use super::super::{
     Behaviour, Config, Event, Lane,
     behaviour::Path,
+    frame_channel,
     handler::{Command, FromHandler, Link},
 };
 
@@ -22,7 +24,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (inbound, _) = mpsc::channel(1);
+        let (inbound, _) = frame_channel(1);
         Self {
             behaviour: Behaviour::new(Config::new(1000), inbound),
             peer: PeerId::random(),
