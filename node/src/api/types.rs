@@ -182,6 +182,9 @@ pub struct StreamView {
     pub waits_for_room: bool,
     /// Everything below the adopted head is held, verified and fsynced.
     pub synced: bool,
+    /// How far this node is behind what its sources have and say.
+    #[serde(default)]
+    pub lag: LagView,
     /// Bytes of the records that are held, each with its length.
     #[serde(default)]
     pub record_bytes: u64,
@@ -209,6 +212,20 @@ pub struct StreamView {
     pub recovering: Option<String>,
     /// Why it is closed for writing, if it is.
     pub closed: Option<String>,
+}
+
+/// How a stream stands to what its sources have.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct LagView {
+    /// Records below the largest head heard of that are not held here.
+    pub records: u64,
+    /// Milliseconds from the newest head with which everything was held here to
+    /// the newest one heard of; `null` while there was no such head.
+    pub ms: Option<u64>,
+    /// Sources of which everything that they hold is held here, too.
+    pub synced_sources: u64,
+    /// Sources that hold everything below the adopted head.
+    pub full_sources: u64,
 }
 
 /// A link to the dashboard.

@@ -9,8 +9,8 @@ use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
 use super::types::{
-    DiskStateView, MappingView, MaxDiskView, NatView, PathView, PeerView, ReachabilityView,
-    RoleView, StreamPeerView, StreamView, ValueTypeView,
+    DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
+    ReachabilityView, RoleView, StreamPeerView, StreamView, ValueTypeView,
 };
 use crate::export::time::to_text;
 use crate::handle::{
@@ -98,6 +98,12 @@ pub fn stream_view(
         missing_records,
         waits_for_room: status.waits_for_room,
         synced: head.is_some() && missing_records == 0 && status.synced_size >= usable,
+        lag: LagView {
+            records: status.lag.records,
+            ms: status.lag.time_us.map(|us| us / 1_000),
+            synced_sources: status.lag.synced_sources as u64,
+            full_sources: status.lag.full_sources as u64,
+        },
         record_bytes: disk.records,
         disk_bytes: disk.files,
         served_records: status.served_records,
@@ -222,6 +228,7 @@ pub(super) fn nat_view(status: &NatStatus) -> NatView {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use headwater_protocols::engine::Lag;
     use headwater_protocols::head::Head;
     use headwater_protocols::identity::SigningKey;
     use headwater_protocols::manifest::Visibility;
@@ -281,7 +288,12 @@ pub(super) mod tests {
             served_records: 0,
             sources: Vec::new(),
             waits_for_room: false,
-            lag: headwater_protocols::engine::Lag::default(),
+            lag: Lag {
+                synced_sources: 1,
+                full_sources: 2,
+                records: 3,
+                time_us: Some(4_000_000),
+            },
             peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
             fork: None,
             disputed_from: None,
@@ -313,6 +325,9 @@ pub(super) mod tests {
             Some("1970-01-01T00:00:01.000000Z")
         );
         assert_eq!((shown.cadence_us, shown.record_bytes), (None, 77));
+        let lag = &shown.lag;
+        assert_eq!((lag.records, lag.ms), (3, Some(4_000)));
+        assert_eq!((lag.synced_sources, lag.full_sources), (1, 2));
 
         let not_safe = LogStatus {
             synced_size: 9,

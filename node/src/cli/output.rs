@@ -247,13 +247,21 @@ pub(crate) fn bytes(number: u64) -> String {
 
 /// How long ago something was, in one unit.
 pub(crate) fn ago(milliseconds: u64) -> String {
+    match milliseconds / 1000 {
+        0 => "just now".to_owned(),
+        _ => format!("{} ago", span(milliseconds)),
+    }
+}
+
+/// A time span in its largest unit.
+pub(crate) fn span(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
-        0 => "just now".to_owned(),
-        1..120 => format!("{seconds} s ago"),
-        120..7_200 => format!("{} min ago", seconds / 60),
-        7_200..172_800 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
+        0 => format!("{milliseconds} ms"),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
 use super::gaps::GapsArgs;
-use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short};
+use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short, span};
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
 use crate::api::types::{NewStream, RoleView, StreamView, Subscription, ValueTypeView};
@@ -365,6 +365,9 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
         ("held", held(stream)),
         ("records", bytes(stream.record_bytes)),
     ];
+    if stream.role == RoleView::Follower {
+        lines.insert(4, ("lag", lag(stream)));
+    }
     let on_disk = stream.disk_bytes.map(bytes);
     lines.extend(on_disk.map(|bytes| ("disk", format!("about {bytes}"))));
     if stream.waits_for_room {
@@ -423,6 +426,27 @@ fn held(stream: &StreamView) -> String {
     match stream.missing_records {
         0 => count,
         missing => format!("{count}, {} missing", grouped(missing)),
+    }
+}
+
+/// How far the stream is behind its sources.
+fn lag(stream: &StreamView) -> String {
+    let lag = &stream.lag;
+    let behind = match (lag.records, lag.ms) {
+        (0, _) => "none".to_owned(),
+        (records, Some(ms)) if ms > 0 => {
+            format!("{}, {}", counted(records, "record"), span(ms))
+        }
+        (records, _) => counted(records, "record"),
+    };
+    match stream.sources.len() {
+        0 => behind,
+        sources => format!(
+            "{behind}; in step with {} of {}, {} complete",
+            lag.synced_sources,
+            counted(sources as u64, "source"),
+            lag.full_sources
+        ),
     }
 }
 
@@ -494,6 +518,7 @@ pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> an
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::api::types::LagView;
 
     pub(crate) fn stream() -> StreamView {
         StreamView {
@@ -519,6 +544,12 @@ pub(super) mod tests {
             held_records: 7_744,
             missing_records: 1_015,
             synced: false,
+            lag: LagView {
+                records: 1_020,
+                ms: Some(65_000),
+                synced_sources: 0,
+                full_sources: 1,
+            },
             record_bytes: 210_944,
             disk_bytes: None,
             waits_for_room: false,
@@ -570,6 +601,24 @@ pub(super) mod tests {
         assert!(lines.contains(&("description", "at\\u{1b}[2J the pier".to_owned())));
         assert!(lines.contains(&("values", "number, in chunks of 256 records".to_owned())));
         assert!(lines.contains(&("cadence", "1h".to_owned())));
+    }
+
+    #[test]
+    fn the_lag_is_told_in_records_time_and_sources() {
+        let mut stream = stream();
+        assert_eq!(
+            lag(&stream),
+            "1,020 records, 65 s; in step with 0 of 1 source, 1 complete"
+        );
+        stream.lag = LagView {
+            ms: Some(0),
+            synced_sources: 1,
+            full_sources: 1,
+            records: 0,
+        };
+        assert_eq!(lag(&stream), "none; in step with 1 of 1 source, 1 complete");
+        stream.sources.clear();
+        assert_eq!(lag(&stream), "none");
     }
 
     #[test]

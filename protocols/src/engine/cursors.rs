@@ -78,9 +78,12 @@ impl LogState {
         }
     }
 
-    /// Notes that a head was heard whose signature is right.
-    pub(super) fn note_heard(&mut self, head: &SignedHead) {
+    /// Notes that a head was heard whose signature is right; whether it is the
+    /// largest one so far.
+    pub(super) fn note_heard(&mut self, head: &SignedHead) -> bool {
+        let is_larger = self.heard_size < head.size;
         self.heard_size = self.heard_size.max(head.size);
+        is_larger
     }
 }
 

@@ -132,7 +132,9 @@ impl<S: Store> Engine<S> {
         if head.time > now.plus(MAX_CLOCK_SKEW_US) {
             return false;
         }
-        state.note_heard(head);
+        if state.note_heard(head) {
+            self.changed.insert(log);
+        }
         let newest = state.heard.unwrap_or(head.time);
         state.heard = Some(newest.max(head.time));
         newest.since(head.time) <= MAX_HEAD_LAG_US

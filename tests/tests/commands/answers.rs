@@ -29,6 +29,7 @@ const STREAM: &[&str] = &[
     "id",
     "invite",
     "known_peers",
+    "lag",
     "missing_records",
     "name",
     "prior",
