@@ -253,7 +253,8 @@ impl LogState {
 
     /// Microseconds until somebody is asked for the head again, when nothing is
     /// missing: a quarter of the time for which the log has been quiet, within
-    /// bounds. What gossip has lost is then late by a quarter at most.
+    /// bounds. What gossip has lost is then late by a quarter for each neighbour
+    /// that is asked before one that has it.
     pub(super) fn head_poll_us(&self, now: Timestamp) -> u64 {
         let quiet = (self.adopted.as_ref()).map_or(0, |head| now.since(head.time));
         (quiet / 4).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US)

@@ -31,9 +31,10 @@ const SEEDS: Range<u64> = 0..300;
 const LONG_SEEDS: Range<u64> = 0..10_000;
 
 /// Virtual time in which everybody gets everything once all faults have ended.
-/// Of a quiet stream a neighbour is asked every two minutes; what that brings is
-/// told to everybody at once.
-const CONVERGENCE: u64 = 3 * MINUTE;
+/// Of a quiet stream one neighbour after the other is asked, one every two
+/// minutes; on the line that connects all at the end most have two or three, and
+/// what an answer brings is told to everybody at once.
+const CONVERGENCE: u64 = 7 * MINUTE;
 
 /// A stream of a trial.
 struct Stream {
