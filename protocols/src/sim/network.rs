@@ -20,6 +20,8 @@ pub struct NetworkConfig {
     pub gossip_duplication: f64,
     /// Bytes a second that the sync streams of one connection carry each way.
     pub bytes_per_second: u64,
+    /// Bytes a second that one node sends over all its sync streams.
+    pub uplink_bytes_per_second: u64,
 }
 
 impl Default for NetworkConfig {
@@ -30,6 +32,7 @@ impl Default for NetworkConfig {
             gossip_loss: 0.0,
             gossip_duplication: 0.0,
             bytes_per_second: u64::MAX,
+            uplink_bytes_per_second: u64::MAX,
         }
     }
 }
@@ -64,6 +67,8 @@ pub(super) struct Network {
     pub(super) config: NetworkConfig,
     rng: ChaCha8Rng,
     links: BTreeMap<(NodeId, NodeId), Link>,
+    /// When all that a node sent before has left it.
+    uplinks: BTreeMap<NodeId, Timestamp>,
 }
 
 impl Network {
@@ -72,6 +77,7 @@ impl Network {
             config,
             rng: ChaCha8Rng::seed_from_u64(seed),
             links: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
         }
     }
 
@@ -106,12 +112,15 @@ impl Network {
         bytes: usize,
         now: Timestamp,
     ) -> Timestamp {
-        let rate = self.config.bytes_per_second.max(1);
-        let takes = (bytes as u64).saturating_mul(1_000_000) / rate;
+        let takes = |rate: u64| (bytes as u64).saturating_mul(1_000_000) / rate.max(1);
+        let out = self.uplinks.entry(from).or_insert(now);
+        *out = (*out)
+            .max(now)
+            .plus(takes(self.config.uplink_bytes_per_second));
         let link = self.links.entry(ends(from, to)).or_default();
         let free = link.free.entry(from).or_insert(now);
-        *free = (*free).max(now).plus(takes);
-        let left = *free;
+        *free = (*free).max(now).plus(takes(self.config.bytes_per_second));
+        let left = (*free).max(*out);
         let arrival = self.arrival(left);
         let link = self.links.entry(ends(from, to)).or_default();
         let last = link.last.entry((from, lane)).or_insert(arrival);

@@ -1,4 +1,5 @@
-//! What one peer asks for at once comes in turn.
+//! What one peer asks for at once comes in turn, and what several ask for
+//! equally fast.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,46 @@ use crate::ranges::{Interval, IntervalSet};
 use crate::sync::Priority;
 use crate::sync::provider::{Provider, RangeRequest, Served};
 use v1::frame::Body;
+
+#[test]
+fn peers_share_an_uplink_equally_whoever_came_first() {
+    const UPLINK: u64 = 2_000_000;
+    let line = NetworkConfig {
+        uplink_bytes_per_second: UPLINK,
+        ..NetworkConfig::default()
+    };
+    let mut world = World::with_network(5, line, 8, 0);
+    let value = [b'v'; 500];
+    let list = (0..SIZE as i64).map(|i| Record::new(Timestamp(i), &value));
+    let (owner, log) = (world.owner, world.log);
+    world.sim.publish(owner, log, list.collect());
+    world.sim.run_for(SECOND);
+
+    let first = world.follower(&[owner]);
+    let mut nodes = vec![first];
+    world.sim.run_for(2 * SECOND);
+    let before = world.status(first).held_records;
+    assert!(before > 0, "nothing came within two seconds");
+    nodes.extend((0..3).map(|_| world.follower(&[owner])));
+    // Until the questions of the others are answered.
+    let waits = |sim: &Sim| {
+        let held = |&node: &NodeId| sim.status(node, log).map_or(0, |s| s.held_records);
+        nodes.iter().any(|node| held(node) == 0)
+    };
+    assert!(world.sim.run_while(10 * SECOND, waits));
+    let held = |world: &World| -> Vec<u64> {
+        let held = nodes.iter().map(|&node| world.status(node).held_records);
+        held.collect()
+    };
+    let begun = held(&world);
+    world.sim.run_for(14 * SECOND);
+    let came: Vec<_> = (held(&world).iter().zip(begun))
+        .map(|(end, begun)| end - begun)
+        .collect();
+    let (least, most) = (came.iter().min().unwrap(), came.iter().max().unwrap());
+    assert!(*most < SIZE / 2, "{came:?}: it was over too soon");
+    assert!(least * 4 >= most * 3, "{came:?} records of {SIZE}");
+}
 
 /// Two streams of one publisher, each of several batches.
 struct Two {

@@ -126,6 +126,7 @@ impl Trial {
             gossip_loss: self.below(90) as f64 / 100.0,
             gossip_duplication: self.below(50) as f64 / 100.0,
             bytes_per_second: rates[self.below(3) as usize],
+            ..NetworkConfig::default()
         };
         self.sim.set_network(config);
     }
