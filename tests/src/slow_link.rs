@@ -1,5 +1,7 @@
 //! A way to a node with a limited rate.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,6 +17,8 @@ use crate::TestNode;
 #[derive(Debug)]
 pub struct SlowLink {
     address: String,
+    /// Bytes that came from the node.
+    carried: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
@@ -38,14 +42,17 @@ impl SlowLink {
             .context("the address has no id")?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let ours = listener.local_addr()?.port();
+        let carried = Arc::new(AtomicU64::new(0));
+        let counted = carried.clone();
         let task = tokio::spawn(async move {
             while let Ok((from, _)) = listener.accept().await {
                 let target = format!("127.0.0.1:{port}");
-                tokio::spawn(forward(from, target, bytes_per_s));
+                tokio::spawn(forward(from, target, bytes_per_s, counted.clone()));
             }
         });
         Ok(Self {
             address: format!("/ip4/127.0.0.1/tcp/{ours}/p2p/{id}"),
+            carried,
             task,
         })
     }
@@ -54,6 +61,12 @@ impl SlowLink {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Bytes that came from the node, over all connections.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 }
 
@@ -64,7 +77,12 @@ impl Drop for SlowLink {
 }
 
 /// Forwards one connection until either end closes it.
-async fn forward(mut from: TcpStream, target: String, bytes_per_s: u64) -> Result<()> {
+async fn forward(
+    mut from: TcpStream,
+    target: String,
+    bytes_per_s: u64,
+    carried: Arc<AtomicU64>,
+) -> Result<()> {
     let mut to = TcpStream::connect(target).await?;
     let (mut from_read, mut from_write) = from.split();
     let (mut to_read, mut to_write) = to.split();
@@ -76,6 +94,7 @@ async fn forward(mut from: TcpStream, target: String, bytes_per_s: u64) -> Resul
             if count == 0 {
                 return anyhow::Ok(());
             }
+            carried.fetch_add(count as u64, Ordering::Relaxed);
             from_write.write_all(&buffer[..count]).await?;
             let micros = count as u64 * 1_000_000 / bytes_per_s;
             due = due.max(Instant::now()) + Duration::from_micros(micros);

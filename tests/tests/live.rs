@@ -123,8 +123,8 @@ async fn a_hole_is_named_and_events_wait_until_it_is_filled() -> Result<()> {
     /// What the follower has before it loses the publisher for a while.
     const FIRST: u64 = 1_000;
     const RECORDS: u64 = 200_000;
-    /// Bytes a second: the rest takes some ten seconds.
-    const LINK: u64 = 400_000;
+    /// Bytes a second: the rest, compressed, takes some ten seconds.
+    const LINK: u64 = 80_000;
     let mut publisher = TestNode::start(&[]).await?;
     let stream = publisher.create("numbers")?;
     publisher.publish_numbers(&stream, 0, FIRST)?;

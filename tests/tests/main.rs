@@ -26,5 +26,6 @@ mod nat;
 mod partition;
 mod private_network;
 mod refusals;
+mod slow_line;
 mod testnet;
 mod two_nodes;

@@ -11,8 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt as _;
 use libp2p::{
-    PeerId, Stream, StreamProtocol,
-    core::upgrade::ReadyUpgrade,
+    PeerId,
     swarm::{
         ConnectionHandler, ConnectionHandlerEvent, ConnectionId, StreamUpgradeError,
         SubstreamProtocol,
@@ -27,10 +26,11 @@ use tokio::{
 };
 
 use super::{
-    Config, FrameSender, Lane, PROTOCOL, ProtocolError,
+    Config, FrameSender, Lane, ProtocolError,
     behaviour::Path,
     inbound::Inbound,
     outbound::{AfterFailure, OutboundLane},
+    upgrade::{Negotiated, Offered},
 };
 
 /// Bytes given to the muxer in a row before the connection reads again.
@@ -104,7 +104,7 @@ enum Phase {
     Closed,
 }
 
-type HandlerEvent = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, Lane, FromHandler>;
+type HandlerEvent = ConnectionHandlerEvent<Offered, Lane, FromHandler>;
 
 impl Handler {
     pub(super) fn new(
@@ -149,7 +149,7 @@ impl Handler {
             self.outbound[lane.index()].start_opening(eagerly)
         })?;
         Some(ConnectionHandlerEvent::OutboundSubstreamRequest {
-            protocol: SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), lane),
+            protocol: SubstreamProtocol::new(Offered::outbound(lane), lane),
         })
     }
 
@@ -247,15 +247,15 @@ impl Handler {
         first.filter(|_| !self.stall_reported)
     }
 
-    fn claim(&self, mut stream: Stream) -> Stream {
+    fn claim(&self, mut negotiated: Negotiated) -> Negotiated {
         if !self.config.keep_alive {
-            stream.ignore_for_keep_alive();
+            negotiated.stream.ignore_for_keep_alive();
         }
-        stream
+        negotiated
     }
 
-    fn opened(&mut self, lane: Lane, stream: Stream) {
-        let stream = self.claim(stream);
+    fn opened(&mut self, lane: Lane, negotiated: Negotiated) {
+        let negotiated = self.claim(negotiated);
         match std::mem::replace(&mut self.phase, Phase::Open) {
             // Only the control lane is requested before.
             Phase::Opening(link) => self.events.push_back(FromHandler::Open(link)),
@@ -265,20 +265,20 @@ impl Handler {
                 return;
             }
         }
-        self.outbound[lane.index()].opened(stream);
+        self.outbound[lane.index()].opened(negotiated);
     }
 }
 
 impl ConnectionHandler for Handler {
     type FromBehaviour = Accept;
     type ToBehaviour = FromHandler;
-    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
-    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
+    type InboundProtocol = Offered;
+    type OutboundProtocol = Offered;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = Lane;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ())
+        SubstreamProtocol::new(Offered::INBOUND, ())
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -319,8 +319,8 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol, ..
             }) => {
-                let stream = self.claim(protocol);
-                self.inbound.accept(stream);
+                let negotiated = self.claim(protocol);
+                self.inbound.accept(negotiated);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol,

@@ -6,13 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use libp2p::{PeerId, Stream, swarm::ConnectionId};
+use libp2p::{PeerId, swarm::ConnectionId};
 use tokio::time::Instant;
 use tokio_util::sync::PollSender;
 
 use super::{
     Config, FrameSender, InboundFrame, Lane, ProtocolError,
+    packing::{FORM_BYTES, UnpackError, unpack},
     reader::{ReadError, Reader},
+    upgrade::Negotiated,
 };
 
 /// One substream a lane, and one more that is to replace an ended one.
@@ -51,6 +53,7 @@ enum State {
 
 struct InboundLane {
     reader: Reader,
+    is_packed: bool,
     /// The next frame. It is read before room for it is reserved, because an
     /// idle connection must not hold a place in the channel.
     next: Option<Bytes>,
@@ -59,6 +62,7 @@ struct InboundLane {
 /// A substream whose lane is not known, or is still taken.
 struct Waiting {
     reader: Reader,
+    is_packed: bool,
     lane: Option<Lane>,
     deadline: Option<Instant>,
 }
@@ -93,14 +97,15 @@ impl Inbound {
     }
 
     /// Takes a new substream, or refuses it by dropping it.
-    pub(super) fn accept(&mut self, stream: Stream) {
+    pub(super) fn accept(&mut self, negotiated: Negotiated) {
         let open = self.lanes.iter().flatten().count() + self.waiting.len();
         if self.state == State::Shut || open >= MAX_SUBSTREAMS {
             tracing::debug!(peer = %self.peer, open, "refused an inbound sync substream");
             return;
         }
         self.waiting.push(Waiting {
-            reader: Reader::new(stream),
+            reader: Reader::new(negotiated.stream),
+            is_packed: negotiated.is_packed,
             lane: None,
             deadline: None,
         });
@@ -164,8 +169,14 @@ impl Inbound {
                 continue;
             };
             let max_bytes = config.max_frame_bytes;
-            match open.reader.poll_frame(cx, max_bytes) {
+            let form_bytes = if open.is_packed { FORM_BYTES } else { 0 };
+            match open.reader.poll_frame(cx, max_bytes + form_bytes) {
                 Poll::Pending => {}
+                Poll::Ready(Ok(Some(frame))) if open.is_packed => {
+                    let frame = unpack(&frame, max_bytes);
+                    let frame = frame.map_err(|error| breach(error, lane, max_bytes))?;
+                    open.next = Some(frame);
+                }
                 Poll::Ready(Ok(Some(frame))) => open.next = Some(frame),
                 Poll::Ready(Ok(None)) => *slot = None,
                 Poll::Ready(Err(ReadError::Cut)) => {
@@ -212,6 +223,7 @@ impl Inbound {
                 Some(lane) if self.lanes[lane.index()].is_none() => {
                     self.lanes[lane.index()] = Some(InboundLane {
                         reader: waiting.reader,
+                        is_packed: waiting.is_packed,
                         next: None,
                     });
                     placed = true;
@@ -259,5 +271,17 @@ impl Inbound {
             return delivery.send_item(frame).is_ok();
         }
         false
+    }
+}
+
+/// A packed frame that cannot be read is the remote's fault.
+fn breach(error: UnpackError, lane: Lane, max_bytes: usize) -> ProtocolError {
+    match error {
+        UnpackError::Malformed => ProtocolError::BadPacking(lane),
+        UnpackError::TooLarge(bytes) => ProtocolError::FrameTooLarge {
+            lane,
+            bytes,
+            max_bytes,
+        },
     }
 }

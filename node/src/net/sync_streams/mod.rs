@@ -20,6 +20,11 @@
 //! frame. A second substream of a lane that is still open, an unknown lane, a
 //! frame above the maximum and an end inside a frame are [`ProtocolError`]s.
 //!
+//! Where both ends know [`PACKED_PROTOCOL`] the bulk lane is negotiated under
+//! that name. Each of its frames then begins with a byte, which is in its
+//! length: 0 for a frame as it is, 1 for a zstd frame (RFC 8878) that says the
+//! size of its content, which is the frame.
+//!
 //! # Inside
 //!
 //! Frames bypass the swarm in both directions. [`Behaviour::send`] puts them
@@ -45,9 +50,11 @@ mod handler;
 mod inbound;
 mod lane;
 mod outbound;
+mod packing;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::time::Duration;
 
@@ -58,6 +65,7 @@ pub use behaviour::Behaviour;
 pub use frames::{FrameReceiver, FrameSender, frame_channel};
 pub use handler::Handler;
 pub use lane::Lane;
+pub use packing::PACKED_PROTOCOL;
 
 /// Name under which the protocol is negotiated.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/1");
@@ -179,6 +187,9 @@ pub enum ProtocolError {
     /// A frame's length is not a minimally encoded unsigned varint.
     #[error("{0} frame has no valid length prefix")]
     BadLength(Lane),
+    /// A packed frame has no form, or is not what its form says.
+    #[error("{0} frame cannot be unpacked")]
+    BadPacking(Lane),
     /// The first byte of a substream names no lane.
     #[error("unknown lane {0}")]
     UnknownLane(u8),

@@ -12,7 +12,11 @@ use futures::AsyncWrite;
 use libp2p::Stream;
 use tokio::time::{Duration, Instant};
 
-use super::Lane;
+use super::{
+    Lane,
+    packing::{FORM_BYTES, Packer},
+    upgrade::Negotiated,
+};
 
 /// What remains of a frame is written straight from its own memory from this
 /// size on; less is gathered with what follows. yamux cuts writes at 16 KiB.
@@ -91,9 +95,9 @@ impl OutboundLane {
         wanted
     }
 
-    pub(super) fn opened(&mut self, stream: Stream) {
+    pub(super) fn opened(&mut self, negotiated: Negotiated) {
         self.last_progress = Instant::now();
-        self.state = State::Open(Box::new(Writer::new(stream, self.lane)));
+        self.state = State::Open(Box::new(Writer::new(negotiated, self.lane)));
     }
 
     pub(super) fn opening_failed(&mut self) -> AfterFailure {
@@ -130,8 +134,15 @@ impl OutboundLane {
                     *budget = budget.saturating_sub(bytes);
                     self.unreported += payload;
                     self.last_progress = Instant::now();
+                    if let Some(packer) = &mut writer.packer {
+                        packer.wrote(bytes, self.last_progress);
+                    }
                 }
-                Poll::Ready(Step::Idle) | Poll::Pending => return Ok(()),
+                Poll::Ready(Step::Idle) => return Ok(()),
+                Poll::Pending => {
+                    writer.packer.as_mut().into_iter().for_each(Packer::full);
+                    return Ok(());
+                }
             }
         }
     }
@@ -170,20 +181,25 @@ struct Writer {
     buffered_payload: usize,
     /// What is not yet gathered or written of the frame begun last.
     rest: Bytes,
-    rest_counts: bool,
+    /// The payload that it stands for, which is more if it is compressed, and
+    /// nothing if it was discarded.
+    rest_payload: usize,
     flushed: bool,
+    /// Where frames may be compressed.
+    packer: Option<Packer>,
 }
 
 impl Writer {
-    fn new(stream: Stream, lane: Lane) -> Self {
+    fn new(negotiated: Negotiated, lane: Lane) -> Self {
         Self {
-            stream,
+            stream: negotiated.stream,
             buffer: vec![lane as u8],
             written: 0,
             buffered_payload: 0,
             rest: Bytes::new(),
-            rest_counts: true,
+            rest_payload: 0,
             flushed: true,
+            packer: negotiated.is_packed.then(Packer::default),
         }
     }
 
@@ -193,7 +209,35 @@ impl Writer {
 
     fn disown(&mut self) {
         self.buffered_payload = 0;
-        self.rest_counts = false;
+        self.rest_payload = 0;
+    }
+
+    /// Begins with a frame: its length goes into the buffer, and its form.
+    fn begin(&mut self, frame: Bytes) {
+        self.rest_payload = frame.len();
+        let (form, body) = match &mut self.packer {
+            None => (None, frame),
+            Some(packer) => {
+                let (form, body) = packer.pack(frame);
+                (Some(form), body)
+            }
+        };
+        let len = body.len() + form.map_or(0, |_| FORM_BYTES);
+        let mut prefix = unsigned_varint::encode::usize_buffer();
+        let prefix = unsigned_varint::encode::usize(len, &mut prefix);
+        self.buffer.extend_from_slice(prefix);
+        self.buffer.extend(form);
+        self.rest = body;
+    }
+
+    /// The payload that the next bytes of the rest stand for.
+    fn count(&mut self, bytes: usize) -> usize {
+        let payload = match bytes == self.rest.len() {
+            true => self.rest_payload,
+            false => self.rest_payload * bytes / self.rest.len(),
+        };
+        self.rest_payload -= payload;
+        payload
     }
 
     /// Fills the empty buffer: whole small frames up to `limit`, or as much of a
@@ -207,11 +251,7 @@ impl Writer {
                 let Some(frame) = queue.pop_front() else {
                     return;
                 };
-                let mut prefix = unsigned_varint::encode::usize_buffer();
-                let prefix = unsigned_varint::encode::usize(frame.len(), &mut prefix);
-                self.buffer.extend_from_slice(prefix);
-                self.rest = frame;
-                self.rest_counts = true;
+                self.begin(frame);
             }
             let is_large = self.rest.len() >= DIRECT_BYTES;
             if is_large && self.buffer.is_empty() {
@@ -219,11 +259,9 @@ impl Writer {
             }
             let limit = if is_large { DIRECT_BYTES } else { limit };
             let room = limit.saturating_sub(self.buffer.len());
-            let taken = self.rest.split_to(room.min(self.rest.len()));
-            self.buffer.extend_from_slice(&taken);
-            if self.rest_counts {
-                self.buffered_payload += taken.len();
-            }
+            let taken = room.min(self.rest.len());
+            self.buffered_payload += self.count(taken);
+            self.buffer.extend_from_slice(&self.rest.split_to(taken));
             if !self.rest.is_empty() || self.buffer.len() >= limit {
                 return;
             }
@@ -266,8 +304,9 @@ impl Writer {
                 0
             }
         } else {
+            let payload = self.count(bytes);
             self.rest.advance(bytes);
-            if self.rest_counts { bytes } else { 0 }
+            payload
         };
         Ok(Poll::Ready(Step::Wrote { bytes, payload }))
     }

@@ -1,0 +1,36 @@
+//! What a slow line carries.
+
+use anyhow::{Result, ensure};
+use headwater_tests::{SlowLink, TestNode};
+use serde_json::Value;
+
+#[tokio::test]
+async fn a_history_of_numbers_takes_half_of_its_bytes_on_a_slow_line() -> Result<()> {
+    const RECORDS: u64 = 300_000;
+    /// 8 Mbit/s: some seconds for what is not compressed.
+    const LINK: u64 = 1_000_000;
+    let publisher = TestNode::start(&[]).await?;
+    let stream = publisher.create("numbers")?;
+    publisher.publish_numbers(&stream, 0, RECORDS)?;
+    let link = SlowLink::to(&publisher, LINK).await?;
+
+    let follower = TestNode::start(&[]).await?;
+    let invite = format!("headwater:{stream}?peer={}", link.address());
+    follower.run(&["follow", &invite])?;
+    follower.until_synced(&stream, RECORDS).await?;
+    let carried = link.carried();
+
+    let root = |shown: &Value| shown["root"].clone();
+    let path = format!("/v1/streams/{stream}");
+    let (shown, published) = (follower.get(&path).await?, publisher.get(&path).await?);
+    ensure!(
+        root(&shown) == root(&published),
+        "{shown} is not {published}"
+    );
+    let payload = shown["record_bytes"].as_u64().unwrap_or_default();
+    println!("{carried} bytes carried for {payload}");
+    // Below a part of it nothing would have come this way.
+    ensure!(carried > payload / 20, "{carried} bytes for {payload}");
+    ensure!(carried < payload / 2, "{carried} bytes for {payload}");
+    Ok(())
+}
