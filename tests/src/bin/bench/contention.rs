@@ -82,6 +82,7 @@ fn node_delays_ms(bench: &Bench, records: u64) -> anyhow::Result<Delays> {
         stream: history.clone(),
         records,
         record_bytes: RECORD_BYTES,
+        numbers: false,
         batch: 10_000,
     };
     let _: f64 = publisher.ask(&Call::Publish(batches))?;

@@ -15,12 +15,25 @@ use libp2p::multiaddr::Protocol;
 /// Read at once: as much as a socket gives.
 const READ_BYTES: usize = 256 * 1024;
 
+/// Read at once from a slow line, which passes a few milliseconds' worth at a
+/// time.
+const SLOW_READ_BYTES: usize = 16 * 1024;
+
 /// A proxy in front of a peer. It lives as long as this process.
 #[derive(Debug)]
 pub(crate) struct Link {
     /// The address that leads through it.
     pub(crate) address: String,
     carried: Arc<Carried>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Line {
+    Short,
+    /// Everything takes so long.
+    Long(Duration),
+    /// So many bytes a second.
+    Slow(u64),
 }
 
 #[derive(Debug, Default)]
@@ -32,12 +45,21 @@ struct Carried {
 impl Link {
     /// One that only counts.
     pub(crate) fn to(address: &str) -> anyhow::Result<Self> {
-        Self::with_delay(address, Duration::ZERO)
+        Self::of(address, Line::Short)
+    }
+
+    /// One that lets so many bytes a second pass in each direction.
+    pub(crate) fn with_rate(address: &str, bytes_per_s: u64) -> anyhow::Result<Self> {
+        Self::of(address, Line::Slow(bytes_per_s))
     }
 
     /// One on which everything takes so long in each direction. As much as is
     /// sent is on its way, as on a cable without end.
     pub(crate) fn with_delay(address: &str, delay: Duration) -> anyhow::Result<Self> {
+        Self::of(address, Line::Long(delay))
+    }
+
+    fn of(address: &str, line: Line) -> anyhow::Result<Self> {
         let address: Multiaddr = address.parse()?;
         let upstream_port = address.iter().find_map(|protocol| match protocol {
             Protocol::Tcp(port) => Some(port),
@@ -52,7 +74,7 @@ impl Link {
             for downstream in listener.incoming() {
                 let passed = downstream.and_then(|downstream| {
                     let upstream = TcpStream::connect(("127.0.0.1", upstream_port))?;
-                    pass(&downstream, &upstream, delay, &counted)
+                    pass(&downstream, &upstream, line, &counted)
                 });
                 if let Err(error) = passed {
                     tracing::warn!(%error, "the proxy failed");
@@ -82,7 +104,7 @@ impl Link {
 fn pass(
     downstream: &TcpStream,
     upstream: &TcpStream,
-    delay: Duration,
+    line: Line,
     carried: &Arc<Carried>,
 ) -> std::io::Result<()> {
     for socket in [downstream, upstream] {
@@ -100,20 +122,30 @@ fn pass(
         let note = move |bytes: usize| {
             count(&carried).fetch_add(bytes as u64, Ordering::Relaxed);
         };
-        match delay.is_zero() {
-            true => {
-                thread::spawn(move || copy(from, to, note));
+        match line {
+            Line::Short => {
+                thread::spawn(move || copy(from, to, None, note));
             }
-            false => copy_late(from, to, delay, note),
+            Line::Slow(bytes_per_s) => {
+                thread::spawn(move || copy(from, to, Some(bytes_per_s), note));
+            }
+            Line::Long(delay) => copy_late(from, to, delay, note),
         }
     }
     Ok(())
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, note: impl Fn(usize)) {
-    let mut buffer = vec![0; READ_BYTES];
+fn copy(mut from: TcpStream, mut to: TcpStream, bytes_per_s: Option<u64>, note: impl Fn(usize)) {
+    let bytes = bytes_per_s.map_or(READ_BYTES, |_| SLOW_READ_BYTES);
+    let mut buffer = vec![0; bytes];
+    let mut free_at = Instant::now();
     while let Ok(read @ 1..) = from.read(&mut buffer) {
         note(read);
+        if let Some(bytes_per_s) = bytes_per_s {
+            let takes = Duration::from_secs_f64(read as f64 / bytes_per_s as f64);
+            free_at = free_at.max(Instant::now()) + takes;
+            thread::sleep(free_at.saturating_duration_since(Instant::now()));
+        }
         if to.write_all(&buffer[..read]).is_err() {
             break;
         }

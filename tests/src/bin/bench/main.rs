@@ -19,6 +19,7 @@ mod publish;
 mod raw_stream;
 mod report;
 mod retrieve;
+mod slow;
 mod sources;
 mod sync;
 mod wire_bytes;
@@ -72,6 +73,8 @@ enum Name {
     MultiSource8,
     #[value(name = "sync_100ms_rtt")]
     Sync100MsRtt,
+    #[value(name = "sync_numbers_20mbit")]
+    SyncNumbers20Mbit,
     #[value(name = "sync_growth_1e7")]
     SyncGrowth1E7,
     #[value(name = "open_1e6_ms")]
@@ -118,6 +121,7 @@ impl Bench {
             Name::LiveP99Of1000 => crowd::figure(self),
             Name::MultiSource8 => sources::figure(self),
             Name::Sync100MsRtt => far::figure(self),
+            Name::SyncNumbers20Mbit => slow::figure(self),
             Name::SyncGrowth1E7 => growth::figure(self),
             Name::Open1E6Ms => open::figure(self),
             Name::IdleStreamBytes => idle::figure(self),

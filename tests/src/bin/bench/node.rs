@@ -100,6 +100,8 @@ pub(crate) struct Batches {
     pub(crate) records: u64,
     /// Bytes of each, its time included.
     pub(crate) record_bytes: usize,
+    /// Whether they are a sensor's numbers, else noise.
+    pub(crate) numbers: bool,
     /// Records in one command.
     pub(crate) batch: u64,
 }
@@ -179,6 +181,18 @@ pub(crate) fn records(from: u64, count: u64, record_bytes: usize) -> Vec<Record>
             // One a second since 2020.
             let time = 1_577_836_800_000_000 + i64::try_from(index).unwrap_or(0) * 1_000_000;
             Record::new(Timestamp(time), &value)
+        })
+        .collect()
+}
+
+/// Numbers that go up and down, one a second, as a sensor's.
+fn numbers(from: u64, count: u64) -> Vec<Record> {
+    (from..from + count)
+        .map(|index| {
+            let value = (index % 86_400).abs_diff(43_200) + index * 7_919 % 1_000;
+            let value = format!("{}.{:03}", 200 + value / 1_000, value % 1_000);
+            let time = 1_577_836_800_000_000 + i64::try_from(index).unwrap_or(0) * 1_000_000;
+            Record::new(Timestamp(time), value.as_bytes())
         })
         .collect()
 }
@@ -353,7 +367,10 @@ impl Acting {
         let mut from = 0;
         while from < batches.records {
             let count = batches.batch.min(batches.records - from);
-            let records = records(from, count, batches.record_bytes);
+            let records = match batches.numbers {
+                true => numbers(from, count),
+                false => records(from, count, batches.record_bytes),
+            };
             let start_time = Instant::now();
             publish(node, log, records).await?;
             taken += start_time.elapsed();

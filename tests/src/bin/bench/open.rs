@@ -58,6 +58,7 @@ fn fill(dir: &Path, records: u64) -> anyhow::Result<Process> {
         stream,
         records,
         record_bytes: 100,
+        numbers: false,
         batch: 10_000,
     };
     let _: f64 = node.ask(&Call::Publish(batches))?;

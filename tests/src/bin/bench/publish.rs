@@ -64,6 +64,7 @@ fn publish_all(dir: &Path, records: u64) -> anyhow::Result<f64> {
         stream,
         records,
         record_bytes: RECORD_BYTES as usize,
+        numbers: false,
         batch: BATCH,
     };
     let seconds = node.ask(&Call::Publish(batches))?;

@@ -54,6 +54,7 @@ fn retrievals_ms(bench: &Bench, records: u64) -> anyhow::Result<Vec<f64>> {
         stream: stream.clone(),
         records,
         record_bytes: 100,
+        numbers: false,
         batch: 10_000,
     };
     let _: f64 = publisher.ask(&Call::Publish(batches))?;

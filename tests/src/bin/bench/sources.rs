@@ -89,6 +89,7 @@ fn filled_sources(
         stream: stream.clone(),
         records,
         record_bytes: RECORD_BYTES,
+        numbers: false,
         batch: 10_000,
     }))?;
     let mut sources = Vec::new();

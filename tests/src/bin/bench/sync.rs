@@ -17,6 +17,8 @@ pub(crate) enum RecordSize {
     Bytes100,
     /// 8 of time and 4,088 of value.
     Bytes4096,
+    /// A number with three decimals: 8 of time and 7 of value.
+    Number,
 }
 
 impl RecordSize {
@@ -24,13 +26,14 @@ impl RecordSize {
         match self {
             Self::Bytes100 => 100,
             Self::Bytes4096 => 4096,
+            Self::Number => 15,
         }
     }
 
     /// Records of a command: of at most 8 MiB.
     fn batch(self) -> u64 {
         match self {
-            Self::Bytes100 => 10_000,
+            Self::Bytes100 | Self::Number => 10_000,
             Self::Bytes4096 => 2_000,
         }
     }
@@ -60,6 +63,7 @@ impl Upstream {
             stream: stream.clone(),
             records,
             record_bytes: size.bytes() as usize,
+            numbers: matches!(size, RecordSize::Number),
             batch: size.batch(),
         };
         let _: f64 = process.ask(&Call::Publish(batches))?;
@@ -130,7 +134,7 @@ pub(crate) fn figure(
     size: RecordSize,
 ) -> anyhow::Result<Figure> {
     let records = match size {
-        RecordSize::Bytes100 => bench.sized(1_000_000, 200_000),
+        RecordSize::Bytes100 | RecordSize::Number => bench.sized(1_000_000, 200_000),
         RecordSize::Bytes4096 => bench.sized(100_000, 20_000),
     };
     let mut upstream = Upstream::filled(bench, size, records)?;
