@@ -1,21 +1,20 @@
 //! Forked logs: the proof is kept and passed on, and what both branches begin
 //! with is searched for, because that much is nobody's dispute.
 
-use std::cmp::Ordering;
-
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
+use super::fork_search::{Search, SearchError, Step, fork_with_smaller};
 use super::logs::{LogState, put_head, put_log};
 use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};
 use crate::head::{SignedHead, Tree};
 use crate::id::{LogId, Topic};
-use crate::limits::{MAX_FORK_IMPROVEMENTS, MAX_SEARCH_RESTARTS};
-use crate::log::{AdmitError, Common, Extension, ForkProof, Node, Shown};
-use crate::merkle::{CompactRange, Nodes, Subtree, empty_root};
+use crate::limits::MAX_FORK_IMPROVEMENTS;
+use crate::log::{AdmitError, Common, Extension, ForkProof, Node};
+use crate::merkle::{CompactRange, Nodes, empty_root};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{
     Admission, Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table,
@@ -28,23 +27,6 @@ use crate::wire::v1::frame::Body;
 /// Why a forked log of our own is closed.
 pub(super) const FORKED: &str = "two histories of it were signed with its key, which nothing can undo; \
                                  create a new stream";
-
-/// The search for the record at which another branch leaves ours, with a peer
-/// that has adopted it: down the tree, one level a question.
-#[derive(Debug)]
-pub(super) struct Search {
-    peer: PeerId,
-    /// The peer was asked for its tree as an extension of this size.
-    asked: u64,
-    /// The fork between our adopted head and the peer's.
-    basis: Option<Box<ForkProof>>,
-    /// The smallest subtree that is known to differ: everything before it is
-    /// the same.
-    differs: Option<Subtree>,
-    /// The question is the last one: everything below `asked` is the same.
-    last: bool,
-    restarts: u32,
-}
 
 impl LogState {
     /// Whether a fork proof with this common part says more than the one that
@@ -269,15 +251,7 @@ impl<S: Store> Engine<S> {
         if state.search.is_some() || asked == 0 || ours.tree() == theirs.tree() {
             return;
         }
-        let search = Search {
-            peer,
-            asked,
-            basis: None,
-            differs: None,
-            last: false,
-            restarts: 0,
-        };
-        self.ask_search(log, search, now);
+        self.ask_search(log, Search::new(peer, asked), now);
     }
 
     fn ask_search(&mut self, log: LogId, search: Search, now: Timestamp) {
@@ -342,160 +316,6 @@ impl LogState {
         self.recent.insert(tree.size, tree);
         self.synced_size = self.synced_size.min(tree.size);
     }
-}
-
-/// What an answer leads to.
-enum Step {
-    Ask(Search),
-    Found(Box<ForkProof>),
-    Nothing,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum SearchError {
-    #[error(transparent)]
-    Admit(#[from] AdmitError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Search {
-    /// `left` covers `[0, asked)` of the peer's tree.
-    fn step<S: Store + ?Sized>(
-        mut self,
-        history: &History<'_, S>,
-        ours: &SignedHead,
-        answer: &Extension,
-        left: &CompactRange,
-    ) -> Result<Step, SearchError> {
-        let theirs = &answer.head;
-        let same = |head: &SignedHead| head.tree() == theirs.tree();
-        if !(self.basis.as_ref()).is_some_and(|fork| same(&fork.smaller) || same(&fork.larger)) {
-            // The first answer, or the peer has meanwhile adopted another head.
-            if self.asked != ours.size.min(theirs.size) {
-                return Ok(self.restart(ours.size.min(theirs.size)));
-            }
-            let Some(basis) = fork_between(history, ours, answer)? else {
-                return Ok(Step::Nothing);
-            };
-            self.basis = Some(basis);
-        }
-        if self.last {
-            return self.found(history, ours, answer, left);
-        }
-        let mut differs = None;
-        let mut known = true;
-        for (subtree, hash) in left.nodes() {
-            match history.node(subtree)? {
-                Some(here) if here == hash => continue,
-                here => {
-                    known = here.is_some();
-                    differs = Some(subtree);
-                    break;
-                }
-            }
-        }
-        self.differs = match (differs, self.differs) {
-            (Some(subtree), _) => Some(subtree),
-            // The left half is the same, so that it is the right one.
-            (None, Some(whole)) => whole.right_child(),
-            (None, None) => return Ok(Step::Nothing),
-        };
-        let Some(differs) = self.differs else {
-            return Ok(Step::Nothing);
-        };
-        let halves = differs.left_child().filter(|_| known);
-        self.asked = halves.map_or(differs.begin(), |half| half.end());
-        self.last = halves.is_none();
-        Ok(Step::Ask(self))
-    }
-
-    fn restart(self, asked: u64) -> Step {
-        if self.restarts >= MAX_SEARCH_RESTARTS || asked == 0 {
-            return Step::Nothing;
-        }
-        Step::Ask(Self {
-            asked,
-            basis: None,
-            differs: None,
-            last: false,
-            restarts: self.restarts + 1,
-            ..self
-        })
-    }
-
-    /// Everything below `asked` is the same on both branches.
-    fn found<S: Store + ?Sized>(
-        self,
-        history: &History<'_, S>,
-        ours: &SignedHead,
-        answer: &Extension,
-        left: &CompactRange,
-    ) -> Result<Step, SearchError> {
-        let here = nodes_between(history, 0, self.asked)?;
-        let rest = nodes_between(history, self.asked, ours.size)?;
-        let (Some(here), Some(rest), Some(mut proof)) = (here, rest, self.basis) else {
-            return Ok(Step::Nothing);
-        };
-        if here != left.hashes() {
-            return Ok(Step::Nothing);
-        }
-        let theirs = answer.right.clone();
-        let (smaller, larger) = match proof.smaller.tree() == ours.tree() {
-            true => (rest, theirs),
-            false => (theirs, rest),
-        };
-        proof.common = Some(Common {
-            tree: left.clone(),
-            smaller,
-            larger,
-        });
-        Ok(Step::Found(proof))
-    }
-}
-
-/// The fork between our head and that of an answer which was asked from the
-/// smaller of the two sizes; `None` when there is none.
-fn fork_between<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    ours: &SignedHead,
-    answer: &Extension,
-) -> Result<Option<Box<ForkProof>>, SearchError> {
-    if ours.size <= answer.head.size {
-        return Ok(match answer.check(ours)? {
-            Shown::Fork(proof) => Some(proof),
-            Shown::Extends(_) => None,
-        });
-    }
-    Ok(fork_with_smaller(history, &answer.head, ours)?)
-}
-
-/// The proof that a smaller head is none of our tree; `None` when it is, or
-/// when that cannot be told from what is here.
-fn fork_with_smaller<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    smaller: &SignedHead,
-    ours: &SignedHead,
-) -> Result<Option<Box<ForkProof>>, StoreError> {
-    let (m, n) = (smaller.size, ours.size);
-    let Some(left) = nodes_between(history, 0, m)? else {
-        return Ok(None);
-    };
-    let range = CompactRange::from_hashes(0, m, left.clone()).ok();
-    let same = range.and_then(|range| range.root()) == Some(smaller.root);
-    if same || m.cmp(&n) != Ordering::Less {
-        return Ok(None);
-    }
-    let Some(right) = nodes_between(history, m, n)? else {
-        return Ok(None);
-    };
-    Ok(Some(Box::new(ForkProof {
-        smaller: smaller.clone(),
-        larger: ours.clone(),
-        left,
-        right,
-        common: None,
-    })))
 }
 
 /// What is not disputed of a log with this head here: as much of what both

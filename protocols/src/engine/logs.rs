@@ -8,8 +8,9 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::agenda::Agenda;
-use super::dispute::{FORKED, Search};
+use super::dispute::FORKED;
 use super::echo::Echo;
+use super::fork_search::Search;
 use super::recovery::{Recovery, Why};
 use super::repeats::Repeats;
 use super::{Engine, LogStatus, Output};

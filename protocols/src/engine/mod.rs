@@ -17,6 +17,7 @@ mod dispute;
 mod echo;
 mod fetching;
 mod follower;
+mod fork_search;
 mod gossip;
 mod joining;
 mod logs;

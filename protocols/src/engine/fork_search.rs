@@ -1,0 +1,199 @@
+//! Where two branches of a forked log part: found with a peer that has the other
+//! one, a level of the tree a question.
+
+use std::cmp::Ordering;
+
+use libp2p_identity::PeerId;
+
+use super::news::nodes_between;
+use crate::head::SignedHead;
+use crate::limits::MAX_SEARCH_RESTARTS;
+use crate::log::{AdmitError, Common, Extension, ForkProof, Shown};
+use crate::merkle::{CompactRange, Nodes, Subtree};
+use crate::store::{History, Store, StoreError};
+
+/// The search for the record at which another branch leaves ours, with a peer
+/// that has adopted it: down the tree, one level a question.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) peer: PeerId,
+    /// The peer was asked for its tree as an extension of this size.
+    pub(super) asked: u64,
+    /// The fork between our adopted head and the peer's.
+    basis: Option<Box<ForkProof>>,
+    /// The smallest subtree that is known to differ: everything before it is
+    /// the same.
+    differs: Option<Subtree>,
+    /// The question is the last one: everything below `asked` is the same.
+    last: bool,
+    restarts: u32,
+}
+
+/// What an answer leads to.
+#[derive(Debug)]
+pub(super) enum Step {
+    Ask(Search),
+    Found(Box<ForkProof>),
+    Nothing,
+}
+
+/// An answer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SearchError {
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Search {
+    /// A search that begins with a question to a peer for its tree as an
+    /// extension of this size.
+    pub(super) fn new(peer: PeerId, asked: u64) -> Self {
+        Self {
+            peer,
+            asked,
+            basis: None,
+            differs: None,
+            last: false,
+            restarts: 0,
+        }
+    }
+
+    /// `left` covers `[0, asked)` of the peer's tree.
+    pub(super) fn step<S: Store + ?Sized>(
+        mut self,
+        history: &History<'_, S>,
+        ours: &SignedHead,
+        answer: &Extension,
+        left: &CompactRange,
+    ) -> Result<Step, SearchError> {
+        let theirs = &answer.head;
+        let same = |head: &SignedHead| head.tree() == theirs.tree();
+        if !(self.basis.as_ref()).is_some_and(|fork| same(&fork.smaller) || same(&fork.larger)) {
+            // The first answer, or the peer has meanwhile adopted another head.
+            if self.asked != ours.size.min(theirs.size) {
+                return Ok(self.restart(ours.size.min(theirs.size)));
+            }
+            let Some(basis) = fork_between(history, ours, answer)? else {
+                return Ok(Step::Nothing);
+            };
+            self.basis = Some(basis);
+        }
+        if self.last {
+            return self.found(history, ours, answer, left);
+        }
+        let mut differs = None;
+        let mut known = true;
+        for (subtree, hash) in left.nodes() {
+            match history.node(subtree)? {
+                Some(here) if here == hash => continue,
+                here => {
+                    known = here.is_some();
+                    differs = Some(subtree);
+                    break;
+                }
+            }
+        }
+        self.differs = match (differs, self.differs) {
+            (Some(subtree), _) => Some(subtree),
+            // The left half is the same, so that it is the right one.
+            (None, Some(whole)) => whole.right_child(),
+            (None, None) => return Ok(Step::Nothing),
+        };
+        let Some(differs) = self.differs else {
+            return Ok(Step::Nothing);
+        };
+        let halves = differs.left_child().filter(|_| known);
+        self.asked = halves.map_or(differs.begin(), |half| half.end());
+        self.last = halves.is_none();
+        Ok(Step::Ask(self))
+    }
+
+    fn restart(self, asked: u64) -> Step {
+        if self.restarts >= MAX_SEARCH_RESTARTS || asked == 0 {
+            return Step::Nothing;
+        }
+        Step::Ask(Self {
+            asked,
+            basis: None,
+            differs: None,
+            last: false,
+            restarts: self.restarts + 1,
+            ..self
+        })
+    }
+
+    /// Everything below `asked` is the same on both branches.
+    fn found<S: Store + ?Sized>(
+        self,
+        history: &History<'_, S>,
+        ours: &SignedHead,
+        answer: &Extension,
+        left: &CompactRange,
+    ) -> Result<Step, SearchError> {
+        let here = nodes_between(history, 0, self.asked)?;
+        let rest = nodes_between(history, self.asked, ours.size)?;
+        let (Some(here), Some(rest), Some(mut proof)) = (here, rest, self.basis) else {
+            return Ok(Step::Nothing);
+        };
+        if here != left.hashes() {
+            return Ok(Step::Nothing);
+        }
+        let theirs = answer.right.clone();
+        let (smaller, larger) = match proof.smaller.tree() == ours.tree() {
+            true => (rest, theirs),
+            false => (theirs, rest),
+        };
+        proof.common = Some(Common {
+            tree: left.clone(),
+            smaller,
+            larger,
+        });
+        Ok(Step::Found(proof))
+    }
+}
+
+/// The fork between our head and that of an answer which was asked from the
+/// smaller of the two sizes; `None` when there is none.
+fn fork_between<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    ours: &SignedHead,
+    answer: &Extension,
+) -> Result<Option<Box<ForkProof>>, SearchError> {
+    if ours.size <= answer.head.size {
+        return Ok(match answer.check(ours)? {
+            Shown::Fork(proof) => Some(proof),
+            Shown::Extends(_) => None,
+        });
+    }
+    Ok(fork_with_smaller(history, &answer.head, ours)?)
+}
+
+/// The proof that a smaller head is none of our tree; `None` when it is, or
+/// when that cannot be told from what is here.
+pub(super) fn fork_with_smaller<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    smaller: &SignedHead,
+    ours: &SignedHead,
+) -> Result<Option<Box<ForkProof>>, StoreError> {
+    let (m, n) = (smaller.size, ours.size);
+    let Some(left) = nodes_between(history, 0, m)? else {
+        return Ok(None);
+    };
+    let range = CompactRange::from_hashes(0, m, left.clone()).ok();
+    let same = range.and_then(|range| range.root()) == Some(smaller.root);
+    if same || m.cmp(&n) != Ordering::Less {
+        return Ok(None);
+    }
+    let Some(right) = nodes_between(history, m, n)? else {
+        return Ok(None);
+    };
+    Ok(Some(Box::new(ForkProof {
+        smaller: smaller.clone(),
+        larger: ours.clone(),
+        left,
+        right,
+        common: None,
+    })))
+}
