@@ -111,6 +111,10 @@ pub const MAX_RETRIEVALS: usize = 1_024;
 /// a read of the disk fit in, so that honest peers are not asked for nothing.
 pub const RETRIEVAL_HEDGE_US: u64 = REQUEST_TIMEOUT_US / 20;
 
+/// Ranges of one log that users have asked to be fetched first and that are not
+/// here yet. The oldest wish gives way to a new one.
+pub const MAX_WISHES: usize = 16;
+
 /// Peers that are asked at a time for what one user waits for.
 pub const RETRIEVAL_PEERS: usize = 3;
 

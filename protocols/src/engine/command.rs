@@ -44,6 +44,8 @@ pub enum Command {
         /// Fill in the latest records first.
         newest_first: bool,
     },
+    /// Fetch these records of a followed stream before the rest.
+    FetchFirst(LogId, Interval),
     /// Stop that; what is held stays.
     Unfollow(LogId),
     /// Forget a stream and delete what is held of it.
@@ -89,6 +91,9 @@ pub enum CommandError {
     /// No such stream here.
     #[error("stream {0} is not known here; follow it first")]
     UnknownStream(LogId),
+    /// A stream that is known and not kept in step.
+    #[error("stream {0} is not followed, so nothing is fetched; follow it first")]
+    NotFollowed(LogId),
     /// Somebody else's stream.
     #[error("stream {0} belongs to another publisher; only its owner can publish to it")]
     NotOwner(LogId),

@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 
 use super::logs::LogState;
 use super::requests::{Request, RequestKind};
-use super::{Engine, Output};
+use super::{CommandError, Engine, Output, Reply};
 use crate::id::LogId;
 use crate::limits::BUSY_HEAD_POLL_US;
 use crate::ranges::{Interval, IntervalSet};
@@ -39,6 +39,7 @@ impl<S: Store> Engine<S> {
             let first = manifest.publisher.peer_id();
             let level = manifest.chunk_level;
             state.scheduler.no_history = self.room.stops(Priority::History);
+            state.scheduler.forget_wishes(&state.held);
             let open = |peer: &PeerId| self.requests.open_ranges(peer);
             let next = (state.scheduler).next(&sizes, &state.held, level, first, open);
             let Some(assignment) = next else {
@@ -58,6 +59,25 @@ impl<S: Store> Engine<S> {
             let body = Body::GetRange(fetch.request());
             self.ask(peer, RequestKind::Range(Box::new(fetch)), body, now);
         }
+    }
+
+    /// A user wants some records before the rest.
+    pub(super) fn fetch_first(
+        &mut self,
+        log: LogId,
+        wish: Interval,
+        now: Timestamp,
+    ) -> Result<Reply, CommandError> {
+        let state = (self.logs.get_mut(&log)).ok_or(CommandError::UnknownStream(log))?;
+        if !state.followed && !state.owned {
+            return Err(CommandError::NotFollowed(log));
+        }
+        // What is here already, and what is not there yet, comes true by itself.
+        if !wish.is_empty() && !state.held.contains(wish.from, wish.to) {
+            state.scheduler.wish(wish);
+            self.schedule(log, now);
+        }
+        Ok(Reply::Done)
     }
 
     /// Nothing more can be asked for now: either all is here and is made safe,

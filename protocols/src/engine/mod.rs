@@ -483,6 +483,7 @@ impl<S: Store> Engine<S> {
                 peers,
                 newest_first,
             } => self.follow(log, peers, newest_first, now),
+            Command::FetchFirst(log, wish) => self.fetch_first(log, wish, now),
             Command::Unfollow(log) => self.unfollow(log, now),
             Command::Delete { log, own } => self.delete(log, own, now),
             // The reply comes when it is found.

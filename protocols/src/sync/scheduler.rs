@@ -9,7 +9,7 @@ use super::Priority;
 use super::window::Window;
 use crate::limits::{
     BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_HISTORY_BATCHES,
-    MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MIN_REQUEST_RECORDS,
+    MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MAX_WISHES, MIN_REQUEST_RECORDS,
     MIN_SHARED_INTERVALS,
 };
 use crate::ranges::{Interval, IntervalSet};
@@ -50,6 +50,8 @@ pub struct Scheduler {
     assigned: IntervalSet,
     /// In which order history is filled in.
     pub order: Order,
+    /// What users want first, the oldest wish first.
+    wishes: Vec<Interval>,
     /// Records from here on are live.
     pub live_from: u64,
     /// No history is asked for: there is no room for it.
@@ -177,6 +179,21 @@ impl Scheduler {
             .map_or(0, |source| source.held.len())
     }
 
+    /// Notes that a user wants `[from, to)` before the rest.
+    pub fn wish(&mut self, wish: Interval) {
+        self.wishes.retain(|known| *known != wish);
+        if self.wishes.len() >= MAX_WISHES {
+            self.wishes.remove(0);
+        }
+        self.wishes.push(wish);
+    }
+
+    /// Forgets the wishes that have come true.
+    pub fn forget_wishes(&mut self, held: &IntervalSet) {
+        self.wishes
+            .retain(|wish| !held.contains(wish.from, wish.to));
+    }
+
     /// Notes that ranges are asked of a peer.
     pub fn assign(&mut self, assignment: &Assignment) {
         self.assigned.extend(assignment.intervals.iter().copied());
@@ -259,6 +276,8 @@ impl Scheduler {
     ) -> Option<Assignment> {
         let size = *sizes.last()?;
         let live_from = self.live_from.min(size);
+        let wishes =
+            (self.wishes.iter()).map(|wish| (Priority::User, whole(wish, chunk_level, size)));
         let live = Interval {
             from: live_from,
             to: size,
@@ -267,9 +286,9 @@ impl Scheduler {
             from: 0,
             to: live_from,
         };
-        [(Priority::Live, live), (Priority::History, history)]
-            .into_iter()
-            .filter(|(priority, _)| !(self.no_history && *priority == Priority::History))
+        wishes
+            .chain([(Priority::Live, live), (Priority::History, history)])
+            .filter(|(priority, _)| !self.no_history || *priority == Priority::Live)
             .find_map(|(priority, range)| {
                 let mut free: Vec<_> = (self.sources.iter())
                     .filter(|(_, source)| source.is_free(priority))
@@ -282,7 +301,11 @@ impl Scheduler {
                         from: range.from,
                         to: range.to.min(*size),
                     };
-                    let (intervals, all) = self.pick(source, held, range, chunk_level)?;
+                    let order = match priority {
+                        Priority::User => Order::OldestFirst,
+                        Priority::Live | Priority::History => self.order,
+                    };
+                    let (intervals, all) = self.pick(source, held, range, order, chunk_level)?;
                     Some(Assignment {
                         peer,
                         intervals,
@@ -301,6 +324,7 @@ impl Scheduler {
         source: &Source,
         held: &IntervalSet,
         range: Interval,
+        order: Order,
         chunk_level: u8,
     ) -> Option<(Vec<Interval>, bool)> {
         let wanted = |from, to| {
@@ -308,7 +332,7 @@ impl Scheduler {
                 .flat_map(|gap| self.assigned.missing(gap.from, gap.to))
                 .flat_map(|gap| source.held.held(gap.from, gap.to))
         };
-        match self.order {
+        match order {
             Order::OldestFirst => {
                 let records = ((MAX_OFFERED as u64) << chunk_level).max(MIN_REQUEST_RECORDS);
                 let records = records.min(self.share_of_rest(held, range, chunk_level));
@@ -406,6 +430,18 @@ impl Source {
     }
 }
 
+/// The chunks that a range lies in: a part of one would be fetched record by
+/// record.
+fn whole(range: &Interval, chunk_level: u8, size: u64) -> Interval {
+    let last = range.to.min(size).saturating_sub(1);
+    let end = chunk_start(last, chunk_level).saturating_add(1 << chunk_level);
+    let from = chunk_start(range.from, chunk_level);
+    Interval {
+        from,
+        to: end.min(size).max(from),
+    }
+}
+
 /// Where the chunk begins in which an index lies.
 fn chunk_start(index: u64, chunk_level: u8) -> u64 {
     index >> chunk_level << chunk_level
@@ -471,6 +507,40 @@ mod tests {
 
     fn list(intervals: &[(u64, u64)]) -> Vec<Interval> {
         set(intervals).intervals().collect()
+    }
+
+    #[test]
+    fn what_a_user_wants_is_asked_for_before_live_records_and_history() {
+        let mut scheduler = Scheduler {
+            live_from: 90_000,
+            order: Order::NewestFirst,
+            ..Scheduler::default()
+        };
+        scheduler.has(peer(1), 100_000, set(&[(0, 100_000)]));
+        for (from, to) in [(40_000, 40_300), (99_999, 200_000), (300_000, 300_001)] {
+            scheduler.wish(Interval { from, to });
+        }
+        let mut asked = Vec::new();
+        while let Some(next) = scheduler.next(&[100_000], &set(&[(0, 10)]), 8, peer(9), |_| 0) {
+            scheduler.assign(&next);
+            asked.push((next.priority, next.intervals));
+            if asked.len() == 3 {
+                break;
+            }
+            scheduler.ended(peer(1), next.priority, true, Timestamp(0));
+        }
+        // Whole chunks, and as far as there are records.
+        assert_eq!(asked[0], (Priority::User, list(&[(39_936, 40_448)])));
+        assert_eq!(asked[1], (Priority::User, list(&[(99_840, 100_000)])));
+        assert_eq!(asked[2].0, Priority::Live);
+
+        let held = set(&[(0, 50_000)]);
+        scheduler.forget_wishes(&held);
+        assert_eq!(scheduler.wishes.len(), 2);
+        for from in 0..100 {
+            scheduler.wish(Interval { from, to: 500 });
+        }
+        assert_eq!(scheduler.wishes.len(), MAX_WISHES);
     }
 
     #[test]

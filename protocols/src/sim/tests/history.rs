@@ -1,7 +1,7 @@
 //! History and live records, from honest peers.
 
 use super::*;
-use crate::engine::Command;
+use crate::engine::{Command, CommandError, Reply};
 use crate::ranges::Interval;
 
 #[test]
@@ -145,6 +145,46 @@ fn newest_first_has_the_last_thousand_records_first() {
         );
         world.complete(joiner, MINUTE);
     }
+}
+
+#[test]
+fn a_range_that_a_user_wants_comes_before_the_rest_of_the_history() {
+    let slow = NetworkConfig {
+        bytes_per_second: 100_000,
+        ..NetworkConfig::default()
+    };
+    let size = 200_000;
+    let mut world = World::with_network(9, slow, 8, 60_000);
+    while world.size < size {
+        world.publish(60_000.min(size - world.size));
+    }
+    let owner = world.owner;
+    let joiner = world.follower(&[owner]);
+    let log = world.log;
+    let held = move |sim: &Sim| sim.status(joiner, log).map_or(0, |s| s.held_records);
+    assert!(world.sim.run_while(MINUTE, |sim| held(sim) == 0));
+    let wish = Interval {
+        from: 150_100,
+        to: 150_900,
+    };
+    let begun = held(&world.sim);
+    let id = world.sim.command(joiner, Command::FetchFirst(log, wish));
+    let came = world.sim.run_while(MINUTE, |sim| {
+        let held = sim.status(joiner, log).map_or(Vec::new(), |s| s.held);
+        !held.iter().any(|i| i.from <= wish.from && wish.to <= i.to)
+    });
+    assert!(came, "{}", world.summary(joiner));
+    assert_eq!(world.sim.reply(joiner, id), Some(&Ok(Reply::Done)));
+    let meanwhile = held(&world.sim) - begun;
+    // What was in the transport already: a mebibyte is about 58,000 of these.
+    assert!(meanwhile < 70_000, "{meanwhile} records came before it");
+    world.complete(joiner, 2 * MINUTE);
+
+    let stranger = world.sim.add_node();
+    let id = world.sim.command(stranger, Command::FetchFirst(log, wish));
+    world.sim.run_for(0);
+    let refused = Err(CommandError::UnknownStream(log));
+    assert_eq!(world.sim.reply(stranger, id), Some(&refused));
 }
 
 #[test]
