@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "headwater/v1/sync.proto",
             "headwater/v1/store.proto",
             "headwater/v1/peers.proto",
+            "headwater/v1/quorum.proto",
         ],
         ["../proto"],
     )?;

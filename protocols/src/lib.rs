@@ -27,6 +27,7 @@ pub mod store;
 // Floor 5
 pub mod meta;
 pub mod peers;
+pub mod quorum;
 pub mod rendezvous;
 pub mod sync;
 // Floor 6

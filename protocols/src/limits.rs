@@ -414,6 +414,41 @@ pub const MAX_RENDEZVOUS: usize = 8_192;
 /// joined at once.
 pub const MAX_RENDEZVOUS_PER_PEER: usize = 32;
 
+/// Bytes of a value in a history that nobody signed: as much as a stream takes
+/// by default.
+pub const MAX_UNSIGNED_VALUE_BYTES: usize = MAX_CHUNK_VALUE_BYTES >> DEFAULT_CHUNK_LEVEL;
+
+/// Observations of such a history that share a time. Clocks that count seconds
+/// make dozens of them; they are voted on as one.
+pub const MAX_GROUP_VALUES: usize = 256;
+
+/// Bytes of a group, and of all groups of an answer, with 4 for the tags of a
+/// value and 16 for those of a group. The answers of all peers that are asked
+/// at a time come to 4 MiB.
+pub const MAX_OBSERVATIONS_BYTES: usize = 64 * 1024;
+
+/// Groups in one answer. A round of questions takes a tenth of a second or more,
+/// so that a year of hours comes in a few seconds.
+pub const MAX_ANSWERED_GROUPS: usize = 512;
+
+/// Bytes of an answer: its groups, and what says that there are no more.
+pub const MAX_OBSERVATIONS_ANSWER_BYTES: usize = MAX_OBSERVATIONS_BYTES + 64;
+
+/// Bytes of a question for observations: an id, a time, a number.
+pub const MAX_OBSERVATIONS_QUESTION_BYTES: usize = 64;
+
+/// Peers that are asked at a time. More voices do not make two thirds of them
+/// any more certain.
+pub const MAX_ASKED_PEERS: usize = 64;
+
+/// Microseconds between two rounds of questions, and in which a peer earns a
+/// question; and how many it may ask in a row. 1.3 MB a second at the worst.
+pub const OBSERVATIONS_ALLOWANCE: (u64, u64) = (50_000, 16);
+
+/// Histories that nobody signed in one store. They are few; each takes a place
+/// in every list.
+pub const MAX_UNSIGNED_HISTORIES: usize = 10_000;
+
 /// How often a fork proof of a log is replaced by one that says more of what
 /// both branches begin with, and passed on. Each has to say more than the one
 /// before, and an honest node's search finds all of it at once; what comes after

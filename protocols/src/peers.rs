@@ -148,15 +148,32 @@ fn places(bits: &[u8]) -> Option<BTreeSet<usize>> {
 
 /// How often each peer may ask: a token bucket a peer, kept when it is gone, so
 /// that coming back does not fill it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Allowance {
+    rate: (u64, u64),
     askers: BTreeMap<PeerId, Bucket>,
 }
 
 /// Microseconds in which a question is earned, and how many may be asked in a row.
 const RATE: (u64, u64) = (PEERS_QUESTION_US, PEERS_QUESTIONS);
 
+impl Default for Allowance {
+    fn default() -> Self {
+        Self::new(RATE)
+    }
+}
+
 impl Allowance {
+    /// One of questions that are earned each in so many microseconds, and of
+    /// which so many may be asked in a row.
+    #[must_use]
+    pub fn new(rate: (u64, u64)) -> Self {
+        Self {
+            rate,
+            askers: BTreeMap::new(),
+        }
+    }
+
     /// Takes a question of a peer; `false` when it asks too often.
     pub fn take(&mut self, peer: PeerId, now: Timestamp) -> bool {
         if !self.askers.contains_key(&peer) && self.askers.len() >= MAX_COUNTED_ASKERS {
@@ -165,7 +182,7 @@ impl Allowance {
                 return false;
             }
         }
-        self.askers.entry(peer).or_default().take(RATE, now)
+        self.askers.entry(peer).or_default().take(self.rate, now)
     }
 }
 

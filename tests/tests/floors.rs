@@ -25,6 +25,7 @@ const PROTOCOLS: &[&str] = &[
     "log",
     "store",
     "peers",
+    "quorum",
     "sync",
     "meta",
     "rendezvous",

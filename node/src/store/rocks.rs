@@ -508,7 +508,8 @@ fn table_options(table: Table, cache: &Cache) -> Options {
         | Table::Nodes
         | Table::Edges
         | Table::Times
-        | Table::Addresses => {
+        | Table::Addresses
+        | Table::Unsigned => {
             options.set_write_buffer_size(SMALL_BUFFER_BYTES);
         }
     }

@@ -24,11 +24,14 @@ pub enum Table {
     Times,
     /// Address of a whole chunk → log number, chunk: the key of its bytes.
     Addresses,
+    /// Histories that nobody signed: what they are, and their observations.
+    /// Nothing that is verified or proved reads it.
+    Unsigned,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Logs,
         Self::Heads,
@@ -39,6 +42,7 @@ impl Table {
         Self::Edges,
         Self::Times,
         Self::Addresses,
+        Self::Unsigned,
     ];
 
     /// The name that it has on disk.
@@ -55,6 +59,7 @@ impl Table {
             Self::Edges => "edges",
             Self::Times => "times",
             Self::Addresses => "addresses",
+            Self::Unsigned => "unsigned",
         }
     }
 }
