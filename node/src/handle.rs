@@ -1,5 +1,7 @@
 //! What the rest of the program knows of a running node.
 
+mod unsigned;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime};
@@ -12,6 +14,9 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};
+
+use self::unsigned::Unsigned;
 use crate::store::RocksStore;
 
 /// The present moment: the system's clock when the program started, and the
@@ -197,6 +202,7 @@ struct Shared {
     stream_peers: OnceLock<mpsc::Sender<PeersAsked>>,
     bootstrap: Mutex<BootstrapStatus>,
     disk: Mutex<Option<DiskStatus>>,
+    unsigned: Unsigned,
 }
 
 impl Node {
@@ -218,6 +224,7 @@ impl Node {
             stream_peers: OnceLock::new(),
             bootstrap: Mutex::default(),
             disk: Mutex::default(),
+            unsigned: Unsigned::default(),
         };
         Self {
             shared: Arc::new(shared),

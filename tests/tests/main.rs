@@ -25,6 +25,7 @@ mod mesh;
 mod nat;
 mod partition;
 mod private_network;
+mod quorum;
 mod refusals;
 mod slow_line;
 mod testnet;

@@ -77,6 +77,21 @@ pub const SOCKET_FAREWELL: Duration = Duration::from_secs(2);
 /// nothing to say.
 pub const MAX_SOCKET_MESSAGE_BYTES: usize = 4 << 10;
 
+/// Bytes of a history that nobody signed, as it is imported: ten million
+/// observations. It is stored while it comes.
+pub const MAX_UNSIGNED_BODY_BYTES: usize = 1 << 30;
+
+/// Bytes of a line of it: the longest value, with six for a character that has
+/// to be escaped, and a time.
+pub const MAX_UNSIGNED_LINE_BYTES: usize = 32 << 10;
+
+/// How long peers have to answer a question of a walk: a slow connection and a
+/// busy disk.
+pub const WALK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest that may be said: as long as the network waits for an answer.
+pub const MAX_WALK_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Links to the dashboard that nobody has opened yet: a person opens one at a
 /// time, scripts and second tries make a few.
 pub const MAX_LINKS: usize = 16;

@@ -32,6 +32,7 @@ mod state;
 mod stream_body;
 mod streams;
 pub mod types;
+mod unsigned;
 mod view;
 
 #[cfg(test)]
@@ -94,6 +95,18 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/streams/{id}/proof/{index}", get(proofs::inclusion))
         .route("/v1/streams/{id}/consistency", get(proofs::consistency))
         .route("/v1/streams/{id}/export-proof", get(proofs::export))
+        .route("/v1/unsigned", get(unsigned::list))
+        .route(
+            "/v1/unsigned/{name}",
+            get(unsigned::show)
+                .put(unsigned::import)
+                .delete(unsigned::delete),
+        )
+        .route(
+            "/v1/unsigned/{name}/observations",
+            get(unsigned::observations),
+        )
+        .route("/v1/unsigned/{name}/walk", post(unsigned::walk))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

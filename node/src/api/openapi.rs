@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{
     dashboard, deletion, discover, evidence, gaps, join, live, node_info, observations, proofs,
-    publish, retrieve, streams,
+    publish, retrieve, streams, unsigned,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +28,7 @@ use super::{
         (name = "observations", description = "What is in a stream: read, followed, published."),
         (name = "streams", description = "Which streams there are, and who has them."),
         (name = "proofs", description = "What shows to others that it is so."),
+        (name = "unsigned", description = "Histories that nobody signed: nothing proves them, and they are kept apart from streams."),
         (name = "node", description = "The node itself."),
     ),
     paths(
@@ -57,6 +58,12 @@ use super::{
         node_info::node,
         node_info::peers,
         dashboard::link,
+        unsigned::list,
+        unsigned::show,
+        unsigned::import,
+        unsigned::delete,
+        unsigned::observations,
+        unsigned::walk,
     )
 )]
 struct Description;

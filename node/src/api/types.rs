@@ -1,8 +1,11 @@
 //! The JSON of the local API, as the server writes it and the client reads it.
 
+mod unsigned;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::unsigned::{SaidView, SilentView, UnsignedView, WalkNews, WalkReport};
 pub use crate::export::{Gaps, Misplaced, TimeGap};
 pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
 

@@ -1,4 +1,5 @@
-//! `import`: files that older programs wrote, into a stream of this node's own.
+//! `import`: files that older programs wrote, into a stream of this node's own or
+//! into a history that nobody signs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,33 +8,44 @@ use anyhow::{Context, ensure};
 use clap::{ArgGroup, Args};
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::ValueType;
+use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
 use super::gaps::of_times;
 use super::old_csv::{OldCsv, Survey};
 use super::output::{counted, printable};
-use super::publish::{Target, said};
-use super::publish_file::{Checked, FileForm, FilePart, accept, check, publish_checked};
+use super::publish::{Target, said, time_argument};
+use super::publish_file::{Checked, FileForm, FilePart, accept, check, ndjson, publish_checked};
 use super::stream::value_types;
 use super::time_form::TimeForm;
+use super::unsigned::described;
 use super::value::ValueRules;
-use super::{Invocation, Usage, duration};
-use crate::api::types::{NewStream, Published, RoleView, StreamView, ValueTypeView};
+use super::{Invocation, Usage, duration, from_peers};
+use crate::api::types::{NewStream, Published, RoleView, StreamView, UnsignedView, ValueTypeView};
 use crate::client::Client;
 use crate::export::{GapFinder, Gaps};
 
-/// Import CSV files of older programs into a stream of this node's own
+/// Import CSV files of older programs, or histories of peers, that nobody signed
 #[derive(Args, Debug)]
 #[command(
-    group = ArgGroup::new("where").required(true).args(["to", "create", "check"]),
+    group = ArgGroup::new("where").required(true).args(["to", "create", "unsigned", "from_peers", "check"]),
     after_help = "The files have the columns ts,value or ts,value,hash or date_time,value,id, with or without that
 header; which, and how the times are written, is found out. They are checked wholly first: one bad
 row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
-reported; all of that is imported as it is. For other CSV files see `headwater publish --file`."
+reported; all of that is imported as it is. For other CSV files see `headwater publish --file`.
+
+What is imported into a stream is signed by this node. Where nobody should vouch for it, --unsigned
+keeps it apart, under a name by which peers can ask for it; --from-peers takes such a history from
+connected peers, step by step, as far as two thirds of those who answer agree. It goes on where it
+ended before. See also `headwater unsigned`."
 )]
 pub(crate) struct ImportArgs {
     /// The files, the oldest first
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(
+        required_unless_present = "from_peers",
+        conflicts_with = "from_peers",
+        value_name = "FILE"
+    )]
     files: Vec<PathBuf>,
     /// Into this stream of this node: id, part of it, or name
     #[arg(long, value_name = "STREAM")]
@@ -41,6 +53,18 @@ pub(crate) struct ImportArgs {
     /// Into a new stream of this name
     #[arg(long, value_name = "NAME")]
     create: Option<String>,
+    /// Into a new history of this name that nobody signs
+    #[arg(long, value_name = "NAME")]
+    unsigned: Option<String>,
+    /// No file: take the history of this name, that nobody signed, from peers
+    #[arg(long, value_name = "NAME")]
+    from_peers: Option<String>,
+    /// What lies before this time (RFC 3339) is taken from peers [default: now]
+    #[arg(long, value_name = "TIME", requires = "from_peers", value_parser = time_argument)]
+    before: Option<Timestamp>,
+    /// How long the answers of peers to one question are waited for
+    #[arg(long, value_name = "D", requires = "from_peers", default_value = "5s", value_parser = duration::parse)]
+    deadline: Duration,
     /// Only look, and say what would be imported
     #[arg(long)]
     check: bool,
@@ -73,7 +97,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "FORM", value_parser = str::parse::<TimeForm>)]
     time_format: Option<TimeForm>,
     /// Go on where an earlier, broken import of the same files has ended
-    #[arg(long, conflicts_with_all = ["create", "check"])]
+    #[arg(long, conflicts_with_all = ["create", "unsigned", "from_peers", "check"])]
     resume: bool,
     /// Leave out bad rows, and list them
     #[arg(long)]
@@ -91,6 +115,9 @@ struct Imported {
     /// Where its new records are.
     #[serde(flatten)]
     published: Option<Published>,
+    /// The history that nobody signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned: Option<UnsignedView>,
     files: Vec<FileReport>,
     rows: u64,
     bad_rows: u64,
@@ -105,14 +132,22 @@ struct FileReport {
 }
 
 pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
+    if let Some(name) = &args.from_peers {
+        return from_peers::take(invocation, name, args.before, args.deadline).await;
+    }
     let old = survey(args).await?;
     let form = FileForm {
         parts: parts(args, &old),
         resume: args.resume,
         skip_bad: args.skip_bad,
     };
+    let mut unsigned = None;
     let (stream, published, checked) = if args.check {
         let checked = check_new(args, &form, &old).await?;
+        (None, None, checked)
+    } else if let Some(name) = &args.unsigned {
+        let (kept, checked) = keep_unsigned(invocation, args, &form, &old, name).await?;
+        unsigned = Some(kept);
         (None, None, checked)
     } else {
         let (stream, published, checked) = invocation
@@ -131,6 +166,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
     let imported = Imported {
         stream,
         published,
+        unsigned,
         files: args.files.iter().zip(old).map(report).collect(),
         rows: checked.good,
         bad_rows: checked.bad.count(),
@@ -226,6 +262,24 @@ async fn create(
     Ok((id, published, checked))
 }
 
+/// Keeps the files as a history that nobody signs.
+async fn keep_unsigned(
+    invocation: &Invocation,
+    args: &ImportArgs,
+    form: &FileForm,
+    old: &[OldCsv],
+    name: &str,
+) -> anyhow::Result<(UnsignedView, Checked)> {
+    let checked = check_new(args, form, old).await?;
+    accept(invocation, form, &checked)?;
+    let rules = ValueRules::new(value_type(args, old), DEFAULT_CHUNK_LEVEL);
+    let rows = ndjson(form, rules, &checked).await?;
+    let kept = invocation
+        .with_client(async |client| client.import_unsigned(name, rows.into()).await)
+        .await?;
+    Ok((kept, checked))
+}
+
 async fn import_to(
     invocation: &Invocation,
     client: &Client,
@@ -261,6 +315,9 @@ fn say(invocation: &Invocation, imported: &Imported) -> anyhow::Result<()> {
     out.line(counted(imported.rows, "good row"))?;
     for line in of_times(&imported.times) {
         out.line(format!("  {line}"))?;
+    }
+    if let Some(unsigned) = &imported.unsigned {
+        return out.line(format!("kept {}", described(unsigned)));
     }
     match (&imported.stream, imported.published) {
         (Some(stream), Some(published)) => {

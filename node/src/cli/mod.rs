@@ -10,6 +10,7 @@ mod doctor;
 mod duration;
 mod evidence;
 mod export;
+mod from_peers;
 mod gaps;
 mod import;
 mod init;
@@ -35,6 +36,7 @@ mod sync;
 mod tail;
 mod target_file;
 mod time_form;
+mod unsigned;
 mod value;
 mod verify;
 
@@ -135,6 +137,9 @@ enum Command {
     /// Publishers that signed two histories: list, show, verify
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
+    /// Histories that nobody signed: list, export, delete
+    #[command(subcommand)]
+    Unsigned(unsigned::UnsignedCommand),
     /// Private networks: new
     #[command(subcommand)]
     Network(network::NetworkCommand),
@@ -244,6 +249,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Prove(args) => prove::prove(invocation, &args).await?,
         Command::Verify(args) => return verify::verify(invocation, &args),
         Command::Evidence(command) => evidence::dispatch(invocation, command).await?,
+        Command::Unsigned(command) => unsigned::dispatch(invocation, command).await?,
         Command::Network(command) => network::dispatch(invocation, &command)?,
         Command::Peers(args) => peers::peers(invocation, &args).await?,
         Command::Status(args) => status::status(invocation, &args).await?,
@@ -331,6 +337,11 @@ mod tests {
             "headwater import a.csv b.csv --create x --unit m/s --cadence 1h --limit 3",
             "headwater import a.csv --to x --resume --skip-bad --time-format unix-ms",
             "headwater import a.csv --check --value-type text",
+            "headwater import a.csv b.csv --unsigned x --skip-bad",
+            "headwater import --from-peers x --before 2024-05-01T12:00:00Z --deadline 5s --json",
+            "headwater unsigned list",
+            "headwater unsigned export x --format ndjson -o f",
+            "headwater unsigned delete x",
             "headwater join x y --on y --tolerance 1h --from 2024-05-01T12:00:00Z --to 2024-05-02T12:00:00Z --format parquet -o f",
             "headwater join x --every 15m",
             "headwater prove x 5 -o f",
@@ -369,6 +380,10 @@ mod tests {
             "headwater import --create x",
             "headwater import a.csv --create x --to y",
             "headwater import a.csv --create x --resume",
+            "headwater import a.csv --from-peers x",
+            "headwater import a.csv --unsigned x --before 2024-05-01T12:00:00Z",
+            "headwater import a.csv --unsigned x --resume",
+            "headwater unsigned",
             "headwater join",
             "headwater join x --on x --every 1h",
             "headwater prove x",

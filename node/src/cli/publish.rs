@@ -245,7 +245,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn time_argument(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time_argument(text: &str) -> Result<Timestamp, String> {
     TimeForm::Iso.parse(text)
 }
 

@@ -272,6 +272,32 @@ async fn first_and_last(
     task.await?
 }
 
+/// Files that were checked, as NDJSON.
+///
+/// # Errors
+/// They were changed since.
+pub(super) async fn ndjson(
+    form: &FileForm,
+    rules: ValueRules,
+    checked: &Checked,
+) -> anyhow::Result<Vec<u8>> {
+    let (batches, mut queue) = mpsc::channel(WAITING);
+    let again = form.clone();
+    tokio::task::spawn_blocking(move || make_batches(&again, rules, 0, &batches));
+    let (mut text, mut rows) = (Vec::new(), 0);
+    while let Some(batch) = queue.recv().await {
+        let batch = batch?;
+        rows += batch.records as u64;
+        text.extend_from_slice(&batch.ndjson);
+    }
+    ensure!(
+        rows == checked.good && Fingerprint::of_all(form)? == checked.fingerprints,
+        "{} changed while being read; nothing was stored",
+        form.name()
+    );
+    Ok(text)
+}
+
 async fn append_all(
     target: &Target<'_>,
     form: &FileForm,

@@ -6,6 +6,7 @@ mod observation;
 mod problem;
 mod sse;
 mod transport;
+mod unsigned;
 
 use std::collections::VecDeque;
 

@@ -52,13 +52,21 @@ impl Observation {
 
 /// Cuts NDJSON into its observations.
 pub(super) fn lines(bytes: ByteStream) -> impl Stream<Item = anyhow::Result<Observation>> {
+    parsed_lines(bytes, Observation::parse)
+}
+
+/// Cuts a text into its lines, and reads each.
+pub(super) fn parsed_lines<T>(
+    bytes: ByteStream,
+    parse: fn(&[u8]) -> anyhow::Result<T>,
+) -> impl Stream<Item = anyhow::Result<T>> {
     let start = (bytes, Vec::new(), 0);
-    stream::try_unfold(start, |(mut bytes, mut kept, mut read)| async move {
+    stream::try_unfold(start, move |(mut bytes, mut kept, mut read)| async move {
         loop {
             let rest: &[u8] = &kept[read..];
             if let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-                let observation = Observation::parse(&rest[..end])?;
-                return Ok(Some((observation, (bytes, kept, read + end + 1))));
+                let line = parse(&rest[..end])?;
+                return Ok(Some((line, (bytes, kept, read + end + 1))));
             }
             kept.drain(..read);
             read = 0;
@@ -70,8 +78,8 @@ pub(super) fn lines(bytes: ByteStream) -> impl Stream<Item = anyhow::Result<Obse
                 Some(more) => kept.extend_from_slice(&more),
                 None if kept.is_empty() => return Ok(None),
                 None => {
-                    let observation = Observation::parse(&kept)?;
-                    return Ok(Some((observation, (bytes, Vec::new(), 0))));
+                    let line = parse(&kept)?;
+                    return Ok(Some((line, (bytes, Vec::new(), 0))));
                 }
             }
         }

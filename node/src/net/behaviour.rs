@@ -17,6 +17,7 @@ use super::exchange;
 use super::gossip::{Gossip, gossip};
 use super::limits::{PING_INTERVAL, PING_TIMEOUT};
 use super::nat;
+use super::observations;
 use super::rendezvous;
 use super::sync_streams::{self, FrameSender};
 use crate::config::access::AccessLists;
@@ -45,6 +46,7 @@ pub(crate) struct Behaviour {
     pub(super) exchange: exchange::Messages,
     mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) rendezvous: rendezvous::Messages,
+    pub(super) observations: observations::Messages,
     sync: sync_streams::Behaviour,
 }
 
@@ -100,6 +102,7 @@ impl Behaviour {
             exchange: exchange::messages(),
             mdns: None.into(),
             rendezvous: rendezvous::messages(),
+            observations: observations::messages(),
             sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
         })
     }

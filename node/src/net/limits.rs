@@ -398,6 +398,23 @@ pub const MAX_OBSERVATIONS_PER_CONNECTION: u8 = 3;
 /// Observed addresses that are compared, to tell what kind of router there is.
 pub const MAX_OBSERVATIONS: usize = 32;
 
+/// How long an answer with observations may take: as long as a user may say that
+/// it is waited for.
+pub const OBSERVATIONS_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Questions for observations under way on one connection: those of ours that
+/// were not waited for, and a peer's.
+pub const MAX_OBSERVATIONS_STREAMS: usize = 16;
+
+/// Questions of ours that one peer has not answered. It is not asked again
+/// before it has answered one; a round takes a twentieth of a second, so that
+/// who answers within 0.4 s is heard in each.
+pub const MAX_OPEN_QUESTIONS: usize = 8;
+
+/// Answers with observations that are read from the disk at a time, 64 KiB each;
+/// whoever asks meanwhile is told that we are busy.
+pub const MAX_OBSERVATIONS_READS: usize = 8;
+
 /// How long a registration at a rendezvous server is waited for: the server
 /// keeps it for a minute.
 pub const RENDEZVOUS_TIMEOUT: Duration = Duration::from_secs(65);

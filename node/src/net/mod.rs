@@ -18,6 +18,7 @@ pub mod limits;
 pub(crate) mod meetings;
 pub(crate) mod nat;
 mod newcomer_rates;
+pub(crate) mod observations;
 pub(crate) mod origin;
 mod own_record;
 pub(crate) mod peer_book;

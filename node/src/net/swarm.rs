@@ -34,6 +34,7 @@ use super::limits::LISTEN_TIMEOUT;
 use super::meetings::Meetings;
 use super::nat::Nat;
 use super::nat::circuit_meter::CircuitMeter;
+use super::observations::Observations;
 use super::own_record::OwnRecord;
 use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, FrameSender};
@@ -69,6 +70,7 @@ pub(crate) struct Network {
     noise: GossipNoise,
     nat: Nat,
     meetings: Meetings,
+    observations: Observations,
     own_record: OwnRecord,
     /// Answers those who look for a stream, whether it is reached or not.
     serves_discovery: bool,
@@ -158,6 +160,7 @@ impl Network {
         }
         let (asks, stream_peers) = mpsc::channel(QUEUED_QUESTIONS);
         node.set_stream_peers(asks);
+        let observations = Observations::new(&node);
         let exchange = Exchange::new(config.exchange, &mut dialer, Instant::now());
         Ok(Self {
             swarm,
@@ -173,6 +176,7 @@ impl Network {
             noise: GossipNoise::default(),
             nat: Nat::new(is_operator, &config.external, meter),
             meetings: Meetings::default(),
+            observations,
             own_record: OwnRecord::new(config.keypair),
             serves_discovery: services.discovery,
             external: config.external,
@@ -207,6 +211,7 @@ impl Network {
                     // Whoever asked may have gone.
                     let _ = reply.send(self.exchange.peers_of(log, &self.node));
                 }
+                due = self.observations.next() => self.observations.act(due, &mut self.swarm),
                 () = sleep_until(due), if due.is_some() => self.timers(),
                 permit = self.inputs.clone().reserve_owned(), if self.needs_permit() => {
                     match permit {
@@ -440,6 +445,11 @@ impl Network {
             BehaviourEvent::Exchange(event) => {
                 let accused = (self.exchange).on_event(event, &mut self.swarm, &self.node);
                 if let Some((peer, what)) = accused {
+                    self.ban_for(peer, what);
+                }
+            }
+            BehaviourEvent::Observations(event) => {
+                if let Some((peer, what)) = self.observations.on_event(event, &mut self.swarm) {
                     self.ban_for(peer, what);
                 }
             }

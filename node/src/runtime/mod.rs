@@ -4,6 +4,7 @@
 mod disk_bound;
 mod disk_thread;
 mod engine_thread;
+pub mod quorum_walk;
 mod reclaim_thread;
 
 use std::path::Path;

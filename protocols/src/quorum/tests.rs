@@ -80,7 +80,7 @@ impl World {
     /// Each peer in a prefix of its own.
     fn new(peers: impl IntoIterator<Item = Does>) -> Self {
         let peers = (0..).zip(peers);
-        Self::with(peers.map(|(n, does)| (n, does)).collect())
+        Self::with(peers.collect())
     }
 
     /// Each in the prefix with this number.

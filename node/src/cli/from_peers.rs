@@ -1,0 +1,167 @@
+//! `import --from-peers`: a history that nobody signed, as far as peers agree.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures::TryStreamExt;
+use headwater_protocols::time::Timestamp;
+
+use super::Invocation;
+use super::output::{Output, counted, printable};
+use super::progress;
+use super::unsigned::described;
+use crate::api::types::{SaidView, WalkNews, WalkReport};
+use crate::client::Client;
+
+/// Asks until it is complete, or peers do not agree, which is a failure.
+pub(super) async fn take(
+    invocation: &Invocation,
+    name: &str,
+    before: Option<Timestamp>,
+    deadline: Duration,
+) -> anyhow::Result<()> {
+    let last = invocation
+        .with_client(async |client| walk(client, name, before, deadline).await)
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        out.json(&last)?;
+    } else {
+        say(out, &last)?;
+    }
+    if let Some(error) = &last.error {
+        bail!("stopped: {error}; run the same command again to go on");
+    }
+    if let Some(report) = &last.stopped {
+        bail!("{}", why_stopped(report));
+    }
+    Ok(())
+}
+
+async fn walk(
+    client: &Client,
+    name: &str,
+    before: Option<Timestamp>,
+    deadline: Duration,
+) -> anyhow::Result<WalkNews> {
+    client.require_network("taking a history from peers")?;
+    let mut news = std::pin::pin!(client.walk(name, before, deadline).await?);
+    let bar = progress::spinner("asking peers");
+    let mut last = None;
+    while let Some(line) = news.try_next().await? {
+        bar.set_position(line.history.observations);
+        last = Some(line);
+    }
+    bar.finish_and_clear();
+    let last: WalkNews = last.context("the node said nothing of the history")?;
+    let is_over = last.error.is_some() || last.stopped.is_some();
+    if !is_over && last.history.state != "complete" {
+        bail!("the node ended before the history did; run the same command again to go on");
+    }
+    Ok(last)
+}
+
+fn say(out: Output, last: &WalkNews) -> anyhow::Result<()> {
+    out.line(described(&last.history))?;
+    let Some(report) = &last.stopped else {
+        return match last.error {
+            None => out.line("complete: peers agree that nothing lies before it"),
+            Some(_) => Ok(()),
+        };
+    };
+    out.line(format!(
+        "asked for what lies before {}:",
+        printable(&report.before)
+    ))?;
+    for said in &report.said {
+        out.line(format!("  {}", said_line(said)))?;
+        for peer in &said.peers {
+            out.line(format!("    {}", printable(peer)))?;
+        }
+    }
+    for silent in &report.silent {
+        let (peer, why) = (printable(&silent.peer), printable(&silent.why));
+        out.line(format!("  no answer from {peer}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn said_line(said: &SaidView) -> String {
+    let votes = counted(said.votes as u64, "vote");
+    let mut line = match &said.time {
+        None => format!("{votes}: that there is nothing"),
+        Some(time) => {
+            let values: Vec<_> = said.values.iter().map(|value| printable(value)).collect();
+            let more = match said.count.saturating_sub(values.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!(
+                "{votes}: {} at {}{more}",
+                values.join(", "),
+                printable(time)
+            )
+        }
+    };
+    if !said.void.is_empty() {
+        let void: Vec<_> = said.void.iter().map(|prefix| printable(prefix)).collect();
+        line.push_str(&format!(
+            " (void are the votes of {}, where peers contradict each other)",
+            void.join(", ")
+        ));
+    }
+    line
+}
+
+fn why_stopped(report: &WalkReport) -> String {
+    let WalkReport {
+        asked,
+        answered,
+        needed,
+        ..
+    } = report;
+    if *asked == 0 {
+        return "stopped: nobody is connected who could be asked; connect peers that have this history, and run \
+                the same command again"
+            .to_owned();
+    }
+    format!(
+        "stopped: of {asked} asked {answered} answered, and {needed} would have to say the same; what was agreed on is \
+         kept. Run the same command again to go on, when more peers are connected"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_who_said_what_and_what_would_have_been_enough() {
+        let mut said = SaidView {
+            time: Some("2024-01-01T00:00:00.000000Z".to_owned()),
+            values: vec!["1.5".to_owned(), "2\u{1b}[31m".to_owned()],
+            count: 12,
+            votes: 1,
+            peers: Vec::new(),
+            void: vec!["198.51.0.0/16".to_owned()],
+        };
+        let line = said_line(&said);
+        assert!(line.starts_with("1 vote: 1.5, 2"), "{line}");
+        assert!(line.contains("and 10 more (void are the votes of 198.51.0.0/16"));
+        assert!(!line.contains('\u{1b}'));
+        said.time = None;
+        said.votes = 2;
+        assert!(said_line(&said).starts_with("2 votes: that there is nothing"));
+        let mut report = WalkReport {
+            before: "now".to_owned(),
+            asked: 3,
+            answered: 1,
+            needed: 2,
+            said: vec![said],
+            silent: Vec::new(),
+        };
+        assert!(why_stopped(&report).contains("of 3 asked 1 answered, and 2 would"));
+        report.asked = 0;
+        assert!(why_stopped(&report).contains("nobody is connected"));
+    }
+}

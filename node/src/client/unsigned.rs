@@ -1,0 +1,79 @@
+//! Histories that nobody signed.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::http::Method;
+use bytes::Bytes;
+use futures::Stream;
+use headwater_protocols::time::Timestamp;
+
+use super::{ByteStream, Client, NDJSON, bytes_of, encode, observation, parse, read_whole};
+use crate::api::types::{UnsignedView, WalkNews};
+use crate::export::time::to_text;
+
+impl Client {
+    /// The histories that nobody signed.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn unsigned(&self) -> anyhow::Result<Vec<UnsignedView>> {
+        self.get("/v1/unsigned").await
+    }
+
+    /// Keeps observations, one JSON object `{time, value}` a line, as one.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn import_unsigned(&self, name: &str, ndjson: Bytes) -> anyhow::Result<UnsignedView> {
+        let body = Some((NDJSON, ndjson));
+        let answer = self.request(Method::PUT, &path(name, ""), body).await?;
+        parse(&read_whole(answer).await?)
+    }
+
+    /// Deletes one; what it was.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn delete_unsigned(&self, name: &str) -> anyhow::Result<UnsignedView> {
+        let answer = self.request(Method::DELETE, &path(name, ""), None).await?;
+        parse(&read_whole(answer).await?)
+    }
+
+    /// The observations of one as `csv` or `ndjson`, as they are read.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn unsigned_observations(
+        &self,
+        name: &str,
+        format: &str,
+    ) -> anyhow::Result<ByteStream> {
+        let path = path(name, &format!("/observations?format={format}"));
+        Ok(bytes_of(self.request(Method::GET, &path, None).await?))
+    }
+
+    /// Takes one from peers, or goes on with it, while what comes is read.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn walk(
+        &self,
+        name: &str,
+        before: Option<Timestamp>,
+        deadline: Duration,
+    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<WalkNews>> + use<>> {
+        let mut rest = format!("/walk?deadline_ms={}", deadline.as_millis());
+        if let Some(before) = before {
+            rest.push_str(&format!("&before={}", encode(&to_text(before))));
+        }
+        let answer = self.request(Method::POST, &path(name, &rest), None).await?;
+        Ok(observation::parsed_lines(bytes_of(answer), |line| {
+            serde_json::from_slice(line).context("the node sent something that is no progress")
+        }))
+    }
+}
+
+fn path(name: &str, rest: &str) -> String {
+    format!("/v1/unsigned/{}{rest}", encode(name))
+}
