@@ -445,6 +445,10 @@ pub const MAX_ASKED_PEERS: usize = 64;
 /// question; and how many it may ask in a row. 1.3 MB a second at the worst.
 pub const OBSERVATIONS_ALLOWANCE: (u64, u64) = (50_000, 16);
 
+/// Bytes of such a history, with 8 for the time of each observation: a billion
+/// numbers. Peers that agree with each other could go on for ever.
+pub const MAX_UNSIGNED_HISTORY_BYTES: u64 = 16 << 30;
+
 /// Histories that nobody signed in one store. They are few; each takes a place
 /// in every list.
 pub const MAX_UNSIGNED_HISTORIES: usize = 10_000;

@@ -89,6 +89,11 @@ pub(super) fn format() -> Schema {
     one_of(&["json", "ndjson", "csv", "arrow", "parquet"])
 }
 
+/// `format` of what has texts alone.
+pub(super) fn text_format() -> Schema {
+    one_of(&["csv", "ndjson"])
+}
+
 fn one_of(words: &[&'static str]) -> Schema {
     let words = words.iter().copied();
     ObjectBuilder::new()

@@ -81,10 +81,11 @@ pub(super) async fn delete(
 pub(super) struct Options {
     /// How they are written: `csv` (`time,value,unsigned`) unless it is said, or
     /// `ndjson`.
+    #[param(schema_with = super::openapi::text_format)]
     format: Option<Format>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Format {
     Csv,
@@ -194,6 +195,7 @@ impl From<KeepError> for ApiError {
                     "the observations at {time} cannot be kept: {flaw}; nothing was stored"
                 ));
             }
+            KeepError::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             KeepError::TooMany => StatusCode::INSUFFICIENT_STORAGE,
             KeepError::Store(error) => return error.into(),
         };

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use headwater_protocols::limits::OBSERVATIONS_ALLOWANCE;
 use headwater_protocols::peers::Allowance;
 use headwater_protocols::quorum::{Answer, Prefix, Question, Refusal, Reply, Silence, kept};
+use headwater_protocols::wire::WireError;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{
     self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport, ResponseChannel,
@@ -196,14 +197,11 @@ impl Observations {
                 ..
             } => {
                 tracing::debug!(%peer, %error, "a peer did not tell of observations");
+                let accused = too_long(&error).map(|what| (peer, what));
                 if let Some(open) = self.open.remove(&request_id) {
-                    open.reply(Reply::Silence(match error {
-                        OutboundFailure::UnsupportedProtocols => Silence::NotAsked,
-                        OutboundFailure::Timeout => Silence::Late,
-                        error => Silence::Failed(error.to_string()),
-                    }));
+                    open.reply(Reply::Silence(silence(&error)));
                 }
-                None
+                accused
             }
             request_response::Event::InboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a question for observations was not answered");
@@ -247,8 +245,33 @@ impl Observations {
     }
 }
 
+/// Why there is no answer.
+fn silence(error: &OutboundFailure) -> Silence {
+    match error {
+        OutboundFailure::UnsupportedProtocols => Silence::NotAsked,
+        OutboundFailure::Timeout => Silence::Late,
+        error => Silence::Failed(error.to_string()),
+    }
+}
+
+/// What is wrong with an answer that has more bytes than any may have. One that
+/// cannot be decoded may have been cut off with its connection.
+fn too_long(error: &OutboundFailure) -> Option<String> {
+    let OutboundFailure::Io(error) = error else {
+        return None;
+    };
+    match error.get_ref()?.downcast_ref::<WireError>()? {
+        error @ WireError::TooLong { .. } => Some(error.to_string()),
+        WireError::Undecodable { .. } | WireError::NotCanonical(_) | WireError::BadField { .. } => {
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use headwater_protocols::limits::MAX_OBSERVATIONS_ANSWER_BYTES;
+
     use super::*;
 
     fn of(addresses: &[&str]) -> Prefix {
@@ -261,6 +284,21 @@ mod tests {
             syncs: true,
             inbound: false,
         })
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_accuses_and_one_that_was_cut_off_does_not() {
+        let failure = |bytes: Vec<u8>| {
+            let error = Answer::decode(bytes.into()).unwrap_err();
+            OutboundFailure::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        };
+        let long = failure(vec![0; MAX_OBSERVATIONS_ANSWER_BYTES + 1]);
+        assert!(too_long(&long).unwrap().contains("more than the"));
+        assert_eq!(too_long(&failure(vec![0x12, 9, 1])), None);
+        assert_eq!(too_long(&OutboundFailure::Timeout), None);
+        assert_eq!(silence(&OutboundFailure::Timeout), Silence::Late);
+        let old = OutboundFailure::UnsupportedProtocols;
+        assert_eq!(silence(&old), Silence::NotAsked);
     }
 
     #[test]

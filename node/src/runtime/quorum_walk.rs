@@ -8,7 +8,6 @@ use anyhow::Context;
 use headwater_protocols::limits::MAX_ASKED_PEERS;
 use headwater_protocols::quorum::kept::{self, KeepError, Kept, State};
 use headwater_protocols::quorum::{Agreed, HistoryName, Input, Outcome, Output, Walk};
-use headwater_protocols::store::StoreError;
 use headwater_protocols::time::Timestamp;
 use tokio::sync::mpsc;
 
@@ -37,12 +36,6 @@ pub enum WalkError {
     /// A thread has panicked.
     #[error("{0:#}")]
     Failed(#[from] anyhow::Error),
-}
-
-impl From<StoreError> for WalkError {
-    fn from(error: StoreError) -> Self {
-        Self::Keep(error.into())
-    }
 }
 
 /// A history that is being taken from peers. It ends when it is dropped, and can

@@ -10,7 +10,9 @@ use prost::Message;
 use super::messages::{Answer, Question, Refusal};
 use super::walk::Agreed;
 use super::{Group, HistoryId, HistoryName};
-use crate::limits::{MAX_ANSWERED_GROUPS, MAX_OBSERVATIONS_BYTES, MAX_UNSIGNED_HISTORIES};
+use crate::limits::{
+    MAX_ANSWERED_GROUPS, MAX_OBSERVATIONS_BYTES, MAX_UNSIGNED_HISTORIES, MAX_UNSIGNED_HISTORY_BYTES,
+};
 use crate::store::{Batch, Durability, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -45,6 +47,8 @@ pub struct Extent {
     pub observations: u64,
     /// Those that one peer was taken at its word for.
     pub on_one_word: u64,
+    /// Bytes of all of them: of each 8 for its time, and its value.
+    pub bytes: u64,
     /// The earliest and the latest time, when there is one.
     pub times: Option<(Timestamp, Timestamp)>,
 }
@@ -99,6 +103,11 @@ pub enum KeepError {
         /// What is wrong.
         flaw: &'static str,
     },
+    /// It is as long as one may be.
+    #[error(
+        "an unsigned history may have {MAX_UNSIGNED_HISTORY_BYTES} bytes, and there would be more"
+    )]
+    TooLong,
     /// There are as many as there may be.
     #[error("there are {MAX_UNSIGNED_HISTORIES} unsigned histories already; delete some")]
     TooMany,
@@ -120,6 +129,12 @@ impl Kept {
         }
     }
 
+    /// Whether peers were asked and nothing came of it: such a one may be begun
+    /// in another way.
+    fn is_vain(&self) -> bool {
+        matches!(self.state, State::Asking { .. }) && self.extent.observations == 0
+    }
+
     fn encode(&self) -> Vec<u8> {
         let (state, before, next) = match self.state {
             State::Importing => (1, 0, 0),
@@ -137,6 +152,7 @@ impl Kept {
             earliest_us: earliest.0,
             latest_us: latest.0,
             on_one_word: self.extent.on_one_word,
+            bytes: self.extent.bytes,
         };
         stored.encode_to_vec()
     }
@@ -152,6 +168,7 @@ impl Kept {
             extent: Extent {
                 observations: stored.observations,
                 on_one_word: stored.on_one_word,
+                bytes: stored.bytes,
                 times: (stored.observations > 0).then_some(times),
             },
             state: match stored.state {
@@ -170,10 +187,17 @@ impl Kept {
 }
 
 impl Extent {
-    fn add(&mut self, time: Timestamp, observations: u64) {
+    fn add(&mut self, group: &Group) -> Result<(), KeepError> {
+        let time = group.time;
         let (earliest, latest) = self.times.unwrap_or((time, time));
         self.times = Some((earliest.min(time), latest.max(time)));
-        self.observations += observations;
+        self.observations += group.values.len() as u64;
+        let bytes = |value: &Bytes| value.len() as u64 + 8;
+        self.bytes += group.values.iter().map(bytes).sum::<u64>();
+        match self.bytes <= MAX_UNSIGNED_HISTORY_BYTES {
+            true => Ok(()),
+            false => Err(KeepError::TooLong),
+        }
     }
 }
 
@@ -276,7 +300,7 @@ impl<'a, S: Store + ?Sized> Import<'a, S> {
     /// # Errors
     /// There is one of this name, or the disk fails.
     pub fn begin(store: &'a S, name: HistoryName) -> Result<Self, KeepError> {
-        if find(store, name.id())?.is_some() {
+        if find(store, name.id())?.is_some_and(|kept| !kept.is_vain()) {
             return Err(KeepError::Exists(name.to_string()));
         }
         check_room(store)?;
@@ -315,10 +339,10 @@ impl<'a, S: Store + ?Sized> Import<'a, S> {
             flaw: "more rows than a history may have",
         })?;
         self.batch_bytes += group.cost();
+        self.kept.extent.add(&group)?;
         let key = row_key(self.kept.name.id(), time, place);
         let value = group.values.pop().unwrap_or_default();
         self.batch.put(Table::Unsigned, key, value);
-        self.kept.extent.add(time, 1);
         if self.batch_bytes >= BATCH_BYTES {
             self.batch_bytes = 0;
             let batch = std::mem::take(&mut self.batch);
@@ -377,7 +401,7 @@ pub fn begin_walk<S: Store + ?Sized>(
     before: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<Kept, KeepError> {
-    match find(store, name.id())? {
+    match find(store, name.id())?.filter(|kept| !kept.is_vain()) {
         None => check_room(store)?,
         Some(kept) => {
             let (State::Asking { before: bound, .. } | State::Complete { before: bound }) =
@@ -412,12 +436,12 @@ pub fn begin_walk<S: Store + ?Sized>(
 /// Stores what was agreed on together with the place from which it goes on.
 ///
 /// # Errors
-/// The disk fails; nothing of it is stored then.
+/// The disk fails, or there is too much of it; nothing of it is stored then.
 pub fn append<S: Store + ?Sized>(
     store: &S,
     kept: &mut Kept,
     agreed: &Agreed,
-) -> Result<(), StoreError> {
+) -> Result<(), KeepError> {
     let State::Asking { before, .. } = kept.state else {
         return Ok(());
     };
@@ -429,7 +453,7 @@ pub fn append<S: Store + ?Sized>(
             let key = row_key(id, group.time, place);
             batch.put(Table::Unsigned, key, value.clone());
         }
-        extent.add(group.time, group.values.len() as u64);
+        extent.add(group)?;
     }
     if agreed.on_one_word {
         extent.on_one_word += extent.observations - kept.extent.observations;

@@ -733,6 +733,20 @@ fn a_walk_goes_on_where_it_was_when_the_process_ended() {
 }
 
 #[test]
+fn a_walk_that_brought_nothing_binds_nobody() {
+    let store = MemoryStore::new();
+    let name = HistoryName::new("a").unwrap();
+    for before in [5, 6] {
+        let before = Timestamp(before);
+        let kept = kept::begin_walk(&store, &name, Some(before), Timestamp(0)).unwrap();
+        let next = before;
+        assert_eq!(kept.state, State::Asking { before, next });
+    }
+    import(&store, "a", &[(1, "x")]).unwrap();
+    assert_eq!(kept::list(&store).unwrap().len(), 1);
+}
+
+#[test]
 fn what_one_peer_alone_vouches_for_is_not_told_to_others() {
     let name = HistoryName::new("weather of old").unwrap();
     let store = MemoryStore::new();
@@ -756,6 +770,25 @@ fn what_one_peer_alone_vouches_for_is_not_told_to_others() {
     };
     let unknown = Answer::Refused(Refusal::Unknown);
     assert_eq!(kept::answer(&store, &question).unwrap(), unknown);
+}
+
+#[test]
+fn peers_that_agree_without_end_do_not_fill_the_disk() {
+    let name = HistoryName::new("a").unwrap();
+    let store = MemoryStore::new();
+    let mut kept = kept::begin_walk(&store, &name, None, Timestamp(99)).unwrap();
+    kept.extent.bytes = crate::limits::MAX_UNSIGNED_HISTORY_BYTES - 17;
+    let before = kept.clone();
+    let agreed = |groups: &[Group]| Agreed {
+        groups: groups.to_vec(),
+        next: Timestamp(0),
+        is_beginning: false,
+        on_one_word: false,
+    };
+    let too_long = kept::append(&store, &mut kept, &agreed(&history(0..2)));
+    assert_eq!((too_long, &kept), (Err(KeepError::TooLong), &before));
+    assert_eq!(all(&store, name.id()), []);
+    kept::append(&store, &mut kept, &agreed(&history(0..1))).unwrap();
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub struct UnsignedView {
     /// Those of them that one peer was taken at its word for, because nobody
     /// else could be asked.
     pub on_one_word: u64,
+    /// Bytes of all of them: of each 8 for its time, and its value.
+    pub record_bytes: u64,
     /// The earliest time (RFC 3339), if there is one.
     pub earliest: Option<String>,
     /// The latest time.

@@ -28,6 +28,7 @@ pub(in crate::api) fn unsigned_view(kept: &Kept) -> UnsignedView {
         state: state.to_owned(),
         observations: kept.extent.observations,
         on_one_word: kept.extent.on_one_word,
+        record_bytes: kept.extent.bytes,
         earliest: text(earliest),
         latest: text(latest),
         before: text(before),

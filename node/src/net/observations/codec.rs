@@ -64,7 +64,11 @@ async fn read(io: &mut (impl AsyncRead + Unpin + Send), max: usize) -> io::Resul
     let mut bytes = Vec::new();
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     io.take(limit).read_to_end(&mut bytes).await?;
-    Ok(bytes.into())
+    // A peer that stops says nothing, which is no answer of no observations.
+    match bytes.is_empty() {
+        true => Err(io::ErrorKind::UnexpectedEof.into()),
+        false => Ok(bytes.into()),
+    }
 }
 
 fn malformed(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
@@ -85,6 +89,7 @@ mod tests {
             assert_eq!(read(endless, max).await.unwrap().len(), max + 1);
         }
         let bytes = Bytes::from(vec![0x0a; MAX_OBSERVATIONS_ANSWER_BYTES + 1]);
+        assert!(read(&mut &b""[..], 1).await.is_err());
         let error = Answer::decode(bytes).unwrap_err().to_string();
         assert!(error.contains("more than the"), "{error}");
     }
