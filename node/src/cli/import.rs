@@ -60,10 +60,10 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "NAME")]
     from_peers: Option<String>,
     /// What lies before this time (RFC 3339) is taken from peers [default: now]
-    #[arg(long, value_name = "TIME", requires = "from_peers", value_parser = time_argument)]
+    #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = time_argument)]
     before: Option<Timestamp>,
     /// How long the answers of peers to one question are waited for
-    #[arg(long, value_name = "D", requires = "from_peers", default_value = "5s", value_parser = duration::parse)]
+    #[arg(long, value_name = "D", conflicts_with = "files", default_value = "5s", value_parser = duration::parse)]
     deadline: Duration,
     /// Only look, and say what would be imported
     #[arg(long)]
