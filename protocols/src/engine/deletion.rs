@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use bytes::Bytes;
 use prost::Message;
 
 use super::logs::put_head;
@@ -19,6 +18,8 @@ use super::recovery::{Recovery, Why};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::{LogId, Topic};
 use crate::limits::{DELETED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
+use crate::merkle::Hash;
+use crate::store::addresses::delete_place;
 use crate::store::tables::{
     DELETIONS, HeadKind, OF_LOGS, head_key, index_of, level_key, log_range,
 };
@@ -247,8 +248,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Removes addresses of chunks that lead to these rows; the chunk to go on
-    /// with, if there are more. One that another log has as well is found there
-    /// by its index only.
+    /// with, if there are more. One that another log has as well is still found
+    /// there.
     fn delete_addresses(
         &self,
         number: u32,
@@ -267,14 +268,14 @@ impl<S: Store> Engine<S> {
                 next = index_of(key);
                 return ControlFlow::Break(());
             }
-            addresses.push(Bytes::copy_from_slice(hash));
+            addresses.push((Hash::from_slice(hash), index_of(key)));
             ControlFlow::Continue(())
         })?;
         for address in addresses {
-            let place = self.store.get(Table::Addresses, &address)?;
-            if place.is_some_and(|place| place.starts_with(&number.to_be_bytes())) {
-                batch.delete(Table::Addresses, address);
-            }
+            let (Some(address), Some(chunk)) = address else {
+                return Err(StoreError::Damaged("a node of a deleted stream".to_owned()));
+            };
+            delete_place(&self.store, batch, &address, number, chunk)?;
         }
         Ok(next)
     }

@@ -104,6 +104,12 @@ impl fmt::Display for Recovery {
             )?,
         }
         match self.answered.len() {
+            // An empty log has nothing to be taken for the whole of.
+            0 if matches!(self.why, Why::Deleted) => f.write_str(
+                ". No peer that follows it has said yet how much there is; it opens by itself when \
+                 all that was published is back. If nobody has it any more it stays closed: begin \
+                 another one with `headwater stream create`",
+            ),
             0 => f.write_str(
                 ", and no peer that follows it has said yet how much there is. It opens by itself \
                  when what peers know is here; if no other copy has published more, say so: \

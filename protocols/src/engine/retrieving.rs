@@ -16,11 +16,12 @@ use crate::limits::{
     RETRIEVAL_TIMEOUT_US,
 };
 use crate::merkle::Hash;
+use crate::store::addresses::chunk_at;
 use crate::store::{History, Store};
 use crate::sync::Lane;
 use crate::sync::provider::{RefuseError, Work};
 use crate::sync::retrieval::{
-    Found, Question, Retrieval, answer_chunk, answer_index, answer_time, chunk_at, find,
+    Found, Question, Retrieval, answer_chunk, answer_index, answer_time, find,
 };
 use crate::time::Timestamp;
 use crate::wire::v1;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use super::addresses::put_place;
 use super::history::{History, LogKey, ReadError};
 use super::tables::{edge_key, index_key, level_key};
 use super::times::{Summary, TimesChange};
@@ -188,12 +189,9 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
         let row = index_key(key.number, index);
         self.batch.put(Table::Chunks, row, chunk.bytes.clone());
         let row = level_key(key.number, key.chunk_level, index);
-        let address = hash.0;
-        let hash = Bytes::copy_from_slice(&address);
-        self.batch.put(Table::Nodes, row, hash);
-        // The same chunk may stand in several places: any of them will do.
-        let place = Bytes::copy_from_slice(&index_key(key.number, index));
-        self.batch.put(Table::Addresses, address, place);
+        let node = Bytes::copy_from_slice(&hash.0);
+        self.batch.put(Table::Nodes, row, node);
+        put_place(&mut self.batch, &hash, key.number, index);
         self.claim(whole.from, whole.to);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is kept: ordered tables of bytes behind a small trait, and on top of it
 //! the history of each log.
 
+pub mod addresses;
 pub mod admission;
 pub mod history;
 pub mod memory;

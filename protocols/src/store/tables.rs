@@ -1,5 +1,7 @@
 //! The tables and their keys. docs/formats.md draws them byte by byte.
 
+use crate::merkle::Hash;
+
 /// What kind of thing a key belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
@@ -22,7 +24,8 @@ pub enum Table {
     Edges,
     /// Log number, height, index → earliest and latest time, bytes.
     Times,
-    /// Address of a whole chunk → log number, chunk: the key of its bytes.
+    /// Address of a whole chunk, log number, chunk → nothing: the last two are the
+    /// key of its bytes.
     Addresses,
     /// Histories that nobody signed: what they are, and their observations.
     /// Nothing that is verified or proved reads it.
@@ -111,6 +114,22 @@ pub fn edge_key(log: u32, chunk: u64, level: u8, index: u64) -> [u8; 21] {
         &[level],
         &index.to_be_bytes(),
     ])
+}
+
+/// Key of [`Table::Addresses`].
+#[must_use]
+pub fn address_key(address: &Hash, log: u32, chunk: u64) -> [u8; 44] {
+    join(&[&address.0, &log.to_be_bytes(), &chunk.to_be_bytes()])
+}
+
+/// The key in [`Table::Chunks`] that a row of [`Table::Addresses`] leads to. In
+/// stores of before this the address was the whole key, and the place the row.
+#[must_use]
+pub fn place_of<'a>(key: &'a [u8], row: &'a [u8]) -> Option<&'a [u8]> {
+    match key.get(size_of::<Hash>()..) {
+        Some([]) => Some(row),
+        place => place,
+    }
 }
 
 /// The tables whose keys begin with a log number.

@@ -12,7 +12,8 @@ use crate::log::AdmitError;
 use crate::merkle::{Hash, Subtree, join_hashes, prove_ranges, split_hashes, verify_ranges};
 use crate::ranges::IntervalSet;
 use crate::record::{CheckedChunk, Record, put_record, records};
-use crate::store::{History, ReadError, Store, StoreError, Table};
+use crate::store::addresses::chunk_at;
+use crate::store::{History, ReadError, Store, StoreError};
 use crate::time::Timestamp;
 use crate::wire::{WireError, v1};
 
@@ -175,17 +176,6 @@ fn bad(field: &'static str) -> WireError {
         what: "a retrieved record or chunk",
         field,
     }
-}
-
-/// The chunk with an address, if it is held.
-///
-/// # Errors
-/// The store fails.
-pub fn chunk_at<S: Store + ?Sized>(store: &S, address: Hash) -> Result<Option<Bytes>, StoreError> {
-    let Some(place) = store.get(Table::Addresses, &address.0)? else {
-        return Ok(None);
-    };
-    store.get(Table::Chunks, &place)
 }
 
 /// Answers a question for a chunk.
