@@ -14,7 +14,7 @@ use crate::client::{Client, JoinQuery};
 #[command(
     after_help = "The columns are time and the name of each stream. A row has, of each stream, the latest value at
 or before its time (of several at one time the last one), and nothing where there is none. Rows
-are in the order of time; in CSV what is missing is empty."
+are in the order of time. In CSV what is missing is nothing at all, and an empty text is \"\"."
 )]
 pub(crate) struct JoinArgs {
     /// The streams: id, part of it, or name

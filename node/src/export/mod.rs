@@ -8,6 +8,7 @@ mod arrow;
 mod by_time;
 mod chunks;
 mod csv;
+mod csv_line;
 mod exact;
 mod gaps;
 mod holes;

@@ -110,6 +110,32 @@ async fn the_command_writes_what_the_api_answers() -> Result<()> {
     let written = std::fs::read_to_string(&file)?;
     ensure!(written == csv, "{written}");
     ensure!(said["bytes"] == written.len(), "{said}");
+    // Nothing is not the same as an empty text.
+    let sky = create(&node, "sky", "text")?;
+    let words = [(1, ""), (3, "a \"cloud\"")];
+    let words = words.map(|(at, word)| format!("{}\n", json!({"time": time(at), "value": word})));
+    node.append(&sky, words.concat()).await?;
+    let csv = "time,wind,sky\n\
+               2024-01-01T00:00:00.000000Z,0.5,\n\
+               2024-01-01T00:02:00.000000Z,2.5,\"\"\n\
+               2024-01-01T00:04:00.000000Z,4.5,\"a \"\"cloud\"\"\"\n";
+    ensure!(node.run(&["join", "wind", "sky"])? == csv);
+    let csv = "index,time,value\n\
+               0,2024-01-01T00:01:00.000000Z,\"\"\n\
+               1,2024-01-01T00:03:00.000000Z,\"a \"\"cloud\"\"\"\n";
+    ensure!(node.run(&["export", "sky", "--format", "csv"])? == csv);
+    let file = path(&node, "sky.csv")?;
+    node.run(&[
+        "export",
+        "sky",
+        "--format",
+        "csv",
+        "--with-proof",
+        "-o",
+        &file,
+    ])?;
+    node.run(&["verify", &file, "--stream", &sky])?;
+
     let near = [
         "join",
         "wind",

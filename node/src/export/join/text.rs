@@ -6,15 +6,13 @@ use bytes::Bytes;
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
+use crate::export::csv_line::CsvLines;
 use crate::export::time::{TimeFormat, TimeText};
 use crate::export::value::{csv_field, put_json};
 
-/// Bytes that are collected before they go to the writer.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// `time,…`, a header first. What is not there is empty.
+/// `time,…`, a header first. What is missing is nothing, an empty text is `""`.
 pub(super) struct CsvTable<W: Write> {
-    out: csv::Writer<W>,
+    out: CsvLines<W>,
     columns: Vec<Column>,
     times: TimeFormat,
     /// Reused for each value in base64.
@@ -23,12 +21,12 @@ pub(super) struct CsvTable<W: Write> {
 
 impl<W: Write> CsvTable<W> {
     pub(super) fn begin(columns: &[Column], out: W) -> io::Result<Self> {
-        let mut out = csv::WriterBuilder::new()
-            .buffer_capacity(BUFFER_BYTES)
-            .from_writer(out);
-        let names = columns.iter().map(|column| column.name.as_str());
-        out.write_record(std::iter::once("time").chain(names))
-            .map_err(io::Error::from)?;
+        let mut out = CsvLines::new(out);
+        out.field(b"time");
+        for column in columns {
+            out.field(column.name.as_bytes());
+        }
+        out.end()?;
         Ok(Self {
             out,
             columns: columns.to_vec(),
@@ -39,21 +37,23 @@ impl<W: Write> CsvTable<W> {
 
     pub(super) fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
         match self.times.text(time) {
-            TimeText::Rfc3339(text) => self.out.write_field(text)?,
-            TimeText::Micros(micros) => self.out.write_field(micros.to_string())?,
+            TimeText::Rfc3339(text) => self.out.field(text.as_bytes()),
+            TimeText::Micros(micros) => self.out.plain(micros)?,
         }
         for (column, value) in self.columns.iter().zip(values) {
-            let field: &[u8] = match value {
-                Some(value) => csv_field(column.value_type, value, &mut self.base64),
-                None => b"",
-            };
-            self.out.write_field(field)?;
+            match value {
+                Some(value) => {
+                    let field = csv_field(column.value_type, value, &mut self.base64);
+                    self.out.field(field);
+                }
+                None => self.out.missing(),
+            }
         }
-        Ok(self.out.write_record(None::<&[u8]>)?)
+        self.out.end()
     }
 
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.out.flush()
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.out.finish()
     }
 }
 
