@@ -22,6 +22,7 @@ use super::types::{DashboardLink, Problem};
 
 const STYLE: &str = include_str!("dashboard/style.css");
 const SCRIPT: &str = include_str!("dashboard/script.js");
+const HEAD: &str = include_str!("dashboard/head.html");
 const PAGE: &str = include_str!("dashboard/page.html");
 const CLOSED: &str = include_str!("dashboard/closed.html");
 
@@ -97,7 +98,8 @@ static OPEN_PAGE: LazyLock<Page> = LazyLock::new(|| Page::new(PAGE));
 static CLOSED_PAGE: LazyLock<Page> = LazyLock::new(|| Page::new(CLOSED));
 
 impl Page {
-    fn new(html: &str) -> Self {
+    fn new(body: &str) -> Self {
+        let html = [HEAD, body].concat();
         let hash = |text: &str| BASE64.encode(&Sha256::digest(text.as_bytes()));
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
-use super::observations::{Bound, bound};
+use super::observations::span;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::types::{GapReport, Problem};
@@ -65,21 +65,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(options: &Options) -> Result<Self, ApiError> {
-        let mut selection = Selection::indexes(0, u64::MAX);
-        let bound = |name, text: &Option<String>| {
-            let text = text.as_deref();
-            text.map(|text| bound(name, text)).transpose()
-        };
-        match bound("from", &options.from)? {
-            None => {}
-            Some(Bound::Index(from)) => selection.from = from,
-            Some(Bound::Time(since)) => selection.since = Some(since),
-        }
-        match bound("to", &options.to)? {
-            None => {}
-            Some(Bound::Index(to)) => selection.to = to,
-            Some(Bound::Time(before)) => selection.before = Some(before),
-        }
+        let selection = span(options.from.as_deref(), options.to.as_deref())?;
         Ok(Self {
             selection,
             cadence_us: options.cadence_us,
@@ -131,11 +117,9 @@ fn report<S: Store>(
 #[cfg(test)]
 mod tests {
     use headwater_protocols::ranges::{Interval, IntervalSet};
-    use headwater_protocols::record::Record;
-    use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore};
-    use headwater_protocols::time::Timestamp;
+    use headwater_protocols::store::{LogKey, MemoryStore};
 
-    use super::super::view::tests::status;
+    use super::super::view::tests::{put_seconds, status};
     use super::*;
 
     #[test]
@@ -146,15 +130,7 @@ mod tests {
         };
         let store = MemoryStore::new();
         let mut set = IntervalSet::default();
-        let mut put = |from: i64, to: i64| {
-            let second = |i: i64| Record::new(Timestamp(i * 1_000_000), b"1");
-            let run: Vec<_> = (from..to).map(second).collect();
-            let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
-            let mut admission = Admission::new(&store, key, &mut set);
-            admission.put_records(from as u64, &run, &leaves).unwrap();
-            let batch = admission.finish();
-            store.commit(batch, Durability::Synced).unwrap();
-        };
+        let mut put = |from, to| put_seconds(&store, key, &mut set, from, to);
         put(0, 4);
         put(8, 12);
         let mut status = status("temperature", 1, 13);

@@ -364,33 +364,29 @@ fn question(options: &Options) -> Result<Question, ApiError> {
         }
         return Ok(Question::AtOrBefore(time_bound("at_or_before", time)?));
     }
-    let mut selection = Selection {
-        to: u64::MAX,
+    let span = span(options.from.as_deref(), options.to.as_deref())?;
+    Ok(Question::Select(Selection {
         limit: options.limit,
         order: order(options.order.as_deref())?,
-        ..Selection::default()
-    };
-    match options
-        .from
-        .as_deref()
-        .map(|text| bound("from", text))
-        .transpose()?
-    {
+        ..span
+    }))
+}
+
+/// The records from an index or a time on, up to another; an open end is as far
+/// as the stream reaches.
+pub(super) fn span(from: Option<&str>, to: Option<&str>) -> Result<Selection, ApiError> {
+    let mut selection = Selection::indexes(0, u64::MAX);
+    match from.map(|text| bound("from", text)).transpose()? {
         None => {}
         Some(Bound::Index(from)) => selection.from = from,
         Some(Bound::Time(since)) => selection.since = Some(since),
     }
-    match options
-        .to
-        .as_deref()
-        .map(|text| bound("to", text))
-        .transpose()?
-    {
+    match to.map(|text| bound("to", text)).transpose()? {
         None => {}
         Some(Bound::Index(to)) => selection.to = to,
         Some(Bound::Time(before)) => selection.before = Some(before),
     }
-    Ok(Question::Select(selection))
+    Ok(selection)
 }
 
 fn order(text: Option<&str>) -> Result<Order, ApiError> {

@@ -233,9 +233,29 @@ pub(super) mod tests {
     use headwater_protocols::identity::SigningKey;
     use headwater_protocols::manifest::Visibility;
     use headwater_protocols::merkle::{Hash, empty_root};
-    use headwater_protocols::ranges::Interval;
+    use headwater_protocols::ranges::{Interval, IntervalSet};
+    use headwater_protocols::record::Record;
+    use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore, Store};
 
     use super::*;
+
+    /// Stores the records `[from, to)` of a log: each is `1`, at as many seconds
+    /// as its index.
+    pub(crate) fn put_seconds(
+        store: &MemoryStore,
+        key: LogKey,
+        held: &mut IntervalSet,
+        from: u64,
+        to: u64,
+    ) {
+        let second = |index: u64| Record::new(Timestamp(index as i64 * 1_000_000), b"1");
+        let run: Vec<_> = (from..to).map(second).collect();
+        let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
+        let mut admission = Admission::new(store, key, held);
+        admission.put_records(from, &run, &leaves).unwrap();
+        let batch = admission.finish();
+        store.commit(batch, Durability::Synced).unwrap();
+    }
 
     /// A followed stream of the publisher with this secret, all of it held.
     pub(crate) fn status(name: &str, secret: u8, size: u64) -> LogStatus {

@@ -144,6 +144,14 @@ mod tests {
         idleness.review(connected, crowd(connected), keep, now)
     }
 
+    /// A review when none of these connections is young any more, and none idle
+    /// for long.
+    fn review_of_full(idleness: &mut Idleness, connected: &BTreeMap<PeerId, Use>) -> Vec<PeerId> {
+        review(idleness, connected, 4, Timestamp(1));
+        let later = Timestamp(1).plus(YOUNG_CONNECTION_US);
+        review(idleness, connected, 4, later)
+    }
+
     const LATER: Timestamp = Timestamp(IDLE_AFTER_US.cast_signed());
 
     #[test]
@@ -194,9 +202,7 @@ mod tests {
         let mut connected = first.clone();
         connected.extend(peers(10, false, false));
         connected.extend(peers(65, true, false));
-        let later = Timestamp(1).plus(YOUNG_CONNECTION_US);
-        review(&mut idleness, &connected, 4, Timestamp(1));
-        let gone = review(&mut idleness, &connected, 4, later);
+        let gone = review_of_full(&mut idleness, &connected);
         assert_eq!(gone.len(), 5);
         assert!(gone.iter().all(|peer| first.contains_key(peer)));
     }
@@ -207,9 +213,7 @@ mod tests {
         let strangers = peers(75, false, true);
         let mut connected = strangers.clone();
         connected.extend(peers(5, false, false));
-        let later = Timestamp(1).plus(YOUNG_CONNECTION_US);
-        review(&mut idleness, &connected, 4, Timestamp(1));
-        let gone = review(&mut idleness, &connected, 4, later);
+        let gone = review_of_full(&mut idleness, &connected);
         // A tenth of the 75, and none of those that we have dialled.
         assert_eq!(gone.len(), 7);
         assert!(gone.iter().all(|peer| strangers.contains_key(peer)));

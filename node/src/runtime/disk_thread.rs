@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 
-use anyhow::Context;
 use headwater_protocols::store::{Batch, Durability, Store, StoreError};
 use tokio::sync::mpsc;
 
+use super::worker::Worker;
 use crate::store::RocksStore;
 
 /// The outcomes of syncs. The engine has one under way at most.
@@ -16,10 +15,7 @@ pub(super) type Synced = mpsc::Receiver<Result<(), StoreError>>;
 
 /// Syncs when it is asked to. Ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct DiskThread {
-    asks: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(super) struct DiskThread(Worker<SyncSender<()>>);
 
 impl DiskThread {
     /// Starts it.
@@ -29,33 +25,16 @@ impl DiskThread {
     pub(super) fn start(store: Arc<RocksStore>) -> anyhow::Result<(Self, Synced)> {
         let (asks, asked) = sync_channel(1);
         let (outcomes, synced) = mpsc::channel(1);
-        let thread = thread::Builder::new()
-            .name("disk".to_owned())
-            .spawn(move || sync(&store, &asked, &outcomes))
-            .context("cannot start the thread that syncs the disk")?;
-        let disk = Self {
-            asks: Some(asks),
-            thread: Some(thread),
-        };
-        Ok((disk, synced))
+        let work = move || sync(&store, &asked, &outcomes);
+        let worker = Worker::start("disk", "syncs the disk", asks, work)?;
+        Ok((Self(worker), synced))
     }
 
     /// Asks for a sync of what is written now.
     pub(super) fn sync(&self) {
-        if let Some(asks) = &self.asks {
+        if let Some(asks) = self.0.asks() {
             // One that waits already does as well.
             let _ = asks.try_send(());
-        }
-    }
-}
-
-impl Drop for DiskThread {
-    fn drop(&mut self) {
-        self.asks = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that syncs the disk has panicked");
         }
     }
 }

@@ -6,6 +6,7 @@ mod disk_thread;
 mod engine_thread;
 pub mod quorum_walk;
 mod reclaim_thread;
+mod worker;
 
 use std::path::Path;
 use std::sync::Arc;

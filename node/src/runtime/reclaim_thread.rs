@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
 
-use anyhow::Context;
 use tokio::sync::mpsc;
 
+use super::worker::Worker;
 use crate::store::RocksStore;
 
 /// Log numbers whose room was given back.
@@ -16,10 +15,7 @@ pub(super) type Reclaimed = mpsc::Receiver<u32>;
 /// Reclaims what it is told to. Ends, after what it is doing, when it is
 /// dropped; the next start goes on.
 #[derive(Debug)]
-pub(super) struct ReclaimThread {
-    asks: Option<Sender<u32>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(super) struct ReclaimThread(Worker<Sender<u32>>);
 
 impl ReclaimThread {
     /// Starts it.
@@ -30,33 +26,16 @@ impl ReclaimThread {
         // As many wait as a user has deleted streams.
         let (asks, asked) = channel();
         let (outcomes, reclaimed) = mpsc::channel(1);
-        let thread = thread::Builder::new()
-            .name("reclaim".to_owned())
-            .spawn(move || reclaim(&store, &asked, &outcomes))
-            .context("cannot start the thread that gives back room on the disk")?;
-        let reclaims = Self {
-            asks: Some(asks),
-            thread: Some(thread),
-        };
-        Ok((reclaims, reclaimed))
+        let work = move || reclaim(&store, &asked, &outcomes);
+        let worker = Worker::start("reclaim", "gives back room on the disk", asks, work)?;
+        Ok((Self(worker), reclaimed))
     }
 
     /// Has the room of a log's rows given back.
     pub(super) fn reclaim(&self, log: u32) {
-        if let Some(asks) = &self.asks {
+        if let Some(asks) = self.0.asks() {
             // It ends with this handle only.
             let _ = asks.send(log);
-        }
-    }
-}
-
-impl Drop for ReclaimThread {
-    fn drop(&mut self) {
-        self.asks = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that gives back room on the disk has panicked");
         }
     }
 }
