@@ -2,6 +2,7 @@
 //! it. A flag wins over the file.
 
 pub mod access;
+pub mod api;
 pub mod relay;
 pub mod size;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use libp2p::multiaddr::Protocol;
 use serde::Deserialize;
 
 use access::{AccessLists, AccessRule, loopback, parse_network};
+use api::ApiOptions;
 use relay::{RelayLimits, RelayOptions};
 
 /// Where a node listens for others: TCP and QUIC over IPv4 and IPv6.
@@ -128,6 +130,9 @@ pub struct Config {
     pub api_listen: SocketAddr,
     /// Names under which the API may be called, beside the loopback ones.
     pub api_hosts: Vec<String>,
+    /// Whether reading needs a token, too; absent: where others than this machine
+    /// can connect.
+    pub read_needs_token: Option<bool>,
     /// The file with the key of the private network that the node is in.
     pub private_network: Option<PathBuf>,
     /// Established connections at most; absent: as many as the network's own
@@ -172,6 +177,8 @@ pub struct Options {
     pub api_listen: Option<String>,
     /// See [`Config::api_hosts`].
     pub api_hosts: Option<Vec<String>>,
+    /// Who may do what over the API.
+    pub api: Option<ApiOptions>,
     /// See [`Config::private_network`].
     pub private_network: Option<PathBuf>,
     /// See [`Config::max_connections`].
@@ -210,6 +217,7 @@ impl Default for Config {
                 .parse()
                 .expect("the default is an address"),
             api_hosts: Vec::new(),
+            read_needs_token: None,
             private_network: None,
             max_connections: None,
             min_peers: DEFAULT_MIN_PEERS,
@@ -261,6 +269,9 @@ impl Config {
         }
         if let Some(hosts) = options.api_hosts {
             self.api_hosts = hosts;
+        }
+        if let Some(api) = options.api {
+            self.read_needs_token = api.read_needs_token.or(self.read_needs_token);
         }
         if let Some(bytes) = options.relayed_bytes_per_second {
             if bytes == 0 {
@@ -335,6 +346,14 @@ impl Config {
             Role::Bootstrap | Role::Relay => true,
             Role::Peer => false,
         })
+    }
+
+    /// Whether reading needs a token, too: as it was said, or else where others
+    /// than this machine can connect.
+    #[must_use]
+    pub fn requires_token_to_read(&self) -> bool {
+        let is_local = self.api_listen.ip().is_loopback();
+        self.read_needs_token.unwrap_or(!is_local)
     }
 
     /// Takes over what a file says.

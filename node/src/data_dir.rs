@@ -12,6 +12,7 @@ use anyhow::Context;
 /// ```text
 /// key          secret key, libp2p's protobuf encoding, mode 0600
 /// token        token of the local API, 64 hex digits, mode 0600
+/// tokens       hashes of the tokens of programs, JSON, mode 0600
 /// config.toml  options of the node
 /// store/       streams
 /// lock         held by the process that has the store open; its process id
@@ -85,6 +86,12 @@ impl DataDir {
     #[must_use]
     pub fn token_file(&self) -> PathBuf {
         self.path.join("token")
+    }
+
+    /// The tokens that programs were given.
+    #[must_use]
+    pub fn tokens_file(&self) -> PathBuf {
+        self.path.join("tokens")
     }
 
     /// The node's options.

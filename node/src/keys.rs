@@ -1,6 +1,7 @@
 //! The node's secrets: its key, the token of its API and the key of its private
 //! network, each in a file that its owner alone may read.
 
+mod named_tokens;
 mod network_key;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use libp2p::identity::Keypair;
 
 use crate::data_dir::{Access, write_whole};
 
+pub use named_tokens::{NamedToken, NamedTokens, Rights};
 pub use network_key::NetworkKey;
 
 /// Bytes of an API token: as hard to guess as the key itself.

@@ -64,12 +64,11 @@ class Node:
         self.http = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def request(self, method, path, body=None, timeout=SILENCE_S):
-        headers = {}
-        if method != "GET":
-            headers["Authorization"] = f"Bearer {self.token()}"
+        url = self.address() + path
+        # Reading needs it, too, where the node is told so.
+        headers = {"Authorization": f"Bearer {self.token()}"}
         if body is not None:
             headers["Content-Type"] = "application/x-ndjson"
-        url = self.address() + path
         request = urllib.request.Request(url, body, headers, method=method)
         try:
             return self.http.open(request, timeout=timeout)

@@ -6,7 +6,8 @@
 //! a loopback name, or one that the user configured. A request that a browser
 //! makes on behalf of another page names that page as its origin: only the
 //! dashboard's own origin is taken, another program's page on the same machine
-//! is foreign too. Whatever changes something needs the token.
+//! is foreign too. Whatever changes something needs the node's token, or one that
+//! a program was given; reading needs one where the node is told so.
 //!
 //! The dashboard shows the cookie of its session in place of the token. A browser
 //! sends that cookie along with requests of pages at other ports of this machine,
@@ -16,6 +17,7 @@
 use std::fmt;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +29,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::ApiError;
 use super::sessions::Sessions;
+use super::token_file::TokenFile;
+use crate::keys::Rights;
 
 /// What a browser says about where a request comes from.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -61,6 +65,10 @@ pub struct LocalTrust {
     /// a port.
     hosts: Vec<String>,
     sessions: Arc<Sessions>,
+    /// The tokens that programs were given.
+    named: Option<Arc<TokenFile>>,
+    /// Whether reading needs a token, or a session.
+    guards_reading: bool,
 }
 
 impl LocalTrust {
@@ -72,6 +80,8 @@ impl LocalTrust {
             token: Token(token),
             hosts,
             sessions: Arc::new(Sessions::new("")),
+            named: None,
+            guards_reading: false,
         }
     }
 
@@ -80,6 +90,26 @@ impl LocalTrust {
     pub fn of_node(mut self, node: &str) -> Self {
         self.sessions = Arc::new(Sessions::new(node));
         self
+    }
+
+    /// Takes the tokens in this file, too.
+    #[must_use]
+    pub fn with_named_tokens(mut self, file: &Path) -> Self {
+        self.named = Some(Arc::new(TokenFile::new(file)));
+        self
+    }
+
+    /// Lets nobody read without a token or a session.
+    #[must_use]
+    pub fn guarding_reading(mut self) -> Self {
+        self.guards_reading = true;
+        self
+    }
+
+    /// Whether reading needs a token or a session.
+    #[must_use]
+    pub fn guards_reading(&self) -> bool {
+        self.guards_reading
     }
 
     /// Takes requests to these names too.
@@ -92,22 +122,27 @@ impl LocalTrust {
     /// Decides on a request by its head alone.
     ///
     /// # Errors
-    /// It is addressed to a foreign name, comes from a foreign page, or would
-    /// change something without the token.
+    /// It is addressed to a foreign name, comes from a foreign page, or lacks a
+    /// token that lets it do this.
     pub fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
         let addressed = self.addressed(uri, headers)?;
         check_origin(headers, &addressed)?;
         // By method and not by route, so that a new route cannot forget it.
-        if method.is_safe() {
+        let changes = !method.is_safe();
+        if !changes && (!self.guards_reading || is_for_everybody(uri.path())) {
             return Ok(());
         }
+        let is_own = match changes {
+            true => comes_from_own_page(headers),
+            false => !comes_from_another_page(headers),
+        };
         if !headers.contains_key(header::AUTHORIZATION)
-            && comes_from_own_page(headers)
+            && is_own
             && self.sessions.is_open(headers, Instant::now())
         {
             return Ok(());
         }
-        self.check_token(headers)
+        self.check_tokens(headers, changes)
     }
 
     /// The sessions of browsers.
@@ -160,19 +195,48 @@ impl LocalTrust {
         self.hosts.iter().any(|known| bare(known) == bare(host))
     }
 
-    /// Refuses whoever does not show the token itself.
+    /// Refuses whoever shows no token that is good for this.
+    fn check_tokens(&self, headers: &HeaderMap, changes: bool) -> Result<(), ApiError> {
+        let given = given(headers).filter(|given| !self.token.is(given));
+        let named = given.and_then(|given| self.named.as_ref()?.find(given));
+        match named {
+            None => self.check_token(headers),
+            Some(token) if changes && token.rights == Rights::ReadOnly => Err(forbidden(format!(
+                "the token `{}` is read-only: it may read everything and change nothing; \
+                     publishing and other changes need the node's own token, or one that was made \
+                     without --read-only",
+                token.name
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Refuses whoever does not show the node's own token.
     pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let given = headers.get(header::AUTHORIZATION);
-        let given = given.and_then(|value| bearer(value.as_bytes()));
-        let why = match given {
+        let why = match given(headers) {
             None => "this needs the API token, in a header `Authorization: Bearer <token>`",
             Some(given) if self.token.is(given) => return Ok(()),
             Some(_) => "this is not the API token of this node",
         };
-        let detail = format!("{why}; the token is in the data folder of the node");
+        let detail = format!(
+            "{why}; the token is in the data folder of the node, and `headwater token new` makes \
+             others for programs"
+        );
         let error = ApiError::new(StatusCode::UNAUTHORIZED, detail);
         Err(error.with_header(header::WWW_AUTHENTICATE, "Bearer"))
     }
+}
+
+/// What is answered without a token in any case: whether the node lives, and the
+/// way in through a one-time link, with the page that tells of it.
+fn is_for_everybody(path: &str) -> bool {
+    matches!(path, "/" | "/health") || path.starts_with("/open/")
+}
+
+/// The token that a request shows.
+fn given(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    bearer(value.as_bytes())
 }
 
 /// The token in `Bearer <token>`.
@@ -216,6 +280,14 @@ fn comes_from_own_page(headers: &HeaderMap) -> bool {
         (Some(_), Some(_)) => false,
         (None, _) => headers.contains_key(header::ORIGIN),
     }
+}
+
+/// Whether the browser says so. It says nothing under a name that it does not
+/// take for safe (no loopback name, no TLS); the page of another origin gets no
+/// answer to read there, either.
+fn comes_from_another_page(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    sites.any(|site| site != "same-origin" && site != "none")
 }
 
 fn forbidden(detail: impl Into<String>) -> ApiError {
@@ -385,6 +457,78 @@ mod tests {
         for method in [Method::GET, Method::HEAD] {
             assert_eq!(with(method, "Bearer wrong"), 200);
         }
+    }
+
+    #[test]
+    fn a_guarded_node_lets_nobody_read_without_a_token() {
+        let guarded = trust().guarding_reading();
+        let status = |path: &str, token: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost"));
+            if let Some(token) = token {
+                headers.insert("authorization", token.parse().unwrap());
+            }
+            let checked = guarded.check(&Method::GET, &path.parse().unwrap(), &headers);
+            checked.map_or_else(|error| error.problem().status, |()| 200)
+        };
+        for open in ["/health", "/", "/open/abc"] {
+            assert_eq!(status(open, None), 200, "{open}");
+        }
+        for path in [
+            "/v1/node",
+            "/v1/streams",
+            "/openapi.json",
+            "/docs",
+            "/healthy",
+            "/open",
+            "//health",
+            "/nothing",
+        ] {
+            assert_eq!(status(path, None), 401, "{path}");
+            assert_eq!(status(path, Some("Bearer wrong")), 401, "{path}");
+            assert_eq!(status(path, Some("Bearer secret")), 200, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_read_only_token_reads_and_is_told_that_it_may_not_write() {
+        use crate::keys::NamedTokens;
+        use headwater_protocols::time::Timestamp;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens");
+        let make = |name: &str, rights| {
+            let add = |tokens: &mut NamedTokens| tokens.add(name, rights, Timestamp(0));
+            let token = NamedTokens::change(&file, add).unwrap();
+            format!("Bearer {}", token.secret())
+        };
+        let trust = trust().guarding_reading().with_named_tokens(&file);
+        let check = |method: Method, token: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost"));
+            headers.insert("authorization", token.parse().unwrap());
+            let checked = trust.check(&method, &Uri::from_static("/v1/streams"), &headers);
+            checked.map_err(|error| error.problem().clone())
+        };
+        let (reads, writes) = (
+            make("grafana", Rights::ReadOnly),
+            make("engine", Rights::ReadWrite),
+        );
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(check(method.clone(), &reads), Ok(()));
+            assert_eq!(check(method, &writes), Ok(()));
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            assert_eq!(check(method.clone(), &writes), Ok(()));
+            let refused = check(method, &reads).unwrap_err();
+            assert_eq!(refused.status, 403);
+            assert!(refused.detail.contains("`grafana` is read-only"));
+        }
+        NamedTokens::change(&file, |tokens| tokens.revoke("grafana")).unwrap();
+        assert_eq!(check(Method::GET, &reads).unwrap_err().status, 401);
+        // Only the node's own token opens the dashboard.
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", writes.parse().unwrap());
+        assert!(trust.check_token(&headers).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! [`router`] needs no socket, so that a command on a stopped node calls it in
 //! its own process. Every error is an RFC 9457 problem. [`auth`] tells who is
-//! let in; reading needs no token, writing does.
+//! let in: writing needs a token, and reading too where the node is told so.
 
 pub mod auth;
 mod byte_range;
@@ -31,6 +31,7 @@ mod spool;
 mod state;
 mod stream_body;
 mod streams;
+mod token_file;
 pub mod types;
 mod unsigned;
 mod view;

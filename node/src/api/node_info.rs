@@ -21,8 +21,10 @@ pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>
     if state.stopping().is_cancelled() {
         return Err(ApiError::busy("the node is stopping"));
     }
-    let status = "ok".to_owned();
-    Ok(Json(Health { status }))
+    Ok(Json(Health {
+        status: "ok".to_owned(),
+        peer_id: state.node().local_peer().to_string(),
+    }))
 }
 
 /// `GET /v1/node`.

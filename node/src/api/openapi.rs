@@ -4,13 +4,15 @@
 use std::fmt::{self, Write};
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use super::state::ApiState;
 use super::{
     dashboard, deletion, discover, evidence, gaps, join, live, node_info, observations, proofs,
     publish, retrieve, streams, unsigned,
@@ -20,10 +22,10 @@ use super::{
 #[openapi(
     info(
         title = "Headwater",
-        description = "Signed data streams over HTTP. Reading needs no token; writing needs `Authorization: Bearer <token>` with the token of the data folder (the dashboard shows a cookie instead). Requests must be addressed to a loopback name or to one that is configured, and pages of other origins are refused.",
+        description = "Signed data streams over HTTP. Writing needs `Authorization: Bearer <token>`, with the token of the data folder or one that `headwater token new` made (the dashboard shows a cookie instead). Reading needs one only where the node is told so, or can be reached from other machines; a read-only token does. Requests must be addressed to a loopback name or to one that is configured, and pages of other origins are refused.",
         license(name = "MIT OR Apache-2.0"),
     ),
-    modifiers(&Token),
+    modifiers(&Tokens),
     tags(
         (name = "observations", description = "What is in a stream: read, followed, published."),
         (name = "streams", description = "Which streams there are, and who has them."),
@@ -68,15 +70,35 @@ use super::{
 )]
 struct Description;
 
-/// How a request shows that it may write.
-struct Token;
+/// How a request shows what it may do.
+struct Tokens;
 
-impl Modify for Token {
+impl Modify for Tokens {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let scheme = |about: &str| {
+            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+            SecurityScheme::Http(bearer.description(Some(about)).build())
+        };
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+        let writes = "The token of the data folder, or of `headwater token new NAME`";
+        components.add_security_scheme("token", scheme(writes));
+        let reads = "A token of `headwater token new NAME --read-only`";
+        components.add_security_scheme("readOnlyToken", scheme(reads));
     }
+}
+
+/// The description, with what this node asks of those who read.
+fn description(guards_reading: bool) -> utoipa::openapi::OpenApi {
+    let mut document = Description::openapi();
+    let named = ["token", "readOnlyToken"].map(|name| SecurityRequirement::new(name, [""; 0]));
+    let anybody = (!guards_reading).then(SecurityRequirement::default);
+    document.security = Some(anybody.into_iter().chain(named).collect());
+    if let Some(health) = document.paths.paths.get_mut("/health")
+        && let Some(get) = &mut health.get
+    {
+        get.security = Some(vec![SecurityRequirement::default()]);
+    }
+    document
 }
 
 /// `order` of a read.
@@ -104,8 +126,8 @@ fn one_of(words: &[&'static str]) -> Schema {
 }
 
 /// `GET /openapi.json`.
-pub(super) async fn document() -> Json<utoipa::openapi::OpenApi> {
-    Json(Description::openapi())
+pub(super) async fn document(State(state): State<ApiState>) -> Json<utoipa::openapi::OpenApi> {
+    Json(description(state.trust().guards_reading()))
 }
 
 /// `GET /docs`: the same for people.
@@ -301,6 +323,26 @@ mod tests {
                 assert_eq!(needs_token, method != "get", "{method} {path}");
                 assert!(operation["responses"]["default"].is_object());
             }
+        }
+    }
+
+    #[test]
+    fn a_node_that_guards_reading_says_so() {
+        let security = |guards| serde_json::to_value(super::description(guards)).unwrap();
+        let (open, guarded) = (security(false), security(true));
+        let token = serde_json::json!({"token": []});
+        assert!(list(&open["security"]).contains(&serde_json::json!({})));
+        assert!(!list(&guarded["security"]).contains(&serde_json::json!({})));
+        for document in [&open, &guarded] {
+            assert!(list(&document["security"]).contains(&token));
+            for requirement in list(&document["security"]) {
+                for (name, _) in entries(requirement) {
+                    let scheme = &document["components"]["securitySchemes"][name];
+                    assert_eq!(scheme["scheme"], "bearer", "{name}");
+                }
+            }
+            let health = &document["paths"]["/health"]["get"]["security"];
+            assert_eq!(*health, serde_json::json!([{}]));
         }
     }
 

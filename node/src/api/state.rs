@@ -85,6 +85,20 @@ impl ApiState {
         self
     }
 
+    /// Takes the tokens that programs were given, which are in this file.
+    #[must_use]
+    pub fn with_named_tokens(mut self, file: &Path) -> Self {
+        self.trust = Arc::new(LocalTrust::clone(&self.trust).with_named_tokens(file));
+        self
+    }
+
+    /// Lets nobody read without a token, or the dashboard's session.
+    #[must_use]
+    pub fn guarding_reading(mut self) -> Self {
+        self.trust = Arc::new(LocalTrust::clone(&self.trust).guarding_reading());
+        self
+    }
+
     /// Drops live clients that take nothing for so long, [`STALLED_LIVE`] unless
     /// it is said.
     #[must_use]

@@ -468,6 +468,9 @@ pub struct DeletedStream {
 pub struct Health {
     /// `ok`.
     pub status: String,
+    /// The node's peer id.
+    #[serde(default)]
+    pub peer_id: String,
 }
 
 /// A peer in `GET /v1/peers`.

@@ -36,6 +36,7 @@ mod sync;
 mod tail;
 mod target_file;
 mod time_form;
+mod token;
 mod unsigned;
 mod value;
 mod verify;
@@ -147,6 +148,9 @@ enum Command {
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
     Dashboard(dashboard::DashboardArgs),
+    /// Tokens for programs: new, list, revoke
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// What every command is told.
@@ -255,6 +259,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::status(invocation, &args).await?,
         Command::Doctor(args) => doctor::doctor(invocation, &args).await?,
         Command::Dashboard(args) => dashboard::dashboard(invocation, &args).await?,
+        Command::Token(command) => token::dispatch(invocation, &command)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -351,6 +356,9 @@ mod tests {
             "headwater status --api http://127.0.0.1:1",
             "headwater doctor --json",
             "headwater dashboard --no-open",
+            "headwater token new grafana --read-only",
+            "headwater token list --json",
+            "headwater token revoke grafana",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
         }
@@ -391,6 +399,9 @@ mod tests {
             "headwater verify",
             "headwater evidence",
             "headwater evidence show",
+            "headwater token",
+            "headwater token new",
+            "headwater token revoke",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

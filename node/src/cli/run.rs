@@ -130,11 +130,15 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     data_dir.forget_addresses(&lock);
 
     let mut running = start(&data_dir, &config, listen, keypair, network_key).await?;
-    let state = ApiState::new(running.node.clone(), token.secret())
+    let mut state = ApiState::new(running.node.clone(), token.secret())
         .with_roles(config.roles.iter().map(|role| role.as_str()))
         .with_private_network(fingerprint.clone())
         .with_data_dir(data_dir.path())
-        .with_hosts(config.api_hosts.clone());
+        .with_hosts(config.api_hosts.clone())
+        .with_named_tokens(&data_dir.tokens_file());
+    if config.requires_token_to_read() {
+        state = state.guarding_reading();
+    }
     let server = api.serve(state);
     let ended = tokio::select! {
         ended = announce(invocation, &data_dir, &config, &running, &server, is_new) => ended,
@@ -339,7 +343,11 @@ impl ApiListener {
             .local_addr()
             .context("the API's port is not known")?;
         if !address.ip().is_loopback() {
-            tracing::warn!(%address, "the API can be reached from other machines, without encryption");
+            let reading = match config.requires_token_to_read() {
+                true => "reading needs a token, too (headwater token new NAME --read-only)",
+                false => "everybody who reaches it can read (api.read_needs_token = false)",
+            };
+            tracing::warn!(%address, "the API can be reached from other machines, without encryption; {reading}");
         }
         Ok(Self { listener, address })
     }

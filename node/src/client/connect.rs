@@ -165,12 +165,12 @@ async fn running_node(data_dir: &DataDir) -> anyhow::Result<Option<RunningNode>>
     let expected = keys::load_key(&data_dir.key_file())?.public().to_peer_id();
     let transport = Transport::Http(Http::new(format!("http://{address}"))?);
     let probe = Client::new(transport, None, data_dir.clone(), None);
-    match tokio::time::timeout(PROBE_TIMEOUT, probe.node()).await {
-        Ok(Ok(node)) if node.peer_id == expected.to_string() => match probe.into_transport() {
+    match tokio::time::timeout(PROBE_TIMEOUT, probe.peer_id()).await {
+        Ok(Ok(peer)) if peer == expected.to_string() => match probe.into_transport() {
             Transport::Http(http) => return Ok(Some(RunningNode(http))),
             Transport::InProcess(_) => {}
         },
-        Ok(Ok(other)) => tracing::debug!(%address, peer = other.peer_id, "another node is there"),
+        Ok(Ok(peer)) => tracing::debug!(%address, peer, "another node is there"),
         Ok(Err(error)) => tracing::debug!(%address, "no node answers: {error:#}"),
         Err(_) => tracing::debug!(%address, "no node answers in time"),
     }

@@ -27,8 +27,8 @@ pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
     ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
-    EvidenceView, ExportProof, GapReport, InclusionProof, NewStream, NodeView, PeerView, Published,
-    Recovery, StreamPeerView, StreamView, Subscription,
+    EvidenceView, ExportProof, GapReport, Health, InclusionProof, NewStream, NodeView, PeerView,
+    Published, Recovery, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -217,6 +217,19 @@ impl Client {
     /// As [`Client::request`].
     pub async fn node(&self) -> anyhow::Result<NodeView> {
         self.get("/v1/node").await
+    }
+
+    /// Its peer id, which it tells everybody who may call it.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn peer_id(&self) -> anyhow::Result<String> {
+        let health: Health = self.get("/health").await?;
+        if !health.peer_id.is_empty() {
+            return Ok(health.peer_id);
+        }
+        // A version that does not say it there.
+        Ok(self.node().await?.peer_id)
     }
 
     /// A link that opens its dashboard once.

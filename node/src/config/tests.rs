@@ -24,6 +24,7 @@ fn the_template_says_the_defaults() {
         .collect();
     let expected = Config {
         listens_by_default: false,
+        read_needs_token: Some(false),
         max_connections: Some(512),
         max_connections_per_ip: Some(32),
         ..Config::default()
@@ -51,6 +52,20 @@ fn a_flag_wins_over_the_file() {
     assert_eq!(config.api_listen, "[::1]:2".parse().unwrap());
     assert_eq!(config.roles, [Role::Bootstrap, Role::Peer]);
     assert_eq!(config.bootstrap, [PEER.parse().unwrap()]);
+}
+
+#[test]
+fn reading_needs_a_token_where_others_can_connect_unless_it_is_said() {
+    let needs = |text: &str| read(text).unwrap().requires_token_to_read();
+    assert!(!needs(""));
+    assert!(!needs("api_listen = '[::1]:1'"));
+    assert!(needs("api_listen = '192.0.2.1:1'"));
+    assert!(needs("api_listen = '0.0.0.0:1'"));
+    assert!(needs("[api]\nread_needs_token = true"));
+    assert!(!needs(
+        "api_listen = '0.0.0.0:1'\napi.read_needs_token = false"
+    ));
+    assert!(read("[api]\nread_needs_tokens = true").is_err());
 }
 
 #[test]

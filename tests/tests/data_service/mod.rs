@@ -10,6 +10,7 @@ mod parts;
 mod predictions;
 mod proved;
 mod socket;
+mod tokens;
 
 use anyhow::{Context, Result};
 use headwater_tests::TestNode;
