@@ -8,6 +8,10 @@ use std::time::Duration;
 /// number of records and not by this. It is all in memory at once.
 pub const MAX_OBSERVATIONS_BODY_BYTES: usize = 16 << 20;
 
+/// Bytes of such a body that is read where it arrives: microseconds, less than a
+/// thread takes to be woken for it.
+pub const SHORT_BODY_BYTES: usize = 4 << 10;
+
 /// Bytes of an `Idempotency-Key`: a UUID has 36, and some services write a path
 /// before it. Only its hash is kept.
 pub const MAX_KEY_BYTES: usize = 255;

@@ -4,7 +4,8 @@
 //! nothing and gets nothing twice.
 //!
 //! Records are read from the store at the client's pace: a slow one costs a
-//! batch of memory and never slows the node. One that takes nothing for a while
+//! batch of memory and never slows the node. Those who wait at the end share one
+//! read of what is new. One that takes nothing for a while
 //! is dropped, so that its place is free.
 
 use std::collections::VecDeque;
@@ -28,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use utoipa::IntoParams;
 
 use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES};
+use super::live_tail::LiveTail;
 use super::observations::{Bound, bound, refused, require_held};
 use super::problem::ApiError;
 use super::socket;
@@ -63,7 +65,8 @@ pub(super) async fn live(
         false => None,
     };
     let permit = state.live_permit()?;
-    let watch = state.node().watch(status.log);
+    let status_log = status.log;
+    let watch = state.node().watch(status_log);
     let watch = watch.ok_or_else(|| not_come_yet(&status))?;
     let next = match last_event_id(&headers)? {
         Some(last) => Some(last.saturating_add(1)),
@@ -73,9 +76,11 @@ pub(super) async fn live(
     if let Some(from) = is_disputed(&watch.borrow(), next) {
         return Err(refused(&watch.borrow(), from));
     }
+    let tail = state.live_tails().of(status_log);
     let live = Live {
         state,
         watch,
+        tail,
         next,
         ready: VecDeque::new(),
         ended: false,
@@ -99,7 +104,7 @@ fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
     futures::stream::unfold(observations, |mut observations| async {
         let event = match observations.recv().await? {
             Said::Observation(Observation { index, json }) => {
-                Event::default().id(index.to_string()).data(json)
+                Event::default().id(index.to_string()).data(&*json)
             }
             Said::End(problem) => Event::default().event("error").data(problem),
         };
@@ -195,17 +200,18 @@ pub(super) enum Said {
 }
 
 /// A record, as live clients get it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Observation {
     pub(super) index: u64,
     /// The object that NDJSON has in lines.
-    pub(super) json: String,
+    pub(super) json: Arc<str>,
 }
 
 /// One client that follows a stream.
 pub(super) struct Live {
     state: ApiState,
     watch: watch::Receiver<Arc<LogStatus>>,
+    tail: Arc<LiveTail>,
     /// The record to send next; not known while no head has come.
     next: Option<u64>,
     ready: VecDeque<Observation>,
@@ -290,14 +296,14 @@ impl Live {
             return false;
         }
         let log = status.log;
-        match self
-            .state
-            .with_history(status, move |status, history| read(status, history, next))
-            .await
-        {
+        let found = self.tail.read(&status, next, || {
+            let status = status.clone();
+            (self.state).with_history(status, move |status, history| read(status, history, next))
+        });
+        match found.await {
             Ok(observations) => {
                 self.next = Some(next + observations.len() as u64);
-                self.ready.extend(observations);
+                self.ready.extend(observations.iter().cloned());
             }
             Err(error) => {
                 let detail = &error.problem().detail;
@@ -330,7 +336,7 @@ fn read<S: Store + ?Sized>(
     visit(history, &Selection::indexes(next, to), |index, record| {
         let mut json = Vec::new();
         object.put(&mut json, index, record);
-        let json = String::from_utf8_lossy(&json).into_owned();
+        let json = String::from_utf8_lossy(&json).into();
         observations.push(Observation { index, json });
         Ok::<_, ApiError>(())
     })?;
@@ -340,10 +346,9 @@ fn read<S: Store + ?Sized>(
 #[cfg(test)]
 mod tests {
     use headwater_protocols::ranges::{Interval, IntervalSet};
-    use headwater_protocols::record::Record;
-    use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore};
+    use headwater_protocols::store::{LogKey, MemoryStore};
 
-    use super::super::view::tests::status;
+    use super::super::view::tests::{put_seconds, status};
     use super::*;
 
     #[test]
@@ -354,16 +359,7 @@ mod tests {
         };
         let store = MemoryStore::new();
         let mut held = IntervalSet::default();
-        let mut put = |from: u64, to: u64| {
-            let run: Vec<_> = (from..to)
-                .map(|i| Record::new(Timestamp(i as i64), b"1"))
-                .collect();
-            let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
-            let mut admission = Admission::new(&store, key, &mut held);
-            admission.put_records(from, &run, &leaves).unwrap();
-            let batch = admission.finish();
-            store.commit(batch, Durability::Synced).unwrap();
-        };
+        let mut put = |from, to| put_seconds(&store, key, &mut held, from, to);
         put(0, 6);
         put(9, 12);
         let mut status = status("temperature", 1, 11);

@@ -16,6 +16,7 @@ mod incoming;
 mod join;
 pub mod limits;
 mod live;
+mod live_tail;
 mod node_info;
 mod observations;
 mod openapi;

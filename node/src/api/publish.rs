@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
 use super::incoming::{self, Form};
-use super::limits::MAX_KEY_BYTES;
+use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::ApiError;
 use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
@@ -51,12 +51,16 @@ pub(super) async fn publish(
     let form = Form::of(content_type.and_then(|value| value.to_str().ok()));
     let body = body?;
     let request = request_key(&headers, form, expect_size, &body)?;
-    let records = blocking(move || {
+    let is_short = body.len() <= SHORT_BODY_BYTES;
+    let read = move || {
         let manifest = status.manifest.as_ref();
         let manifest = manifest.ok_or_else(|| not_come_yet(&status))?;
         incoming::observations(form, &body, manifest, now())
-    });
-    let records = records.await?;
+    };
+    let records = match is_short {
+        true => read()?,
+        false => blocking(read).await?,
+    };
     let command = match request {
         None => Command::Publish {
             log,

@@ -27,7 +27,7 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
             observation = observations.recv() => match observation {
                 Some(Said::Observation(Observation { index, json })) => {
                     next = Some(index + 1);
-                    Message::Text(json.into())
+                    Message::Text((&*json).into())
                 }
                 Some(Said::End(problem)) => {
                     let _ = send(&mut sender, Message::Text(problem.into()), patience).await;

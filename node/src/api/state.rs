@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::auth::LocalTrust;
 use super::limits::{MAX_LIVE_STREAMS, MAX_READS, STALLED_LIVE};
+use super::live_tail::LiveTails;
 use super::problem::ApiError;
 use super::resolve::resolve;
 use super::spool::Spools;
@@ -29,6 +30,7 @@ pub struct ApiState {
     started: Instant,
     pub(super) live: Arc<Semaphore>,
     live_patience: Duration,
+    live_tails: Arc<LiveTails>,
     reads: Arc<Semaphore>,
     spools: Arc<Spools>,
     stopping: CancellationToken,
@@ -49,6 +51,7 @@ impl ApiState {
             started: Instant::now(),
             live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
             live_patience: STALLED_LIVE,
+            live_tails: Arc::default(),
             reads: Arc::new(Semaphore::new(MAX_READS)),
             spools: Arc::default(),
             stopping: CancellationToken::new(),
@@ -137,6 +140,10 @@ impl ApiState {
 
     pub(super) fn live_patience(&self) -> Duration {
         self.live_patience
+    }
+
+    pub(super) fn live_tails(&self) -> &LiveTails {
+        &self.live_tails
     }
 
     pub(super) fn started(&self) -> Instant {

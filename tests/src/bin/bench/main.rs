@@ -3,12 +3,15 @@
 //!
 //! The program starts itself again for every other process that a figure needs.
 
+mod api;
+mod clients;
 mod contention;
 mod crowd;
 mod export;
 mod far;
 mod gossip;
 mod growth;
+mod http;
 mod idle;
 mod link;
 mod live;
@@ -82,6 +85,11 @@ enum Name {
     IdleStreamBytes,
     ExportCsv,
     ExportParquet,
+    PublishHttpSingles,
+    #[value(name = "live_sse_500")]
+    LiveSse500,
+    #[value(name = "lookup_time_1e7")]
+    LookupTime1E7,
 }
 
 /// What every figure needs to know.
@@ -127,6 +135,9 @@ impl Bench {
             Name::IdleStreamBytes => idle::figure(self),
             Name::ExportCsv => export::figure(self, "export_csv", "csv"),
             Name::ExportParquet => export::figure(self, "export_parquet", "parquet"),
+            Name::PublishHttpSingles => api::durable_posts(self),
+            Name::LiveSse500 => api::live_events(self),
+            Name::LookupTime1E7 => api::look_up(self),
         }
     }
 }

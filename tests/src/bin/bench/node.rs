@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use axum::serve::ListenerExt;
+use headwater::api::{ApiState, router};
+use headwater::export::{Selection, visit};
 use headwater::handle::Node;
 use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
@@ -14,11 +17,13 @@ use headwater_protocols::identity::SigningKey;
 use headwater_protocols::manifest::{Manifest, ValueType};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::record::Record;
+use headwater_protocols::store::{History, ReadError};
 use headwater_protocols::sync::retrieval::Retrieval;
 use headwater_protocols::time::Timestamp;
 use headwater_tests::numbers_manifest;
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -27,6 +32,9 @@ use crate::process::{Calls, Process, Role, answer, monotonic_ns};
 
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The time of the first record, in microseconds: 2020.
+const FIRST_US: i64 = 1_577_836_800_000_000;
 
 /// A call of the process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -83,6 +91,15 @@ pub(crate) enum Call {
     /// Look records up at peers, one after the other, as long as some are neither
     /// held nor too close to what is held; answered by the milliseconds of each.
     Retrieve { stream: String, pause_us: u64 },
+    /// Serve the HTTP API with this token; answered by `ip:port`.
+    Serve { token: String },
+    /// Create a stream of numbers; answered by its id.
+    CreateNumbers,
+    /// Answered by the syncs of the disk so far.
+    Fsyncs,
+    /// Look records up by time in the store alone; answered by the milliseconds
+    /// of each.
+    LookUp { stream: String, times_us: Vec<i64> },
     /// Answered by the records of the stream that were delivered to others.
     Served { stream: String },
     /// Answered by the root of the stream's tree, in words.
@@ -179,7 +196,7 @@ pub(crate) fn records(from: u64, count: u64, record_bytes: usize) -> Vec<Record>
                 bytes.copy_from_slice(&state.to_le_bytes()[..bytes.len()]);
             }
             // One a second since 2020.
-            let time = 1_577_836_800_000_000 + i64::try_from(index).unwrap_or(0) * 1_000_000;
+            let time = FIRST_US + i64::try_from(index).unwrap_or(0) * 1_000_000;
             Record::new(Timestamp(time), &value)
         })
         .collect()
@@ -191,10 +208,21 @@ fn numbers(from: u64, count: u64) -> Vec<Record> {
         .map(|index| {
             let value = (index % 86_400).abs_diff(43_200) + index * 7_919 % 1_000;
             let value = format!("{}.{:03}", 200 + value / 1_000, value % 1_000);
-            let time = 1_577_836_800_000_000 + i64::try_from(index).unwrap_or(0) * 1_000_000;
+            let time = FIRST_US + i64::try_from(index).unwrap_or(0) * 1_000_000;
             Record::new(Timestamp(time), value.as_bytes())
         })
         .collect()
+}
+
+/// So many times, in microseconds, spread over so many records and none of them
+/// that of a record.
+pub(crate) fn times_us(records: u64, count: u64) -> Vec<i64> {
+    let time = |turn: u64| {
+        // The golden ratio spreads them evenly, without an order.
+        let place = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) % records;
+        FIRST_US + i64::try_from(place).unwrap_or(0) * 1_000_000 + 1
+    };
+    (1..=count).map(time).collect()
 }
 
 /// Plays the node.
@@ -235,6 +263,10 @@ pub(crate) async fn act() -> anyhow::Result<()> {
             Call::Watch { stream, size } => answer(acting.watch(&stream, size)),
             Call::Stored { stream } => answer(acting.stored(&stream).await),
             Call::Retrieve { stream, pause_us } => answer(acting.retrieve(&stream, pause_us).await),
+            Call::Serve { token } => answer(acting.serve(token).await),
+            Call::CreateNumbers => answer(acting.create_numbers().await),
+            Call::Fsyncs => answer(acting.fsyncs()),
+            Call::LookUp { stream, times_us } => answer(acting.look_up(&stream, &times_us)),
             Call::Served { stream } => answer(acting.served(&stream)),
             Call::Root { stream } => answer(acting.root(&stream)),
             Call::Stop => answer(acting.stop().await),
@@ -306,10 +338,60 @@ impl Acting {
         })
     }
 
+    /// As `headwater run` does it.
+    async fn serve(&self, token: String) -> anyhow::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let listener = listener.tap_io(|connection| {
+            // Then it is slower, and the figure says so.
+            let _ = connection.set_nodelay(true);
+        });
+        let state = ApiState::new(self.node()?.clone(), token);
+        tokio::spawn(async move { axum::serve(listener, router(state)).await });
+        Ok(address.to_string())
+    }
+
+    fn fsyncs(&self) -> anyhow::Result<u64> {
+        Ok(self.node()?.store().fsyncs())
+    }
+
+    fn look_up(&self, stream: &str, times_us: &[i64]) -> anyhow::Result<Vec<f64>> {
+        let node = self.node()?;
+        let status = node.stream(stream.parse()?);
+        let status = status.context("the stream is not known")?;
+        let key = status.key.context("nothing of the stream is here")?;
+        let size = status.head.as_ref().map_or(0, |head| head.size);
+        let store = node.store();
+        let mut ms = Vec::new();
+        for &time_us in times_us {
+            let start = Instant::now();
+            let history = History::new(&**store, key);
+            let found = history.at_or_before(Timestamp(time_us), size)?;
+            let (index, _) = found.context("no record is so old")?;
+            let selection = Selection::indexes(index, index + 1);
+            let mut bytes = 0;
+            visit(&history, &selection, |_, record| {
+                bytes += record.as_bytes().len();
+                Ok::<_, ReadError>(())
+            })?;
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+            anyhow::ensure!(bytes > 0, "the record at {index} is empty");
+        }
+        Ok(ms)
+    }
+
     async fn create(&self, name: &str) -> anyhow::Result<String> {
+        self.create_of(name, ValueType::Bytes).await
+    }
+
+    async fn create_numbers(&self) -> anyhow::Result<String> {
+        self.create_of("numbers", ValueType::Number).await
+    }
+
+    async fn create_of(&self, name: &str, value_type: ValueType) -> anyhow::Result<String> {
         let key = SigningKey::from_secret(&mut [self.key; 32]);
         let manifest = Manifest {
-            value_type: ValueType::Bytes,
+            value_type,
             ..numbers_manifest(key.public(), name)
         };
         match self

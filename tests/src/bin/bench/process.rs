@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{gossip, node, raw_stream};
+use crate::{clients, gossip, node, raw_stream};
 
 /// How often the memory of a process is looked at.
 const MEMORY_EVERY: Duration = Duration::from_millis(20);
@@ -29,6 +29,8 @@ pub(crate) enum Role {
     RawStream,
     /// Gossipsub and nothing else.
     Gossip,
+    /// Clients of a node's HTTP API.
+    Clients,
 }
 
 impl Role {
@@ -37,6 +39,7 @@ impl Role {
             Role::Node => "node",
             Role::RawStream => "raw-stream",
             Role::Gossip => "gossip",
+            Role::Clients => "clients",
         }
     }
 
@@ -48,6 +51,7 @@ impl Role {
                 Role::Node => node::act().await,
                 Role::RawStream => raw_stream::act().await,
                 Role::Gossip => gossip::act().await,
+                Role::Clients => clients::act().await,
             }
         });
         // The thread that reads stdin may still wait for a line.
