@@ -3,6 +3,7 @@
 //! with RocksDB takes longer to build than to run.
 //! `scripts/test mesh::` runs those of one file.
 
+mod browser;
 mod commands;
 mod data_service;
 mod deletion;
