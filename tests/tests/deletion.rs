@@ -1,6 +1,6 @@
 //! Streams that users delete.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
 
 const RECORDS: u64 = 2_000;
@@ -66,6 +66,11 @@ async fn an_own_stream_needs_a_word_and_goes_on_only_with_all_that_was_published
     ensure!(refused.contains("deleted here"), "{refused}");
     let refused = publisher.fails(&["stream", "recover", &stream, "--none-is-larger"])?;
     ensure!(refused.contains("being fetched"), "{refused}");
+    // So that is not suggested.
+    let shown = publisher.show(&stream)?;
+    let why = shown["recovering"].as_str().context("it is open")?;
+    ensure!(!why.contains("--none-is-larger"), "{why}");
+    ensure!(why.contains("stream create"), "{why}");
     follower.launch().await?;
     publisher.run(&["follow", &follower.invite(&stream)?])?;
     publisher.run(&["stream", "recover", &stream, "--timeout", "120s"])?;

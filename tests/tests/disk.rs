@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use headwater_tests::TestNode;
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// Publishes one number over the API of a running node.
 async fn publish(node: &TestNode, stream: &str, value: u64) -> Result<Value> {
@@ -72,18 +73,11 @@ async fn a_failed_fsync_closes_the_stream_and_a_restart_goes_on_without_a_fork()
 
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_loses_nothing_that_was_acknowledged() -> Result<()> {
-    let mut node = TestNode::new()?;
-    let disk = tempfile::tempdir()?;
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"])
-        .arg(disk.path())
-        .status()?;
-    if !mounted.success() {
-        println!("skipped: a tmpfs cannot be mounted here");
+    let Some(disk) = SmallDisk::new()? else {
         return Ok(());
-    }
-    let _mount = Mount(disk.path());
-    node.use_dir(&disk.path().join("data"))?;
+    };
+    let mut node = TestNode::new()?;
+    node.use_dir(&disk.0.path().join("data"))?;
     node.launch().await?;
     let created = node.json(&["stream", "create", "texts", "--value-type", "text"])?;
     let stream = created["id"].as_str().context("id")?;
@@ -117,11 +111,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing_that_was_acknowledged() -> Re
     ensure!(node.show(stream)?["size"] == acknowledged);
 
     node.kill()?;
-    let grown = Command::new("mount")
-        .args(["-o", "remount,size=256m"])
-        .arg(disk.path())
-        .status()?;
-    ensure!(grown.success());
+    disk.grow()?;
     node.launch().await?;
     let size = node.show(stream)?["size"].as_u64().context("size")?;
     ensure!(
@@ -152,10 +142,79 @@ fn noise(mut state: u64) -> String {
     text
 }
 
-struct Mount<'a>(&'a Path);
+/// A file system of its own with room for 48 MiB.
+struct SmallDisk(TempDir);
 
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+impl SmallDisk {
+    /// `None`, and a word, where none can be mounted.
+    fn new() -> Result<Option<Self>> {
+        let disk = Self(tempfile::tempdir()?);
+        if disk.mount(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"])? {
+            return Ok(Some(disk));
+        }
+        println!("skipped: a tmpfs cannot be mounted here");
+        Ok(None)
     }
+
+    /// Makes room.
+    fn grow(&self) -> Result<()> {
+        ensure!(self.mount(&["-o", "remount,size=512m"])?);
+        Ok(())
+    }
+
+    fn mount(&self, args: &[&str]) -> Result<bool> {
+        let mut mount = Command::new("mount");
+        Ok(mount.args(args).arg(self.0.path()).status()?.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_during_an_import_leaves_whole_rows_and_a_way_to_go_on() -> Result<()> {
+    let Some(disk) = SmallDisk::new()? else {
+        return Ok(());
+    };
+    let mut node = TestNode::new()?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("old.csv");
+    let row = |i: u64| format!("{},{}", 1_600_000_000 + i, noise(i));
+    let rows = 600_000;
+    let mut text = String::from("ts,value\n");
+    for i in 0..rows {
+        text.push_str(&row(i));
+        text.push('\n');
+    }
+    fs::write(&file, text)?;
+    let file = file.to_str().context("path")?;
+    node.use_dir(&disk.0.path().join("data"))?;
+    node.launch().await?;
+    let errors = node.fails(&["import", file, "--create", "old"])?;
+    ensure!(errors.contains("full"), "it does not say why: {errors}");
+    ensure!(errors.contains("was created"), "{errors}");
+    let stored = node.show("old")?["size"].as_u64().context("size")?;
+    ensure!(stored < rows, "the disk did not fill up");
+
+    node.kill()?;
+    disk.grow()?;
+    node.launch().await?;
+    let kept = node.show("old")?["size"].as_u64().context("size")?;
+    ensure!(
+        kept >= stored,
+        "{stored} were acknowledged, {kept} are left"
+    );
+    node.run(&["import", file, "--to", "old", "--resume"])?;
+    let exported = node.export("old")?;
+    let value = |line: &str| line.rsplit(',').next().unwrap_or("").to_owned();
+    let mut count = 0;
+    for (i, line) in (0..).zip(exported.lines().skip(1)) {
+        ensure!(value(line) == noise(i), "{line}");
+        count += 1;
+    }
+    ensure!(count == rows, "{count} of {rows} rows");
+    Ok(())
 }

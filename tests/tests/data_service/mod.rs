@@ -1,5 +1,6 @@
 //! What local programs read and write over HTTP, with the clients they have.
 
+mod bad_input;
 mod chunks;
 mod columns;
 mod description;

@@ -243,3 +243,30 @@ async fn records_that_were_read_before_the_fork_was_known_are_not_sent_any_more(
     assert_eq!(ids, (0..100).collect::<Vec<_>>());
     assert_eq!(problem["status"], 409);
 }
+
+#[tokio::test]
+async fn a_forked_stream_is_joined_with_nothing() {
+    let (api, path) = Api::forked().await;
+    let other = api.create("wind").await;
+    let observations = format!("/v1/streams/{other}/observations");
+    assert_eq!(api.call("POST", &observations, items(0..5)).await.0, 201);
+    let forked = path.rsplit('/').next().unwrap();
+    for streams in [
+        forked.to_owned(),
+        format!("{forked},{other}"),
+        format!("{other},{forked}"),
+    ] {
+        for format in ["json", "csv", "parquet"] {
+            let path = format!("/v1/join?format={format}&streams={streams}");
+            let (status, problem) = api.call("GET", &path, Value::Null).await;
+            assert_eq!(status, 409, "{path}");
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(detail.contains("two histories"), "{detail}");
+        }
+    }
+    assert_eq!(api.status(&format!("/v1/join?streams={other}")).await, 200);
+    // What both histories have is all there is of it.
+    api.fork(forked, Some(11));
+    let both = format!("/v1/join?streams={forked},{other}");
+    assert_eq!(api.status(&both).await, 200);
+}
