@@ -100,7 +100,7 @@ class Card {
     const [text, kind] = syncState(stream);
     this.sync.textContent = stream.role + (stream.followed || stream.role === 'publisher' ? '' : ', not followed') + ', ' + text;
     this.sync.className = kind;
-    this.size.textContent = count(stream.size) + ' records, ' + bytes(stream.disk_bytes);
+    this.size.textContent = count(stream.size) + ' records, ' + bytes(stream.record_bytes);
   }
 
   follow() {
