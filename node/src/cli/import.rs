@@ -258,7 +258,8 @@ async fn create(
     let id = client.create(&stream).await?.id;
     let target = Target::find(client, &id).await?;
     let published = publish_checked(&target, form, &checked).await;
-    let published = published.with_context(|| format!("stream {id} was created"))?;
+    let published = published
+        .with_context(|| format!("stream {id} was created; from now on it is `--to {id}`"))?;
     Ok((id, published, checked))
 }
 
