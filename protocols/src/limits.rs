@@ -472,7 +472,23 @@ pub const RECOVERY_SETTLE_US: u64 = 5_000_000;
 /// as live records may wait behind it.
 pub const DELETED_CHUNKS_PER_STEP: usize = 1_024;
 
-/// Microseconds between two such steps, so that others have their turn.
+/// Chunks that retention drops in one step, as with a deletion.
+pub const DROPPED_CHUNKS_PER_STEP: usize = 1_024;
+
+/// Rows of single records, or of nodes within chunks, that retention drops in one
+/// step: more than one chunk can have, so that every step gets on.
+pub const DROPPED_ROWS_PER_STEP: usize = 2 << MAX_CHUNK_LEVEL;
+
+/// Bytes of dropped records after which the disk is told to give back their room:
+/// less would have table files written anew again and again for little.
+pub const RECLAIM_DROPPED_BYTES: u64 = 16 << 20;
+
+/// Microseconds between two looks at the age of what is kept, at least and at
+/// most: the times in a stream need not rise as the clock does.
+pub const AGE_CHECKS_US: (u64, u64) = (1_000_000, 3_600_000_000);
+
+/// Microseconds between two steps of a deletion, or of what retention drops, so
+/// that others have their turn.
 pub const DELETION_PAUSE_US: u64 = 2_000;
 
 /// Microseconds until a step is tried again that the disk refused.

@@ -284,18 +284,28 @@ impl Extension {
     /// # Errors
     /// The nodes do not hash up to the head: whoever sent them lies.
     pub fn prefix(&self) -> Result<CompactRange, AdmitError> {
+        Ok(self.proved()?.0)
+    }
+
+    /// The compact range of `[0, from_size)` in the tree of its head, and all
+    /// nodes of that tree that it proves.
+    ///
+    /// # Errors
+    /// The nodes do not hash up to the head: whoever sent them lies.
+    pub fn proved(&self) -> Result<(CompactRange, Vec<Node>), AdmitError> {
         let (from, size) = (self.from_size, self.head.size);
         let left = CompactRange::from_hashes(0, from, self.left.clone())?;
         let right = CompactRange::from_hashes(from, size, self.right.clone())?;
+        let mut nodes: Vec<Node> = left.nodes().chain(right.nodes()).collect();
         let mut whole = left.clone();
-        whole.merge(&right, &mut |_, _| ())?;
+        whole.merge(&right, &mut |node, hash| nodes.push((node, hash)))?;
         if whole.root() != Some(self.head.root) {
             return Err(AdmitError::Wire(WireError::BadField {
                 what: "an extension",
                 field: "proof (it does not hash up to its head)",
             }));
         }
-        Ok(left)
+        Ok((left, nodes))
     }
 
     /// Checks it against the head that was adopted before.

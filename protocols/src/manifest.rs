@@ -136,6 +136,35 @@ impl Manifest {
         max_value_bytes(self.chunk_level)
     }
 
+    /// Whether holders may drop anything.
+    #[must_use]
+    pub fn drops(&self) -> bool {
+        self.retain_us > 0 || self.retain_records > 0
+    }
+
+    /// Where the chunks begin that holders of `size` records have to keep for
+    /// their number: those before may be dropped. The same for everybody.
+    #[must_use]
+    pub fn begin_by_number(&self, size: u64) -> u64 {
+        match self.retain_records {
+            0 => 0,
+            keep => self.chunk_begin(size.saturating_sub(keep)),
+        }
+    }
+
+    /// Where the chunk begins that the last of `size` records lies in. It is
+    /// kept however old it is: with it everything else can be proved.
+    #[must_use]
+    pub fn last_begin(&self, size: u64) -> u64 {
+        self.chunk_begin(size.saturating_sub(1))
+    }
+
+    /// Where the chunk begins that an index lies in.
+    #[must_use]
+    pub fn chunk_begin(&self, index: u64) -> u64 {
+        index >> self.chunk_level << self.chunk_level
+    }
+
     fn to_wire(&self) -> v1::Manifest {
         let value_type = match self.value_type {
             ValueType::Number => v1::ValueType::Number,

@@ -20,17 +20,27 @@ pub(super) struct EntityTag {
 
 impl EntityTag {
     /// Of the first `size` records below a head: all of them, unless some are
-    /// disputed. A proof has the head itself in it, which is signed anew while
+    /// disputed, and those before `begin` that were dropped. A proof has the head itself in it, which is signed anew while
     /// nothing else changes.
-    pub(super) fn new(head: &SignedHead, size: u64, format: Format, has_proof: bool) -> Self {
+    pub(super) fn new(
+        head: &SignedHead,
+        (begin, size): (u64, u64),
+        format: Format,
+        has_proof: bool,
+    ) -> Self {
         let root = head.root.to_string();
         let root = &root[..16];
         let form = match has_proof {
             true => format!("{}-{}", format.name(), head.time.0),
             false => format.name().to_owned(),
         };
+        // Records can be dropped while nothing else changes.
+        let begun = match begin {
+            0 => String::new(),
+            begin => format!("{begin}-"),
+        };
         Self {
-            opaque: format!("\"{size}-{root}-{form}\""),
+            opaque: format!("\"{begun}{size}-{root}-{form}\""),
             is_strong: format == Format::Parquet,
         }
     }
@@ -84,8 +94,9 @@ mod tests {
 
     #[test]
     fn a_tag_changes_with_the_records_and_not_with_the_signature() {
-        let tag =
-            |size, time, proof| EntityTag::new(&head(size, time), size, Format::Parquet, proof);
+        let tag = |size, time, proof| {
+            EntityTag::new(&head(size, time), (0, size), Format::Parquet, proof)
+        };
         assert_eq!(tag(3, 1, false), tag(3, 2, false));
         assert_ne!(tag(3, 1, false), tag(4, 1, false));
         assert_ne!(tag(3, 1, true), tag(3, 2, true));
@@ -94,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_client_names_tags_in_lists_weak_or_strong() {
-        let csv = EntityTag::new(&head(3, 1), 3, Format::Csv, false);
+        let csv = EntityTag::new(&head(3, 1), (0, 3), Format::Csv, false);
         assert_eq!(csv.to_string(), "W/\"3-0202020202020202-csv\"");
         let known = |text: &str| {
             let mut headers = HeaderMap::new();

@@ -87,7 +87,8 @@ fn report<S: Store>(
     let mut finder = GapFinder::new(cadence_us, wanted.listed);
     let size = status.usable_size();
     let to = wanted.selection.to.min(size);
-    let from = wanted.selection.from.min(to);
+    // What was dropped by the stream's retention is no gap.
+    let from = wanted.selection.from.max(status.begin).min(to);
     let held = held(status, history, to)?;
     for interval in held.held(from, to) {
         finder.skip();

@@ -130,7 +130,7 @@ impl Joining {
             let history = History::new(store, key);
             // Times run backwards, so that a value may lie in any hole.
             let size = status.usable_size();
-            require_held(status, &history, 0, size)?;
+            require_held(status, &history, status.begin, size)?;
             let value_type = manifest.value_type;
             streams.push(JoinedStream {
                 column: Column { name, value_type },

@@ -32,6 +32,7 @@ use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES};
 use super::live_tail::LiveTail;
 use super::observations::{Bound, bound, refused, require_held};
 use super::problem::ApiError;
+use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet};
 use super::types::Problem;
@@ -86,14 +87,19 @@ pub(super) async fn live(
         ended: false,
         _permit: permit,
     };
-    Ok(match socket {
+    let begin = live.watch.borrow().begin;
+    let mut response = match socket {
         Some(socket) => socket
             .max_message_size(MAX_SOCKET_MESSAGE_BYTES)
             .on_upgrade(|socket| socket::serve(socket, live)),
         None => Sse::new(events(live))
             .keep_alive(KeepAlive::new().interval(LIVE_HEARTBEAT))
             .into_response(),
-    })
+    };
+    if begin > 0 {
+        response.headers_mut().insert(BEGINS_AT, begin.into());
+    }
+    Ok(response)
 }
 
 /// The records as events.
@@ -167,11 +173,12 @@ async fn first_since(
     let find = state.with_history(status, move |status, history| {
         let size = status.head.as_ref().map(|_| status.usable_size());
         let size = size.ok_or_else(|| not_come_yet(status))?;
-        require_held(status, history, 0, size)?;
+        let begin = status.begin.min(size);
+        require_held(status, history, begin, size)?;
         let selection = Selection {
             since: Some(since),
             limit: Some(1),
-            ..Selection::indexes(0, size)
+            ..Selection::indexes(begin, size)
         };
         let mut first = size;
         visit(history, &selection, |index, _| {
@@ -291,7 +298,11 @@ impl Live {
         let Some(size) = status.head.as_ref().map(|_| status.usable_size()) else {
             return false;
         };
-        let next = *self.next.get_or_insert(size);
+        // What was dropped by the stream's retention is left out: the next index
+        // shows it.
+        let next = *self
+            .next
+            .insert(self.next.unwrap_or(size).max(status.begin));
         if next >= size || status.manifest.is_none() {
             return false;
         }

@@ -25,6 +25,7 @@ mod problem;
 mod proofs;
 mod publish;
 mod resolve;
+mod retention;
 mod retrieve;
 mod sessions;
 mod socket;

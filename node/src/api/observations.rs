@@ -19,6 +19,7 @@ use utoipa::IntoParams;
 use super::etag::EntityTag;
 use super::parts;
 use super::problem::ApiError;
+use super::retention::{BEGINS_AT, MAX_BEGINNINGS, dropped, kept};
 use super::retrieve;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::{WriteError, written_by};
@@ -114,14 +115,14 @@ impl Reading {
             ..
         } = self;
         // What was written before a fork was known is another answer.
-        let (log, disputed) = (status.log, status.disputed_from);
-        format!("{log} {disputed:?} {question:?} {format:?} {with_proof}")
+        let (log, disputed, begin) = (status.log, status.disputed_from, status.begin);
+        format!("{log} {disputed:?} {begin} {question:?} {format:?} {with_proof}")
     }
 
     /// The tag of the answer.
     pub(super) fn tag(&self) -> EntityTag {
-        let size = self.status.usable_size();
-        EntityTag::new(&self.head, size, self.format, self.with_proof)
+        let range = (self.status.begin, self.status.usable_size());
+        EntityTag::new(&self.head, range, self.format, self.with_proof)
     }
 
     /// The one observation that is asked for, if it has to come from a peer.
@@ -135,11 +136,12 @@ impl Reading {
         match self.question {
             // Times run backwards, so that the answer may lie in any hole.
             Question::AtOrBefore(time) => {
-                (status.held_records < size).then_some(Retrieval::Time(log, time))
+                let is_whole = |held: &Interval| held.from <= status.begin && size <= held.to;
+                let is_here = status.begin >= size || status.held.iter().any(is_whole);
+                (!is_here).then_some(Retrieval::Time(log, time))
             }
             Question::Select(selection) if !selection.is_by_time() => {
-                let to = selection.to.min(size);
-                let (from, to) = Selection { to, ..selection }.needed();
+                let (from, to) = kept(status, selection, size).ok()?.needed();
                 let is_held = |held: &Interval| held.from <= from && to <= held.to;
                 let is_one = to.checked_sub(from) == Some(1);
                 (is_one && !status.held.iter().any(is_held)).then_some(Retrieval::Index(log, from))
@@ -203,7 +205,7 @@ fn provable(question: Question, format: Format) -> Result<(), ApiError> {
             (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"),
             (Vec<u8> = "application/vnd.apache.parquet"),
-        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"))), (status = 206, description = "A part of a Parquet answer", content_type = "application/vnd.apache.parquet", body = Vec<u8>, headers(("headwater-disputed-from" = Option<u64>, description = "As with 200"))), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"), ("headwater-begins-at" = Option<u64>, description = "Where records were dropped by the stream's retention: the index of the first that is kept. An answer from the beginning begins there"))), (status = 206, description = "A part of a Parquet answer", content_type = "application/vnd.apache.parquet", body = Vec<u8>, headers(("headwater-disputed-from" = Option<u64>, description = "As with 200"))), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn read(
     State(state): State<ApiState>,
@@ -212,19 +214,40 @@ pub(super) async fn read(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let status = state.stream(&id?)?;
-    let Query(options) = options?;
-    let disputed_from = status.disputed_from;
-    let reading = Reading::new(status, &options, &headers)?;
+    let (id, Query(options)) = (id?, options?);
+    for _ in 1..MAX_BEGINNINGS {
+        let status = state.stream(&id)?;
+        let begin = status.begin;
+        let answer = read_under(&state, status, &options, &method, &headers).await;
+        // What was to be read may have been dropped meanwhile.
+        let is_outdated = answer.is_err() && state.stream(&id)?.begin > begin;
+        if !is_outdated {
+            return answer;
+        }
+    }
+    let status = state.stream(&id)?;
+    read_under(&state, status, &options, &method, &headers).await
+}
+
+/// Answers with the records as the stream stands.
+async fn read_under(
+    state: &ApiState,
+    status: Arc<LogStatus>,
+    options: &Options,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let (disputed_from, begin) = (status.disputed_from, status.begin);
+    let reading = Reading::new(status, options, headers)?;
     let tag = reading.tag();
-    let mut response = if tag.is_known(&headers) {
+    let mut response = if tag.is_known(headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if let Some(what) = reading.to_retrieve() {
-        retrieve::observation(&state, &reading.status, reading.format, what).await?
+        retrieve::observation(state, &reading.status, reading.format, what).await?
     } else if reading.format == Format::Parquet {
-        parts::answer(&state, reading, &method, &headers).await?
+        parts::answer(state, reading, method, headers).await?
     } else {
-        streamed(&state, reading).await?
+        streamed(state, reading).await?
     };
     let headers = response.headers_mut();
     // Which format it is may depend on it; that it was compressed is added.
@@ -237,6 +260,9 @@ pub(super) async fn read(
     if let Some(from) = disputed_from {
         // An open end is not where the stream ends.
         headers.insert(DISPUTED_FROM, from.into());
+    }
+    if begin > 0 {
+        headers.insert(BEGINS_AT, begin.into());
     }
     Ok(response)
 }
@@ -293,18 +319,18 @@ fn answer<S: Store>(
 ) -> Result<Selection, ApiError> {
     match question {
         Question::Select(selection) => {
-            let selection = Selection {
-                to: selection.to.min(size),
-                ..selection
-            };
+            let selection = kept(status, selection, size)?;
             let (from, to) = selection.needed();
             require_held(status, history, from, to)?;
             Ok(selection)
         }
         Question::AtOrBefore(time) => {
             // Times run backwards, so that the answer may lie in any hole.
-            require_held(status, history, 0, size)?;
+            require_held(status, history, status.begin, size)?;
             let found = history.at_or_before(time, size)?;
+            if let (None, Some(last)) = (found, status.begin.checked_sub(1)) {
+                return Err(dropped(status, last));
+            }
             Ok(found.map_or_else(Selection::default, |(index, _)| {
                 Selection::indexes(index, index + 1)
             }))

@@ -125,6 +125,7 @@ impl From<CommandError> for ApiError {
             CommandError::UnknownStream(_)
             | CommandError::Beyond { .. }
             | CommandError::NotFound => StatusCode::NOT_FOUND,
+            CommandError::Dropped { .. } => StatusCode::GONE,
             CommandError::TooManyRetrievals(_) | CommandError::TooManySearches(_) => {
                 return Self::busy(detail);
             }
@@ -132,6 +133,7 @@ impl From<CommandError> for ApiError {
             CommandError::Size { .. }
             | CommandError::Closed(_)
             | CommandError::Recovering(_)
+            | CommandError::NotFollowed(_)
             | CommandError::OwnStream(_) => StatusCode::CONFLICT,
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {
                 StatusCode::PAYLOAD_TOO_LARGE

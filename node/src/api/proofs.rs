@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::observations::require_undisputed;
 use super::problem::ApiError;
+use super::retention::{kept, require_kept};
 use super::state::{ApiState, not_come_yet};
 use super::types::{ConsistencyProof, ExportProof, HeadView, InclusionProof, Problem};
 use crate::export::Selection;
@@ -55,6 +56,7 @@ pub(super) async fn inclusion(
     let Path((id, index)) = place?;
     let status = state.stream(&id)?;
     let prove = state.with_history(status, move |status, history| {
+        require_kept(status, index)?;
         Ok(proof::prove_inclusion(status, history, index)?)
     });
     prove.await.map(Json)
@@ -123,6 +125,7 @@ pub(super) async fn export(
         let asked = Selection::indexes(from, to.unwrap_or(u64::MAX));
         require_undisputed(status, &asked)?;
         let to = to.unwrap_or(status.usable_size()).min(size);
+        let Selection { from, to, .. } = kept(status, Selection::indexes(from, to), size)?;
         let from = from.min(to);
         Ok(proof::prove_export(status, history, from, to)?)
     });

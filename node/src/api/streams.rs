@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
-use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
 use headwater_protocols::store::History;
 use headwater_protocols::time::Timestamp;
@@ -22,6 +21,7 @@ use utoipa::IntoParams;
 
 use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
+use super::retention::Retained;
 use super::state::{ApiState, blocking};
 use super::types::{
     CreatedStream, ItemProblem, NewStream, Problem, Recovery, StreamPeerView, StreamView,
@@ -318,6 +318,7 @@ fn manifest(
     local: PeerId,
     now: Timestamp,
 ) -> Result<Manifest, ApiError> {
+    let retained = Retained::of(&new)?;
     Ok(Manifest {
         publisher: publisher_key(local)?,
         name: new.name,
@@ -329,11 +330,11 @@ fn manifest(
             .value_type
             .map_or(ValueType::Number, ValueTypeView::into),
         cadence_us: new.cadence_us,
-        chunk_level: new.chunk_level.unwrap_or(DEFAULT_CHUNK_LEVEL),
+        chunk_level: retained.chunk_level,
         prior: None,
         visibility: Visibility::Public,
-        retain_us: 0,
-        retain_records: 0,
+        retain_us: retained.age_us,
+        retain_records: retained.records,
         created: now,
     })
 }
@@ -353,6 +354,7 @@ pub(super) fn unexpected(reply: &Reply) -> ApiError {
 #[cfg(test)]
 mod tests {
     use headwater_protocols::identity::SigningKey;
+    use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 
     use super::*;
 

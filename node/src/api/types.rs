@@ -178,12 +178,23 @@ pub struct StreamView {
     pub held: Vec<(u64, u64)>,
     /// Records that are held.
     pub held_records: u64,
-    /// Records below the adopted head that are not held.
+    /// Microseconds for which records are kept, by the manifest; absent: for ever.
+    #[serde(default)]
+    pub retain_age_us: Option<u64>,
+    /// How many of the latest records are kept, by the manifest; absent: all.
+    #[serde(default)]
+    pub retain_records: Option<u64>,
+    /// The first record that is kept. Those before were dropped by the stream's
+    /// retention: nobody waits for them.
+    #[serde(default)]
+    pub begin: u64,
+    /// Records below the adopted head that are kept and not held.
     pub missing_records: u64,
     /// Whether they are not fetched because `max_disk` leaves no room for them.
     #[serde(default)]
     pub waits_for_room: bool,
-    /// Everything below the adopted head is held, verified and fsynced.
+    /// Everything below the adopted head that is kept is held, verified and
+    /// fsynced.
     pub synced: bool,
     /// How far this node is behind what its sources have and say.
     #[serde(default)]
@@ -294,6 +305,14 @@ pub struct NewStream {
     pub chunk_level: Option<u8>,
     /// The stream that this one predicts: its id, or what names it here.
     pub target: Option<String>,
+    /// Everybody drops chunks whose records are all older than this many
+    /// microseconds; 0 or absent: never.
+    pub retain_age_us: u64,
+    /// Everybody drops chunks behind which there are this many records; 0 or
+    /// absent: never.
+    pub retain_records: u64,
+    /// Keep the latest record only. Then `chunk_level` is 0 when absent.
+    pub latest_only: bool,
 }
 
 /// The answer to `POST /v1/streams`.

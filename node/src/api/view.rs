@@ -63,13 +63,18 @@ pub fn stream_view(
     let head = status.head.as_deref();
     let size = head.map_or(0, |head| head.size);
     let usable = status.usable_size();
-    let held_usable = match status.disputed_from {
-        None => status.held_records,
-        Some(_) => (status.held.iter())
-            .map(|held| held.to.min(usable).saturating_sub(held.from))
-            .sum(),
+    let begin = status.begin;
+    let within = |from: u64, to: u64| -> u64 {
+        let parts = status.held.iter();
+        parts
+            .map(|held| held.to.min(to).saturating_sub(held.from.max(from)))
+            .sum()
     };
-    let missing_records = usable.saturating_sub(held_usable);
+    let held_usable = match status.disputed_from {
+        None => status.held_records.saturating_sub(within(0, begin)),
+        Some(_) => within(begin, usable),
+    };
+    let missing_records = usable.saturating_sub(begin).saturating_sub(held_usable);
     StreamView {
         id: status.log.to_string(),
         name: text(|m| &m.name),
@@ -95,6 +100,9 @@ pub fn stream_view(
         head_age_ms: head.map(|head| now.since(head.time) / 1_000),
         held: status.held.iter().map(|i| (i.from, i.to)).collect(),
         held_records: status.held_records,
+        retain_age_us: manifest.map(|m| m.retain_us).filter(|&us| us > 0),
+        retain_records: manifest.map(|m| m.retain_records).filter(|&n| n > 0),
+        begin,
         missing_records,
         waits_for_room: status.waits_for_room,
         synced: head.is_some() && missing_records == 0 && status.synced_size >= usable,
@@ -304,6 +312,7 @@ pub(super) mod tests {
                 .into_iter()
                 .collect(),
             held_records: size,
+            begin: 0,
             synced_size: size,
             served_records: 0,
             sources: Vec::new(),

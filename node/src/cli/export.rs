@@ -77,7 +77,14 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
     let sidecar = sidecar(args)?;
     let (bytes, left_out) = invocation
         .with_client(async |client| {
-            let left_out = left_out(&client.stream(&args.stream).await?, args);
+            let stream = client.stream(&args.stream).await?;
+            let left_out = left_out(&stream, args);
+            if stream.begin > 0 && args.from.as_deref().is_none_or(|from| from == "0") {
+                invocation.out.note(format!(
+                    "the export begins at index {}: the records before were dropped by the stream's retention",
+                    stream.begin
+                ));
+            }
             let mut query = Query {
                 from: args.from.clone(),
                 to: args.to.clone(),

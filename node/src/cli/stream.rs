@@ -64,6 +64,16 @@ pub(crate) struct CreateArgs {
     /// A chunk is 2^K records, and a value at most 1 MiB / 2^K [default: 8]
     #[arg(long, value_name = "K")]
     chunk_level: Option<u8>,
+    /// Everybody drops observations that are older, in whole chunks, such as 30d
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    retain_age: Option<Duration>,
+    /// Everybody keeps this many of the latest observations, and drops whole
+    /// chunks before them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    retain_records: Option<u64>,
+    /// Keep the latest observation only: a value that changes [chunk level: 0]
+    #[arg(long, conflicts_with = "retain_records")]
+    latest_only: bool,
 }
 
 /// List the streams that this node knows
@@ -134,16 +144,22 @@ pub(super) async fn dispatch(
 }
 
 async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()> {
-    let cadence_us = args.cadence.map_or(0, |cadence| cadence.as_micros());
+    let micros = |duration: Option<Duration>| {
+        let us = duration.map_or(0, |duration| duration.as_micros());
+        u64::try_from(us).unwrap_or(u64::MAX)
+    };
     let stream = NewStream {
         name: args.name,
         description: args.description,
         source: args.source,
         unit: args.unit,
         value_type: Some(args.value_type),
-        cadence_us: u64::try_from(cadence_us).unwrap_or(u64::MAX),
+        cadence_us: micros(args.cadence),
         chunk_level: args.chunk_level,
         target: args.target,
+        retain_age_us: micros(args.retain_age),
+        retain_records: args.retain_records.unwrap_or(0),
+        latest_only: args.latest_only,
     };
     let created = invocation
         .with_client(async |client| client.create(&stream).await)
@@ -345,10 +361,25 @@ fn described(stream: &StreamView) -> Vec<Line> {
     }
     let cadence = stream.cadence_us.map(Duration::from_micros);
     lines.extend(cadence.map(|cadence| ("cadence", duration::text(cadence))));
+    lines.extend(retention(stream).map(|what| ("keeps", what)));
     lines.extend(stream.target.clone().map(|target| ("predicts", target)));
     lines.extend(stream.prior.clone().map(|prior| ("continues", prior)));
     lines.extend(stream.created.clone().map(|created| ("created", created)));
     lines
+}
+
+/// What is kept of it, if not everything.
+fn retention(stream: &StreamView) -> Option<String> {
+    let records = stream.retain_records.map(|records| match records {
+        1 => "the latest record".to_owned(),
+        records => format!("the latest {}", counted(records, "record")),
+    });
+    let age = stream.retain_age_us.map(Duration::from_micros);
+    let age = age.map(|age| format!("records of the last {}", duration::text(age)));
+    match (records, age) {
+        (Some(records), Some(age)) => Some(format!("{records}, and of these {age}")),
+        (records, age) => records.or(age),
+    }
 }
 
 /// How it stands now.
@@ -423,6 +454,10 @@ pub(super) fn disputed(from: u64, size: u64) -> String {
 
 fn held(stream: &StreamView) -> String {
     let count = counted(stream.held_records, "record");
+    let count = match stream.begin {
+        0 => count,
+        begin => format!("{count} from index {begin} on; those before were dropped"),
+    };
     match stream.missing_records {
         0 => count,
         missing => format!("{count}, {} missing", grouped(missing)),
@@ -456,7 +491,7 @@ pub(super) fn gaps(stream: &StreamView) -> String {
     const LISTED: usize = 3;
     let mut gaps = Vec::new();
     let size = stream.usable_size();
-    let mut at = 0;
+    let mut at = stream.begin.min(size);
     for (from, to) in stream.held.iter().copied().chain([(size, size)]) {
         let from = from.min(size);
         if at < from {
@@ -542,6 +577,9 @@ pub(super) mod tests {
             head_age_ms: Some(3_000),
             held: vec![(0, 256), (512, 8_000)],
             held_records: 7_744,
+            retain_age_us: None,
+            retain_records: None,
+            begin: 0,
             missing_records: 1_015,
             synced: false,
             lag: LagView {

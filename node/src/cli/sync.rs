@@ -101,6 +101,14 @@ fn said(stream: &StreamView) -> String {
         let common = counted(stream.usable_size(), "record");
         return format!("the {common} that are not disputed are held, verified and safe");
     }
+    if stream.begin > 0 && stream.synced {
+        let kept = counted(stream.size.saturating_sub(stream.begin), "record");
+        return format!(
+            "in step: all {kept} from index {} on are held, verified and safe; those before were dropped by \
+             the stream's retention",
+            stream.begin
+        );
+    }
     match stream.synced {
         true => format!(
             "in step: all {} are held, verified and safe",

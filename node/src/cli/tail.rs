@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use super::Invocation;
 use super::output::{Output, printable};
 use super::stream::disputed;
-use crate::api::types::Problem;
+use crate::api::types::{Problem, StreamView};
 use crate::client::{ApiError, Client, Observation, Query};
 
 /// Observations that are shown when nothing is said.
@@ -39,7 +39,7 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             let count = args.count.unwrap_or(DEFAULT_COUNT);
             let size = stream.usable_size();
             let from =
-                (args.from.clone()).unwrap_or_else(|| size.saturating_sub(count).to_string());
+                (args.from.clone()).unwrap_or_else(|| first(&stream, size, count).to_string());
             if let Some(from) = stream.disputed_from {
                 let what = disputed(from, stream.size);
                 invocation.out.note(format!(
@@ -52,6 +52,11 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             }
         })
         .await
+}
+
+/// The first of the latest records, of those that are kept.
+fn first(stream: &StreamView, size: u64, count: u64) -> u64 {
+    size.saturating_sub(count).max(stream.begin).min(size)
 }
 
 async fn history(client: &Client, id: &str, from: String, out: Output) -> anyhow::Result<()> {

@@ -71,6 +71,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         head: Some(head.sign(&SigningKey::from_secret(&mut [1; 32]))),
         held: held.intervals().collect(),
         held_records: held.len(),
+        begin: 0,
         synced_size: 0,
         served_records: 0,
         sources: Vec::new(),

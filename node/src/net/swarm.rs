@@ -341,7 +341,11 @@ impl Network {
             Output::Verdict { id, from, verdict } => self.judged(&id, from, verdict),
             Output::Ban(peer, misbehaviour) => self.ban(peer, &misbehaviour),
             // Of interest to those who hold a `Node`, not to the network.
-            Output::Reply(..) | Output::Sync | Output::Reclaim(_) | Output::Changed(_) => {}
+            Output::Reply(..)
+            | Output::Sync
+            | Output::Reclaim(_)
+            | Output::ReclaimChunks(..)
+            | Output::Changed(_) => {}
         }
     }
 

@@ -169,6 +169,7 @@ impl EngineThread {
                 Output::Reply(id, reply) => replies.push((id, reply)),
                 Output::Sync => self.disk.sync(),
                 Output::Reclaim(log) => self.reclaims.reclaim(log),
+                Output::ReclaimChunks(log, end) => self.reclaims.reclaim_chunks(log, end),
                 output => {
                     if let Some(outputs) = &self.outputs {
                         // The network ends with the process only.

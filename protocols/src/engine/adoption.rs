@@ -88,11 +88,12 @@ impl<S: Store> Engine<S> {
             return;
         }
         state.extending = Some(peer);
+        let from_size = state.extension_begin(peer);
         let body = Body::Extend(v1::Extend {
             log: Bytes::copy_from_slice(&log.0),
-            from_size: from.size,
+            from_size,
         });
-        self.ask(peer, RequestKind::Extend(log, from), body, now);
+        self.ask(peer, RequestKind::Extend(log, from, from_size), body, now);
     }
 
     pub(super) fn take_extension(

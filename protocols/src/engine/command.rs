@@ -159,6 +159,14 @@ pub enum CommandError {
         /// Records of the adopted head.
         size: u64,
     },
+    /// A record that nobody has to keep any more.
+    #[error("record {index} was dropped by the stream's retention: what is kept begins at {begin}")]
+    Dropped {
+        /// The index asked for.
+        index: u64,
+        /// The first record that is kept.
+        begin: u64,
+    },
     /// Nobody who is connected has what was to be retrieved.
     #[error("nobody who is connected has it; connect to a peer that does, or ask again later")]
     NotFound,

@@ -47,7 +47,8 @@ impl LogState {
             None => largest.max(self.heard_size).max(size),
             Some(_) => size,
         };
-        let records = largest - self.held.covered(0, largest);
+        let begin = self.begin_at(largest);
+        let records = largest.saturating_sub(begin) - self.held.covered(begin, largest);
         let time_us = if records == 0 && size > 0 {
             Some(0)
         } else {
@@ -57,7 +58,7 @@ impl LogState {
         Lag {
             synced_sources: sources().filter(|source| self.has_all_of(source)).count(),
             full_sources: sources()
-                .filter(|source| size > 0 && source.has_all(size))
+                .filter(|source| size > 0 && source.has_all(self.begin(), size))
                 .count(),
             records,
             time_us,
@@ -66,7 +67,7 @@ impl LogState {
 
     /// Whether everything that a source holds up to its head is held here.
     fn has_all_of(&self, source: &Source) -> bool {
-        let held = source.held.held(0, source.size);
+        let held = source.held.held(self.begin(), source.size);
         source.size <= self.size() && held.into_iter().all(|i| self.held.contains(i.from, i.to))
     }
 
@@ -148,7 +149,8 @@ impl<S: Store> Engine<S> {
             }
         }
         state.told_by.insert(author, synced.size);
-        if state.scheduler.has_live(author, 0, synced.size) {
+        let begin = state.begin().min(synced.size);
+        if state.scheduler.has_live(author, begin, synced.size) {
             self.changed.insert(log);
             self.schedule(log, now);
         }

@@ -286,7 +286,8 @@ impl<S: Store> Engine<S> {
         let extension = Extension::from_wire(wire, search.asked, log, &manifest.publisher)?;
         let left = extension.prefix()?;
         let history = History::new(&self.store, key);
-        let step = search.step(&history, ours, &extension, &left);
+        let begin = state.begin();
+        let step = search.step(&history, begin, ours, &extension, &left);
         state.searched = !matches!(step, Ok(Step::Ask(_)));
         match step {
             Ok(Step::Ask(search)) => self.ask_search(log, search, now),

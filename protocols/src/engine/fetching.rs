@@ -145,7 +145,12 @@ impl<S: Store> Engine<S> {
                 self.room
                     .take(delivery.chunks.iter().map(bytes::Bytes::len).sum());
                 let checked = fetch.delivered(delivery, manifest.max_value_bytes());
-                checked.map(|chunks| put_chunks(&self.store, key, &mut state.held, &chunks))
+                let begin = state.kept.from;
+                checked.map(|mut chunks| {
+                    // What was asked for may have been dropped meanwhile.
+                    chunks.retain(|chunk| chunk.subtree.end() > begin);
+                    put_chunks(&self.store, key, &mut state.held, &chunks)
+                })
             }
             Body::Refused(refused) if refused.why() == Why::Busy => {
                 for Interval { from, to } in fetch.expected() {

@@ -20,6 +20,7 @@ use crate::sync::scheduler::Order;
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
+use crate::wire::v1::refused::Why;
 
 impl<S: Store> Engine<S> {
     pub(super) fn follow(
@@ -153,9 +154,17 @@ impl<S: Store> Engine<S> {
             return;
         };
         let result = match (&request.kind, body) {
-            (_, Body::Refused(_)) => {
+            (kind, Body::Refused(refused)) => {
                 self.joining.refused(log, peer, now);
+                let lacks = refused.why() == Why::NotHeld;
+                let extends = match kind {
+                    RequestKind::Extend(_, from, begin) if lacks => Some((from.clone(), *begin)),
+                    _ => None,
+                };
                 self.failed(request, now);
+                if let (Some((from, begin)), Some(state)) = (extends, self.logs.get_mut(&log)) {
+                    state.extension_refused(peer, &from, begin);
+                }
                 return;
             }
             (RequestKind::Manifest(_), Body::Manifest(manifest)) => {
@@ -164,12 +173,15 @@ impl<S: Store> Engine<S> {
             (RequestKind::Head { from, .. }, Body::Head(head)) => {
                 self.take_head_state(peer, log, head, from.as_ref(), now)
             }
-            (RequestKind::Extend(_, from), Body::Extension(extension)) => {
+            (RequestKind::Extend(_, from, begin), Body::Extension(extension)) => {
                 if let Some(state) = self.logs.get_mut(&log) {
                     state.extension_failed(peer, now);
                 }
-                let from = from.clone();
-                self.take_extension(peer, log, extension, &from, now)
+                if *begin == from.size {
+                    self.take_extension(peer, log, extension, from, now)
+                } else {
+                    self.take_extension_of_chunks(peer, log, extension, (from, *begin), now)
+                }
             }
             (RequestKind::Search(_), Body::Extension(extension)) => {
                 self.take_search_answer(log, extension, now)
@@ -245,6 +257,7 @@ impl<S: Store> Engine<S> {
         if let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) {
             has_more = state.scheduler.held_by(peer) < held.len();
             state.scheduler.has(peer, head.size, held);
+            state.told_to_begin(peer, wire.begin);
             state.note_heard(&head);
             let pause = state.head_poll_us(now);
             state.poll_at.get_or_insert(now.plus(pause));

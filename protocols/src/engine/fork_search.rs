@@ -60,10 +60,12 @@ impl Search {
         }
     }
 
-    /// `left` covers `[0, asked)` of the peer's tree.
+    /// `left` covers `[0, asked)` of the peer's tree; what lies before `begin`
+    /// was dropped.
     pub(super) fn step<S: Store + ?Sized>(
         mut self,
         history: &History<'_, S>,
+        begin: u64,
         ours: &SignedHead,
         answer: &Extension,
         left: &CompactRange,
@@ -104,7 +106,10 @@ impl Search {
         let Some(differs) = self.differs else {
             return Ok(Step::Nothing);
         };
-        let halves = differs.left_child().filter(|_| known);
+        // Within a chunk that was dropped nobody can tell.
+        let level = history.key().chunk_level;
+        let is_told = differs.level > level || differs.begin() >= begin;
+        let halves = differs.left_child().filter(|_| known && is_told);
         self.asked = halves.map_or(differs.begin(), |half| half.end());
         self.last = halves.is_none();
         Ok(Step::Ask(self))

@@ -98,7 +98,8 @@ impl<S: Store> Engine<S> {
             None => Relation::Extends,
             Some(adopted) => announcement.relation(adopted),
         };
-        let brings_records = !state.held.contains(announcement.first(), head.size);
+        let first = announcement.first().max(state.begin());
+        let brings_records = !state.held.contains(first, head.size);
         let verdict = match relation {
             Relation::Older if self.contradicts_older(from, log, head, now) => Verdict::Accept,
             Relation::Older => Verdict::Ignore,
@@ -161,11 +162,15 @@ impl<S: Store> Engine<S> {
             .map_or(0, |chunk| chunk.encoded.bytes.len());
         let full = self.room.for_all < bytes as u64;
         let sparse = full || state.held.interval_count() >= MAX_HELD_INTERVALS;
+        let begin = state.begin_at(head.size);
         let mut admission = Admission::new(&self.store, key, &mut state.held);
         let mut result = Ok(());
         if let Some(chunk) = announcement.chunk().filter(|_| !sparse) {
             let records: Vec<Record> = chunk.records().collect();
-            result = admission.put_records(announcement.first(), &records, &chunk.leaves);
+            // What nobody has to keep is not taken at all.
+            let first = announcement.first().max(begin).min(announced.size);
+            let skipped = (first - announcement.first()) as usize;
+            result = admission.put_records(first, &records[skipped..], &chunk.leaves[skipped..]);
             self.room.take(bytes);
         }
         admission.put_nodes(announcement.nodes());

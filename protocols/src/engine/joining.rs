@@ -429,7 +429,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log).filter(|state| state.takes()) else {
             return;
         };
-        let mut missing = state.held.missing(0, head.size);
+        let mut missing = state.held.missing(state.begin(), head.size);
         let brings = missing.any(|gap| content.held.covered(gap.from, gap.to) > 0);
         if !brings && head.size <= state.size() && state.adopted.is_some() {
             return;

@@ -13,6 +13,7 @@ use super::echo::Echo;
 use super::fork_search::Search;
 use super::recovery::{Recovery, Why};
 use super::repeats::Repeats;
+use super::retention::Kept;
 use super::{Engine, LogStatus, Output};
 use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::{LogId, Topic};
@@ -43,6 +44,8 @@ pub(super) struct LogState {
     /// offers are checked against. Of a forked log, only what is not disputed.
     pub(super) recent: BTreeMap<u64, Tree>,
     pub(super) held: IntervalSet,
+    /// Where what is kept of it begins.
+    pub(super) kept: Kept,
     pub(super) fork: Option<Box<ForkProof>>,
     /// Of a forked log: records from the beginning on that are not disputed.
     pub(super) undisputed: u64,
@@ -99,6 +102,7 @@ impl LogState {
             adopted: None,
             recent: BTreeMap::new(),
             held: IntervalSet::default(),
+            kept: Kept::default(),
             fork: None,
             undisputed: 0,
             improved: 0,
@@ -155,7 +159,7 @@ impl LogState {
     /// Everything that is wanted is held.
     pub(super) fn is_complete(&self) -> bool {
         let target = self.target();
-        self.adopted.is_some() && (target == 0 || self.held.contains(0, target))
+        self.adopted.is_some() && (target == 0 || self.held.contains(self.begin(), target))
     }
 
     /// Takes a head that was proved, and makes it the one that counts.
@@ -167,6 +171,7 @@ impl LogState {
         self.adopted = Some(head);
         self.unproven = false;
         self.failed_extensions.clear();
+        self.begin_by_number();
     }
 
     /// Notes that a peer was asked for an extension and has answered or not:
@@ -215,7 +220,7 @@ impl LogState {
         let cool = self.scheduler.next_cool();
         let recovery = self.recovery.as_ref().and_then(Recovery::due);
         let times = renew_at.into_iter().chain(cool).chain(poll_at);
-        times.chain(recovery).min()
+        times.chain(recovery).chain(self.kept.due()).min()
     }
 
     /// Whether a source may be asked again after a failure.
@@ -278,6 +283,7 @@ impl LogState {
             head: self.adopted.clone(),
             held: self.held.intervals().take(MAX_INTERVALS).collect(),
             held_records: self.held.len(),
+            begin: self.begin(),
             synced_size: self.synced_size,
             served_records,
             sources: self.scheduler.sources().map(|(&peer, _)| peer).collect(),
@@ -465,13 +471,14 @@ impl<S: Store> Engine<S> {
         }
         let history = History::new(&self.store, key);
         state.held = history.held()?;
+        self.load_begin(&mut state)?;
         state.scheduler.live_from = state.size();
         state.owned = row.owned;
         if state.owned && state.fork.is_some() {
             state.close(FORKED.to_owned());
         }
         if row.owned {
-            let frontier = frontier(&history, state.held.prefix(0))?;
+            let frontier = frontier(&history, state.held.prefix(state.begin()))?;
             state.appender = Some(Appender::new(frontier));
         }
         if state.is_complete() {

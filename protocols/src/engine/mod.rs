@@ -26,6 +26,7 @@ mod owner;
 mod recovery;
 mod repeats;
 mod requests;
+mod retention;
 mod retrieving;
 mod room;
 mod status;
@@ -166,6 +167,10 @@ pub enum Output {
     /// Have the disk give back the room of the rows with this log number, which
     /// were deleted, beside everything else. Answer with [`Input::Reclaimed`].
     Reclaim(u32),
+    /// Have the disk give back the room of this log number's chunks before the
+    /// second number, which were dropped, beside everything else. Nobody waits
+    /// for it, and it does no harm if it is not done.
+    ReclaimChunks(u32, u64),
     /// The state of a log changed; it is not known any more if it has none.
     Changed(LogId),
 }
@@ -382,6 +387,7 @@ impl<S: Store> Engine<S> {
         for log in self.logs.touched() {
             self.search_if_lacking(log, now);
             self.open_if_recovered(log, now);
+            self.drop_soon(log, now);
         }
         self.logs.rearm();
     }
@@ -431,6 +437,7 @@ impl<S: Store> Engine<S> {
             self.renew_head(log, now);
             self.echo_is_due(log, now);
             self.log_is_due(log, now);
+            self.retention_is_due(log, now);
         }
         self.joining_is_due(now);
         self.retrieving_is_due(now);

@@ -292,7 +292,7 @@ impl<S: Store> Engine<S> {
         let Some(key) = state.key() else {
             return Ok(());
         };
-        let size = state.held.prefix(0);
+        let size = state.held.prefix(state.begin());
         let appender = Appender::new(frontier(&History::new(&self.store, key), size)?);
         let root = appender.frontier().root();
         let adopted = state.adopted.as_ref();

@@ -31,7 +31,9 @@ pub(super) enum RequestKind {
         /// Whether the records since then are asked for, too.
         news: bool,
     },
-    Extend(LogId, SignedHead),
+    /// From a size on: that of the head, or where the chunk begins in which it
+    /// ends.
+    Extend(LogId, SignedHead, u64),
     /// Where the branches of a forked log part.
     Search(LogId),
     Range(Box<Fetch>),
@@ -52,7 +54,7 @@ impl Request {
             RequestKind::Manifest(log)
             | RequestKind::Head { log, .. }
             | RequestKind::Search(log)
-            | RequestKind::Extend(log, _) => Some(*log),
+            | RequestKind::Extend(log, ..) => Some(*log),
             RequestKind::Range(fetch) => Some(fetch.log),
             RequestKind::Discover(_) => None,
             RequestKind::Retrieve { question, .. } => match question {

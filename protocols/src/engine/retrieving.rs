@@ -107,6 +107,9 @@ impl<S: Store> Engine<S> {
                         size: tree.size,
                     });
                 }
+                if let Some(begin) = self.logs[&log].dropped(index) {
+                    return Err(CommandError::Dropped { index, begin });
+                }
                 (log, Question::Index(log, tree, index))
             }
             Retrieval::Time(log, time) => (log, Question::Time(log, self.wanted_tree(log)?, time)),
@@ -114,7 +117,7 @@ impl<S: Store> Engine<S> {
         let state = &self.logs[&log];
         let key = state.key().ok_or(CommandError::UnknownStream(log))?;
         let history = History::new(&self.store, key);
-        Ok(find(&history, &state.held, &question)?)
+        Ok(find(&history, &state.held, state.begin(), &question)?)
     }
 
     /// The tree of what is not disputed.
@@ -151,7 +154,7 @@ impl<S: Store> Engine<S> {
                         let (&size, &tree) = known?;
                         let (from, to) = match what {
                             Retrieval::Index(_, index) => (index, index + 1),
-                            _ => (0, size),
+                            _ => (state.begin(), size),
                         };
                         let has = from < to && to <= size && source.held.contains(from, to);
                         has.then(|| (peer, question(what, tree)))
@@ -317,7 +320,9 @@ impl<S: Store> Engine<S> {
             What::Index(index) if *index < MAX_LOG_SIZE => {
                 answer_index(&history, held, size, *index)
             }
-            What::Time(time) => answer_time(&history, held, size, Timestamp(*time)),
+            What::Time(time) => {
+                answer_time(&history, held, (state.begin(), size), Timestamp(*time))
+            }
             What::Index(_) | What::Address(_) => Err(RefuseError::Malformed),
         }
     }

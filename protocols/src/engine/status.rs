@@ -31,6 +31,9 @@ pub struct LogStatus {
     pub held: Vec<Interval>,
     /// Records that are held.
     pub held_records: u64,
+    /// Records before this one were dropped, or are not fetched, as the manifest
+    /// allows.
+    pub begin: u64,
     /// Size up to which everything is held and survives the loss of power.
     pub synced_size: u64,
     /// Records delivered to others since the node started.

@@ -90,6 +90,7 @@ impl<S: Store> Engine<S> {
             log: Bytes::copy_from_slice(&log.0),
             head: Some(head.to_wire()),
             held: held.map(Interval::to_wire).collect(),
+            begin: state.told_begin(),
             ..v1::HeadState::default()
         };
         let shows = if self.provider.may_ask(peer, now) {

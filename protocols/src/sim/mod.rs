@@ -405,6 +405,7 @@ impl Sim {
                 let at = self.now().plus(DISK_SYNC_US);
                 self.queue.push(at, node, Event::Synced { opened, result });
             }
+            Output::ReclaimChunks(..) => {}
             Output::Reclaim(number) => {
                 let opened = self.nodes[node.0].opened;
                 let at = self.now().plus(DISK_SYNC_US);

@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod admission;
 pub mod history;
 pub mod memory;
+pub mod removal;
 pub mod tables;
 pub mod times;
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 pub use admission::Admission;
 pub use history::{History, LogKey, ReadError};
 pub use memory::MemoryStore;
+pub use removal::remove_chunks;
 pub use tables::Table;
 
 /// Takes keys and values until it breaks.

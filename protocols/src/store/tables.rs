@@ -9,7 +9,7 @@ pub enum Table {
     Meta,
     /// Log id → number, manifest, and what the user said of it.
     Logs,
-    /// Log number, kind → signed head or fork proof.
+    /// Log number, kind → signed head, fork proof, or where what is kept begins.
     Heads,
     /// Log number, first index → end of an interval that is held.
     Held,
@@ -85,6 +85,9 @@ pub enum HeadKind {
     Adopted = 0,
     /// Proof that the owner forked.
     Fork = 1,
+    /// No head, but where what is kept begins (u64), as found out here, and as
+    /// told by peers (u64).
+    Begin = 2,
 }
 
 /// Key of [`Table::Heads`].

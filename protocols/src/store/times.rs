@@ -153,6 +153,59 @@ impl<'s, S: Store + ?Sized> Times<'s, S> {
     }
 }
 
+impl<S: Store + ?Sized> Times<'_, S> {
+    /// Puts into a batch what removes the chunks `[from, to)` from the index.
+    /// Nothing else of the index may be in the batch.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn remove(&self, from: u64, to: u64, batch: &mut Batch) -> Result<(), StoreError> {
+        let Some((top, _)) = self.top()?.filter(|_| from < to) else {
+            return Ok(());
+        };
+        // What becomes of the nodes that keep some of their children: `None` when
+        // they lose all of them. Of each height there are two at most.
+        let mut changed: BTreeMap<Place, Option<Summary>> = BTreeMap::new();
+        let mut inner = 0..0;
+        for height in 0..=top.height {
+            let bits = u32::from(height) * FANOUT_BITS;
+            let at = |index: u64| index.checked_shr(bits).unwrap_or(0);
+            let below = inner;
+            inner = match from {
+                0 => 0..at(to),
+                _ => at(from - 1) + 1..at(to),
+            };
+            for index in [at(from), at(to - 1)] {
+                let place = Place { height, index };
+                if inner.contains(&index) || changed.contains_key(&place) {
+                    continue;
+                }
+                let children = self.children(place)?.into_iter();
+                let rest = children.filter_map(|(child, summary)| match changed.get(&child) {
+                    Some(changed) => *changed,
+                    None => (!below.contains(&child.index)).then_some(summary),
+                });
+                let rest = rest.reduce(Summary::and);
+                changed.insert(place, rest);
+            }
+            let ends = [inner.start, inner.end.max(inner.start)];
+            let [first, last] = ends.map(|index| level_key(self.log, height, index));
+            (self.store).scan(Table::Times, &first, &last, &mut |key, _| {
+                batch.delete(Table::Times, key);
+                ControlFlow::Continue(())
+            })?;
+        }
+        for (Place { height, index }, summary) in changed {
+            let key = level_key(self.log, height, index);
+            match summary {
+                Some(summary) => batch.put(Table::Times, key, summary.encode()),
+                None => batch.delete(Table::Times, key),
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Heights that cover the largest log at chunk level 0.
 const MAX_HEIGHT: u8 = 62_u32.div_ceil(FANOUT_BITS) as u8;
 

@@ -211,7 +211,8 @@ pub fn answer_index<S: Store + ?Sized>(
     answer_records(history, held, size, index, index.saturating_add(1))
 }
 
-/// Answers a question for the record at or before a time, in the tree of a size.
+/// Answers a question for the record at or before a time, in the tree of a size,
+/// among those from `begin` on: nobody has to keep the others.
 ///
 /// # Errors
 /// Something of the log is not held, so that it cannot be told, or the store
@@ -219,14 +220,15 @@ pub fn answer_index<S: Store + ?Sized>(
 pub fn answer_time<S: Store + ?Sized>(
     history: &History<'_, S>,
     held: &IntervalSet,
-    size: u64,
+    (begin, size): (u64, u64),
     time: Timestamp,
 ) -> Result<(v1::Retrieved, Work), RefuseError> {
-    if size == 0 || !held.contains(0, size) {
+    if size == 0 || !held.contains(begin, size) {
         return Err(RefuseError::NotHeld);
     }
     let (from, to) = match history.at_or_before(time, size)? {
         Some((index, _)) => (index, size.min(index + 2)),
+        None if begin > 0 => return Err(RefuseError::NotHeld),
         None => (0, 1),
     };
     answer_records(history, held, size, from, to)
@@ -262,13 +264,15 @@ pub(crate) fn answer_records<S: Store + ?Sized>(
 }
 
 /// What is found here, without asking anybody; `None` when it is not held, or
-/// when something else that is not held could be meant.
+/// when something else that is not held could be meant. Records before `begin`
+/// nobody has to keep.
 ///
 /// # Errors
 /// The store fails.
 pub fn find<S: Store + ?Sized>(
     history: &History<'_, S>,
     held: &IntervalSet,
+    begin: u64,
     question: &Question,
 ) -> Result<Option<Found>, StoreError> {
     let read = |index, tree: Tree| match history.record(index) {
@@ -278,7 +282,7 @@ pub fn find<S: Store + ?Sized>(
     };
     match question {
         &Question::Index(_, tree, index) if held.contains(index, index + 1) => read(index, tree),
-        &Question::Time(_, tree, time) if held.contains(0, tree.size) => {
+        &Question::Time(_, tree, time) if held.contains(begin, tree.size) => {
             match history.at_or_before(time, tree.size) {
                 Ok(Some((index, _))) => read(index, tree),
                 Ok(None) => Ok(Some(Found::Nothing(tree))),

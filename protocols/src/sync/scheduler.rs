@@ -54,6 +54,8 @@ pub struct Scheduler {
     wishes: Vec<Interval>,
     /// Records from here on are live.
     pub live_from: u64,
+    /// Records before this one are not wanted: nobody has to keep them.
+    pub begin: u64,
     /// No history is asked for: there is no room for it.
     pub no_history: bool,
     /// Who publishes the log, once it is known: there is always a place for it.
@@ -161,7 +163,7 @@ impl Scheduler {
         }
         let mut working = (self.sources.values()).filter(|source| source.failures < FAILURES);
         working.any(|source| {
-            let mut holes = held.missing(0, size).take(HOLES);
+            let mut holes = held.missing(self.begin, size).take(HOLES);
             size == 0 || holes.any(|hole| source.held.held(hole.from, hole.to).next().is_some())
         })
     }
@@ -275,15 +277,18 @@ impl Scheduler {
         open: impl Fn(&PeerId) -> usize,
     ) -> Option<Assignment> {
         let size = *sizes.last()?;
-        let live_from = self.live_from.min(size);
-        let wishes =
-            (self.wishes.iter()).map(|wish| (Priority::User, whole(wish, chunk_level, size)));
+        let live_from = self.live_from.max(self.begin).min(size);
+        let wishes = (self.wishes.iter()).map(|wish| {
+            let from = wish.from.max(self.begin);
+            let wish = Interval { from, ..*wish };
+            (Priority::User, whole(wish, chunk_level, size))
+        });
         let live = Interval {
             from: live_from,
             to: size,
         };
         let history = Interval {
-            from: 0,
+            from: self.begin.min(live_from),
             to: live_from,
         };
         wishes
@@ -419,10 +424,10 @@ impl Source {
         self.in_flight.iter().sum()
     }
 
-    /// Whether it holds everything up to a size.
+    /// Whether it holds everything from a beginning up to a size.
     #[must_use]
-    pub fn has_all(&self, size: u64) -> bool {
-        self.size >= size && self.held.contains(0, size)
+    pub fn has_all(&self, begin: u64, size: u64) -> bool {
+        self.size >= size && self.held.contains(begin, size)
     }
 
     fn has(&self, span: Interval) -> bool {
@@ -432,7 +437,7 @@ impl Source {
 
 /// The chunks that a range lies in: a part of one would be fetched record by
 /// record.
-fn whole(range: &Interval, chunk_level: u8, size: u64) -> Interval {
+fn whole(range: Interval, chunk_level: u8, size: u64) -> Interval {
     let last = range.to.min(size).saturating_sub(1);
     let end = chunk_start(last, chunk_level).saturating_add(1 << chunk_level);
     let from = chunk_start(range.from, chunk_level);

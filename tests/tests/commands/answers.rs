@@ -13,6 +13,7 @@ use super::{json_lines, keys, path};
 const RECORDS: u64 = 1_000;
 
 const STREAM: &[&str] = &[
+    "begin",
     "cadence_us",
     "chunk_level",
     "closed",
@@ -36,6 +37,8 @@ const STREAM: &[&str] = &[
     "publisher",
     "record_bytes",
     "recovering",
+    "retain_age_us",
+    "retain_records",
     "role",
     "root",
     "served_records",

@@ -1,6 +1,6 @@
 //! What the rows of a log take on the disk, and how it is given back.
 
-use headwater_protocols::store::tables::{OF_LOGS, log_range};
+use headwater_protocols::store::tables::{OF_LOGS, index_key, log_range};
 use headwater_protocols::store::{History, LogKey, StoreError, Table};
 use rocksdb::{CompactOptions, Range};
 
@@ -47,16 +47,32 @@ impl RocksStore {
     /// The disk fails. Compaction gives the room back some day all the same.
     pub fn reclaim(&self, log: u32) -> Result<(), StoreError> {
         let (from, to) = log_range(log);
+        for table in OF_LOGS {
+            let dropped = (self.db).delete_file_in_range_cf(self.family(table)?, &from, &to);
+            dropped.map_err(|error| store_error(&error))?;
+            self.compact(table, &from, &to)?;
+        }
+        Ok(())
+    }
+
+    /// Gives back the room of the chunks of a log number before `end`, which were
+    /// dropped: the table files that have some of them are written anew without
+    /// them. None of them is just removed, because what it says is gone may still
+    /// stand in another one, together with rows that are not.
+    ///
+    /// # Errors
+    /// There is no such table.
+    pub fn reclaim_chunks(&self, log: u32, end: u64) -> Result<(), StoreError> {
+        let (from, to) = (index_key(log, 0), index_key(log, end));
+        self.compact(Table::Chunks, &from, &to)
+    }
+
+    fn compact(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         let mut options = CompactOptions::default();
         // Other work of the store must not wait for this.
         options.set_exclusive_manual_compaction(false);
-        for table in OF_LOGS {
-            let family = self.family(table)?;
-            let dropped = self.db.delete_file_in_range_cf(family, &from, &to);
-            dropped.map_err(|error| store_error(&error))?;
-            let (from, to) = (Some(from.as_slice()), Some(to.as_slice()));
-            self.db.compact_range_cf_opt(family, from, to, &options);
-        }
+        let family = self.family(table)?;
+        (self.db).compact_range_cf_opt(family, Some(from), Some(to), &options);
         Ok(())
     }
 }

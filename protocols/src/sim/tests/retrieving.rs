@@ -370,7 +370,7 @@ proptest! {
         let size = times.len() as u64;
         let held = [crate::ranges::Interval { from: 0, to: size }].into_iter().collect();
         let at = Timestamp(at);
-        let (answer, _) = answer_time(&history, &held, size, at).unwrap();
+        let (answer, _) = answer_time(&history, &held, (0, size), at).unwrap();
         let meant = (0_u64..).zip(&times)
             .filter(|(_, time)| **time <= at.0)
             .max_by_key(|(index, time)| (**time, *index));

@@ -39,6 +39,7 @@ const CONVERGENCE: u64 = 7 * MINUTE;
 /// A stream of a trial.
 struct Stream {
     log: LogId,
+    manifest: Manifest,
     owner: NodeId,
     /// A node with the owner's key that publishes something else from
     /// `common` on.
@@ -58,6 +59,7 @@ fn record_of(stream: usize, index: u64, branch: &str) -> Record {
 }
 
 struct Trial {
+    seed: u64,
     sim: Sim,
     dice: ChaCha8Rng,
     streams: Vec<Stream>,
@@ -74,6 +76,7 @@ struct Trial {
 impl Trial {
     fn new(seed: u64) -> Self {
         let mut trial = Self {
+            seed,
             sim: Sim::new(seed),
             dice: ChaCha8Rng::seed_from_u64(seed ^ 0x7269_616c),
             streams: Vec::new(),
@@ -141,6 +144,9 @@ impl Trial {
         let level = self.below(6) as u8;
         let mut manifest = manifest(self.sim.key(owner), level);
         manifest.name = format!("stream {}", self.streams.len());
+        if twin.is_none() {
+            self.retain(&mut manifest);
+        }
         let log = self.sim.create(owner, manifest.clone());
         let common = match twin {
             Some(_) => self.below(100),
@@ -148,6 +154,7 @@ impl Trial {
         };
         let stream = Stream {
             log,
+            manifest: manifest.clone(),
             owner,
             twin,
             common,
@@ -164,6 +171,16 @@ impl Trial {
                 self.append(node, number, common, common + more, name);
             }
             self.sim.run_for(SECOND);
+        }
+    }
+
+    /// Of some streams not everything is kept. All records are older than any age.
+    fn retain(&self, manifest: &mut Manifest) {
+        let kind = self.seed + 3 * self.streams.len() as u64;
+        match kind % 5 {
+            1 | 3 => manifest.retain_records = [1, 5, 40, 300][kind as usize / 5 % 4],
+            2 => manifest.retain_us = SECOND,
+            _ => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::log::Node;
 use crate::merkle::{MAX_LEVEL, RangeProof, cover, prove_range, verify_range};
 use crate::record::{CheckedChunk, EncodedChunk};
-use crate::store::{Admission, Durability, MemoryStore};
+use crate::store::{Admission, Batch, Durability, MemoryStore, remove_chunks};
 
 const NUMBER: u32 = 7;
 
@@ -139,6 +139,22 @@ impl Model {
         put(&mut admission).unwrap();
         let batch = admission.finish();
         self.store.commit(batch, Durability::Written).unwrap();
+    }
+
+    /// Removes the chunks that lie in a range, step by step.
+    fn remove(&mut self, from: u64, to: u64) {
+        let to = self.key.chunk_interval(self.key.chunk_of(to)).from;
+        let mut from = self.key.chunk_interval(self.key.chunk_of(from)).from;
+        while from < to {
+            let mut batch = Batch::new();
+            let range = Interval { from, to };
+            let (store, held) = (&*self.store, &mut self.held);
+            let end = remove_chunks(store, self.key, held, range, &mut batch).unwrap();
+            assert!(end > from, "every step gets on");
+            store.commit(batch, Durability::Written).unwrap();
+            let _ = self.expected.remove(from, end);
+            from = end;
+        }
     }
 
     fn check(&self) {
@@ -294,10 +310,40 @@ proptest! {
     }
 
     #[test]
+    fn what_is_removed_is_gone_and_the_rest_is_as_if_it_had_never_been_there(
+        (level, times, steps) in scripts(),
+        removed in prop::collection::vec((0.0..1.0, 0.0..1.1), 1..6),
+        searches in prop::collection::vec((-100_i64..3000, 0.0..1.1), 12),
+    ) {
+        let mut model = Model::new(level, &times);
+        let size = model.size();
+        let part = |part: f64| (part * size as f64) as u64;
+        let mut removed = removed.into_iter();
+        for (from, len, _, way) in steps {
+            let from = part(from);
+            model.admit(from, (from + 1 + part(len)).min(size), way);
+            if let Some((from, len)) = removed.next() {
+                model.remove(part(from), part(from + len));
+                model.check();
+            }
+        }
+        for (time, to) in searches {
+            model.check_search(time, part(to));
+        }
+        let rest = model.store.copy();
+        model.remove(0, 2 * size);
+        prop_assert_eq!(model.history().bytes(), Ok(0));
+        for table in [Table::Held, Table::Chunks, Table::Records, Table::Edges, Table::Times, Table::Addresses] {
+            prop_assert_eq!(model.store.len(table), 0, "{} of {}", table.name(), rest.len(table));
+        }
+    }
+
+    #[test]
     fn the_time_index_finds_records_far_apart(
         indexes in prop::collection::btree_map(far_indexes(), -50_i64..50, 1..40),
         order in any::<u64>(),
         searches in prop::collection::vec((-60_i64..60, far_indexes()), 20),
+        removed in prop::option::of(far_indexes()),
     ) {
         let store = MemoryStore::new();
         let key = LogKey { number: NUMBER, chunk_level: 0 };
@@ -316,6 +362,13 @@ proptest! {
                 admission.put_records(index, &[record], &leaves).unwrap();
             }
             store.commit(admission.finish(), Durability::Written).unwrap();
+        }
+        if let Some(end) = removed {
+            let mut batch = Batch::new();
+            let range = Interval { from: 0, to: end };
+            remove_chunks(&store, key, &mut held, range, &mut batch).unwrap();
+            store.commit(batch, Durability::Written).unwrap();
+            list.retain(|(index, _)| *index >= end);
         }
         let history = History::new(&store, key);
         prop_assert_eq!(history.bytes(), Ok(list.len() as u64 * 10));

@@ -202,5 +202,23 @@ fn is_done(sim: &Sim, stream: &Stream, node: NodeId) -> bool {
         head.map_or(0, |head| head.size)
     };
     let all = size(stream.owner);
-    size(node) == all && status.held_records == all && status.synced_size == all
+    let begin = stream.begin(all);
+    let kept: Vec<_> = [Interval {
+        from: begin,
+        to: all,
+    }]
+    .into_iter()
+    .filter(|kept| !kept.is_empty())
+    .collect();
+    size(node) == all && status.held == kept && status.synced_size == all
+}
+
+impl Stream {
+    /// Where what everybody keeps of so many records begins in the end.
+    fn begin(&self, size: u64) -> u64 {
+        match self.manifest.retain_us {
+            0 => self.manifest.begin_by_number(size),
+            _ => self.manifest.last_begin(size),
+        }
+    }
 }

@@ -1,0 +1,510 @@
+//! Records that nobody has to keep any more, because the manifest says so: whole
+//! chunks of them go, the oldest first, in bounded steps between other work.
+//!
+//! What is kept for its number follows from the adopted head, and is the same for
+//! everybody. What is kept for its age each holder finds out by the times that it
+//! knows; a newcomer, who does not know them, asks for what is kept by somebody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use libp2p_identity::PeerId;
+
+use super::logs::{LogState, put_head};
+use super::news::nodes_between;
+use super::requests::RequestKind;
+use super::{Engine, Output};
+use crate::head::SignedHead;
+use crate::id::LogId;
+use crate::limits::{
+    AGE_CHECKS_US, DELETION_PAUSE_US, DELETION_RETRY_US, DROPPED_CHUNKS_PER_STEP,
+    MAX_CLOCK_SKEW_US, RECLAIM_DROPPED_BYTES,
+};
+use crate::log::{AdmitError, Extension, Node};
+use crate::merkle::CompactRange;
+use crate::ranges::{Interval, IntervalSet};
+use crate::store::tables::{HeadKind, head_key, level_key, log_range};
+use crate::store::times::Place;
+use crate::store::{
+    Admission, Batch, Durability, History, ReadError, Store, StoreError, Table, remove_chunks,
+};
+use crate::time::Timestamp;
+use crate::wire::v1;
+
+/// Where what is kept of a log begins.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// Nothing before this is kept, as was found out here. It only grows.
+    pub(super) from: u64,
+    /// Those who were asked say that nothing before this is kept. A liar may say
+    /// so, too: nothing is dropped for it, what anybody has before it is fetched
+    /// all the same, and it goes back as soon as somebody has more.
+    told: u64,
+    /// What each source says. Nobody else is in it.
+    told_by: BTreeMap<PeerId, u64>,
+    /// Peers that do not know the tree up to the chunk in which our head ends.
+    cannot_show: BTreeSet<PeerId>,
+    /// Everything before this is gone.
+    dropped: u64,
+    /// What is stored of `from` and `told`.
+    stored: (u64, u64),
+    /// When the next step is taken.
+    due: Option<Timestamp>,
+    /// There is something to do, and it is known when.
+    is_stepping: bool,
+    /// Bytes that were dropped, and whose room the disk was not told to give back.
+    unreclaimed: u64,
+}
+
+impl Kept {
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    fn has_work(&self) -> bool {
+        self.dropped < self.from || self.stored != (self.from, self.told)
+    }
+}
+
+impl LogState {
+    /// The first record that is wanted.
+    pub(super) fn begin(&self) -> u64 {
+        self.kept.from.max(self.kept.told)
+    }
+
+    /// The first record that is wanted once a head of this size is adopted.
+    pub(super) fn begin_at(&self, size: u64) -> u64 {
+        let by_number = self.manifest.as_ref().map(|m| m.begin_by_number(size));
+        self.begin().max(by_number.unwrap_or(0))
+    }
+
+    /// Where what is kept begins, if a record is not held because nobody has to
+    /// keep it, and nobody is known who does.
+    pub(super) fn dropped(&self, index: u64) -> Option<u64> {
+        let has = |held: &IntervalSet| held.contains(index, index + 1);
+        let mut sources = self.scheduler.sources();
+        let is_kept = index >= self.begin()
+            || has(&self.held)
+            || index >= self.kept.from && sources.any(|(_, source)| has(&source.held));
+        (!is_kept).then_some(self.begin())
+    }
+
+    /// What peers are told of where the log begins here.
+    pub(super) fn told_begin(&self) -> u64 {
+        let by_age = self.manifest.as_ref().is_some_and(|m| m.retain_us > 0);
+        if by_age { self.begin() } else { 0 }
+    }
+
+    /// Finds out what need not be kept under the adopted head. Of a forked log
+    /// everything stays: it shows what its owner did.
+    pub(super) fn begin_by_number(&mut self) {
+        self.kept.cannot_show.clear();
+        let size = self.size();
+        if let Some(manifest) = self.manifest.as_ref().filter(|_| self.fork.is_none()) {
+            self.kept.from = self.kept.from.max(manifest.begin_by_number(size));
+        }
+        self.begin_as_told();
+        self.scheduler.begin = self.kept.from;
+    }
+
+    /// Hears from a source where the log begins there.
+    pub(super) fn told_to_begin(&mut self, peer: PeerId, begin: u64) {
+        if self.manifest.as_ref().is_some_and(|m| m.retain_us > 0) {
+            self.kept.told_by.insert(peer, begin);
+            self.begin_as_told();
+        }
+    }
+
+    /// Notes that a source cannot show that its tree is ours up to the chunk in
+    /// which our head ends. It is asked for less soon.
+    pub(super) fn extension_refused(&mut self, peer: PeerId, from: &SignedHead, begin: u64) {
+        let manifest = self.manifest.as_ref().filter(|m| m.drops());
+        let is_all = manifest.is_some_and(|m| begin == m.chunk_begin(from.size));
+        let is_source = self.scheduler.sources().any(|(&source, _)| source == peer);
+        if is_source && is_all {
+            self.kept.cannot_show.insert(peer);
+            self.failed_extensions.remove(&peer);
+        }
+    }
+
+    /// The least that is said by those who have a head of this size, or a larger
+    /// one, and hold all from where they say that it begins. The others are still
+    /// fetching, and know no better than we do.
+    fn least_told(&self, size: u64) -> Option<u64> {
+        let told = self.scheduler.sources().filter_map(|(peer, source)| {
+            let begin = *self.kept.told_by.get(peer)?;
+            let is_whole = begin < source.size && source.has_all(begin, source.size);
+            (is_whole && source.size >= size).then_some(begin)
+        });
+        told.min()
+    }
+
+    /// Finds out before which record nobody has to have anything.
+    fn begin_as_told(&mut self) {
+        let Some(manifest) = self.manifest.as_ref().filter(|m| m.retain_us > 0) else {
+            return;
+        };
+        let sources: BTreeSet<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
+        self.kept.told_by.retain(|peer, _| sources.contains(peer));
+        let Some(least) = self.least_told(self.size()) else {
+            return;
+        };
+        let told = manifest
+            .chunk_begin(least)
+            .min(manifest.last_begin(self.size()));
+        // What is held here without a gap counts, whatever the others have.
+        let before = self.held.held(0, told).last();
+        let ours = before.filter(|before| before.to == told);
+        self.kept.told = ours.map_or(told, |ours| {
+            let begin = manifest.chunk_begin(ours.from);
+            let is_whole = begin == ours.from;
+            if is_whole {
+                begin
+            } else {
+                begin + (1 << manifest.chunk_level)
+            }
+        });
+    }
+
+    /// From which size on a peer is asked to show that our tree has grown. Where
+    /// our head ends within a chunk that it need not have any more, that is the
+    /// beginning of this chunk: of the tree below it nothing is lost. Where all
+    /// who have more came after that was dropped, it is the beginning of the log,
+    /// as for a newcomer.
+    pub(super) fn extension_begin(&self, peer: PeerId) -> u64 {
+        let size = self.size();
+        let Some(manifest) = &self.manifest else {
+            return size;
+        };
+        let begin = manifest.chunk_begin(size);
+        let told = self.kept.told_by.get(&peer).copied().unwrap_or(0);
+        let gone = manifest.begin_by_number(self.heard_size).max(told);
+        if gone < size {
+            return size;
+        }
+        let mut larger = self
+            .scheduler
+            .sources()
+            .filter(|(_, source)| source.size > size);
+        let shown = larger.any(|(peer, _)| !self.kept.cannot_show.contains(peer));
+        if shown || !self.kept.cannot_show.contains(&peer) {
+            begin
+        } else {
+            0
+        }
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Reads where what is kept of a log begins. What a crash left before that is
+    /// dropped as soon as the engine runs.
+    pub(super) fn load_begin(&self, state: &mut LogState) -> Result<(), StoreError> {
+        let key = head_key(state.number, HeadKind::Begin);
+        if let Some(row) = self.store.get(Table::Heads, &key)? {
+            let (&[from, told], []) = row.as_chunks::<8>() else {
+                let what = "where what is kept of a log begins";
+                return Err(StoreError::Damaged(what.to_owned()));
+            };
+            let [from, told] = [from, told].map(u64::from_be_bytes);
+            state.kept.stored = (from, told);
+            state.kept.from = state.kept.from.max(from);
+            state.kept.told = told;
+        }
+        state.scheduler.begin = state.kept.from;
+        Ok(())
+    }
+
+    /// Has the next step taken if there is something to drop.
+    pub(super) fn drop_soon(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get(&log) else {
+            return;
+        };
+        let Some(manifest) = state.manifest.as_ref().filter(|m| m.drops()) else {
+            return;
+        };
+        let kept = &state.kept;
+        let is_open = state.closed.is_none() && state.fork.is_none();
+        let ages = manifest.retain_us > 0 && kept.due.is_none();
+        if is_open
+            && !kept.is_stepping
+            && (kept.has_work() || ages)
+            && let Some(state) = self.logs.get_mut(&log)
+        {
+            state.kept.is_stepping = true;
+            state.kept.due = Some(now);
+        }
+    }
+
+    /// Takes the next step, if it is due.
+    pub(super) fn retention_is_due(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        if state.kept.due.is_none_or(|due| due > now) {
+            return;
+        }
+        state.kept.due = None;
+        state.kept.is_stepping = false;
+        if state.closed.is_some() || state.fork.is_some() {
+            return;
+        }
+        let looks = self.age_out(log, now);
+        let result = looks.and_then(|looks| self.drop_some(log).map(|()| looks));
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let kept = &mut state.kept;
+        kept.is_stepping = kept.has_work();
+        kept.due = match result {
+            Ok(_) if kept.is_stepping => Some(now.plus(DELETION_PAUSE_US)),
+            Ok(looks) => looks,
+            // The disk may have room, or be readable, in a while.
+            Err(_) => {
+                kept.is_stepping = true;
+                Some(now.plus(DELETION_RETRY_US))
+            }
+        };
+    }
+
+    /// Finds out what is too old to be kept, a bounded number of chunks at a
+    /// time, and returns when to look again. The chunk of the last record is
+    /// kept, and so is whatever follows one that is not old enough, or a hole.
+    fn age_out(&mut self, log: LogId, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(None);
+        };
+        let (Some(key), Some(manifest)) = (state.key(), &state.manifest) else {
+            return Ok(None);
+        };
+        let age = manifest.retain_us;
+        if age == 0 {
+            return Ok(None);
+        }
+        let times = History::new(&self.store, key).times();
+        let last = manifest.last_begin(state.size());
+        let (least, most) = AGE_CHECKS_US;
+        let mut wait = age / 8;
+        for step in 0.. {
+            let at = state.kept.from;
+            let Some(next) = state.held.held(at, last).next() else {
+                break;
+            };
+            let index = key.chunk_of(next.from);
+            let chunk = key.chunk_interval(index);
+            // Nothing goes behind a hole that may still be filled.
+            let wanted = at.max(state.begin());
+            let is_whole = chunk.to <= wanted || state.held.contains(chunk.from, chunk.to);
+            if chunk.to > last || chunk.from > wanted || !is_whole {
+                break;
+            }
+            if step == DROPPED_CHUNKS_PER_STEP {
+                return Ok(Some(now.plus(DELETION_PAUSE_US)));
+            }
+            let Some(times) = times.at(Place { height: 0, index })? else {
+                break;
+            };
+            let old = now.since(times.latest);
+            if old <= age {
+                wait = (age - old).saturating_add(1);
+                break;
+            }
+            state.kept.from = chunk.to;
+        }
+        state.scheduler.begin = state.kept.from;
+        Ok(Some(now.plus(wait.clamp(least, most))))
+    }
+
+    /// Drops what a step may take, and writes down where what is kept begins.
+    fn drop_some(&mut self, log: LogId) -> Result<(), StoreError> {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(());
+        };
+        let Some(key) = state.key().filter(|_| state.kept.has_work()) else {
+            return Ok(());
+        };
+        let history = History::new(&self.store, key);
+        let bytes = history.bytes()?;
+        let kept = &mut state.kept;
+        let (mut batch, mut end) = (Batch::new(), kept.from);
+        if kept.dropped < kept.from {
+            let range = Interval {
+                from: kept.dropped,
+                to: kept.from,
+            };
+            end = remove_chunks(&self.store, key, &mut state.held, range, &mut batch)?;
+        }
+        let row = [kept.from, kept.told].map(u64::to_be_bytes).concat();
+        batch.put(Table::Heads, head_key(key.number, HeadKind::Begin), row);
+        if let Err(error) = self.store.commit(batch, Durability::Written) {
+            self.reload_held(log);
+            return Err(error);
+        }
+        kept.stored = (kept.from, kept.told);
+        kept.dropped = end;
+        kept.unreclaimed += bytes.saturating_sub(history.bytes()?);
+        if kept.dropped == kept.from && kept.unreclaimed >= RECLAIM_DROPPED_BYTES {
+            kept.unreclaimed = 0;
+            let chunk = key.chunk_of(kept.from);
+            self.outputs
+                .push_back(Output::ReclaimChunks(key.number, chunk));
+        }
+        self.changed.insert(log);
+        Ok(())
+    }
+
+    /// Takes the proof that a head has the same tree as `from` up to `begin`: to
+    /// the chunk in which that one ends, or to the beginning of the log, if nobody
+    /// can show more. The rest is given up for it: nobody has to keep it. That the
+    /// owner has signed two histories of it would not be noticed here.
+    ///
+    /// # Errors
+    /// The nodes do not hash up to the head: whoever sent them lies.
+    pub(super) fn take_extension_of_chunks(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        wire: v1::Extension,
+        (from, begin): (&SignedHead, u64),
+        now: Timestamp,
+    ) -> Result<(), AdmitError> {
+        let state = self.logs.get(&log).filter(|state| state.takes_heads());
+        let Some((state, manifest)) = state.and_then(|s| Some((s, s.manifest.as_ref()?))) else {
+            return Ok(());
+        };
+        let extension = Extension::from_wire(wire, begin, log, &manifest.publisher)?;
+        let (left, nodes) = extension.proved()?;
+        let head = &extension.head;
+        let ends = [from.size, from.size + (1 << manifest.chunk_level) - 1];
+        let [first, last] = ends.map(|index| manifest.chunk_begin(index));
+        // Nothing, if that one ends with a chunk.
+        let given_up = Interval {
+            from: first,
+            to: last,
+        };
+        let result = if state.adopted.as_ref().map(|head| head.tree()) != Some(from.tree()) {
+            // Meanwhile more was adopted.
+            self.consider(peer, log, head, now);
+            Ok(())
+        } else {
+            match self.may_give_up(log, head, given_up, &left, now) {
+                Ok(true) if begin == 0 => self.adopt_anew(log, head, &nodes, given_up, now),
+                Ok(true) => self.adopt_giving_up(log, head, &nodes, given_up, now),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            }
+        };
+        if let Err(error) = result {
+            self.store_failed(log, &ReadError::Store(error));
+            self.reload_held(log);
+        }
+        self.schedule(log, now);
+        Ok(())
+    }
+
+    /// Whether a chunk need not be kept under a head, and `tree`, which lies before
+    /// it, is the beginning of ours.
+    fn may_give_up(
+        &self,
+        log: LogId,
+        head: &SignedHead,
+        chunk: Interval,
+        tree: &CompactRange,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let state = &self.logs[&log];
+        let (Some(key), Some(manifest)) = (state.key(), &state.manifest) else {
+            return Ok(false);
+        };
+        let history = History::new(&self.store, key);
+        let by_number = manifest.begin_by_number(head.size);
+        let index = key.chunk_of(chunk.to.saturating_sub(1));
+        let held = history.times().at(Place { height: 0, index })?;
+        let is_old = held.is_none_or(|held| now.since(held.latest) > manifest.retain_us);
+        let by_age = match manifest.retain_us {
+            0 => 0,
+            _ if !is_old => 0,
+            // Whoever has no more than we do cannot show more, either.
+            _ => (state.least_told(state.size() + 1).unwrap_or(0))
+                .min(manifest.last_begin(head.size)),
+        };
+        if chunk.to > by_number.max(by_age) {
+            return Ok(false);
+        }
+        let ours = nodes_between(&history, 0, tree.end())?;
+        // Whoever holds nothing begins like a newcomer.
+        Ok(ours.map_or(state.held.is_empty(), |ours| ours == tree.hashes()))
+    }
+
+    /// Adopts a head, and drops the chunk that the one before it ends in, which it
+    /// may contradict, in one write.
+    fn adopt_giving_up(
+        &mut self,
+        log: LogId,
+        head: &SignedHead,
+        nodes: &[Node],
+        chunk: Interval,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.adopt_dropping(log, head, nodes, chunk, Batch::new(), now)
+    }
+
+    /// Adopts a head of which nobody shows how it came from the one before it: of
+    /// the tree that was known nothing is kept but the addresses of what is to be
+    /// dropped, because it may be another one.
+    fn adopt_anew(
+        &mut self,
+        log: LogId,
+        head: &SignedHead,
+        nodes: &[Node],
+        chunk: Interval,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(key) = self.logs.get(&log).and_then(LogState::key) else {
+            return Ok(());
+        };
+        let mut batch = Batch::new();
+        let (from, to) = log_range(key.number);
+        let above = level_key(key.number, key.chunk_level + 1, 0);
+        batch.delete_range(Table::Nodes, above, to.clone());
+        batch.delete_range(Table::Edges, from, to);
+        self.adopt_dropping(log, head, nodes, chunk, batch, now)
+    }
+
+    fn adopt_dropping(
+        &mut self,
+        log: LogId,
+        head: &SignedHead,
+        nodes: &[Node],
+        chunk: Interval,
+        mut batch: Batch,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(());
+        };
+        let Some(key) = state.key() else {
+            return Ok(());
+        };
+        remove_chunks(&self.store, key, &mut state.held, chunk, &mut batch)?;
+        let mut admission = Admission::new(&self.store, key, &mut state.held);
+        admission.put_nodes(nodes);
+        batch.append(admission.finish());
+        put_head(&mut batch, state.number, head);
+        self.store.commit(batch, Durability::Written)?;
+        if head.time <= now.plus(MAX_CLOCK_SKEW_US) {
+            state.heard = state.heard.max(Some(head.time));
+        }
+        // Nothing is compared with the trees of before any more, nor is what is
+        // on its way.
+        state.recent.clear();
+        state.kept.from = state.kept.from.max(chunk.to);
+        self.changed.insert(log);
+        self.adopted(log, head.clone(), now);
+        let open = (self.requests).which(|request| {
+            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
+        });
+        for id in open {
+            self.give_up(id, now);
+        }
+        Ok(())
+    }
+}
