@@ -5,6 +5,32 @@ use headwater_tests::{SlowLink, TestNode};
 use serde_json::Value;
 
 #[tokio::test]
+async fn a_range_that_a_user_wants_comes_before_the_rest() -> Result<()> {
+    const RECORDS: u64 = 500_000;
+    /// Some ten seconds for all of it, compressed.
+    const LINK: u64 = 200_000;
+    let publisher = TestNode::start(&[]).await?;
+    let stream = publisher.create("numbers")?;
+    publisher.publish_numbers(&stream, 0, RECORDS)?;
+    let link = SlowLink::to(&publisher, LINK).await?;
+    let follower = TestNode::start(&[]).await?;
+    let invite = format!("headwater:{stream}?peer={}", link.address());
+    follower.run(&["follow", &invite])?;
+    let begun = |shown: &Value| shown["held_records"].as_u64() > Some(0);
+    follower.until(&stream, begun).await?;
+
+    let wish = ["--from", "400000", "--to", "400500", "--wait"];
+    follower.run(&[&["sync", &stream][..], &wish].concat())?;
+    let shown = follower.get(&format!("/v1/streams/{stream}")).await?;
+    ensure!(shown["synced"] == false, "all came before it: {shown}");
+    let rows = follower.run(&["export", &stream, "--from", "400000", "--to", "400500"])?;
+    ensure!(rows.lines().count() == 501, "{rows}");
+    // The rest goes on.
+    follower.until_synced(&stream, RECORDS).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_history_of_numbers_takes_half_of_its_bytes_on_a_slow_line() -> Result<()> {
     const RECORDS: u64 = 300_000;
     /// 8 Mbit/s: some seconds for what is not compressed.

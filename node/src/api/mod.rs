@@ -11,6 +11,7 @@ mod deletion;
 mod discover;
 mod etag;
 mod evidence;
+mod fetch;
 mod gaps;
 mod incoming;
 mod join;
@@ -90,6 +91,7 @@ pub fn router(state: ApiState) -> Router {
             "/v1/streams/{id}/peers",
             get(streams::peers).post(streams::add_peers),
         )
+        .route("/v1/streams/{id}/fetch", post(fetch::fetch))
         .route("/v1/streams/{id}/recovery", post(streams::recover))
         .route("/v1/streams/{id}/observations", observations)
         .route("/v1/streams/{id}/live", get(live::live))

@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::state::ApiState;
 use super::{
-    dashboard, deletion, discover, evidence, gaps, join, live, node_info, observations, proofs,
-    publish, retrieve, streams, unsigned,
+    dashboard, deletion, discover, evidence, fetch, gaps, join, live, node_info, observations,
+    proofs, publish, retrieve, streams, unsigned,
 };
 
 #[derive(OpenApi)]
@@ -50,6 +50,7 @@ use super::{
         streams::peers,
         streams::add_peers,
         streams::recover,
+        fetch::fetch,
         proofs::head,
         proofs::inclusion,
         proofs::consistency,

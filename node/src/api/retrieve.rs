@@ -82,7 +82,8 @@ fn encoded(
     Ok(body)
 }
 
-async fn ask(state: &ApiState, what: Retrieval) -> Result<Found, ApiError> {
+/// Looks it up, here or at peers.
+pub(super) async fn ask(state: &ApiState, what: Retrieval) -> Result<Found, ApiError> {
     match state.node().command(Command::Retrieve(what)).await? {
         Reply::Retrieved(found) => Ok(*found),
         other => {
@@ -92,6 +93,6 @@ async fn ask(state: &ApiState, what: Retrieval) -> Result<Found, ApiError> {
     }
 }
 
-fn unexpected(found: &Found) -> ApiError {
+pub(super) fn unexpected(found: &Found) -> ApiError {
     ApiError::internal(format!("a retrieval found something else: {found:?}"))
 }

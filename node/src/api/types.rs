@@ -332,6 +332,15 @@ pub struct Subscription {
     pub newest_first: bool,
 }
 
+/// Records that are fetched before all others.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct FetchView {
+    /// The first index.
+    pub from: u64,
+    /// The index behind the last one.
+    pub to: u64,
+}
+
 /// `POST /v1/streams/{id}/recovery`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::output::{counted, grouped};
 use super::stream::gaps;
 use super::{Invocation, duration, progress};
-use crate::api::types::{RoleView, StreamView};
+use crate::api::types::{FetchView, RoleView, StreamView};
 use crate::client::Client;
 
 /// Pause before the node is asked for the first time. A short stream is in step
@@ -22,11 +22,18 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const MAX_PAUSE: Duration = Duration::from_millis(100);
 
 /// Show how far a stream is in step; with --wait, until all of it is held,
-/// verified and safe on disk
+/// verified and safe on disk; with --from or --to, fetch these records first
 #[derive(Args, Debug)]
 pub(crate) struct SyncArgs {
     /// The stream: id, part of it, or name
     stream: String,
+    /// Fetch what lies between this index or time (RFC 3339) and --to before the
+    /// rest; --wait ends when it is held
+    #[arg(long, value_name = "INDEX|TIME")]
+    from: Option<String>,
+    /// Up to this index or time, which is left out
+    #[arg(long, value_name = "INDEX|TIME")]
+    to: Option<String>,
     /// Wait until it is in step
     #[arg(long)]
     wait: bool,
@@ -57,8 +64,16 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
             client.require_network("sync")?;
             let first = client.stream(&args.stream).await?;
             let before = first.held_records;
+            let bounds = (args.from.as_deref(), args.to.as_deref());
+            let part = match bounds {
+                (None, None) => None,
+                (from, to) => {
+                    refuse_hopeless(&first)?;
+                    Some(client.fetch(&first.id, from, to).await?)
+                }
+            };
             let stream = match args.wait {
-                true => wait(client, first, begun, args.timeout).await?,
+                true => wait(client, first, part, begun, args.timeout).await?,
                 false => first,
             };
             let received = stream.held_records.saturating_sub(before);
@@ -137,6 +152,7 @@ fn lack(stream: &StreamView) -> String {
 async fn wait(
     client: &Client,
     mut stream: StreamView,
+    part: Option<FetchView>,
     begun: Instant,
     limit: Option<Duration>,
 ) -> anyhow::Result<StreamView> {
@@ -145,7 +161,7 @@ async fn wait(
     bar.reset_eta();
     let id = stream.id.clone();
     let mut pause = FIRST_PAUSE;
-    while !stream.synced {
+    while !is_here(&stream, part) {
         refuse_hopeless(&stream)?;
         if limit.is_some_and(|limit| begun.elapsed() >= limit) {
             bar.finish_and_clear();
@@ -164,6 +180,16 @@ async fn wait(
     bar.finish_and_clear();
     refuse_forked(&stream)?;
     Ok(stream)
+}
+
+/// Whether what is waited for is held: a part of the stream, or all of it and
+/// safe on disk.
+fn is_here(stream: &StreamView, part: Option<FetchView>) -> bool {
+    let holds = |part: FetchView| {
+        let holds = |&(from, to): &(u64, u64)| from <= part.from && part.to <= to;
+        part.from >= part.to || stream.held.iter().any(holds)
+    };
+    part.map_or(stream.synced, holds)
 }
 
 /// All that is not disputed is here, and yet the stream is not in step with its

@@ -27,8 +27,8 @@ pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
     ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
-    EvidenceView, ExportProof, GapReport, Health, InclusionProof, NewStream, NodeView, PeerView,
-    Published, Recovery, StreamPeerView, StreamView, Subscription,
+    EvidenceView, ExportProof, FetchView, GapReport, Health, InclusionProof, NewStream, NodeView,
+    PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::invite::{self, InviteError};
@@ -305,6 +305,25 @@ impl Client {
     pub async fn follow(&self, name: &str, how: &Subscription) -> anyhow::Result<()> {
         let path = stream_path(name, "/subscription")?;
         self.send(Method::PUT, &path, how).await.map(drop)
+    }
+
+    /// Has some records fetched before all others; which these are. A bound is an
+    /// index or a time (RFC 3339).
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn fetch(
+        &self,
+        name: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> anyhow::Result<FetchView> {
+        let bounds = [("from", from), ("to", to)].into_iter();
+        let bounds = bounds.filter_map(|(key, bound)| Some(format!("{key}={}", encode(bound?))));
+        let query = bounds.collect::<Vec<_>>().join("&");
+        let path = stream_path(name, &format!("/fetch?{query}"))?;
+        let answer = self.request(Method::POST, &path, None).await?;
+        parse(&read_whole(answer).await?)
     }
 
     /// Stops that.

@@ -221,6 +221,7 @@ fn fill(dir: &Path, records: u64) -> anyhow::Result<String> {
         stream: stream.clone(),
         records,
         record_bytes: 16,
+        numbers: false,
         batch: 10_000,
     }))?;
     node.end()?;

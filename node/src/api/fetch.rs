@@ -1,0 +1,81 @@
+//! `POST /v1/streams/{id}/fetch`: records that somebody wants before the rest of
+//! a history that is still coming in.
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use headwater_protocols::engine::{Command, LogStatus};
+use headwater_protocols::ranges::Interval;
+use headwater_protocols::sync::retrieval::{Found, Retrieval};
+use headwater_protocols::time::Timestamp;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::observations::{Bound, bound};
+use super::problem::ApiError;
+use super::retrieve::{ask, unexpected};
+use super::state::ApiState;
+use super::types::{FetchView, Problem};
+
+/// What the address may say.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Options {
+    /// From this index, or this time (RFC 3339), on; else from the beginning.
+    from: Option<String>,
+    /// Up to this index or time, which is left out; else up to the end.
+    to: Option<String>,
+}
+
+/// Has these records fetched before all others, and answers at once.
+#[utoipa::path(post, path = "/v1/streams/{id}/fetch", tag = "streams", summary = "Fetch some records of a followed stream before the rest",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options),
+    responses((status = 200, description = "Which records these are", body = FetchView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
+pub(super) async fn fetch(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+    options: Result<Query<Options>, QueryRejection>,
+) -> Result<Json<FetchView>, ApiError> {
+    let status = state.stream(&id?)?;
+    let Query(options) = options?;
+    let size = status.head.as_deref().map_or(0, |head| head.size);
+    let from = place(&state, &status, "from", options.from.as_deref(), 0).await?;
+    let to = place(&state, &status, "to", options.to.as_deref(), size).await?;
+    // What is not there yet comes live.
+    let to = to.min(size);
+    let wish = Interval {
+        from: from.min(to),
+        to,
+    };
+    let command = Command::FetchFirst(status.log, wish);
+    state.node().command(command).await?;
+    Ok(Json(FetchView {
+        from: wish.from,
+        to: wish.to,
+    }))
+}
+
+/// The index that a bound means: of a time, the one behind the last record
+/// before it.
+async fn place(
+    state: &ApiState,
+    status: &LogStatus,
+    name: &str,
+    text: Option<&str>,
+    default: u64,
+) -> Result<u64, ApiError> {
+    let time = match text.map(|text| bound(name, text)).transpose()? {
+        None => return Ok(default),
+        Some(Bound::Index(index)) => return Ok(index),
+        Some(Bound::Time(time)) => time,
+    };
+    let before = Timestamp(time.0.saturating_sub(1));
+    match ask(state, Retrieval::Time(status.log, before)).await? {
+        Found::Record { index, .. } => Ok(index + 1),
+        Found::Nothing(_) => Ok(0),
+        found @ Found::Chunk(_) => Err(unexpected(&found)),
+    }
+}
