@@ -74,6 +74,7 @@ async fn a_failed_fsync_closes_the_stream_and_a_restart_goes_on_without_a_fork()
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_loses_nothing_that_was_acknowledged() -> Result<()> {
     let Some(disk) = SmallDisk::new()? else {
+        println!("skipped: a tmpfs cannot be mounted here");
         return Ok(());
     };
     let mut node = TestNode::new()?;
@@ -146,13 +147,12 @@ fn noise(mut state: u64) -> String {
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// `None`, and a word, where none can be mounted.
+    /// `None` where none can be mounted.
     fn new() -> Result<Option<Self>> {
         let disk = Self(tempfile::tempdir()?);
         if disk.mount(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"])? {
             return Ok(Some(disk));
         }
-        println!("skipped: a tmpfs cannot be mounted here");
         Ok(None)
     }
 
@@ -177,6 +177,7 @@ impl Drop for SmallDisk {
 #[tokio::test]
 async fn a_disk_that_fills_during_an_import_leaves_whole_rows_and_a_way_to_go_on() -> Result<()> {
     let Some(disk) = SmallDisk::new()? else {
+        println!("skipped: a tmpfs cannot be mounted here");
         return Ok(());
     };
     let mut node = TestNode::new()?;
