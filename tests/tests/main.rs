@@ -28,6 +28,7 @@ mod partition;
 mod private_network;
 mod quorum;
 mod refusals;
+mod retention;
 mod slow_line;
 mod testnet;
 mod two_nodes;
