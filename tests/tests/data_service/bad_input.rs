@@ -23,10 +23,12 @@ impl Few {
         let node = TestNode::start(&[]).await?;
         let stream = node.create("numbers")?;
         node.publish_numbers(&stream, 0, 3)?;
+        // A node may close a connection whose request it has refused.
+        let client = Client::builder().pool_max_idle_per_host(0).build()?;
         Ok(Self {
             node,
             stream,
-            client: Client::new(),
+            client,
         })
     }
 
