@@ -443,7 +443,8 @@ async fn the_node_and_its_health_are_shown() {
     );
     assert!(node["disk_bytes"].as_u64().unwrap() > 0);
     assert_eq!(api.json("/v1/peers").await, json!([]));
-    assert_eq!(api.json("/health").await, json!({"status": "ok"}));
+    let health = json!({"status": "ok", "peer_id": node["peer_id"]});
+    assert_eq!(api.json("/health").await, health);
     api.state.stop();
     assert_eq!(api.call("GET", "/health", Value::Null).await.0, 503);
 }

@@ -99,7 +99,7 @@ fn csv_has_a_header_and_quotes_what_needs_it() {
          0,1970-01-01T00:00:00.000000Z,1.50\n\
          1,1969-12-31T23:59:59.999999Z,\"a,b\"\n\
          2,1970-01-01T00:00:00.000001Z,\"say \"\"no\"\"\nnow\"\n\
-         3,1970-01-01T00:00:00.000002Z,\n"
+         3,1970-01-01T00:00:00.000002Z,\"\"\n"
     );
     assert_eq!(
         written(Format::Csv, ValueType::Text, &[]),
