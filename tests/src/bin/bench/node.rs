@@ -24,7 +24,7 @@ use headwater_tests::numbers_manifest;
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -284,6 +284,8 @@ struct Acting {
     running: Option<Running>,
     key: u8,
     watching: BTreeMap<String, JoinHandle<anyhow::Result<Stored>>>,
+    /// The API, and what ends it.
+    serving: Option<(oneshot::Sender<()>, JoinHandle<anyhow::Result<()>>)>,
 }
 
 impl Acting {
@@ -339,7 +341,7 @@ impl Acting {
     }
 
     /// As `headwater run` does it.
-    async fn serve(&self, token: String) -> anyhow::Result<String> {
+    async fn serve(&mut self, token: String) -> anyhow::Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let listener = listener.tap_io(|connection| {
@@ -347,7 +349,12 @@ impl Acting {
             let _ = connection.set_nodelay(true);
         });
         let state = ApiState::new(self.node()?.clone(), token);
-        tokio::spawn(async move { axum::serve(listener, router(state)).await });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = axum::serve(listener, router(state)).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        let task = tokio::spawn(async move { serve.await.map_err(Into::into) });
+        self.serving = Some((stop, task));
         Ok(address.to_string())
     }
 
@@ -588,6 +595,13 @@ impl Acting {
     }
 
     async fn stop(&mut self) -> anyhow::Result<f64> {
+        // It has the store open, too. Its clients have gone.
+        if let Some((stop, task)) = self.serving.take() {
+            let _ = stop.send(());
+            timeout(PATIENCE, task)
+                .await
+                .context("the API goes on")???;
+        }
         let running = self.running.take().context("the node is not started")?;
         let start_time = Instant::now();
         running.stop().await?;
