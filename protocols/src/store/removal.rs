@@ -3,10 +3,12 @@
 
 use std::ops::ControlFlow;
 
+use super::addresses::delete_place;
 use super::history::{History, LogKey};
 use super::tables::{edge_key, index_key, index_of, level_key};
 use super::{Batch, Store, StoreError, Table};
 use crate::limits::{DROPPED_CHUNKS_PER_STEP, DROPPED_ROWS_PER_STEP};
+use crate::merkle::Hash;
 use crate::ranges::{Interval, IntervalSet};
 
 /// A row that may go, and the chunk that it belongs to.
@@ -113,7 +115,7 @@ fn loose_rows<S: Store + ?Sized>(
     Ok(end)
 }
 
-/// A chunk is not found by its address any more, unless that leads elsewhere.
+/// A chunk is not found at this place by its address any more.
 fn remove_address<S: Store + ?Sized>(
     store: &S,
     key: LogKey,
@@ -124,9 +126,8 @@ fn remove_address<S: Store + ?Sized>(
     let Some(address) = store.get(Table::Nodes, &node)? else {
         return Ok(());
     };
-    let place = store.get(Table::Addresses, &address)?;
-    if place.is_some_and(|place| place[..] == index_key(key.number, chunk)) {
-        batch.delete(Table::Addresses, address);
-    }
-    Ok(())
+    let Ok(address) = <[u8; 32]>::try_from(&address[..]) else {
+        return Err(StoreError::Damaged("a node of the tree".to_owned()));
+    };
+    delete_place(store, batch, &Hash(address), key.number, chunk)
 }
