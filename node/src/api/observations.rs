@@ -214,18 +214,21 @@ pub(super) async fn read(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (id, Query(options)) = (id?, options?);
+    let id = id?;
+    let mut status = state.stream(&id)?;
+    let Query(options) = options?;
     for _ in 1..MAX_BEGINNINGS {
-        let status = state.stream(&id)?;
         let begin = status.begin;
         let answer = read_under(&state, status, &options, &method, &headers).await;
         // What was to be read may have been dropped meanwhile.
-        let is_outdated = answer.is_err() && state.stream(&id)?.begin > begin;
-        if !is_outdated {
+        if answer.is_ok() {
+            return answer;
+        }
+        status = state.stream(&id)?;
+        if status.begin <= begin {
             return answer;
         }
     }
-    let status = state.stream(&id)?;
     read_under(&state, status, &options, &method, &headers).await
 }
 

@@ -37,7 +37,7 @@ enum Piece {
 /// Answers once it is durable.
 #[utoipa::path(put, path = "/v1/unsigned/{name}", tag = "unsigned", summary = "Keep observations as a history that nobody signed, and tell peers of it as such",
     params(("name" = String, Path, description = "A new name, by which peers will know it")),
-    request_body(content = String, content_type = "application/x-ndjson", description = "One `{\"time\", \"value\"}` a line; a value is a text or a number"),
+    request_body(content((String = "application/x-ndjson"), (String = "text/plain")), description = "One `{\"time\", \"value\"}` a line; a value is a text or a number"),
     responses((status = 201, description = "It is durable", body = UnsignedView), (status = "default", description = "An error (RFC 9457); nothing was stored", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
 )]
