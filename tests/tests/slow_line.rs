@@ -4,7 +4,8 @@ use anyhow::{Result, ensure};
 use headwater_tests::{SlowLink, TestNode};
 use serde_json::Value;
 
-#[tokio::test]
+// The link is a task beside the commands that wait for what comes over it.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_range_that_a_user_wants_comes_before_the_rest() -> Result<()> {
     const RECORDS: u64 = 500_000;
     /// Some ten seconds for all of it, compressed.
