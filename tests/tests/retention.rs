@@ -85,6 +85,12 @@ async fn whoever_was_away_while_all_that_it_had_was_dropped_comes_back_and_prove
                 "{path}: {body}"
             );
         }
+        let dropped = ["sync", &stream, "--from", "7", "--to", "8", "--wait"];
+        let refused = node.fails(&dropped)?;
+        ensure!(refused.contains("retention"), "{refused}");
+        // What is kept of a range is all that is waited for.
+        let said = node.run(&["sync", &stream, "--from", "10", "--wait"])?;
+        ensure!(said.contains("5024 to 5149 are held"), "{said}");
         let refused = node.fails(&["export", &stream, "--from", "10"])?;
         ensure!(refused.contains("5024"), "{refused}");
         let shown = node.run(&["show", &stream])?;

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use headwater_protocols::engine::{Command, LogStatus};
+use headwater_protocols::engine::{Command, CommandError, LogStatus};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
 use headwater_protocols::time::Timestamp;
@@ -41,13 +41,22 @@ pub(super) async fn fetch(
 ) -> Result<Json<FetchView>, ApiError> {
     let status = state.stream(&id?)?;
     let Query(options) = options?;
-    let size = status.head.as_deref().map_or(0, |head| head.size);
-    let from = place(&state, &status, "from", options.from.as_deref(), 0).await?;
+    // Before a head has come, nothing is known of what there is.
+    let size = status
+        .head
+        .as_ref()
+        .map_or(u64::MAX, |_| status.usable_size());
+    let begin = status.begin;
+    let from = place(&state, &status, "from", options.from.as_deref(), begin).await?;
     let to = place(&state, &status, "to", options.to.as_deref(), size).await?;
-    // What is not there yet comes live.
+    if from < to && to <= begin {
+        return Err(CommandError::Dropped { index: from, begin }.into());
+    }
+    // What was dropped or is disputed is not fetched, and what is not there yet
+    // comes live.
     let to = to.min(size);
     let wish = Interval {
-        from: from.min(to),
+        from: from.max(begin).min(to),
         to,
     };
     let command = Command::FetchFirst(status.log, wish);

@@ -59,7 +59,7 @@ struct Synced<'a> {
 
 pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let (stream, received) = invocation
+    let (stream, part, received) = invocation
         .with_client(async |client| {
             client.require_network("sync")?;
             let first = client.stream(&args.stream).await?;
@@ -77,7 +77,7 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
                 false => first,
             };
             let received = stream.held_records.saturating_sub(before);
-            Ok((stream, received))
+            Ok((stream, part, received))
         })
         .await?;
     let elapsed = begun.elapsed();
@@ -94,6 +94,9 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
             received,
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         });
+    }
+    if let Some(part) = part {
+        out.line(said_of(part, &stream))?;
     }
     out.line(said(&stream))?;
     if received > 0 {
@@ -185,11 +188,28 @@ async fn wait(
 /// Whether what is waited for is held: a part of the stream, or all of it and
 /// safe on disk.
 fn is_here(stream: &StreamView, part: Option<FetchView>) -> bool {
-    let holds = |part: FetchView| {
-        let holds = |&(from, to): &(u64, u64)| from <= part.from && part.to <= to;
-        part.from >= part.to || stream.held.iter().any(holds)
-    };
-    part.map_or(stream.synced, holds)
+    part.map_or(stream.synced, |part| {
+        let (from, to) = (
+            part.from.max(stream.begin),
+            part.to.min(stream.usable_size()),
+        );
+        let holds = |held: &(u64, u64)| held.0 <= from && to <= held.1;
+        stream.root.is_some() && (from >= to || stream.held.iter().any(holds))
+    })
+}
+
+/// How a part of a stream stands that was to be fetched first.
+fn said_of(part: FetchView, stream: &StreamView) -> String {
+    let to = part.to.min(stream.usable_size());
+    match is_here(stream, Some(part)) {
+        true if part.from >= to => "nothing lies in this range".to_owned(),
+        true => format!(
+            "the records {} to {} are held and verified",
+            part.from,
+            to - 1
+        ),
+        false => "these records are fetched before the rest".to_owned(),
+    }
 }
 
 /// All that is not disputed is here, and yet the stream is not in step with its
@@ -248,6 +268,30 @@ fn from_whom(stream: &StreamView) -> String {
 mod tests {
     use super::super::stream::tests::stream;
     use super::*;
+
+    #[test]
+    fn a_part_is_here_when_all_of_it_that_is_kept_and_not_disputed_is_held() {
+        let mut stream = stream();
+        stream.held = vec![(0, 256), (512, 8_000)];
+        let here = |stream: &StreamView, from, to| is_here(stream, Some(FetchView { from, to }));
+        // Without a head nobody knows what there is.
+        assert!(!here(&stream, 0, 256));
+        stream.root = Some("00".to_owned());
+        assert!(here(&stream, 0, 256) && here(&stream, 600, 700));
+        assert!(!here(&stream, 0, 257) && !here(&stream, 7_000, 9_000));
+        stream.begin = 512;
+        assert!(here(&stream, 100, 700) && here(&stream, 100, 200));
+        stream.disputed_from = Some(8_000);
+        assert!(here(&stream, 7_000, u64::MAX));
+        let said = |from, to| said_of(FetchView { from, to }, &stream);
+        assert_eq!(
+            said(600, 700),
+            "the records 600 to 699 are held and verified"
+        );
+        assert_eq!(said(9_000, 9_500), "nothing lies in this range");
+        stream.held.clear();
+        assert!(!here(&stream, 600, 700));
+    }
 
     #[test]
     fn what_is_missing_and_from_whom_is_told() {
