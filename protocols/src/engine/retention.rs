@@ -387,7 +387,7 @@ impl<S: Store> Engine<S> {
         } else {
             match self.may_give_up(log, head, given_up, &left, now) {
                 Ok(true) if begin == 0 => self.adopt_anew(log, head, &nodes, given_up, now),
-                Ok(true) => self.adopt_giving_up(log, head, &nodes, given_up, now),
+                Ok(true) => self.adopt_dropping(log, head, &nodes, given_up, Batch::new(), now),
                 Ok(false) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -434,19 +434,6 @@ impl<S: Store> Engine<S> {
         Ok(ours.map_or(state.held.is_empty(), |ours| ours == tree.hashes()))
     }
 
-    /// Adopts a head, and drops the chunk that the one before it ends in, which it
-    /// may contradict, in one write.
-    fn adopt_giving_up(
-        &mut self,
-        log: LogId,
-        head: &SignedHead,
-        nodes: &[Node],
-        chunk: Interval,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.adopt_dropping(log, head, nodes, chunk, Batch::new(), now)
-    }
-
     /// Adopts a head of which nobody shows how it came from the one before it: of
     /// the tree that was known nothing is kept but the addresses of what is to be
     /// dropped, because it may be another one.
@@ -469,6 +456,8 @@ impl<S: Store> Engine<S> {
         self.adopt_dropping(log, head, nodes, chunk, batch, now)
     }
 
+    /// Adopts a head, and drops the chunk that the one before it ends in, which it
+    /// may contradict, in one write.
     fn adopt_dropping(
         &mut self,
         log: LogId,
