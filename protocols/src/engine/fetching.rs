@@ -216,6 +216,7 @@ impl<S: Store> Engine<S> {
                 scheduler.release(from, to);
             }
             scheduler.ended(fetch.peer, fetch.priority, true, now);
+            scheduler.fitting = fetch.fitting().or(scheduler.fitting);
             if let Some((wait_us, transfer_us)) = fetch.took(begun, now)
                 && fetch.priority == Priority::History
             {

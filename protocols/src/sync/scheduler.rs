@@ -58,6 +58,10 @@ pub struct Scheduler {
     pub begin: u64,
     /// No history is asked for: there is no room for it.
     pub no_history: bool,
+    /// Records that fit into a batch, going by the last one, once that is known.
+    /// What is asked for beyond that an upstream leaves out, and it would come
+    /// after what is asked for next.
+    pub fitting: Option<u64>,
     /// Who publishes the log, once it is known: there is always a place for it.
     pub publisher: Option<PeerId>,
 }
@@ -340,6 +344,7 @@ impl Scheduler {
         match order {
             Order::OldestFirst => {
                 let records = ((MAX_OFFERED as u64) << chunk_level).max(MIN_REQUEST_RECORDS);
+                let records = records.min(self.fitting_in_chunks(chunk_level));
                 let records = records.min(self.share_of_rest(held, range, chunk_level));
                 let few = self.share_of_intervals();
                 let picked = take_first(wanted(range.from, range.to), few, records, chunk_level);
@@ -365,6 +370,8 @@ impl Scheduler {
                 // of the log are not to wait for a whole offer before them.
                 let behind = (held.prefix(last.to) - last.to) >> chunk_level;
                 let most = MAX_OFFERED as u64 - u64::from(chunk_level);
+                let fitting = self.fitting_in_chunks(chunk_level) >> chunk_level;
+                let most = most.min(fitting).max(FIRST_NEWEST);
                 let chunks = behind.clamp(FIRST_NEWEST, most) - 1;
                 let begin = chunk_start(last.to - 1, chunk_level);
                 let begin = begin.saturating_sub(chunks << chunk_level);
@@ -375,6 +382,12 @@ impl Scheduler {
                 Some((picked, true))
             }
         }
+    }
+
+    /// Records of the whole chunks that fit into a batch, of one at least.
+    fn fitting_in_chunks(&self, chunk_level: u8) -> u64 {
+        let fitting = self.fitting.unwrap_or(u64::MAX);
+        chunk_start(fitting, chunk_level).max(1 << chunk_level)
     }
 
     /// Holes that one source is asked for at a time: where several have

@@ -313,3 +313,32 @@ fn a_stream_that_is_unfollowed_rests_and_goes_on_when_it_is_followed_again() {
     world.sim.run_for(0);
     world.complete(follower, MINUTE);
 }
+
+#[test]
+fn history_of_large_records_comes_in_the_order_in_which_it_was_published() {
+    // A batch has 41 chunks of four of these, and a question asks for 256 at first.
+    let large =
+        |index: u64| Record::new(Timestamp(index as i64), &[b'a' + index as u8 % 26; 25_000]);
+    let mut world = World::new(7, 2, 0);
+    let (owner, log) = (world.owner, world.log);
+    for from in (0..2_000).step_by(100) {
+        let id = (world.sim).publish(owner, log, (from..from + 100).map(large).collect());
+        world.sim.run_for(0);
+        let reply = world.sim.reply(owner, id);
+        assert!(matches!(reply, Some(Ok(_))), "{reply:?}");
+    }
+    let joiner = world.follower(&[owner]);
+    let mut ahead = Vec::new();
+    world.sim.run_while(MINUTE, |sim| {
+        let status = sim.status(joiner, log).expect("the log is known");
+        if status.held.len() > 1 {
+            ahead.extend(status.held.last().map(|interval| interval.from));
+        }
+        status.held_records < 2_000
+    });
+    // Only the second question was asked before the first answer told how much
+    // a batch brings.
+    ahead.dedup();
+    assert!(ahead.iter().all(|&from| from == 1_024), "{ahead:?}");
+    check_held(&world.sim, joiner, log, large);
+}

@@ -74,6 +74,28 @@ fn two_batches_are_in_flight_from_a_peer_and_not_three() {
 }
 
 #[test]
+fn of_large_records_no_more_is_asked_for_than_a_batch_brings() {
+    let mut scheduler = Scheduler {
+        live_from: 1 << 20,
+        ..Scheduler::default()
+    };
+    scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
+    let mut ask = |fitting, order| {
+        (scheduler.fitting, scheduler.order) = (fitting, order);
+        let held = set(&[((1 << 20) - 2_560, 1 << 20)]);
+        let next = scheduler.next(&[1 << 20], &held, 8, peer(9), |_| 0);
+        next.map_or(0, |next| next.intervals[0].len())
+    };
+    assert_eq!(ask(None, Order::OldestFirst), 32_768);
+    assert_eq!(ask(Some(1_000), Order::OldestFirst), 768);
+    assert_eq!(ask(Some(1_000_000), Order::OldestFirst), 32_768);
+    // A chunk is asked for in any case.
+    assert_eq!(ask(Some(100), Order::OldestFirst), 256);
+    assert_eq!(ask(None, Order::NewestFirst), 2_560);
+    assert_eq!(ask(Some(1_279), Order::NewestFirst), 1_024);
+}
+
+#[test]
 fn the_publisher_always_has_a_place_among_the_sources() {
     let mut scheduler = Scheduler {
         publisher: Some(peer(200)),

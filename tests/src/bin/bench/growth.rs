@@ -39,6 +39,8 @@ pub(crate) fn figure(bench: &Bench) -> anyhow::Result<Figure> {
     let figure = Figure::new(bench, "sync_growth_1e7", value, "µs/record", against)
         .with("records", records)
         .with_number("seconds", run.seconds)
+        .with_number("downstream_cpu_s", run.downstream_cpu_s)
+        .with_number("upstream_cpu_s", run.upstream_cpu_s)
         .with_number("downstream_peak_anonymous_mb", run.downstream_peak_mb)
         .with_number("upstream_peak_anonymous_mb", run.upstream_peak_mb);
     Ok(figure)

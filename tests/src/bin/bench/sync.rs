@@ -87,8 +87,8 @@ impl Upstream {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SyncRun {
     pub(crate) seconds: f64,
-    downstream_cpu_s: f64,
-    upstream_cpu_s: f64,
+    pub(crate) downstream_cpu_s: f64,
+    pub(crate) upstream_cpu_s: f64,
     pub(crate) downstream_peak_mb: f64,
     pub(crate) upstream_peak_mb: f64,
 }
