@@ -105,8 +105,9 @@ fn class(priority: Priority) -> usize {
 }
 
 impl Scheduler {
-    /// Notes what a peer has. Beyond the limit of sources a newcomer is
-    /// ignored, unless it is the publisher or one of them is of no use.
+    /// Notes what a peer says that it has: no more than that, whatever it passed
+    /// on of a tree that it has not adopted. Beyond the limit of sources a newcomer
+    /// is ignored, unless it is the publisher or one of them is of no use.
     pub fn has(&mut self, peer: PeerId, size: u64, held: IntervalSet) {
         if self.sources.len() >= MAX_SOURCES && !self.sources.contains_key(&peer) {
             match self.least_useful(Some(peer) == self.publisher) {
@@ -115,7 +116,7 @@ impl Scheduler {
             };
         }
         let source = self.sources.entry(peer).or_default();
-        source.size = source.size.max(size);
+        source.size = size;
         source.held = held;
     }
 

@@ -96,6 +96,17 @@ fn of_large_records_no_more_is_asked_for_than_a_batch_brings() {
 }
 
 #[test]
+fn a_source_has_what_it_says_and_not_the_tree_of_a_record_that_it_passed_on() {
+    let mut scheduler = Scheduler::default();
+    scheduler.has(peer(1), 100, set(&[(0, 100)]));
+    assert!(scheduler.has_live(peer(1), 150, 151));
+    assert_eq!(scheduler.sources[&peer(1)].size, 151);
+    scheduler.has(peer(1), 100, set(&[(0, 100)]));
+    assert!(scheduler.sources[&peer(1)].has_all(0, 100));
+    assert_eq!(scheduler.sources[&peer(1)].size, 100);
+}
+
+#[test]
 fn the_publisher_always_has_a_place_among_the_sources() {
     let mut scheduler = Scheduler {
         publisher: Some(peer(200)),
