@@ -46,6 +46,8 @@ const MAX_WRITE_BUFFERS: i32 = 5;
 const MAX_FIRST_LEVEL_FILES: i32 = 24;
 /// Misses of a point lookup read nothing in 99 of 100 cases.
 const FILTER_BITS_PER_KEY: f64 = 10.0;
+/// Faster than 1, the lowest of zstd's usual levels.
+const ZSTD_LEVEL: i32 = -1;
 const SYNC_RANGE_BYTES: u64 = 1 << 20;
 
 /// How long a commit waits for background work to catch up. A flush of every
@@ -144,11 +146,11 @@ impl RocksStore {
             dir: dir.to_owned(),
             why: error.to_string(),
         })?;
-        let cache = Cache::new_lru_cache(CACHE_BYTES);
-        let families = Table::ALL
-            .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
-        let db = DB::open_cf_descriptors(&store_options(), dir, families)
-            .map_err(|error| open_error(dir, &error))?;
+        let db = match open_tables(dir, true) {
+            Err(error) if is_for_lack_of_direct_io(&error) => open_tables(dir, false),
+            opened => opened,
+        };
+        let db = db.map_err(|error| open_error(dir, &error))?;
         let store = Self {
             db,
             read: ReadOptions::default(),
@@ -361,6 +363,18 @@ impl std::fmt::Debug for RocksStore {
     }
 }
 
+/// Opens every table. Table files are written past the system's cache if `direct`:
+/// copied into it, they cost half of the processor time of a long sync, and a
+/// publisher's sync on the same disk waited for them, too.
+fn open_tables(dir: &Path, direct: bool) -> Result<DB, rocksdb::Error> {
+    let cache = Cache::new_lru_cache(CACHE_BYTES);
+    let families = Table::ALL
+        .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
+    let mut options = store_options();
+    options.set_use_direct_io_for_flush_and_compaction(direct);
+    DB::open_cf_descriptors(&options, dir, families)
+}
+
 /// Creates a folder whose name survives the loss of power. RocksDB syncs what
 /// is in its folder, but not the folder that this one is in.
 fn create_durably(dir: &Path) -> io::Result<()> {
@@ -434,6 +448,13 @@ fn store_error(error: &rocksdb::Error) -> StoreError {
     }
 }
 
+/// Whether the file system of the folder cannot write past the system's cache:
+/// RocksDB tries when it opens the folder.
+fn is_for_lack_of_direct_io(error: &rocksdb::Error) -> bool {
+    error.kind() == ErrorKind::InvalidArgument
+        && error.as_ref().contains("Direct I/O is not supported")
+}
+
 /// Whether nothing was written because background work is behind.
 fn is_stall(error: &rocksdb::Error) -> bool {
     error.kind() == ErrorKind::Incomplete && error.as_ref().contains("Write stall")
@@ -456,7 +477,10 @@ fn store_options() -> Options {
     options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
     options.set_max_total_wal_size(MAX_WAL_BYTES);
     options.set_max_open_files(MAX_OPEN_FILES);
-    // Written out as it comes, not in one burst at the next sync.
+    // History is read from its beginning to its end: the system may read ahead.
+    options.set_advise_random_on_open(false);
+    // Written out as it comes, not in one burst at the next sync: the log of
+    // writes, and table files where they cannot pass the system's cache by.
     options.set_bytes_per_sync(SYNC_RANGE_BYTES);
     options.set_wal_bytes_per_sync(SYNC_RANGE_BYTES);
     // Reads the properties of every file at the start, for statistics only.
@@ -488,17 +512,18 @@ fn table_options(table: Table, cache: &Cache) -> Options {
     options.set_hard_pending_compaction_bytes_limit(0);
     options.set_max_write_buffer_number(MAX_WRITE_BUFFERS);
     match table {
-        // Measured on 2 cores with 10^6 and 10^7 records of 100 bytes, in one log
-        // and in 32 interleaved ones. Blob files write 2.9 times the data with 32
-        // logs instead of 4.1 to 4.8 (2 with one log, either way), but double the
-        // time of a read (20 us instead of 12) and give room back late when
-        // chunks are deleted. zstd at the bottom makes JSON 0.20 of its size and
-        // bare numbers 0.55, lz4 alone 0.33 and 0.67; zstd everywhere gains
-        // nothing more and costs 20 % more processor time. A block of the usual
-        // 4 KiB is one chunk; larger ones read neighbours for nothing.
+        // One compression at all levels: files that do not overlap are moved down
+        // as they are, so that history which comes in order is written twice in
+        // all, once of it in the log of writes. zstd at level -1 makes JSON 0.15
+        // of its size and bare numbers 0.56, lz4 0.22 and 0.68 at 1.3 times the
+        // speed, zstd's usual level 0.14 and 0.47 at half of it. docs/benchmarks.md
+        // says what else was measured. A block of the usual 4 KiB is one chunk;
+        // larger ones read neighbours for nothing.
         Table::Chunks => {
             options.set_write_buffer_size(CHUNK_BUFFER_BYTES);
-            options.set_bottommost_compression_type(DBCompressionType::Zstd);
+            options.set_compression_type(DBCompressionType::Zstd);
+            // No window, strategy or dictionary of its own.
+            options.set_compression_options(-14, ZSTD_LEVEL, 0, 0);
         }
         Table::Meta
         | Table::Logs

@@ -494,14 +494,16 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     /// `None`, and a word about it, if this machine does not let us.
     fn mount(dir: &Path, mib: u32) -> Option<Self> {
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])
-            .arg(dir)
-            .output();
-        match mounted {
+        Self::of_type("tmpfs", dir, &["-o", &format!("size={mib}m")])
+    }
+
+    fn of_type(name: &str, dir: &Path, options: &[&str]) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", name]).args(options).arg(name).arg(dir);
+        match mount.output() {
             Ok(output) if output.status.success() => Some(Self(dir.to_owned())),
             other => {
-                say(format!("SKIPPED: no tmpfs can be mounted here: {other:?}"));
+                say(format!("SKIPPED: no {name} can be mounted here: {other:?}"));
                 None
             }
         }
@@ -519,6 +521,24 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_file_system_without_direct_io_does_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::of_type("ramfs", dir.path(), &[]) else {
+        return;
+    };
+    let chunk = noise(1, 25_800);
+    for _ in 0..2 {
+        let store = RocksStore::open(dir.path()).unwrap();
+        let mut batch = Batch::new();
+        batch.put(Table::Chunks, index_key(1, 7), chunk.clone());
+        store.commit(batch, Durability::Synced).unwrap();
+        store.flush().unwrap();
+        let kept = store.get(Table::Chunks, &index_key(1, 7));
+        assert_eq!(kept, Ok(Some(chunk.clone())));
     }
 }
 
