@@ -119,11 +119,13 @@ impl<S: Store> Engine<S> {
             // The log was closed in the meantime.
             return self.give_up(id, now);
         };
-        let mut answer = None;
+        let (mut answer, mut is_first) = (None, false);
         let result = match body {
             Body::OfferedHashes(offer) => {
                 let checked = fetch.offered(&offer, key.chunk_level, &state.held);
                 checked.map(|checked| {
+                    let (records, bytes) = fetch.size();
+                    is_first = state.scheduler.offered(records, bytes);
                     // What was asked for and not offered is free again.
                     for Interval { from, to } in checked.unoffered {
                         state.scheduler.release(from, to);
@@ -181,6 +183,10 @@ impl<S: Store> Engine<S> {
                     self.send(peer, Lane::Control, id, body);
                 }
                 self.stored(log, result);
+                if is_first {
+                    // The second batch waited for this.
+                    self.schedule(log, now);
+                }
                 self.finish_fetch(id, now);
             }
         }
@@ -216,7 +222,6 @@ impl<S: Store> Engine<S> {
                 scheduler.release(from, to);
             }
             scheduler.ended(fetch.peer, fetch.priority, true, now);
-            scheduler.fitting = fetch.fitting().or(scheduler.fitting);
             if let Some((wait_us, transfer_us)) = fetch.took(begun, now)
                 && fetch.priority == Priority::History
             {

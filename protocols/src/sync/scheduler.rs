@@ -8,9 +8,9 @@ use libp2p_identity::PeerId;
 use super::Priority;
 use super::window::Window;
 use crate::limits::{
-    BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_COOL_OFF_US, MAX_HISTORY_BATCHES,
-    MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MAX_WISHES, MIN_REQUEST_RECORDS,
-    MIN_SHARED_INTERVALS,
+    BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_BATCH_BYTES, MAX_COOL_OFF_US,
+    MAX_HISTORY_BATCHES, MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MAX_WISHES,
+    MIN_REQUEST_RECORDS, MIN_SHARED_INTERVALS,
 };
 use crate::ranges::{Interval, IntervalSet};
 use crate::time::Timestamp;
@@ -61,7 +61,7 @@ pub struct Scheduler {
     /// Records that fit into a batch, going by the last one, once that is known.
     /// What is asked for beyond that an upstream leaves out, and it would come
     /// after what is asked for next.
-    pub fitting: Option<u64>,
+    fitting: Option<u64>,
     /// Who publishes the log, once it is known: there is always a place for it.
     pub publisher: Option<PeerId>,
 }
@@ -241,6 +241,18 @@ impl Scheduler {
         }
     }
 
+    /// Notes how many records with so many bytes were offered at once, of which a
+    /// few say little; and returns whether these are the first.
+    pub fn offered(&mut self, records: u64, bytes: u64) -> bool {
+        let batch = MAX_BATCH_BYTES as u64;
+        let is_first = self.fitting.is_none();
+        if bytes >= batch / 4 || is_first {
+            let fitting = records.saturating_mul(batch) / bytes.max(1);
+            self.fitting = Some(fitting);
+        }
+        is_first
+    }
+
     /// Notes that a peer had no place left for a request. That is no failure,
     /// and it is asked again soon, up to 32 times later if it goes on.
     pub fn busy(&mut self, peer: PeerId, priority: Priority, now: Timestamp) {
@@ -301,7 +313,7 @@ impl Scheduler {
             .filter(|(priority, _)| !self.no_history || *priority == Priority::Live)
             .find_map(|(priority, range)| {
                 let mut free: Vec<_> = (self.sources.iter())
-                    .filter(|(_, source)| source.is_free(priority))
+                    .filter(|(_, source)| source.is_free(priority, self.fitting.is_some()))
                     .filter(|(peer, _)| open(peer) < max_open(priority))
                     .collect();
                 free.sort_by_key(|(peer, source)| (source.load(), **peer != first));
@@ -426,8 +438,12 @@ impl Scheduler {
 }
 
 impl Source {
-    fn is_free(&self, priority: Priority) -> bool {
+    /// Whether it may be asked for another batch. Of history there is one at a time
+    /// until the first offer has told how much fits into it: what does not would
+    /// come after the second one.
+    fn is_free(&self, priority: Priority, knows_fitting: bool) -> bool {
         let most = match priority {
+            Priority::History if !knows_fitting => 1,
             Priority::History => self.window.batches(),
             Priority::Live | Priority::User => BATCHES_IN_FLIGHT,
         };

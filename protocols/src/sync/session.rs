@@ -43,8 +43,7 @@ pub struct Fetch {
     /// The place of the first subtree of the next page.
     next_place: usize,
     bytes: usize,
-    /// Records that came, and their bytes.
-    came: (u64, usize),
+    records: u64,
     /// When the first bytes came.
     arrives_since: Option<Timestamp>,
     /// The last page has come.
@@ -107,7 +106,7 @@ impl Fetch {
             offered_to: 0,
             next_place: 0,
             bytes: 0,
-            came: (0, 0),
+            records: 0,
             arrives_since: None,
             is_last: false,
             pages: VecDeque::new(),
@@ -153,13 +152,10 @@ impl Fetch {
         is_full.then(|| (since.since(begun), now.since(since)))
     }
 
-    /// Records that would have filled the batch, going by those that came.
-    /// `None` of a small one, which says little of others.
+    /// Records that were offered so far, and what the peer says of their bytes.
     #[must_use]
-    pub fn fitting(&self) -> Option<u64> {
-        let (records, bytes) = self.came;
-        let is_full = bytes >= MAX_BATCH_BYTES / 4;
-        is_full.then(|| records.saturating_mul(MAX_BATCH_BYTES as u64) / bytes as u64)
+    pub fn size(&self) -> (u64, u64) {
+        (self.records, self.bytes as u64)
     }
 
     /// Whether an offer has come.
@@ -222,6 +218,7 @@ impl Fetch {
         )?;
 
         self.bytes = bytes;
+        self.records += items.iter().map(|(item, _)| item.len()).sum::<u64>();
         for range in &ranges {
             let _ = self.offered.insert(range.start, range.end);
             self.offered_to = range.end;
@@ -337,8 +334,6 @@ impl Fetch {
             if subtree_root(leaves) != hash {
                 return Err(bad("chunk: its records do not hash to its address").into());
             }
-            self.came.0 += subtree.len();
-            self.came.1 += chunk.encoded.bytes.len();
             checked.push(CheckedDelivery {
                 subtree,
                 hash,

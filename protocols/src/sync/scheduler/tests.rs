@@ -58,7 +58,13 @@ fn two_batches_are_in_flight_from_a_peer_and_not_three() {
     scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
     let mut ranges = Vec::new();
     while let Some(next) = scheduler.next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0) {
+        // How much fits into a batch is known by the first offer.
         scheduler.assign(&next);
+        if ranges.is_empty() {
+            let second = scheduler.next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0);
+            assert_eq!(second, None);
+            assert!(scheduler.offered(32_768, 3 << 20));
+        }
         let [Interval { from, to }] = next.intervals[..] else {
             panic!("one range");
         };
@@ -80,19 +86,22 @@ fn of_large_records_no_more_is_asked_for_than_a_batch_brings() {
         ..Scheduler::default()
     };
     scheduler.has(peer(1), 1 << 20, set(&[(0, 1 << 20)]));
-    let mut ask = |fitting, order| {
-        (scheduler.fitting, scheduler.order) = (fitting, order);
+    let mut ask = |(records, bytes), order| {
+        let _ = scheduler.offered(records, bytes);
+        scheduler.order = order;
         let held = set(&[((1 << 20) - 2_560, 1 << 20)]);
         let next = scheduler.next(&[1 << 20], &held, 8, peer(9), |_| 0);
         next.map_or(0, |next| next.intervals[0].len())
     };
-    assert_eq!(ask(None, Order::OldestFirst), 32_768);
-    assert_eq!(ask(Some(1_000), Order::OldestFirst), 768);
-    assert_eq!(ask(Some(1_000_000), Order::OldestFirst), 32_768);
+    // The first few small ones; large ones, of which some few say nothing; then
+    // enough small ones again.
+    assert_eq!(ask((256, 2_560), Order::OldestFirst), 32_768);
+    assert_eq!(ask((256, 1 << 20), Order::OldestFirst), 1_024);
+    assert_eq!(ask((256, 1), Order::NewestFirst), 1_024);
+    assert_eq!(ask((300, 1 << 20), Order::OldestFirst), 1_024);
+    assert_eq!(ask((32_768, 1 << 20), Order::NewestFirst), 2_560);
     // A chunk is asked for in any case.
-    assert_eq!(ask(Some(100), Order::OldestFirst), 256);
-    assert_eq!(ask(None, Order::NewestFirst), 2_560);
-    assert_eq!(ask(Some(1_279), Order::NewestFirst), 1_024);
+    assert_eq!(ask((10, 1 << 20), Order::OldestFirst), 256);
 }
 
 #[test]
@@ -171,6 +180,7 @@ fn live_records_do_not_wait_for_history() {
     };
     let size = (1 << 20) + 5;
     scheduler.has(peer(1), size, set(&[(0, size)]));
+    let _ = scheduler.offered(256, 1 << 20);
     for _ in 0..BATCHES_IN_FLIGHT {
         let history = scheduler
             .next(&[1 << 20], &set(&[]), 8, peer(1), |_| 0)
