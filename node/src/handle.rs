@@ -1,5 +1,6 @@
 //! What the rest of the program knows of a running node.
 
+mod troubles;
 mod unsigned;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,10 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use self::troubles::{Severity, Trouble};
 pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};
 
+use self::troubles::Troubles;
 use self::unsigned::Unsigned;
 use crate::store::RocksStore;
 
@@ -202,6 +205,7 @@ struct Shared {
     stream_peers: OnceLock<mpsc::Sender<PeersAsked>>,
     bootstrap: Mutex<BootstrapStatus>,
     disk: Mutex<Option<DiskStatus>>,
+    troubles: Troubles,
     unsigned: Unsigned,
 }
 
@@ -224,6 +228,7 @@ impl Node {
             stream_peers: OnceLock::new(),
             bootstrap: Mutex::default(),
             disk: Mutex::default(),
+            troubles: Troubles::default(),
             unsigned: Unsigned::default(),
         };
         Self {
