@@ -468,6 +468,33 @@ pub const MAX_SEARCH_RESTARTS: u32 = 3;
 /// and answers in this time, and a larger head crosses a few hops.
 pub const RECOVERY_SETTLE_US: u64 = 5_000_000;
 
+/// Followers that had all of a log of ours, and have to say what they have
+/// before it opens by itself after a restore. One alone may have been away while
+/// the last records were published; that two were is for their user to rule out.
+pub const RECOVERY_FOLLOWERS: usize = 2;
+
+/// Microseconds for which such a log does not tell its head, while followers may
+/// still open it: an answer that repeats what we have just said is worth nothing.
+/// Followers are back within seconds of a start, those behind a relay within a
+/// minute or two.
+pub const RECOVERY_SILENCE_US: u64 = 600_000_000;
+
+/// Microseconds after the last head of somebody else that signs a log of ours,
+/// until it is taken to have stopped: twice as long as a head lives, and a bit.
+pub const TWIN_US: u64 = 1_500_000_000;
+
+/// Microseconds at most for which a log of ours waits to hear of its followers
+/// after an end that was not clean, where no mark says what was signed.
+pub const UNCLEAN_WAIT_US: u64 = 10_000_000;
+
+/// Followers of a log of ours that are remembered: enough that two of them are
+/// found, and a row of 1 KB.
+pub const MAX_KNOWN_FOLLOWERS: usize = 16;
+
+/// Microseconds after which one of them makes room for a newcomer again. Whoever
+/// comes with many names must not push the others out at once.
+pub const FOLLOWER_EXCHANGE_US: u64 = 60_000_000;
+
 /// Chunks whose addresses are deleted in one step: a few milliseconds, as long
 /// as live records may wait behind it.
 pub const DELETED_CHUNKS_PER_STEP: usize = 1_024;

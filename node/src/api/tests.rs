@@ -28,7 +28,7 @@ impl Api {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keypair = Keypair::ed25519_from_bytes([7; 32]).unwrap();
-        let running = start_offline(&dir.path().join("store"), &keypair, None)
+        let running = start_offline(&dir.path().join("store"), &keypair, None, None)
             .await
             .unwrap();
         let state = ApiState::new(running.node.clone(), "secret")

@@ -1,10 +1,12 @@
 //! The JSON of the local API, as the server writes it and the client reads it.
 
+mod recovery;
 mod unsigned;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::recovery::{AnswerView, RecoveryView};
 pub use self::unsigned::{SaidView, SilentView, UnsignedView, WalkNews, WalkReport};
 pub use crate::export::{Gaps, Misplaced, TimeGap};
 pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
@@ -224,6 +226,13 @@ pub struct StreamView {
     /// asked, or its user has decided.
     #[serde(default)]
     pub recovering: Option<String>,
+    /// What its peers have said meanwhile.
+    #[serde(default)]
+    pub recovery: Option<RecoveryView>,
+    /// Of a stream of this node's own: followers that are known to have had all
+    /// of it. Should this data folder be restored one day, their word opens it.
+    #[serde(default)]
+    pub known_followers: u64,
     /// Why it is closed for writing, if it is.
     pub closed: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! How a stream and a peer are shown.
 
-use headwater_protocols::engine::LogStatus;
+use headwater_protocols::engine::{LogStatus, Recovering};
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{Manifest, ValueType};
 use headwater_protocols::time::Timestamp;
@@ -9,8 +9,8 @@ use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
 use super::types::{
-    DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
-    ReachabilityView, RoleView, StreamPeerView, StreamView, ValueTypeView,
+    AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
+    ReachabilityView, RecoveryView, RoleView, StreamPeerView, StreamView, ValueTypeView,
 };
 use crate::export::time::to_text;
 use crate::handle::{
@@ -120,8 +120,28 @@ pub fn stream_view(
         invite: invite_to(status.log, addresses),
         forked: status.fork.is_some(),
         disputed_from: status.disputed_from,
-        recovering: status.recovering.clone(),
+        recovering: (status.recovering.as_ref()).map(|recovering| recovering.why.clone()),
+        recovery: status.recovering.as_ref().map(recovery_view),
+        known_followers: status.known_followers as u64,
         closed: status.closed.clone(),
+    }
+}
+
+fn recovery_view(recovering: &Recovering) -> RecoveryView {
+    RecoveryView {
+        signed_size: recovering.mark.map(|mark| mark.size),
+        signed_time: recovering.mark.map(|mark| to_text(mark.time)),
+        followers: (recovering.followers.iter())
+            .map(ToString::to_string)
+            .collect(),
+        answers: (recovering.answers.iter())
+            .map(|answer| AnswerView {
+                peer_id: answer.peer.to_string(),
+                size: answer.size,
+                signed: to_text(answer.signed),
+                counts: answer.counts,
+            })
+            .collect(),
     }
 }
 
@@ -328,6 +348,7 @@ pub(super) mod tests {
             disputed_from: None,
             closed: None,
             recovering: None,
+            known_followers: 0,
         }
     }
 

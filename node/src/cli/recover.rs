@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::output::counted;
+use super::stream::recovery_lines;
 use super::{Invocation, Usage, duration};
 use crate::api::types::{Recovery, RoleView, StreamView};
 use crate::client::Client;
@@ -85,6 +86,9 @@ async fn one(
     none_is_larger: bool,
     until: Instant,
 ) -> anyhow::Result<StreamView> {
+    if none_is_larger {
+        warn_of_loss(&client.stream(id).await?);
+    }
     client.recover(id, &Recovery { none_is_larger }).await?;
     loop {
         let stream = client.stream(id).await?;
@@ -95,6 +99,27 @@ async fn one(
             bail!("stream {id} is still closed for writing: {why}");
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Says who said what, and what is given up, before it is.
+fn warn_of_loss(stream: &StreamView) {
+    let Some(recovery) = &stream.recovery else {
+        return;
+    };
+    for (what, line) in recovery_lines(recovery) {
+        eprintln!("{what}: {line}");
+    }
+    let here = counted(stream.size, "record");
+    match recovery.signed_size {
+        Some(signed) if signed > stream.size => eprintln!(
+            "{} that this node signed are given up: it goes on after {here}",
+            counted(signed - stream.size, "record")
+        ),
+        _ => eprintln!(
+            "whatever was published after these {here} is given up, and if anybody has it, the \
+             stream is forked for ever"
+        ),
     }
 }
 

@@ -11,7 +11,9 @@ use super::gaps::GapsArgs;
 use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short, span};
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
-use crate::api::types::{NewStream, RoleView, StreamView, Subscription, ValueTypeView};
+use crate::api::types::{
+    NewStream, RecoveryView, RoleView, StreamView, Subscription, ValueTypeView,
+};
 use crate::invite;
 
 #[derive(Debug, Subcommand)]
@@ -438,7 +440,32 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
     );
     let recovering = stream.recovering.as_ref();
     lines.extend(recovering.map(|why| ("recovering", out.bad(&printable(why)))));
+    if let Some(recovery) = &stream.recovery {
+        lines.extend(recovery_lines(recovery));
+    }
     lines
+}
+
+/// What was signed of a stream that is recovered, and what peers say of it.
+pub(super) fn recovery_lines(recovery: &RecoveryView) -> Vec<(&'static str, String)> {
+    let signed = recovery.signed_size.zip(recovery.signed_time.as_ref());
+    let signed = signed.map(|(size, time)| {
+        let records = counted(size, "record");
+        ("signed here", format!("{records}, the last at {time}"))
+    });
+    let answers = recovery.answers.iter().map(|answer| {
+        let records = counted(answer.size, "record");
+        let word = match answer.counts {
+            true => "counts",
+            false => "does not count",
+        };
+        let (peer, time) = (&answer.peer_id, &answer.signed);
+        (
+            "answer",
+            format!("{peer} has {records}, signed {time} ({word})"),
+        )
+    });
+    signed.into_iter().chain(answers).collect()
 }
 
 /// Which records are disputed.
@@ -598,6 +625,8 @@ pub(super) mod tests {
             forked: false,
             disputed_from: None,
             recovering: None,
+            recovery: None,
+            known_followers: 0,
             closed: None,
         }
     }

@@ -82,6 +82,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         disputed_from: None,
         closed: None,
         recovering: None,
+        known_followers: 0,
     }
 }
 

@@ -37,6 +37,9 @@ fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
         offer_percent: 0,
         introduces: false,
         copied: false,
+        marks: std::collections::BTreeMap::new(),
+        lost: None,
+        ended_badly: false,
     };
     let mut engine = Engine::open(MemoryStore::new(), key, &settings, NOW).unwrap();
     engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);

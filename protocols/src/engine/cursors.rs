@@ -149,6 +149,10 @@ impl<S: Store> Engine<S> {
             }
         }
         state.told_by.insert(author, synced.size);
+        self.follower_is_in_step(author, log, now);
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(Verdict::Ignore);
+        };
         let begin = state.begin().min(synced.size);
         if state.scheduler.has_live(author, begin, synced.size) {
             self.changed.insert(log);

@@ -26,6 +26,7 @@ use crate::store::tables::{
 use crate::store::{Batch, Durability, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
+use crate::wire::v1::stored_log::Recovering as Stored;
 
 /// What is being deleted, and which logs of our own were.
 #[derive(Debug, Default)]
@@ -112,7 +113,7 @@ impl<S: Store> Engine<S> {
             followed: false,
             peers: Vec::new(),
             owned: true,
-            recovering: true,
+            recovering: Stored::Deleted.into(),
             deleted: true,
             ..state.to_stored()
         };
@@ -166,7 +167,7 @@ impl<S: Store> Engine<S> {
         let mut state = self.load_log(log, row.clone())?;
         if state.fork.is_none() {
             state.appender = None;
-            state.recovery = Some(Recovery::new(Why::Deleted, now));
+            state.recovery = Some(Recovery::new(Why::Deleted, state.size(), now));
             state.poll_at = Some(now);
         }
         let mut batch = Batch::new();

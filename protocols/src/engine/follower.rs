@@ -249,10 +249,8 @@ impl<S: Store> Engine<S> {
         }
         self.joining.shows(log, peer, head.size, &held);
         self.heard_of_own(peer, log, &head, now);
-        if let Some(recovery) = (self.logs.get_mut(&log)).and_then(|state| state.recovery.as_mut())
-        {
-            recovery.answered(peer, now);
-        }
+        self.recovery_answered(peer, log, &head, now);
+        self.follower_has(peer, log, &head, &held, now);
         let mut has_more = false;
         if let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) {
             has_more = state.scheduler.held_by(peer) < held.len();

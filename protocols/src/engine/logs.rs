@@ -10,11 +10,12 @@ use prost::Message;
 use super::agenda::Agenda;
 use super::dispute::FORKED;
 use super::echo::Echo;
+use super::followers::Followers;
 use super::fork_search::Search;
-use super::recovery::{Recovery, Why};
+use super::recovery::{Mark, Recovery, Start};
 use super::repeats::Repeats;
 use super::retention::Kept;
-use super::{Engine, LogStatus, Output};
+use super::{Engine, LogStatus, Output, Settings};
 use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
@@ -31,6 +32,7 @@ use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table}
 use crate::sync::scheduler::{Order, Scheduler};
 use crate::time::Timestamp;
 use crate::wire::v1;
+use crate::wire::v1::stored_log::Recovering as Stored;
 
 /// One log.
 #[derive(Debug)]
@@ -59,6 +61,11 @@ pub(super) struct LogState {
     pub(super) owned: bool,
     /// Ours, but others may know more of it than is here.
     pub(super) recovery: Option<Recovery>,
+    /// Ours: what was signed of it, as was known outside of the store at the
+    /// start.
+    pub(super) mark: Option<Mark>,
+    /// Ours: who has had all of it.
+    pub(super) followers: Followers,
     /// Why nothing more is written.
     pub(super) closed: Option<String>,
     /// Only of our own logs that are open for writing.
@@ -110,6 +117,8 @@ impl LogState {
             searched: false,
             owned: false,
             recovery: None,
+            mark: None,
+            followers: Followers::default(),
             closed: None,
             appender: None,
             renew_at: None,
@@ -154,6 +163,11 @@ impl LogState {
             None => self.size(),
             Some(_) => self.undisputed,
         }
+    }
+
+    /// Records that are held without a gap from where what is kept begins.
+    pub(super) fn held_size(&self) -> u64 {
+        self.held.prefix(self.begin())
     }
 
     /// Everything that is wanted is held.
@@ -219,8 +233,10 @@ impl LogState {
         let poll_at = polls.min().filter(|_| self.takes());
         let cool = self.scheduler.next_cool();
         let recovery = self.recovery.as_ref().and_then(Recovery::due);
+        let followers = self.followers.due().filter(|_| is_open);
         let times = renew_at.into_iter().chain(cool).chain(poll_at);
-        times.chain(recovery).chain(self.kept.due()).min()
+        let times = times.chain(recovery).chain(followers);
+        times.chain(self.kept.due()).min()
     }
 
     /// Whether a source may be asked again after a failure.
@@ -293,7 +309,8 @@ impl LogState {
             fork: self.fork.clone(),
             disputed_from: self.fork.as_ref().map(|_| self.undisputed),
             closed: self.closed.clone(),
-            recovering: (self.recovery.as_ref()).map(|recovery| recovery.to_string()),
+            recovering: self.recovering(),
+            known_followers: self.followers.known().len(),
         }
     }
 
@@ -306,8 +323,11 @@ impl LogState {
             peers: self.peers.clone(),
             newest_first: self.scheduler.order == Order::NewestFirst,
             owned: self.owned,
-            recovering: self.recovery.is_some(),
+            recovering: (self.recovery.as_ref())
+                .map_or(Stored::No, Recovery::to_stored)
+                .into(),
             deleted: false,
+            followers: self.followers.to_stored(),
         }
     }
 }
@@ -404,9 +424,14 @@ pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
 }
 
 impl<S: Store> Engine<S> {
-    /// Reads every log from the store. Of a copied one our own logs are closed
-    /// for writing until they are recovered.
-    pub(super) fn load(&mut self, copied: bool, now: Timestamp) -> Result<(), StoreError> {
+    /// Reads every log from the store. Our own logs are closed for writing until
+    /// they are recovered where others may know more of them.
+    pub(super) fn load(&mut self, settings: &Settings, now: Timestamp) -> Result<(), StoreError> {
+        let start = Start {
+            copied: settings.copied,
+            lost: settings.lost.as_deref(),
+            ended_badly: settings.ended_badly,
+        };
         if let Some(number) = self.store.get(Table::Meta, NEXT_NUMBER)? {
             let number = number[..].try_into().map(u32::from_be_bytes);
             self.next_number = number.map_err(|_| damaged("the next log number"))?;
@@ -425,12 +450,11 @@ impl<S: Store> Engine<S> {
                 self.deletions.keep_tombstone(log, row);
                 continue;
             }
-            let recovers = row.owned && (copied || row.recovering);
+            let (owned, stored) = (row.owned, row.recovering());
             let mut state = self.load_log(log, row)?;
-            if recovers && state.fork.is_none() {
-                state.appender = None;
-                state.recovery = Some(Recovery::new(Why::Copied, now));
-                state.poll_at = Some(now);
+            if owned {
+                state.mark = settings.marks.get(&log).copied();
+                state.begin_as(stored, &start, state.held_size(), now);
             }
             if state.followed {
                 self.subscribe(log);
@@ -438,19 +462,49 @@ impl<S: Store> Engine<S> {
             self.logs.insert(log, state);
             self.changed.insert(log);
         }
-        if copied {
-            let mut batch = Batch::new();
+        let mut batch = Batch::new();
+        self.load_lost(settings, &start, now, &mut batch);
+        if settings.copied || settings.lost.is_some() {
             for (log, state) in self.logs.iter().filter(|(_, state)| state.owned) {
                 put_log(&mut batch, log, state);
             }
+        }
+        if !batch.is_empty() {
             self.store.commit(batch, Durability::Synced)?;
         }
         self.sign_what_a_crash_left(now)
     }
 
+    /// Logs of ours that something was signed of, and that the store knows
+    /// nothing about: they are followed, so that what others have comes back.
+    fn load_lost(
+        &mut self,
+        settings: &Settings,
+        start: &Start<'_>,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        for (&log, &mark) in &settings.marks {
+            let is_known = self.logs.contains_key(&log) || self.deletions.is_deleted(log);
+            if is_known || mark.size == 0 {
+                continue;
+            }
+            let mut state = LogState::new(self.take_number(batch));
+            (state.owned, state.followed) = (true, true);
+            state.mark = Some(mark);
+            state.begin_as(Stored::No, start, 0, now);
+            put_log(batch, log, &state);
+            self.subscribe(log);
+            self.logs.insert(log, state);
+            self.changed.insert(log);
+        }
+    }
+
     pub(super) fn load_log(&self, log: LogId, row: v1::StoredLog) -> Result<LogState, StoreError> {
         let mut state = LogState::new(row.number);
         state.followed = row.followed;
+        state.owned = row.owned;
+        state.followers = Followers::from_stored(&row.followers);
         state.peers = row.peers;
         if row.newest_first {
             state.scheduler.order = Order::NewestFirst;
@@ -473,12 +527,11 @@ impl<S: Store> Engine<S> {
         state.held = history.held()?;
         self.load_begin(&mut state)?;
         state.scheduler.live_from = state.size();
-        state.owned = row.owned;
         if state.owned && state.fork.is_some() {
             state.close(FORKED.to_owned());
         }
         if row.owned {
-            let frontier = frontier(&history, state.held.prefix(state.begin()))?;
+            let frontier = frontier(&history, state.held_size())?;
             state.appender = Some(Appender::new(frontier));
         }
         if state.is_complete() {

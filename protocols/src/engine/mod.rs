@@ -17,6 +17,7 @@ mod dispute;
 mod echo;
 mod fetching;
 mod follower;
+mod followers;
 mod fork_search;
 mod gossip;
 mod joining;
@@ -57,6 +58,7 @@ use discovering::Discoveries;
 pub use discovering::{Discovery, FoundStream};
 use joining::Joining;
 use logs::Logs;
+pub use recovery::{Answer, Mark, Recovering};
 use repeats::Repeats;
 pub use repeats::RequestKey;
 use requests::{RequestKind, Requests};
@@ -171,6 +173,10 @@ pub enum Output {
     /// second number, which were dropped, beside everything else. Nobody waits
     /// for it, and it does no harm if it is not done.
     ReclaimChunks(u32, u64),
+    /// A head of a log of ours was signed: note it outside of the store before
+    /// what comes after this leaves the node. A store that says less than was
+    /// noted is not written to when it is opened again.
+    Signed(LogId, Mark),
     /// The state of a log changed; it is not known any more if it has none.
     Changed(LogId),
 }
@@ -268,6 +274,15 @@ pub struct Settings {
     /// Whether the store is a copy of another one, or was restored from one:
     /// then others may know more of our own logs than is here.
     pub copied: bool,
+    /// What was noted outside of the store of each log of ours: see
+    /// [`Output::Signed`]. Logs that are not in it have no such note.
+    pub marks: BTreeMap<LogId, Mark>,
+    /// What of the store is known to be lost, in words: logs of ours without a
+    /// note may be more than is here.
+    pub lost: Option<String>,
+    /// Whether it was not closed by itself the last time, and there is a network
+    /// on which followers can be asked.
+    pub ended_badly: bool,
 }
 
 impl<S: Store> Engine<S> {
@@ -308,7 +323,7 @@ impl<S: Store> Engine<S> {
             room: Room::default(),
             opened_at: now,
         };
-        engine.load(settings.copied, now)?;
+        engine.load(settings, now)?;
         engine.settle(now);
         Ok(engine)
     }
@@ -437,6 +452,7 @@ impl<S: Store> Engine<S> {
             self.renew_head(log, now);
             self.echo_is_due(log, now);
             self.log_is_due(log, now);
+            self.ask_followers(log, now);
             self.retention_is_due(log, now);
         }
         self.joining_is_due(now);
@@ -529,6 +545,7 @@ impl<S: Store> Engine<S> {
         if state.topics.insert(log) && state.ready {
             self.ask_about(peer, log, now);
         }
+        self.follower_came(log, now);
     }
 
     fn gone(&mut self, peer: PeerId, now: Timestamp) {

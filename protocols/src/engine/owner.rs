@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::logs::{LogState, put_head, put_log};
 use super::repeats::{Known, RequestKey};
-use super::{CommandError, Engine, Output, Reply};
+use super::{CommandError, Engine, Mark, Output, Reply};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
@@ -64,10 +64,11 @@ impl<S: Store> Engine<S> {
         state.appender = Some(appender);
         put_log(&mut batch, log, &state);
         put_head(&mut batch, state.number, &head);
-        state.set_adopted(head);
+        state.set_adopted(head.clone());
         state.renew_at = Some(now.plus(state.renewal_us()));
         self.store.commit(batch, Durability::Synced)?;
         self.logs.insert(log, state);
+        self.signed(log, &head);
         self.subscribe(log);
         self.changed.insert(log);
         Ok(Reply::Created(log))
@@ -271,7 +272,15 @@ impl<S: Store> Engine<S> {
         state.set_adopted(head.clone());
         state.renew_at = Some(now.plus(state.renewal_us()));
         self.changed.insert(log);
+        self.signed(log, &head);
         head
+    }
+
+    /// Has it noted outside of the store what was signed.
+    fn signed(&mut self, log: LogId, head: &SignedHead) {
+        let (size, time) = (head.size, head.time);
+        self.outputs
+            .push_back(Output::Signed(log, Mark { size, time }));
     }
 
     /// After a failed write or sync nobody knows what is on the disk, so the
@@ -358,6 +367,10 @@ impl<S: Store> Engine<S> {
             let signed = state.adopted.as_ref().map_or(now, |head| head.time);
             let renewal = state.renewal_us();
             state.renew_at = Some(signed.min(now).plus(renewal));
+            // Its note may be missing, or older.
+            if let Some(head) = state.adopted.clone() {
+                self.signed(log, &head);
+            }
         }
         self.store.commit(batch, Durability::Synced)
     }

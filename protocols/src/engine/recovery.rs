@@ -1,41 +1,68 @@
 //! Our own logs whose writer may have been here before: a data folder that is a
-//! copy, or was restored, knows less of them than others do. Nothing is signed
-//! before what others know is here, so that no second history begins.
+//! copy, was restored, or is damaged, knows less of them than others do. Nothing
+//! is signed before what others know is here, so that no second history begins.
 
-use std::collections::BTreeSet;
-use std::fmt;
+mod answers;
+
+use libp2p_identity::PeerId;
 
 use bytes::Bytes;
-use libp2p_identity::PeerId;
 use prost::Message;
 
+pub use self::answers::Answer;
+use self::answers::Answers;
 use super::dispute::FORKED;
-use super::logs::{frontier, put_log};
+use super::logs::{LogState, frontier, put_log};
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
-use crate::limits::{BUSY_HEAD_POLL_US, MAX_SOURCES, RECOVERY_SETTLE_US};
+use crate::limits::{
+    BUSY_HEAD_POLL_US, MAX_CLOCK_SKEW_US, RECOVERY_FOLLOWERS, RECOVERY_SETTLE_US,
+    RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
+};
 use crate::log::{Appender, Relation};
 use crate::store::{Batch, Durability, History, ReadError, Store, StoreError};
 use crate::time::Timestamp;
 use crate::wire::v1;
+use crate::wire::v1::stored_log::Recovering as Stored;
+
+/// What was signed of a log of ours, as something outside of the store says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Records under the last head that was signed.
+    pub size: u64,
+    /// The time of that head.
+    pub time: Timestamp,
+}
 
 /// A log of ours that is not written to before peers were asked for its largest
 /// head.
 #[derive(Debug)]
 pub(super) struct Recovery {
     why: Why,
+    /// Records that were here when it began: a follower that has fewer was not
+    /// up to date even then.
+    here: u64,
     begun: Timestamp,
-    /// Peers that have said what they know.
-    answered: BTreeSet<PeerId>,
-    /// Somebody signs it with our key right now.
-    twin: bool,
+    /// What peers have said.
+    answers: Answers,
+    /// Somebody else signs it with our key.
+    twin: Option<Twin>,
     /// When it is looked at again.
     check_at: Timestamp,
 }
 
+/// Somebody else who signs with our key.
+#[derive(Debug)]
+struct Twin {
+    /// The time of its last head.
+    signed: Timestamp,
+    /// When it is taken to have stopped, if nothing more is heard of it.
+    until: Timestamp,
+}
+
 /// Why a log is recovered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// The store is a copy, or was restored.
     Copied,
@@ -45,83 +72,266 @@ pub(super) enum Why {
     Asked,
     /// It was deleted here.
     Deleted,
+    /// More was signed than is here.
+    Marked { here: u64 },
+    /// A part of the store is lost, and nothing says what was signed.
+    Damaged(String),
+    /// The node did not end well, and nothing says what was signed.
+    Unclean,
 }
 
-impl Recovery {
-    pub(super) fn new(why: Why, now: Timestamp) -> Self {
-        Self {
-            why,
-            begun: now,
-            answered: BTreeSet::new(),
-            twin: false,
-            check_at: now.plus(RECOVERY_SETTLE_US),
+impl Why {
+    /// What is kept of it in the store: what the next start cannot find out.
+    fn to_stored(&self) -> Stored {
+        match self {
+            Self::Copied | Self::Behind { .. } | Self::Asked | Self::Damaged(_) => Stored::Restored,
+            Self::Deleted => Stored::Deleted,
+            Self::Marked { .. } | Self::Unclean => Stored::No,
         }
     }
 
-    /// A peer has said what it knows.
-    pub(super) fn answered(&mut self, peer: PeerId, now: Timestamp) {
-        if self.answered.len() < MAX_SOURCES && self.answered.insert(peer) {
-            self.news(now);
+    fn from_stored(stored: Stored) -> Option<Self> {
+        match stored {
+            Stored::No => None,
+            Stored::Restored => Some(Self::Copied),
+            Stored::Deleted => Some(Self::Deleted),
         }
+    }
+}
+
+impl Recovery {
+    pub(super) fn new(why: Why, here: u64, now: Timestamp) -> Self {
+        let wait = match why {
+            Why::Unclean => UNCLEAN_WAIT_US,
+            _ => RECOVERY_SETTLE_US,
+        };
+        Self {
+            why,
+            here,
+            begun: now,
+            answers: Answers::default(),
+            twin: None,
+            check_at: now.plus(wait),
+        }
+    }
+
+    /// Hears of a head; whether somebody else has signed it since we are here.
+    /// One that is heard again says nothing new.
+    fn heard_of_twin(&mut self, signed: Timestamp, now: Timestamp) -> bool {
+        let since = self.twin.as_ref().map_or(self.begun, |twin| twin.signed);
+        let is_new = signed > since;
+        if is_new {
+            let until = now.plus(TWIN_US);
+            self.twin = Some(Twin { signed, until });
+        }
+        is_new
     }
 
     /// Something came that was not known: there may be more.
     pub(super) fn news(&mut self, now: Timestamp) {
-        self.check_at = now.plus(RECOVERY_SETTLE_US);
+        if self.why != Why::Unclean {
+            self.check_at = now.plus(RECOVERY_SETTLE_US);
+        }
     }
 
-    /// When it is looked at again: not before anybody has answered.
+    /// When it is looked at again: not before anybody has answered, unless it
+    /// opens without.
     pub(super) fn due(&self) -> Option<Timestamp> {
-        (!self.answered.is_empty() && !self.twin).then_some(self.check_at)
+        if let Some(twin) = &self.twin {
+            return Some(twin.until);
+        }
+        let is_ready = self.why == Why::Unclean || !self.answers.is_empty();
+        is_ready.then_some(self.check_at)
     }
 
     /// Whether nobody has been heard of yet.
     pub(super) fn knows_nobody(&self) -> bool {
-        self.answered.is_empty()
+        self.answers.is_empty()
+    }
+
+    /// What is kept of it in the store.
+    pub(super) fn to_stored(&self) -> Stored {
+        self.why.to_stored()
+    }
+
+    /// Whether what is here is all that there is, as far as others tell.
+    fn is_vouched_for(&self, size: u64, mark: Option<Mark>, known: &[PeerId]) -> bool {
+        let reaches_mark = mark.is_none_or(|mark| size >= mark.size);
+        let has_answers = match self.why {
+            Why::Copied | Why::Behind { .. } | Why::Asked | Why::Damaged(_) => {
+                self.answers.counting() >= RECOVERY_FOLLOWERS
+            }
+            // What was signed is known, and it is here.
+            Why::Deleted | Why::Marked { .. } => !self.answers.is_empty(),
+            Why::Unclean => known.iter().all(|&peer| self.answers.has(peer)),
+        };
+        reaches_mark && has_answers
+    }
+
+    /// Whether peers are not told our head, because from those who follow it we
+    /// want to hear what they have, and not our own word.
+    fn is_silent(&self, known: &[PeerId], now: Timestamp) -> bool {
+        let may_open = match self.why {
+            Why::Copied | Why::Behind { .. } | Why::Asked | Why::Damaged(_) => {
+                known.len() >= RECOVERY_FOLLOWERS
+            }
+            // It may turn out that others know more.
+            Why::Unclean => self.begun.plus(UNCLEAN_WAIT_US) > now,
+            Why::Deleted | Why::Marked { .. } => false,
+        };
+        may_open
+            && self.answers.counting() < RECOVERY_FOLLOWERS
+            && self.begun.plus(RECOVERY_SILENCE_US) > now
     }
 }
 
-impl fmt::Display for Recovery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.twin {
-            return f.write_str(
-                "another node signs it with the same key right now; stop that one, then have peers \
-                 asked again: headwater stream recover",
-            );
+/// How a log of ours stands that is not written to before peers were asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovering {
+    /// Why, and what it waits for, in words.
+    pub why: String,
+    /// What was signed of it before, as far as it is known outside of the store.
+    pub mark: Option<Mark>,
+    /// Peers that had all of it once, as far as is known here.
+    pub followers: Vec<PeerId>,
+    /// What peers have said that they have of it.
+    pub answers: Vec<Answer>,
+}
+
+impl LogState {
+    /// How its recovery stands, if it is under way.
+    pub(super) fn recovering(&self) -> Option<Recovering> {
+        let recovery = self.recovery.as_ref()?;
+        Some(Recovering {
+            why: self.why_recovering(recovery),
+            mark: self.mark,
+            followers: self.followers.known().to_vec(),
+            answers: recovery.answers.list(),
+        })
+    }
+
+    fn why_recovering(&self, recovery: &Recovery) -> String {
+        if recovery.twin.is_some() {
+            return "another node signs it with the same key right now; stop that one, then have \
+                    peers asked again: headwater stream recover"
+                .to_owned();
         }
-        match self.why {
+        let known = self.followers.known().len();
+        let answered = recovery.answers.len();
+        let counting = recovery.answers.counting();
+        let cause = match &recovery.why {
             Why::Copied => {
-                f.write_str("this data folder is a copy, or was restored or moved to another disk")?
+                "this data folder is a copy, or was restored or moved to another disk".to_owned()
             }
-            Why::Behind { known, here } => write!(
-                f,
-                "others know {known} records of it that were signed with its key, and here were {here}: \
-                 this data folder is a copy, or was restored from one"
-            )?,
-            Why::Asked => f.write_str("what others know of it is asked for")?,
-            Why::Deleted => f.write_str(
-                "it was deleted here, and all of it must come back from its peers first",
-            )?,
-        }
-        match self.answered.len() {
+            Why::Behind { known, here } => format!(
+                "others know {known} records of it that were signed with its key, and here were \
+                 {here}: this data folder is a copy, or was restored from one"
+            ),
+            Why::Asked => "what others know of it is asked for".to_owned(),
+            Why::Deleted => {
+                "it was deleted here, and all of it must come back from its peers first".to_owned()
+            }
+            Why::Marked { here } => {
+                let signed = self.mark.map_or(0, |mark| mark.size);
+                format!(
+                    "{signed} records of it were signed here, and the store has {here}: it was \
+                     damaged, or an older one was put back"
+                )
+            }
+            Why::Damaged(what) => format!("a part of the store is lost ({what})"),
+            Why::Unclean => "the node did not end well, and followers are asked for a moment \
+                             whether they have more of it"
+                .to_owned(),
+        };
+        let next = match &recovery.why {
             // An empty log has nothing to be taken for the whole of.
-            0 if matches!(self.why, Why::Deleted) => f.write_str(
+            Why::Deleted if answered == 0 => {
                 ". No peer that follows it has said yet how much there is; it opens by itself when \
                  all that was published is back. If nobody has it any more it stays closed: begin \
-                 another one with `headwater stream create`",
-            ),
-            0 => f.write_str(
-                ", and no peer that follows it has said yet how much there is. It opens by itself \
-                 when what peers know is here; if no other copy has published more, say so: \
-                 headwater stream recover --none-is-larger",
-            ),
-            peers => write!(
-                f,
-                "; {peers} of its peers have said what they know, and it opens by itself when all of \
-                 that is here"
-            ),
+                 another one with `headwater stream create`"
+                    .to_owned()
+            }
+            Why::Deleted => "; it opens by itself when all of that is here".to_owned(),
+            Why::Marked { .. } => "; it opens by itself when a peer has given back what is \
+                                   missing. If nobody has it: headwater stream recover \
+                                   --none-is-larger"
+                .to_owned(),
+            Why::Unclean => String::new(),
+            Why::Copied | Why::Behind { .. } | Why::Asked | Why::Damaged(_) => {
+                let answers = match answered {
+                    0 => "no peer that follows it has said yet how much there is".to_owned(),
+                    1 => "one of its peers has said what it has".to_owned(),
+                    peers => format!("{peers} of its peers have said what they have"),
+                };
+                let opens = if known < RECOVERY_FOLLOWERS {
+                    "fewer than two followers are known to have had all of it, so that you have \
+                     to say that nothing more was published"
+                        .to_owned()
+                } else {
+                    format!(
+                        "it opens by itself when two of the {known} followers that had all of it \
+                         have answered ({counting} so far) and what they have is here; or say that \
+                         nothing more was published"
+                    )
+                };
+                format!("; {answers}. {opens}: headwater stream recover --none-is-larger")
+            }
+        };
+        cause + &next
+    }
+
+    /// Whether peers are not told our head of this log.
+    pub(super) fn is_silent(&self, now: Timestamp) -> bool {
+        let silent = |recovery: &Recovery| recovery.is_silent(self.followers.known(), now);
+        self.recovery.as_ref().is_some_and(silent)
+    }
+
+    /// A peer is told our head: from now on others may have it from us.
+    pub(super) fn told_head(&mut self) {
+        if let (Some(recovery), Some(head)) = (&mut self.recovery, &self.adopted) {
+            recovery.answers.told(head);
         }
     }
+
+    /// Sets what a start finds of a log of ours: whether it is written to at
+    /// once, or recovered first. `here` are the records that are here.
+    pub(super) fn begin_as(
+        &mut self,
+        stored: Stored,
+        start: &Start<'_>,
+        here: u64,
+        now: Timestamp,
+    ) {
+        let is_marked = self.mark.is_some_and(|mark| mark.size > here);
+        let knows_followers = !self.followers.known().is_empty();
+        let why = if start.copied {
+            Some(Why::Copied)
+        } else if let Some(why) = Why::from_stored(stored) {
+            Some(why)
+        } else if is_marked {
+            Some(Why::Marked { here })
+        } else if let Some(lost) = start.lost.filter(|_| self.mark.is_none()) {
+            Some(Why::Damaged(lost.to_owned()))
+        } else if start.ended_badly && self.mark.is_none() && knows_followers {
+            Some(Why::Unclean)
+        } else {
+            None
+        };
+        if let Some(why) = why.filter(|_| self.fork.is_none()) {
+            self.appender = None;
+            self.recovery = Some(Recovery::new(why, here, now));
+            self.poll_at = Some(now);
+        }
+    }
+}
+
+/// What is known of a store when it is opened, beside what it says itself: see
+/// [`super::Settings`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start<'a> {
+    pub(super) copied: bool,
+    pub(super) lost: Option<&'a str>,
+    pub(super) ended_badly: bool,
 }
 
 impl<S: Store> Engine<S> {
@@ -141,10 +351,20 @@ impl<S: Store> Engine<S> {
         if !state.owned || state.fork.is_some() || state.closed.is_some() {
             return;
         }
+        // A head from the future was not signed right now: a clock was wrong
+        // once.
+        let is_dated_ahead = head.time > now.plus(MAX_CLOCK_SKEW_US);
+        let here = state.size();
         if let Some(recovery) = &mut state.recovery {
-            if head.time > recovery.begun && !recovery.twin {
-                recovery.twin = true;
+            if !is_dated_ahead && recovery.heard_of_twin(head.time, now) {
                 self.changed.insert(log);
+            }
+            if recovery.why == Why::Unclean && head.size > here {
+                let known = head.size;
+                recovery.why = Why::Behind { known, here };
+                recovery.news(now);
+                self.changed.insert(log);
+                self.keep_log(log);
             }
             return;
         }
@@ -153,7 +373,7 @@ impl<S: Store> Engine<S> {
         };
         // Before the start this node may have signed heads that it forgot when
         // the power went, but no records.
-        let is_twin = head.time > ours.time.max(opened_at);
+        let is_twin = head.time > ours.time.max(opened_at) && !is_dated_ahead;
         match Relation::of_heads(&ours, head) {
             Relation::Older => {
                 self.contradicts_older(peer, log, head, now);
@@ -163,27 +383,57 @@ impl<S: Store> Engine<S> {
             Relation::Renews if !is_twin => {}
             Relation::Renews | Relation::Extends | Relation::Unproven => {
                 let (known, here) = (head.size, ours.size);
-                self.begin_recovery(log, Why::Behind { known, here }, is_twin, now);
+                let twin = is_twin.then_some(head.time);
+                self.begin_recovery(log, Why::Behind { known, here }, twin, now);
             }
         }
     }
 
-    /// Closes a log of ours for writing and asks peers what they know of it.
-    fn begin_recovery(&mut self, log: LogId, why: Why, twin: bool, now: Timestamp) {
+    /// A peer has said which head it has of a log of ours that is recovered.
+    pub(super) fn recovery_answered(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        head: &SignedHead,
+        now: Timestamp,
+    ) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let mut recovery = Recovery::new(why, now);
-        recovery.twin = twin;
-        state.recovery = Some(recovery);
-        state.appender = None;
-        state.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
+        let is_known = state.followers.known().contains(&peer);
+        let Some(recovery) = &mut state.recovery else {
+            return;
+        };
+        if recovery.answers.take(peer, head, recovery.here, is_known) {
+            recovery.news(now);
+            self.changed.insert(log);
+        }
+    }
+
+    /// Writes the row of a log.
+    fn keep_log(&mut self, log: LogId) {
         let mut batch = Batch::new();
-        put_log(&mut batch, log, state);
-        self.changed.insert(log);
+        put_log(&mut batch, log, &self.logs[&log]);
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
             self.store_failed(log, &ReadError::Store(error));
         }
+    }
+
+    /// Closes a log of ours for writing and asks peers what they know of it.
+    fn begin_recovery(&mut self, log: LogId, why: Why, twin: Option<Timestamp>, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let mut recovery = Recovery::new(why, state.size(), now);
+        let until = now.plus(TWIN_US);
+        recovery.twin = twin.map(|signed| Twin { signed, until });
+        state.recovery = Some(recovery);
+        state.appender = None;
+        state.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
+        // Others have had our head all the time.
+        state.told_head();
+        self.changed.insert(log);
+        self.keep_log(log);
         self.drop_staged(log);
         self.ask_subscribers(log, now);
     }
@@ -210,10 +460,10 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return CommandError::UnknownStream(log);
         };
-        match (&state.closed, &state.recovery) {
+        match (&state.closed, state.recovering()) {
             _ if state.fork.is_some() && state.owned => CommandError::Recovering(FORKED.to_owned()),
             (Some(why), _) => CommandError::Closed(why.clone()),
-            (None, Some(recovery)) => CommandError::Recovering(recovery.to_string()),
+            (None, Some(recovering)) => CommandError::Recovering(recovering.why),
             (None, None) => CommandError::NotOwner(log),
         }
     }
@@ -242,10 +492,12 @@ impl<S: Store> Engine<S> {
         let state = self.logs.get_mut(&log).expect("it is known");
         match &mut state.recovery {
             // It was published from elsewhere so far: from its key alone, say.
-            None if !was_owned => self.begin_recovery(log, Why::Asked, false, now),
+            None if !was_owned => self.begin_recovery(log, Why::Asked, None, now),
             None => self.ask_subscribers(log, now),
             Some(recovery) => {
-                *recovery = Recovery::new(recovery.why, now);
+                recovery.twin = None;
+                recovery.begun = now;
+                recovery.news(now);
                 self.ask_subscribers(log, now);
             }
         }
@@ -267,12 +519,27 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let due = state.recovery.as_ref().and_then(Recovery::due);
-        if due.is_none_or(|at| at > now) || state.closed.is_some() {
+        let Some(recovery) = state.recovery.as_ref().filter(|_| state.closed.is_none()) else {
+            return;
+        };
+        if let Some(twin) = &recovery.twin {
+            if twin.until <= now {
+                // Nothing was heard of it for a while.
+                self.twin_is_gone(log, now);
+            }
+            return;
+        }
+        let is_due = recovery.due().is_some_and(|at| at <= now);
+        let (known, size) = (state.followers.known(), state.held_size());
+        let is_vouched_for = recovery.is_vouched_for(size, state.mark, known);
+        // Whoever waits a moment only need not wait when all have answered.
+        let is_unclean = recovery.why == Why::Unclean;
+        if !is_due && !(is_unclean && is_vouched_for) {
             return;
         }
         let asking = state.unproven || state.extending.is_some();
-        if asking || !state.is_complete() || self.requests.are_open_about(log) {
+        let waits = asking || !state.is_complete() || self.requests.are_open_about(log);
+        if waits || !(is_vouched_for || is_unclean) {
             let state = self.logs.get_mut(&log).expect("it is known");
             if let Some(recovery) = &mut state.recovery {
                 recovery.check_at = now.plus(BUSY_HEAD_POLL_US);
@@ -284,6 +551,17 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    fn twin_is_gone(&mut self, log: LogId, now: Timestamp) {
+        if let Some(recovery) = (self.logs.get_mut(&log)).and_then(|state| state.recovery.as_mut())
+        {
+            recovery.twin = None;
+            recovery.begun = now;
+            recovery.news(now);
+        }
+        self.changed.insert(log);
+        self.ask_subscribers(log, now);
+    }
+
     /// Opens a log of ours for writing, with all that is here of it.
     fn reopen(&mut self, log: LogId, now: Timestamp) -> Result<(), StoreError> {
         let Some(state) = self.logs.get_mut(&log) else {
@@ -292,7 +570,7 @@ impl<S: Store> Engine<S> {
         let Some(key) = state.key() else {
             return Ok(());
         };
-        let size = state.held.prefix(state.begin());
+        let size = state.held_size();
         let appender = Appender::new(frontier(&History::new(&self.store, key), size)?);
         let root = appender.frontier().root();
         let adopted = state.adopted.as_ref();

@@ -2,7 +2,7 @@
 
 use libp2p_identity::PeerId;
 
-use super::Lag;
+use super::{Lag, Recovering};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::log::ForkProof;
@@ -55,8 +55,10 @@ pub struct LogStatus {
     /// Why it is closed for writing.
     pub closed: Option<String>,
     /// Why nothing is written to a log of our own before peers were asked, or
-    /// the user has decided, in words.
-    pub recovering: Option<String>,
+    /// the user has decided, and what they have said.
+    pub recovering: Option<Recovering>,
+    /// Of a log of our own: followers that are known to have had all of it.
+    pub known_followers: usize,
 }
 
 impl LogStatus {

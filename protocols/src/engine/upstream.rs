@@ -59,6 +59,14 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// A peer is told our head of a log.
+    fn told_head(&mut self, log: LogId) {
+        let is_recovered = (self.logs.get(&log)).is_some_and(|state| state.recovery.is_some());
+        if is_recovered && let Some(state) = self.logs.get_mut(&log) {
+            state.told_head();
+        }
+    }
+
     pub(super) fn refuse_peer(&mut self, peer: PeerId, id: u64, why: Why) {
         let refused = v1::Refused { why: why.into() };
         self.reply(peer, id, Body::Refused(refused));
@@ -85,6 +93,9 @@ impl<S: Store> Engine<S> {
         else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
+        if state.is_silent(now) {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
         let held = state.held.held(0, state.target()).take(MAX_INTERVALS);
         let mut answer = v1::HeadState {
             log: Bytes::copy_from_slice(&log.0),
@@ -103,6 +114,7 @@ impl<S: Store> Engine<S> {
                 if shows {
                     self.provider.charge(peer, SHOWN, now);
                 }
+                self.told_head(log);
                 self.reply(peer, id, Body::Head(answer));
             }
             Err(_) => self.refuse_peer(peer, id, Why::Failed),
@@ -161,9 +173,12 @@ impl<S: Store> Engine<S> {
         ask: &v1::Extend,
         now: Timestamp,
     ) {
-        let Some((_, state)) = self.asked_log(&ask.log) else {
+        let Some((log, state)) = self.asked_log(&ask.log) else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
+        if state.is_silent(now) {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
         let from_size = ask.from_size;
         let (Some(key), Some(head)) = (state.key(), &state.adopted) else {
             return self.refuse_peer(peer, id, Why::NotHeld);
@@ -185,6 +200,7 @@ impl<S: Store> Engine<S> {
                     right: join_hashes(&right),
                 };
                 self.provider.charge(peer, SHOWN, now);
+                self.told_head(log);
                 self.reply(peer, id, Body::Extension(extension));
             }
             (Ok(_), Ok(_)) => self.refuse_peer(peer, id, Why::NotHeld),

@@ -412,6 +412,11 @@ impl Sim {
                 self.queue
                     .push(at, node, Event::Reclaimed { opened, number });
             }
+            Output::Signed(log, mark) => {
+                if let Some(marks) = &mut self.nodes[node.0].marks {
+                    marks.insert(log, mark);
+                }
+            }
             Output::Changed(_) => {}
         }
     }
@@ -497,6 +502,9 @@ impl Sim {
             offer_percent: OFFER_PERCENT,
             introduces: state.introduces,
             copied: std::mem::take(&mut state.copied),
+            marks: state.marks.clone().unwrap_or_default(),
+            lost: None,
+            ended_badly: state.opened > 1 && !std::mem::take(&mut state.ended_well),
         };
         let engine = Engine::open(state.store.clone(), state.key.clone(), &settings, now);
         let mut engine = engine.expect("what engines wrote can be opened");

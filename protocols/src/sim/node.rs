@@ -8,8 +8,8 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::NodeId;
-use crate::engine::{CommandError, Engine, Reply};
-use crate::id::Topic;
+use crate::engine::{CommandError, Engine, Mark, Reply};
+use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::store::MemoryStore;
 use crate::time::Timestamp;
@@ -59,6 +59,10 @@ pub(super) struct Node {
     pub(super) introduces: bool,
     /// Its disk was restored from a copy since it was opened last.
     pub(super) copied: bool,
+    /// Its engine is to be opened as after a clean end.
+    pub(super) ended_well: bool,
+    /// What is noted of its own logs outside of its disk, if it keeps notes.
+    pub(super) marks: Option<BTreeMap<LogId, Mark>>,
     pub(super) reach: Reach,
     /// How often its engine was opened.
     pub(super) opened: u64,
@@ -91,6 +95,8 @@ impl Node {
             key,
             introduces,
             copied: false,
+            ended_well: false,
+            marks: Some(BTreeMap::new()),
             reach: Reach::default(),
             opened: 0,
             store: Arc::new(MemoryStore::new()),

@@ -1,5 +1,6 @@
 //! What a test can do to a simulation.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use super::network::Way;
 use super::queue::Event;
 use super::{NodeId, Sim, Twist};
-use crate::engine::{Command, CommandError, Reply, Room};
+use crate::engine::{Command, CommandError, Mark, Reply, Room};
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::manifest::Manifest;
@@ -197,16 +198,38 @@ impl Sim {
     }
 
     /// Gives a node that crashed another disk: a copy of one that it, or
-    /// another node, had before. The node can tell when it is started.
+    /// another node, had before. The node can tell when it is started, and what
+    /// it had noted outside of its disk is gone with the machine.
     pub fn restore(&mut self, node: NodeId, disk: MemoryStore) {
-        self.nodes[node.0].store = Arc::new(disk);
-        self.nodes[node.0].copied = true;
+        let state = &mut self.nodes[node.0];
+        state.store = Arc::new(disk);
+        state.copied = true;
+        state.marks = Some(BTreeMap::new());
     }
 
     /// Keeps a node from being told that its disk was restored, as one cannot
     /// tell whose whole machine was.
     pub fn forget_that_it_was_restored(&mut self, node: NodeId) {
-        self.nodes[node.0].copied = false;
+        let state = &mut self.nodes[node.0];
+        (state.copied, state.ended_well) = (false, true);
+    }
+
+    /// What a node has noted of its own logs outside of its disk.
+    #[must_use]
+    pub fn marks(&self, node: NodeId) -> BTreeMap<LogId, Mark> {
+        self.nodes[node.0].marks.clone().unwrap_or_default()
+    }
+
+    /// Replaces what a node has noted outside of its disk; with `None` it keeps
+    /// no notes from now on.
+    pub fn set_marks(&mut self, node: NodeId, marks: Option<BTreeMap<LogId, Mark>>) {
+        self.nodes[node.0].marks = marks;
+    }
+
+    /// Gives a node that crashed an older state of its own disk, which it cannot
+    /// tell from the one that it had: a part of it was lost.
+    pub fn damage(&mut self, node: NodeId, disk: MemoryStore) {
+        self.nodes[node.0].store = Arc::new(disk);
     }
 
     /// Makes a node lie from now on.

@@ -14,6 +14,7 @@ mod liars;
 mod owners;
 mod questions;
 mod readers;
+mod restored;
 mod retention;
 mod retrieving;
 mod room;

@@ -238,7 +238,7 @@ fn a_copy_of_an_owner_that_hears_of_more_than_it_has_closes_its_stream() {
     // It began to recover before that, and then heard of somebody else who
     // signs the stream.
     let recovering = world.status(copy).recovering;
-    assert!(recovering.is_some_and(|why| why.contains("another node signs it")));
+    assert!(recovering.is_some_and(|recovering| recovering.why.contains("another node signs it")));
     let id = world.sim.publish(copy, log, records(22, 23));
     world.sim.run_for(SECOND);
     let refused = world.sim.reply(copy, id);
@@ -254,9 +254,12 @@ fn a_restored_owner_publishes_nothing_before_it_has_what_its_peers_know() {
         let mut world = World::new(seed, 3, 21);
         let (owner, log) = (world.owner, world.log);
         let follower = world.full_follower(&[owner]);
+        let other = world.full_follower(&[owner]);
+        world.sim.run_for(SECOND);
         let image = world.sim.store(owner).copy();
         world.publish(30);
         world.complete(follower, MINUTE);
+        world.complete(other, MINUTE);
         world.sim.crash(owner, Crash::Process);
         world.sim.restore(owner, image);
         world.sim.reopen(owner);
@@ -321,9 +324,12 @@ fn an_owner_that_does_not_know_that_it_was_restored_hears_it_from_its_peers() {
     let mut world = World::new(9, 3, 21);
     let (owner, log) = (world.owner, world.log);
     let follower = world.full_follower(&[owner]);
+    let other = world.full_follower(&[owner]);
+    world.sim.run_for(SECOND);
     let image = world.sim.store(owner).copy();
     world.publish(30);
     world.complete(follower, MINUTE);
+    world.complete(other, MINUTE);
     world.sim.crash(owner, Crash::Process);
     world.sim.restore(owner, image);
     world.sim.forget_that_it_was_restored(owner);

@@ -256,9 +256,11 @@ fn a_restored_owner_needs_only_what_is_kept() {
     for seed in 0..5 {
         let mut world = World::retaining(seed, 2, the_last(10));
         let (owner, log) = (world.owner, world.log);
-        let follower = world.follower(&[owner]);
+        let [follower, other] = [(); 2].map(|()| world.follower(&[owner]));
         world.publish(21);
         world.settles(follower, 8);
+        world.settles(other, 8);
+        world.sim.run_for(MINUTE);
         let old = world.sim.store(owner).copy();
         for _ in 0..20 {
             world.publish(50);

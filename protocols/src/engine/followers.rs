@@ -1,0 +1,192 @@
+//! Which peers have had all of a log of ours: whom to ask for it, should this
+//! folder ever be a copy that has less.
+
+use libp2p_identity::PeerId;
+
+use super::logs::{LogState, put_log};
+use super::{Engine, subscribers};
+use crate::head::SignedHead;
+use crate::id::LogId;
+use crate::limits::{FOLLOWER_EXCHANGE_US, HEAD_POLL_US, MAX_HEAD_POLL_US, MAX_KNOWN_FOLLOWERS};
+use crate::ranges::IntervalSet;
+use crate::store::{Batch, Durability, ReadError, Store};
+use crate::time::Timestamp;
+
+/// The peers that were seen to hold everything of a log of ours.
+#[derive(Debug, Default)]
+pub(super) struct Followers {
+    /// Whoever was seen last stands last.
+    known: Vec<PeerId>,
+    /// When a newcomer took the place of another one last.
+    exchanged_at: Option<Timestamp>,
+    /// When those that follow it and are not known are asked what they have.
+    ask_at: Option<Timestamp>,
+    /// How long until then, the last time.
+    pause_us: u64,
+}
+
+impl Followers {
+    /// As they were stored. What is no peer id is left out.
+    pub(super) fn from_stored(rows: &[bytes::Bytes]) -> Self {
+        let known = rows.iter().filter_map(|row| PeerId::from_bytes(row).ok());
+        Self {
+            known: known.take(MAX_KNOWN_FOLLOWERS).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// As they are stored.
+    pub(super) fn to_stored(&self) -> Vec<bytes::Bytes> {
+        self.known
+            .iter()
+            .map(|peer| peer.to_bytes().into())
+            .collect()
+    }
+
+    /// Those that are known.
+    pub(super) fn known(&self) -> &[PeerId] {
+        &self.known
+    }
+
+    /// When [`Engine::ask_followers`] has something to do.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.ask_at
+    }
+
+    /// Takes a peer that holds everything; whether others are known now than
+    /// before.
+    fn seen(&mut self, peer: PeerId, now: Timestamp) -> bool {
+        if let Some(place) = self.known.iter().position(|&known| known == peer) {
+            self.known.remove(place);
+            self.known.push(peer);
+            return false;
+        }
+        if self.known.len() >= MAX_KNOWN_FOLLOWERS {
+            let is_early = |at: Timestamp| at.plus(FOLLOWER_EXCHANGE_US) > now;
+            if self.exchanged_at.is_some_and(is_early) {
+                return false;
+            }
+            self.exchanged_at = Some(now);
+            self.known.remove(0);
+        }
+        self.known.push(peer);
+        true
+    }
+}
+
+impl LogState {
+    /// Whether a peer with this head of ours, and this much of it, is in step:
+    /// it has all of a head that is at most one renewal old.
+    fn is_in_step(&self, head: &SignedHead, held: &IntervalSet) -> bool {
+        let Some(ours) = &self.adopted else {
+            return false;
+        };
+        let begin = self.begin_at(head.size);
+        let has_all = head.size > 0 && (begin >= head.size || held.contains(begin, head.size));
+        has_all && head.size <= ours.size && ours.time.since(head.time) <= self.renewal_us()
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// A peer tells what it has of a log that is open for writing here.
+    pub(super) fn follower_has(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        head: &SignedHead,
+        held: &IntervalSet,
+        now: Timestamp,
+    ) {
+        let state = self.logs.get(&log);
+        if state.is_some_and(|state| state.appender.is_some() && state.is_in_step(head, held)) {
+            self.follower_is_in_step(peer, log, now);
+        }
+    }
+
+    /// A peer has everything of a log of ours.
+    pub(super) fn follower_is_in_step(&mut self, peer: PeerId, log: LogId, now: Timestamp) {
+        let state = self.logs.get_mut(&log);
+        let Some(state) = state.filter(|state| state.appender.is_some()) else {
+            return;
+        };
+        if !state.followers.seen(peer, now) {
+            return;
+        }
+        self.changed.insert(log);
+        let mut batch = Batch::new();
+        put_log(&mut batch, log, state);
+        if let Err(error) = self.store.commit(batch, Durability::Written) {
+            self.store_failed(log, &ReadError::Store(error));
+        }
+    }
+
+    /// A peer follows a log of ours: it is asked again when it may have caught
+    /// up.
+    pub(super) fn follower_came(&mut self, log: LogId, now: Timestamp) {
+        let state = self.logs.get_mut(&log);
+        if let Some(state) = state.filter(|state| state.appender.is_some()) {
+            let followers = &mut state.followers;
+            followers.pause_us = HEAD_POLL_US;
+            let soon = now.plus(followers.pause_us);
+            followers.ask_at = Some(followers.ask_at.map_or(soon, |at| at.min(soon)));
+        }
+    }
+
+    /// Asks those who follow a log of ours, and were not seen to have all of it,
+    /// what they have.
+    pub(super) fn ask_followers(&mut self, log: LogId, now: Timestamp) {
+        let peers = &self.peers;
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let followers = &mut state.followers;
+        if followers.ask_at.is_none_or(|at| at > now) {
+            return;
+        }
+        followers.ask_at = None;
+        if state.appender.is_none() || followers.known.len() >= MAX_KNOWN_FOLLOWERS {
+            return;
+        }
+        let mut unknown = subscribers(peers, log);
+        unknown.retain(|peer| !followers.known.contains(peer));
+        if unknown.is_empty() {
+            return;
+        }
+        unknown.truncate(MAX_KNOWN_FOLLOWERS);
+        followers.pause_us = (followers.pause_us * 2).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US);
+        followers.ask_at = Some(now.plus(followers.pause_us));
+        for peer in unknown {
+            self.ask_about(peer, log, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::SigningKey;
+
+    #[test]
+    fn of_many_followers_some_are_known_and_newcomers_take_a_place_now_and_then() {
+        let mut followers = Followers::default();
+        let peers: Vec<_> = (0..MAX_KNOWN_FOLLOWERS + 3)
+            .map(|seed| {
+                let mut secret = [seed as u8; 32];
+                SigningKey::from_secret(&mut secret).public().peer_id()
+            })
+            .collect();
+        let at = |seconds: u64| Timestamp(0).plus(seconds * 1_000_000);
+        let (first, late) = peers.split_at(MAX_KNOWN_FOLLOWERS);
+        for &peer in first {
+            assert!(followers.seen(peer, at(0)));
+        }
+        assert!(!followers.seen(first[0], at(1)), "it is known");
+        assert!(followers.seen(late[0], at(2)));
+        assert!(!followers.seen(late[1], at(3)), "one a while");
+        assert!(followers.seen(late[1], at(2).plus(FOLLOWER_EXCHANGE_US)));
+        assert_eq!(followers.known().len(), MAX_KNOWN_FOLLOWERS);
+        assert!(followers.known().contains(&first[0]), "it was seen again");
+        let stored = Followers::from_stored(&followers.to_stored());
+        assert_eq!(stored.known(), followers.known());
+    }
+}
