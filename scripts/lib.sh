@@ -109,7 +109,7 @@ in_parallel() {
 
 # -- Nodes --------------------------------------------------------------------
 #
-# A node has a home folder: data/ (its data folder), log (its stdout and
+# A node has a home folder: data/ (its data folder), mark/ (its mark), log (its stdout and
 # stderr), commands.log (what commands to it wrote to stderr) and pid. All ports
 # are 0, so that any number of networks run side by side; the addresses are read
 # from the data folder. A node with a file `namespace` lives in the network
@@ -131,7 +131,7 @@ node_start() {
     # A node that was killed leaves its old addresses behind.
     rm -f "$home/data/api.addr" "$home/data/node.addrs"
     # A session of its own: Ctrl-C is for the script, which then stops its nodes.
-    setsid "${inside[@]}" "$HEADWATER_BIN" --data-dir "$home/data" run \
+    HEADWATER_MARK_DIR=$home/mark setsid "${inside[@]}" "$HEADWATER_BIN" --data-dir "$home/data" run \
         --api-listen 127.0.0.1:0 "$@" >>"$home/log" 2>&1 </dev/null &
     pid=$!
     disown # it is found by its pid file, not as a job
@@ -184,7 +184,7 @@ node_do() {
     local home=$1 inside
     shift
     in_namespace "$home"
-    "${inside[@]}" "$HEADWATER_BIN" --data-dir "$home/data" "$@" 2>>"$home/commands.log" ||
+    HEADWATER_MARK_DIR=$home/mark "${inside[@]}" "$HEADWATER_BIN" --data-dir "$home/data" "$@" 2>>"$home/commands.log" ||
         fail "\`headwater $*\` failed on ${home##*/}:
 $(tail -n 5 "$home/commands.log")"
 }

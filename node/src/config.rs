@@ -145,6 +145,8 @@ pub struct Config {
     pub relayed_bytes_per_second: u64,
     /// Bytes that the store may take on the disk; absent: as many as there are.
     pub max_disk: Option<u64>,
+    /// The folder of the mark; absent: the user's folder for states.
+    pub mark_dir: Option<PathBuf>,
     /// Whether peers of the local network are found by mDNS.
     pub mdns: bool,
     /// Connections from one IP address (of IPv6: one /64) at most; absent: a
@@ -189,6 +191,8 @@ pub struct Options {
     pub relayed_bytes_per_second: Option<u64>,
     /// See [`Config::max_disk`]; a size such as `20GiB`.
     pub max_disk: Option<String>,
+    /// See [`Config::mark_dir`].
+    pub mark_dir: Option<PathBuf>,
     /// See [`Config::mdns`].
     pub mdns: Option<bool>,
     /// See [`Config::max_connections_per_ip`].
@@ -223,6 +227,7 @@ impl Default for Config {
             min_peers: DEFAULT_MIN_PEERS,
             relayed_bytes_per_second: DEFAULT_RELAYED_BYTES_PER_SECOND,
             max_disk: None,
+            mark_dir: None,
             mdns: false,
             max_connections_per_ip: None,
             ip_limits_exempt: loopback().into(),
@@ -291,6 +296,7 @@ impl Config {
             }
             self.max_disk = Some(bytes);
         }
+        self.mark_dir = options.mark_dir.or(self.mark_dir.take());
         self.mdns = options.mdns.unwrap_or(self.mdns);
         if let Some(min_peers) = options.min_peers {
             if min_peers > MAX_MIN_PEERS {
@@ -377,6 +383,9 @@ impl Config {
             })?;
         if let (Some(file), Some(folder)) = (&mut options.private_network, path.parent()) {
             *file = folder.join(&file);
+        }
+        if let (Some(dir), Some(folder)) = (&mut options.mark_dir, path.parent()) {
+            *dir = folder.join(&dir);
         }
         self.set(options)
             .with_context(|| format!("in {}", path.display()))

@@ -22,6 +22,8 @@ use anyhow::Context;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDir {
     path: PathBuf,
+    /// Where the mark lies, if that was said.
+    mark_dir: Option<PathBuf>,
 }
 
 /// The right to open the store. It ends when this is dropped, or when the
@@ -56,7 +58,10 @@ impl DataDir {
     /// A data folder at this place.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            mark_dir: None,
+        }
     }
 
     /// The folder that is used when none is named: `headwater` in the user's
@@ -68,6 +73,37 @@ impl DataDir {
         let dirs = directories::ProjectDirs::from("", "", "headwater")
             .context("no home folder is known; name a data folder with --data-dir")?;
         Ok(Self::new(dirs.data_dir()))
+    }
+
+    /// With the folder of the mark where a user wants it.
+    #[must_use]
+    pub fn with_mark_dir(mut self, mark_dir: Option<PathBuf>) -> Self {
+        self.mark_dir = mark_dir;
+        self
+    }
+
+    /// The folder in which the mark lies: what was signed, noted where no backup
+    /// of the data folder takes it along. As it was said, or else as the config
+    /// has it, or else in the user's folder for states (XDG); `None` where there
+    /// is no such folder.
+    ///
+    /// # Errors
+    /// It would lie in the data folder.
+    pub fn mark_dir(&self, configured: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+        let said = self.mark_dir.as_deref().or(configured);
+        let Some(said) = said else {
+            let dirs = directories::ProjectDirs::from("", "", "headwater");
+            return Ok(dirs.and_then(|dirs| dirs.state_dir().map(Path::to_owned)));
+        };
+        let said = std::path::absolute(said)?;
+        if said.starts_with(std::path::absolute(&self.path)?) {
+            anyhow::bail!(
+                "mark_dir: {} lies in the data folder, whose backup would take it along; name \
+                 another folder",
+                said.display()
+            );
+        }
+        Ok(Some(said))
     }
 
     /// Where it is.

@@ -5,18 +5,31 @@
 //! `instance` beside its tables, together with the moment at which that file was
 //! born. The moment of birth belongs to the file and cannot be copied: in a
 //! copy the file says another one than it has. And whatever was put back without
-//! that file has another id. Snapshots of a whole file system or machine cannot
-//! be told from the original in this way, so peers are asked as well.
+//! that file has another id.
+//!
+//! A file that is linked instead of copied keeps its birth (`cp -al`, and what
+//! restores by moving). What tells such a copy cannot lie in what is copied: the
+//! store counts its starts, and the mark outside of the folder (`mark`) has the
+//! number of the last one. A store that counts fewer is an older one. Without a
+//! mark a file with a second name is not believed. Snapshots of a whole machine
+//! cannot be told from the original in any way, so peers are asked as well.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use headwater_protocols::store::{Batch, Durability, Store, Table};
+use headwater_protocols::store::{Batch, Durability, Store, StoreError, Table};
+
+/// Key of [`Table::Meta`]: how often the node was started on this store, u64.
+const STARTS: &[u8] = b"starts";
+
+/// Key of [`Table::Meta`]: the id of the start that has ended cleanly.
+const ENDED: &[u8] = b"ended";
 
 /// Key of [`Table::Meta`]: the id of this start and the one that the file had
 /// before it, 16 bytes each.
@@ -31,15 +44,26 @@ pub struct Instance {
     /// The id that the file has; in a copy, that of the last start. Kept beside
     /// the next one, however many starts end before the file is written.
     last: Option<[u8; ID_BYTES]>,
+    starts: u64,
     copied: bool,
+    ended_well: bool,
+}
+
+/// A start that the store knows of.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    id: [u8; ID_BYTES],
+    /// Starts so far, this one included.
+    pub starts: u64,
 }
 
 impl Instance {
-    /// Looks at a store that was just opened.
+    /// Looks at a store that was just opened. `marked` are the starts that the
+    /// mark outside of it knows of.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn of<S: Store>(store: &S, dir: &Path) -> anyhow::Result<Self> {
+    pub fn of<S: Store>(store: &S, dir: &Path, marked: Option<u64>) -> anyhow::Result<Self> {
         let file = dir.join(FILE);
         let row = store.get(Table::Meta, KEY)?;
         let (last, before) = match row.as_deref() {
@@ -54,20 +78,39 @@ impl Instance {
                 return Err(anyhow::Error::new(error).context(cannot));
             }
         };
+        let starts = store.get(Table::Meta, STARTS)?;
+        let starts =
+            (starts.as_deref().and_then(|row| row.try_into().ok())).map_or(0, u64::from_be_bytes);
+        let ended = store.get(Table::Meta, ENDED)?;
+        let ended_well = match last {
+            Some(last) => ended.as_deref() == Some(&last),
+            None => true,
+        };
         let (found, copied) = match (&written, last) {
             // A new store, or one of a version that left no mark.
             (None, None) => (None, false),
             (Some(text), Some(last)) => {
-                let birth = birth_of(&fs::metadata(&file)?);
+                let metadata = fs::metadata(&file)?;
+                let birth = birth_of(&metadata);
                 // A crash may have come between the store and the file.
                 let mut ids = [Some(last), before].into_iter().flatten();
                 let found = ids.find(|id| *text == content(id, &birth));
-                (found, found.is_none())
+                let is_older = match marked {
+                    Some(marked) => marked > starts,
+                    None => metadata.nlink() > 1,
+                };
+                (found, found.is_none() || is_older)
             }
             (Some(_), None) | (None, Some(_)) => (None, true),
         };
         let last = found.or(last);
-        Ok(Self { file, last, copied })
+        Ok(Self {
+            file,
+            last,
+            starts: starts.max(marked.unwrap_or(0)),
+            copied,
+            ended_well,
+        })
     }
 
     /// Whether it is a copy of another one.
@@ -76,19 +119,41 @@ impl Instance {
         self.copied
     }
 
+    /// Whether the last start has ended by itself.
+    #[must_use]
+    pub fn ended_well(&self) -> bool {
+        self.ended_well
+    }
+
     /// Makes it this start's: the next one finds it where it was.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn renew<S: Store>(self, store: &S) -> anyhow::Result<()> {
+    pub fn renew<S: Store>(self, store: &S) -> anyhow::Result<Started> {
         let mut id = [0; ID_BYTES];
         getrandom::fill(&mut id).context("the system has no random bytes")?;
         // Before the file: a store that is put back without it is found out.
         let mut batch = Batch::new();
         let row = [&id[..], self.last.as_ref().map_or(&[][..], |last| last)].concat();
         batch.put(Table::Meta, KEY, Bytes::from(row));
+        let starts = self.starts + 1;
+        batch.put(Table::Meta, STARTS, starts.to_be_bytes().to_vec());
         store.commit(batch, Durability::Synced)?;
-        write(&self.file, &id).with_context(|| format!("cannot write {}", self.file.display()))
+        let written = write(&self.file, &id);
+        written.with_context(|| format!("cannot write {}", self.file.display()))?;
+        Ok(Started { id, starts })
+    }
+}
+
+impl Started {
+    /// Notes that it has ended by itself: nothing that was signed is missing.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn ended<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, ENDED, self.id.to_vec());
+        store.commit(batch, Durability::Written)
     }
 }
 
@@ -108,10 +173,7 @@ fn birth_of(file: &fs::Metadata) -> String {
     if let Some(born) = born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()) {
         return format!("born {}.{:09}", born.as_secs(), born.subsec_nanos());
     }
-    #[cfg(unix)]
-    return format!("inode {}", std::os::unix::fs::MetadataExt::ino(file));
-    #[cfg(not(unix))]
-    "unknown".to_owned()
+    format!("inode {}", file.ino())
 }
 
 /// Replaces the file by a new one that says when it was born.
@@ -136,11 +198,11 @@ mod tests {
     use super::*;
 
     fn is_copy(store: &MemoryStore, dir: &Path) -> bool {
-        Instance::of(store, dir).unwrap().is_copy()
+        Instance::of(store, dir, None).unwrap().is_copy()
     }
 
     fn start(store: &MemoryStore, dir: &Path) -> bool {
-        let instance = Instance::of(store, dir).unwrap();
+        let instance = Instance::of(store, dir, None).unwrap();
         let copied = instance.is_copy();
         instance.renew(store).unwrap();
         copied
@@ -180,7 +242,7 @@ mod tests {
         let in_the_way = dir.path().join(FILE).with_extension("new");
         fs::create_dir(&in_the_way).unwrap();
         for _ in 0..4 {
-            let instance = Instance::of(&store, dir.path()).unwrap();
+            let instance = Instance::of(&store, dir.path(), None).unwrap();
             assert!(!instance.is_copy());
             assert!(instance.renew(&store).is_err());
         }
@@ -213,5 +275,51 @@ mod tests {
         // Written into the file that is there, which keeps its birth.
         fs::write(dir.path().join(FILE), file).unwrap();
         assert!(is_copy(&backup, dir.path()));
+    }
+
+    #[test]
+    fn a_linked_folder_that_is_put_back_is_an_older_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        let starts = |store: &MemoryStore, dir: &Path, marked| {
+            let instance = Instance::of(store, dir, marked).unwrap();
+            let copied = instance.is_copy();
+            (copied, instance.renew(store).unwrap().starts)
+        };
+        assert_eq!(starts(&store, dir.path(), None), (false, 1));
+        // `cp -al`: every file gets a second name.
+        let link = tempfile::tempdir().unwrap();
+        fs::hard_link(dir.path().join(FILE), link.path().join(FILE)).unwrap();
+        let linked = store.copy();
+        // The mark knows that the folder is the one that was used last.
+        assert_eq!(starts(&store, dir.path(), Some(1)), (false, 2));
+        let put_back = Instance::of(&linked, link.path(), Some(2)).unwrap();
+        assert!(put_back.is_copy());
+        // Nothing tells that without a mark, but for the second name.
+        fs::hard_link(link.path().join(FILE), link.path().join("second")).unwrap();
+        assert!(is_copy(&linked, link.path()));
+        // The copy counts on from there: now the other one is the older.
+        assert_eq!(starts(&linked, link.path(), Some(2)), (true, 3));
+        assert!(Instance::of(&store, dir.path(), Some(3)).unwrap().is_copy());
+    }
+
+    #[test]
+    fn a_start_has_ended_well_only_if_it_said_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = MemoryStore::new();
+        let ended_well = || Instance::of(&store, dir.path(), None).unwrap().ended_well();
+        let begin = || {
+            Instance::of(&store, dir.path(), None)
+                .unwrap()
+                .renew(&store)
+                .unwrap()
+        };
+        assert!(ended_well(), "nothing has begun");
+        let started = begin();
+        assert!(!ended_well());
+        started.ended(&store).unwrap();
+        assert!(ended_well());
+        begin();
+        assert!(!ended_well());
     }
 }

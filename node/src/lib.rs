@@ -11,6 +11,7 @@ pub mod handle;
 pub mod instance;
 pub mod invite;
 pub mod keys;
+pub mod mark;
 pub mod net;
 pub mod proof;
 pub mod runtime;

@@ -234,6 +234,7 @@ impl TestNode {
         command
             .arg("--data-dir")
             .arg(self.dir())
+            .env("HEADWATER_MARK_DIR", self.mark_dir())
             .arg("run")
             .args(listen)
             .args(&self.args)
@@ -264,6 +265,12 @@ impl TestNode {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where the mark lies: what was signed, noted outside of the data folder.
+    #[must_use]
+    pub fn mark_dir(&self) -> PathBuf {
+        self.folder.path().join("mark")
     }
 
     fn log_path(&self) -> PathBuf {
@@ -372,6 +379,7 @@ impl TestNode {
         command
             .arg("--data-dir")
             .arg(self.dir())
+            .env("HEADWATER_MARK_DIR", self.mark_dir())
             .args(args)
             .stdin(Stdio::null());
         Ok(self.there(|| command.output())??)
@@ -412,6 +420,7 @@ impl TestNode {
         let child = tokio::process::Command::new(binary())
             .arg("--data-dir")
             .arg(self.dir())
+            .env("HEADWATER_MARK_DIR", self.mark_dir())
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

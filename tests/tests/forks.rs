@@ -284,11 +284,12 @@ async fn live_ends_before_the_dispute(node: &TestNode, stream: &str) -> Result<(
 }
 
 /// A publisher whose folder is put back to a state before the last records that
-/// its follower has.
+/// its followers have.
 struct Restored {
     stream: String,
     publisher: TestNode,
     follower: TestNode,
+    other: TestNode,
     _backup: tempfile::TempDir,
 }
 
@@ -298,21 +299,29 @@ impl Restored {
         publisher.keep_port()?;
         let stream = publisher.create("t")?;
         publisher.publish_numbers(&stream, 0, 100)?;
+        let [follower, other] = [TestNode::start(&[]).await?, TestNode::start(&[]).await?];
+        for follower in [&follower, &other] {
+            follower.run(&["follow", &publisher.invite(&stream)?])?;
+            follower.until_synced(&stream, 100).await?;
+        }
+        let are_known = |shown: &Value| shown["known_followers"] == 2;
+        publisher.until(&stream, are_known).await?;
         publisher.stop().await?;
         let folder = tempfile::tempdir()?;
         let backup = folder.path().join("backup");
         copy(publisher.dir(), &backup)?;
         publisher.launch().await?;
-        let follower = TestNode::start(&[]).await?;
-        follower.run(&["follow", &publisher.invite(&stream)?])?;
         publisher.publish_numbers(&stream, 100, 50)?;
-        follower.until_synced(&stream, 150).await?;
+        for follower in [&follower, &other] {
+            follower.until_synced(&stream, 150).await?;
+        }
         publisher.kill()?;
         copy(&backup, publisher.dir())?;
         Ok(Self {
             stream,
             publisher,
             follower,
+            other,
             _backup: folder,
         })
     }
@@ -322,7 +331,9 @@ impl Restored {
         let (publisher, stream) = (&mut self.publisher, &self.stream);
         publisher.publish_numbers(stream, 150, 10)?;
         self.follower.until_synced(stream, 160).await?;
-        ensure!(self.follower.show(stream)?["forked"] == false);
+        for follower in [&self.follower, &self.other] {
+            ensure!(follower.show(stream)?["forked"] == false);
+        }
         ensure!(self.follower.export(stream)? == publisher.export(stream)?);
         // The folder is in its place from now on: not even a crash changes that.
         publisher.kill()?;
@@ -367,6 +378,7 @@ async fn a_publisher_that_cannot_know_that_it_was_restored_hears_it_and_recovers
     let stream = restored.stream.clone();
     let publisher = &mut restored.publisher;
     forge_instance(&publisher.dir().join("store/instance"))?;
+    fs::remove_dir_all(publisher.mark_dir())?;
     publisher.launch().await?;
     let shown = publisher
         .until(&stream, |shown| shown["recovering"].is_string())

@@ -98,6 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let invocation = Invocation {
             data_dir: Some(folder.path().join("node")),
+            mark_dir: None,
             config: None,
             api: None,
             out: super::super::output::Output::new(true),

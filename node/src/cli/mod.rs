@@ -81,6 +81,16 @@ struct Global {
         hide_env = true
     )]
     data_dir: Option<PathBuf>,
+    /// Folder of the mark, which notes outside of the data folder what was signed
+    /// [default: the user's folder for states]
+    #[arg(
+        long,
+        global = true, help_heading = GLOBAL,
+        value_name = "DIR",
+        env = "HEADWATER_MARK_DIR",
+        hide_env = true
+    )]
+    mark_dir: Option<PathBuf>,
     /// Options of the node [default: config.toml in the data folder]
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -157,6 +167,7 @@ enum Command {
 #[derive(Debug)]
 struct Invocation {
     data_dir: Option<PathBuf>,
+    mark_dir: Option<PathBuf>,
     config: Option<PathBuf>,
     api: Option<String>,
     out: Output,
@@ -164,12 +175,13 @@ struct Invocation {
 
 impl Invocation {
     fn data_dir(&self) -> anyhow::Result<DataDir> {
-        match &self.data_dir {
+        let data_dir = match &self.data_dir {
             // A relative one would mean something else in the lines that we
             // print for copying.
-            Some(path) => Ok(DataDir::new(std::path::absolute(path)?)),
-            None => DataDir::of_user(),
-        }
+            Some(path) => DataDir::new(std::path::absolute(path)?),
+            None => DataDir::of_user()?,
+        };
+        Ok(data_dir.with_mark_dir(self.mark_dir.clone()))
     }
 
     /// Does something with the node. If it was started here, it is stopped
@@ -230,6 +242,7 @@ pub fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let invocation = Invocation {
         data_dir: cli.global.data_dir,
+        mark_dir: cli.global.mark_dir,
         config: cli.global.config,
         api: cli.global.api,
         out: Output::new(cli.global.json),

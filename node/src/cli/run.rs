@@ -207,6 +207,7 @@ async fn start(
     };
     runtime.min_peers = config.min_peers;
     runtime.max_disk = config.max_disk;
+    runtime.mark_dir = data_dir.mark_dir(config.mark_dir.as_deref())?;
     runtime.mdns = config.mdns;
     runtime.relayed_bytes_per_second = config.relayed_bytes_per_second;
     runtime.peer_cache = Some(data_dir.peers_file());

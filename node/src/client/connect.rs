@@ -83,8 +83,11 @@ impl Client {
         token: Token,
         lock: Lock,
     ) -> anyhow::Result<Self> {
-        let max_disk = max_disk(data_dir);
-        let running = runtime::start_offline(&data_dir.store_dir(), keypair, max_disk).await?;
+        let config = config(data_dir);
+        let mark_dir = data_dir.mark_dir(config.mark_dir.as_deref())?;
+        let (store, max_disk) = (data_dir.store_dir(), config.max_disk);
+        let running =
+            runtime::start_offline(&store, keypair, max_disk, mark_dir.as_deref()).await?;
         let state =
             api::ApiState::new(running.node.clone(), token.secret()).with_data_dir(data_dir.path());
         let node = InProcess::new(api::router(state), running);
@@ -98,14 +101,13 @@ impl Client {
     }
 }
 
-/// The bound of the disk that the folder's config sets. A config that cannot be
-/// read is the concern of `run`.
-fn max_disk(data_dir: &DataDir) -> Option<u64> {
+/// What the folder's config says. One that cannot be read is the concern of `run`.
+fn config(data_dir: &DataDir) -> Config {
     let mut config = Config::default();
     if let Err(error) = config.set_from_file(&data_dir.config_file(), false) {
         tracing::warn!("{error:#}");
     }
-    config.max_disk
+    config
 }
 
 /// Who may use a data folder.

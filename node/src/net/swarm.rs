@@ -345,6 +345,7 @@ impl Network {
             | Output::Sync
             | Output::Reclaim(_)
             | Output::ReclaimChunks(..)
+            | Output::Signed(..)
             | Output::Changed(_) => {}
         }
     }

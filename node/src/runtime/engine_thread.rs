@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Synced};
+use super::mark_keeper::MarkKeeper;
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use crate::handle::{Asked, Node, now};
 use crate::net::sync_streams::{FrameReceiver, InboundFrame};
@@ -56,9 +57,15 @@ pub(super) struct EngineThread {
     next_command: u64,
     /// The network, when there is one.
     outputs: Option<mpsc::Sender<Output>>,
-    disk: DiskThread,
-    reclaims: ReclaimThread,
-    _bound: DiskBound,
+    workers: Workers,
+}
+
+/// What works beside the engine.
+pub(super) struct Workers {
+    pub(super) disk: DiskThread,
+    pub(super) reclaims: ReclaimThread,
+    pub(super) marks: MarkKeeper,
+    pub(super) _bound: DiskBound,
 }
 
 impl EngineThread {
@@ -66,9 +73,7 @@ impl EngineThread {
         engine: Engine<Arc<RocksStore>>,
         node: Node,
         outputs: Option<mpsc::Sender<Output>>,
-        disk: DiskThread,
-        reclaims: ReclaimThread,
-        bound: DiskBound,
+        workers: Workers,
     ) -> Self {
         Self {
             engine,
@@ -76,9 +81,7 @@ impl EngineThread {
             waiting: BTreeMap::new(),
             next_command: 0,
             outputs,
-            disk,
-            reclaims,
-            _bound: bound,
+            workers,
         }
     }
 
@@ -167,9 +170,13 @@ impl EngineThread {
                     None => self.node.remove_stream(log),
                 },
                 Output::Reply(id, reply) => replies.push((id, reply)),
-                Output::Sync => self.disk.sync(),
-                Output::Reclaim(log) => self.reclaims.reclaim(log),
-                Output::ReclaimChunks(log, end) => self.reclaims.reclaim_chunks(log, end),
+                // Before what comes behind it leaves the node.
+                Output::Signed(log, mark) => self.workers.marks.signed(log, mark),
+                Output::Sync => self.workers.disk.sync(),
+                Output::Reclaim(log) => self.workers.reclaims.reclaim(log),
+                Output::ReclaimChunks(log, end) => {
+                    self.workers.reclaims.reclaim_chunks(log, end);
+                }
                 output => {
                     if let Some(outputs) = &self.outputs {
                         // The network ends with the process only.

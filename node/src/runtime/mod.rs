@@ -4,10 +4,13 @@
 mod disk_bound;
 mod disk_thread;
 mod engine_thread;
+mod lost_writes;
+mod mark_keeper;
 pub mod quorum_walk;
 mod reclaim_thread;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -30,8 +33,9 @@ pub use crate::net::behaviour::Services;
 
 use crate::config::access::{AccessLists, loopback};
 use crate::config::{DEFAULT_MIN_PEERS, DEFAULT_RELAYED_BYTES_PER_SECOND};
-use crate::instance::Instance;
+use crate::instance::{Instance, Started};
 use crate::keys::NetworkKey;
+use crate::mark::MarkFile;
 use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
@@ -41,7 +45,8 @@ use crate::net::sync_streams::{FrameSender, frame_channel};
 use crate::store::RocksStore;
 use disk_bound::DiskBound;
 use disk_thread::DiskThread;
-use engine_thread::{EngineThread, Inputs};
+use engine_thread::{EngineThread, Inputs, Workers};
+use mark_keeper::{Found, MarkKeeper};
 use reclaim_thread::ReclaimThread;
 
 /// Events of the swarm that wait for the engine. While the engine is busy with
@@ -60,6 +65,8 @@ const QUEUED_OUTPUTS: usize = 1_024;
 pub struct RuntimeConfig {
     /// Folder of the store.
     pub store_dir: std::path::PathBuf,
+    /// Folder of the mark: what was signed, noted outside of the data folder.
+    pub mark_dir: Option<std::path::PathBuf>,
     /// The node's identity, and the key of the streams it publishes.
     pub keypair: Keypair,
     /// The key of the private network that the node is in, if it is in one:
@@ -107,6 +114,7 @@ impl RuntimeConfig {
     pub fn new(store_dir: impl Into<std::path::PathBuf>, keypair: Keypair) -> Self {
         Self {
             store_dir: store_dir.into(),
+            mark_dir: None,
             keypair,
             network_key: None,
             listen: Vec::new(),
@@ -133,6 +141,7 @@ impl RuntimeConfig {
 pub struct Running {
     /// What the rest of the program needs of it.
     pub node: Node,
+    started: Option<Started>,
     engine: Option<thread::JoinHandle<()>>,
     stop_engine: Option<oneshot::Sender<()>>,
     network: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
@@ -168,9 +177,15 @@ impl Running {
                     anyhow::anyhow!("the engine has panicked; its last words are above")
                 })?;
         }
+        let has_network = self.network.is_some();
         if let Some((task, stop)) = self.network.take() {
             let _ = stop.send(());
             task.await.context("the network has panicked")?;
+        }
+        let (store, started) = (self.node.store().clone(), self.started.take());
+        let closed = tokio::task::spawn_blocking(move || close(&store, started, has_network));
+        if let Err(error) = closed.await? {
+            tracing::warn!(%error, "the store could not be closed well");
         }
         Ok(())
     }
@@ -189,6 +204,23 @@ impl Running {
     }
 }
 
+/// Notes that the end is a clean one. A node leaves nothing in the log of writes
+/// alone; a command, which would take three times as long by that, leaves what it
+/// wrote there.
+fn close(
+    store: &RocksStore,
+    started: Option<Started>,
+    has_network: bool,
+) -> Result<(), StoreError> {
+    if let Some(started) = started {
+        started.ended(store)?;
+    }
+    match has_network {
+        true => store.flush(),
+        false => Ok(()),
+    }
+}
+
 /// Starts a node with its network.
 ///
 /// # Errors
@@ -197,7 +229,16 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let (outputs, output_queue) = mpsc::channel(QUEUED_OUTPUTS);
     let settings = settings(config.offer_percent, config.introduces)?;
     let (dir, keypair) = (&config.store_dir, &config.keypair);
-    let mut parts = open(dir, keypair, settings, Some(outputs), config.max_disk).await?;
+    let marks = config.mark_dir.as_deref();
+    let mut parts = open(
+        dir,
+        keypair,
+        settings,
+        Some(outputs),
+        config.max_disk,
+        marks,
+    )
+    .await?;
     let mut dial = Vec::new();
     for status in parts.node.streams() {
         if status.followed {
@@ -266,9 +307,10 @@ pub async fn start_offline(
     store_dir: &Path,
     keypair: &Keypair,
     max_disk: Option<u64>,
+    mark_dir: Option<&Path>,
 ) -> anyhow::Result<Running> {
     let settings = settings(OFFER_PERCENT, false)?;
-    Ok(open(store_dir, keypair, settings, None, max_disk)
+    Ok(open(store_dir, keypair, settings, None, max_disk, mark_dir)
         .await?
         .running)
 }
@@ -282,6 +324,9 @@ fn settings(offer_percent: u32, introduces: bool) -> anyhow::Result<Settings> {
         offer_percent,
         introduces,
         copied: false,
+        marks: BTreeMap::new(),
+        lost: None,
+        ended_badly: false,
     })
 }
 
@@ -300,6 +345,7 @@ async fn open(
     mut settings: Settings,
     outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
     max_disk: Option<u64>,
+    mark_dir: Option<&Path>,
 ) -> anyhow::Result<Parts> {
     let key = keypair
         .clone()
@@ -316,37 +362,57 @@ async fn open(
     let (stop_engine, stop) = oneshot::channel();
 
     let has_network = outputs.is_some();
+    let marks = mark_dir.map(Path::to_owned);
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let store = Arc::new(RocksStore::open(&dir)?);
         let node = Node::new(store.clone(), commands, dial, local);
-        let instance = Instance::of(&store, &dir)?;
-        settings.copied = instance.is_copy();
+        let found = Found::open(marks.as_deref(), &node);
+        let instance = Instance::of(&store, &dir, found.file().and_then(MarkFile::starts))?;
+        settings.copied = instance.is_copy() || matches!(found, Found::InUse(_));
+        settings.marks = found.marks();
+        settings.lost = store.lost_writes().map(lost_writes::words);
+        settings.ended_badly = has_network && !instance.ended_well();
         let engine =
             Engine::open(store.clone(), key, &settings, now()).map_err(|error: StoreError| {
                 anyhow::Error::new(error)
                     .context(format!("cannot read the store in {}", dir.display()))
             })?;
         // From here on the engine remembers what is to be recovered.
-        if let Err(error) = instance.renew(&store) {
-            // What was is still true: a full disk must not keep from reading.
-            tracing::warn!("{error:#}");
-        }
+        let started = match instance.renew(&store) {
+            Ok(started) => Some(started),
+            Err(error) => {
+                // What was is still true: a full disk must not keep from reading.
+                tracing::warn!("{error:#}");
+                None
+            }
+        };
+        let starts = started.map_or(0, |started| started.starts);
+        let keeper = MarkKeeper::start(&node, marks.as_deref(), found, starts, has_network)?;
         for log in engine.logs().collect::<Vec<_>>() {
             if let Some(status) = engine.status(log) {
-                if let Some(why) = status.recovering.as_ref().filter(|_| has_network) {
-                    tracing::warn!(stream = %log, "closed for writing: {why}");
+                if let Some(recovering) = status.recovering.as_ref().filter(|_| has_network) {
+                    tracing::warn!(stream = %log, "stopped for writing: {}", recovering.why);
                 }
                 node.set_stream(status);
             }
         }
-        Ok((engine, node))
+        Ok((engine, node, started, keeper))
     });
-    let (engine, node) = opened.await??;
+    let (engine, node, started, marks) = opened.await??;
+    if let Some(lost) = node.store().lost_writes().filter(|_| has_network) {
+        lost_writes::tell(&node, lost);
+    }
 
     let (disk, synced) = DiskThread::start(node.store().clone())?;
     let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
     let (bound, measured) = DiskBound::start(&node, node.store(), max_disk)?;
-    let thread = EngineThread::new(engine, node.clone(), outputs, disk, reclaims, bound);
+    let workers = Workers {
+        disk,
+        reclaims,
+        marks,
+        _bound: bound,
+    };
+    let thread = EngineThread::new(engine, node.clone(), outputs, workers);
     let queues = Inputs {
         network: input_queue,
         frames: frame_queue,
@@ -369,6 +435,7 @@ async fn open(
     Ok(Parts {
         running: Running {
             node: node.clone(),
+            started,
             engine: Some(engine),
             stop_engine: Some(stop_engine),
             network: None,

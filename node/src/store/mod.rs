@@ -3,5 +3,7 @@
 mod rocks;
 #[cfg(test)]
 mod tests;
+mod wal;
 
 pub use rocks::{FORMAT_VERSION, OpenError, RocksStore};
+pub use wal::LostWrites;

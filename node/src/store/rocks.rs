@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
@@ -17,6 +17,8 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions, properties,
 };
+
+use super::wal::{self, LostWrites};
 
 /// The form of what is stored; docs/formats.md draws it. A folder that says
 /// another number is refused.
@@ -70,6 +72,8 @@ pub struct RocksStore {
     written: WriteOptions,
     synced: WriteOptions,
     fsyncs: AtomicU64,
+    /// What the disk has lost of the logs of writes.
+    lost: Option<LostWrites>,
     /// Why writing failed, for the errors that only say that it did before.
     cause: Mutex<Option<StoreError>>,
 }
@@ -146,6 +150,10 @@ impl RocksStore {
             dir: dir.to_owned(),
             why: error.to_string(),
         })?;
+        let lost = keep_lost_writes(dir).map_err(|error| OpenError::Failed {
+            dir: dir.to_owned(),
+            why: error.to_string(),
+        })?;
         let db = match open_tables(dir, true) {
             Err(error) if is_for_lack_of_direct_io(&error) => open_tables(dir, false),
             opened => opened,
@@ -157,6 +165,7 @@ impl RocksStore {
             written: write_options(Durability::Written),
             synced: write_options(Durability::Synced),
             fsyncs: AtomicU64::new(0),
+            lost,
             cause: Mutex::new(None),
         };
         store.check_format(dir)?;
@@ -167,6 +176,13 @@ impl RocksStore {
     #[must_use]
     pub fn fsyncs(&self) -> u64 {
         self.fsyncs.load(Ordering::Relaxed)
+    }
+
+    /// What the disk has lost of the logs of writes: RocksDB has read them up to
+    /// there. A copy of the files is kept.
+    #[must_use]
+    pub fn lost_writes(&self) -> Option<&LostWrites> {
+        self.lost.as_ref()
     }
 
     /// Whether the disk has so much to do that writes will soon have to wait for
@@ -388,6 +404,28 @@ fn create_durably(dir: &Path) -> io::Result<()> {
         fs::File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Looks for what the disk has lost of the logs of writes. RocksDB removes the
+/// files once it has read them, so that they are copied first: some of it may be
+/// worth a lot to somebody.
+fn keep_lost_writes(dir: &Path) -> io::Result<Option<LostWrites>> {
+    let Some(lost) = wal::lost_writes(dir)? else {
+        return Ok(None);
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let kept = format!("store-damaged-{}", now.map_or(0, |now| now.as_secs()));
+    let kept = dir.with_file_name(kept);
+    fs::create_dir_all(&kept)?;
+    for log in wal::logs(dir)? {
+        if let Some(name) = log.file_name() {
+            // Where there is no room for it, the node has to start all the same.
+            if let Err(error) = fs::copy(&log, kept.join(name)) {
+                tracing::warn!(log = %log.display(), %error, "no copy of it can be kept");
+            }
+        }
+    }
+    Ok(Some(lost))
 }
 
 fn check_version(dir: &Path, found: &[u8]) -> Result<(), OpenError> {

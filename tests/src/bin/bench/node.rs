@@ -312,7 +312,7 @@ impl Acting {
             }
             start(config).await?
         } else {
-            start_offline(&dir, &keypair, None).await?
+            start_offline(&dir, &keypair, None, None).await?
         };
         let seconds = start_time.elapsed().as_secs_f64();
         let address = if is_online {

@@ -1,0 +1,279 @@
+//! Keeps the mark: notes what was signed before anybody hears of it, and syncs
+//! the file once a second on a thread of its own.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use headwater_protocols::engine::Mark;
+use headwater_protocols::id::LogId;
+
+use super::worker::Worker;
+use crate::handle::{Node, Severity};
+use crate::mark::{MarkError, MarkFile};
+
+/// What the loss of power may take away of the mark.
+const SYNCED_EVERY: Duration = Duration::from_secs(1);
+
+/// The trouble that there is no mark.
+const TROUBLE: &str = "mark";
+
+const ADVICE: &str = "what protects a publisher from signing two histories is missing; name a \
+                      folder outside of the data folder, that no backup of it takes along, with \
+                      --mark-dir or mark_dir in config.toml";
+
+/// The mark before a node runs.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// It is here.
+    File(MarkFile),
+    /// Another process writes it, on another data folder.
+    InUse(PathBuf),
+    /// There is none, and why.
+    Missing(String),
+}
+
+impl Found {
+    /// Opens the mark in a folder, if one is named.
+    pub(super) fn open(dir: Option<&Path>, node: &Node) -> Self {
+        let Some(dir) = dir else {
+            return Self::Missing("no folder is known for it".to_owned());
+        };
+        match MarkFile::open(dir, node.local_peer()) {
+            Ok(file) => Self::File(file),
+            Err(MarkError::InUse(path)) => Self::InUse(path),
+            Err(error) => Self::Missing(error.to_string()),
+        }
+    }
+
+    /// The file, if it can be read.
+    pub(super) fn file(&self) -> Option<&MarkFile> {
+        match self {
+            Self::File(file) => Some(file),
+            Self::InUse(_) | Self::Missing(_) => None,
+        }
+    }
+
+    /// What it says of the streams of this node.
+    pub(super) fn marks(&self) -> BTreeMap<LogId, Mark> {
+        self.file()
+            .map_or_else(BTreeMap::new, |file| file.marks().clone())
+    }
+}
+
+/// Notes what is signed. Dropping it syncs what was noted.
+#[derive(Debug)]
+pub(super) struct MarkKeeper {
+    kept: Arc<Mutex<Kept>>,
+    _worker: Option<Worker<Sender<()>>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    node: Node,
+    /// Whether anybody is told that it fails: a command says what it does itself.
+    tells: bool,
+    dir: Option<PathBuf>,
+    starts: u64,
+    file: Option<MarkFile>,
+    /// What could not be written yet.
+    pending: BTreeMap<LogId, Mark>,
+    is_dirty: bool,
+}
+
+impl MarkKeeper {
+    /// Begins with this start's number. Where there is no mark it is tried again
+    /// once a second.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(
+        node: &Node,
+        dir: Option<&Path>,
+        found: Found,
+        starts: u64,
+        has_network: bool,
+    ) -> anyhow::Result<Self> {
+        let mut kept = Kept {
+            node: node.clone(),
+            tells: has_network,
+            dir: dir.map(Path::to_owned),
+            starts,
+            file: None,
+            pending: BTreeMap::new(),
+            is_dirty: false,
+        };
+        match found {
+            Found::File(file) => kept.begin(file),
+            Found::InUse(path) => {
+                // It is the other one's. What is signed here is not noted.
+                kept.dir = None;
+                kept.fails(
+                    Severity::Failure,
+                    format!("a node with this one's key runs on another data folder: {} is in use", path.display()),
+                    "two nodes with one key sign two histories; end one of them, and never run a copy",
+                );
+            }
+            Found::Missing(why) => kept.is_missing(&why),
+        }
+        let kept = Arc::new(Mutex::new(kept));
+        let worker = if has_network {
+            let (asks, asked) = channel();
+            let work = {
+                let kept = kept.clone();
+                move || keep_synced(&kept, &asked)
+            };
+            Some(Worker::start("mark", "syncs the mark", asks, work)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            kept,
+            _worker: worker,
+        })
+    }
+
+    /// Notes what was signed of a stream.
+    pub(super) fn signed(&self, log: LogId, mark: Mark) {
+        let mut kept = lock(&self.kept);
+        kept.pending.insert(log, mark);
+        kept.write();
+    }
+}
+
+impl Drop for MarkKeeper {
+    fn drop(&mut self) {
+        self._worker = None;
+        sync(&self.kept);
+    }
+}
+
+impl Kept {
+    fn begin(&mut self, mut file: MarkFile) {
+        if file.damaged() > 0 && self.tells {
+            tracing::warn!(
+                file = %file.path().display(),
+                "parts of the mark cannot be read; what they said is not known"
+            );
+        }
+        let begun = file.begin(self.starts);
+        let path = file.path().display().to_string();
+        self.file = Some(file);
+        if let Err(why) = begun {
+            self.cannot_write(&path, &why);
+        }
+        self.is_dirty = true;
+    }
+
+    fn write(&mut self) {
+        let Some(file) = &mut self.file else {
+            return;
+        };
+        while let Some((&log, &mark)) = self.pending.first_key_value() {
+            if let Err(why) = file.set(log, mark) {
+                let path = file.path().display().to_string();
+                return self.cannot_write(&path, &why);
+            }
+            self.pending.remove(&log);
+            self.is_dirty = true;
+        }
+        if self.tells {
+            self.node.trouble_ends(TROUBLE);
+        }
+    }
+
+    /// Looks for the mark again where there was none.
+    fn open(&mut self) {
+        let (None, Some(dir)) = (&self.file, &self.dir) else {
+            return;
+        };
+        let file = match MarkFile::open(dir, self.node.local_peer()) {
+            Ok(file) => file,
+            Err(error) => return self.is_missing(&error.to_string()),
+        };
+        let says_more = |(log, mark): (&LogId, &Mark)| {
+            let status = self.node.stream(*log);
+            let size = status.and_then(|status| Some(status.head.as_ref()?.size));
+            mark.size > size.unwrap_or(0)
+        };
+        if file.starts() > Some(self.starts) || file.marks().iter().any(says_more) {
+            let why = format!("{} says more than the store", file.path().display());
+            let advice =
+                "it could not be read at the start; restart the node, so that it is heeded";
+            return self.fails(Severity::Failure, why, advice);
+        }
+        self.begin(file);
+        for status in self.node.streams() {
+            if let Some(head) = status.head.as_ref().filter(|_| status.owned) {
+                let (size, time) = (head.size, head.time);
+                self.pending
+                    .entry(status.log)
+                    .or_insert(Mark { size, time });
+            }
+        }
+        self.write();
+    }
+
+    fn is_missing(&self, why: &str) {
+        self.fails(
+            Severity::Warning,
+            format!("what this node signs is not noted outside of its data folder ({why})"),
+            ADVICE,
+        );
+    }
+
+    fn cannot_write(&self, path: &str, why: &io::Error) {
+        self.fails(
+            Severity::Warning,
+            format!("what this node signs cannot be noted in {path} ({why})"),
+            ADVICE,
+        );
+    }
+
+    fn fails(&self, severity: Severity, what: String, advice: &str) {
+        if self.tells {
+            self.node.trouble_begins(TROUBLE, severity, what, advice);
+        } else {
+            tracing::debug!("{what}");
+        }
+    }
+}
+
+fn keep_synced(kept: &Mutex<Kept>, stop: &Receiver<()>) {
+    while stop.recv_timeout(SYNCED_EVERY) == Err(RecvTimeoutError::Timeout) {
+        {
+            let mut kept = lock(kept);
+            kept.open();
+            if !kept.pending.is_empty() {
+                kept.write();
+            }
+        }
+        sync(kept);
+    }
+}
+
+/// Syncs what was written, while more may be.
+fn sync(kept: &Mutex<Kept>) {
+    let (handle, path) = {
+        let mut kept = lock(kept);
+        if !std::mem::take(&mut kept.is_dirty) {
+            return;
+        }
+        let Some(file) = &kept.file else {
+            return;
+        };
+        (file.handle(), file.path().display().to_string())
+    };
+    if let Err(why) = handle.and_then(|file| file.sync_data()) {
+        let mut kept = lock(kept);
+        kept.is_dirty = true;
+        kept.cannot_write(&path, &why);
+    }
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,206 @@
+//! Looks through RocksDB's logs of writes before they are read for good. RocksDB
+//! reads them up to the first place that is wrong, and takes what comes behind to
+//! have never been written. That is right for the torn end that a crash leaves,
+//! and wrong where whole records stand behind it: those were lost by the disk.
+//!
+//! The form is that of RocksDB's `db/log_format.h`: blocks of 32 KiB with
+//! fragments of records, none of which crosses the end of its block.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+const BLOCK_BYTES: usize = 32 << 10;
+/// CRC-32C (4 bytes, little-endian, masked), length (2), kind (1).
+const HEADER_BYTES: usize = 7;
+/// Behind it, in logs that are written into older files: the log's number.
+const RECYCLED_HEADER_BYTES: usize = HEADER_BYTES + 4;
+
+/// A log of writes in which something is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostWrites {
+    /// The file.
+    pub file: PathBuf,
+    /// Where it is wrong.
+    pub at: u64,
+    /// Bytes of whole records behind that, in this file and in later ones.
+    pub behind: u64,
+}
+
+/// What is missing of the logs of writes in a folder, if something is: the first
+/// place that is wrong and has whole records behind it. A torn end is none.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn lost_writes(dir: &Path) -> io::Result<Option<LostWrites>> {
+    let mut lost: Option<LostWrites> = None;
+    for file in logs(dir)? {
+        let seen = look_through(&mut File::open(&file)?)?;
+        match &mut lost {
+            Some(lost) => lost.behind += seen.whole + seen.behind,
+            None => {
+                lost = seen.wrong_at.map(|at| LostWrites {
+                    file,
+                    at,
+                    behind: seen.behind,
+                });
+            }
+        }
+    }
+    Ok(lost.filter(|lost| lost.behind > 0))
+}
+
+/// The logs of writes in a folder, the oldest first.
+pub(super) fn logs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        logs.extend(number.filter(|_| is_log).map(|number| (number, path)));
+    }
+    logs.sort();
+    Ok(logs.into_iter().map(|(_, path)| path).collect())
+}
+
+/// What one file has.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// Bytes of fragments before the first place that is wrong.
+    whole: u64,
+    wrong_at: Option<u64>,
+    /// Bytes of whole fragments behind it.
+    behind: u64,
+}
+
+fn look_through(file: &mut impl Read) -> io::Result<Seen> {
+    let mut seen = Seen::default();
+    let mut begin = 0;
+    let mut block = Vec::with_capacity(BLOCK_BYTES);
+    loop {
+        block.clear();
+        let read = file.take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
+        if read == 0 {
+            return Ok(seen);
+        }
+        look_through_block(&block, begin, &mut seen);
+        begin += read as u64;
+    }
+}
+
+fn look_through_block(block: &[u8], begin: u64, seen: &mut Seen) {
+    let mut at = 0;
+    while at + HEADER_BYTES <= block.len() {
+        let length = usize::from(u16::from_le_bytes([block[at + 4], block[at + 5]]));
+        let kind = block[at + 6];
+        let header = match kind {
+            // Room that was made and not written to.
+            0 if length == 0 && block[at..].iter().all(|&byte| byte == 0) => return,
+            5..=8 | 11 | 131 => RECYCLED_HEADER_BYTES,
+            _ => HEADER_BYTES,
+        };
+        let end = at + header + length;
+        let fragment = block.get(at + 6..end);
+        let expected = u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+        let is_whole = fragment.is_some_and(|bytes| masked(crc32c::crc32c(bytes)) == expected);
+        let bytes = (header + length) as u64;
+        match (is_whole, seen.wrong_at) {
+            (true, None) => seen.whole += bytes,
+            (true, Some(_)) => seen.behind += bytes,
+            (false, None) => seen.wrong_at = Some(begin + at as u64),
+            (false, Some(_)) => {}
+        }
+        if fragment.is_none() {
+            // Its length is wrong, too: the next block begins anew.
+            return;
+        }
+        at = end;
+    }
+}
+
+/// RocksDB's form of a checksum that is stored beside what it is of
+/// (`util/crc32c.h`).
+fn masked(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+#[cfg(test)]
+mod tests {
+    use rocksdb::{DB, Options, WriteOptions};
+
+    use super::*;
+
+    /// A log of writes as RocksDB leaves it after kill -9.
+    fn written(values: usize) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let live = tempfile::tempdir().unwrap();
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        let db = DB::open(&options, live.path()).unwrap();
+        for number in 0..values {
+            let value = vec![b'v'; 1 + number * 37 % 5_000];
+            db.put_opt(number.to_be_bytes(), value, &WriteOptions::default())
+                .unwrap();
+        }
+        db.flush_wal(true).unwrap();
+        let log = logs(live.path()).unwrap().pop().unwrap();
+        let copy = dir.path().join(log.file_name().unwrap());
+        fs::copy(&log, &copy).unwrap();
+        (dir, copy)
+    }
+
+    #[test]
+    fn a_log_as_it_was_written_lacks_nothing_and_neither_does_one_with_a_torn_end() {
+        let (dir, log) = written(300);
+        let whole = fs::read(&log).unwrap();
+        assert!(whole.len() > 5 * BLOCK_BYTES);
+        let seen = look_through(&mut &whole[..]).unwrap();
+        assert_eq!((seen.wrong_at, seen.behind), (None, 0));
+        for cut in (0..whole.len()).step_by(997) {
+            fs::write(&log, &whole[..cut]).unwrap();
+            assert_eq!(lost_writes(dir.path()).unwrap(), None, "cut at {cut}");
+        }
+        // Room that the system had made for more.
+        let mut longer = whole.clone();
+        longer.resize(whole.len() + 3 * BLOCK_BYTES, 0);
+        fs::write(&log, &longer).unwrap();
+        assert_eq!(lost_writes(dir.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_wrong_bit_with_records_behind_it_is_found_wherever_it_is() {
+        let (dir, log) = written(300);
+        let whole = fs::read(&log).unwrap();
+        // Whatever the bit is part of: checksum, length, kind, or the record.
+        for place in (0..whole.len() - 3 * BLOCK_BYTES).step_by(101) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1 << (place % 8);
+            fs::write(&log, &bytes).unwrap();
+            let lost = lost_writes(dir.path()).unwrap().expect("something is lost");
+            assert_eq!(lost.file, log);
+            assert!(lost.at <= place as u64, "{place}: {lost:?}");
+            let rest = (whole.len() - place) as u64;
+            assert!(
+                lost.behind > rest / 2 && lost.behind < rest + 8_000,
+                "{place}: {lost:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_later_logs_have_stands_behind_as_well() {
+        let (dir, log) = written(20);
+        fs::copy(&log, dir.path().join("999999.log")).unwrap();
+        let length = fs::metadata(&log).unwrap().len();
+        File::options()
+            .write(true)
+            .open(&log)
+            .unwrap()
+            .set_len(length - 3)
+            .unwrap();
+        let lost = lost_writes(dir.path()).unwrap().unwrap();
+        assert_eq!((lost.file, lost.behind), (log, length));
+    }
+}
