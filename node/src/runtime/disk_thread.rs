@@ -1,14 +1,20 @@
 //! The thread that waits for the disk, so that the engine does not: a sync takes
-//! as long as everything needs that was written since the last one.
+//! as long as everything needs that was written since the last one. It also has
+//! table files written of which streams there are, so that they outlive a log of
+//! writes that is lost.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use headwater_protocols::store::{Batch, Durability, Store, StoreError};
 use tokio::sync::mpsc;
 
 use super::worker::Worker;
 use crate::store::RocksStore;
+
+/// How long which streams there are may stand in the log of writes only.
+const KNOWN_LOGS_EVERY: Duration = Duration::from_secs(1);
 
 /// The outcomes of syncs. The engine has one under way at most.
 pub(super) type Synced = mpsc::Receiver<Result<(), StoreError>>;
@@ -40,10 +46,20 @@ impl DiskThread {
 }
 
 fn sync(store: &RocksStore, asked: &Receiver<()>, outcomes: &mpsc::Sender<Result<(), StoreError>>) {
-    while asked.recv().is_ok() {
-        let outcome = store.commit(Batch::new(), Durability::Synced);
-        if outcomes.blocking_send(outcome).is_err() {
-            return;
+    loop {
+        match asked.recv_timeout(KNOWN_LOGS_EVERY) {
+            Ok(()) => {
+                let outcome = store.commit(Batch::new(), Durability::Synced);
+                if outcomes.blocking_send(outcome).is_err() {
+                    return;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(error) = store.flush_known_logs() {
+                    tracing::debug!(%error, "which streams there are stands in the log of writes only");
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

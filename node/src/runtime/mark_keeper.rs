@@ -159,7 +159,8 @@ impl Kept {
                 "parts of the mark cannot be read; what they said is not known"
             );
         }
-        let begun = file.begin(self.starts);
+        // A start that the store could not count must not make it less.
+        let begun = file.begin(file.starts().unwrap_or(0).max(self.starts));
         let path = file.path().display().to_string();
         self.file = Some(file);
         if let Err(why) = begun {

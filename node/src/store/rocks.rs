@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +15,8 @@ use bytes::Bytes;
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions, properties,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    properties,
 };
 
 use super::wal::{self, LostWrites};
@@ -72,6 +73,8 @@ pub struct RocksStore {
     written: WriteOptions,
     synced: WriteOptions,
     fsyncs: AtomicU64,
+    /// Which logs there are has changed since that was written to table files.
+    knows_more_logs: AtomicBool,
     /// What the disk has lost of the logs of writes.
     lost: Option<LostWrites>,
     /// Why writing failed, for the errors that only say that it did before.
@@ -154,8 +157,12 @@ impl RocksStore {
             dir: dir.to_owned(),
             why: error.to_string(),
         })?;
-        let db = match open_tables(dir, true) {
-            Err(error) if is_for_lack_of_direct_io(&error) => open_tables(dir, false),
+        let db = match open_tables(dir, DBRecoveryMode::PointInTime) {
+            // Some tables have later writes than the log is whole up to: there is
+            // no one point in time to go back to. What is read is checked anyway.
+            Err(error) if lost.is_some() && error.kind() == ErrorKind::Corruption => {
+                open_tables(dir, DBRecoveryMode::SkipAnyCorruptedRecord)
+            }
             opened => opened,
         };
         let db = db.map_err(|error| open_error(dir, &error))?;
@@ -165,6 +172,7 @@ impl RocksStore {
             written: write_options(Durability::Written),
             synced: write_options(Durability::Synced),
             fsyncs: AtomicU64::new(0),
+            knows_more_logs: AtomicBool::new(false),
             lost,
             cause: Mutex::new(None),
         };
@@ -346,6 +354,14 @@ impl Store for RocksStore {
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
+        let knows_more_logs = batch.changes().iter().any(|change| match change {
+            Change::Put(table, ..) | Change::Delete(table, _) | Change::DeleteRange(table, ..) => {
+                *table == Table::Logs
+            }
+        });
+        if knows_more_logs {
+            self.knows_more_logs.store(true, Ordering::Relaxed);
+        }
         match durability {
             Durability::Written => self.write(&batch, &self.written)?,
             Durability::Synced => {
@@ -379,14 +395,23 @@ impl std::fmt::Debug for RocksStore {
     }
 }
 
+/// Opens every table, past the system's cache where the file system can do that.
+fn open_tables(dir: &Path, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
+    let mut options = store_options();
+    options.set_wal_recovery_mode(mode);
+    match open_tables_as(dir, options.clone(), true) {
+        Err(error) if is_for_lack_of_direct_io(&error) => open_tables_as(dir, options, false),
+        opened => opened,
+    }
+}
+
 /// Opens every table. Table files are written past the system's cache if `direct`:
 /// copied into it, they cost half of the processor time of a long sync, and a
 /// publisher's sync on the same disk waited for them, too.
-fn open_tables(dir: &Path, direct: bool) -> Result<DB, rocksdb::Error> {
+fn open_tables_as(dir: &Path, mut options: Options, direct: bool) -> Result<DB, rocksdb::Error> {
     let cache = Cache::new_lru_cache(CACHE_BYTES);
     let families = Table::ALL
         .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
-    let mut options = store_options();
     options.set_use_direct_io_for_flush_and_compaction(direct);
     DB::open_cf_descriptors(&options, dir, families)
 }
@@ -416,13 +441,15 @@ fn keep_lost_writes(dir: &Path) -> io::Result<Option<LostWrites>> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let kept = format!("store-damaged-{}", now.map_or(0, |now| now.as_secs()));
     let kept = dir.with_file_name(kept);
-    fs::create_dir_all(&kept)?;
+    let copy = |log: &Path| -> io::Result<()> {
+        fs::create_dir_all(&kept)?;
+        fs::copy(log, kept.join(log.file_name().unwrap_or_default()))?;
+        Ok(())
+    };
     for log in wal::logs(dir)? {
-        if let Some(name) = log.file_name() {
-            // Where there is no room for it, the node has to start all the same.
-            if let Err(error) = fs::copy(&log, kept.join(name)) {
-                tracing::warn!(log = %log.display(), %error, "no copy of it can be kept");
-            }
+        // Where there is no room for it, the node has to start all the same.
+        if let Err(error) = copy(&log) {
+            tracing::warn!(log = %log.display(), %error, "no copy of it can be kept");
         }
     }
     Ok(Some(lost))

@@ -73,7 +73,11 @@ impl<S: Store> Engine<S> {
         let publisher = self.key.public();
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
         let manifest = state.manifest.as_ref();
-        let is_ours = manifest.is_some_and(|manifest| manifest.publisher == publisher);
+        // One of ours that only the mark knows of has no manifest yet.
+        let is_ours = match manifest {
+            Some(manifest) => manifest.publisher == publisher,
+            None => state.owned,
+        };
         if is_ours && !own {
             return Err(CommandError::OwnStream(log));
         }

@@ -462,6 +462,11 @@ impl<S: Store> Engine<S> {
             self.logs.insert(log, state);
             self.changed.insert(log);
         }
+        let largest = self.logs.iter().map(|(_, state)| state.number).max();
+        if let Some(largest) = largest {
+            // What says so may be lost while the logs are not.
+            self.next_number = self.next_number.max(largest.saturating_add(1));
+        }
         let mut batch = Batch::new();
         self.load_lost(settings, &start, now, &mut batch);
         if settings.copied || settings.lost.is_some() {

@@ -1,5 +1,7 @@
 //! What the rows of a log take on the disk, and how it is given back.
 
+use std::sync::atomic::Ordering;
+
 use headwater_protocols::store::tables::{OF_LOGS, index_key, log_range};
 use headwater_protocols::store::{History, LogKey, StoreError, Table};
 use rocksdb::{CompactOptions, Range};
@@ -34,6 +36,26 @@ impl RocksStore {
         for table in Table::ALL {
             let flushed = self.db.flush_cf(self.family(table)?);
             flushed.map_err(|error| store_error(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a table file of which logs there are, if that has changed: should
+    /// the log of writes be lost, they are still known, and fetched again.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn flush_known_logs(&self) -> Result<(), StoreError> {
+        if !self.knows_more_logs.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        // The number of the next log first: no two logs may ever have the same.
+        for table in [Table::Meta, Table::Logs] {
+            let flushed = self.db.flush_cf(self.family(table)?);
+            if let Err(error) = flushed {
+                self.knows_more_logs.store(true, Ordering::Relaxed);
+                return Err(store_error(&error));
+            }
         }
         Ok(())
     }

@@ -280,3 +280,24 @@ fn an_owner_opens_again_when_whoever_signed_with_its_key_has_stopped() {
     let twin = recovering(&world.sim).unwrap();
     assert!(!twin.why.contains("another node signs it"), "{}", twin.why);
 }
+
+#[test]
+fn a_lost_stream_that_its_user_gives_up_does_not_come_back() {
+    let mut world = World::new(7, 3, 5);
+    let (owner, log) = (world.owner, world.log);
+    world.sim.crash(owner, Crash::Process);
+    world.sim.damage(owner, MemoryStore::new());
+    world.sim.reopen(owner);
+    world.assert_stopped();
+    for (own, answer) in [
+        (false, Err(CommandError::OwnStream(log))),
+        (true, Ok(Reply::Done)),
+    ] {
+        let id = world.sim.command(owner, Command::Delete { log, own });
+        world.sim.run_for(0);
+        assert_eq!(world.sim.reply(owner, id), Some(&answer));
+    }
+    world.sim.crash(owner, Crash::Process);
+    world.sim.reopen(owner);
+    assert!(world.sim.status(owner, log).is_none());
+}
