@@ -6,6 +6,7 @@ use std::fmt::Display;
 use headwater_protocols::id::{LogId, ParseIdError};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use strsim::damerau_levenshtein;
 
 /// What every invite begins with.
 pub const SCHEME: &str = "headwater:";
@@ -31,7 +32,7 @@ pub enum InviteError {
     Scheme(String),
     /// What it names is no stream.
     #[error("the invite names no stream: {0}")]
-    Stream(#[from] ParseIdError),
+    Stream(ParseIdError),
     /// A peer in it is no multiaddr.
     #[error(
         "the invite's peer `{0}` is not a multiaddr (such as /ip4/192.0.2.1/tcp/4600/p2p/12D3…)"
@@ -45,6 +46,9 @@ pub enum InviteError {
     /// A `%` that does not begin two hex digits, or bytes that are no text.
     #[error("the invite has a malformed percent-encoding in `{0}`; copy the whole invite")]
     Encoding(String),
+    /// A parameter that was meant to be a peer, most likely.
+    #[error("the invite has `{0}=`; did you mean `peer=`?")]
+    Slip(String),
     /// More peers than anybody needs.
     #[error("the invite names more than {MAX_PEERS} peers")]
     TooMany,
@@ -62,7 +66,7 @@ pub fn format(stream: LogId, peers: impl IntoIterator<Item = impl Display>) -> S
 }
 
 /// Reads an invite. Parameters other than `peer` are for later versions and
-/// are passed over.
+/// are passed over, unless they look like a slip of it.
 ///
 /// # Errors
 /// It is not an invite, or was cut off in a place that shows.
@@ -72,10 +76,11 @@ pub fn parse(text: &str) -> Result<Invite, InviteError> {
         .strip_prefix(SCHEME)
         .ok_or_else(|| InviteError::Scheme(text.to_owned()))?;
     let (stream, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let stream = stream.parse()?;
+    let stream = stream.parse().map_err(InviteError::Stream)?;
     let mut peers = Vec::new();
     for parameter in query.split('&') {
         let Some(peer) = parameter.strip_prefix("peer=") else {
+            refuse_slip(parameter)?;
             continue;
         };
         if peers.len() == MAX_PEERS {
@@ -84,6 +89,16 @@ pub fn parse(text: &str) -> Result<Invite, InviteError> {
         peers.push(parse_peer(&decode(peer)?)?);
     }
     Ok(Invite { stream, peers })
+}
+
+/// A peer that is passed over would be missed much later.
+fn refuse_slip(parameter: &str) -> Result<(), InviteError> {
+    let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let is_short = name.len() <= 2 * "peer".len();
+    if is_short && damerau_levenshtein(&name.to_lowercase(), "peer") <= 1 {
+        return Err(InviteError::Slip(name.to_owned()));
+    }
+    Ok(())
 }
 
 fn parse_peer(text: &str) -> Result<Multiaddr, InviteError> {
@@ -175,6 +190,16 @@ mod tests {
         for broken in ["peer=%", "peer=%2", "peer=%zz", "peer=%ff"] {
             assert!(matches!(with(broken), InviteError::Encoding(_)), "{broken}");
         }
+        for slip in ["pear", "peers", "Peer", "pere", "per"] {
+            let error = with(&format!("{slip}={PEER}"));
+            assert_eq!(error, InviteError::Slip(slip.to_owned()));
+        }
+        // It says once what is wrong.
+        let error = anyhow::Error::from(parse("headwater:nope").unwrap_err());
+        assert_eq!(
+            format!("{error:#}"),
+            "the invite names no stream: `nope` is not a CID"
+        );
         let many = vec![format!("peer={PEER}"); MAX_PEERS + 1].join("&");
         assert_eq!(with(&many), InviteError::TooMany);
     }

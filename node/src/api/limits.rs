@@ -31,6 +31,16 @@ pub const MAX_LISTED_CANDIDATES: usize = 10;
 /// 10⁴ streams a chance hit is one in 10⁵.
 pub const MIN_ID_PART: usize = 6;
 
+/// Streams that are proposed when a text names none.
+pub const MAX_SIMILAR: usize = 3;
+
+/// Characters by which a name may differ from a slip of it, at most.
+pub const MAX_SLIPS: usize = 3;
+
+/// Longer names are not compared with a text that names nothing: that takes the
+/// product of both lengths, for each stream that is known. Nobody types them.
+pub const MAX_SIMILAR_BYTES: usize = 64;
+
 /// Addresses that a subscription may name: publisher, a few holders, and the
 /// TCP, QUIC, IPv4 and IPv6 forms of each. Every one of them is dialled.
 pub const MAX_KNOWN_PEERS: usize = 32;

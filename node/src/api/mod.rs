@@ -51,7 +51,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 pub use problem::ApiError;
-pub use resolve::{Candidates, Unresolved, resolve};
+pub use resolve::{Candidates, Unresolved, did_you_mean, resolve, similar};
 pub use state::ApiState;
 pub use view::{StreamBytes, invite_to, peer_view, stream_view};
 

@@ -196,10 +196,18 @@ impl From<NoProof> for ApiError {
 impl From<Unresolved> for ApiError {
     fn from(error: Unresolved) -> Self {
         let status = match error {
-            Unresolved::Unknown(_) => StatusCode::NOT_FOUND,
+            Unresolved::Unknown { .. } | Unresolved::Stranger(_) => StatusCode::NOT_FOUND,
+            Unresolved::TooShort(_) => StatusCode::BAD_REQUEST,
             Unresolved::Ambiguous { .. } => StatusCode::CONFLICT,
         };
-        Self::new(status, error.to_string())
+        let advice = match &error {
+            Unresolved::Unknown { similar, .. } if similar.is_empty() => {
+                "; `headwater list` shows those that are known, and `headwater follow` takes the \
+                 invite or the whole id of another node's"
+            }
+            _ => "",
+        };
+        Self::new(status, format!("{error}{advice}"))
     }
 }
 

@@ -21,6 +21,7 @@ use utoipa::IntoParams;
 
 use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
+use super::resolve::{Unresolved, resolve};
 use super::retention::Retained;
 use super::state::{ApiState, blocking};
 use super::types::{
@@ -116,9 +117,22 @@ pub(super) async fn follow(
     let Path(id) = id?;
     let log = match id.parse::<LogId>() {
         Ok(log) => log,
-        Err(_) => state.stream(&id)?.log,
+        Err(_) => resolve(&id, &state.node().streams()).map_err(no_invite)?,
     };
     follow_with(&state, log, subscription(&body?)?).await
+}
+
+/// What is to be followed is known by what names it, not by being known here.
+fn no_invite(error: Unresolved) -> ApiError {
+    let Unresolved::Unknown { .. } = error else {
+        return error.into();
+    };
+    let detail = format!(
+        "{error}; a stream of others is followed by its whole id (bafkrei…, 59 characters) or by an \
+         invite, which looks like headwater:bafkrei…?peer=/ip4/192.0.2.1/tcp/4600/p2p/12D3KooW… and \
+         which `headwater show` prints on a node that has it"
+    );
+    ApiError::new(StatusCode::NOT_FOUND, detail.replace("?;", "?"))
 }
 
 /// `DELETE /v1/streams/{id}/subscription`.
