@@ -17,6 +17,7 @@ use crate::handle::{
     DiskState, DiskStatus, Mapping, NatStatus, PeerStatus, Reachability, StreamPeer,
 };
 use crate::invite;
+use crate::net::addresses::is_bound_to_link;
 
 impl From<ValueType> for ValueTypeView {
     fn from(value_type: ValueType) -> Self {
@@ -146,10 +147,12 @@ fn recovery_view(recovering: &Recovering) -> RecoveryView {
 }
 
 /// The invite to a stream: what another machine needs to follow it from here.
-/// Addresses that only this machine can dial come last.
+/// Addresses that only this machine can dial come last, and those that lead
+/// nowhere from elsewhere are left out.
 #[must_use]
 pub fn invite_to(log: LogId, addresses: &[Multiaddr]) -> String {
     let mut addresses: Vec<_> = addresses.iter().collect();
+    addresses.retain(|address| !is_bound_to_link(address));
     addresses.sort_by_key(|address| is_loopback(address));
     invite::format(log, addresses.into_iter().take(MAX_INVITE_ADDRESSES))
 }
@@ -418,6 +421,7 @@ pub(super) mod tests {
         let addresses: Vec<Multiaddr> = [
             "/ip4/127.0.0.1/tcp/1",
             "/ip6/::1/tcp/1",
+            "/ip6/fe80::1/tcp/4001",
             "/ip4/192.0.2.7/tcp/4001",
             "/ip4/192.0.2.7/udp/4001/quic-v1",
             "/ip6/2001:db8::1/tcp/4001",

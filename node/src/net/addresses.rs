@@ -102,15 +102,27 @@ pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
+/// Whether an address means nothing on another machine: a link-local one leads
+/// nowhere without the interface, and who reads of it does not know which.
+pub(crate) fn is_bound_to_link(address: &Multiaddr) -> bool {
+    ip(address).is_some_and(|ip| of_ip(ip).is_none())
+}
+
+/// Our own addresses without those that mean nothing on another machine. They
+/// stay when there is nothing else, so that a node that was told to listen there
+/// shows where it does.
+pub(super) fn useful_to_others(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+    if !addresses.iter().all(is_bound_to_link) {
+        addresses.retain(|address| !is_bound_to_link(address));
+    }
+    addresses
+}
+
 /// Our own addresses as users see them: those that reach farthest first, direct
 /// ones before those through relays, IPv4 and TCP first. Where nobody can be
 /// reached (link-local) is of interest to nobody, unless there is nothing else.
 pub(crate) fn best_first(addresses: &[Multiaddr]) -> Vec<Multiaddr> {
-    let mut best: Vec<Multiaddr> = addresses.to_vec();
-    best.retain(|address| ip(address).is_none_or(|ip| of_ip(ip).is_some()));
-    if best.is_empty() {
-        best = addresses.to_vec();
-    }
+    let mut best = useful_to_others(addresses.to_vec());
     best.sort_by_key(|address| {
         let is_ip6 = matches!(address.iter().next(), Some(Protocol::Ip6(_)));
         let far = std::cmp::Reverse(reach(address));

@@ -17,6 +17,8 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
+use crate::net::addresses::is_bound_to_link;
+
 /// libp2p's identify, whose candidates for external addresses are dropped.
 pub(crate) struct Behaviour(identify::Behaviour);
 
@@ -67,6 +69,12 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        // What leads nowhere from elsewhere is not told to others.
+        if let FromSwarm::NewListenAddr(listening) = &event
+            && is_bound_to_link(listening.addr)
+        {
+            return;
+        }
         self.0.on_swarm_event(event);
     }
 
