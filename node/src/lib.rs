@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod data_dir;
 pub mod export;
+pub mod failure;
 pub mod handle;
 pub mod instance;
 pub mod invite;
