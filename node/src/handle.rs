@@ -74,6 +74,9 @@ pub struct BootstrapStatus {
     pub failing: usize,
     /// Why one of these could not.
     pub last_error: Option<String>,
+    /// It is there, and may be in a private network that this node is not in, or
+    /// the other way round.
+    pub key_in_doubt: bool,
 }
 
 impl BootstrapStatus {

@@ -58,6 +58,7 @@ fn bootstrap_view(status: BootstrapStatus) -> BootstrapView {
         known: status.known,
         connected: status.connected,
         silent: status.is_silent(),
+        key_in_doubt: status.key_in_doubt,
         last_error: status.last_error,
     }
 }

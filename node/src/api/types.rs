@@ -135,6 +135,10 @@ pub struct BootstrapView {
     pub silent: bool,
     /// Why one of them could not be reached.
     pub last_error: Option<String>,
+    /// It is there, and may be in a private network whose key this node does not
+    /// have, or lack the key that this node has.
+    #[serde(default)]
+    pub key_in_doubt: bool,
 }
 
 /// A stream in `GET /v1/streams` and `GET /v1/streams/{id}`.

@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::Invocation;
 use super::output::{Output, bytes, counted};
 use crate::api::types::{
-    DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, StreamView,
+    DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
+    StreamView,
 };
 use crate::export::time::parse_rfc3339;
 use crate::handle::now;
@@ -83,7 +84,7 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
         .await?;
     let findings = [
         listening(&node),
-        company(&peers),
+        company(&node, &peers, &streams),
         bootstrap(&node),
         reached(&node),
         router(&node),
@@ -157,34 +158,65 @@ fn listening(node: &NodeView) -> Finding {
     )
 }
 
-fn company(peers: &[PeerView]) -> Finding {
-    match peers.len() {
-        0 => Finding::problem(
-            "peers",
-            "nobody is connected",
-            "name a node that is always there: headwater run --bootstrap MULTIADDR",
-        ),
-        count => Finding::good(
-            "peers",
-            format!("{} connected", counted(count as u64, "peer")),
-        ),
+fn company(node: &NodeView, peers: &[PeerView], streams: &[StreamView]) -> Finding {
+    const ABOUT: &str = "peers";
+    if !peers.is_empty() {
+        let count = counted(peers.len() as u64, "peer");
+        return Finding::good(ABOUT, format!("{count} connected"));
     }
+    if node.bootstrap.known > 0 {
+        let advice = match node.bootstrap.silent {
+            true => "see `bootstrap`; they are dialled on",
+            false => "wait a few seconds: the bootstrap nodes are being dialled",
+        };
+        return Finding::note(ABOUT, "nobody is connected", advice);
+    }
+    let lacks_company = |stream: &StreamView| stream.followed && stream.role == RoleView::Follower;
+    if streams.iter().any(lacks_company) {
+        return Finding::problem(
+            ABOUT,
+            "nobody is connected, and so nothing comes of the streams that are followed",
+            "name a node that is always there: headwater run --bootstrap MULTIADDR",
+        );
+    }
+    Finding::note(
+        ABOUT,
+        "nobody is connected: no bootstrap node is named, and nobody has come yet",
+        match node.addresses.first() {
+            Some(address) => format!("on another machine: headwater run --bootstrap {address}"),
+            None => {
+                "name a node that is always there: headwater run --bootstrap MULTIADDR".to_owned()
+            }
+        },
+    )
 }
 
 fn bootstrap(node: &NodeView) -> Finding {
     const ABOUT: &str = "bootstrap";
     let nodes = &node.bootstrap;
-    match (nodes.known, nodes.silent) {
-        (0, _) => Finding::good(ABOUT, "no node is named"),
-        (known, true) => {
-            let why = nodes.last_error.as_deref().unwrap_or("no answer");
-            Finding::problem(
-                ABOUT,
-                format!("none of {known} answers: {why}"),
-                "check the addresses, and that those nodes run; they are dialled on",
-            )
+    let why = nodes.last_error.as_deref().unwrap_or("no answer");
+    let advice = match (nodes.key_in_doubt, &node.private_network) {
+        (true, None) => {
+            "if they are a private network's, start this node with its key \
+             (headwater run --private-network FILE); else check the addresses"
         }
-        (known, false) => Finding::good(ABOUT, format!("{} of {known} connected", nodes.connected)),
+        (true, Some(_)) => {
+            "compare the keys: `headwater status` shows the same fingerprint on all nodes of a network"
+        }
+        (false, _) => "check the addresses, and that those nodes run; they are dialled on",
+    };
+    let known = nodes.known;
+    match nodes.connected {
+        _ if known == 0 => Finding::good(ABOUT, "no node is named"),
+        _ if nodes.silent => {
+            Finding::problem(ABOUT, format!("none of {known} answers: {why}"), advice)
+        }
+        connected if connected < known && nodes.last_error.is_some() => Finding::note(
+            ABOUT,
+            format!("{connected} of {known} connected; another one does not answer: {why}"),
+            advice,
+        ),
+        connected => Finding::good(ABOUT, format!("{connected} of {known} connected")),
     }
 }
 
@@ -213,7 +245,17 @@ fn reached(node: &NodeView) -> Finding {
         ReachabilityView::Unknown => Finding::note(
             ABOUT,
             "not tested: no connected node tests it (it takes a few seconds after the start)",
-            "connect to a bootstrap node; in a network of your own nothing is to be done",
+            match (node.bootstrap.known, node.bootstrap.connected) {
+                (0, _) => {
+                    "in a network of your own nothing is to be done; for the open internet connect to \
+                     a bootstrap node (headwater run --bootstrap MULTIADDR)"
+                }
+                (_, 0) => "it is tested when a bootstrap node is connected",
+                _ => {
+                    "in a network of your own nothing is to be done; elsewhere wait: the bootstrap node \
+                     that is connected tests addresses of the open internet"
+                }
+            },
         ),
     }
 }
@@ -341,6 +383,7 @@ fn clock(streams: &[StreamView], now: Timestamp) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stream::tests::stream;
     use super::*;
     use crate::api::types::{BootstrapView, NatView};
 
@@ -416,8 +459,53 @@ mod tests {
     }
 
     #[test]
-    fn nobody_connected_and_nowhere_to_be_reached_are_problems() {
-        assert_eq!(company(&[]).level, Level::Problem);
+    fn a_first_node_alone_is_well_and_one_that_follows_alone_is_not() {
+        let mut first = node(ReachabilityView::Unknown, MappingView::Unknown, 0);
+        let alone = company(&first, &[], &[]);
+        assert_eq!(alone.level, Level::Note);
+        let address = &first.addresses[0];
+        assert!(
+            alone
+                .advice
+                .unwrap()
+                .ends_with(&format!("--bootstrap {address}"))
+        );
+        assert_eq!(company(&first, &[], &[stream()]).level, Level::Problem);
+        // One problem is told once.
+        first.bootstrap.known = 1;
+        first.bootstrap.silent = true;
+        assert_eq!(company(&first, &[], &[stream()]).level, Level::Note);
+        assert_eq!(bootstrap(&first).level, Level::Problem);
+    }
+
+    #[test]
+    fn what_to_do_fits_the_bootstrap_nodes() {
+        let mut node = node(ReachabilityView::Unknown, MappingView::Unknown, 0);
+        node.bootstrap = BootstrapView {
+            known: 2,
+            connected: 0,
+            silent: true,
+            last_error: Some("no key".to_owned()),
+            key_in_doubt: true,
+        };
+        let advice = |finding: Finding| finding.advice.unwrap();
+        assert!(advice(bootstrap(&node)).contains("--private-network"));
+        node.private_network = Some("abcdabcd".to_owned());
+        assert!(advice(bootstrap(&node)).contains("fingerprint"));
+        node.bootstrap.key_in_doubt = false;
+        assert!(advice(bootstrap(&node)).contains("check the addresses"));
+        assert!(advice(company(&node, &[], &[])).contains("`bootstrap`"));
+        assert!(!advice(reached(&node)).contains("connect to"));
+        node.bootstrap.connected = 1;
+        node.bootstrap.silent = false;
+        assert_eq!(bootstrap(&node).level, Level::Note);
+        assert!(!advice(reached(&node)).contains("connect to"));
+        node.bootstrap = BootstrapView::default();
+        assert!(advice(reached(&node)).contains("--bootstrap"));
+    }
+
+    #[test]
+    fn a_node_that_listens_nowhere_is_told() {
         let mut deaf = node(ReachabilityView::Unknown, MappingView::Unknown, 0);
         deaf.addresses.clear();
         assert_eq!(listening(&deaf).level, Level::Problem);

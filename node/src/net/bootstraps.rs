@@ -8,12 +8,16 @@ use tokio::time::Instant;
 
 use super::addresses::peer_of;
 use super::limits::{BOOTSTRAP_SILENCE_SAID_EVERY, MAX_REDIAL};
+use super::private_network::strangers::{HUNG_UP, why_no_channel};
+use super::transport::NO_CHANNEL;
 use crate::handle::{BootstrapStatus, Node};
 
 /// The bootstrap nodes, and how it goes with them.
 #[derive(Debug, Default)]
 pub(super) struct Bootstraps {
     nodes: BTreeMap<PeerId, Bootstrap>,
+    /// Whether this node is in a private network.
+    guarded: bool,
     said: Option<Instant>,
 }
 
@@ -22,15 +26,24 @@ struct Bootstrap {
     connected: bool,
     /// Dials that failed since it was connected.
     failures: u32,
-    error: String,
+    error: Cause,
+}
+
+/// Why a bootstrap node is not connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Cause {
+    what: String,
+    /// It was there, and perhaps lacks our network key, or we its.
+    key_in_doubt: bool,
 }
 
 impl Bootstraps {
     /// Those at these addresses. What lacks a peer id is not a bootstrap node.
-    pub(super) fn new(addresses: &[Multiaddr], node: &Node) -> Self {
+    pub(super) fn new(addresses: &[Multiaddr], guarded: bool, node: &Node) -> Self {
         let peers = addresses.iter().filter_map(peer_of);
         let bootstraps = Self {
             nodes: peers.map(|peer| (peer, Bootstrap::default())).collect(),
+            guarded,
             said: None,
         };
         node.set_bootstrap(bootstraps.status());
@@ -52,12 +65,21 @@ impl Bootstraps {
         node.set_bootstrap(self.status());
     }
 
-    /// Notes that the last connection to a peer is closed.
-    pub(super) fn closed(&mut self, peer: &PeerId, node: &Node) {
-        if let Some(bootstrap) = self.nodes.get_mut(peer) {
-            bootstrap.connected = false;
-            node.set_bootstrap(self.status());
+    /// Notes that the last connection to a peer is closed; that it `hung_up`
+    /// before it said who it is.
+    pub(super) fn closed(&mut self, peer: &PeerId, hung_up: bool, node: &Node) {
+        let Some(bootstrap) = self.nodes.get_mut(peer) else {
+            return;
+        };
+        bootstrap.connected = false;
+        if hung_up {
+            bootstrap.failures = bootstrap.failures.saturating_add(1);
+            bootstrap.error = Cause {
+                what: HUNG_UP.to_owned(),
+                key_in_doubt: true,
+            };
         }
+        node.set_bootstrap(self.status());
     }
 
     /// Notes that a peer could not be dialled, and says so when no bootstrap
@@ -73,7 +95,7 @@ impl Bootstraps {
             return;
         };
         bootstrap.failures = bootstrap.failures.saturating_add(1);
-        bootstrap.error = brief(error);
+        bootstrap.error = cause(error, self.guarded);
         let status = self.status();
         if status.is_silent() && self.is_to_be_said(now) {
             tracing::warn!(
@@ -107,15 +129,31 @@ impl Bootstraps {
             known: nodes.clone().count(),
             connected: nodes.clone().filter(|node| node.connected).count(),
             failing: nodes.clone().filter(failed).count(),
-            last_error: last.map(|node| node.error.clone()),
+            last_error: last.map(|node| node.error.what.clone()),
+            key_in_doubt: last.is_some_and(|node| node.error.key_in_doubt),
         }
+    }
+}
+
+/// What libp2p says of an end without our network key (a handshake failed, a
+/// varint is too long) helps nobody.
+fn cause(error: &dyn std::error::Error, guarded: bool) -> Cause {
+    let text = error.to_string();
+    if text.contains(NO_CHANNEL) {
+        return Cause {
+            what: why_no_channel(guarded).to_owned(),
+            key_in_doubt: true,
+        };
+    }
+    Cause {
+        what: brief(&text),
+        key_in_doubt: text.contains("network key"),
     }
 }
 
 /// The innermost error says what the system said; the outer ones, of libp2p,
 /// fill lines.
-fn brief(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    let last = text.rsplit(": ").next().unwrap_or(&text);
+fn brief(text: &str) -> String {
+    let last = text.rsplit(": ").next().unwrap_or(text);
     last.strip_suffix(")]").unwrap_or(last).to_owned()
 }

@@ -122,6 +122,7 @@ impl Discovery {
             return;
         }
         self.due = now + DISCOVERY_TICK;
+        self.let_rest(swarm);
         let short = short();
         let mut needs: Vec<Need> = node.streams().iter().map(|status| need(status)).collect();
         for need in &mut needs {
@@ -135,6 +136,17 @@ impl Discovery {
         self.candidates.retain(|log| lacking.contains(&log));
         self.make_queries(swarm, now);
         self.dial(swarm, node);
+    }
+
+    /// Keeps Kademlia from looking around among nobody: it means to with every
+    /// address that we listen on, and every few minutes, and warns when it knows
+    /// no peer. It does so again by itself when one comes into its table.
+    pub(super) fn let_rest(&self, swarm: &mut Swarm<Behaviour>) {
+        let kad = &mut swarm.behaviour_mut().kad;
+        if kad.kbuckets().next().is_none() {
+            // Without a peer this does nothing but end what was intended.
+            let _ = kad.bootstrap();
+        }
     }
 
     fn make_queries(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use headwater_protocols::engine::{Input, Output};
-use libp2p::core::transport::ListenerId;
+use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::gossipsub::{IdentTopic, PublishError};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::addresses::useful_to_others;
 use super::behaviour::{Behaviour, BehaviourEvent, Services};
 use super::bootstraps::Bootstraps;
 use super::connection_limits::Bounds;
@@ -40,6 +41,7 @@ use super::private_network::strangers::Strangers;
 use super::sync_streams::{self, FrameSender};
 use super::transport::transport;
 use crate::config::access::AccessLists;
+use crate::failure::Failure;
 use crate::handle::{Node, PeersAsked};
 use crate::keys::NetworkKey;
 use bans::Bans;
@@ -143,10 +145,14 @@ impl Network {
         let mut opening = HashSet::new();
         for address in config.listen {
             let listener = swarm.listen_on(address.clone()).map_err(|error| {
-                anyhow::anyhow!(
+                let failure = match error {
+                    TransportError::MultiaddrNotSupported(_) => Failure::Usage,
+                    TransportError::Other(_) => Failure::ForNow,
+                };
+                failure.mark(anyhow::anyhow!(
                     "cannot listen on {address}: {}; choose another address with --listen",
                     root_cause(&error)
-                )
+                ))
             })?;
             opening.insert(listener);
         }
@@ -154,7 +160,8 @@ impl Network {
             swarm.add_external_address(address.clone());
         }
         let mut dialer = Dialer::default();
-        let bootstraps = Bootstraps::new(&config.bootstrap, &node);
+        let guarded = config.network_key.is_some();
+        let bootstraps = Bootstraps::new(&config.bootstrap, guarded, &node);
         for address in config.dial {
             dialer.keep(address, Instant::now());
         }
@@ -360,6 +367,7 @@ impl Network {
                 tracing::info!(%address, "listening");
                 self.opening.remove(&listener_id);
                 self.nat.listening(&mut self.swarm, &address);
+                self.discovery.let_rest(&mut self.swarm);
                 self.addresses_changed();
             }
             SwarmEvent::ExpiredListenAddr { .. } => self.addresses_changed(),
@@ -412,13 +420,12 @@ impl Network {
                     tracing::debug!(peer = %peer_id, %cause, "connection closed");
                 }
                 if num_established == 0 {
-                    if !self.has_said_who_it_is(&peer_id) {
-                        self.strangers.closed(peer_id, cause.as_ref());
-                    }
+                    let hung_up = !self.has_said_who_it_is(&peer_id)
+                        && self.strangers.closed(peer_id, cause.as_ref());
                     self.dialer.closed(peer_id, Instant::now());
                     self.discovery.closed(&mut self.swarm, &peer_id);
                     self.exchange.closed(&peer_id);
-                    self.bootstraps.closed(&peer_id, &self.node);
+                    self.bootstraps.closed(&peer_id, hung_up, &self.node);
                     self.noise.closed(&peer_id);
                     self.input(Input::Disconnected(peer_id));
                 }
@@ -575,7 +582,7 @@ impl Network {
             self.exchange.set_record(record);
         }
         self.backlog.extend(self.meetings.news());
-        self.node.set_addresses(addresses);
+        self.node.set_addresses(useful_to_others(addresses));
     }
 }
 

@@ -31,6 +31,9 @@ const RESOLVER_CONFIG: &str = "/etc/resolv.conf";
 /// What makes connections to peers, each with its peer's proven id.
 pub(super) type Connections = Boxed<(PeerId, StreamMuxerBox)>;
 
+/// By these words an error tells that the other end was there.
+pub(super) const NO_CHANNEL: &str = "no secure channel";
+
 /// Why a connection over TCP or through a relay does not come about.
 #[derive(Debug, thiserror::Error)]
 enum ChannelError {
@@ -38,7 +41,7 @@ enum ChannelError {
     #[error(transparent)]
     Unreachable(io::Error),
     /// It was reached, and then no secure channel was negotiated.
-    #[error("no secure channel: {0}")]
+    #[error("{NO_CHANNEL}: {0}")]
     Negotiation(io::Error),
 }
 

@@ -1,13 +1,36 @@
 //! IPv6: everybody has an address of their own, and routers let in what answers
 //! only. Both ends have to begin at once there, too.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use headwater_tests::lab::{Kind, Lab, LabNode, Transport};
 use tokio::time::Instant;
 
 use super::{FAR_MS, HISTORY, Pair, each_reaches_each, report, watch};
 
 const KINDS: [Kind; 2] = [Kind::Public, Kind::DualStack];
+
+#[tokio::test]
+async fn addresses_that_lead_nowhere_from_elsewhere_are_shown_to_nobody() -> Result<()> {
+    let Some(lab) = Lab::up(&[Kind::DualStack])? else {
+        return Ok(());
+    };
+    let node = LabNode::start(lab.place(2), Transport::All, &[])
+        .await?
+        .node;
+    let stream = node.create("t")?;
+    node.until_log(|log| log.contains("listening address=/ip6/fe80:"))
+        .await?;
+    let addresses = std::fs::read_to_string(node.dir().join("node.addrs"))?;
+    let shown = [
+        addresses.clone(),
+        node.invite(&stream)?,
+        node.run(&["status"])?,
+        node.get("/v1/node").await?.to_string(),
+    ];
+    ensure!(addresses.contains("/ip6/"), "{addresses}");
+    ensure!(!shown.iter().any(|text| text.contains("fe80")), "{shown:?}");
+    Ok(())
+}
 
 #[tokio::test]
 async fn two_behind_ipv6_firewalls_are_connected_directly_over_tcp() -> Result<()> {

@@ -13,6 +13,22 @@ use tokio::time::Instant;
 
 use crate::net::limits::{MAX_NAMED_STRANGERS, NAME_STRANGER_AGAIN};
 
+/// What may be wrong when a peer ends a connection before it has said who it is.
+pub(in crate::net) const HUNG_UP: &str = "it closed the connection before it said who it is; if \
+    it belongs to a private network, this node lacks its key (--private-network)";
+
+/// What may be wrong when no secure channel comes about with a node that was
+/// dialled. A node of a private network is `guarded`.
+pub(in crate::net) fn why_no_channel(guarded: bool) -> &'static str {
+    match guarded {
+        true => "the other end probably has another network key, or none",
+        false => {
+            "the other end is no libp2p node, or belongs to a private network whose key this node \
+             does not have (--private-network)"
+        }
+    }
+}
+
 /// Those who were named lately. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(in crate::net) struct Strangers {
@@ -65,17 +81,11 @@ impl Strangers {
     /// `guarded`; others do not speak of those who merely knock.
     pub(in crate::net) fn no_channel(&self, peer: &NoChannel<'_>, guarded: bool) {
         let NoChannel { address, error, .. } = peer;
-        let why = match (guarded, peer.dialled) {
-            (true, _) => "the other end probably has another network key, or none",
-            (false, true) => {
-                "the other end is no libp2p node, or belongs to a private network whose key this \
-                 node does not have (--private-network)"
-            }
-            (false, false) => {
-                tracing::debug!(%address, %error, "no secure channel");
-                return;
-            }
-        };
+        if !guarded && !peer.dialled {
+            tracing::debug!(%address, %error, "no secure channel");
+            return;
+        }
+        let why = why_no_channel(guarded);
         if !self.is_news(*address, Instant::now()) {
             tracing::debug!(%address, %error, "no secure channel: {why}");
         } else if guarded {
@@ -86,15 +96,18 @@ impl Strangers {
     }
 
     /// Notes that a peer that never said who it is has no connection any more.
-    /// When it closed the last one itself, it may be that it waited for a proof.
-    pub(in crate::net) fn closed(&self, peer: PeerId, cause: Option<&ConnectionError>) {
-        if matches!(cause, Some(ConnectionError::IO(_))) && self.is_news(peer, Instant::now()) {
+    /// When it closed the last one itself, which is the answer, it may be that it
+    /// waited for a proof.
+    pub(in crate::net) fn closed(&self, peer: PeerId, cause: Option<&ConnectionError>) -> bool {
+        let hung_up = matches!(cause, Some(ConnectionError::IO(_)));
+        if hung_up && self.is_news(peer, Instant::now()) {
             tracing::info!(
                 %peer,
                 "a peer closed the connection before it said who it is; if it belongs to a \
                  private network, this node lacks its key (--private-network)"
             );
         }
+        hung_up
     }
 }
 

@@ -2,6 +2,7 @@
 //! says of them (a varint that is too long, a time-out) does not help who has
 //! forgotten a network key.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -91,6 +92,13 @@ where
         let dial = self.inner.dial(address.clone(), options)?;
         Ok(dial
             .inspect_err(move |error| told.failed(error, &address, true))
+            .map_err(|error| match error {
+                Failure::Timeout => {
+                    let late = io::Error::from(io::ErrorKind::TimedOut);
+                    Failure::Other(ChannelError::Negotiation(late))
+                }
+                other => other,
+            })
             .boxed())
     }
 
@@ -121,8 +129,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]
