@@ -26,6 +26,8 @@ use access::{AccessLists, AccessRule, loopback, parse_network};
 use api::ApiOptions;
 use relay::{RelayLimits, RelayOptions};
 
+use crate::failure::usage;
+
 /// Where a node listens for others: TCP and QUIC over IPv4 and IPv6.
 const DEFAULT_LISTEN: [&str; 4] = [
     "/ip4/0.0.0.0/tcp/4600",
@@ -243,6 +245,10 @@ impl Config {
     /// # Errors
     /// A value is not what its option needs.
     pub fn set(&mut self, options: Options) -> anyhow::Result<()> {
+        self.take(options).map_err(usage)
+    }
+
+    fn take(&mut self, options: Options) -> anyhow::Result<()> {
         if let Some(listen) = options.listen {
             self.listen = addresses("listen", &listen)?;
             self.listens_by_default = false;
@@ -372,15 +378,21 @@ impl Config {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return Ok(()),
             Err(error) => {
-                return Err(error)
+                let is_wrong = names_the_wrong_file(&error);
+                let error = Err::<(), _>(error)
                     .with_context(|| format!("cannot read the config {}", path.display()));
+                return match is_wrong {
+                    true => error.map_err(usage),
+                    false => error,
+                };
             }
         };
         let mut options = toml::from_str::<Options>(&text)
             // The parser's word is several lines long and shows the place.
             .map_err(|error| {
                 anyhow::anyhow!("in {}: {}", path.display(), error.to_string().trim_end())
-            })?;
+            })
+            .map_err(usage)?;
         if let (Some(file), Some(folder)) = (&mut options.private_network, path.parent()) {
             *file = folder.join(&file);
         }
@@ -390,6 +402,19 @@ impl Config {
         self.set(options)
             .with_context(|| format!("in {}", path.display()))
     }
+}
+
+/// Whether a file that cannot be read is the wrong one, or not to be read by
+/// this user: both stay so.
+fn names_the_wrong_file(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidData
+    )
 }
 
 fn addresses(option: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::failure::usage;
+
 /// The folder that holds a node's identity and all of its streams.
 ///
 /// ```text
@@ -71,7 +73,8 @@ impl DataDir {
     /// The user has no home folder.
     pub fn of_user() -> anyhow::Result<Self> {
         let dirs = directories::ProjectDirs::from("", "", "headwater")
-            .context("no home folder is known; name a data folder with --data-dir")?;
+            .context("no home folder is known; name a data folder with --data-dir")
+            .map_err(usage)?;
         Ok(Self::new(dirs.data_dir()))
     }
 
@@ -158,6 +161,15 @@ impl DataDir {
     #[must_use]
     pub fn peers_file(&self) -> PathBuf {
         self.path.join("peers")
+    }
+
+    /// A command on this folder, to be pasted into a shell.
+    #[must_use]
+    pub fn command(&self, words: &str) -> String {
+        match Self::of_user() {
+            Ok(own) if own == *self => format!("headwater {words}"),
+            _ => format!("headwater --data-dir {} {words}", quoted(&self.path)),
+        }
     }
 
     fn lock_file(&self) -> PathBuf {
@@ -265,6 +277,17 @@ impl DataDir {
     }
 }
 
+/// A path as one word of a shell.
+#[must_use]
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -331,6 +354,27 @@ mod tests {
         );
         drop(lock);
         data_dir.lock().unwrap();
+    }
+
+    #[test]
+    fn a_command_to_paste_names_the_folder_as_one_word() {
+        let command = |path: &str| DataDir::new(path).command("init");
+        assert_eq!(
+            command("/srv/node-1"),
+            "headwater --data-dir /srv/node-1 init"
+        );
+        assert_eq!(
+            command("/tmp/sp ace ü/zz"),
+            "headwater --data-dir '/tmp/sp ace ü/zz' init"
+        );
+        assert_eq!(command("it's"), r"headwater --data-dir 'it'\''s' init");
+        assert_eq!(
+            command("$(reboot)"),
+            "headwater --data-dir '$(reboot)' init"
+        );
+        if let Ok(own) = DataDir::of_user() {
+            assert_eq!(own.command("run"), "headwater run");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 use libp2p::identity::Keypair;
 
 use crate::data_dir::{Access, write_whole};
+use crate::failure::usage;
 
 pub use named_tokens::{NamedToken, NamedTokens, Rights};
 pub use network_key::NetworkKey;
@@ -40,6 +41,10 @@ pub fn create_key(path: &Path) -> anyhow::Result<Keypair> {
 /// # Errors
 /// The file cannot be read, or holds something else.
 pub fn load_key(path: &Path) -> anyhow::Result<Keypair> {
+    read_key(path).map_err(usage)
+}
+
+fn read_key(path: &Path) -> anyhow::Result<Keypair> {
     let bytes =
         fs::read(path).with_context(|| format!("cannot read the key {}", path.display()))?;
     warn_if_others_can_read(path);
@@ -79,6 +84,10 @@ impl Token {
     /// # Errors
     /// The file cannot be read, or holds no token.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
+        Self::read(path).map_err(usage)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read the API token {}", path.display()))?;
         let token = text.trim();

@@ -15,7 +15,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -26,11 +26,21 @@ pub use in_process::InProcessNode;
 pub use js_peer::JsPeer;
 pub use manifest::numbers_manifest;
 pub use namespace::Namespace;
+pub use nix::sys::signal::Signal;
 pub use slow_link::SlowLink;
 
 /// Longest wait for anything that a test awaits: far more than it takes on a
 /// busy machine, so that only what never comes fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Exit status of a command that did not bring about what was asked.
+pub const FAILED: i32 = 1;
+
+/// Exit status of wrong usage or configuration: trying again does not help.
+pub const USAGE: i32 = 2;
+
+/// Exit status of what failed for now: trying again may help.
+pub const FOR_NOW: i32 = 3;
 
 /// Pause between two looks at a state that cannot be awaited otherwise.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -50,6 +60,15 @@ pub fn binary() -> PathBuf {
         .map(|dir| dir.join("headwater"))
         .find(|path| path.is_file());
     beside.expect("headwater is not built; run scripts/test")
+}
+
+/// Sends a signal to a process that the test has started.
+///
+/// # Errors
+/// It has ended.
+pub fn send_signal(pid: u32, signal: Signal) -> Result<()> {
+    kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
+    Ok(())
 }
 
 /// A data folder, and the node that runs on it, if one does.
@@ -345,8 +364,16 @@ impl TestNode {
     /// # Errors
     /// It does not run, or does not end with success.
     pub async fn stop(&mut self) -> Result<()> {
+        self.stop_by(Signal::SIGTERM).await
+    }
+
+    /// As [`TestNode::stop`], by another signal.
+    ///
+    /// # Errors
+    /// It does not run, or does not end with success.
+    pub async fn stop_by(&mut self, signal: Signal) -> Result<()> {
         let process = self.process.as_mut().context("the node does not run")?;
-        kill(Pid::from_raw(i32::try_from(process.id())?), Signal::SIGTERM)?;
+        send_signal(process.id(), signal)?;
         let status = self.ended().await?;
         ensure!(
             status.success(),
@@ -399,13 +426,22 @@ impl TestNode {
     /// Runs a command that must fail; what it says on standard error.
     ///
     /// # Errors
-    /// It succeeds, or ends as nothing of ours should.
+    /// It succeeds, or ends with another status than 1.
     pub fn fails(&self, args: &[&str]) -> Result<String> {
+        self.fails_with(FAILED, args)
+    }
+
+    /// Runs a command that must fail with this exit status; what it says on
+    /// standard error.
+    ///
+    /// # Errors
+    /// It ends otherwise.
+    pub fn fails_with(&self, status: i32, args: &[&str]) -> Result<String> {
         let output = self.command(args)?;
         let errors = String::from_utf8(output.stderr)?;
         ensure!(
-            matches!(output.status.code(), Some(1 | 2)),
-            "headwater {args:?} ended with {}: {errors}",
+            output.status.code() == Some(status),
+            "headwater {args:?} ended with {} instead of {status}: {errors}",
             output.status
         );
         Ok(errors)

@@ -1,7 +1,7 @@
 //! Searching for streams on real nodes.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{FOR_NOW, TestNode, USAGE};
 use serde_json::Value;
 
 fn create(node: &TestNode, name: &str, description: &str) -> Result<String> {
@@ -60,7 +60,7 @@ async fn a_stream_that_one_of_four_nodes_publishes_is_found_and_followed_by_its_
     node.until_synced(&wind, 10).await?;
     let again = node.json(&["discover", "wind"])?;
     ensure!(again["known"] == true, "{again}");
-    let long = node.fails(&["discover", &"x".repeat(200)])?;
+    let long = node.fails_with(USAGE, &["discover", &"x".repeat(200)])?;
     ensure!(long.contains("too long"), "{long}");
     Ok(())
 }
@@ -68,6 +68,9 @@ async fn a_stream_that_one_of_four_nodes_publishes_is_found_and_followed_by_its_
 #[test]
 fn searching_needs_a_running_node() -> Result<()> {
     let node = TestNode::new()?;
-    ensure!(node.fails(&["discover"])?.contains("needs a running node"));
+    ensure!(
+        node.fails_with(FOR_NOW, &["discover"])?
+            .contains("needs a running node")
+    );
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{FOR_NOW, TestNode};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -194,7 +194,7 @@ async fn a_disk_that_fills_during_an_import_leaves_whole_rows_and_a_way_to_go_on
     let file = file.to_str().context("path")?;
     node.use_dir(&disk.0.path().join("data"))?;
     node.launch().await?;
-    let errors = node.fails(&["import", file, "--create", "old"])?;
+    let errors = node.fails_with(FOR_NOW, &["import", file, "--create", "old"])?;
     ensure!(errors.contains("full"), "it does not say why: {errors}");
     ensure!(errors.contains("was created"), "{errors}");
     let stored = node.show("old")?["size"].as_u64().context("size")?;

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
-use headwater_tests::{PATIENCE, TestNode, binary};
+use headwater_tests::{FOR_NOW, PATIENCE, TestNode, binary};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::connect_async;
@@ -422,10 +422,10 @@ async fn a_copy_without_peers_says_what_is_the_matter_and_what_to_do() -> Result
     ensure!(copy.export(&stream)?.lines().count() == 11);
     let listed = copy.run(&["list"])?;
     ensure!(listed.contains("recovering"), "{listed}");
-    let refused = copy.fails(&["stream", "recover"])?;
+    let refused = copy.fails_with(FOR_NOW, &["stream", "recover"])?;
     ensure!(refused.contains("needs a running node"), "{refused}");
     copy.launch().await?;
-    let refused = copy.fails(&["stream", "recover", &stream, "--timeout", "1s"])?;
+    let refused = copy.fails_with(FOR_NOW, &["stream", "recover", &stream, "--timeout", "1s"])?;
     ensure!(
         refused.contains("no peer that follows it has said"),
         "{refused}"

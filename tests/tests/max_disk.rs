@@ -1,7 +1,7 @@
 //! A bound of what streams take on the disk.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{TestNode, USAGE};
 use serde_json::Value;
 
 /// Texts of `bytes` that do not compress, one a line; each seed has others.
@@ -121,11 +121,11 @@ async fn a_publish_beyond_the_bound_is_refused_as_a_whole_with_and_without_a_nod
         "{said}"
     );
     ensure!(
-        node.fails(&["run", "--max-disk", "1MB"])?
+        node.fails_with(USAGE, &["run", "--max-disk", "1MB"])?
             .contains("too little")
     );
     ensure!(
-        node.fails(&["run", "--max-disk", "much"])?
+        node.fails_with(USAGE, &["run", "--max-disk", "much"])?
             .contains("not a size")
     );
     Ok(())

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{TestNode, USAGE};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -187,7 +187,7 @@ fn a_bad_key_file_is_refused_with_what_is_wrong_and_what_to_do() -> Result<()> {
     let node = TestNode::new()?;
     let file = node.dir().join("swarm.key");
     let path = file.to_str().context("path")?;
-    let run = || node.fails(&["run", "--listen", TCP, "--private-network", path]);
+    let run = || node.fails_with(USAGE, &["run", "--listen", TCP, "--private-network", path]);
     let ensure_says = |errors: String, words: &[&str]| -> Result<()> {
         for word in words {
             ensure!(errors.contains(word), "`{word}` is not in: {errors}");
@@ -222,5 +222,8 @@ fn a_bad_key_file_is_refused_with_what_is_wrong_and_what_to_do() -> Result<()> {
     // The same from the config, where the file lies beside it.
     let config = "private_network = 'swarm.key'\nlisten = ['/ip4/127.0.0.1/tcp/0']\n";
     fs::write(node.dir().join("config.toml"), config)?;
-    ensure_says(node.fails(&["run"])?, &["others may read", "chmod 600"])
+    ensure_says(
+        node.fails_with(USAGE, &["run"])?,
+        &["others may read", "chmod 600"],
+    )
 }

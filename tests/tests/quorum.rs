@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::{PATIENCE, TestNode};
+use headwater_tests::{FOR_NOW, PATIENCE, TestNode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -242,7 +242,7 @@ async fn an_import_of_unsigned_rows_is_whole_or_nothing_and_needs_a_name_of_its_
     ensure!(errors.contains("too many values of one time"), "{errors}");
     ensure!(node.json(&["unsigned", "list"])?["name"] == NAME);
     // Nobody can be asked without a network.
-    let errors = node.fails(&ASK)?;
+    let errors = node.fails_with(FOR_NOW, &ASK)?;
     ensure!(errors.contains("needs a running node"), "{errors}");
     Ok(())
 }

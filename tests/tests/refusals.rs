@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use anyhow::{Context, Result, ensure};
 use headwater::store::RocksStore;
 use headwater_protocols::store::{Batch, Durability, Store, Table};
-use headwater_tests::TestNode;
+use headwater_tests::{FOR_NOW, TestNode, USAGE};
 use serde_json::json;
 
 fn ensure_says(errors: &str, words: &[&str]) -> Result<()> {
@@ -22,24 +22,30 @@ fn a_port_in_use_is_named_with_the_option_that_changes_it() -> Result<()> {
     let port = taken.local_addr()?.port();
     let node = TestNode::new()?;
     let listen = format!("/ip4/127.0.0.1/tcp/{port}");
-    let errors = node.fails(&["run", "--listen", &listen, "--api-listen", "127.0.0.1:0"])?;
+    let errors = node.fails_with(
+        FOR_NOW,
+        &["run", "--listen", &listen, "--api-listen", "127.0.0.1:0"],
+    )?;
     ensure_says(&errors, &[&port.to_string(), "in use", "--listen"])?;
     let api = format!("127.0.0.1:{port}");
     let free = "/ip4/127.0.0.1/tcp/0";
-    let errors = node.fails(&["run", "--listen", free, "--api-listen", &api])?;
+    let errors = node.fails_with(FOR_NOW, &["run", "--listen", free, "--api-listen", &api])?;
     ensure_says(&errors, &[&port.to_string(), "in use", "--api-listen"])
 }
 
 #[tokio::test]
 async fn a_data_folder_is_open_in_one_node_at_a_time() -> Result<()> {
     let node = TestNode::start(&[]).await?;
-    let errors = node.fails(&[
-        "run",
-        "--listen",
-        "/ip4/127.0.0.1/tcp/0",
-        "--api-listen",
-        "127.0.0.1:0",
-    ])?;
+    let errors = node.fails_with(
+        FOR_NOW,
+        &[
+            "run",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+            "--api-listen",
+            "127.0.0.1:0",
+        ],
+    )?;
     ensure_says(&errors, &["a node runs on", "already"])?;
     // The first one goes on, and its addresses are still there.
     node.get("/v1/node").await?;
@@ -50,7 +56,7 @@ async fn a_data_folder_is_open_in_one_node_at_a_time() -> Result<()> {
 fn init_does_not_overwrite() -> Result<()> {
     let node = TestNode::new()?;
     let key = fs::read(node.dir().join("key"))?;
-    let errors = node.fails(&["init"])?;
+    let errors = node.fails_with(USAGE, &["init"])?;
     ensure_says(&errors, &["key exists", "nothing was changed"])?;
     ensure!(fs::read(node.dir().join("key"))? == key);
     Ok(())
@@ -208,7 +214,7 @@ fn what_is_not_known_is_named() -> Result<()> {
     let node = TestNode::new()?;
     ensure_says(&node.fails(&["show", "nothing"])?, &["nothing", "follow"])?;
     ensure_says(
-        &node.fails(&["follow", "headwater:nonsense"])?,
+        &node.fails_with(USAGE, &["follow", "headwater:nonsense"])?,
         &["nonsense"],
     )?;
     let foreign = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";

@@ -29,7 +29,7 @@ pub(super) async fn dashboard(invocation: &Invocation, args: &DashboardArgs) -> 
     let (url, expires_in_s) = invocation
         .with_client(async |client| {
             client.require_network("dashboard")?;
-            let base = client.url().context("the node has no address")?.to_owned();
+            let base = client.url().context("the node has no address")?;
             let link = client.dashboard_link().await?;
             Ok((format!("{base}{}", link.path), link.expires_in_s))
         })

@@ -102,6 +102,10 @@ pub(crate) struct ImportArgs {
     /// Leave out bad rows, and list them
     #[arg(long)]
     skip_bad: bool,
+    /// Give up when the node stays away for so long, such as 60s [default: wait
+    /// as long as it takes]
+    #[arg(long, value_name = "D", conflicts_with_all = ["unsigned", "from_peers", "check"], value_parser = duration::parse)]
+    timeout: Option<Duration>,
     /// List at most so many gaps, duplicates, …; all are counted
     #[arg(long, value_name = "N", default_value_t = 10)]
     limit: usize,
@@ -140,6 +144,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
         parts: parts(args, &old),
         resume: args.resume,
         skip_bad: args.skip_bad,
+        timeout: args.timeout,
     };
     let mut unsigned = None;
     let (stream, published, checked) = if args.check {
@@ -174,9 +179,14 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
     };
     say(invocation, &imported)?;
     // With --check, too, a bad row is a failure: that is what one looks for.
+    let are = if checked.bad.count() == 1 {
+        "is"
+    } else {
+        "are"
+    };
     ensure!(
         !args.check || args.skip_bad || checked.bad.is_empty(),
-        "there are {}",
+        "there {are} {}",
         checked.bad
     );
     Ok(())
@@ -257,7 +267,7 @@ async fn create(
     };
     let id = client.create(&stream).await?.id;
     let target = Target::find(client, &id).await?;
-    let published = publish_checked(&target, form, &checked).await;
+    let published = publish_checked(invocation, &target, form, &checked).await;
     let published = published
         .with_context(|| format!("stream {id} was created; from now on it is `--to {id}`"))?;
     Ok((id, published, checked))
@@ -297,7 +307,7 @@ async fn import_to(
     let finder = GapFinder::new(cadence_us, args.limit);
     let checked = check(form, target.rules, first, finder).await?;
     accept(invocation, form, &checked)?;
-    let published = publish_checked(&target, form, &checked).await?;
+    let published = publish_checked(invocation, &target, form, &checked).await?;
     Ok((target.id.clone(), published, checked))
 }
 

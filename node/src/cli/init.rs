@@ -1,6 +1,6 @@
 //! `init`: a new node's key, token and options.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use libp2p::identity::Keypair;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Invocation;
 use crate::config;
 use crate::data_dir::{Access, DataDir, Lock, write_whole};
+use crate::failure::usage;
 use crate::keys::{self, Token};
 
 /// Create a node: its key, its API token, its config; nothing is overwritten
@@ -51,11 +52,11 @@ fn refuse_existing(data_dir: &DataDir) -> anyhow::Result<()> {
         data_dir.config_file(),
     ] {
         if path.exists() {
-            bail!(
+            return Err(usage(anyhow!(
                 "{} exists; nothing was changed (for another node, name another folder with \
                  --data-dir)",
                 path.display()
-            );
+            )));
         }
     }
     Ok(())
@@ -67,11 +68,11 @@ fn refuse_existing(data_dir: &DataDir) -> anyhow::Result<()> {
 /// It is not writable, or has streams of a key that is gone.
 pub(super) fn create(data_dir: &DataDir, _lock: &Lock) -> anyhow::Result<(Keypair, Token)> {
     if data_dir.store_dir().exists() && !data_dir.is_initialised() {
-        bail!(
+        return Err(usage(anyhow!(
             "{} has streams, but the key that they belong to is gone; restore the file `key` from \
              a backup",
             data_dir.path().display()
-        );
+        )));
     }
     if !data_dir.config_file().exists() {
         let template = config::TEMPLATE.as_bytes();

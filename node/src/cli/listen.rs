@@ -1,13 +1,14 @@
 //! Whether a node can listen where it is told to.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
-use anyhow::bail;
+use anyhow::anyhow;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use crate::config::Config;
+use crate::failure::Failure;
 
 /// What an address is listened on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +63,25 @@ fn check(port: Port, address: &Multiaddr) -> anyhow::Result<()> {
         Port::Tcp(socket) => (TcpListener::bind(socket).map(drop), "TCP", socket.port()),
         Port::Udp(socket) => (UdpSocket::bind(socket).map(drop), "UDP", socket.port()),
     };
-    match bound {
-        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+    let Err(error) = bound else {
+        return Ok(());
+    };
+    let failure = not_bound(&error);
+    Err(failure.mark(match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
             "{name} port {number} is in use by another program, perhaps another node: cannot listen \
              on {address}; name another address with --listen (port 0 takes any free one)"
         ),
-        Err(error) => {
-            bail!("cannot listen on {address}: {error}; name another address with --listen")
-        }
-        Ok(()) => Ok(()),
+        _ => anyhow!("cannot listen on {address}: {error}; name another address with --listen"),
+    }))
+}
+
+/// What it means that a port could not be bound: another program may end, and
+/// an address may come with the network; a right that is missing stays so.
+pub(super) fn not_bound(error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::InvalidInput => Failure::Usage,
+        _ => Failure::ForNow,
     }
 }
 

@@ -5,10 +5,12 @@ mod batch;
 mod csv_input;
 mod dashboard;
 mod delete;
+mod delivery;
 mod discover;
 mod doctor;
 mod duration;
 mod evidence;
+mod exit;
 mod export;
 mod from_peers;
 mod gaps;
@@ -30,6 +32,7 @@ mod publish_lines;
 mod recover;
 mod rows;
 mod run;
+mod signals;
 mod status;
 mod stream;
 mod sync;
@@ -44,6 +47,7 @@ mod verify;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -58,7 +62,7 @@ use output::{Output, StdoutClosed};
 #[derive(Debug, Parser)]
 #[command(name = "headwater", version, max_term_width = 100)]
 #[command(
-    after_help = "A stream is named by its id, by the first or last characters of it, by its name, or by an invite."
+    after_help = format!("A stream is named by its id, by the first or last characters of it (six or more), by its name, or by an invite.\n\n{}", exit::HELP)
 )]
 struct Cli {
     #[command(flatten)]
@@ -214,6 +218,9 @@ impl Usage {
     }
 }
 
+/// How long threads that still read may take when a command is done.
+const LAST_READS: Duration = Duration::from_secs(5);
+
 /// Runs the command that the program was called with.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -225,8 +232,9 @@ pub fn main() -> ExitCode {
         .context("cannot start the runtime")
         .and_then(|runtime| {
             let result = runtime.block_on(dispatch(cli));
-            // A thread that reads stdin may never end.
-            runtime.shutdown_background();
+            // Whoever still reads the store when the process ends would be
+            // read from what is gone; what ends at all ends in milliseconds.
+            runtime.shutdown_timeout(LAST_READS);
             result
         });
     match result {
@@ -234,7 +242,7 @@ pub fn main() -> ExitCode {
         Err(error) if error.is::<StdoutClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            ExitCode::from(exit::failure(&error).exit_status())
         }
     }
 }
@@ -280,9 +288,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 /// A node tells what it does; a command only what is wrong.
 fn start_log(cli: &Cli) {
     let default = match (&cli.command, cli.global.verbose) {
-        // Kademlia warns of knowing nobody, which is so for every node that was
-        // told of none.
-        (Command::Run(_), 0) => "warn,libp2p_kad=error,headwater=info",
+        (Command::Run(_), 0) => "warn,headwater=info",
         (_, 0) => "warn",
         (Command::Run(_), 1) => "info,headwater=debug",
         (_, 1) => "warn,headwater=debug",

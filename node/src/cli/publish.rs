@@ -1,31 +1,29 @@
 //! `publish`: one value, lines on stdin, or a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use futures::TryStreamExt;
+use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 
 use super::batch::{Batch, BatchWriter};
 use super::csv_input::Columns;
+use super::output::printable;
 use super::publish_file::{FileForm, FilePart};
 use super::rows::Row;
 use super::time_form::TimeForm;
 use super::value::ValueRules;
-use super::{Invocation, Usage};
-use super::{publish_file, publish_lines};
+use super::{Invocation, Usage, duration, publish_file, publish_lines};
 use crate::api::types::{Published, RoleView, StreamView};
+use crate::api::{did_you_mean, similar};
 use crate::client::{ApiError, Client, Query};
+use crate::data_dir::quoted;
 use crate::export::time;
+use crate::invite;
 use crate::runtime::now;
-
-/// Attempts to publish a batch when the node does not answer.
-const ATTEMPTS: u32 = 5;
-
-/// Pause before the next one.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Append observations to a stream of this node.
 #[derive(Args, Debug)]
@@ -34,7 +32,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 a value a line with the time of its arrival, or with --ndjson an object a line:
   {\"time\":\"2024-05-01T12:00:00Z\",\"value\":4.0}
 
-A file is checked wholly first. If one row is bad, every bad row is listed and nothing is published."
+A file is checked wholly first. If one row is bad, every bad row is listed and nothing is published.
+
+When the node goes away meanwhile, lines and files wait until it is back and go on; nothing is lost,
+and nothing is published twice."
 )]
 pub(crate) struct PublishArgs {
     /// The stream: id, part of it, or name
@@ -71,6 +72,10 @@ pub(crate) struct PublishArgs {
     /// Each line is a value, even if it looks like an observation in NDJSON
     #[arg(long, conflicts_with_all = ["ndjson", "value", "file"])]
     plain: bool,
+    /// Give up when the node stays away for so long, such as 60s [default: wait
+    /// as long as it takes]
+    #[arg(long, value_name = "D", conflicts_with = "value", value_parser = duration::parse)]
+    timeout: Option<Duration>,
 }
 
 pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyhow::Result<()> {
@@ -90,6 +95,7 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
                         ndjson: args.ndjson,
                         plain: args.plain,
                         skip_bad: args.skip_bad,
+                        timeout: args.timeout,
                     };
                     publish_lines::publish(invocation, &target, how).await
                 }
@@ -138,13 +144,14 @@ fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileF
         parts: vec![part],
         resume: args.resume,
         skip_bad: args.skip_bad,
+        timeout: args.timeout,
     })
 }
 
 /// The stream that is published to.
 #[derive(Debug)]
 pub(crate) struct Target<'a> {
-    client: &'a Client,
+    pub(crate) client: &'a Client,
     pub(crate) id: String,
     pub(crate) size: u64,
     pub(crate) rules: ValueRules,
@@ -152,8 +159,10 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) async fn find(client: &'a Client, name: &str) -> anyhow::Result<Self> {
-        let stream = client.stream(name).await?;
-        Self::of(client, stream)
+        match client.stream(name).await {
+            Ok(stream) => Self::of(client, stream),
+            Err(error) => Err(unknown(client, name, error).await),
+        }
     }
 
     fn of(client: &'a Client, stream: StreamView) -> anyhow::Result<Self> {
@@ -182,40 +191,13 @@ impl<'a> Target<'a> {
         self.client.publish(&self.id, batch.ndjson, None).await
     }
 
-    /// Publishes a batch at the end of a stream of this size. When the node is
-    /// lost on the way, it is asked what became of the batch, and once more if
-    /// nothing did.
+    /// Whether the stream has this size or more, and this row before it.
     ///
     /// # Errors
-    /// The stream has another size, or the node refuses the batch or stays
-    /// away.
-    pub(crate) async fn append_at(&self, batch: &Batch, size: u64) -> anyhow::Result<Published> {
-        let to = size + batch.records as u64;
-        let mut attempt = 1;
-        loop {
-            let ndjson = batch.ndjson.clone();
-            let error = match self.client.publish(&self.id, ndjson, Some(size)).await {
-                Ok(published) => return Ok(published),
-                Err(error) => error,
-            };
-            // An earlier attempt may have come through without our hearing of it.
-            let unheard = attempt > 1 && self.has(to, &batch.last).await.unwrap_or(false);
-            if unheard {
-                return Ok(Published { from: size, to });
-            }
-            if error.downcast_ref::<ApiError>().is_some() || attempt == ATTEMPTS {
-                return Err(error);
-            }
-            tracing::warn!("{error:#}; trying again");
-            tokio::time::sleep(PAUSE).await;
-            attempt += 1;
-        }
-    }
-
-    /// Whether the stream has this size and ends with this row.
-    async fn has(&self, size: u64, last: &Row) -> anyhow::Result<bool> {
+    /// The node is lost.
+    pub(crate) async fn has(&self, size: u64, last: &Row) -> anyhow::Result<bool> {
         let stream = self.client.stream(&self.id).await?;
-        Ok(stream.size == size && self.stored(size - 1).await? == *last)
+        Ok(stream.size >= size && self.stored(size - 1).await? == *last)
     }
 
     /// The row that is stored at this index.
@@ -245,6 +227,29 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Of a name that no stream has, one was meant that this node publishes, or a
+/// new one.
+async fn unknown(client: &Client, name: &str, error: anyhow::Error) -> anyhow::Error {
+    let refused = error.downcast_ref::<ApiError>();
+    let is_name = name.parse::<LogId>().is_err() && !name.starts_with(invite::SCHEME);
+    if !is_name || refused.is_none_or(|refused| refused.status() != 404) {
+        return error;
+    }
+    let streams = client.streams().await.unwrap_or_default();
+    let own = (streams.iter()).filter(|stream| stream.role == RoleView::Publisher);
+    let similar = similar(name, own.map(|stream| stream.name.as_str()));
+    let meant = match did_you_mean(&similar) {
+        none if none.is_empty() => ";".to_owned(),
+        meant => meant,
+    };
+    anyhow::anyhow!(
+        "this node has no stream with the name or id `{}`{meant} a new one is made with: \
+         headwater stream create {}",
+        printable(name),
+        quoted(Path::new(name))
+    )
+}
+
 pub(super) fn time_argument(text: &str) -> Result<Timestamp, String> {
     TimeForm::Iso.parse(text)
 }
@@ -255,7 +260,7 @@ async fn publish_one(
     time: Option<Timestamp>,
 ) -> anyhow::Result<Published> {
     let time = time.unwrap_or_else(now);
-    let value = target.rules.of_text(value).map_err(anyhow::Error::msg)?;
+    let value = target.rules.of_text(value).map_err(Usage::error)?;
     let mut batch = BatchWriter::new(target.rules);
     batch.push(Row { time, value });
     let batch = batch.take().context("a batch with a row is not empty")?;

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::iter::once;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use indicatif::ProgressBar;
@@ -13,14 +14,17 @@ use tokio::sync::mpsc;
 use super::Invocation;
 use super::batch::{Batch, BatchWriter};
 use super::csv_input::{Columns, CsvForm, CsvRows};
+use super::delivery::{Delivery, Undelivered};
 use super::line_input::{LineForm, LineRows};
 use super::output::{counted, grouped};
 use super::progress;
 use super::publish::Target;
+use super::publish_lines::interrupted;
 use super::rows::{BadRows, Row, RowError};
 use super::time_form::TimeForm;
 use super::value::ValueRules;
 use crate::api::types::Published;
+use crate::client::Patience;
 use crate::export::{GapFinder, Gaps};
 
 /// Bytes that are read at a time.
@@ -35,6 +39,8 @@ pub(super) struct FileForm {
     pub(super) parts: Vec<FilePart>,
     pub(super) resume: bool,
     pub(super) skip_bad: bool,
+    /// How long the node may stay away.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// A file, and how it is read.
@@ -130,7 +136,7 @@ pub(super) async fn publish(
     let finder = GapFinder::new(None, 0);
     let checked = check(form, target.rules, target.size, finder).await?;
     accept(invocation, form, &checked)?;
-    publish_checked(target, form, &checked).await
+    publish_checked(invocation, target, form, &checked).await
 }
 
 /// Refuses bad rows, unless they are to be left out.
@@ -162,6 +168,7 @@ pub(super) fn accept(
 /// # Errors
 /// They were changed since, or the node refuses them or is lost.
 pub(super) async fn publish_checked(
+    invocation: &Invocation,
     target: &Target<'_>,
     form: &FileForm,
     checked: &Checked,
@@ -175,7 +182,7 @@ pub(super) async fn publish_checked(
         "{} changed while being read; nothing was published",
         form.name()
     );
-    append_all(target, form, skip, checked.good).await
+    append_all(invocation, target, form, skip, checked.good).await
 }
 
 /// Reads the files to their end. The first row has this index.
@@ -299,12 +306,15 @@ pub(super) async fn ndjson(
 }
 
 async fn append_all(
+    invocation: &Invocation,
     target: &Target<'_>,
     form: &FileForm,
     skip: u64,
     good: u64,
 ) -> anyhow::Result<Published> {
     let (batches, mut queue) = mpsc::channel(WAITING);
+    let tell = |what: &str| invocation.out.note(what);
+    let mut delivery = Delivery::new(target, Patience::new(form.timeout, &tell))?;
     let (form, rules) = (form.clone(), target.rules);
     let name = form.name();
     tokio::task::spawn_blocking(move || make_batches(&form, rules, skip, &batches));
@@ -312,7 +322,7 @@ async fn append_all(
     let from = target.size;
     let mut to = from;
     while let Some(batch) = queue.recv().await {
-        let done = append(target, batch, &mut to, &bar).await;
+        let done = append(&mut delivery, batch, &mut to, &bar).await;
         done.with_context(|| stopped(&name, skip + (to - from), good, from == skip))?;
     }
     bar.finish_and_clear();
@@ -326,15 +336,21 @@ async fn append_all(
 }
 
 async fn append(
-    target: &Target<'_>,
+    delivery: &mut Delivery<'_>,
     batch: anyhow::Result<Batch>,
     to: &mut u64,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let published = target.append_at(&batch?, *to).await?;
-    *to = published.to;
-    bar.inc(published.to - published.from);
-    Ok(())
+    let (published, ended) = match delivery.append_at(&batch?, *to).await {
+        Ok(published) => (Some(published), Ok(())),
+        Err(Undelivered::Interrupted(published)) => (published, Err(interrupted())),
+        Err(Undelivered::Failed(error)) => return Err(error),
+    };
+    if let Some(published) = published {
+        *to = published.to;
+        bar.inc(published.to - published.from);
+    }
+    ended
 }
 
 fn stopped(name: &str, done: u64, good: u64, has_nothing_else: bool) -> String {
@@ -447,6 +463,7 @@ mod tests {
             parts: vec![part],
             resume: false,
             skip_bad: false,
+            timeout: None,
         }
     }
 

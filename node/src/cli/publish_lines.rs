@@ -1,17 +1,21 @@
 //! Publishing lines from stdin as they come.
 
 use std::io::{self, BufReader, IsTerminal};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use headwater_protocols::time::Timestamp;
 use tokio::sync::mpsc;
 
-use super::Invocation;
-use super::batch::BatchWriter;
+use super::batch::{Batch, BatchWriter};
+use super::delivery::{Delivery, Undelivered};
 use super::line_input::{LineForm, Lines, looks_like_ndjson};
+use super::output::counted;
 use super::publish::Target;
 use super::rows::{BadRow, BadRows, Row, RowError};
+use super::{Invocation, exit};
 use crate::api::types::Published;
+use crate::client::{Lost, Patience};
 use crate::runtime::now;
 
 /// Bytes that are read at a time.
@@ -35,6 +39,8 @@ pub(super) struct How {
     pub(super) ndjson: bool,
     pub(super) plain: bool,
     pub(super) skip_bad: bool,
+    /// How long the node may stay away.
+    pub(super) timeout: Option<Duration>,
 }
 
 /// What was read at once.
@@ -62,13 +68,15 @@ pub(super) async fn publish(
         .spawn(move || read(form, how.plain, &rows))
         .context("cannot start a thread")?;
     let mut published = Progress::new(target.size);
-    let result = append_all(target, how, queue, &mut published).await;
+    let tell = |what: &str| invocation.out.note(what);
+    let delivery = Delivery::new(target, Patience::new(how.timeout, &tell))?;
+    let result = append_all(target, delivery, how, queue, &mut published).await;
     if !published.bad.is_empty() && how.skip_bad {
         invocation.out.note(format!("left out {}", published.bad));
     }
     match result {
         Ok(()) => Ok(published.interval),
-        Err(error) => Err(anyhow::anyhow!("{error:#}; {}", published.said())),
+        Err(error) => Err(exit::with_words(&error, &published.said())),
     }
 }
 
@@ -76,6 +84,8 @@ pub(super) async fn publish(
 struct Progress {
     interval: Published,
     records: u64,
+    /// Records that were sent, and whose answer was not waited for.
+    unknown: u64,
     bad: BadRows,
 }
 
@@ -87,6 +97,7 @@ impl Progress {
                 to: size,
             },
             records: 0,
+            unknown: 0,
             bad: BadRows::default(),
         }
     }
@@ -100,25 +111,45 @@ impl Progress {
     }
 
     fn said(&self) -> String {
-        match self.records {
-            0 => "nothing was published".to_owned(),
+        let mut said = match self.records {
+            0 if self.unknown == 0 => "nothing was published".to_owned(),
+            0 => "nothing is known to be published".to_owned(),
+            1 => format!(
+                "1 record came before and is published, at index {}",
+                self.interval.from
+            ),
             records => format!(
                 "{} came before and are published, up to index {}",
-                super::output::counted(records, "record"),
+                counted(records, "record"),
                 self.interval.to - 1
             ),
+        };
+        if self.unknown > 0 {
+            let last = counted(self.unknown, "record");
+            said.push_str(&format!(
+                "; whether the last batch ({last}) is stored shows when the node is back"
+            ));
         }
+        said
     }
 }
 
 async fn append_all(
     target: &Target<'_>,
+    mut delivery: Delivery<'_>,
     how: How,
     mut queue: mpsc::Receiver<Read>,
     progress: &mut Progress,
 ) -> anyhow::Result<()> {
     let mut batch = BatchWriter::new(target.rules);
-    while let Some(first) = queue.recv().await {
+    loop {
+        let first = tokio::select! {
+            read = queue.recv() => read,
+            () = delivery.interrupted() => return Err(interrupted()),
+        };
+        let Some(first) = first else {
+            return Ok(());
+        };
         // Whatever came while the last batch was on its way goes together.
         let mut next = Some(first);
         let mut stop = None;
@@ -131,13 +162,43 @@ async fn append_all(
         }
         // The good lines before a bad one are published: they came first.
         if let Some(batch) = batch.take() {
-            progress.add(target.append(batch).await?);
+            append(&mut delivery, &batch, progress).await?;
         }
         if let Some(error) = stop {
             return Err(error);
         }
     }
-    Ok(())
+}
+
+async fn append(
+    delivery: &mut Delivery<'_>,
+    batch: &Batch,
+    progress: &mut Progress,
+) -> anyhow::Result<()> {
+    match delivery.append(batch).await {
+        Ok(published) => {
+            progress.add(published);
+            Ok(())
+        }
+        Err(Undelivered::Failed(error)) => {
+            if Lost::is_cause_of(&error) {
+                progress.unknown = batch.records as u64;
+            }
+            Err(error)
+        }
+        Err(Undelivered::Interrupted(published)) => {
+            match published {
+                Some(published) => progress.add(published),
+                None => progress.unknown = batch.records as u64,
+            }
+            Err(interrupted())
+        }
+    }
+}
+
+/// The user wants an end.
+pub(super) fn interrupted() -> anyhow::Error {
+    anyhow::anyhow!("interrupted")
 }
 
 /// Returns why there is an end, if there is one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use tokio::time::Instant;
 
@@ -11,6 +11,7 @@ use super::stream::recovery_lines;
 use super::{Invocation, Usage, duration};
 use crate::api::types::{Recovery, RoleView, StreamView};
 use crate::client::Client;
+use crate::failure::for_now;
 
 /// Pause before the node is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -96,7 +97,9 @@ async fn one(
             return finished(stream);
         };
         if Instant::now() >= until {
-            bail!("stream {id} is still closed for writing: {why}");
+            return Err(for_now(anyhow!(
+                "stream {id} is still closed for writing: {why}"
+            )));
         }
         tokio::time::sleep(PAUSE).await;
     }

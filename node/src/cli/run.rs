@@ -5,24 +5,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use axum::serve::ListenerExt;
 use clap::Args;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::output::StdoutClosed;
-use super::{Invocation, init, listen, open_files};
+use super::signals::Signals;
+use super::{Invocation, exit, init, listen, open_files};
 use crate::api::{self, ApiState};
 use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
 use crate::data_dir::DataDir;
+use crate::failure::for_now;
 use crate::keys::NetworkKey;
 use crate::net::limits::{MAX_CONNECTIONS, MAX_PUBLIC_CONNECTIONS};
 use crate::runtime::{self, Running, RuntimeConfig, Services};
@@ -41,7 +42,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Run the node (a new data folder is initialised, as by `init`)
 #[derive(Args, Debug)]
 #[command(
-    after_help = "SIGTERM and SIGINT (Ctrl-C) end it cleanly. What is not given here is read from config.toml."
+    after_help = format!("SIGTERM, SIGINT (Ctrl-C) and SIGHUP (unless nohup started it) end it cleanly. What is not given
+here is read from config.toml, at the start.\n\n{}", exit::HELP)
 )]
 pub(crate) struct RunArgs {
     /// Multiaddrs to listen on; port 0 takes any free one [default: TCP and
@@ -111,12 +113,14 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     data_dir.create()?;
     let lock = match claim(&data_dir).await? {
         Claim::Ours(lock) => lock,
-        Claim::Running(node) => bail!(
-            "a node runs on {} already, with its API at {}; end it first, or name another folder \
-             with --data-dir",
-            data_dir.path().display(),
-            node.url()
-        ),
+        Claim::Running(node) => {
+            return Err(for_now(anyhow!(
+                "a node runs on {} already, with its API at {}; end it first, or name another \
+                 folder with --data-dir",
+                data_dir.path().display(),
+                node.url()
+            )));
+        }
     };
     let is_new = !data_dir.is_initialised();
     let (keypair, token) = init::create(&data_dir, &lock)?;
@@ -244,10 +248,10 @@ async fn announce(
             .and_then(|got| Ok(got.map(drop)?))
             .is_err()
         {
-            bail!(
+            return Err(for_now(anyhow!(
                 "the node listens nowhere after {} s; see its log, and choose other addresses with --listen",
                 LISTEN_TIMEOUT.as_secs()
-            );
+            )));
         }
         while let Ok(Ok(())) = timeout(SETTLED, changes.changed()).await {}
     }
@@ -331,14 +335,21 @@ impl ApiListener {
         let wanted = config.api_listen;
         let listener = match TcpListener::bind(wanted).await {
             Ok(listener) => listener,
-            Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
-                "port {} is in use by another program, perhaps another node: the API cannot listen on \
-                 {wanted}; name another address with --api-listen (port 0 takes any free one)",
-                wanted.port()
-            ),
-            Err(error) => bail!(
-                "the API cannot listen on {wanted}: {error}; name another address with --api-listen"
-            ),
+            Err(error) => {
+                let failure = listen::not_bound(&error);
+                return Err(failure.mark(match error.kind() {
+                    ErrorKind::AddrInUse => anyhow!(
+                        "port {} is in use by another program, perhaps another node: the API cannot \
+                         listen on {wanted}; name another address with --api-listen (port 0 takes any \
+                         free one)",
+                        wanted.port()
+                    ),
+                    _ => anyhow!(
+                        "the API cannot listen on {wanted}: {error}; name another address with \
+                         --api-listen"
+                    ),
+                }));
+            }
         };
         let address = listener
             .local_addr()
@@ -422,29 +433,6 @@ impl Server {
         if timeout(DRAIN_TIMEOUT, &mut task).await.is_err() {
             tracing::debug!("requests are cut off");
             task.abort();
-        }
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -27,7 +27,7 @@ struct Shown<'a> {
 pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyhow::Result<()> {
     let (node, streams, api) = invocation
         .with_client(async |client| {
-            let api = client.url().map(str::to_owned);
+            let api = client.url();
             Ok((client.node().await?, client.streams().await?, api))
         })
         .await?;
@@ -52,7 +52,10 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
             )?;
             line("api", api)?;
         }
-        None => line("node", "not running; start it with `headwater run`")?,
+        None => {
+            let start = invocation.data_dir()?.command("run");
+            line("node", &format!("not running; start it with: {start}"))?;
+        }
     }
     for address in &node.addresses {
         line("address", address)?;

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::output::{counted, grouped};
+use super::output::{Output, counted, grouped};
 use super::stream::gaps;
 use super::{Invocation, duration, progress};
 use crate::api::types::{FetchView, RoleView, StreamView};
-use crate::client::Client;
+use crate::client::{Client, Patience};
+use crate::failure::for_now;
 
 /// Pause before the node is asked for the first time. A short stream is in step
 /// within milliseconds.
@@ -20,6 +21,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// Longest pause before the node is asked again; they double up to it.
 const MAX_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long nobody may have the stream before that is said, and said anew when it
+/// changes.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Show how far a stream is in step; with --wait, until all of it is held,
 /// verified and safe on disk; with --from or --to, fetch these records first
@@ -73,7 +78,16 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
                 }
             };
             let stream = match args.wait {
-                true => wait(client, first, part, begun, args.timeout).await?,
+                true => {
+                    let waiting = Waiting {
+                        client,
+                        part,
+                        begun,
+                        limit: args.timeout,
+                        out: invocation.out,
+                    };
+                    waiting.wait(first).await?
+                }
                 false => first,
             };
             let received = stream.held_records.saturating_sub(before);
@@ -114,24 +128,33 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
         .try_for_each(|source| out.line(format!("source  {source}")))
 }
 
+fn all_are(records: u64) -> String {
+    match records {
+        1 => "the only record is".to_owned(),
+        records => format!("all {} are", counted(records, "record")),
+    }
+}
+
 fn said(stream: &StreamView) -> String {
     if stream.disputed_from.is_some() && stream.synced {
-        let common = counted(stream.usable_size(), "record");
-        return format!("the {common} that are not disputed are held, verified and safe");
+        return match stream.usable_size() {
+            1 => "the record that is not disputed is held, verified and safe".to_owned(),
+            size => format!(
+                "the {} that are not disputed are held, verified and safe",
+                counted(size, "record")
+            ),
+        };
     }
     if stream.begin > 0 && stream.synced {
-        let kept = counted(stream.size.saturating_sub(stream.begin), "record");
+        let kept = all_are(stream.size.saturating_sub(stream.begin));
         return format!(
-            "in step: all {kept} from index {} on are held, verified and safe; those before were dropped by \
+            "in step: from index {} on {kept} held, verified and safe; those before were dropped by \
              the stream's retention",
             stream.begin
         );
     }
     match stream.synced {
-        true => format!(
-            "in step: all {} are held, verified and safe",
-            counted(stream.size, "record")
-        ),
+        true => format!("in step: {} held, verified and safe", all_are(stream.size)),
         false => format!("not in step: {}", lack(stream)),
     }
 }
@@ -144,45 +167,136 @@ fn lack(stream: &StreamView) -> String {
     match stream.missing_records {
         0 => "everything has come, and is being made safe on disk".to_owned(),
         missing => format!(
-            "{} of {} are missing (index {})",
+            "{} of {} {} missing (index {})",
             grouped(missing),
             counted(stream.usable_size(), "record"),
+            if missing == 1 { "is" } else { "are" },
             gaps(stream)
         ),
     }
 }
 
-async fn wait(
-    client: &Client,
-    mut stream: StreamView,
+/// Waits until a stream, or a part of it, is in step.
+struct Waiting<'a> {
+    client: &'a Client,
     part: Option<FetchView>,
     begun: Instant,
     limit: Option<Duration>,
-) -> anyhow::Result<StreamView> {
-    let bar = progress::records(stream.usable_size());
-    bar.set_position(usable_held(&stream));
-    bar.reset_eta();
-    let id = stream.id.clone();
-    let mut pause = FIRST_PAUSE;
-    while !is_here(&stream, part) {
-        refuse_hopeless(&stream)?;
-        if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-            bar.finish_and_clear();
-            bail!(
-                "stream {id} is not in step after {}: {}; {}",
-                duration::text(limit.unwrap_or_default()),
-                lack(&stream),
-                from_whom(&stream)
-            );
+    out: Output,
+}
+
+impl Waiting<'_> {
+    async fn wait(&self, mut stream: StreamView) -> anyhow::Result<StreamView> {
+        let bar = progress::records(stream.usable_size());
+        bar.set_position(usable_held(&stream));
+        bar.reset_eta();
+        let tell = |what: &str| bar.suspend(|| self.out.note(what));
+        let mut teller = Teller::new(self.begun);
+        let id = stream.id.clone();
+        let mut pause = FIRST_PAUSE;
+        while !is_here(&stream, self.part) {
+            refuse_hopeless(&stream)?;
+            if self.is_over() {
+                bar.finish_and_clear();
+                return Err(self.gives_up(&stream));
+            }
+            if let Some(said) = teller.say(&stream, Instant::now()) {
+                tell(&format!("{}{said}", self.company(&stream).await));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MAX_PAUSE);
+            let left = self
+                .limit
+                .map(|limit| limit.saturating_sub(self.begun.elapsed()));
+            let patience = Patience::new(left, &tell);
+            stream = (patience.retry(self.client, async || self.client.stream(&id).await)).await?;
+            show(&bar, &stream);
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(MAX_PAUSE);
-        stream = client.stream(&id).await?;
-        show(&bar, &stream);
+        bar.finish_and_clear();
+        refuse_forked(&stream)?;
+        Ok(stream)
     }
-    bar.finish_and_clear();
-    refuse_forked(&stream)?;
-    Ok(stream)
+
+    fn is_over(&self) -> bool {
+        (self.limit).is_some_and(|limit| self.begun.elapsed() >= limit)
+    }
+
+    fn gives_up(&self, stream: &StreamView) -> anyhow::Error {
+        for_now(anyhow!(
+            "stream {id} is not in step after {}: {}; {}",
+            duration::text(self.limit.unwrap_or_default()),
+            lack(stream),
+            from_whom(stream),
+            id = stream.id
+        ))
+    }
+
+    /// What is to be said first when nobody is connected at all.
+    async fn company(&self, stream: &StreamView) -> &'static str {
+        if !stream.sources.is_empty() {
+            return "";
+        }
+        match self.client.node().await {
+            Ok(node) if node.connections == 0 => "nobody is connected to this node; ",
+            _ => "",
+        }
+    }
+}
+
+/// From whom a stream comes, as far as it decides what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Somebody who is connected has it.
+    Coming,
+    /// Somebody who is connected follows it, and has nothing of it either.
+    NoHead,
+    /// Those who are known for it are not connected.
+    Unreached,
+    /// Nobody is known for it.
+    NobodyKnown,
+}
+
+impl Standing {
+    fn of(stream: &StreamView) -> Self {
+        match (stream.sources.is_empty(), stream.known_peers.is_empty()) {
+            (false, _) if stream.root.is_none() => Self::NoHead,
+            (false, _) => Self::Coming,
+            (true, false) => Self::Unreached,
+            (true, true) => Self::NobodyKnown,
+        }
+    }
+}
+
+/// Says why nothing comes, once it has lasted, and when that changes.
+struct Teller {
+    said: Standing,
+    not_before: Instant,
+}
+
+impl Teller {
+    /// Usually a source is there soon.
+    fn new(begun: Instant) -> Self {
+        Self {
+            said: Standing::Coming,
+            not_before: begun + SILENCE,
+        }
+    }
+
+    fn say(&mut self, stream: &StreamView, now: Instant) -> Option<String> {
+        let standing = Standing::of(stream);
+        if standing == self.said || now < self.not_before {
+            return None;
+        }
+        self.said = standing;
+        self.not_before = now + SILENCE;
+        let whom = from_whom(stream);
+        Some(match standing {
+            Standing::Coming => whom,
+            Standing::NoHead | Standing::Unreached | Standing::NobodyKnown => {
+                format!("{}; {whom}; waiting on", lack(stream))
+            }
+        })
+    }
 }
 
 /// Whether what is waited for is held: a part of the stream, or all of it and

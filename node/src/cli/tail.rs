@@ -1,14 +1,15 @@
 //! `tail`: the latest observations, then every new one.
 
-use anyhow::bail;
-use clap::Args;
-use futures::TryStreamExt;
+use std::time::Duration;
 
-use super::Invocation;
+use clap::Args;
+use futures::{Stream, TryStreamExt};
+
 use super::output::{Output, printable};
 use super::stream::disputed;
+use super::{Invocation, duration};
 use crate::api::types::{Problem, StreamView};
-use crate::client::{ApiError, Client, Observation, Query};
+use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
 
 /// Observations that are shown when nothing is said.
 const DEFAULT_COUNT: u64 = 10;
@@ -27,6 +28,10 @@ pub(crate) struct TailArgs {
     /// Go on with every new observation
     #[arg(short, long)]
     follow: bool,
+    /// Give up when the node stays away for so long, such as 60s [default: wait
+    /// as long as it takes]
+    #[arg(long, value_name = "D", requires = "follow", value_parser = duration::parse)]
+    timeout: Option<Duration>,
 }
 
 pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Result<()> {
@@ -47,7 +52,7 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
                 ));
             }
             match args.follow {
-                true => live(client, &stream.id, &from, invocation.out).await,
+                true => live(client, &stream.id, from, args.timeout, invocation.out).await,
                 false => history(client, &stream.id, from, invocation.out).await,
             }
         })
@@ -72,16 +77,55 @@ async fn history(client: &Client, id: &str, from: String, out: Output) -> anyhow
     Ok(())
 }
 
-async fn live(client: &Client, id: &str, from: &str, out: Output) -> anyhow::Result<()> {
-    let mut events = client.live(id, from).await?;
+/// Goes on behind the last one when the node was away.
+async fn live(
+    client: &Client,
+    id: &str,
+    mut from: String,
+    timeout: Option<Duration>,
+    out: Output,
+) -> anyhow::Result<()> {
+    let tell = |what: &str| out.note(what);
+    let patience = Patience::new(timeout, &tell);
+    let mut absence: Option<Absence> = None;
+    loop {
+        let error = match client.live(id, &from).await {
+            Ok(events) => {
+                absence.take().inspect(|_| patience.is_back());
+                print_all(events, &mut from, id, out).await
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = error else {
+            return Ok(());
+        };
+        if !Lost::is_cause_of(&error) {
+            return Err(error);
+        }
+        let absence = absence.get_or_insert_with(Absence::begin);
+        patience.wait(client, absence, error).await?;
+    }
+}
+
+/// Prints what comes, and notes where to go on.
+async fn print_all(
+    mut events: impl Stream<Item = anyhow::Result<Event>> + Unpin,
+    from: &mut String,
+    id: &str,
+    out: Output,
+) -> anyhow::Result<()> {
     while let Some(event) = events.try_next().await? {
         match event.kind.as_str() {
-            "message" => print(&Observation::parse(event.data.as_bytes())?, out)?,
+            "message" => {
+                let record = Observation::parse(event.data.as_bytes())?;
+                print(&record, out)?;
+                *from = record.index.saturating_add(1).to_string();
+            }
             "error" => return Err(refusal(&event.data)),
             other => tracing::debug!(kind = other, "an event that this version does not know"),
         }
     }
-    bail!("the node has ended the live stream of {id}; it may have been stopped")
+    Err(Lost::Ended(id.to_owned()).into())
 }
 
 fn refusal(data: &str) -> anyhow::Error {

@@ -6,6 +6,7 @@ use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
 use super::{Invocation, Usage};
+use crate::client::no_node_in;
 use crate::data_dir::DataDir;
 use crate::export::time::to_text;
 use crate::handle::now;
@@ -69,10 +70,7 @@ pub(super) fn dispatch(invocation: &Invocation, command: &TokenCommand) -> anyho
     }
     let data_dir = invocation.data_dir()?;
     if !data_dir.is_initialised() {
-        let dir = data_dir.path().display();
-        anyhow::bail!(
-            "there is no node in {dir}; create one with: headwater --data-dir {dir} init"
-        );
+        return Err(no_node_in(&data_dir));
     }
     match command {
         TokenCommand::New(args) => new(invocation, &data_dir, args),

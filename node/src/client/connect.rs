@@ -2,9 +2,10 @@
 //! itself, opened here.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum::http::Uri;
 use tokio::time::Instant;
 
@@ -13,6 +14,7 @@ use super::transport::{Http, InProcess, Transport};
 use crate::api;
 use crate::config::Config;
 use crate::data_dir::{DataDir, Lock, LockError};
+use crate::failure::usage;
 use crate::keys::{self, Token};
 use crate::runtime;
 
@@ -26,7 +28,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the node whose address lies in the data folder may take to say who
 /// it is.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Environment variable with the token for a node named by `--api` whose data
 /// folder is not at hand.
@@ -39,7 +41,7 @@ impl Client {
     /// # Errors
     /// It is no URL of an API.
     pub fn to_url(url: &str, data_dir: &DataDir) -> anyhow::Result<Self> {
-        let base = parse_base(url)?;
+        let base = parse_base(url).map_err(usage)?;
         let token = match std::env::var(TOKEN_VARIABLE) {
             Ok(token) => Some(Token::new(token.trim())),
             // Another machine has no business with this one's token.
@@ -47,7 +49,9 @@ impl Client {
             Err(_) => None,
         };
         let transport = Transport::Http(Http::new(base)?);
-        Ok(Self::new(transport, token, data_dir.clone(), None))
+        let mut client = Self::new(transport, token, data_dir.clone(), None);
+        client.is_named = true;
+        Ok(client)
     }
 
     /// To the node that runs on this data folder; when none does, the folder is
@@ -58,10 +62,7 @@ impl Client {
     /// damaged.
     pub async fn to_data_dir(data_dir: &DataDir) -> anyhow::Result<Self> {
         if !data_dir.is_initialised() {
-            bail!(
-                "there is no node in {dir}; create one with: headwater --data-dir {dir} init",
-                dir = data_dir.path().display()
-            );
+            return Err(no_node_in(data_dir));
         }
         let keypair = keys::load_key(&data_dir.key_file())?;
         let token = Token::load(&data_dir.token_file())?;
@@ -126,7 +127,7 @@ pub struct RunningNode(Http);
 impl RunningNode {
     /// Where its API is.
     #[must_use]
-    pub fn url(&self) -> &str {
+    pub fn url(&self) -> Arc<str> {
         self.0.base()
     }
 }
@@ -177,6 +178,21 @@ async fn running_node(data_dir: &DataDir) -> anyhow::Result<Option<RunningNode>>
         Err(_) => tracing::debug!(%address, "no node answers in time"),
     }
     Ok(None)
+}
+
+/// Nothing was ever created in this folder.
+#[must_use]
+pub fn no_node_in(data_dir: &DataDir) -> anyhow::Error {
+    usage(anyhow!(
+        "there is no node in {}; create one with: {}",
+        data_dir.path().display(),
+        data_dir.command("init")
+    ))
+}
+
+/// The way to the node that runs on a data folder, if one answers.
+pub(super) async fn node_on(data_dir: &DataDir) -> anyhow::Result<Option<Http>> {
+    Ok(running_node(data_dir).await?.map(|node| node.0))
 }
 
 fn parse_base(url: &str) -> anyhow::Result<String> {

@@ -2,6 +2,7 @@
 //! node runs or not.
 
 mod connect;
+mod lost;
 mod observation;
 mod problem;
 mod sse;
@@ -9,9 +10,11 @@ mod transport;
 mod unsigned;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use axum::body::Body;
+use axum::http::request::Builder;
 use axum::http::{HeaderValue, Method, Request, Response, header};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
@@ -20,7 +23,8 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim};
+pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in};
+pub use lost::{Absence, Lost, Patience};
 pub use observation::Observation;
 pub use problem::ApiError;
 pub use sse::{Event, EventError, EventReader};
@@ -31,13 +35,17 @@ use crate::api::types::{
     PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
+use crate::failure::for_now;
 use crate::invite::{self, InviteError};
 use crate::keys::Token;
-use transport::{Transport, root_cause};
+use transport::Transport;
 
 /// Bytes of an answer that is read whole, at most: a list of 10,000 streams
 /// with their holes.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+/// The header that names a request.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -48,6 +56,8 @@ pub struct Client {
     transport: Transport,
     token: Option<Token>,
     data_dir: DataDir,
+    /// The user named the node by its URL, so that it is nowhere else.
+    is_named: bool,
     /// Held while the data folder is open here.
     lock: Option<Lock>,
 }
@@ -114,6 +124,7 @@ impl Client {
             transport,
             token,
             data_dir,
+            is_named: false,
             lock,
         }
     }
@@ -124,7 +135,7 @@ impl Client {
 
     /// Where the API listens; `None` when the data folder is open here.
     #[must_use]
-    pub fn url(&self) -> Option<&str> {
+    pub fn url(&self) -> Option<Arc<str>> {
         match &self.transport {
             Transport::Http(http) => Some(http.base()),
             Transport::InProcess(_) => None,
@@ -138,10 +149,11 @@ impl Client {
     pub fn require_network(&self, what: &str) -> anyhow::Result<()> {
         if self.url().is_none() {
             let dir = self.data_dir.path().display();
-            bail!(
-                "{what} needs a running node, and none runs on {dir}; start it with: \
-                 headwater --data-dir {dir} run"
+            let start = self.data_dir.command("run");
+            let error = anyhow!(
+                "{what} needs a running node, and none runs on {dir}; start it with: {start}"
             );
+            return Err(for_now(error));
         }
         Ok(())
     }
@@ -171,10 +183,26 @@ impl Client {
         path: &str,
         body: Option<(HeaderValue, Bytes)>,
     ) -> anyhow::Result<Response<Body>> {
-        let mut request = Request::builder().method(method).uri(path);
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.secret()));
+        self.send_whole(self.head_of(method, path), body).await
+    }
+
+    /// The head of a request.
+    fn head_of(&self, method: Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(path);
+        match &self.token {
+            Some(token) => {
+                let token = format!("Bearer {}", token.secret());
+                request.header(header::AUTHORIZATION, token)
+            }
+            None => request,
         }
+    }
+
+    async fn send_whole(
+        &self,
+        mut request: Builder,
+        body: Option<(HeaderValue, Bytes)>,
+    ) -> anyhow::Result<Response<Body>> {
         let body = match body {
             Some((kind, bytes)) => {
                 request = request.header(header::CONTENT_TYPE, kind);
@@ -362,6 +390,24 @@ impl Client {
         let answer = self
             .request(Method::POST, &path, Some((NDJSON, ndjson)))
             .await?;
+        parse(&read_whole(answer).await?)
+    }
+
+    /// As [`Client::publish`], under a name of this request: sent again with the
+    /// same name it is answered, and not done again.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn publish_once(
+        &self,
+        name: &str,
+        ndjson: Bytes,
+        key: &str,
+    ) -> anyhow::Result<Published> {
+        let path = stream_path(name, "/observations")?;
+        let mut request = self.head_of(Method::POST, &path);
+        request = request.header(IDEMPOTENCY_KEY, key);
+        let answer = self.send_whole(request, Some((NDJSON, ndjson))).await?;
         parse(&read_whole(answer).await?)
     }
 
@@ -557,18 +603,14 @@ fn encode(text: &str) -> String {
 async fn read_whole(answer: Response<Body>) -> anyhow::Result<Bytes> {
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES);
     let body = body.collect().await;
-    let body = body.map_err(|error| cut_off(error.as_ref()))?;
+    let body = body.map_err(|error| Lost::cut_off(error.as_ref()))?;
     Ok(body.to_bytes())
-}
-
-fn cut_off(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
-    anyhow::anyhow!("the node's answer was cut off: {}", root_cause(error))
 }
 
 fn bytes_of(answer: Response<Body>) -> ByteStream {
     let bytes = answer.into_body().into_data_stream();
     bytes
-        .map(|piece| piece.map_err(|error| cut_off(&error)))
+        .map(|piece| piece.map_err(|error| Lost::cut_off(&error).into()))
         .boxed()
 }
 

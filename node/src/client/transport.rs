@@ -1,6 +1,7 @@
 //! The two ways to the API: over loopback to the node that runs, or straight
 //! into the same router of a node that runs in this process without a network.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +12,7 @@ use axum::http::{HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
 use tower::ServiceExt;
 
+use super::lost::Lost;
 use crate::runtime::Running;
 
 /// How long a running node may take to accept a connection.
@@ -27,8 +29,8 @@ pub(super) enum Transport {
 #[derive(Debug)]
 pub(super) struct Http {
     http: reqwest::Client,
-    /// Scheme, host and port.
-    base: String,
+    /// Scheme, host and port; they change when the node is started anew.
+    base: RwLock<Arc<str>>,
 }
 
 /// A node that runs here, without a network.
@@ -65,27 +67,33 @@ impl Http {
             .tcp_nodelay(true)
             .build()
             .context("cannot set up an HTTP client")?;
+        let base = RwLock::new(base.into());
         Ok(Self { http, base })
     }
 
-    pub(super) fn base(&self) -> &str {
-        &self.base
+    pub(super) fn base(&self) -> Arc<str> {
+        let base = self.base.read().unwrap_or_else(PoisonError::into_inner);
+        base.clone()
+    }
+
+    /// The node is there from now on.
+    pub(super) fn move_to(&self, base: Arc<str>) {
+        *self.base.write().unwrap_or_else(PoisonError::into_inner) = base;
     }
 
     async fn send(&self, mut request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
         let path = (request.uri().path_and_query()).map_or("/", PathAndQuery::as_str);
-        let uri: Uri = format!("{}{path}", self.base)
-            .parse()
-            .with_context(|| format!("`{}` is not the URL of a node's API", self.base))?;
+        let base = self.base();
+        let not_a_url = || format!("`{base}` is not the URL of a node's API");
+        let uri: Uri = format!("{base}{path}").parse().with_context(not_a_url)?;
         *request.uri_mut() = uri;
-        let request = reqwest::Request::try_from(request)
-            .with_context(|| format!("`{}` is not the URL of a node's API", self.base))?;
+        let request = reqwest::Request::try_from(request).with_context(not_a_url)?;
         let answer = self.http.execute(request).await.map_err(|error| {
-            let what = match error.is_connect() {
-                true => "cannot connect to the node",
-                false => "lost the node",
-            };
-            anyhow::anyhow!("{what} at {}: {}", self.base, root_cause(&error))
+            let (base, cause) = (base.to_string(), root_cause(&error).to_string());
+            match error.is_connect() {
+                true => Lost::Absent { base, cause },
+                false => Lost::Unanswered { base, cause },
+            }
         })?;
         Ok(Response::<reqwest::Body>::from(answer).map(Body::new))
     }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{random_bytes, refuse_existing};
 use crate::data_dir::{Access, write_whole};
+use crate::failure::usage;
 
 /// The first line of the file: what it is.
 const KIND: &str = "/key/swarm/psk/1.0.0/";
@@ -57,6 +58,10 @@ impl NetworkKey {
     /// # Errors
     /// The file cannot be read, others may read it, or it holds something else.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
+        Self::read(path).map_err(usage)
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let mut file = File::open(path).with_context(|| {
             format!(

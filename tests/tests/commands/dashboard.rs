@@ -1,7 +1,7 @@
 //! `dashboard`: a browser's way to a node that runs.
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{FOR_NOW, TestNode};
 use reqwest::{Client, Response, StatusCode};
 
 use super::keys;
@@ -60,7 +60,7 @@ async fn the_link_opens_the_page_once_and_a_node_that_starts_again_knows_nobody(
 
     let (_, unused) = link(&node)?;
     node.stop().await?;
-    let refused = node.fails(&["dashboard"])?;
+    let refused = node.fails_with(FOR_NOW, &["dashboard"])?;
     ensure!(refused.contains("needs a running node"), "{refused}");
     node.launch().await?;
     let opened = browser.get(node.url(&unused)?).send().await?;

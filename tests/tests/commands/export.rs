@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use headwater::store::RocksStore;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::store::{Batch, Durability, Store, Table};
-use headwater_tests::{TestNode, binary};
+use headwater_tests::{FAILED, TestNode, USAGE, binary};
 
 use super::ensure_says;
 
@@ -100,7 +100,8 @@ async fn an_export_that_is_refused_touches_no_file() -> Result<()> {
         [stream.as_str(), "--from", "yesterday"],
     ] {
         let path = earlier.path()?;
-        node.fails(&[&["export"], &wrong[..], &["-o", &path]].concat())?;
+        let status = if wrong[0] == "nothing" { FAILED } else { USAGE };
+        node.fails_with(status, &[&["export"], &wrong[..], &["-o", &path]].concat())?;
         earlier.ensure_untouched()?;
     }
     Ok(())

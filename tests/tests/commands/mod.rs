@@ -2,12 +2,15 @@
 
 mod answers;
 mod dashboard;
+mod doctor;
+mod exit;
 mod export;
 mod folder;
 mod import;
 mod naming;
 mod proofs;
 mod publish;
+mod restart;
 mod stop;
 mod tail;
 

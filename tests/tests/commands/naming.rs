@@ -1,7 +1,7 @@
 //! How a stream is named.
 
 use anyhow::{Result, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{TestNode, USAGE};
 
 use super::ensure_says;
 
@@ -22,8 +22,50 @@ async fn a_stream_is_named_by_its_id_parts_of_it_its_name_or_an_invite() -> Resu
             ensure!(shown["id"] == id, "{text} is {shown}");
         }
         // Not less than a person would type in earnest.
-        let errors = node.fails(&["show", &id[id.len() - 5..]])?;
-        ensure_says(&errors, &["no stream", "follow"])?;
+        let errors = node.fails_with(USAGE, &["show", &id[id.len() - 5..]])?;
+        ensure_says(&errors, &["6 characters"])?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_names_nothing_is_answered_with_what_may_be_meant() -> Result<()> {
+    let mut node = TestNode::new()?;
+    let id = node.create("temperature")?;
+    let foreign = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+    for runs in [false, true] {
+        if runs {
+            node.launch().await?;
+        }
+        let said = node.fails(&["show", "temperatur"])?;
+        ensure_says(&said, &["did you mean `temperature`?"])?;
+        ensure!(!said.contains("follow"), "{said}");
+        let said = node.fails(&["publish", "temperatur", "5"])?;
+        let create = "headwater stream create temperatur";
+        ensure_says(&said, &["did you mean `temperature`?", create])?;
+        let said = node.fails(&["publish", "wind speed", "5"])?;
+        ensure_says(&said, &["headwater stream create 'wind speed'"])?;
+        ensure!(!said.contains("follow") && !said.contains("mean"), "{said}");
+        for text in ["http://x", "wind"] {
+            let said = node.fails(&["follow", text])?;
+            ensure_says(&said, &[text, "headwater:bafkrei…?peer=/ip4/"])?;
+            ensure!(!said.contains("first"), "{said}");
+        }
+        let said = node.fails(&["show", foreign])?;
+        ensure_says(&said, &[&format!("headwater follow {foreign}")])?;
+        for part in ["bafk", &id[id.len() - 4..]] {
+            for command in [
+                &["show", part][..],
+                &["publish", part, "1"],
+                &["follow", part],
+            ] {
+                let said = node.fails_with(USAGE, command)?;
+                ensure_says(&said, &["6 characters"])?;
+            }
+        }
+        let slip = format!("headwater:{foreign}?pear=/ip4/192.0.2.1/tcp/1");
+        let said = node.fails_with(USAGE, &["follow", &slip])?;
+        ensure_says(&said, &["did you mean `peer=`"])?;
     }
     Ok(())
 }

@@ -3,11 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::{PATIENCE, TestNode};
+use headwater_tests::{FOR_NOW, PATIENCE, Signal, TestNode, binary, send_signal};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::time::timeout;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
 
 fn addresses(node: &TestNode) -> [PathBuf; 2] {
     ["api.addr", "node.addrs"].map(|name| node.dir().join(name))
@@ -25,20 +28,60 @@ async fn sigterm_ends_a_node_well_and_takes_its_addresses_away() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_end_of_the_terminal_ends_a_node_as_well_as_sigterm_and_ctrl_c() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
+    for signal in [Signal::SIGHUP, Signal::SIGINT] {
+        node.stop_by(signal).await?;
+        ensure!(!addresses(&node).iter().any(|file| file.exists()));
+        node.launch().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_nohup_started_outlives_its_terminal() -> Result<()> {
+    let node = TestNode::new()?;
+    let mut run = Command::new("nohup")
+        .arg(binary())
+        .arg("--data-dir")
+        .arg(node.dir())
+        .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0"])
+        .args(["--api-listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let runs = async {
+        while !addresses(&node).iter().all(|file| file.is_file()) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, runs).await?;
+    let pid = run.id().context("it has ended")?;
+    send_signal(pid, Signal::SIGHUP)?;
+    node.get("/health").await?;
+    // What comes behind it is heard.
+    send_signal(pid, Signal::SIGTERM)?;
+    let status = timeout(PATIENCE, run.wait()).await??;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn sigterm_ends_a_node_whose_live_streams_are_read() -> Result<()> {
     let mut node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, 10)?;
-    let mut tail = node.spawn(&["tail", &stream, "--follow"])?;
+    let mut tail = node.spawn(&["tail", &stream, "--follow", "--timeout", "0s"])?;
     let mut lines = BufReader::new(tail.stdout.take().context("no output")?).lines();
     let first = timeout(PATIENCE, lines.next_line()).await??;
     ensure!(first.context("no line")?.contains("0.5"));
 
     node.stop().await?;
     ensure!(!addresses(&node).iter().any(|file| file.exists()));
-    // Who reads must hear that there will be no more.
+    // Who reads must hear that there will be no more for now.
     let output = timeout(PATIENCE, tail.wait_with_output()).await??;
-    ensure!(output.status.code() == Some(1), "{output:?}");
+    ensure!(output.status.code() == Some(FOR_NOW), "{output:?}");
     let errors = String::from_utf8(output.stderr)?;
     ensure!(errors.contains("ended the live stream"), "{errors}");
     Ok(())

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::{PATIENCE, TestNode};
+use headwater_tests::{FOR_NOW, PATIENCE, TestNode};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 use tokio::time::timeout;
@@ -48,7 +48,7 @@ async fn a_tail_begins_where_it_is_told() -> Result<()> {
     }
     let errors = {
         node.stop().await?;
-        node.fails(&["tail", &stream, "--follow"])?
+        node.fails_with(FOR_NOW, &["tail", &stream, "--follow"])?
     };
     ensure!(errors.contains("needs a running node"), "{errors}");
     Ok(())

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use headwater_tests::TestNode;
+use headwater_tests::{TestNode, USAGE};
 
 use super::path;
 
@@ -101,7 +101,10 @@ async fn what_cannot_be_proved_is_refused_before_anything_is_written() -> Result
             "2020-01-01T00:00:00Z",
         ],
     ] {
-        node.fails(&[&["export", &stream, "--with-proof"], wrong].concat())?;
+        node.fails_with(
+            USAGE,
+            &[&["export", &stream, "--with-proof"], wrong].concat(),
+        )?;
         ensure!(fs::metadata(&file).is_err(), "{wrong:?}");
         ensure!(
             fs::metadata(format!("{file}.proof.json")).is_err(),

@@ -1,0 +1,219 @@
+//! Batches on their way into a stream: each is sent until it is known to be
+//! stored, and is stored once, also when the node goes away and comes back
+//! meanwhile.
+
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use tokio::time::timeout;
+
+use super::batch::Batch;
+use super::publish::Target;
+use super::signals::Signals;
+use crate::api::types::Published;
+use crate::client::{Absence, ApiError, Lost, Patience};
+
+/// How long a batch that is on its way may still take when the user wants an
+/// end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The way into a stream.
+pub(crate) struct Delivery<'a> {
+    target: &'a Target<'a>,
+    patience: Patience<'a>,
+    signals: Signals,
+    /// The size that the stream has, as long as nobody else publishes to it. A
+    /// batch that says where it is to stand is not stored twice, and costs
+    /// nothing; a name for each one costs one of the names that the node
+    /// remembers.
+    size: Option<u64>,
+    /// What the names of batches begin with.
+    name: String,
+    named: u64,
+}
+
+/// Why a batch was not delivered.
+pub(crate) enum Undelivered {
+    /// It failed, and was not stored as far as is known.
+    Failed(anyhow::Error),
+    /// The user wants an end; the batch was stored first, if it says so.
+    Interrupted(Option<Published>),
+}
+
+impl From<anyhow::Error> for Undelivered {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<'a> Delivery<'a> {
+    /// Into this stream.
+    ///
+    /// # Errors
+    /// The system has no random bytes, or no signals.
+    pub(crate) fn new(target: &'a Target<'a>, patience: Patience<'a>) -> anyhow::Result<Self> {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name)
+            .map_err(|error| anyhow::anyhow!("the system has no random bytes: {error}"))?;
+        Ok(Self {
+            target,
+            patience,
+            signals: Signals::new()?,
+            size: Some(target.size),
+            name: HEXLOWER.encode(&name),
+            named: 0,
+        })
+    }
+
+    /// Waits until the user wants an end.
+    pub(crate) async fn interrupted(&mut self) {
+        self.signals.wait().await;
+    }
+
+    /// Appends a batch at the end of the stream, wherever that is.
+    ///
+    /// # Errors
+    /// See [`Undelivered`].
+    pub(crate) async fn append(&mut self, batch: &Batch) -> Result<Published, Undelivered> {
+        let place = self.size;
+        self.named += 1;
+        let key = format!("{}-{}", self.name, self.named);
+        let way = Way {
+            target: self.target,
+            patience: &self.patience,
+        };
+        let appending = async {
+            if let Some(size) = place {
+                match way.put_at(batch, size).await {
+                    Err(error) if is_conflict(&error) && way.size().await? != size => {
+                        tracing::debug!("somebody else publishes to the stream, too");
+                    }
+                    other => return other.map(|published| (published, true)),
+                }
+            }
+            let published = way.put_once(batch, &key).await?;
+            anyhow::Ok((published, false))
+        };
+        let (published, is_alone) = or_interrupted(appending, &mut self.signals).await?;
+        self.size = is_alone.then_some(published.to);
+        Ok(published)
+    }
+
+    /// Appends a batch to a stream of this size, and no other.
+    ///
+    /// # Errors
+    /// See [`Undelivered`].
+    pub(crate) async fn append_at(
+        &mut self,
+        batch: &Batch,
+        size: u64,
+    ) -> Result<Published, Undelivered> {
+        let way = Way {
+            target: self.target,
+            patience: &self.patience,
+        };
+        let appending = async { Ok((way.put_at(batch, size).await?, true)) };
+        let (published, _) = or_interrupted(appending, &mut self.signals).await?;
+        Ok(published)
+    }
+}
+
+/// Lets a batch arrive, also when the user wants an end, unless the node is away.
+async fn or_interrupted(
+    appending: impl Future<Output = anyhow::Result<(Published, bool)>>,
+    signals: &mut Signals,
+) -> Result<(Published, bool), Undelivered> {
+    let mut appending = std::pin::pin!(appending);
+    tokio::select! {
+        done = &mut appending => return Ok(done?),
+        () = signals.wait() => {}
+    }
+    match timeout(GRACE, appending).await {
+        Ok(done) => Err(Undelivered::Interrupted(Some(done?.0))),
+        Err(_) => Err(Undelivered::Interrupted(None)),
+    }
+}
+
+/// What a batch needs on its way.
+struct Way<'a> {
+    target: &'a Target<'a>,
+    patience: &'a Patience<'a>,
+}
+
+impl Way<'_> {
+    async fn size(&self) -> anyhow::Result<u64> {
+        let (client, id) = (self.target.client, &self.target.id);
+        let stream = (self.patience).retry(client, async || client.stream(id).await);
+        Ok(stream.await?.size)
+    }
+
+    /// Publishes a batch at the end of a stream of this size.
+    async fn put_at(&self, batch: &Batch, size: u64) -> anyhow::Result<Published> {
+        let to = size + batch.records as u64;
+        let (client, id) = (self.target.client, &self.target.id);
+        let send = async || client.publish(id, batch.ndjson.clone(), Some(size)).await;
+        let find = async || {
+            let is_there = self.target.has(to, &batch.last).await?;
+            Ok(is_there.then_some(Published { from: size, to }))
+        };
+        self.put(send, find).await
+    }
+
+    /// Publishes a batch wherever the stream ends, under a name of its own.
+    async fn put_once(&self, batch: &Batch, key: &str) -> anyhow::Result<Published> {
+        let (client, id) = (self.target.client, &self.target.id);
+        let send = async || client.publish_once(id, batch.ndjson.clone(), key).await;
+        self.put(send, async || Ok(None)).await
+    }
+
+    /// Sends until there is an answer. When one was lost on the way, what was
+    /// sent may have come through without our hearing of it: `find` looks.
+    async fn put(
+        &self,
+        send: impl AsyncFn() -> anyhow::Result<Published>,
+        find: impl AsyncFn() -> anyhow::Result<Option<Published>>,
+    ) -> anyhow::Result<Published> {
+        let client = self.target.client;
+        let mut absence: Option<Absence> = None;
+        loop {
+            let mut error = match send().await {
+                Ok(published) => {
+                    absence.inspect(|_| self.patience.is_back());
+                    return Ok(published);
+                }
+                Err(error) => error,
+            };
+            if absence.is_some() && !Lost::is_cause_of(&error) {
+                match find().await {
+                    Ok(Some(published)) => {
+                        self.patience.is_back();
+                        return Ok(published);
+                    }
+                    Ok(None) if !self.is_opening(&error).await => return Err(error),
+                    Ok(None) => {}
+                    Err(lost) if Lost::is_cause_of(&lost) => error = lost,
+                    Err(_) => return Err(error),
+                }
+            } else if !Lost::is_cause_of(&error) {
+                return Err(error);
+            }
+            let absence = absence.get_or_insert_with(Absence::begin);
+            self.patience.wait(client, absence, error).await?;
+        }
+    }
+
+    /// Whether the stream was refused because a node that has just come back
+    /// still asks others what they know of it.
+    async fn is_opening(&self, error: &anyhow::Error) -> bool {
+        if !is_conflict(error) {
+            return false;
+        }
+        let stream = self.target.client.stream(&self.target.id).await;
+        stream.is_ok_and(|stream| stream.recovering.is_some())
+    }
+}
+
+fn is_conflict(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<ApiError>();
+    refused.is_some_and(|refused| refused.status() == 409)
+}

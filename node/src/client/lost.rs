@@ -1,0 +1,208 @@
+//! A node that was lost on the way, and waiting until it is back.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connect::{PROBE_TIMEOUT, node_on};
+use super::transport::{Transport, root_cause};
+use super::{ApiError, Client};
+
+/// The first pause before a node that is away is looked for; they double.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest.
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// The node did not answer, or not to the end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// Nothing was sent to it.
+    #[error("cannot connect to the node at {base}: {cause}")]
+    Absent {
+        /// Where it was looked for.
+        base: String,
+        /// What the system says.
+        cause: String,
+    },
+    /// A request was sent, perhaps, and no answer came.
+    #[error("lost the node at {base}: {cause}")]
+    Unanswered {
+        /// Where it was.
+        base: String,
+        /// What the system says.
+        cause: String,
+    },
+    /// The answer ended too early.
+    #[error("the node's answer was cut off: {0}")]
+    CutOff(String),
+    /// A live stream ended without a word.
+    #[error("the node has ended the live stream of {0}; it may have been stopped")]
+    Ended(String),
+}
+
+impl Lost {
+    pub(super) fn cut_off(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self::CutOff(root_cause(error).to_string())
+    }
+
+    /// Whether an error says that the node went away, is stopping, or has too
+    /// much to do: what was asked of it may be asked again.
+    #[must_use]
+    pub fn is_cause_of(error: &anyhow::Error) -> bool {
+        error.chain().any(|cause| {
+            let busy = cause.downcast_ref::<ApiError>();
+            cause.is::<Self>() || busy.is_some_and(|error| error.status() == 503)
+        })
+    }
+}
+
+/// How long a node may stay away, and who is told that it is waited for.
+pub struct Patience<'a> {
+    limit: Option<Duration>,
+    tell: &'a dyn Fn(&str),
+}
+
+impl std::fmt::Debug for Patience<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Patience")
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Patience<'a> {
+    /// As long as it takes, or so long.
+    pub fn new(limit: Option<Duration>, tell: &'a dyn Fn(&str)) -> Self {
+        Self { limit, tell }
+    }
+
+    /// Does something with the node until it comes about. When the node is lost
+    /// on the way it is waited for, and the same is done again: it must be safe
+    /// to do twice.
+    ///
+    /// # Errors
+    /// It fails for another reason, or the node stays away for too long.
+    pub async fn retry<T>(
+        &self,
+        client: &Client,
+        mut work: impl AsyncFnMut() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut absence = None;
+        loop {
+            match work().await {
+                Ok(value) => {
+                    if absence.is_some() {
+                        self.is_back();
+                    }
+                    return Ok(value);
+                }
+                Err(error) if Lost::is_cause_of(&error) => {
+                    let absence = absence.get_or_insert_with(Absence::begin);
+                    self.wait(client, absence, error).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits, after an error that [`Lost::is_cause_of`], until the node answers
+    /// again. Says once that it waits.
+    ///
+    /// # Errors
+    /// It stays away for too long; the error is the one that was given.
+    pub async fn wait(
+        &self,
+        client: &Client,
+        absence: &mut Absence,
+        error: anyhow::Error,
+    ) -> anyhow::Result<()> {
+        if client.url().is_none() {
+            // Nobody else starts a node that runs in this process.
+            return Err(error);
+        }
+        if !std::mem::replace(&mut absence.said, true) && self.limit != Some(Duration::ZERO) {
+            (self.tell)(&format!("{error:#}; waiting until it is back"));
+        }
+        loop {
+            let over = self.limit.map(|limit| absence.since + limit);
+            if over.is_some_and(|over| Instant::now() >= over) {
+                return Err(error).context("the node stays away");
+            }
+            sleep(absence.pause).await;
+            absence.pause = (absence.pause * 2).min(MAX_PAUSE);
+            if client.find_again().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says that what was waited for goes on.
+    pub fn is_back(&self) {
+        (self.tell)("the node is back; going on");
+    }
+}
+
+/// A node that is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Absence {
+    since: Instant,
+    pause: Duration,
+    said: bool,
+}
+
+impl Absence {
+    /// It was lost just now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self {
+            since: Instant::now(),
+            pause: FIRST_PAUSE,
+            said: false,
+        }
+    }
+}
+
+impl Client {
+    /// Looks whether the node answers, and where: the address is read anew from
+    /// the data folder, unless the user named it.
+    async fn find_again(&self) -> bool {
+        let Transport::Http(http) = &self.transport else {
+            return true;
+        };
+        if self.is_named {
+            let answer = timeout(PROBE_TIMEOUT, self.peer_id());
+            return answer.await.is_ok_and(|answer| answer.is_ok());
+        }
+        match node_on(&self.data_dir).await {
+            Ok(Some(found)) => {
+                http.move_to(found.base());
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::debug!("{error:#}");
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn what_says_that_the_node_is_away_is_told_from_what_it_refuses() {
+        let answer = |status| ApiError::from_answer(status, b"{}");
+        let is = |error: anyhow::Error| Lost::is_cause_of(&error.context("publishing"));
+        assert!(is(Lost::CutOff("x".to_owned()).into()));
+        assert!(is(answer(StatusCode::SERVICE_UNAVAILABLE).into()));
+        assert!(!is(answer(StatusCode::CONFLICT).into()));
+        assert!(!is(anyhow!("the disk is full")));
+    }
+}
