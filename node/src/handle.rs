@@ -1,39 +1,28 @@
 //! What the rest of the program knows of a running node.
 
+mod clock;
 mod troubles;
 mod unsigned;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use headwater_protocols::engine::{Command, CommandError, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
-use headwater_protocols::time::Timestamp;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::clock::{COMPARED_EVERY, ClockWatch};
+pub use self::clock::{now, wall_time};
 pub use self::troubles::{Severity, Trouble};
 pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};
 
 use self::troubles::Troubles;
 use self::unsigned::Unsigned;
 use crate::store::RocksStore;
-
-/// The present moment: the system's clock when the program started, and the
-/// time that has gone by since. It never steps back, because every time-out is
-/// measured by it.
-#[must_use]
-pub fn now() -> Timestamp {
-    static START: LazyLock<(SystemTime, Instant)> =
-        LazyLock::new(|| (SystemTime::now(), Instant::now()));
-    let (system, start) = *START;
-    let since = (system + start.elapsed()).duration_since(SystemTime::UNIX_EPOCH);
-    let micros = since.map_or(0, |since| since.as_micros());
-    Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
-}
 
 /// A command did not bring about what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,6 +198,8 @@ struct Shared {
     bootstrap: Mutex<BootstrapStatus>,
     disk: Mutex<Option<DiskStatus>>,
     troubles: Troubles,
+    /// How long the machine slept last.
+    sleeps: watch::Sender<Duration>,
     unsigned: Unsigned,
 }
 
@@ -232,6 +223,7 @@ impl Node {
             bootstrap: Mutex::default(),
             disk: Mutex::default(),
             troubles: Troubles::default(),
+            sleeps: watch::Sender::new(Duration::ZERO),
             unsigned: Unsigned::default(),
         };
         Self {

@@ -163,9 +163,25 @@ pub const HEAD_RENEWAL_US: u64 = 600_000_000;
 /// Heads whose time lies this far behind the newest one heard are ignored.
 pub const MAX_HEAD_LAG_US: u64 = 60_000_000;
 
-/// Heads may be this far ahead of our clock: ordinary clock error of machines
-/// without NTP is within seconds to minutes.
+/// How far two clocks may be apart that are both taken to be right: ordinary clock
+/// error of machines without NTP is within seconds to minutes.
 pub const MAX_CLOCK_SKEW_US: u64 = 600_000_000;
+
+/// Microseconds by which the system's clock was set rather than went: NTP makes
+/// smaller corrections bit by bit.
+pub const CLOCK_JUMP_US: u64 = 2_000_000;
+
+/// Microseconds within which the system's clock may be corrected again and again
+/// without anybody doubting it.
+pub const CLOCK_AGREES_US: u64 = 60_000_000;
+
+/// Microseconds for which a clock that has jumped must go on steadily until it is
+/// believed although nobody confirms it: NTP sets a clock within minutes of the
+/// start, people within a day.
+pub const CLOCK_STEADY_US: u64 = 24 * 3_600 * 1_000_000;
+
+/// Microseconds after which it is written down again how late it surely is.
+pub const CLOCK_KEPT_US: u64 = 600_000_000;
 
 /// Records in one publish command; a larger one is split by the caller.
 pub const MAX_PUBLISH_RECORDS: usize = 1 << 16;
@@ -512,7 +528,11 @@ pub const RECLAIM_DROPPED_BYTES: u64 = 16 << 20;
 
 /// Microseconds between two looks at the age of what is kept, at least and at
 /// most: the times in a stream need not rise as the clock does.
-pub const AGE_CHECKS_US: (u64, u64) = (1_000_000, 3_600_000_000);
+pub const AGE_CHECKS_US: (u64, u64) = (1_000_000, CLOCK_KEPT_US);
+
+/// Chunks that are looked at for a time that can be true, where a publisher's
+/// records lie in the future: as many as a step drops.
+pub const MAX_AGE_LOOKAHEAD: usize = DROPPED_CHUNKS_PER_STEP;
 
 /// Microseconds between two steps of a deletion, or of what retention drops, so
 /// that others have their turn.

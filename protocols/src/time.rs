@@ -13,6 +13,12 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(duration_us))
     }
 
+    /// This point, so many microseconds later, or earlier if they are negative.
+    #[must_use]
+    pub fn offset(self, us: i64) -> Self {
+        Self(self.0.saturating_add(us))
+    }
+
     /// Microseconds from `earlier` to this point; zero when it is not earlier.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {

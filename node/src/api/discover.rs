@@ -13,9 +13,9 @@ use super::problem::ApiError;
 use super::state::ApiState;
 use super::streams::unexpected;
 use super::types::{DiscoveryView, FoundStreamView, Problem};
-use super::view::invite_to;
+use super::view::{age_ms, invite_to};
 use crate::export::time::to_text;
-use crate::handle::{PeerStatus, now};
+use crate::handle::{PeerStatus, wall_time};
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -73,7 +73,7 @@ fn found_view(stream: &FoundStream, peers: &[PeerStatus], own: &[Multiaddr]) -> 
         publisher: manifest.publisher.peer_id().to_string(),
         size: head.map_or(0, |head| head.size),
         head_time: head.map(|head| to_text(head.time)),
-        head_age_ms: head.map(|head| now().since(head.time) / 1_000),
+        head_age_ms: head.map(|head| age_ms(wall_time(), head.time)),
         peers: stream.peers.len(),
         known: stream.is_known,
         invite: invite_to(log, &addresses),

@@ -16,7 +16,7 @@ use super::problem::ApiError;
 use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
 use super::types::{ObservationsBody, Problem, Published};
-use crate::handle::now;
+use crate::handle::wall_time;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -55,7 +55,7 @@ pub(super) async fn publish(
     let read = move || {
         let manifest = status.manifest.as_ref();
         let manifest = manifest.ok_or_else(|| not_come_yet(&status))?;
-        incoming::observations(form, &body, manifest, now())
+        incoming::observations(form, &body, manifest, wall_time())
     };
     let records = match is_short {
         true => read()?,

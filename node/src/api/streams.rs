@@ -29,7 +29,7 @@ use super::types::{
     Subscription, ValueTypeView,
 };
 use super::view::{StreamBytes, stream_peer_view, stream_view};
-use crate::handle::now;
+use crate::handle::wall_time;
 use crate::invite;
 
 type Id = Result<Path<String>, PathRejection>;
@@ -87,7 +87,7 @@ pub(super) async fn create(
     let new: NewStream = parse(&body?)?;
     let target = new.target.as_deref();
     let target = target.map(|target| target_of(&state, target)).transpose()?;
-    let manifest = manifest(new, target, state.node().local_peer(), now())?;
+    let manifest = manifest(new, target, state.node().local_peer(), wall_time())?;
     let log = match state
         .node()
         .command(Command::Create(Box::new(manifest)))
@@ -257,7 +257,7 @@ async fn views(
 ) -> Result<Vec<StreamView>, ApiError> {
     let store = state.node().store().clone();
     let addresses = state.node().addresses();
-    let now = now();
+    let now = wall_time();
     blocking(move || {
         let view = |status: &Arc<LogStatus>| {
             let disk = match status.key {

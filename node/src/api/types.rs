@@ -178,8 +178,16 @@ pub struct StreamView {
     pub root: Option<String>,
     /// When the adopted head was signed, RFC 3339.
     pub head_time: Option<String>,
-    /// Milliseconds since then.
-    pub head_age_ms: Option<u64>,
+    /// Milliseconds since then; negative if it is dated ahead of this node's clock.
+    pub head_age_ms: Option<i64>,
+    /// Milliseconds by which the publisher's clock is ahead of this node's, as its
+    /// heads came in live; negative if it is behind; absent while none came.
+    #[serde(default)]
+    pub clock_ahead_ms: Option<i64>,
+    /// Whether records that are too old by this node's clock are kept all the same,
+    /// because it is not sure that the clock is right.
+    #[serde(default)]
+    pub holds_back: bool,
     /// Intervals of indexes that are held, half-open; at most 1,024.
     pub held: Vec<(u64, u64)>,
     /// Records that are held.
@@ -485,8 +493,8 @@ pub struct FoundStreamView {
     pub size: u64,
     /// When that was signed.
     pub head_time: Option<String>,
-    /// How long ago.
-    pub head_age_ms: Option<u64>,
+    /// Milliseconds since then; negative if it is dated ahead of this node's clock.
+    pub head_age_ms: Option<i64>,
     /// Connected peers that know it.
     pub peers: usize,
     /// Whether this node knows it.

@@ -98,7 +98,9 @@ pub fn stream_view(
         size,
         root: head.map(|head| head.root.to_string()),
         head_time: head.map(|head| to_text(head.time)),
-        head_age_ms: head.map(|head| now.since(head.time) / 1_000),
+        head_age_ms: head.map(|head| age_ms(now, head.time)),
+        clock_ahead_ms: status.clock_ahead_us.map(|us| us / 1_000),
+        holds_back: status.holds_back,
         held: status.held.iter().map(|i| (i.from, i.to)).collect(),
         held_records: status.held_records,
         retain_age_us: manifest.map(|m| m.retain_us).filter(|&us| us > 0),
@@ -144,6 +146,11 @@ fn recovery_view(recovering: &Recovering) -> RecoveryView {
             })
             .collect(),
     }
+}
+
+/// Milliseconds since a head was signed; negative if it is dated ahead of `now`.
+pub(super) fn age_ms(now: Timestamp, signed: Timestamp) -> i64 {
+    now.0.saturating_sub(signed.0) / 1_000
 }
 
 /// The invite to a stream: what another machine needs to follow it from here.
@@ -340,6 +347,8 @@ pub(super) mod tests {
             served_records: 0,
             sources: Vec::new(),
             waits_for_room: false,
+            holds_back: false,
+            clock_ahead_us: Some(-7_000),
             lag: Lag {
                 synced_sources: 1,
                 full_sources: 2,
@@ -372,7 +381,10 @@ pub(super) mod tests {
             (shown.size, shown.missing_records, shown.held.clone()),
             (10, 0, vec![(0, 10)])
         );
-        assert_eq!(shown.head_age_ms, Some(2_500));
+        assert_eq!(
+            (shown.head_age_ms, shown.clock_ahead_ms),
+            (Some(2_500), Some(-7))
+        );
         assert_eq!(
             shown.head_time.as_deref(),
             Some("1970-01-01T00:00:01.000000Z")

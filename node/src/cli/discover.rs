@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Invocation;
-use super::output::{Align, Table, ago, counted, grouped, printable};
+use super::output::{Align, Table, counted, grouped, printable, signed_ago};
 
 /// Search the public streams that connected peers know
 #[derive(Args, Debug)]
@@ -47,7 +47,7 @@ pub(super) async fn discover(invocation: &Invocation, args: &DiscoverArgs) -> an
             grouped(stream.size),
             stream
                 .head_age_ms
-                .map_or_else(|| "none yet".to_owned(), ago),
+                .map_or_else(|| "none yet".to_owned(), signed_ago),
             stream.peers.to_string(),
             if stream.known { "yes" } else { "no" }.to_owned(),
             stream.id.clone(),

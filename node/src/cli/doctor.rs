@@ -1,8 +1,9 @@
 //! `doctor`: what the network allows, and what to do about it.
 
+mod clock;
+
 use anyhow::bail;
 use clap::Args;
-use headwater_protocols::time::Timestamp;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::Serialize;
@@ -13,12 +14,6 @@ use crate::api::types::{
     DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
     StreamView,
 };
-use crate::export::time::parse_rfc3339;
-use crate::handle::now;
-
-/// How far a publisher's clock may be ahead of ours before one of the two is
-/// wrong.
-const CLOCK_TOLERANCE_US: i64 = 60_000_000;
 
 /// Say what the network allows this node, and what to do
 #[derive(Args, Debug)]
@@ -91,7 +86,7 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
         paths(&node, &peers),
         sources(&streams),
         disk(&node),
-        clock(&streams, now()),
+        clock::finding(&streams),
     ];
     print(invocation.out, &findings)?;
     let problems = findings
@@ -357,27 +352,6 @@ fn disk(node: &NodeView) -> Finding {
             let what = format!("{what}: nothing is taken or published");
             Finding::problem(ABOUT, what, advice)
         }
-    }
-}
-
-/// A head cannot have been signed in the future.
-fn clock(streams: &[StreamView], now: Timestamp) -> Finding {
-    const ABOUT: &str = "clock";
-    let heads = streams
-        .iter()
-        .filter_map(|stream| stream.head_time.as_deref());
-    let newest = heads.filter_map(|time| parse_rfc3339(time).ok()).max();
-    match newest {
-        None => Finding::good(ABOUT, "nothing to compare it with"),
-        Some(newest) if newest.0 - now.0 > CLOCK_TOLERANCE_US => Finding::problem(
-            ABOUT,
-            format!(
-                "a publisher's clock is {} s ahead of this machine's",
-                (newest.0 - now.0) / 1_000_000
-            ),
-            "check the time of both machines; NTP keeps it",
-        ),
-        Some(_) => Finding::good(ABOUT, "no publisher's clock is ahead of it"),
     }
 }
 

@@ -253,6 +253,14 @@ pub(crate) fn ago(milliseconds: u64) -> String {
     }
 }
 
+/// How long ago a head was signed, or how far it is dated ahead of our clock.
+pub(crate) fn signed_ago(milliseconds: i64) -> String {
+    match milliseconds {
+        ..=-1_000 => format!("dated {} ahead", span(milliseconds.unsigned_abs())),
+        _ => ago(u64::try_from(milliseconds).unwrap_or(0)),
+    }
+}
+
 /// A time span in its largest unit.
 pub(crate) fn span(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;

@@ -23,7 +23,7 @@ use crate::client::{ApiError, Client, Query};
 use crate::data_dir::quoted;
 use crate::export::time;
 use crate::invite;
-use crate::runtime::now;
+use crate::runtime::wall_time;
 
 /// Append observations to a stream of this node.
 #[derive(Args, Debug)]
@@ -259,7 +259,7 @@ async fn publish_one(
     value: &str,
     time: Option<Timestamp>,
 ) -> anyhow::Result<Published> {
-    let time = time.unwrap_or_else(now);
+    let time = time.unwrap_or_else(wall_time);
     let value = target.rules.of_text(value).map_err(Usage::error)?;
     let mut batch = BatchWriter::new(target.rules);
     batch.push(Row { time, value });

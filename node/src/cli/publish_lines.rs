@@ -16,7 +16,7 @@ use super::rows::{BadRow, BadRows, Row, RowError};
 use super::{Invocation, exit};
 use crate::api::types::Published;
 use crate::client::{Lost, Patience};
-use crate::runtime::now;
+use crate::runtime::wall_time;
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -254,7 +254,7 @@ fn read(form: LineForm, plain: bool, rows: &mpsc::Sender<Read>) {
             }
             begun = true;
             bytes += line.bytes.len();
-            push_row(&mut read, form, &line.bytes, line.number, now());
+            push_row(&mut read, form, &line.bytes, line.number, wall_time());
             // A line that has not come whole may be long in coming.
             let waits = !lines.input().buffer().contains(&b'\n');
             if waits || read.len() >= ROWS_AT_ONCE || bytes >= BYTES_AT_ONCE {

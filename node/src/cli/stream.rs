@@ -8,7 +8,9 @@ use clap::{Args, Subcommand};
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
 use super::gaps::GapsArgs;
-use super::output::{Align, Output, Table, ago, bytes, counted, grouped, printable, short, span};
+use super::output::{
+    Align, Output, Table, bytes, counted, grouped, printable, short, signed_ago, span,
+};
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
 use crate::api::types::{
@@ -232,7 +234,7 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
             grouped(stream.missing_records),
             stream
                 .head_age_ms
-                .map_or_else(|| "none yet".to_owned(), ago),
+                .map_or_else(|| "none yet".to_owned(), signed_ago),
             state(stream, out),
         ];
         if with_disk {
@@ -409,7 +411,7 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
     }
     lines.extend(stream.root.clone().map(|root| ("root", root)));
     if let (Some(time), Some(age_ms)) = (&stream.head_time, stream.head_age_ms) {
-        lines.push(("head", format!("signed {time} ({})", ago(age_ms))));
+        lines.push(("head", format!("signed {time} ({})", signed_ago(age_ms))));
     }
     lines.extend(
         stream
@@ -602,6 +604,8 @@ pub(super) mod tests {
             root: None,
             head_time: None,
             head_age_ms: Some(3_000),
+            clock_ahead_ms: None,
+            holds_back: false,
             held: vec![(0, 256), (512, 8_000)],
             held_records: 7_744,
             retain_age_us: None,

@@ -9,7 +9,7 @@ use super::{Invocation, Usage};
 use crate::client::no_node_in;
 use crate::data_dir::DataDir;
 use crate::export::time::to_text;
-use crate::handle::now;
+use crate::handle::wall_time;
 use crate::keys::{NamedTokens, Rights};
 
 #[derive(Debug, Subcommand)]
@@ -86,7 +86,7 @@ fn new(invocation: &Invocation, data_dir: &DataDir, args: &NewArgs) -> anyhow::R
     };
     let name = &args.name;
     let token = NamedTokens::change(&data_dir.tokens_file(), |tokens| {
-        tokens.add(name, rights, now())
+        tokens.add(name, rights, wall_time())
     })?;
     let (out, token) = (invocation.out, token.secret());
     if out.json {

@@ -76,6 +76,8 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         served_records: 0,
         sources: Vec::new(),
         waits_for_room: false,
+        holds_back: false,
+        clock_ahead_us: None,
         lag: headwater_protocols::engine::Lag::default(),
         peers: Vec::new(),
         fork: None,

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use headwater_protocols::time::Timestamp;
 
-use super::{Node, lock, now};
+use super::{Node, lock, wall_time};
 
 /// Troubles that are kept. Those of single streams could be as many as streams.
 const MAX_TROUBLES: usize = 256;
@@ -72,7 +72,7 @@ impl Node {
         let trouble = Trouble {
             name: name.to_owned(),
             severity,
-            since: now(),
+            since: wall_time(),
             what,
             advice: advice.to_owned(),
         };

@@ -31,7 +31,7 @@ use super::exchange::{Exchange, ExchangeConfig};
 use super::gossip::topic_score;
 use super::gossip_noise::GossipNoise;
 use super::gossip_offenders::GossipOffenders;
-use super::limits::LISTEN_TIMEOUT;
+use super::limits::{LISTEN_TIMEOUT, PING_TIMEOUT};
 use super::meetings::Meetings;
 use super::nat::Nat;
 use super::nat::circuit_meter::CircuitMeter;
@@ -204,6 +204,7 @@ impl Network {
     ) {
         // A node that listens nowhere says so in its record.
         self.addresses_changed();
+        let mut sleeps = self.node.watch_sleep();
         loop {
             let due = self.next_due();
             tokio::select! {
@@ -217,6 +218,10 @@ impl Network {
                 Some((log, reply)) = self.stream_peers.recv() => {
                     // Whoever asked may have gone.
                     let _ = reply.send(self.exchange.peers_of(log, &self.node));
+                }
+                Ok(()) = sleeps.changed() => {
+                    let slept = *sleeps.borrow_and_update();
+                    self.woke_up(slept);
                 }
                 due = self.observations.next() => self.observations.act(due, &mut self.swarm),
                 () = sleep_until(due), if due.is_some() => self.timers(),
@@ -232,6 +237,20 @@ impl Network {
             }
         }
         self.exchange.close().await;
+    }
+
+    /// Closes what was connected before the machine slept for long: the others have
+    /// given it up, which would be noticed by the next ping. It is dialled again.
+    fn woke_up(&mut self, slept: Duration) {
+        if slept < PING_TIMEOUT {
+            return;
+        }
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        tracing::info!(peers = peers.len(), "connections from before are closed");
+        for peer in peers {
+            // It may just have been closed.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
     }
 
     fn needs_permit(&self) -> bool {

@@ -40,6 +40,7 @@ fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
         marks: std::collections::BTreeMap::new(),
         lost: None,
         ended_badly: false,
+        time: Timestamp(0),
     };
     let mut engine = Engine::open(MemoryStore::new(), key, &settings, NOW).unwrap();
     engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);

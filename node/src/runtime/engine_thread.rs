@@ -1,18 +1,21 @@
 //! The thread that owns the engine: hashing, signatures and the disk, away from
 //! the network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_protocols::engine::{CommandError, Engine, Input, Output, Reply};
+use headwater_protocols::engine::{CommandError, Engine, Input, LogStatus, Output, Reply};
+use headwater_protocols::id::LogId;
+use headwater_protocols::limits::CLOCK_JUMP_US;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Synced};
 use super::mark_keeper::MarkKeeper;
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
-use crate::handle::{Asked, Node, now};
+use crate::handle::{Asked, COMPARED_EVERY, ClockWatch, Node, Severity, now, wall_time};
 use crate::net::sync_streams::{FrameReceiver, InboundFrame};
 use crate::store::RocksStore;
 
@@ -24,6 +27,10 @@ const INPUTS_PER_COMMIT: usize = 256;
 /// Bytes of records that are staged before a commit: a batch of this size is
 /// written as fast as a larger one, and it is in memory twice.
 const STAGED_BYTES: usize = 32 << 20;
+
+/// Microseconds by which the system's clock may differ from what the engine takes
+/// it to show. Reading both takes less.
+const CLOCK_TOLD_US: u64 = 1_000;
 
 /// How long deliveries of history wait at a time for a disk that is behind: a
 /// write buffer takes it 20 to 300 ms.
@@ -58,6 +65,12 @@ pub(super) struct EngineThread {
     /// The network, when there is one.
     outputs: Option<mpsc::Sender<Output>>,
     workers: Workers,
+    clock: ClockWatch,
+    /// What the engine was told last: microseconds from `now` to what the system's
+    /// clock shows.
+    ahead_us: Option<i64>,
+    /// Streams of which something is kept that may be too old.
+    holding_back: BTreeSet<LogId>,
 }
 
 /// What works beside the engine.
@@ -82,6 +95,9 @@ impl EngineThread {
             next_command: 0,
             outputs,
             workers,
+            clock: ClockWatch::new(),
+            ahead_us: None,
+            holding_back: BTreeSet::new(),
         }
     }
 
@@ -92,6 +108,8 @@ impl EngineThread {
             self.engine.handle(Input::Room(room), now());
         }
         self.dispatch().await;
+        let mut clock = tokio::time::interval(COMPARED_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let timeout = self.engine.poll_timeout();
             let wait = timeout.map(|at| Duration::from_micros(at.since(now())));
@@ -115,8 +133,12 @@ impl EngineThread {
                 Some(frame) = inputs.frames.next(!is_behind) => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
                 () = tokio::time::sleep(BEHIND_PAUSE), if is_behind => {}
+                _ = clock.tick() => {
+                    self.clock.look(&self.node);
+                }
             }
             self.drain(&mut inputs, is_behind);
+            self.tell_clock();
             if self.engine.poll_timeout().is_some_and(|at| at <= now()) {
                 self.engine.handle_timeout(now());
             }
@@ -150,6 +172,7 @@ impl EngineThread {
     fn command(&mut self, (command, reply): Asked) {
         let id = self.next_command;
         self.next_command += 1;
+        self.tell_clock();
         self.waiting.insert(id, reply);
         self.engine.handle(Input::Command(id, command), now());
     }
@@ -159,6 +182,41 @@ impl EngineThread {
             .handle(Input::Frame(frame.peer, frame.bytes), now());
     }
 
+    /// Tells the engine what the system's clock shows, if that does not go as time
+    /// goes by.
+    fn tell_clock(&mut self) {
+        let ahead = || wall_time().0.saturating_sub(now().0);
+        let differs =
+            |by: u64, ahead: i64| (self.ahead_us).is_none_or(|told| ahead.abs_diff(told) > by);
+        let shown = ahead();
+        if !differs(CLOCK_TOLD_US, shown) {
+            return;
+        }
+        if differs(CLOCK_JUMP_US, shown) {
+            // It was set, or the machine slept: then it goes as before.
+            self.clock.look(&self.node);
+        }
+        let (now, ahead) = (now(), ahead());
+        self.ahead_us = Some(ahead);
+        self.engine.handle(Input::Clock(now.offset(ahead)), now);
+    }
+
+    /// Says so when something is kept that may be too old, and when that is over.
+    fn note_held_back(&mut self, status: &LogStatus) {
+        let (log, name) = (status.log, format!("retention/{}", status.log));
+        if status.holds_back && self.holding_back.insert(log) {
+            let stream = status.manifest.as_ref().map_or("", |m| m.name.as_str());
+            let what = format!(
+                "by this machine's clock much of stream {stream} has suddenly become too old; it is \
+                 kept until others' clocks agree, or a day has passed"
+            );
+            let advice = "check that this machine's time is right (`timedatectl`)";
+            (self.node).trouble_begins(&name, Severity::Warning, what, advice);
+        } else if !status.holds_back && self.holding_back.remove(&log) {
+            self.node.trouble_ends(&name);
+        }
+    }
+
     /// Hands out what the engine decided. Whoever gets an answer finds the
     /// state of the stream already changed.
     async fn dispatch(&mut self) {
@@ -166,8 +224,16 @@ impl EngineThread {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Changed(log) => match self.engine.status(log) {
-                    Some(status) => self.node.set_stream(status),
-                    None => self.node.remove_stream(log),
+                    Some(status) => {
+                        self.note_held_back(&status);
+                        self.node.set_stream(status);
+                    }
+                    None => {
+                        if self.holding_back.remove(&log) {
+                            self.node.trouble_ends(&format!("retention/{log}"));
+                        }
+                        self.node.remove_stream(log);
+                    }
                 },
                 Output::Reply(id, reply) => replies.push((id, reply)),
                 // Before what comes behind it leaves the node.

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use crate::handle::{
-    Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, StreamPeer, now,
+    Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, StreamPeer, now, wall_time,
 };
 pub use crate::net::behaviour::Services;
 
@@ -327,6 +327,7 @@ fn settings(offer_percent: u32, introduces: bool) -> anyhow::Result<Settings> {
         marks: BTreeMap::new(),
         lost: None,
         ended_badly: false,
+        time: wall_time(),
     })
 }
 

@@ -11,7 +11,7 @@ use headwater_protocols::quorum::{Agreed, HistoryName, Input, Outcome, Output, W
 use headwater_protocols::time::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::handle::{DiskState, HistoryClaim, Node, ObservationsAsked, PeerReply, now};
+use crate::handle::{DiskState, HistoryClaim, Node, ObservationsAsked, PeerReply, now, wall_time};
 use crate::net::limits::MAX_OPEN_QUESTIONS;
 use crate::net::observations::prefix;
 
@@ -81,7 +81,7 @@ impl QuorumWalk {
         let (store, held) = (node.store().clone(), claim.clone());
         let begun = tokio::task::spawn_blocking(move || {
             let _held = held;
-            kept::begin_walk(&*store, &name, before, now())
+            kept::begin_walk(&*store, &name, before, wall_time())
         });
         let kept = begun.await.context("beginning a history has failed")??;
         let walk = match kept.state {

@@ -9,7 +9,7 @@ use super::logs::put_head;
 use super::requests::RequestKind;
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::LogId;
-use crate::limits::{BUSY_HEAD_POLL_US, MAX_CLOCK_SKEW_US};
+use crate::limits::BUSY_HEAD_POLL_US;
 use crate::log::{AdmitError, Extension, Node, Relation, Shown};
 use crate::store::{Admission, Durability, ReadError, Store};
 use crate::time::Timestamp;
@@ -151,11 +151,6 @@ impl<S: Store> Engine<S> {
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             return self.store_failed(log, &ReadError::Store(error));
         }
-        // An owner whose clock was wrong once must not make us deaf for what it
-        // announces when it is right.
-        if head.time <= now.plus(MAX_CLOCK_SKEW_US) {
-            state.heard = state.heard.max(Some(head.time));
-        }
         self.changed.insert(log);
         self.adopted(log, head.clone(), now);
     }
@@ -165,10 +160,11 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        state.set_adopted(head);
+        state.set_adopted(head.clone());
         if let Some(recovery) = &mut state.recovery {
             recovery.news(now);
         }
+        self.note_time_of(log, &head, now);
         self.echo_later(log, now);
         self.settle_dispute(log);
     }

@@ -1,6 +1,8 @@
 //! How far we are, and how far the others are: told by what is held up to which
 //! head, never by how fast something comes in.
 
+use std::cmp::Ordering;
+
 use libp2p_identity::PeerId;
 
 use super::logs::LogState;
@@ -74,9 +76,20 @@ impl LogState {
     /// Notes the time of a head with which everything is held.
     pub(super) fn note_complete(&mut self) {
         if self.is_complete() {
-            let time = self.adopted.as_ref().map(|head| head.time);
-            self.complete_at = self.complete_at.max(time);
+            self.complete_at = self.adopted.as_ref().map(|head| head.time);
         }
+    }
+
+    /// Notes the time of a head that was heard, if it is one of the largest. Only
+    /// between these do times tell which is newer: an owner's clock may have been
+    /// wrong, or set back, in between.
+    pub(super) fn note_time(&mut self, head: &SignedHead) {
+        self.heard = match head.size.cmp(&self.timed_size) {
+            Ordering::Less => self.heard,
+            Ordering::Equal => self.heard.max(Some(head.time)),
+            Ordering::Greater => Some(head.time),
+        };
+        self.timed_size = self.timed_size.max(head.size);
     }
 
     /// Notes that a head was heard whose signature is right; whether it is the

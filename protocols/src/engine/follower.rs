@@ -252,12 +252,13 @@ impl<S: Store> Engine<S> {
         self.recovery_answered(peer, log, &head, now);
         self.follower_has(peer, log, &head, &held, now);
         let mut has_more = false;
+        let time = self.time(now);
         if let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) {
             has_more = state.scheduler.held_by(peer) < held.len();
             state.scheduler.has(peer, head.size, held);
             state.told_to_begin(peer, wire.begin);
             state.note_heard(&head);
-            let pause = state.head_poll_us(now);
+            let pause = state.head_poll_us(time);
             state.poll_at.get_or_insert(now.plus(pause));
             self.changed.insert(log);
         }

@@ -8,8 +8,7 @@ use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{
-    MAX_CLOCK_SKEW_US, MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US,
-    MAX_HELD_INTERVALS,
+    MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US, MAX_HELD_INTERVALS,
 };
 use crate::log::{AdmitError, Announcement, ForkProof, Relation};
 use crate::manifest::SignedManifest;
@@ -40,6 +39,7 @@ impl<S: Store> Engine<S> {
                     if let Some(state) = self.logs.get_mut(&log) {
                         state.echo.heard(announcement.head().size);
                     }
+                    self.note_clock(author, log, announcement.head(), now);
                     self.announced(from, log, &announcement, now)
                 })
             }
@@ -84,7 +84,7 @@ impl<S: Store> Engine<S> {
     ) -> Verdict {
         let head = announcement.head();
         self.heard_of_own(from, log, head, now);
-        if !self.is_timely(log, head, now) {
+        if !self.is_timely(log, head) {
             return Verdict::Ignore;
         }
         let state = self.logs.get_mut(&log).expect("gossip is of known logs");
@@ -124,21 +124,20 @@ impl<S: Store> Engine<S> {
         verdict
     }
 
-    /// Whether a head is neither a minute behind the newest one heard nor from
-    /// the future.
-    fn is_timely(&mut self, log: LogId, head: &SignedHead, now: Timestamp) -> bool {
+    /// Whether a head is the largest one heard, or not a minute behind that. What
+    /// our own clock shows is no matter: either may be wrong, and its owner alone
+    /// can sign a larger one.
+    fn is_timely(&mut self, log: LogId, head: &SignedHead) -> bool {
         let Some(state) = self.logs.get_mut(&log) else {
             return false;
         };
-        if head.time > now.plus(MAX_CLOCK_SKEW_US) {
-            return false;
-        }
+        let is_largest = state.timed_size < head.size;
         if state.note_heard(head) {
             self.changed.insert(log);
         }
+        state.note_time(head);
         let newest = state.heard.unwrap_or(head.time);
-        state.heard = Some(newest.max(head.time));
-        newest.since(head.time) <= MAX_HEAD_LAG_US
+        is_largest || newest.since(head.time) <= MAX_HEAD_LAG_US
     }
 
     /// Stores the head, the nodes and the records of an announcement that
@@ -195,7 +194,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Verdict, AdmitError> {
         let meta: v1::Meta = decode("a meta message", data.clone(), MAX_GOSSIP_BYTES)?;
         match meta.body {
-            Some(Body::Head(head)) => self.meta_head(from, log, head, now),
+            Some(Body::Head(head)) => self.meta_head((from, author), log, head, now),
             Some(Body::Fork(fork)) => self.meta_fork(log, fork, now),
             Some(Body::Join(join)) => Ok(self.join_heard(author, log, &join, now)?),
             Some(Body::Offer(offer)) => Ok(self.offer_heard(author, log, offer, now)?),
@@ -208,7 +207,7 @@ impl<S: Store> Engine<S> {
 
     fn meta_head(
         &mut self,
-        from: PeerId,
+        (from, author): (PeerId, PeerId),
         log: LogId,
         head: v1::SignedHead,
         now: Timestamp,
@@ -221,7 +220,8 @@ impl<S: Store> Engine<S> {
             return Ok(Verdict::Ignore);
         };
         self.heard_of_own(from, log, &head, now);
-        if !self.is_timely(log, &head, now) {
+        self.note_clock(author, log, &head, now);
+        if !self.is_timely(log, &head) {
             return Ok(Verdict::Ignore);
         }
         let is_new = self.consider(from, log, &head, now);

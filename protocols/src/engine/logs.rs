@@ -8,6 +8,7 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::agenda::Agenda;
+use super::clock::ClockGap;
 use super::dispute::FORKED;
 use super::echo::Echo;
 use super::followers::Followers;
@@ -80,10 +81,14 @@ pub(super) struct LogState {
     pub(super) failed_extensions: BTreeMap<PeerId, Timestamp>,
     /// A larger head was heard, and nobody has shown yet that it extends ours.
     pub(super) unproven: bool,
-    /// The newest head time that was heard.
+    /// The newest time of the largest heads that were heard.
     pub(super) heard: Option<Timestamp>,
+    /// The size of these.
+    pub(super) timed_size: u64,
     /// The largest size of a head that was heard.
     pub(super) heard_size: u64,
+    /// How far its owner's clock is ahead of ours.
+    pub(super) clock_gap: ClockGap,
     /// Time of the newest head with which everything was held here.
     pub(super) complete_at: Option<Timestamp>,
     /// Something was fetched since the others were told that all is here.
@@ -128,7 +133,9 @@ impl LogState {
             failed_extensions: BTreeMap::new(),
             unproven: false,
             heard: None,
+            timed_size: 0,
             heard_size: 0,
+            clock_gap: ClockGap::default(),
             complete_at: None,
             has_fetched: false,
             told_synced: None,
@@ -182,6 +189,7 @@ impl LogState {
         if self.recent.len() > MAX_RECENT_HEADS {
             self.recent.pop_first();
         }
+        self.note_time(&head);
         self.adopted = Some(head);
         self.unproven = false;
         self.failed_extensions.clear();
@@ -250,7 +258,7 @@ impl LogState {
     /// something is missing, otherwise one, in turn.
     pub(super) fn take_polls(
         &mut self,
-        now: Timestamp,
+        (now, time): (Timestamp, Timestamp),
         subscribers: impl FnOnce() -> Vec<PeerId>,
     ) -> Vec<PeerId> {
         if !self.takes() || self.poll_at.is_none_or(|at| at > now) {
@@ -268,7 +276,7 @@ impl LogState {
             self.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
             return peers;
         }
-        self.poll_at = Some(now.plus(self.head_poll_us(now)));
+        self.poll_at = Some(now.plus(self.head_poll_us(time)));
         self.polls = self.polls.wrapping_add(1);
         vec![peers[self.polls % peers.len()]]
     }
@@ -276,9 +284,11 @@ impl LogState {
     /// Microseconds until somebody is asked for the head again, when nothing is
     /// missing: a quarter of the time for which the log has been quiet, within
     /// bounds. What gossip has lost is then late by a quarter for each neighbour
-    /// that is asked before one that has it.
-    pub(super) fn head_poll_us(&self, now: Timestamp) -> u64 {
-        let quiet = (self.adopted.as_ref()).map_or(0, |head| now.since(head.time));
+    /// that is asked before one that has it. `time` is what our clock shows; its
+    /// owner's may show another one.
+    pub(super) fn head_poll_us(&self, time: Timestamp) -> u64 {
+        let theirs = (time.0).saturating_add(self.clock_gap.ahead_us().unwrap_or(0));
+        let quiet = (self.adopted.as_ref()).map_or(0, |head| Timestamp(theirs).since(head.time));
         (quiet / 4).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US)
     }
 
@@ -304,6 +314,8 @@ impl LogState {
             served_records,
             sources: self.scheduler.sources().map(|(&peer, _)| peer).collect(),
             waits_for_room: false,
+            holds_back: self.kept.holds_back(),
+            clock_ahead_us: self.clock_gap.ahead_us(),
             lag: self.lag(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),
@@ -477,6 +489,7 @@ impl<S: Store> Engine<S> {
         if !batch.is_empty() {
             self.store.commit(batch, Durability::Synced)?;
         }
+        self.load_clock(now)?;
         self.sign_what_a_crash_left(now)
     }
 

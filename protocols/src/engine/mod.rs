@@ -9,6 +9,8 @@
 
 mod adoption;
 mod agenda;
+mod ages;
+mod clock;
 mod command;
 mod cursors;
 mod deletion;
@@ -51,6 +53,7 @@ use crate::sync::provider::Provider;
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
 use crate::wire::{decode, v1};
+use clock::Clock;
 pub use command::{Command, CommandError, Reply};
 pub use cursors::Lag;
 use deletion::Deletions;
@@ -112,6 +115,9 @@ pub enum Input {
     Reclaimed(u32),
     /// How much may be written from now on. Without a word, everything.
     Room(Room),
+    /// What the system's clock shows at the `now` of the call. It is told when it
+    /// does not go as `now` does: it may be set, in either direction.
+    Clock(Timestamp),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -255,8 +261,9 @@ pub struct Engine<S> {
     deletions: Deletions,
     discoveries: Discoveries,
     room: Room,
-    /// When the store was opened.
+    /// When the store was opened, by the system's clock.
     opened_at: Timestamp,
+    clock: Clock,
 }
 
 /// What an engine is told at its start, beside what is stored.
@@ -283,6 +290,8 @@ pub struct Settings {
     /// Whether it was not closed by itself the last time, and there is a network
     /// on which followers can be asked.
     pub ended_badly: bool,
+    /// What the system's clock shows at the start.
+    pub time: Timestamp,
 }
 
 impl<S: Store> Engine<S> {
@@ -321,7 +330,8 @@ impl<S: Store> Engine<S> {
             deletions: Deletions::default(),
             discoveries: Discoveries::default(),
             room: Room::default(),
-            opened_at: now,
+            opened_at: settings.time,
+            clock: Clock::new(settings.time, now),
         };
         engine.load(settings, now)?;
         engine.settle(now);
@@ -391,6 +401,7 @@ impl<S: Store> Engine<S> {
             Input::Synced(result) => self.synced(result, now),
             Input::Reclaimed(number) => self.reclaimed(number),
             Input::Room(room) => self.room_is(room, now),
+            Input::Clock(time) => self.clock_shows(time, now),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);
@@ -469,7 +480,8 @@ impl<S: Store> Engine<S> {
             return;
         };
         let warm = state.is_warm(now);
-        let polls = state.take_polls(now, || subscribers(&self.peers, log));
+        let times = (now, self.clock.time(now));
+        let polls = state.take_polls(times, || subscribers(&self.peers, log));
         if !warm && polls.is_empty() {
             return;
         }

@@ -7,7 +7,9 @@ use super::repeats::{Known, RequestKey};
 use super::{CommandError, Engine, Mark, Output, Reply};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
-use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
+use crate::limits::{
+    MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS, REPEAT_US,
+};
 use crate::log::{Announcement, Appender};
 use crate::manifest::Manifest;
 use crate::merkle::{CompactRange, Hash};
@@ -60,7 +62,7 @@ impl<S: Store> Engine<S> {
         state.followed = true;
         state.owned = true;
         let appender = Appender::new(CompactRange::empty(0));
-        let head = appender.head(log, now).sign(&self.key);
+        let head = appender.head(log, self.time(now)).sign(&self.key);
         state.appender = Some(appender);
         put_log(&mut batch, log, &state);
         put_head(&mut batch, state.number, &head);
@@ -139,7 +141,8 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Option<Interval>, CommandError> {
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
-        match self.repeats.known(state.number, &request, now) {
+        let time = self.clock.age_time(REPEAT_US, now);
+        match self.repeats.known(state.number, &request, time) {
             Known::Done(interval) => return Ok(Some(interval)),
             Known::Other => return Err(CommandError::Repeated),
             Known::New => {}
@@ -217,8 +220,9 @@ impl<S: Store> Engine<S> {
         (admission.put_records(prefix.end(), &staged.records, &leaves)).map_err(store_error)?;
         admission.put_nodes(&nodes);
         batch.append(admission.finish());
+        let time = self.clock.memory_time(now);
         for (request, interval) in &staged.requests {
-            (self.repeats).put(key.number, request, *interval, now, batch);
+            (self.repeats).put(key.number, request, *interval, time, batch);
         }
         Ok(prefix)
     }
@@ -264,9 +268,10 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
         batch: &mut Batch,
     ) -> SignedHead {
+        let time = self.head_time(&self.logs[&log], now);
         let state = self.logs.get_mut(&log).expect("our own logs are known");
         let appender = state.appender.as_ref().expect("it is ours");
-        let head = appender.head(log, now).sign(&self.key);
+        let head = appender.head(log, time).sign(&self.key);
         put_head(batch, state.number, &head);
         state.synced_size = head.size;
         state.set_adopted(head.clone());
@@ -338,6 +343,7 @@ impl<S: Store> Engine<S> {
     /// after the sync, and the tree of the same records is the same.
     pub(super) fn sign_what_a_crash_left(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut batch = Batch::new();
+        let time = self.time(now);
         let ours: Vec<_> = (self.logs.iter())
             .filter(|(_, state)| state.appender.is_some() && state.fork.is_none())
             .map(|(log, _)| log)
@@ -364,9 +370,8 @@ impl<S: Store> Engine<S> {
                 state.close("its records do not hash to the head that was signed".to_owned());
             }
             state.synced_size = state.size();
-            let signed = state.adopted.as_ref().map_or(now, |head| head.time);
-            let renewal = state.renewal_us();
-            state.renew_at = Some(signed.min(now).plus(renewal));
+            let age = (state.adopted.as_ref()).map_or(0, |head| time.since(head.time));
+            state.renew_at = Some(now.plus(state.renewal_us().saturating_sub(age)));
             // Its note may be missing, or older.
             if let Some(head) = state.adopted.clone() {
                 self.signed(log, &head);

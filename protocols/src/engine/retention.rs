@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p_identity::PeerId;
 
+use super::ages::LatestTimes;
 use super::logs::{LogState, put_head};
 use super::news::nodes_between;
 use super::requests::RequestKind;
@@ -23,7 +24,6 @@ use crate::log::{AdmitError, Extension, Node};
 use crate::merkle::CompactRange;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::tables::{HeadKind, head_key, level_key, log_range};
-use crate::store::times::Place;
 use crate::store::{
     Admission, Batch, Durability, History, ReadError, Store, StoreError, Table, remove_chunks,
 };
@@ -33,8 +33,15 @@ use crate::wire::v1;
 /// Where what is kept of a log begins.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// Nothing before this is kept, as was found out here. It only grows.
+    /// Nothing before this is kept, as was found out here. It only grows, unless
+    /// it was found out by a clock that was ahead.
     pub(super) from: u64,
+    /// What the clock showed when something was last found to be too old.
+    aged_at: Timestamp,
+    /// That clock was ahead: what others have before `from` is fetched again.
+    too_early: bool,
+    /// Something is kept that is too old by the clock alone.
+    holds_back: bool,
     /// Those who were asked say that nothing before this is kept. A liar may say
     /// so, too: nothing is dropped for it, what anybody has before it is fetched
     /// all the same, and it goes back as soon as somebody has more.
@@ -45,8 +52,8 @@ pub(super) struct Kept {
     cannot_show: BTreeSet<PeerId>,
     /// Everything before this is gone.
     dropped: u64,
-    /// What is stored of `from` and `told`.
-    stored: (u64, u64),
+    /// What is stored of `from`, `told` and `aged_at`.
+    stored: (u64, u64, Timestamp),
     /// When the next step is taken.
     due: Option<Timestamp>,
     /// There is something to do, and it is known when.
@@ -61,7 +68,32 @@ impl Kept {
     }
 
     fn has_work(&self) -> bool {
-        self.dropped < self.from || self.stored != (self.from, self.told)
+        self.dropped < self.from || self.stored != self.to_store()
+    }
+
+    fn to_store(&self) -> (u64, u64, Timestamp) {
+        (self.from, self.told, self.aged_at)
+    }
+
+    /// Whether something is kept that is too old by the clock alone.
+    pub(super) fn holds_back(&self) -> bool {
+        self.holds_back
+    }
+
+    /// Has its age looked at again, where that is done at all.
+    pub(super) fn look_again(&mut self, now: Timestamp) {
+        if self.due.is_some() && !self.is_stepping {
+            self.due = Some(now);
+        }
+    }
+
+    /// Notes that everything before `end` is too old when the clock shows `time`.
+    fn aged(&mut self, end: u64, time: Timestamp) {
+        self.from = self.from.max(end);
+        // Until it is put right, it is remembered across starts.
+        if !self.too_early {
+            self.aged_at = time;
+        }
     }
 }
 
@@ -148,6 +180,14 @@ impl LogState {
         let Some(least) = self.least_told(self.size()) else {
             return;
         };
+        if self.kept.too_early && least < self.kept.from {
+            let begin = manifest.begin_by_number(self.size());
+            let begin = begin.max(manifest.chunk_begin(least)).min(self.kept.from);
+            self.kept.from = begin;
+            self.kept.dropped = self.kept.dropped.min(begin);
+            self.kept.too_early = false;
+            self.kept.aged_at = Timestamp(i64::MIN);
+        }
         let told = manifest
             .chunk_begin(least)
             .min(manifest.last_begin(self.size()));
@@ -201,13 +241,22 @@ impl<S: Store> Engine<S> {
         let key = head_key(state.number, HeadKind::Begin);
         if let Some(row) = self.store.get(Table::Heads, &key)? {
             let (&[from, told], []) = row.as_chunks::<8>() else {
-                let what = "where what is kept of a log begins";
-                return Err(StoreError::Damaged(what.to_owned()));
+                return Err(damaged("where what is kept of a log begins"));
             };
             let [from, told] = [from, told].map(u64::from_be_bytes);
-            state.kept.stored = (from, told);
-            state.kept.from = state.kept.from.max(from);
-            state.kept.told = told;
+            let aged = head_key(state.number, HeadKind::Aged);
+            let aged_at = match self.store.get(Table::Heads, &aged)? {
+                Some(row) => (row[..].try_into())
+                    .map(i64::from_be_bytes)
+                    .map_err(|_| damaged("when something of a log got too old"))?,
+                // By which clock an older version found it out nobody knows.
+                None => i64::MAX,
+            };
+            let kept = &mut state.kept;
+            kept.from = kept.from.max(from);
+            kept.told = told;
+            kept.aged_at = Timestamp(aged_at);
+            kept.stored = (from, told, kept.aged_at);
         }
         state.scheduler.begin = state.kept.from;
         Ok(())
@@ -247,7 +296,12 @@ impl<S: Store> Engine<S> {
         if state.closed.is_some() || state.fork.is_some() {
             return;
         }
+        let from = state.kept.from;
         let looks = self.age_out(log, now);
+        let looks = looks.and_then(|looks| match looks {
+            Some(_) => self.write_clock(now).map(|()| looks),
+            None => Ok(None),
+        });
         let result = looks.and_then(|looks| self.drop_some(log).map(|()| looks));
         let Some(state) = self.logs.get_mut(&log) else {
             return;
@@ -263,6 +317,9 @@ impl<S: Store> Engine<S> {
                 Some(now.plus(DELETION_RETRY_US))
             }
         };
+        if kept.from < from {
+            self.schedule(log, now);
+        }
     }
 
     /// Finds out what is too old to be kept, a bounded number of chunks at a
@@ -279,7 +336,12 @@ impl<S: Store> Engine<S> {
         if age == 0 {
             return Ok(None);
         }
-        let times = History::new(&self.store, key).times();
+        let (clock, time) = (self.clock.time(now), self.clock.age_time(age, now));
+        let kept = &mut state.kept;
+        kept.too_early |= kept.aged_at > clock.plus(MAX_CLOCK_SKEW_US);
+        let held_back = std::mem::take(&mut kept.holds_back);
+        let newest = state.adopted.as_ref().map_or(clock, |head| head.time);
+        let mut latest = LatestTimes::new(&self.store, key, clock.max(newest));
         let last = manifest.last_begin(state.size());
         let (least, most) = AGE_CHECKS_US;
         let mut wait = age / 8;
@@ -299,18 +361,33 @@ impl<S: Store> Engine<S> {
             if step == DROPPED_CHUNKS_PER_STEP {
                 return Ok(Some(now.plus(DELETION_PAUSE_US)));
             }
-            let Some(times) = times.at(Place { height: 0, index })? else {
+            let Some(latest) = latest.of(index)? else {
                 break;
             };
-            let old = now.since(times.latest);
+            let old = time.since(latest);
             if old <= age {
                 wait = (age - old).saturating_add(1);
+                state.kept.holds_back = clock.since(latest) > age;
                 break;
             }
-            state.kept.from = chunk.to;
+            state.kept.aged(chunk.to, time);
         }
+        state.begin_as_told();
         state.scheduler.begin = state.kept.from;
+        if held_back != state.kept.holds_back {
+            self.changed.insert(log);
+        }
         Ok(Some(now.plus(wait.clamp(least, most))))
+    }
+
+    /// Writes down how late it surely is, for the next start.
+    fn write_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        self.keep_clock(now, &mut batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(batch, Durability::Written)
     }
 
     /// Drops what a step may take, and writes down where what is kept begins.
@@ -334,11 +411,13 @@ impl<S: Store> Engine<S> {
         }
         let row = [kept.from, kept.told].map(u64::to_be_bytes).concat();
         batch.put(Table::Heads, head_key(key.number, HeadKind::Begin), row);
+        let row = kept.aged_at.0.to_be_bytes().to_vec();
+        batch.put(Table::Heads, head_key(key.number, HeadKind::Aged), row);
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             self.reload_held(log);
             return Err(error);
         }
-        kept.stored = (kept.from, kept.told);
+        kept.stored = kept.to_store();
         kept.dropped = end;
         kept.unreclaimed += bytes.saturating_sub(history.bytes()?);
         if kept.dropped == kept.from && kept.unreclaimed >= RECLAIM_DROPPED_BYTES {
@@ -367,7 +446,7 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let state = self.logs.get(&log).filter(|state| state.takes_heads());
-        let Some((state, manifest)) = state.and_then(|s| Some((s, s.manifest.as_ref()?))) else {
+        let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
             return Ok(());
         };
         let extension = Extension::from_wire(wire, begin, log, &manifest.publisher)?;
@@ -380,7 +459,9 @@ impl<S: Store> Engine<S> {
             from: first,
             to: last,
         };
-        let result = if state.adopted.as_ref().map(|head| head.tree()) != Some(from.tree()) {
+        self.note_time_of(log, head, now);
+        let adopted = self.logs.get(&log).and_then(|state| state.adopted.as_ref());
+        let result = if adopted.map(|head| head.tree()) != Some(from.tree()) {
             // Meanwhile more was adopted.
             self.consider(peer, log, head, now);
             Ok(())
@@ -403,7 +484,7 @@ impl<S: Store> Engine<S> {
     /// Whether a chunk need not be kept under a head, and `tree`, which lies before
     /// it, is the beginning of ours.
     fn may_give_up(
-        &self,
+        &mut self,
         log: LogId,
         head: &SignedHead,
         chunk: Interval,
@@ -414,11 +495,13 @@ impl<S: Store> Engine<S> {
         let (Some(key), Some(manifest)) = (state.key(), &state.manifest) else {
             return Ok(false);
         };
+        let clock = self.clock.time(now);
+        let time = self.clock.age_time(manifest.retain_us, now);
         let history = History::new(&self.store, key);
         let by_number = manifest.begin_by_number(head.size);
         let index = key.chunk_of(chunk.to.saturating_sub(1));
-        let held = history.times().at(Place { height: 0, index })?;
-        let is_old = held.is_none_or(|held| now.since(held.latest) > manifest.retain_us);
+        let latest = LatestTimes::new(&self.store, key, clock.max(head.time)).of(index)?;
+        let is_old = latest.is_none_or(|latest| time.since(latest) > manifest.retain_us);
         let by_age = match manifest.retain_us {
             0 => 0,
             _ if !is_old => 0,
@@ -479,9 +562,6 @@ impl<S: Store> Engine<S> {
         batch.append(admission.finish());
         put_head(&mut batch, state.number, head);
         self.store.commit(batch, Durability::Written)?;
-        if head.time <= now.plus(MAX_CLOCK_SKEW_US) {
-            state.heard = state.heard.max(Some(head.time));
-        }
         // Nothing is compared with the trees of before any more, nor is what is
         // on its way.
         state.recent.clear();
@@ -496,4 +576,8 @@ impl<S: Store> Engine<S> {
         }
         Ok(())
     }
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(what.to_owned())
 }

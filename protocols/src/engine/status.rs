@@ -43,6 +43,12 @@ pub struct LogStatus {
     /// Whether something that is missing is not fetched because the disk has no
     /// room for it.
     pub waits_for_room: bool,
+    /// Whether records that the clock makes too old are kept all the same, because
+    /// it was set ahead and nobody has confirmed it yet.
+    pub holds_back: bool,
+    /// Microseconds by which the publisher's clock is ahead of ours, as its heads
+    /// were heard; negative if it is behind; `None` while none was heard live.
+    pub clock_ahead_us: Option<i64>,
     /// What is missing here, compared with them.
     pub lag: Lag,
     /// Multiaddrs that the user gave.

@@ -279,6 +279,7 @@ impl Sim {
                 is_same.then_some(Input::Reclaimed(number))
             }
             Event::Room(room) => Some(Input::Room(room)),
+            Event::Clock(ahead_us) => Some(Input::Clock(self.now().offset(ahead_us))),
             Event::Command(id, command) => Some(Input::Command(id, command)),
             Event::Wake => None,
         }
@@ -505,6 +506,7 @@ impl Sim {
             marks: state.marks.clone().unwrap_or_default(),
             lost: None,
             ended_badly: state.opened > 1 && !std::mem::take(&mut state.ended_well),
+            time: now.offset(state.ahead_us),
         };
         let engine = Engine::open(state.store.clone(), state.key.clone(), &settings, now);
         let mut engine = engine.expect("what engines wrote can be opened");

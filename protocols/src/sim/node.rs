@@ -64,6 +64,8 @@ pub(super) struct Node {
     /// What is noted of its own logs outside of its disk, if it keeps notes.
     pub(super) marks: Option<BTreeMap<LogId, Mark>>,
     pub(super) reach: Reach,
+    /// Microseconds by which its clock is ahead of the virtual one.
+    pub(super) ahead_us: i64,
     /// How often its engine was opened.
     pub(super) opened: u64,
     pub(super) store: Arc<MemoryStore>,
@@ -98,6 +100,7 @@ impl Node {
             ended_well: false,
             marks: Some(BTreeMap::new()),
             reach: Reach::default(),
+            ahead_us: 0,
             opened: 0,
             store: Arc::new(MemoryStore::new()),
             engine: None,

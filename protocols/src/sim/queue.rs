@@ -56,6 +56,8 @@ pub(super) enum Event {
     Reclaimed { opened: u64, number: u32 },
     /// The disk was measured.
     Room(Room),
+    /// Its clock shows this much more than the virtual one, in microseconds.
+    Clock(i64),
     /// A user's command.
     Command(u64, Command),
     /// The engine asked to be woken.
@@ -77,6 +79,7 @@ impl Event {
             | Self::Synced { .. }
             | Self::Reclaimed { .. }
             | Self::Room(_)
+            | Self::Clock(_)
             | Self::Command(..)
             | Self::Wake => None,
         }

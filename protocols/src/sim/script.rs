@@ -14,6 +14,7 @@ use crate::identity::SigningKey;
 use crate::manifest::Manifest;
 use crate::record::Record;
 use crate::store::MemoryStore;
+use crate::time::Timestamp;
 
 /// What survives a crash of what was written and not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,19 @@ impl Sim {
     /// Says how much a node may write from now on.
     pub fn set_room(&mut self, node: NodeId, room: Room) {
         self.queue.push(self.now(), node, Event::Room(room));
+    }
+
+    /// Sets a node's clock: from now on, and after a start, it shows this much more
+    /// than the virtual one, or less. Spans go as before.
+    pub fn set_clock(&mut self, node: NodeId, ahead_us: i64) {
+        self.nodes[node.0].ahead_us = ahead_us;
+        self.queue.push(self.now(), node, Event::Clock(ahead_us));
+    }
+
+    /// What a node's clock shows.
+    #[must_use]
+    pub fn time(&self, node: NodeId) -> Timestamp {
+        self.now().offset(self.nodes[node.0].ahead_us)
     }
 
     /// The answer to a command, once there is one.

@@ -70,6 +70,9 @@ impl Table {
 /// Key of [`Table::Meta`]: the number that the next log gets.
 pub const NEXT_NUMBER: &[u8] = b"next_number";
 
+/// Key of [`Table::Meta`]: up to when the system's clock was sure (i64).
+pub const CLOCK: &[u8] = b"clock";
+
 /// Beginning of keys of [`Table::Meta`]: a publish that was done, by its place
 /// in a ring (u32).
 pub const REPEATS: &[u8] = b"repeat/";
@@ -88,6 +91,9 @@ pub enum HeadKind {
     /// No head, but where what is kept begins (u64), as found out here, and as
     /// told by peers (u64).
     Begin = 2,
+    /// What the clock showed when something was last found too old to be kept
+    /// (i64). Folders of older versions do not have it.
+    Aged = 3,
 }
 
 /// Key of [`Table::Heads`].

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::super::addresses::Reach;
 use super::super::limits::{
     CACHE_WRITE_US, FIRST_CACHE_WRITE_US, MAX_CACHED_PEERS, MAX_PEER_CACHE_BYTES,
-    MAX_STREAMS_PER_KNOWN_PEER,
+    MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US,
 };
 use super::super::peer_book::{MetPeer, PeerBook};
 use super::super::peer_record::SignedRecord;
@@ -37,7 +37,17 @@ impl Cache {
     pub(super) fn open(path: PathBuf, book: &mut PeerBook, now: Timestamp) -> Self {
         match read(&path) {
             Ok(peers) => {
-                for peer in peers {
+                // By a clock that is far ahead all of them are forgotten: rather
+                // they are believed to have been met half that time ago.
+                let newest = peers.iter().map(|peer| peer.met).max();
+                let age = newest.map_or(0, |newest| now.since(newest));
+                let late = if age > MET_PEER_US {
+                    age - MET_PEER_US / 2
+                } else {
+                    0
+                };
+                for mut peer in peers {
+                    peer.met = peer.met.plus(late);
                     book.remember(peer, now);
                 }
                 tracing::debug!(peers = book.len(), "peers of earlier times are known");

@@ -1,5 +1,6 @@
 //! Engines at work, among each other and against liars, crashes and cuts.
 
+mod clocks;
 mod crashes;
 mod cursors;
 mod deletions;

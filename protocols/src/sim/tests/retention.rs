@@ -386,3 +386,140 @@ fn of_a_stream_that_is_kept_whole_nobody_is_told_to_leave_anything_out() {
     world.sim.untwist(owner);
     world.complete(reader, 5 * MINUTE);
 }
+
+const DAY: u64 = 24 * 60 * MINUTE;
+const YEARS: i64 = 10 * 365 * DAY as i64;
+
+fn a_month() -> Retains {
+    Retains {
+        records: 0,
+        age_us: 30 * DAY,
+    }
+}
+
+#[test]
+fn one_record_of_the_year_2106_keeps_nothing_from_getting_old() {
+    for seed in 0..5 {
+        let mut world = World::retaining(seed, 2, an_hour());
+        let owner = world.owner;
+        let follower = world.follower(&[owner]);
+        let future = Record::new(world.sim.now().plus(80 * 365 * DAY), b"1");
+        for _ in 0..6 {
+            world.publish_now(9);
+            world.sim.publish(
+                owner,
+                world.log,
+                vec![future.clone(); 1 + seed as usize * 3],
+            );
+            world.size += 1 + seed * 3;
+            world.sim.run_for(10 * MINUTE);
+        }
+        world.sim.run_for(2 * 60 * MINUTE);
+        world.publish_now(9);
+        world.sim.run_for(2 * 60 * MINUTE);
+        let begin = (world.size - 1) / 4 * 4;
+        for node in [owner, follower] {
+            assert!(world.keeps(node, begin), "{}", world.summary(node));
+        }
+    }
+}
+
+#[test]
+fn a_start_with_a_clock_that_is_years_ahead_drops_nothing_before_that_is_sure() {
+    for seed in 0..4 {
+        let mut world = World::retaining(seed, 2, a_month());
+        let (owner, log) = (world.owner, world.log);
+        let follower = world.follower(&[owner]);
+        for _ in 0..10 {
+            world.publish_now(10);
+            world.sim.run_for(10 * MINUTE);
+        }
+        let node = [owner, follower][seed as usize % 2];
+        world.sim.crash(node, Crash::Process);
+        world.sim.set_clock(node, YEARS);
+        world.sim.reopen(node);
+        world.settles(node, 0);
+        world.sim.run_for(60 * MINUTE);
+        assert!(world.keeps(node, 0), "seed {seed}");
+        assert!(world.status(node).holds_back);
+        // Not by a start alone.
+        world.sim.crash(node, Crash::Process);
+        world.sim.reopen(node);
+        world.settles(node, 0);
+        world.sim.run_for(60 * MINUTE);
+        assert!(world.keeps(node, 0) && world.status(node).holds_back);
+        if seed < 2 {
+            world.sim.set_clock(node, 0);
+            world.sim.run_for(0);
+            let open = |sim: &Sim| sim.status(node, log).unwrap().holds_back;
+            assert!(world.sim.run_while(SECOND, open));
+            world.publish_now(1);
+            world.settles(node, 0);
+        } else {
+            // Whoever says so for a day is believed.
+            world.sim.run_for(DAY);
+            assert!(world.keeps(node, 96), "{}", world.summary(node));
+            assert!(!world.status(node).holds_back);
+        }
+    }
+}
+
+#[test]
+fn a_follower_that_was_off_for_long_believes_its_clock_when_a_publisher_agrees() {
+    let mut world = World::retaining(1, 2, a_month());
+    let owner = world.owner;
+    let follower = world.follower(&[owner]);
+    world.publish_now(100);
+    world.settles(follower, 0);
+    world.sim.crash(follower, Crash::Process);
+    world.sim.run_for(60 * DAY);
+    assert!(world.keeps(owner, 96));
+    world.sim.reopen(follower);
+    world.sim.run_for(SECOND);
+    world.publish_now(1);
+    world.settles(follower, 100);
+    assert!(!world.status(follower).holds_back);
+}
+
+#[test]
+fn a_quiet_stream_gets_old_by_the_clock_alone() {
+    let mut world = World::retaining(2, 2, a_month());
+    let owner = world.owner;
+    let follower = world.follower(&[owner]);
+    world.publish_now(100);
+    world.settles(follower, 0);
+    world.sim.crash(owner, Crash::Process);
+    world.sim.run_for(29 * DAY);
+    assert!(world.keeps(follower, 0));
+    world.sim.run_for(3 * DAY);
+    assert!(world.keeps(follower, 96));
+}
+
+#[test]
+fn what_a_wrong_clock_dropped_is_fetched_again_from_those_who_have_it() {
+    for (seed, restarts) in [(0, false), (1, true), (2, false), (3, true)] {
+        let mut world = World::retaining(seed, 2, a_month());
+        let owner = world.owner;
+        let follower = world.follower(&[owner]);
+        world.publish_now(100);
+        world.settles(follower, 0);
+        world.sim.set_clock(follower, YEARS);
+        world.sim.run_for(DAY + 60 * MINUTE);
+        assert!(world.keeps(follower, 96), "{}", world.summary(follower));
+        if restarts {
+            world.sim.crash(follower, Crash::Process);
+        }
+        world.sim.set_clock(follower, 0);
+        if restarts {
+            world.sim.reopen(follower);
+        }
+        world.settles(follower, 0);
+        // It gets old once more, in time, and for good.
+        world.sim.run_for(32 * DAY);
+        for node in [owner, follower] {
+            assert!(world.keeps(node, 96), "{}", world.summary(node));
+        }
+        world.publish_now(1);
+        world.settles(follower, 100);
+    }
+}

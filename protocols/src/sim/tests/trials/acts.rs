@@ -131,6 +131,15 @@ impl Trial {
         self.sim.set_network(config);
     }
 
+    /// The clock of a follower is set to something else, or to what it should be.
+    fn set_clock(&mut self, node: NodeId) {
+        let off = [0, 30, -30, 3_600, -3_600, 10 << 25, -(10 << 25)];
+        let seconds = off[self.below(off.len() as u64) as usize];
+        if self.streams.iter().all(|stream| stream.owner != node) {
+            self.sim.set_clock(node, seconds * SECOND as i64);
+        }
+    }
+
     fn lie(&mut self) {
         if self.liars.is_empty() {
             return;
@@ -151,7 +160,7 @@ impl Trial {
     pub(super) fn act(&mut self) {
         let nodes = self.nodes();
         let (a, b) = (self.one_of(&nodes), self.one_of(&nodes));
-        match self.below(24) {
+        match self.below(25) {
             0..6 => self.publish(),
             6..10 => self.toggle(a, b),
             10 | 11 if a != b => self.sim.reset_streams(a, b),
@@ -167,6 +176,7 @@ impl Trial {
             20 => self.lie(),
             21 | 22 => self.retrieve(),
             23 => self.show_twins(),
+            24 => self.set_clock(a),
             _ => {}
         }
     }
