@@ -4,6 +4,7 @@
 //! `scripts/test mesh::` runs those of one file.
 
 mod browser;
+mod clocks;
 mod commands;
 mod data_service;
 mod deletion;
