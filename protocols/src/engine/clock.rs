@@ -140,11 +140,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// The time of the next head of our own log: the clock's, but later than that
-    /// of the head before it. Whoever hears of both knows by it which is newer,
+    /// of the head before it, as far as it is known here or by its note. Whoever hears of both knows by it which is newer,
     /// also after the clock was set back.
     pub(super) fn head_time(&self, state: &LogState, now: Timestamp) -> Timestamp {
-        let before = state.adopted.as_ref().map(|head| head.time.plus(1));
-        self.time(now).max(before.unwrap_or(Timestamp(i64::MIN)))
+        let adopted = state.adopted.as_ref().map(|head| head.time);
+        let before = adopted.max(state.mark.map(|mark| mark.time));
+        self.time(now)
+            .max(before.map_or(Timestamp(i64::MIN), |time| time.plus(1)))
     }
 
     /// Takes what the system's clock shows.
