@@ -534,12 +534,14 @@ impl<S: Store> Engine<S> {
         let is_vouched_for = recovery.is_vouched_for(size, state.mark, known);
         // Whoever waits a moment only need not wait when all have answered.
         let is_unclean = recovery.why == Why::Unclean;
-        if !is_due && !(is_unclean && is_vouched_for) {
+        let all_have_answered = is_unclean && is_vouched_for;
+        if !is_due && !all_have_answered {
             return;
         }
         let asking = state.unproven || state.extending.is_some();
         let waits = asking || !state.is_complete() || self.requests.are_open_about(log);
-        if waits || !(is_vouched_for || is_unclean) {
+        let may_open = is_vouched_for || is_unclean;
+        if waits || !may_open {
             let state = self.logs.get_mut(&log).expect("it is known");
             if let Some(recovery) = &mut state.recovery {
                 recovery.check_at = now.plus(BUSY_HEAD_POLL_US);
