@@ -534,6 +534,11 @@ pub const AGE_CHECKS_US: (u64, u64) = (1_000_000, CLOCK_KEPT_US);
 /// records lie in the future: as many as a step drops.
 pub const MAX_AGE_LOOKAHEAD: usize = DROPPED_CHUNKS_PER_STEP;
 
+/// Chunks that the engine reads and hashes in one step when one of them is said to
+/// be damaged: 32 of 25 KiB take about a millisecond, as long as live records may
+/// wait behind it.
+pub const AUDITED_CHUNKS_PER_STEP: usize = 32;
+
 /// Microseconds between two steps of a deletion, or of what retention drops, so
 /// that others have their turn.
 pub const DELETION_PAUSE_US: u64 = 2_000;

@@ -20,6 +20,8 @@ use crate::id::{LogId, Topic};
 use crate::limits::{DELETED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
 use crate::merkle::Hash;
 use crate::store::addresses::delete_place;
+use crate::store::around::scan_around;
+use crate::store::audit::readable;
 use crate::store::tables::{
     DELETIONS, HeadKind, OF_LOGS, head_key, index_of, level_key, log_range,
 };
@@ -52,6 +54,28 @@ impl Deletions {
 
     pub(super) fn keep_tombstone(&mut self, log: LogId, row: v1::StoredLog) {
         self.tombstones.insert(log, row);
+    }
+
+    /// Numbers of logs whose rows are being deleted.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> {
+        let tombstones = self.tombstones.values().map(|row| row.number);
+        self.open.keys().copied().chain(tombstones)
+    }
+
+    /// Writes all rows of what is being deleted, and of what was.
+    pub(super) fn put_all(&self, batch: &mut Batch) {
+        for (&number, deletion) in &self.open {
+            put_deletion(batch, number, deletion);
+        }
+        for (log, row) in &self.tombstones {
+            batch.put(Table::Logs, log.0, row.encode_to_vec());
+        }
+    }
+
+    /// Has the rows of a number deleted.
+    pub(super) fn begin(&mut self, number: u32, deletion: v1::StoredDeletion, now: Timestamp) {
+        self.open.insert(number, deletion);
+        self.due = Some(now);
     }
 
     /// The rows whose turn it is.
@@ -99,8 +123,7 @@ impl<S: Store> Engine<S> {
         };
         put_deletion(&mut batch, number, &deletion);
         self.store.commit(batch, Durability::Synced)?;
-        self.deletions.open.insert(number, deletion);
-        self.deletions.due = Some(now);
+        self.deletions.begin(number, deletion, now);
         if let Some(row) = tombstone {
             self.deletions.keep_tombstone(log, row);
         }
@@ -156,6 +179,7 @@ impl<S: Store> Engine<S> {
         }
         self.unsynced.remove(&log);
         self.hungry.remove(&log);
+        self.suspects.forget(log);
         self.logs.remove(&log);
         self.changed.insert(log);
     }
@@ -168,7 +192,7 @@ impl<S: Store> Engine<S> {
         };
         let mut row = row.clone();
         (row.deleted, row.followed) = (false, true);
-        let mut state = self.load_log(log, row.clone())?;
+        let mut state = self.load_log(log, row.clone(), now)?;
         if state.fork.is_none() {
             state.appender = None;
             state.recovery = Some(Recovery::new(Why::Deleted, state.size(), now));
@@ -188,14 +212,15 @@ impl<S: Store> Engine<S> {
     pub(super) fn load_deletions(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         let (from, to) = (deletion_key(0), [DELETIONS, &[0xff; 5]].concat());
-        (self.store).scan(Table::Meta, &from, &to, &mut |key, row| {
+        scan_around(&self.store, Table::Meta, &from, &to, &mut |key, row| {
             let number = key.last_chunk().map(|number| u32::from_be_bytes(*number));
             rows.push((number, v1::StoredDeletion::decode(row)));
             ControlFlow::Continue(())
         })?;
         for (number, row) in rows {
+            // Of a damaged one, rows are left behind that nobody finds.
             let (Some(number), Ok(row)) = (number, row) else {
-                return Err(StoreError::Damaged("rows to be deleted".to_owned()));
+                continue;
             };
             if row.is_reclaiming {
                 self.outputs.push_back(Output::Reclaim(number));
@@ -268,7 +293,7 @@ impl<S: Store> Engine<S> {
         let to = level_key(number, level, u64::MAX);
         let mut addresses = Vec::new();
         let mut next = None;
-        (self.store).scan(Table::Nodes, &from, &to, &mut |key, hash| {
+        scan_around(&self.store, Table::Nodes, &from, &to, &mut |key, hash| {
             if addresses.len() == DELETED_CHUNKS_PER_STEP {
                 next = index_of(key);
                 return ControlFlow::Break(());
@@ -277,10 +302,10 @@ impl<S: Store> Engine<S> {
             ControlFlow::Continue(())
         })?;
         for address in addresses {
-            let (Some(address), Some(chunk)) = address else {
-                return Err(StoreError::Damaged("a node of a deleted stream".to_owned()));
-            };
-            delete_place(&self.store, batch, &address, number, chunk)?;
+            // An address that is not deleted leads to nothing.
+            if let (Some(address), Some(chunk)) = address {
+                readable(delete_place(&self.store, batch, &address, number, chunk))?;
+            }
         }
         Ok(next)
     }
@@ -296,7 +321,7 @@ impl<S: Store> Engine<S> {
     }
 }
 
-fn put_deletion(batch: &mut Batch, number: u32, deletion: &v1::StoredDeletion) {
+pub(super) fn put_deletion(batch: &mut Batch, number: u32, deletion: &v1::StoredDeletion) {
     batch.put(Table::Meta, deletion_key(number), deletion.encode_to_vec());
 }
 

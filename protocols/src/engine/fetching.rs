@@ -27,7 +27,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn schedule(&mut self, log: LogId, now: Timestamp) {
         loop {
             let full = self.room.stops(Priority::Live);
-            let takes = |state: &&mut LogState| state.takes() && !full;
+            let takes = |state: &&mut LogState| state.fetches() && !full;
             let Some(state) = self.logs.get_mut(&log).filter(takes) else {
                 self.hungry.remove(&log);
                 return;
@@ -94,6 +94,7 @@ impl<S: Store> Engine<S> {
         }
         self.hungry.remove(&log);
         state.note_complete();
+        state.forget_mended();
         if state.synced_size < state.target() {
             self.unsynced.insert(log);
             let next = now.max(self.last_sync.plus(SYNC_EVERY_US));
@@ -114,7 +115,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.takes())
+        let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.fetches())
         else {
             // The log was closed in the meantime.
             return self.give_up(id, now);
@@ -246,6 +247,9 @@ impl<S: Store> Engine<S> {
     /// After a write: says that the log changed, or closes it.
     pub(super) fn stored(&mut self, log: LogId, result: Result<(), ReadError>) {
         self.changed.insert(log);
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.forget_mended();
+        }
         if let Err(error) = result {
             self.store_failed(log, &error);
             self.reload_held(log);

@@ -205,7 +205,7 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let manifest = UnverifiedManifest::from(manifest).verify(Some(log))?;
-        self.keep_manifest(log, manifest);
+        self.keep_manifest(log, manifest, now);
         self.take_early(log, now);
         // Others may have been asked for the manifest only.
         for peer in subscribers(&self.peers, log).into_iter().chain([peer]) {
@@ -215,7 +215,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Stores the manifest of a log, unless it is known.
-    pub(super) fn keep_manifest(&mut self, log: LogId, manifest: SignedManifest) {
+    pub(super) fn keep_manifest(&mut self, log: LogId, manifest: SignedManifest, now: Timestamp) {
         let state = self.logs.get_mut(&log);
         let Some(state) = state.filter(|state| state.manifest.is_none()) else {
             return;
@@ -225,8 +225,9 @@ impl<S: Store> Engine<S> {
         put_log(&mut batch, log, state);
         self.changed.insert(log);
         if let Err(error) = self.store.commit(batch, Durability::Written) {
-            self.store_failed(log, &ReadError::Store(error));
+            return self.store_failed(log, &ReadError::Store(error));
         }
+        self.reunite(log, now);
     }
 
     fn take_head_state(
@@ -253,7 +254,7 @@ impl<S: Store> Engine<S> {
         self.follower_has(peer, log, &head, &held, now);
         let mut has_more = false;
         let time = self.time(now);
-        if let Some(state) = self.logs.get_mut(&log).filter(|state| state.takes()) {
+        if let Some(state) = self.logs.get_mut(&log).filter(|state| state.fetches()) {
             has_more = state.scheduler.held_by(peer) < held.len();
             state.scheduler.has(peer, head.size, held);
             state.told_to_begin(peer, wire.begin);

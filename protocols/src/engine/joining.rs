@@ -420,13 +420,13 @@ impl<S: Store> Engine<S> {
         if let Some(manifest) = content.manifest
             && let Ok(manifest) = manifest.verify(Some(log))
         {
-            self.keep_manifest(log, manifest);
+            self.keep_manifest(log, manifest, now);
             self.take_early(log, now);
         }
         let Ok(Some(head)) = self.verify_head(log, content.head) else {
             return;
         };
-        let Some(state) = self.logs.get(&log).filter(|state| state.takes()) else {
+        let Some(state) = self.logs.get(&log).filter(|state| state.fetches()) else {
             return;
         };
         let mut missing = state.held.missing(state.begin(), head.size);

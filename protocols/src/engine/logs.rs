@@ -1,7 +1,6 @@
 //! What the engine knows of each log, and how it comes back from the store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
@@ -16,6 +15,7 @@ use super::fork_search::Search;
 use super::recovery::{Mark, Recovery, Start};
 use super::repeats::Repeats;
 use super::retention::Kept;
+use super::salvage::{Lost, Rows};
 use super::{Engine, LogStatus, Output, Settings};
 use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::{LogId, Topic};
@@ -28,6 +28,7 @@ use crate::log::{Appender, ForkProof};
 use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
 use crate::ranges::IntervalSet;
+use crate::store::audit::readable;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
 use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
 use crate::sync::scheduler::{Order, Scheduler};
@@ -47,6 +48,10 @@ pub(super) struct LogState {
     /// offers are checked against. Of a forked log, only what is not disputed.
     pub(super) recent: BTreeMap<u64, Tree>,
     pub(super) held: IntervalSet,
+    /// What was held and is not any more, because the disk has damaged it.
+    pub(super) damaged: IntervalSet,
+    /// What else of it was damaged, in words, until it is right again.
+    pub(super) unreadable: Option<String>,
     /// Where what is kept of it begins.
     pub(super) kept: Kept,
     pub(super) fork: Option<Box<ForkProof>>,
@@ -114,6 +119,8 @@ impl LogState {
             adopted: None,
             recent: BTreeMap::new(),
             held: IntervalSet::default(),
+            damaged: IntervalSet::default(),
+            unreadable: None,
             kept: Kept::default(),
             fork: None,
             undisputed: 0,
@@ -231,14 +238,14 @@ impl LogState {
         // Whoever knows more of it than its owner may be out of reach, too.
         let alone = (self.recovery.as_ref()).is_some_and(Recovery::knows_nobody);
         let lacks = alone || !self.is_complete();
-        self.takes() && lacks && !self.scheduler.is_supplied(&self.held, self.target())
+        self.fetches() && lacks && !self.scheduler.is_supplied(&self.held, self.target())
     }
 
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
         let is_open = self.closed.is_none() && self.appender.is_some();
         let renew_at = self.renew_at.filter(|_| is_open);
         let polls = self.poll_at.into_iter().chain(self.echo.due);
-        let poll_at = polls.min().filter(|_| self.takes());
+        let poll_at = polls.min().filter(|_| self.fetches());
         let cool = self.scheduler.next_cool();
         let recovery = self.recovery.as_ref().and_then(Recovery::due);
         let followers = self.followers.due().filter(|_| is_open);
@@ -261,7 +268,7 @@ impl LogState {
         (now, time): (Timestamp, Timestamp),
         subscribers: impl FnOnce() -> Vec<PeerId>,
     ) -> Vec<PeerId> {
-        if !self.takes() || self.poll_at.is_none_or(|at| at > now) {
+        if !self.fetches() || self.poll_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
         let sources = self.scheduler.sources().map(|(&peer, _)| peer);
@@ -320,6 +327,7 @@ impl LogState {
             peers: self.peers.clone(),
             fork: self.fork.clone(),
             disputed_from: self.fork.as_ref().map(|_| self.undisputed),
+            damage: self.damage(),
             closed: self.closed.clone(),
             recovering: self.recovering(),
             known_followers: self.followers.known().len(),
@@ -444,35 +452,35 @@ impl<S: Store> Engine<S> {
             lost: settings.lost.as_deref(),
             ended_badly: settings.ended_badly,
         };
-        if let Some(number) = self.store.get(Table::Meta, NEXT_NUMBER)? {
-            let number = number[..].try_into().map(u32::from_be_bytes);
-            self.next_number = number.map_err(|_| damaged("the next log number"))?;
-        }
+        let lost_rows = settings.lost_rows;
+        self.load_next_number(lost_rows)?;
         self.repeats = Repeats::load(&self.store)?;
         self.load_deletions(now)?;
-        let mut rows = Vec::new();
-        (self.store).scan(Table::Logs, &[0; 32], &[0xff; 33], &mut |key, value| {
-            rows.push((LogId::from_slice(key), Bytes::copy_from_slice(value)));
-            ControlFlow::Continue(())
-        })?;
+        self.lost_rows = lost_rows;
+        let Rows { rows, nameless } = self.load_rows(lost_rows)?;
         for (log, row) in rows {
-            let log = log.ok_or_else(|| damaged("a log id"))?;
-            let row = v1::StoredLog::decode(row).map_err(|_| damaged("a log"))?;
             if row.deleted {
                 self.deletions.keep_tombstone(log, row);
                 continue;
             }
             let (owned, stored) = (row.owned, row.recovering());
-            let mut state = self.load_log(log, row)?;
+            let mut state = self.load_log(log, row, now)?;
             if owned {
                 state.mark = settings.marks.get(&log).copied();
-                state.begin_as(stored, &start, state.held_size(), now);
+                // Records may be missing below a tree that is whole.
+                let here = state.appender.as_ref().map(Appender::size);
+                let here = here.unwrap_or_else(|| state.held_size());
+                state.begin_as(stored, &start, here, now);
             }
-            if state.followed {
-                self.subscribe(log);
+            let is_sure = state.unreadable.is_none();
+            self.loaded(log, state);
+            if !is_sure {
+                self.suspect_all(log);
             }
-            self.logs.insert(log, state);
-            self.changed.insert(log);
+        }
+        for log in nameless {
+            let state = self.follow_nameless(log)?;
+            self.loaded(log, state);
         }
         let largest = self.logs.iter().map(|(_, state)| state.number).max();
         if let Some(largest) = largest {
@@ -490,7 +498,21 @@ impl<S: Store> Engine<S> {
             self.store.commit(batch, Durability::Synced)?;
         }
         self.load_clock(now)?;
+        if lost_rows {
+            self.restore_all_rows();
+            for log in self.logs.keys().collect::<Vec<_>>() {
+                self.suspect_all(log);
+            }
+        }
         self.sign_what_a_crash_left(now)
+    }
+
+    fn loaded(&mut self, log: LogId, state: LogState) {
+        if state.followed {
+            self.subscribe(log);
+        }
+        self.logs.insert(log, state);
+        self.changed.insert(log);
     }
 
     /// Logs of ours that something was signed of, and that the store knows
@@ -518,7 +540,13 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn load_log(&self, log: LogId, row: v1::StoredLog) -> Result<LogState, StoreError> {
+    /// Reads what is stored of a log, and what could not be read.
+    pub(super) fn read_log(
+        &self,
+        log: LogId,
+        row: v1::StoredLog,
+    ) -> Result<(LogState, Lost), StoreError> {
+        let mut lost = Lost::default();
         let mut state = LogState::new(row.number);
         state.followed = row.followed;
         state.owned = row.owned;
@@ -527,37 +555,49 @@ impl<S: Store> Engine<S> {
         if row.newest_first {
             state.scheduler.order = Order::NewestFirst;
         }
-        let Some(manifest) = row.manifest else {
-            return Ok(state);
+        let manifest = row.manifest.map(UnverifiedManifest::from);
+        let manifest = manifest.and_then(|manifest| manifest.verify(Some(log)).ok());
+        let Some(manifest) = manifest else {
+            let key = head_key(row.number, HeadKind::Adopted);
+            lost.rows = !matches!(readable(self.store.get(Table::Heads, &key))?, Some(None));
+            return Ok((state, lost));
         };
-        let manifest = UnverifiedManifest::from(manifest).verify(Some(log));
-        let manifest = manifest.map_err(|error| damaged(&error.to_string()))?;
         let owner = manifest.publisher.clone();
         state.set_manifest(manifest);
-        if let Some(head) = self.load_head(log, row.number, &owner)? {
-            state.set_adopted(head);
+        match readable(self.load_head(log, row.number, &owner))? {
+            Some(Some(head)) => state.set_adopted(head),
+            Some(None) => {}
+            None => lost.head = true,
         }
         let key = state.key().expect("the manifest is set");
-        if let Some(fork) = self.load_fork(log, row.number, &owner)? {
-            self.set_fork(&mut state, key, fork)?;
+        match readable(self.load_fork(log, row.number, &owner))? {
+            Some(Some(fork)) => match readable(self.set_fork(&mut state, key, fork))? {
+                Some(()) => {}
+                None => lost.fork = true,
+            },
+            Some(None) => {}
+            None => lost.fork = true,
         }
         let history = History::new(&self.store, key);
-        state.held = history.held()?;
-        self.load_begin(&mut state)?;
+        match readable(history.held())? {
+            Some(held) => {
+                // Our own first head is stored with the log, others' with the first rows.
+                lost.head |= state.adopted.is_none() && (row.owned || !held.is_empty());
+                state.held = held;
+            }
+            None => lost.held = true,
+        }
+        readable(self.load_begin(&mut state))?;
         state.scheduler.live_from = state.size();
         if state.owned && state.fork.is_some() {
             state.close(FORKED.to_owned());
-        }
-        if row.owned {
-            let frontier = frontier(&history, state.held_size())?;
-            state.appender = Some(Appender::new(frontier));
         }
         if state.is_complete() {
             // What was only written is synced before the engine is open.
             state.synced_size = state.target();
         }
         state.note_complete();
-        Ok(state)
+        Ok((state, lost))
     }
 
     fn load_head(

@@ -13,6 +13,7 @@ mod ages;
 mod clock;
 mod command;
 mod cursors;
+mod damage;
 mod deletion;
 mod discovering;
 mod dispute;
@@ -32,6 +33,7 @@ mod requests;
 mod retention;
 mod retrieving;
 mod room;
+mod salvage;
 mod status;
 mod upstream;
 
@@ -47,6 +49,7 @@ use crate::identity::SigningKey;
 use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::log::AdmitError;
 use crate::meta::Server;
+use crate::ranges::Interval;
 use crate::store::{ReadError, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::Provider;
@@ -56,6 +59,8 @@ use crate::wire::{decode, v1};
 use clock::Clock;
 pub use command::{Command, CommandError, Reply};
 pub use cursors::Lag;
+use damage::Suspects;
+pub use damage::{Damage, LostRows};
 use deletion::Deletions;
 use discovering::Discoveries;
 pub use discovering::{Discovery, FoundStream};
@@ -118,6 +123,11 @@ pub enum Input {
     /// What the system's clock shows at the `now` of the call. It is told when it
     /// does not go as `now` does: it may be set, in either direction.
     Clock(Timestamp),
+    /// Somebody could not read what is held of this part of a log, or found that it
+    /// is not what was proved. It is read here, and no longer held if that is true.
+    Suspect(LogId, Interval),
+    /// The store has lost rows: see [`LostRows`].
+    RowsLost(Vec<LostRows>),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -179,6 +189,8 @@ pub enum Output {
     /// second number, which were dropped, beside everything else. Nobody waits
     /// for it, and it does no harm if it is not done.
     ReclaimChunks(u32, u64),
+    /// Everything that was suspected was read, and what follows is done.
+    Audited,
     /// A head of a log of ours was signed: note it outside of the store before
     /// what comes after this leaves the node. A store that says less than was
     /// noted is not written to when it is opened again.
@@ -259,11 +271,14 @@ pub struct Engine<S> {
     early: BTreeMap<LogId, (PeerId, Bytes)>,
     retrievals: Retrievals,
     deletions: Deletions,
+    suspects: Suspects,
     discoveries: Discoveries,
     room: Room,
     /// When the store was opened, by the system's clock.
     opened_at: Timestamp,
     clock: Clock,
+    /// It had lost rows then.
+    lost_rows: bool,
 }
 
 /// What an engine is told at its start, beside what is stored.
@@ -281,6 +296,8 @@ pub struct Settings {
     /// Whether the store is a copy of another one, or was restored from one:
     /// then others may know more of our own logs than is here.
     pub copied: bool,
+    /// Whether the store was repaired and may have lost any of its rows.
+    pub lost_rows: bool,
     /// What was noted outside of the store of each log of ours: see
     /// [`Output::Signed`]. Logs that are not in it have no such note.
     pub marks: BTreeMap<LogId, Mark>,
@@ -296,10 +313,11 @@ pub struct Settings {
 
 impl<S: Store> Engine<S> {
     /// Reads what the store knows, and subscribes to what is followed. Heads of
-    /// our own logs that a crash kept from being signed are signed now.
+    /// our own logs that a crash kept from being signed are signed now. Damage of
+    /// the rows of one log is that log's alone.
     ///
     /// # Errors
-    /// The store fails, or is damaged.
+    /// The store fails.
     pub fn open(
         store: S,
         key: SigningKey,
@@ -328,10 +346,12 @@ impl<S: Store> Engine<S> {
             early: BTreeMap::new(),
             retrievals: Retrievals::default(),
             deletions: Deletions::default(),
+            suspects: Suspects::default(),
             discoveries: Discoveries::default(),
             room: Room::default(),
             opened_at: settings.time,
             clock: Clock::new(settings.time, now),
+            lost_rows: false,
         };
         engine.load(settings, now)?;
         engine.settle(now);
@@ -355,6 +375,10 @@ impl<S: Store> Engine<S> {
         let served = self.provider.served_records(log);
         let mut status = state.status(log, served);
         status.waits_for_room = self.waits_for_room(log);
+        if self.suspects.has(log) {
+            // Until it was read, nobody is told that it is safe.
+            status.synced_size = 0;
+        }
         Some(status)
     }
 
@@ -402,6 +426,12 @@ impl<S: Store> Engine<S> {
             Input::Reclaimed(number) => self.reclaimed(number),
             Input::Room(room) => self.room_is(room, now),
             Input::Clock(time) => self.clock_shows(time, now),
+            Input::Suspect(log, interval) => {
+                // If they cannot be written now, they are with the next damage.
+                let _ = self.restore_rows(log);
+                self.suspect(log, interval);
+            }
+            Input::RowsLost(lost) => self.rows_lost(&lost),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);
@@ -447,6 +477,7 @@ impl<S: Store> Engine<S> {
         let discoveries = self.discoveries.next_due();
         (times.chain(retrieving).chain(sync_at))
             .chain(deletions)
+            .chain(self.suspects.next_due())
             .chain(discoveries)
             .min()
     }
@@ -469,6 +500,7 @@ impl<S: Store> Engine<S> {
         self.joining_is_due(now);
         self.retrieving_is_due(now);
         self.deleting_is_due(now);
+        self.auditing_is_due(now);
         self.discovering_is_due(now);
         self.settle(now);
     }
@@ -645,6 +677,9 @@ impl<S: Store> Engine<S> {
     fn deliver(&mut self, peer: PeerId, now: Timestamp) {
         while let Some(served) = self.provider.next_frame(peer, &self.store, now) {
             self.changed.insert(served.log);
+            if let Some(interval) = served.unreadable {
+                self.suspect(served.log, interval);
+            }
             self.send(peer, served.priority.lane(), served.id, served.body);
         }
     }
@@ -666,6 +701,11 @@ impl<S: Store> Engine<S> {
 
     /// A disk that cannot be read or written makes nobody a liar.
     fn store_failed(&mut self, log: LogId, error: &ReadError) {
+        if let ReadError::Store(StoreError::Damaged(_)) | ReadError::NotHeld(_) = error {
+            self.changed.insert(log);
+            self.drop_staged_for(log, error);
+            return self.met_damage(log);
+        }
         if let Some(state) = self.logs.get_mut(&log) {
             state.close(error.to_string());
         }

@@ -181,15 +181,22 @@ impl<S: Store> Engine<S> {
             return;
         }
         self.room.take(self.staged_bytes());
-        let staged = std::mem::take(&mut self.staged);
+        let mut staged = std::mem::take(&mut self.staged);
         let mut batch = Batch::new();
         let mut grown = Vec::new();
         let mut failure = None;
+        let mut damaged = Vec::new();
         for (&log, staged) in &staged {
-            match self.append(log, staged, now, &mut batch) {
+            match self.append_around_damage(log, staged, now, &mut batch) {
                 Ok(prefix) => grown.push((log, prefix)),
+                Err(error @ StoreError::Damaged(_)) => damaged.push((log, error)),
                 Err(error) => failure = Some(error),
             }
+        }
+        // Nothing of these was written: the others do not wait for them.
+        for (log, error) in damaged {
+            let alone = staged.remove_entry(&log).into_iter().collect();
+            self.refuse(&alone, &error);
         }
         let result = match failure {
             Some(error) => Err(error),
@@ -199,6 +206,27 @@ impl<S: Store> Engine<S> {
             Ok(()) => self.announce(&staged, grown, now),
             Err(error) => self.refuse(&staged, &error),
         }
+    }
+
+    /// As [`append`](Self::append). What is damaged of the chunk that the records
+    /// belong to is not needed for it.
+    fn append_around_damage(
+        &mut self,
+        log: LogId,
+        staged: &Staged,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<CompactRange, StoreError> {
+        let before = self.logs.get(&log).and_then(|state| state.appender.clone());
+        match self.append(log, staged, now, batch) {
+            Err(StoreError::Damaged(_)) => {}
+            done => return done,
+        }
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.appender = before;
+        }
+        self.mend_end(log, now)?;
+        self.append(log, staged, now, batch)
     }
 
     /// Appends the records of one log to its tree and puts them into the batch;
@@ -352,14 +380,6 @@ impl<S: Store> Engine<S> {
             let state = &self.logs[&log];
             let appender = state.appender.as_ref().expect("it is ours");
             let signed = state.size();
-            if signed > appender.size() {
-                let why = format!(
-                    "a head of {signed} records was signed, but only {} are stored",
-                    appender.size()
-                );
-                self.logs.get_mut(&log).expect("it is known").close(why);
-                continue;
-            }
             if signed < appender.size() || state.adopted.is_none() {
                 self.sign_head(log, now, &mut batch);
             }

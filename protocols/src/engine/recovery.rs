@@ -549,6 +549,9 @@ impl<S: Store> Engine<S> {
             return;
         }
         if let Err(error) = self.reopen(log, now) {
+            if let Some(recovery) = (self.logs.get_mut(&log)).and_then(|s| s.recovery.as_mut()) {
+                recovery.check_at = now.plus(RECOVERY_SETTLE_US);
+            }
             self.store_failed(log, &ReadError::Store(error));
         }
     }
@@ -581,6 +584,7 @@ impl<S: Store> Engine<S> {
             return Err(StoreError::Damaged(why.to_owned()));
         }
         let recovery = state.recovery.take();
+        state.unreadable = None;
         let mut batch = Batch::new();
         put_log(&mut batch, log, state);
         // What was fetched is made safe by the same sync.

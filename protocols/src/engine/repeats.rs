@@ -12,6 +12,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::limits::{MAX_REPEATS, REPEAT_US};
 use crate::ranges::Interval;
+use crate::store::around::scan_around;
 use crate::store::tables::REPEATS;
 use crate::store::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;
@@ -64,26 +65,12 @@ impl Repeats {
     /// Reads what the store has.
     pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
         let mut rows = Vec::new();
-        let mut damaged = false;
         let (from, to) = (row_key(0), row_key(MAX_REPEATS));
-        store.scan(
-            Table::Meta,
-            &from,
-            &to,
-            &mut |key, row| match parse(key, row) {
-                Some(row) => {
-                    rows.push(row);
-                    ControlFlow::Continue(())
-                }
-                None => {
-                    damaged = true;
-                    ControlFlow::Break(())
-                }
-            },
-        )?;
-        if damaged {
-            return Err(StoreError::Damaged("a publish that was done".to_owned()));
-        }
+        // One that is damaged is not remembered: the others are.
+        scan_around(store, Table::Meta, &from, &to, &mut |key, row| {
+            rows.extend(parse(key, row));
+            ControlFlow::Continue(())
+        })?;
         // The ring's rows do not stand in the order in which they were written.
         rows.sort_by_key(|&(_, _, order)| order);
         let mut repeats = Self::default();
@@ -250,11 +237,22 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_is_told() {
+    fn a_damaged_row_leaves_the_others() {
         let store = MemoryStore::new();
         let mut batch = Batch::new();
-        batch.put(Table::Meta, row_key(3), Bytes::from_static(b"short"));
+        let mut repeats = Repeats::default();
+        let interval = Interval { from: 0, to: 1 };
+        for name in 0..3 {
+            let key = RequestKey {
+                name: [name; 32],
+                content: [7; 32],
+            };
+            repeats.put(1, &key, interval, Timestamp(0), &mut batch);
+        }
+        batch.put(Table::Meta, row_key(1), Bytes::from_static(b"short"));
         store.commit(batch, Durability::Synced).unwrap();
-        assert!(Repeats::load(&store).is_err());
+        assert_eq!(store.damage(Table::Meta, |key| key == row_key(2)), 1);
+        let repeats = Repeats::load(&store).unwrap();
+        assert_eq!(repeats.done.len(), 1);
     }
 }

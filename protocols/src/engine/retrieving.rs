@@ -16,8 +16,9 @@ use crate::limits::{
     RETRIEVAL_TIMEOUT_US,
 };
 use crate::merkle::Hash;
+use crate::ranges::Interval;
 use crate::store::addresses::chunk_at;
-use crate::store::{History, Store};
+use crate::store::{History, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::{RefuseError, Work};
 use crate::sync::retrieval::{
@@ -73,7 +74,15 @@ impl<S: Store> Engine<S> {
     /// Answers from the store, or asks peers; the reply comes when one of them
     /// has answered, or none in time.
     pub(super) fn retrieve(&mut self, command: u64, what: Retrieval, now: Timestamp) {
-        match self.find_here(what) {
+        let found = match self.find_here(what) {
+            // Peers may have what cannot be read here.
+            Err(CommandError::Store(StoreError::Damaged(_))) => {
+                self.suspect_sought(what);
+                Ok(None)
+            }
+            found => found,
+        };
+        match found {
             Ok(None) if self.retrievals.open.len() >= MAX_RETRIEVALS => {
                 let error = CommandError::TooManyRetrievals(MAX_RETRIEVALS);
                 self.outputs.push_back(Output::Reply(command, Err(error)));
@@ -91,6 +100,19 @@ impl<S: Store> Engine<S> {
             }
             Ok(Some(found)) => self.found(command, found),
             Err(error) => self.outputs.push_back(Output::Reply(command, Err(error))),
+        }
+    }
+
+    /// Has read what could not be found for damage.
+    fn suspect_sought(&mut self, what: Retrieval) {
+        match what {
+            Retrieval::Index(log, from) => {
+                let to = from.saturating_add(1);
+                self.suspect(log, Interval { from, to });
+            }
+            Retrieval::Time(log, _) => self.suspect_all(log),
+            // Where it stands is not known.
+            Retrieval::Chunk(_) => {}
         }
     }
 
@@ -144,7 +166,7 @@ impl<S: Store> Engine<S> {
                 .map(|&peer| (peer, Question::Chunk(address)))
                 .collect(),
             Retrieval::Index(log, _) | Retrieval::Time(log, _) => {
-                let Some(state) = self.logs.get(&log).filter(|state| state.takes()) else {
+                let Some(state) = self.logs.get(&log).filter(|state| state.fetches()) else {
                     return Vec::new();
                 };
                 (state.scheduler.sources())

@@ -68,7 +68,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn waits_for_room(&self, log: LogId) -> bool {
         let stops = self.room.stops(Priority::History);
         let state = self.logs.get(&log).filter(|_| stops);
-        state.is_some_and(|state| state.takes() && !state.is_complete())
+        state.is_some_and(|state| state.fetches() && !state.is_complete())
     }
 
     /// Whether records of this many bytes may be published beside those that

@@ -2,7 +2,7 @@
 
 use libp2p_identity::PeerId;
 
-use super::{Lag, Recovering};
+use super::{Damage, Lag, Recovering};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::log::ForkProof;
@@ -58,6 +58,8 @@ pub struct LogStatus {
     /// Of a forked log: the first index that not both branches are known to
     /// have in common. From here on nothing counts as verified.
     pub disputed_from: Option<u64>,
+    /// What the disk has damaged of it, until that is right again.
+    pub damage: Option<Damage>,
     /// Why it is closed for writing.
     pub closed: Option<String>,
     /// Why nothing is written to a log of our own before peers were asked, or

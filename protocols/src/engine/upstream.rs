@@ -10,7 +10,7 @@ use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
 use crate::merkle::{CompactRange, Hash, join_hashes};
 use crate::ranges::Interval;
-use crate::store::{History, LogKey, Store};
+use crate::store::{History, LogKey, Store, StoreError};
 use crate::sync::Priority;
 use crate::sync::provider::{RangeRequest, RefuseError, Work};
 use crate::time::Timestamp;
@@ -117,7 +117,11 @@ impl<S: Store> Engine<S> {
                 self.told_head(log);
                 self.reply(peer, id, Body::Head(answer));
             }
-            Err(_) => self.refuse_peer(peer, id, Why::Failed),
+            Err(_) => {
+                self.suspect_end(log, ask.size);
+                self.suspect_end(log, u64::MAX);
+                self.refuse_peer(peer, id, Why::Failed);
+            }
         }
     }
 
@@ -139,6 +143,9 @@ impl<S: Store> Engine<S> {
         let key = match self.key_of_tree(state, ask.size, &ask.root) {
             Ok(key) => key,
             Err(error) => {
+                if let RefuseError::Store(_) = error {
+                    self.suspect_end(log, ask.size);
+                }
                 self.provider.charge(peer, SHOWN, now);
                 return self.refuse_peer(peer, id, error.why());
             }
@@ -161,7 +168,14 @@ impl<S: Store> Engine<S> {
                 let lane = request.priority.lane();
                 self.reply_in(lane, peer, id, Body::OfferedHashes(offer));
             }
-            Err(error) => self.refuse_peer(peer, id, error.why()),
+            Err(error) => {
+                if let RefuseError::Store(StoreError::Damaged(_)) = error {
+                    for interval in request.intervals {
+                        self.suspect(log, interval);
+                    }
+                }
+                self.refuse_peer(peer, id, error.why());
+            }
         }
         self.deliver(peer, now);
     }
@@ -204,7 +218,11 @@ impl<S: Store> Engine<S> {
                 self.reply(peer, id, Body::Extension(extension));
             }
             (Ok(_), Ok(_)) => self.refuse_peer(peer, id, Why::NotHeld),
-            (Err(_), _) | (_, Err(_)) => self.refuse_peer(peer, id, Why::Failed),
+            (Err(_), _) | (_, Err(_)) => {
+                self.suspect_end(log, from_size);
+                self.suspect_end(log, u64::MAX);
+                self.refuse_peer(peer, id, Why::Failed);
+            }
         }
     }
 }

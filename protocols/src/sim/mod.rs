@@ -280,6 +280,7 @@ impl Sim {
             }
             Event::Room(room) => Some(Input::Room(room)),
             Event::Clock(ahead_us) => Some(Input::Clock(self.now().offset(ahead_us))),
+            Event::Suspect(log, interval) => Some(Input::Suspect(log, interval)),
             Event::Command(id, command) => Some(Input::Command(id, command)),
             Event::Wake => None,
         }
@@ -406,7 +407,7 @@ impl Sim {
                 let at = self.now().plus(DISK_SYNC_US);
                 self.queue.push(at, node, Event::Synced { opened, result });
             }
-            Output::ReclaimChunks(..) => {}
+            Output::ReclaimChunks(..) | Output::Audited => {}
             Output::Reclaim(number) => {
                 let opened = self.nodes[node.0].opened;
                 let at = self.now().plus(DISK_SYNC_US);
@@ -503,6 +504,7 @@ impl Sim {
             offer_percent: OFFER_PERCENT,
             introduces: state.introduces,
             copied: std::mem::take(&mut state.copied),
+            lost_rows: std::mem::take(&mut state.lost_rows),
             marks: state.marks.clone().unwrap_or_default(),
             lost: None,
             ended_badly: state.opened > 1 && !std::mem::take(&mut state.ended_well),

@@ -59,6 +59,8 @@ pub(super) struct Node {
     pub(super) introduces: bool,
     /// Its disk was restored from a copy since it was opened last.
     pub(super) copied: bool,
+    /// Its disk was repaired since it was opened last.
+    pub(super) lost_rows: bool,
     /// Its engine is to be opened as after a clean end.
     pub(super) ended_well: bool,
     /// What is noted of its own logs outside of its disk, if it keeps notes.
@@ -97,6 +99,7 @@ impl Node {
             key,
             introduces,
             copied: false,
+            lost_rows: false,
             ended_well: false,
             marks: Some(BTreeMap::new()),
             reach: Reach::default(),

@@ -9,6 +9,7 @@ use super::NodeId;
 use super::network::Way;
 use crate::engine::{Command, Room};
 use crate::id::Topic;
+use crate::ranges::Interval;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -58,6 +59,8 @@ pub(super) enum Event {
     Room(Room),
     /// Its clock shows this much more than the virtual one, in microseconds.
     Clock(i64),
+    /// Something of a log could not be read.
+    Suspect(crate::id::LogId, Interval),
     /// A user's command.
     Command(u64, Command),
     /// The engine asked to be woken.
@@ -80,6 +83,7 @@ impl Event {
             | Self::Reclaimed { .. }
             | Self::Room(_)
             | Self::Clock(_)
+            | Self::Suspect(..)
             | Self::Command(..)
             | Self::Wake => None,
         }

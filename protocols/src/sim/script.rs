@@ -12,6 +12,7 @@ use crate::engine::{Command, CommandError, Mark, Reply, Room};
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::manifest::Manifest;
+use crate::ranges::Interval;
 use crate::record::Record;
 use crate::store::MemoryStore;
 use crate::time::Timestamp;
@@ -85,6 +86,18 @@ impl Sim {
     #[must_use]
     pub fn time(&self, node: NodeId) -> Timestamp {
         self.now().offset(self.nodes[node.0].ahead_us)
+    }
+
+    /// Tells a node that something of a log could not be read.
+    pub fn suspect(&mut self, node: NodeId, log: LogId, interval: Interval) {
+        self.queue
+            .push(self.now(), node, Event::Suspect(log, interval));
+    }
+
+    /// The disk of a node that does not run was repaired, and lost some rows.
+    pub fn lost_rows(&mut self, node: NodeId) {
+        let state = &mut self.nodes[node.0];
+        (state.lost_rows, state.copied) = (true, true);
     }
 
     /// The answer to a command, once there is one.

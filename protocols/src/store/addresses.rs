@@ -5,9 +5,13 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
+use super::audit::readable;
 use super::tables::{address_key, index_key, place_of};
 use super::{Batch, Store, StoreError, Table};
 use crate::merkle::Hash;
+
+/// Places at which a chunk is looked for: as many may be damaged, or just gone.
+const PLACES_TRIED: usize = 16;
 
 /// Notes a place of a chunk: log number and chunk.
 pub fn put_place(batch: &mut Batch, address: &Hash, log: u32, chunk: u64) {
@@ -35,22 +39,26 @@ pub fn delete_place<S: Store + ?Sized>(
     Ok(())
 }
 
-/// The chunk with an address, from any place where it is held.
+/// The chunk with an address, from any place where it is held and can be read.
 ///
 /// # Errors
 /// The store fails.
 pub fn chunk_at<S: Store + ?Sized>(store: &S, address: Hash) -> Result<Option<Bytes>, StoreError> {
     let to = address_key(&address, u32::MAX, u64::MAX);
-    let mut found = Ok(None);
+    let mut places = Vec::new();
     store.scan(Table::Addresses, &address.0, &to, &mut |key, row| {
-        let place = place_of(key, row);
-        found = place.map_or(Ok(None), |place| store.get(Table::Chunks, place));
-        match found {
-            Ok(None) => ControlFlow::Continue(()),
-            Ok(Some(_)) | Err(_) => ControlFlow::Break(()),
+        places.extend(place_of(key, row).map(<[u8]>::to_vec));
+        match places.len() < PLACES_TRIED {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         }
     })?;
-    found
+    for place in places {
+        if let Some(Some(bytes)) = readable(store.get(Table::Chunks, &place))? {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

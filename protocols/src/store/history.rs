@@ -181,7 +181,12 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             .skip((from - first) as usize)
             .take((to - from) as usize)
             .collect();
-        Ok(Some(records?))
+        let records = records?;
+        if records.len() as u64 != to - from {
+            let why = format!("chunk {chunk} has fewer records than it should");
+            return Err(StoreError::Damaged(why).into());
+        }
+        Ok(Some(records))
     }
 
     fn run_of_records(&self, from: u64, to: u64) -> Result<Vec<Record>, ReadError> {
@@ -277,7 +282,7 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
         if place.height == 0 {
             let searched = self.bytes_searched.get().saturating_add(summary.bytes);
             self.bytes_searched.set(searched);
-            return self.search_chunk(place.index, time, size, best);
+            return self.search_chunk(place.index, summary.bytes, time, size, best);
         }
         let mut children = self.times().children(place)?;
         // The most promising first, so that the others need not be read.
@@ -291,11 +296,20 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
     fn search_chunk(
         &self,
         chunk: u64,
+        bytes: u64,
         time: Timestamp,
         size: u64,
         best: &mut Option<(Timestamp, u64)>,
     ) -> Result<(), ReadError> {
-        for (index, record) in self.held_in_chunk(chunk)? {
+        let found = self.held_in_chunk(chunk)?;
+        let lengths = found
+            .iter()
+            .map(|(_, record)| encoded_len(record.as_bytes()) as u64);
+        if lengths.sum::<u64>() < bytes {
+            // Another record would be taken for the one that is sought.
+            return Err(ReadError::NotHeld(self.key.chunk_interval(chunk).from));
+        }
+        for (index, record) in found {
             if index < size && record.time() <= time {
                 *best = (*best).max(Some((record.time(), index)));
             }

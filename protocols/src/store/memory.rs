@@ -1,6 +1,6 @@
 //! A store in memory whose power can be cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use super::{Batch, Change, Durability, Store, StoreError, Table, Visitor};
 type Tables = BTreeMap<(Table, Vec<u8>), Bytes>;
 
 /// Keeps everything in memory. [`MemoryStore::lose_power`] takes away what was
-/// not synced, and faults can be set for the next commits.
+/// not synced, faults can be set for the next commits, and rows can be damaged.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -28,6 +28,8 @@ struct State {
     syncs: u64,
     /// Commits until one fails.
     fails_in: Option<(u64, StoreError)>,
+    /// Rows that cannot be read until they are written or deleted.
+    damaged: BTreeSet<(Table, Vec<u8>)>,
 }
 
 impl MemoryStore {
@@ -79,6 +81,46 @@ impl MemoryStore {
         self.lock().fails_in = Some((commits, error));
     }
 
+    /// Damages the rows of a table that `which` chooses by their keys, and says how
+    /// many they are. Each of them cannot be read until it is written or deleted.
+    pub fn damage(&self, table: Table, which: impl Fn(&[u8]) -> bool) -> usize {
+        let state = &mut *self.lock();
+        let rows = state
+            .seen
+            .keys()
+            .filter(|(of, key)| *of == table && which(key));
+        let rows: Vec<_> = rows.cloned().collect();
+        let count = rows.len();
+        state.damaged.extend(rows);
+        count
+    }
+
+    /// Makes of the rows of a table that `which` chooses what `what` says: others,
+    /// or none. Nobody who reads them is told. Says how many they are.
+    pub fn falsify(
+        &self,
+        table: Table,
+        which: impl Fn(&[u8]) -> bool,
+        what: impl Fn(&Bytes) -> Option<Bytes>,
+    ) -> usize {
+        let state = &mut *self.lock();
+        let mut count = 0;
+        for tables in [&mut state.seen, &mut state.synced] {
+            let rows = tables
+                .iter()
+                .filter(|((of, key), _)| *of == table && which(key));
+            let rows: Vec<_> = rows.map(|(key, row)| (key.clone(), what(row))).collect();
+            count = rows.len();
+            for (key, row) in rows {
+                match row {
+                    Some(row) => tables.insert(key, row),
+                    None => tables.remove(&key),
+                };
+            }
+        }
+        count
+    }
+
     /// Keys in a table.
     #[must_use]
     pub fn len(&self, table: Table) -> usize {
@@ -93,7 +135,12 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.lock().seen.get(&(table, key.to_vec())).cloned())
+        let state = self.lock();
+        let row = (table, key.to_vec());
+        if state.damaged.contains(&row) {
+            return Err(damaged(table));
+        }
+        Ok(state.seen.get(&row).cloned())
     }
 
     fn scan(
@@ -106,11 +153,18 @@ impl Store for MemoryStore {
         if from >= to {
             return Ok(());
         }
-        let found: Vec<_> = (self.lock().seen)
-            .range((table, from.to_vec())..(table, to.to_vec()))
-            .map(|((_, key), value)| (key.clone(), value.clone()))
-            .collect();
-        for (key, value) in found {
+        let found: Vec<_> = {
+            let state = self.lock();
+            let rows = state
+                .seen
+                .range((table, from.to_vec())..(table, to.to_vec()));
+            rows.map(|(row, value)| (row.1.clone(), value.clone(), state.damaged.contains(row)))
+                .collect()
+        };
+        for (key, value, is_damaged) in found {
+            if is_damaged {
+                return Err(damaged(table));
+            }
             if visit(&key, &value).is_break() {
                 break;
             }
@@ -128,6 +182,18 @@ impl Store for MemoryStore {
             Some((commits, _)) => *commits -= 1,
             None => {}
         }
+        for change in batch.changes() {
+            match change {
+                Change::Put(table, key, _) | Change::Delete(table, key) => {
+                    state.damaged.remove(&(*table, key.clone()));
+                }
+                Change::DeleteRange(table, from, to) => {
+                    state
+                        .damaged
+                        .retain(|(of, key)| of != table || key < from || key >= to);
+                }
+            }
+        }
         apply(&mut state.seen, &batch);
         state.unsynced.push(batch);
         if durability == Durability::Synced {
@@ -138,6 +204,10 @@ impl Store for MemoryStore {
         }
         Ok(())
     }
+}
+
+fn damaged(table: Table) -> StoreError {
+    StoreError::Damaged(format!("a row of {} was damaged", table.name()))
 }
 
 fn apply(tables: &mut Tables, batch: &Batch) {

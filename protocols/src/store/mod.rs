@@ -3,6 +3,8 @@
 
 pub mod addresses;
 pub mod admission;
+pub mod around;
+pub mod audit;
 pub mod history;
 pub mod memory;
 pub mod removal;

@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::audit::readable;
 use super::tables::{index_of, level_key};
 use super::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;
 
 /// Children of a node are counted in this many bits: 64, so that 10⁸ records
 /// need four heights and a row is one short scan.
-const FANOUT_BITS: u32 = 6;
+pub(crate) const FANOUT_BITS: u32 = 6;
 
 /// What is known of the records below a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +144,11 @@ impl<'s, S: Store + ?Sized> Times<'s, S> {
         let mut found = None;
         for height in 0..=MAX_HEIGHT {
             let place = Place { height, index: 0 };
-            if let Some(summary) = self.at(place)? {
+            // Behind one that cannot be read there may be others.
+            let Some(read) = readable(self.at(place))? else {
+                continue;
+            };
+            if let Some(summary) = read {
                 found = Some((place, summary));
             } else if height > 0 && found.is_some() {
                 break;
@@ -203,6 +208,69 @@ impl<S: Store + ?Sized> Times<'_, S> {
             }
         }
         Ok(())
+    }
+}
+
+/// A row of the index that does not say what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    place: Place,
+    /// What it should say; `None` if nothing below it is held.
+    right: Option<Summary>,
+}
+
+impl Wrong {
+    /// Puts what it should say into a batch.
+    pub fn put(&self, log: u32, batch: &mut Batch) {
+        let key = level_key(log, self.place.height, self.place.index);
+        match self.right {
+            Some(summary) => batch.put(Table::Times, key, summary.encode()),
+            None => batch.delete(Table::Times, key),
+        }
+    }
+}
+
+impl<S: Store + ?Sized> Times<'_, S> {
+    /// The rows that are wrong when `changed` is what is right of some of these
+    /// chunks, of which `last` is the last one that is held: theirs, and those
+    /// above all of these chunks that do not say what their children say.
+    ///
+    /// # Errors
+    /// The store fails otherwise than by damage.
+    pub fn wrong(
+        &self,
+        changed: &BTreeMap<u64, Option<Summary>>,
+        chunks: std::ops::Range<u64>,
+        last: u64,
+    ) -> Result<Vec<Wrong>, StoreError> {
+        let at = |height, index| Place { height, index };
+        let mut right: BTreeMap<Place, Option<Summary>> = (changed.iter())
+            .map(|(&chunk, &summary)| (at(0, chunk), summary))
+            .collect();
+        let bits = u64::BITS - last.leading_zeros();
+        let needed = bits.div_ceil(FANOUT_BITS) as u8;
+        let top = readable(self.top())?.flatten();
+        let top = top.map_or(needed, |(top, _)| needed.max(top.height));
+        for height in 1..=top {
+            let shift = u32::from(height) * FANOUT_BITS;
+            let place = |chunk: u64| chunk.checked_shr(shift).unwrap_or(0);
+            for index in place(chunks.start)..=place(chunks.end.saturating_sub(1)) {
+                let mut sum: Option<Summary> = None;
+                for child in index << FANOUT_BITS..(index + 1) << FANOUT_BITS {
+                    let child = at(height - 1, child);
+                    let found = match right.get(&child) {
+                        Some(right) => *right,
+                        None => readable(self.at(child))?.flatten(),
+                    };
+                    sum = sum.map_or(found, |sum| Some(found.map_or(sum, |found| sum.and(found))));
+                }
+                if readable(self.at(at(height, index)))?.flatten() != sum {
+                    right.insert(at(height, index), sum);
+                }
+            }
+        }
+        let wrong = right.into_iter();
+        Ok(wrong.map(|(place, right)| Wrong { place, right }).collect())
     }
 }
 

@@ -14,7 +14,7 @@ use super::serving::{Serving, Step};
 use super::turns::Turns;
 use crate::id::LogId;
 use crate::limits::{MAX_HISTORY_BATCHES, MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES};
-use crate::ranges::IntervalSet;
+use crate::ranges::{Interval, IntervalSet};
 use crate::store::{History, Store};
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -51,6 +51,9 @@ pub struct Served {
     pub priority: Priority,
     /// The answer.
     pub body: v1::frame::Body,
+    /// What is refused because it could not be read, though it was held when it
+    /// was asked for.
+    pub unreadable: Option<Interval>,
 }
 
 impl Provider {
@@ -192,9 +195,13 @@ impl Provider {
             }),
             Step::Done | Step::Wait => Ok(None),
         };
+        let mut unreadable = None;
         let body = match made {
             Ok(Some(body)) => body,
             end => {
+                if let Err(RefuseError::NotHeld | RefuseError::Store(_)) = &end {
+                    unreadable = serving.next_interval();
+                }
                 downstream.requests.remove(&id);
                 match end {
                     Ok(_) => v1::frame::Body::Done(v1::Done {}),
@@ -210,6 +217,7 @@ impl Provider {
             id,
             priority,
             body,
+            unreadable,
         })
     }
 }

@@ -169,6 +169,17 @@ impl Serving {
         }
     }
 
+    /// What is read next: chunks that are wanted, or what is offered next.
+    pub(super) fn next_interval(&self) -> Option<Interval> {
+        let page = self.pages.iter().find(|page| page.wanted.is_some());
+        let item = page.and_then(|page| page.items.get(*page.wanted.as_ref()?.front()?));
+        let item = item.map(|item| Interval {
+            from: item.begin(),
+            to: item.end(),
+        });
+        item.or_else(|| self.left.front().copied())
+    }
+
     /// Notes what is wanted of the page that begins at a place.
     pub(super) fn wanted(&mut self, first: usize, bits: &[u8]) {
         let Some(at) = self.pages.iter().position(|page| page.first == first) else {

@@ -3,6 +3,7 @@
 mod clocks;
 mod crashes;
 mod cursors;
+mod damage;
 mod deletions;
 mod discovering;
 mod fairness;

@@ -1,0 +1,450 @@
+//! Rows that a disk has damaged. What cannot be read, or is not what was proved,
+//! is no longer held, and comes back from peers like anything else that is
+//! missing; of our own logs too, below the head that we signed: the hashes of
+//! what is missing are known. What follows from the rest is written anew.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use super::logs::{LogState, put_head, put_log};
+use super::{CommandError, Engine, Output};
+use crate::head::Tree;
+use crate::id::LogId;
+use crate::limits::{AUDITED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
+use crate::merkle::{MAX_LEVEL, cover};
+use crate::ranges::{Interval, IntervalSet};
+use crate::store::audit::{Audit, Findings, put_in_order, readable};
+use crate::store::tables::{HeadKind, NEXT_NUMBER, OF_LOGS, head_key, index_key, log_range};
+use crate::store::times::FANOUT_BITS;
+use crate::store::{
+    Admission, Batch, Change, Durability, History, LogKey, ReadError, Store, StoreError, Table,
+};
+use crate::time::Timestamp;
+
+/// What is known of the damage of a log, for those who watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Records that were lost and are not back.
+    pub records: u64,
+    /// The first of them.
+    pub first: u64,
+    /// What else is wrong, in words: what names or proves the log was damaged.
+    pub what: Option<String>,
+}
+
+/// A part of a table in which rows were lost, between two keys that may be there.
+/// Those that say what the logs are, and what is held of them, are written anew
+/// from what is known; the others are read and compared with the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostRows {
+    /// The table.
+    pub table: Table,
+    /// The key before it.
+    pub from: Vec<u8>,
+    /// The key behind it.
+    pub to: Vec<u8>,
+}
+
+impl LostRows {
+    /// The chunks of a log that the rows belong to, if there are any.
+    fn chunks(&self, key: LogKey) -> Option<Interval> {
+        let (begin, end) = log_range(key.number);
+        if self.to < begin || self.from >= end {
+            return None;
+        }
+        let all = Interval {
+            from: 0,
+            to: u64::MAX,
+        };
+        let is_first = self.from.starts_with(&begin);
+        let is_last = self.to.starts_with(&begin);
+        let from = is_first.then(|| self.place(&self.from, key)).flatten();
+        let to = is_last.then(|| self.place(&self.to, key)).flatten();
+        match (from, to) {
+            (Some(from), Some(to)) if from.0 == to.0 => Some(Interval {
+                from: from.1,
+                to: to.2,
+            }),
+            _ => Some(all),
+        }
+    }
+
+    /// The height of a row's node, and the chunks below it.
+    fn place(&self, row: &[u8], key: LogKey) -> Option<(u8, u64, u64)> {
+        let index = |from: usize| {
+            let bytes = row.get(from..from + 8)?;
+            Some(u64::from_be_bytes(bytes.try_into().ok()?))
+        };
+        let (height, bits, index) = match self.table {
+            Table::Chunks | Table::Edges => (0, 0, index(4)?),
+            Table::Records => (0, 0, key.chunk_of(index(4)?)),
+            Table::Nodes => {
+                let height = row.get(4)?.checked_sub(key.chunk_level)?;
+                (height, u32::from(height), index(5)?)
+            }
+            Table::Times => {
+                let height = *row.get(4)?;
+                (height, u32::from(height) * FANOUT_BITS, index(5)?)
+            }
+            _ => return None,
+        };
+        let first = index.checked_shl(bits)?;
+        Some((
+            height,
+            first,
+            first.saturating_add(1_u64.checked_shl(bits)?),
+        ))
+    }
+}
+
+/// What is to be read and compared with the tree, by chunks.
+#[derive(Debug, Default)]
+pub(super) struct Suspects {
+    chunks: BTreeMap<LogId, IntervalSet>,
+    due: Option<Timestamp>,
+}
+
+impl Suspects {
+    /// When [`Engine::auditing_is_due`] is to be called.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// Whether something of a log is still to be read.
+    pub(super) fn has(&self, log: LogId) -> bool {
+        self.chunks.contains_key(&log)
+    }
+
+    pub(super) fn forget(&mut self, log: LogId) {
+        self.chunks.remove(&log);
+    }
+}
+
+impl LogState {
+    /// A log of ours that is open and lacks records below its own head.
+    pub(super) fn mends(&self) -> bool {
+        let is_writer = self.owned && self.recovery.is_none() && self.appender.is_some();
+        let is_open = self.closed.is_none() && self.fork.is_none();
+        is_writer && is_open && !self.is_complete()
+    }
+
+    /// Whether records from peers are taken: of others' logs, and of our own what
+    /// is missing below the head that we know.
+    pub(super) fn fetches(&self) -> bool {
+        self.takes() || self.mends()
+    }
+
+    /// Forgets damage whose records are back, or that nobody has to keep any more.
+    pub(super) fn forget_mended(&mut self) {
+        if self.is_complete() && self.recovery.is_none() {
+            self.unreadable = None;
+        }
+        let (begin, target) = (self.begin(), self.target());
+        let lost: Vec<_> = self.damaged.intervals().collect();
+        for Interval { from, to } in lost {
+            let back: Vec<_> = self.held.held(from, to).collect();
+            for back in back {
+                let _ = self.damaged.remove(back.from, back.to);
+            }
+        }
+        let _ = self.damaged.remove(0, begin);
+        let _ = self.damaged.remove(target, u64::MAX);
+    }
+
+    pub(super) fn damage(&self) -> Option<Damage> {
+        let first = self.damaged.intervals().next();
+        if first.is_none() && self.unreadable.is_none() {
+            return None;
+        }
+        Some(Damage {
+            records: self.damaged.len(),
+            first: first.map_or(0, |first| first.from),
+            what: self.unreadable.clone(),
+        })
+    }
+
+    /// The tree that what is held is compared with.
+    fn proved(&self) -> Option<Tree> {
+        let adopted = self.adopted.as_ref().map(|head| head.tree());
+        let tree = self.recent.get(&self.target()).copied();
+        tree.or(adopted.filter(|tree| tree.size == self.target()))
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Has what is held of an interval read and compared with the tree: somebody
+    /// could not read it.
+    pub(super) fn suspect(&mut self, log: LogId, interval: Interval) {
+        let Some(state) = self.logs.get(&log) else {
+            return;
+        };
+        let Some(key) = state.key() else {
+            return;
+        };
+        let to = interval.to.min(state.target());
+        if interval.from >= to {
+            return;
+        }
+        self.changed.insert(log);
+        let chunks = self.suspects.chunks.entry(log).or_default();
+        let _ = chunks.insert(key.chunk_of(interval.from), key.chunk_of(to - 1) + 1);
+        // At once.
+        self.suspects.due.get_or_insert(self.opened_at);
+    }
+
+    /// Has everything of a log compared with the tree.
+    pub(super) fn suspect_all(&mut self, log: LogId) {
+        let all = Interval {
+            from: 0,
+            to: u64::MAX,
+        };
+        self.suspect(log, all);
+    }
+
+    /// Has the nodes that the tree of a size ends with, and what they are computed
+    /// from, compared with the tree.
+    pub(super) fn suspect_end(&mut self, log: LogId, size: u64) {
+        let target = self.logs.get(&log).map_or(0, LogState::target);
+        for subtree in cover(0, size.min(target), MAX_LEVEL) {
+            let last = Interval {
+                from: subtree.end() - 1,
+                to: subtree.end(),
+            };
+            self.suspect(log, last);
+        }
+    }
+
+    /// Writes the rows anew that say what a log is and what is held of it, if they
+    /// cannot be read, from what is known here.
+    pub(super) fn restore_rows(&mut self, log: LogId) -> Result<(), StoreError> {
+        let Some(state) = self.logs.get(&log) else {
+            return Ok(());
+        };
+        let number = state.number;
+        let mut batch = Batch::new();
+        let mut rows = Batch::new();
+        put_log(&mut rows, log, state);
+        if let Some(head) = &state.adopted {
+            put_head(&mut rows, number, head);
+        }
+        if let Some(fork) = &state.fork {
+            let key = head_key(number, HeadKind::Fork);
+            rows.put(Table::Heads, key, fork.to_wire().encode_to_vec());
+        }
+        for row in rows.into_changes() {
+            if let Change::Put(table, key, row) = row
+                && readable(self.store.get(table, &key))?.flatten().as_ref() != Some(&row)
+            {
+                batch.put(table, key, row);
+            }
+        }
+        if let Some(key) = state.key() {
+            let stored = readable(History::new(&self.store, key).held())?;
+            if stored.as_ref() != Some(&state.held) {
+                put_held(&mut batch, number, &state.held);
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(batch, Durability::Synced)
+    }
+
+    /// A read or write of a log has met damage. It goes on without what was
+    /// damaged; a log of ours with what can still be proved.
+    pub(super) fn met_damage(&mut self, log: LogId) {
+        if let Err(error) = self.restore_rows(log) {
+            if let Some(state) = self.logs.get_mut(&log) {
+                state.close(error.to_string());
+            }
+            return;
+        }
+        self.suspect_all(log);
+        if self
+            .logs
+            .get(&log)
+            .is_some_and(|state| state.appender.is_some())
+        {
+            // What was appended in vain is not in the store.
+            self.open_for_writing(log);
+        }
+    }
+
+    /// Refuses what waits to be published to a log that has met damage.
+    pub(super) fn drop_staged_for(&mut self, log: LogId, error: &ReadError) {
+        let Some(staged) = self.staged.remove(&log) else {
+            return;
+        };
+        let error = match error {
+            ReadError::Store(error) => error.clone(),
+            ReadError::NotHeld(_) => StoreError::Damaged(error.to_string()),
+        };
+        for id in staged.waiting() {
+            let reply = Err(CommandError::Store(error.clone()));
+            self.outputs.push_back(Output::Reply(id, reply));
+        }
+    }
+
+    /// Reads the chunk that an append to a log of ours could not complete, at once,
+    /// and opens the log again with what is left.
+    pub(super) fn mend_end(&mut self, log: LogId, now: Timestamp) -> Result<(), StoreError> {
+        self.reload_held(log);
+        let Some(state) = self.logs.get(&log) else {
+            return Ok(());
+        };
+        if let (Some(key), Some(tree)) = (state.key(), state.proved()) {
+            let mut audit = Audit::new(&self.store, key, &state.held, tree);
+            audit.chunk(key.chunk_of(tree.size))?;
+            let findings = audit.finish()?;
+            self.bring_in_order(log, &findings, now)?;
+        }
+        self.suspect_all(log);
+        Ok(())
+    }
+
+    /// The store has lost rows while it was open.
+    pub(super) fn rows_lost(&mut self, lost: &[LostRows]) {
+        self.restore_all_rows();
+        for log in self.logs.keys().collect::<Vec<_>>() {
+            let Some(key) = self.logs.get(&log).and_then(LogState::key) else {
+                continue;
+            };
+            let of_logs = lost.iter().filter(|lost| OF_LOGS.contains(&lost.table));
+            for chunks in of_logs.filter_map(|lost| lost.chunks(key)) {
+                let index = |chunk: u64| chunk.saturating_mul(key.chunk_len());
+                let (from, to) = (index(chunks.from), index(chunks.to));
+                self.suspect(log, Interval { from, to });
+            }
+        }
+        // Even if there is nothing to read.
+        self.suspects.due.get_or_insert(self.opened_at);
+    }
+
+    /// Writes all rows anew that say what is known, where they are lost.
+    pub(super) fn restore_all_rows(&mut self) {
+        let mut batch = Batch::new();
+        let next = self.next_number.to_be_bytes();
+        batch.put(Table::Meta, NEXT_NUMBER, next.to_vec());
+        self.deletions.put_all(&mut batch);
+        // If they cannot be written now, they are with the next damage.
+        let _ = self.store.commit(batch, Durability::Written);
+        for log in self.logs.keys().collect::<Vec<_>>() {
+            if self.restore_rows(log).is_err() {
+                // It is tried again with the next damage that is found.
+                continue;
+            }
+            self.suspect_end(log, u64::MAX);
+        }
+    }
+
+    /// Takes the next steps.
+    pub(super) fn auditing_is_due(&mut self, now: Timestamp) {
+        if self.suspects.due.is_none_or(|due| due > now) {
+            return;
+        }
+        let pause = match self.audit_some(now) {
+            Ok(()) => DELETION_PAUSE_US,
+            // The disk may have room, or be readable, in a while.
+            Err(_) => DELETION_RETRY_US,
+        };
+        let is_done = self.suspects.chunks.is_empty();
+        if is_done {
+            self.outputs.push_back(Output::Audited);
+        }
+        self.suspects.due = (!is_done).then(|| now.plus(pause));
+    }
+
+    fn audit_some(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let Some((&log, chunks)) = self.suspects.chunks.iter().next() else {
+            return Ok(());
+        };
+        let first = chunks.intervals().next();
+        let (Some(state), Some(first)) = (self.logs.get(&log), first) else {
+            self.suspects.chunks.remove(&log);
+            return Ok(());
+        };
+        let (Some(key), Some(tree)) = (state.key(), state.proved()) else {
+            self.suspects.chunks.remove(&log);
+            return Ok(());
+        };
+        let (mut taken, mut end) = (0, first.from);
+        let mut audit = Audit::new(&self.store, key, &state.held, tree);
+        while end < first.to && taken < AUDITED_CHUNKS_PER_STEP {
+            let at = key.chunk_interval(end).from;
+            let held = state.held.held(at, key.chunk_interval(first.to - 1).to);
+            let Some(next) = { held }.next() else {
+                end = first.to;
+                break;
+            };
+            let chunk = key.chunk_of(next.from);
+            audit.chunk(chunk)?;
+            taken += 1;
+            end = chunk + 1;
+        }
+        let findings = audit.finish()?;
+        self.bring_in_order(log, &findings, now)?;
+        if let Some(chunks) = self.suspects.chunks.get_mut(&log) {
+            let _ = chunks.remove(first.from, end);
+            if chunks.is_empty() {
+                self.suspects.chunks.remove(&log);
+                self.changed.insert(log);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what follows from what was found.
+    fn bring_in_order(
+        &mut self,
+        log: LogId,
+        findings: &Findings,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(());
+        };
+        let Some(key) = state.key().filter(|_| !findings.is_clean()) else {
+            return Ok(());
+        };
+        let (before, size) = (state.held.clone(), state.target());
+        let mut batch = Batch::new();
+        put_in_order(&self.store, key, &mut state.held, findings, &mut batch)?;
+        if let Some(appender) = &state.appender {
+            // The records that these were computed from may be gone.
+            let frontier: Vec<_> = appender.frontier().nodes().collect();
+            let mut admission = Admission::new(&self.store, key, &mut state.held);
+            admission.put_nodes(&frontier);
+            batch.append(admission.finish());
+        }
+        if let Err(error) = self.store.commit(batch, Durability::Synced) {
+            self.reload_held(log);
+            return Err(error);
+        }
+        self.changed.insert(log);
+        let Some(&first) = findings.bad.first() else {
+            return Ok(());
+        };
+        for &chunk in &findings.bad {
+            let Interval { from, to } = key.chunk_interval(chunk);
+            for lost in before.held(from, to.min(size)) {
+                let _ = state.damaged.insert(lost.from, lost.to);
+            }
+        }
+        let first = key.chunk_interval(first).from;
+        state.synced_size = state.synced_size.min(first);
+        state.poll_at = Some(now);
+        self.schedule(log, now);
+        Ok(())
+    }
+}
+
+/// Writes what is held of a log in place of what is stored of that.
+pub(super) fn put_held(batch: &mut Batch, number: u32, held: &IntervalSet) {
+    let rows = [0, u64::MAX].map(|index| index_key(number, index));
+    batch.delete_range(Table::Held, rows[0], rows[1]);
+    for Interval { from, to } in held.intervals() {
+        let row = index_key(number, from);
+        batch.put(Table::Held, row, to.to_be_bytes().to_vec());
+    }
+}

@@ -1,0 +1,403 @@
+//! What a start makes of rows that are damaged or lost. None of them keeps other
+//! logs from working: what can be told from the rest is, what others have is
+//! fetched again, and a log of our own is not written to before peers were asked.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use prost::Message;
+
+use super::Engine;
+use super::damage::put_held;
+use super::deletion::put_deletion;
+use super::logs::{LogState, frontier, put_head, put_log};
+use super::recovery::{Recovery, Why};
+use crate::head::UnverifiedHead;
+use crate::id::LogId;
+use crate::log::Appender;
+use crate::merkle::{CompactRange, MAX_LEVEL, cover};
+use crate::ranges::{Interval, IntervalSet};
+use crate::store::around::scan_around;
+use crate::store::audit::{Audit, readable};
+use crate::store::tables::{
+    HeadKind, NEXT_NUMBER, OF_LOGS, head_key, index_key, index_of, level_key,
+};
+use crate::store::{Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table};
+use crate::time::Timestamp;
+use crate::wire::v1;
+use crate::wire::v1::stored_log::Recovering as Stored;
+
+/// What is said of a log whose row is lost.
+const LOST: &str = "what it is was lost, and is asked of peers";
+/// What is said of a log of ours whose tree is not whole.
+const PROOF: &str = "what proves it was damaged";
+/// What is said of a log that is begun anew.
+const ANEW: &str = "what proves it was lost, so that all of it is fetched again";
+
+impl<S: Store> Engine<S> {
+    /// Reads the number that the next log gets. Where it is lost, it is one that no
+    /// row has.
+    pub(super) fn load_next_number(&mut self, lost_rows: bool) -> Result<(), StoreError> {
+        let row = readable(self.store.get(Table::Meta, NEXT_NUMBER))?.flatten();
+        let stored = row.and_then(|row| Some(u32::from_be_bytes(row[..].try_into().ok()?)));
+        self.next_number = stored.unwrap_or(0);
+        if stored.is_none() || lost_rows {
+            for table in OF_LOGS {
+                self.next_number = self.next_number.max(self.number_behind(table)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The number behind the largest one that a table has rows of.
+    fn number_behind(&self, table: Table) -> Result<u32, StoreError> {
+        let has_from = |number: u32| {
+            let mut found = false;
+            let visit = &mut |_: &[u8], _: &[u8]| {
+                found = true;
+                ControlFlow::Break(())
+            };
+            let read = self
+                .store
+                .scan(table, &number.to_be_bytes(), &[0xff; 32], visit);
+            // What cannot be read is there.
+            Ok::<_, StoreError>(found || readable(read)?.is_none())
+        };
+        let (mut low, mut high) = (0, u32::MAX);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match has_from(middle)? {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The rows of all logs: those that can be read, and those that can be made
+    /// again from the heads.
+    pub(super) fn load_rows(&self, lost_rows: bool) -> Result<Rows, StoreError> {
+        let (mut rows, mut nameless) = (Vec::new(), Vec::new());
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            match (LogId::from_slice(key), v1::StoredLog::decode(row)) {
+                (Some(log), Ok(row)) => rows.push((log, row)),
+                (Some(log), Err(_)) => nameless.push(log),
+                (None, _) => {}
+            }
+            ControlFlow::Continue(())
+        };
+        let damaged = scan_around(&self.store, Table::Logs, &[0; 32], &[0xff; 33], visit)?;
+        if !damaged && !lost_rows && nameless.is_empty() {
+            return Ok(Rows { rows, nameless });
+        }
+        let mut known: BTreeSet<u32> = rows.iter().map(|(_, row)| row.number).collect();
+        known.extend(self.deletions.numbers());
+        let mut heads = Vec::new();
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            if let (Some((&number, &[kind])), Ok(head)) =
+                (key.split_first_chunk::<4>(), v1::SignedHead::decode(row))
+                && kind == HeadKind::Adopted as u8
+            {
+                heads.push((u32::from_be_bytes(number), head));
+            }
+            ControlFlow::Continue(())
+        };
+        scan_around(&self.store, Table::Heads, &[0; 5], &[0xff; 6], visit)?;
+        for (number, head) in heads {
+            let named = v1::Head::decode(&head.head[..]).ok();
+            let Some(log) = named.and_then(|head| LogId::from_slice(&head.log)) else {
+                continue;
+            };
+            if known.contains(&number) || rows.iter().any(|(known, _)| *known == log) {
+                continue;
+            }
+            let head = UnverifiedHead {
+                bytes: head.head,
+                signature: head.signature,
+            };
+            let owned = head.verify(log, &self.key.public()).is_ok();
+            nameless.retain(|nameless| *nameless != log);
+            let row = v1::StoredLog {
+                number,
+                followed: true,
+                owned,
+                recovering: match owned {
+                    true => Stored::Restored.into(),
+                    false => Stored::No.into(),
+                },
+                ..v1::StoredLog::default()
+            };
+            rows.push((log, row));
+        }
+        Ok(Rows { rows, nameless })
+    }
+
+    /// A log of which nothing but its name is left: it is followed anew.
+    pub(super) fn follow_nameless(&mut self, log: LogId) -> Result<LogState, StoreError> {
+        let mut batch = Batch::new();
+        let mut state = LogState::new(self.take_number(&mut batch));
+        state.followed = true;
+        state.unreadable = Some(LOST.to_owned());
+        put_log(&mut batch, log, &state);
+        self.store.commit(batch, Durability::Synced)?;
+        Ok(state)
+    }
+
+    /// Reads a log, and makes the best of what is damaged of it.
+    pub(super) fn load_log(
+        &mut self,
+        log: LogId,
+        row: v1::StoredLog,
+        now: Timestamp,
+    ) -> Result<LogState, StoreError> {
+        let has_manifest = row.manifest.is_some();
+        let (mut state, lost) = self.read_log(log, row)?;
+        if state.manifest.is_none() {
+            if has_manifest || lost.rows {
+                state.unreadable = Some(LOST.to_owned());
+            }
+            return Ok(state);
+        }
+        if lost.held || self.lost_rows {
+            self.rebuild_held(&mut state)?;
+        }
+        if lost.head && !state.owned {
+            return self.begin_anew(log, &state);
+        }
+        if !state.owned {
+            self.clip(&mut state)?;
+        } else if state.fork.is_none() {
+            self.open_own(log, &mut state, lost, now)?;
+        }
+        Ok(state)
+    }
+
+    /// A log whose manifest has come: its rows may have been here before it.
+    pub(super) fn reunite(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get(&log) else {
+            return;
+        };
+        let key = head_key(state.number, HeadKind::Adopted);
+        let row = state.to_stored();
+        if state.adopted.is_some() || matches!(self.store.get(Table::Heads, &key), Ok(None)) {
+            return;
+        }
+        let recovers = row.owned;
+        match self.load_log(log, row, now) {
+            Ok(mut state) => {
+                if recovers && state.fork.is_none() && state.recovery.is_none() {
+                    state.appender = None;
+                    state.recovery = Some(Recovery::new(
+                        Why::Damaged(PROOF.to_owned()),
+                        state.held_size(),
+                        now,
+                    ));
+                }
+                state.poll_at = Some(now);
+                self.logs.insert(log, state);
+                self.suspect_all(log);
+            }
+            Err(error) => self.store_failed(log, &ReadError::Store(error)),
+        }
+    }
+
+    /// Opens a log of ours for writing, if all is well with it.
+    fn open_own(
+        &mut self,
+        log: LogId,
+        state: &mut LogState,
+        lost: Lost,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(key) = state.key() else {
+            return Ok(());
+        };
+        if lost.head {
+            // The tree of the same records is the same: signing it again is what
+            // happens after a crash, too. Nobody is told before peers were asked.
+            let size = state.held.prefix(state.begin());
+            let history = History::new(&self.store, key);
+            let tree = readable(frontier(&history, size))?.map(Appender::new);
+            if let Some(tree) = tree {
+                let head = tree.head(log, now).sign(&self.key);
+                let mut batch = Batch::new();
+                put_head(&mut batch, key.number, &head);
+                self.store.commit(batch, Durability::Synced)?;
+                state.set_adopted(head);
+            }
+        }
+        state.appender = match lost.head || lost.held || lost.fork {
+            true => None,
+            false => self.writable(state)?,
+        };
+        if state.appender.is_none() {
+            state.unreadable = Some(PROOF.to_owned());
+            state.recovery = Some(Recovery::new(
+                Why::Damaged(PROOF.to_owned()),
+                state.held_size(),
+                now,
+            ));
+            state.poll_at = Some(now);
+            let mut batch = Batch::new();
+            put_log(&mut batch, log, state);
+            self.store.commit(batch, Durability::Synced)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a log of ours for writing again, with what is stored of it.
+    pub(super) fn open_for_writing(&mut self, log: LogId) {
+        let Some(state) = self.logs.get(&log) else {
+            return;
+        };
+        let appender = self.writable(state);
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        match appender {
+            Ok(Some(appender)) => state.appender = Some(appender),
+            Ok(None) => state.close(PROOF.to_owned()),
+            Err(error) => state.close(error.to_string()),
+        }
+    }
+
+    /// What a log of ours goes on from: the tree that was signed, and the records
+    /// behind it that a crash left. Records below it may be missing, as long as
+    /// the tree is whole.
+    fn writable(&self, state: &LogState) -> Result<Option<Appender>, StoreError> {
+        let Some(key) = state.key() else {
+            return Ok(None);
+        };
+        let (size, begin) = (state.size(), state.begin());
+        let history = History::new(&self.store, key);
+        let known = |size| readable(frontier(&history, size));
+        if let Some(head) = &state.adopted {
+            let root = |range: Option<CompactRange>| range.and_then(|range| range.root());
+            if root(known(size)?) != Some(head.root) {
+                self.restore_frontier(key, state)?;
+                if root(known(size)?) != Some(head.root) {
+                    return Ok(None);
+                }
+            }
+        }
+        let prefix = state.held.prefix(begin);
+        let end = match prefix < size {
+            true => state.held.prefix(size),
+            false => prefix,
+        };
+        Ok(known(end)?.map(Appender::new))
+    }
+
+    /// Writes the nodes anew that the tree ends with, as far as they follow from
+    /// what is held.
+    fn restore_frontier(&self, key: LogKey, state: &LogState) -> Result<(), StoreError> {
+        let Some(head) = &state.adopted else {
+            return Ok(());
+        };
+        let mut audit = Audit::new(&self.store, key, &state.held, head.tree());
+        for subtree in cover(0, head.size, MAX_LEVEL) {
+            audit.chunk(key.chunk_of(subtree.end() - 1))?;
+        }
+        let mut batch = Batch::new();
+        for (at, hash) in audit.finish()?.nodes {
+            let row = level_key(key.number, at.level, at.index);
+            batch.put(Table::Nodes, row, hash.0.to_vec());
+        }
+        self.store.commit(batch, Durability::Written)
+    }
+
+    /// A log of others of which rows are stored, but no head: nothing of them is
+    /// believed, because the tree that comes may be another one. All of it is
+    /// fetched again, under another number.
+    fn begin_anew(&mut self, log: LogId, old: &LogState) -> Result<LogState, StoreError> {
+        let mut batch = Batch::new();
+        let mut state = LogState::new(self.take_number(&mut batch));
+        state.followed = old.followed;
+        state.peers = old.peers.clone();
+        state.scheduler.order = old.scheduler.order;
+        if let Some(manifest) = old.manifest.clone() {
+            state.set_manifest(manifest);
+        }
+        state.unreadable = Some(ANEW.to_owned());
+        put_log(&mut batch, log, &state);
+        let deletion = v1::StoredDeletion {
+            chunk_level: old.key().map_or(0, |key| key.chunk_level.into()),
+            next_chunk: 0,
+            is_reclaiming: false,
+        };
+        put_deletion(&mut batch, old.number, &deletion);
+        self.store.commit(batch, Durability::Synced)?;
+        self.deletions.begin(old.number, deletion, self.opened_at);
+        Ok(state)
+    }
+
+    /// Nothing beyond the adopted head is held: an older row of it may have come
+    /// back with a damaged table.
+    fn clip(&self, state: &mut LogState) -> Result<(), StoreError> {
+        let size = state.size();
+        if state.held.covered(size, u64::MAX) == 0 {
+            return Ok(());
+        }
+        let _ = state.held.remove(size, u64::MAX);
+        self.store_held(state)
+    }
+
+    fn store_held(&self, state: &LogState) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        put_held(&mut batch, state.number, &state.held);
+        self.store.commit(batch, Durability::Synced)
+    }
+
+    /// Finds out what is held from the rows of the records, without reading them:
+    /// the time index has an entry for each chunk of which there is something.
+    fn rebuild_held(&self, state: &mut LogState) -> Result<(), StoreError> {
+        let Some(key) = state.key() else {
+            return Ok(());
+        };
+        let mut loose = IntervalSet::new();
+        let [from, to] = [0, u64::MAX].map(|index| index_key(key.number, index));
+        let visit = &mut |row: &[u8], _: &[u8]| {
+            if let Some(index) = index_of(row) {
+                let _ = loose.insert(index, index + 1);
+            }
+            ControlFlow::Continue(())
+        };
+        scan_around(&self.store, Table::Records, &from, &to, visit)?;
+        let mut held = loose.clone();
+        let [from, to] = [0, u64::MAX].map(|chunk| level_key(key.number, 0, chunk));
+        let visit = &mut |row: &[u8], _: &[u8]| {
+            if let Some(chunk) = index_of(row) {
+                let Interval { from, to } = key.chunk_interval(chunk);
+                if loose.covered(from, to) == 0 {
+                    let _ = held.insert(from, to);
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        scan_around(&self.store, Table::Times, &from, &to, visit)?;
+        let _ = held.remove(0, state.kept.from);
+        held.extend(state.held.intervals().collect::<Vec<_>>());
+        state.held = held;
+        self.store_held(state)
+    }
+}
+
+/// What is known of the logs at a start.
+pub(super) struct Rows {
+    pub(super) rows: Vec<(LogId, v1::StoredLog)>,
+    /// Logs whose rows cannot be understood.
+    pub(super) nameless: Vec<LogId>,
+}
+
+/// What could not be read of a log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lost {
+    /// Rows of it are stored, but not what it is.
+    pub(super) rows: bool,
+    /// Its head.
+    pub(super) head: bool,
+    /// Its fork proof.
+    pub(super) fork: bool,
+    /// What is held of it.
+    pub(super) held: bool,
+}
