@@ -374,7 +374,7 @@ impl Config {
     /// The file cannot be read, or has an option that is unknown or malformed.
     /// A missing one is an error where it is `required`.
     pub fn set_from_file(&mut self, path: &Path, required: bool) -> anyhow::Result<()> {
-        let text = match fs::read_to_string(path) {
+        let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return Ok(()),
             Err(error) => {
@@ -386,6 +386,12 @@ impl Config {
                     false => error,
                 };
             }
+        };
+        let Ok(text) = String::from_utf8(text) else {
+            anyhow::bail!(
+                "{} is damaged: it is not text; restore it, or remove it to have the defaults",
+                path.display()
+            );
         };
         let mut options = toml::from_str::<Options>(&text)
             // The parser's word is several lines long and shows the place.

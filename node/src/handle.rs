@@ -1,6 +1,8 @@
 //! What the rest of the program knows of a running node.
 
 mod clock;
+mod damage;
+mod scrubs;
 mod troubles;
 mod unsigned;
 
@@ -17,9 +19,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::clock::{COMPARED_EVERY, ClockWatch};
 pub use self::clock::{now, wall_time};
+pub use self::scrubs::{MAX_NAMED_PARTS, ScrubStatus};
 pub use self::troubles::{Severity, Trouble};
 pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};
 
+use self::damage::damage_of;
+use self::scrubs::Scrubs;
 use self::troubles::Troubles;
 use self::unsigned::Unsigned;
 use crate::store::RocksStore;
@@ -197,6 +202,7 @@ struct Shared {
     stream_peers: OnceLock<mpsc::Sender<PeersAsked>>,
     bootstrap: Mutex<BootstrapStatus>,
     disk: Mutex<Option<DiskStatus>>,
+    scrubs: Scrubs,
     troubles: Troubles,
     /// How long the machine slept last.
     sleeps: watch::Sender<Duration>,
@@ -222,6 +228,7 @@ impl Node {
             stream_peers: OnceLock::new(),
             bootstrap: Mutex::default(),
             disk: Mutex::default(),
+            scrubs: Scrubs::default(),
             troubles: Troubles::default(),
             sleeps: watch::Sender::new(Duration::ZERO),
             unsigned: Unsigned::default(),
@@ -347,6 +354,7 @@ impl Node {
     }
 
     pub(crate) fn set_stream(&self, status: LogStatus) {
+        self.note_damage(&status);
         let mut streams = lock(&self.shared.streams);
         let log = status.log;
         match streams.get(&log) {
@@ -362,6 +370,8 @@ impl Node {
     /// The stream was deleted. Those who watch it hear that nothing more comes.
     pub(crate) fn remove_stream(&self, log: LogId) {
         lock(&self.shared.streams).remove(&log);
+        self.forget_scrub(log);
+        self.trouble_ends(&damage_of(log));
     }
 
     pub(crate) fn set_addresses(&self, addresses: Vec<Multiaddr>) {

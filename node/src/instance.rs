@@ -23,6 +23,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::Context;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
+use headwater_protocols::store::audit::readable;
 use headwater_protocols::store::{Batch, Durability, Store, StoreError, Table};
 
 /// Key of [`Table::Meta`]: how often the node was started on this store, u64.
@@ -65,13 +66,14 @@ impl Instance {
     /// It cannot be read.
     pub fn of<S: Store>(store: &S, dir: &Path, marked: Option<u64>) -> anyhow::Result<Self> {
         let file = dir.join(FILE);
-        let row = store.get(Table::Meta, KEY)?;
+        // One that cannot be read is as good as none: then it may be a copy.
+        let row = readable(store.get(Table::Meta, KEY))?.flatten();
         let (last, before) = match row.as_deref() {
             Some(row) => (id_at(row, 0), id_at(row, 1)),
             None => (None, None),
         };
-        let written = match fs::read_to_string(&file) {
-            Ok(text) => Some(text),
+        let written = match fs::read(&file) {
+            Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 let cannot = format!("cannot read {}", file.display());

@@ -48,6 +48,15 @@ fn read_key(path: &Path) -> anyhow::Result<Keypair> {
     let bytes =
         fs::read(path).with_context(|| format!("cannot read the key {}", path.display()))?;
     warn_if_others_can_read(path);
+    // Protobuf: the type ed25519, then 64 bytes, secret and public.
+    if bytes.len() != 68 || !bytes.starts_with(&[0x08, 0x01, 0x12, 0x40]) {
+        bail!(
+            "{} is damaged: it has {} bytes and is no ed25519 key of 68; restore it from a backup \
+             (with another key this node would be another publisher)",
+            path.display(),
+            bytes.len()
+        );
+    }
     Keypair::from_protobuf_encoding(&bytes).with_context(|| {
         format!(
             "{} ({} bytes) is not a libp2p private key; restore it from a backup",
@@ -88,8 +97,9 @@ impl Token {
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read_to_string(path)
+        let text = fs::read(path)
             .with_context(|| format!("cannot read the API token {}", path.display()))?;
+        let text = String::from_utf8_lossy(&text);
         let token = text.trim();
         let visible = |byte: u8| byte.is_ascii_graphic();
         if token.is_empty() || !token.bytes().all(visible) {
@@ -189,10 +199,7 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "").unwrap();
         let error = load_key(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("(0 bytes) is not a libp2p private key"),
-            "{error}"
-        );
+        assert!(error.contains("is damaged: it has 0 bytes"), "{error}");
         let error = Token::load(&path).unwrap_err().to_string();
         assert!(error.contains("holds no API token"), "{error}");
         fs::write(&path, "to\r\nken").unwrap();

@@ -28,6 +28,7 @@ mod publish;
 mod resolve;
 mod retention;
 mod retrieve;
+mod scrub;
 mod sessions;
 mod socket;
 mod spool;
@@ -92,6 +93,10 @@ pub fn router(state: ApiState) -> Router {
             get(streams::peers).post(streams::add_peers),
         )
         .route("/v1/streams/{id}/fetch", post(fetch::fetch))
+        .route(
+            "/v1/streams/{id}/scrub",
+            get(scrub::show).post(scrub::begin),
+        )
         .route("/v1/streams/{id}/recovery", post(streams::recover))
         .route("/v1/streams/{id}/observations", observations)
         .route("/v1/streams/{id}/live", get(live::live))

@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
 use super::state::ApiState;
 use super::{
     dashboard, deletion, discover, evidence, fetch, gaps, join, live, node_info, observations,
-    proofs, publish, retrieve, streams, unsigned,
+    proofs, publish, retrieve, scrub, streams, unsigned,
 };
 
 #[derive(OpenApi)]
@@ -51,6 +51,8 @@ use super::{
         streams::add_peers,
         streams::recover,
         fetch::fetch,
+        scrub::begin,
+        scrub::show,
         proofs::head,
         proofs::inclusion,
         proofs::consistency,

@@ -207,8 +207,12 @@ pub struct StreamView {
     /// Whether they are not fetched because `max_disk` leaves no room for them.
     #[serde(default)]
     pub waits_for_room: bool,
-    /// Everything below the adopted head that is kept is held, verified and
-    /// fsynced.
+    /// Records that were held, were found to be damaged on the disk, and are not
+    /// back.
+    #[serde(default)]
+    pub damaged_records: u64,
+    /// Everything below the adopted head that is kept is held, was verified when it
+    /// came, is fsynced, and nothing of it is known to be damaged.
     pub synced: bool,
     /// How far this node is behind what its sources have and say.
     #[serde(default)]
@@ -351,6 +355,32 @@ pub struct Subscription {
     pub peers: Vec<String>,
     /// Fill in the latest records first.
     pub newest_first: bool,
+}
+
+/// `GET` and `POST /v1/streams/{id}/scrub`: all that is held is read and hashed.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct ScrubView {
+    /// The stream.
+    pub id: String,
+    /// Whether it is still read.
+    pub running: bool,
+    /// When that was begun (RFC 3339).
+    pub begun: String,
+    /// When everything had been read (RFC 3339).
+    pub ended: Option<String>,
+    /// Records that were read, and hash to what was proved.
+    pub records: u64,
+    /// Bytes of these records.
+    pub bytes: u64,
+    /// Records that could not be read, or do not.
+    pub bad_records: u64,
+    /// Where they are, from an index up to another one that is left out; the first
+    /// 64 parts.
+    pub bad: Vec<(u64, u64)>,
+    /// Records that were damaged and are not back from peers.
+    pub damaged_records: u64,
+    /// Peers that have something of the stream.
+    pub sources: Vec<String>,
 }
 
 /// Records that are fetched before all others.

@@ -108,7 +108,11 @@ pub fn stream_view(
         begin,
         missing_records,
         waits_for_room: status.waits_for_room,
-        synced: head.is_some() && missing_records == 0 && status.synced_size >= usable,
+        synced: head.is_some()
+            && missing_records == 0
+            && status.synced_size >= usable
+            && status.damage.is_none(),
+        damaged_records: (status.damage.as_ref()).map_or(0, |damage| damage.records),
         lag: LagView {
             records: status.lag.records,
             ms: status.lag.time_us.map(|us| us / 1_000),
@@ -358,6 +362,7 @@ pub(super) mod tests {
             peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
             fork: None,
             disputed_from: None,
+            damage: None,
             closed: None,
             recovering: None,
             known_followers: 0,
@@ -399,6 +404,17 @@ pub(super) mod tests {
             ..complete.clone()
         };
         assert!(!view(&not_safe).synced);
+        let damaged = LogStatus {
+            damage: Some(headwater_protocols::engine::Damage {
+                records: 2,
+                first: 5,
+                what: None,
+            }),
+            ..complete.clone()
+        };
+        let shown = view(&damaged);
+        assert!(!shown.synced);
+        assert_eq!(shown.damaged_records, 2);
         let not_held = LogStatus {
             held_records: 9,
             ..complete.clone()

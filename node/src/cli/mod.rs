@@ -32,6 +32,7 @@ mod publish_lines;
 mod recover;
 mod rows;
 mod run;
+mod scrub;
 mod signals;
 mod status;
 mod stream;
@@ -143,6 +144,7 @@ enum Command {
     Discover(discover::DiscoverArgs),
     Publish(publish::PublishArgs),
     Sync(sync::SyncArgs),
+    Scrub(scrub::ScrubArgs),
     Tail(tail::TailArgs),
     Export(export::ExportArgs),
     Import(import::ImportArgs),
@@ -267,6 +269,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Discover(args) => discover::discover(invocation, &args).await?,
         Command::Publish(args) => publish::publish(invocation, args).await?,
         Command::Sync(args) => sync::sync(invocation, &args).await?,
+        Command::Scrub(args) => scrub::scrub(invocation, &args).await?,
         Command::Tail(args) => tail::tail(invocation, &args).await?,
         Command::Export(args) => export::export(invocation, &args).await?,
         Command::Import(args) => import::import(invocation, &args).await?,
@@ -335,6 +338,8 @@ mod tests {
             "headwater evidence verify f --stream x",
             "headwater stream delete x",
             "headwater stream delete x --own --json",
+            "headwater scrub",
+            "headwater scrub x --wait --timeout 5s",
             "headwater stream recover",
             "headwater stream recover x --none-is-larger --timeout 5s",
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \

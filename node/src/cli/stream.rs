@@ -622,6 +622,7 @@ pub(super) mod tests {
             record_bytes: 210_944,
             disk_bytes: None,
             waits_for_room: false,
+            damaged_records: 0,
             served_records: 0,
             sources: vec!["12D3KooW".to_owned()],
             known_peers: Vec::new(),

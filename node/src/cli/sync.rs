@@ -164,6 +164,10 @@ fn lack(stream: &StreamView) -> String {
     if stream.root.is_none() {
         return "no head of the publisher has come yet".to_owned();
     }
+    if stream.damaged_records > 0 {
+        let damaged = counted(stream.damaged_records, "record");
+        return format!("{damaged} of it were damaged on the disk, and are fetched again");
+    }
     match stream.missing_records {
         0 => "everything has come, and is being made safe on disk".to_owned(),
         missing => format!(

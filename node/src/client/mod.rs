@@ -32,7 +32,7 @@ pub use sse::{Event, EventError, EventReader};
 use crate::api::types::{
     ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
     EvidenceView, ExportProof, FetchView, GapReport, Health, InclusionProof, NewStream, NodeView,
-    PeerView, Published, Recovery, StreamPeerView, StreamView, Subscription,
+    PeerView, Published, Recovery, ScrubView, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
@@ -352,6 +352,24 @@ impl Client {
         let path = stream_path(name, &format!("/fetch?{query}"))?;
         let answer = self.request(Method::POST, &path, None).await?;
         parse(&read_whole(answer).await?)
+    }
+
+    /// Has all that is held of a stream read and hashed.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn begin_scrub(&self, name: &str) -> anyhow::Result<ScrubView> {
+        let path = stream_path(name, "/scrub")?;
+        let answer = self.request(Method::POST, &path, None).await?;
+        parse(&read_whole(answer).await?)
+    }
+
+    /// How far that has come.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn scrub(&self, name: &str) -> anyhow::Result<ScrubView> {
+        self.get(&stream_path(name, "/scrub")?).await
     }
 
     /// Stops that.

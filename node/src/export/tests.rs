@@ -82,6 +82,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         peers: Vec::new(),
         fork: None,
         disputed_from: None,
+        damage: None,
         closed: None,
         recovering: None,
         known_followers: 0,

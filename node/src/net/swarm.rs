@@ -369,6 +369,7 @@ impl Network {
             // Of interest to those who hold a `Node`, not to the network.
             Output::Reply(..)
             | Output::Sync
+            | Output::Audited
             | Output::Reclaim(_)
             | Output::ReclaimChunks(..)
             | Output::Signed(..)

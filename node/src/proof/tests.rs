@@ -37,6 +37,7 @@ fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
         offer_percent: 0,
         introduces: false,
         copied: false,
+        lost_rows: false,
         marks: std::collections::BTreeMap::new(),
         lost: None,
         ended_badly: false,

@@ -15,6 +15,7 @@ use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Synced};
 use super::mark_keeper::MarkKeeper;
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
+use super::scrub_thread::{Found, ScrubThread};
 use crate::handle::{Asked, COMPARED_EVERY, ClockWatch, Node, Severity, now, wall_time};
 use crate::net::sync_streams::{FrameReceiver, InboundFrame};
 use crate::store::RocksStore;
@@ -49,6 +50,8 @@ pub(super) struct Inputs {
     pub(super) reclaimed: Reclaimed,
     /// How much may be written.
     pub(super) measured: Measured,
+    /// What of the store is damaged.
+    pub(super) found: Found,
     /// What users ask for. First of all: a flood from the network must not keep
     /// a publisher waiting.
     pub(super) commands: mpsc::Receiver<Asked>,
@@ -78,6 +81,7 @@ pub(super) struct Workers {
     pub(super) disk: DiskThread,
     pub(super) reclaims: ReclaimThread,
     pub(super) marks: MarkKeeper,
+    pub(super) _scrubs: ScrubThread,
     pub(super) _bound: DiskBound,
 }
 
@@ -129,6 +133,7 @@ impl EngineThread {
                 Some(log) = inputs.reclaimed.recv() => {
                     self.engine.handle(Input::Reclaimed(log), now());
                 }
+                Some(input) = inputs.found.recv() => self.engine.handle(input, now()),
                 Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
                 Some(frame) = inputs.frames.next(!is_behind) => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
@@ -239,6 +244,10 @@ impl EngineThread {
                 // Before what comes behind it leaves the node.
                 Output::Signed(log, mark) => self.workers.marks.signed(log, mark),
                 Output::Sync => self.workers.disk.sync(),
+                Output::Audited => {
+                    self.node.store().forget_lost();
+                    self.node.trouble_ends("damage");
+                }
                 Output::Reclaim(log) => self.workers.reclaims.reclaim(log),
                 Output::ReclaimChunks(log, end) => {
                     self.workers.reclaims.reclaim_chunks(log, end);

@@ -8,6 +8,7 @@ mod lost_writes;
 mod mark_keeper;
 pub mod quorum_walk;
 mod reclaim_thread;
+mod scrub_thread;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::handle::Severity;
 pub use crate::handle::{
     Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, StreamPeer, now, wall_time,
 };
@@ -42,12 +44,13 @@ use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::net::sync_streams::{FrameSender, frame_channel};
-use crate::store::RocksStore;
+use crate::store::{Mended, RocksStore};
 use disk_bound::DiskBound;
 use disk_thread::DiskThread;
 use engine_thread::{EngineThread, Inputs, Workers};
 use mark_keeper::{Found, MarkKeeper};
 use reclaim_thread::ReclaimThread;
+use scrub_thread::ScrubThread;
 
 /// Events of the swarm that wait for the engine. While the engine is busy with
 /// a commit (milliseconds) gossip of a thousand records a second fits.
@@ -324,6 +327,7 @@ fn settings(offer_percent: u32, introduces: bool) -> anyhow::Result<Settings> {
         offer_percent,
         introduces,
         copied: false,
+        lost_rows: false,
         marks: BTreeMap::new(),
         lost: None,
         ended_badly: false,
@@ -373,6 +377,13 @@ async fn open(
         settings.marks = found.marks();
         settings.lost = store.lost_writes().map(lost_writes::words);
         settings.ended_badly = has_network && !instance.ended_well();
+        if let Some(mended) = store.mended() {
+            scrub_thread::tell(mended);
+            settings.lost_rows = mended.is_rebuilt || !mended.lost.is_empty();
+            // Heads that were signed may be lost, too.
+            settings.copied |= settings.lost_rows;
+            note_mended(&node, mended);
+        }
         let engine =
             Engine::open(store.clone(), key, &settings, now()).map_err(|error: StoreError| {
                 anyhow::Error::new(error)
@@ -406,11 +417,13 @@ async fn open(
 
     let (disk, synced) = DiskThread::start(node.store().clone())?;
     let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
+    let (scrubs, found) = ScrubThread::start(&node)?;
     let (bound, measured) = DiskBound::start(&node, node.store(), max_disk)?;
     let workers = Workers {
         disk,
         reclaims,
         marks,
+        _scrubs: scrubs,
         _bound: bound,
     };
     let thread = EngineThread::new(engine, node.clone(), outputs, workers);
@@ -420,6 +433,7 @@ async fn open(
         synced,
         reclaimed,
         measured,
+        found,
         commands: command_queue,
         stop,
     };
@@ -446,6 +460,23 @@ async fn open(
         frames,
         dials,
     })
+}
+
+/// Says what was done to open a damaged store, until all of it was read.
+fn note_mended(node: &Node, mended: &Mended) {
+    let kept = match &mended.kept {
+        Some(kept) => format!("; what was replaced is kept in {}", kept.display()),
+        None => String::new(),
+    };
+    let what = format!(
+        "the store was damaged and is repaired: {}{kept}",
+        mended.what.join("; ")
+    );
+    let advice = match mended.is_rebuilt || !mended.lost.is_empty() {
+        true => "all that is held is being read, and what is lost comes back from peers",
+        false => "nothing of it was lost; look at the disk",
+    };
+    node.trouble_begins("damage", Severity::Warning, what, advice);
 }
 
 #[cfg(test)]

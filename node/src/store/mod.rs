@@ -5,5 +5,5 @@ mod rocks;
 mod tests;
 mod wal;
 
-pub use rocks::{FORMAT_VERSION, OpenError, RocksStore};
+pub use rocks::{FORMAT_VERSION, Lost, Mended, OpenError, PastCache, RocksStore};
 pub use wal::LostWrites;

@@ -1,18 +1,25 @@
 //! The tables in RocksDB, one column family each.
 
+mod damage;
+mod manifest;
+mod mending;
+mod past_cache;
 mod space;
 
 use std::fs;
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use damage::{LostParts, Noticed, is_damage};
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
+pub use mending::{Lost, Mended};
+pub use past_cache::PastCache;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
@@ -68,7 +75,15 @@ const STALL_POLL: Duration = Duration::from_millis(2);
 /// there being room for a write buffer (32 MiB); after a failed sync, or any
 /// other failure to write, the folder has to be opened again.
 pub struct RocksStore {
-    db: DB,
+    dir: PathBuf,
+    /// Closed for a moment while damaged table files are taken out.
+    db: RwLock<Option<DB>>,
+    damage: Noticed,
+    mended: Option<Mended>,
+    /// What was mended while it was open, until somebody asks.
+    repaired: Mutex<Vec<Mended>>,
+    /// Rows that were lost, and that nobody is told are not there.
+    lost_parts: LostParts,
     read: ReadOptions,
     written: WriteOptions,
     synced: WriteOptions,
@@ -157,17 +172,14 @@ impl RocksStore {
             dir: dir.to_owned(),
             why: error.to_string(),
         })?;
-        let db = match open_tables(dir, DBRecoveryMode::PointInTime) {
-            // Some tables have later writes than the log is whole up to: there is
-            // no one point in time to go back to. What is read is checked anyway.
-            Err(error) if lost.is_some() && error.kind() == ErrorKind::Corruption => {
-                open_tables(dir, DBRecoveryMode::SkipAnyCorruptedRecord)
-            }
-            opened => opened,
-        };
-        let db = db.map_err(|error| open_error(dir, &error))?;
+        let (db, mended) = mending::open(dir, lost.is_some())?;
         let store = Self {
-            db,
+            dir: dir.to_owned(),
+            db: RwLock::new(Some(db)),
+            damage: Noticed::default(),
+            mended,
+            repaired: Mutex::default(),
+            lost_parts: LostParts::default(),
             read: ReadOptions::default(),
             written: write_options(Durability::Written),
             synced: write_options(Durability::Synced),
@@ -177,6 +189,9 @@ impl RocksStore {
             cause: Mutex::new(None),
         };
         store.check_format(dir)?;
+        if let Some(mended) = &store.mended {
+            store.lost_parts.add(&mended.lost);
+        }
         Ok(store)
     }
 
@@ -198,13 +213,15 @@ impl RocksStore {
     /// first level, are left for what must not wait.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        let Ok(chunks) = self.family(Table::Chunks) else {
+        let Ok(db) = self.db() else {
             return false;
         };
-        let full_buffers =
-            (self.db).property_int_value_cf(chunks, properties::NUM_IMMUTABLE_MEM_TABLE);
+        let Ok(chunks) = db.family(Table::Chunks) else {
+            return false;
+        };
+        let full_buffers = db.property_int_value_cf(chunks, properties::NUM_IMMUTABLE_MEM_TABLE);
         let full_buffers = full_buffers.ok().flatten().unwrap_or(0);
-        let files = (self.db).property_value_cf(chunks, properties::num_files_at_level(0));
+        let files = db.property_value_cf(chunks, properties::num_files_at_level(0));
         let files: i32 = (files.ok().flatten()).map_or(0, |files| files.parse().unwrap_or(0));
         full_buffers >= HISTORY_BUFFERS || files >= MAX_FIRST_LEVEL_FILES * 3 / 4
     }
@@ -215,7 +232,7 @@ impl RocksStore {
     /// The folder cannot be read.
     pub fn disk_bytes(&self) -> io::Result<u64> {
         let mut bytes = 0;
-        for entry in fs::read_dir(self.db.path())? {
+        for entry in fs::read_dir(&self.dir)? {
             match entry?.metadata() {
                 Ok(file) => bytes += file.len(),
                 // Removed meanwhile by compaction.
@@ -227,12 +244,21 @@ impl RocksStore {
     }
 
     fn check_format(&self, dir: &Path) -> Result<(), OpenError> {
-        let found = self
-            .get(Table::Meta, FORMAT_KEY)
-            .map_err(|error| unusable(dir, error))?;
+        let found = match self.get(Table::Meta, FORMAT_KEY) {
+            Ok(None) if self.mended.is_some() => None,
+            // A row that cannot be read is written anew: a later format has other tables.
+            Err(StoreError::Damaged(_)) => None,
+            Ok(None) if !self.is_blank().map_err(|error| unusable(dir, error))? => {
+                return Err(OpenError::Damaged {
+                    dir: dir.to_owned(),
+                    why: "it holds data, but no format version".to_owned(),
+                });
+            }
+            found => found.map_err(|error| unusable(dir, error))?,
+        };
         match found {
             Some(found) => check_version(dir, &found),
-            None if self.is_blank().map_err(|error| unusable(dir, error))? => {
+            None => {
                 let mut batch = Batch::new();
                 batch.put(
                     Table::Meta,
@@ -242,18 +268,15 @@ impl RocksStore {
                 self.commit(batch, Durability::Synced)
                     .map_err(|error| unusable(dir, error))
             }
-            None => Err(OpenError::Damaged {
-                dir: dir.to_owned(),
-                why: "it holds data, but no format version".to_owned(),
-            }),
         }
     }
 
     /// Whether no table has a row: just created, or created by a process that
     /// ended before it wrote the format.
     fn is_blank(&self) -> Result<bool, StoreError> {
+        let db = self.db()?;
         for table in Table::ALL {
-            let mut rows = self.db.raw_iterator_cf(self.family(table)?);
+            let mut rows = db.raw_iterator_cf(db.family(table)?);
             rows.seek_to_first();
             if rows.valid() {
                 return Ok(false);
@@ -263,21 +286,27 @@ impl RocksStore {
         Ok(true)
     }
 
-    fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
-        (self.db.cf_handle(table.name()))
-            .ok_or_else(|| StoreError::Failed(format!("the table {} is not open", table.name())))
+    /// The tables, which are not closed before this is dropped. It must not be
+    /// called by whoever has them already: that one would wait for itself.
+    fn db(&self) -> Result<Opened<'_>, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        if db.is_none() {
+            let why = "it could not be opened again after a repair; restart the node";
+            return Err(StoreError::Failed(why.to_owned()));
+        }
+        Ok(Opened(db))
     }
 
-    fn encode(&self, batch: &Batch) -> Result<WriteBatch, StoreError> {
+    fn encode(db: &Opened<'_>, batch: &Batch) -> Result<WriteBatch, StoreError> {
         let mut encoded = WriteBatch::default();
         for change in batch.changes() {
             match change {
                 Change::Put(table, key, value) => {
-                    encoded.put_cf(self.family(*table)?, key, value);
+                    encoded.put_cf(db.family(*table)?, key, value);
                 }
-                Change::Delete(table, key) => encoded.delete_cf(self.family(*table)?, key),
+                Change::Delete(table, key) => encoded.delete_cf(db.family(*table)?, key),
                 Change::DeleteRange(table, from, to) if from < to => {
-                    encoded.delete_range_cf(self.family(*table)?, from, to);
+                    encoded.delete_range_cf(db.family(*table)?, from, to);
                 }
                 // RocksDB refuses a range that ends before it begins.
                 Change::DeleteRange(..) => {}
@@ -291,11 +320,23 @@ impl RocksStore {
     /// not to return before there was room again.
     fn write(&self, batch: &Batch, options: &WriteOptions) -> Result<(), StoreError> {
         let mut waiting_since = None;
+        let mut was_mended = false;
         loop {
-            let error = match self.db.write_opt(self.encode(batch)?, options) {
+            let written = {
+                let db = self.db()?;
+                db.write_opt(Self::encode(&db, batch)?, options)
+            };
+            let error = match written {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
+            if is_damage(&error) && !was_mended {
+                // Background work has met damage, since when nothing is written.
+                was_mended = true;
+                self.damage.notice_files(error.as_ref());
+                self.mend()?;
+                continue;
+            }
             if !is_stall(&error) {
                 return Err(self.failed(&error));
             }
@@ -323,11 +364,7 @@ impl RocksStore {
 
 impl Store for RocksStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let family = self.family(table)?;
-        match self.db.get_pinned_cf_opt(family, key, &self.read) {
-            Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(&value))),
-            Err(error) => Err(store_error(&error)),
-        }
+        self.get_with(table, key, &self.read)
     }
 
     fn scan(
@@ -340,17 +377,7 @@ impl Store for RocksStore {
         if from >= to {
             return Ok(());
         }
-        let mut range = ReadOptions::default();
-        range.set_iterate_range(from..to);
-        let mut rows = self.db.raw_iterator_cf_opt(self.family(table)?, range);
-        rows.seek_to_first();
-        while let Some((key, value)) = rows.item() {
-            if visit(key, value).is_break() {
-                return Ok(());
-            }
-            rows.next();
-        }
-        rows.status().map_err(|error| store_error(&error))
+        self.scan_with(table, from, to, ReadOptions::default(), visit)
     }
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
@@ -366,7 +393,8 @@ impl Store for RocksStore {
             Durability::Written => self.write(&batch, &self.written)?,
             Durability::Synced => {
                 if batch.is_empty() {
-                    (self.db.flush_wal(true)).map_err(|error| self.failed(&error))?;
+                    let synced = self.db()?.flush_wal(true);
+                    synced.map_err(|error| self.failed(&error))?;
                 } else {
                     self.write(&batch, &self.synced)?;
                 }
@@ -379,26 +407,58 @@ impl Store for RocksStore {
 
 impl Drop for RocksStore {
     fn drop(&mut self) {
-        if let Err(error) = self.db.flush_wal(true) {
+        let Ok(db) = self.db() else {
+            return;
+        };
+        if let Err(error) = db.flush_wal(true) {
             tracing::warn!(%error, "what was written last could not be synced");
         }
-        self.db.cancel_all_background_work(true);
+        db.cancel_all_background_work(true);
     }
 }
 
 impl std::fmt::Debug for RocksStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         (f.debug_struct("RocksStore"))
-            .field("dir", &self.db.path())
+            .field("dir", &self.dir)
             .field("fsyncs", &self.fsyncs())
             .finish_non_exhaustive()
     }
 }
 
+/// The tables while they are open.
+struct Opened<'a>(RwLockReadGuard<'a, Option<DB>>);
+
+impl Deref for Opened<'_> {
+    type Target = DB;
+
+    fn deref(&self) -> &DB {
+        self.0
+            .as_ref()
+            .expect("it was looked at before this was made")
+    }
+}
+
+impl Opened<'_> {
+    fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
+        family(self, table)
+    }
+}
+
+fn family(db: &DB, table: Table) -> Result<&ColumnFamily, StoreError> {
+    (db.cf_handle(table.name()))
+        .ok_or_else(|| StoreError::Failed(format!("the table {} is not open", table.name())))
+}
+
 /// Opens every table, past the system's cache where the file system can do that.
-fn open_tables(dir: &Path, mode: DBRecoveryMode) -> Result<DB, rocksdb::Error> {
+fn open_tables(
+    dir: &Path,
+    mode: DBRecoveryMode,
+    adjust: impl Fn(&mut Options),
+) -> Result<DB, rocksdb::Error> {
     let mut options = store_options();
     options.set_wal_recovery_mode(mode);
+    adjust(&mut options);
     match open_tables_as(dir, options.clone(), true) {
         Err(error) if is_for_lack_of_direct_io(&error) => open_tables_as(dir, options, false),
         opened => opened,
@@ -508,7 +568,7 @@ fn store_error(error: &rocksdb::Error) -> StoreError {
         message.contains("No space left on device") || message.contains("Disk quota exceeded");
     match error.kind() {
         _ if is_full => StoreError::Full(message.to_owned()),
-        ErrorKind::Corruption => StoreError::Damaged(message.to_owned()),
+        _ if is_damage(error) => StoreError::Damaged(message.to_owned()),
         _ => StoreError::Failed(message.to_owned()),
     }
 }

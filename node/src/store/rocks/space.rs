@@ -17,10 +17,13 @@ impl RocksStore {
     pub fn disk_bytes_of(&self, log: LogKey) -> Result<u64, StoreError> {
         let (from, to) = log_range(log.number);
         let mut bytes = 0;
-        for table in OF_LOGS {
-            let range = Range::new(&from, &to);
-            let sizes = (self.db).get_approximate_sizes_cf(self.family(table)?, &[range]);
-            bytes += sizes.iter().sum::<u64>();
+        {
+            let db = self.db()?;
+            for table in OF_LOGS {
+                let range = Range::new(&from, &to);
+                let sizes = db.get_approximate_sizes_cf(db.family(table)?, &[range]);
+                bytes += sizes.iter().sum::<u64>();
+            }
         }
         match bytes {
             0 => History::new(self, log).bytes(),
@@ -33,8 +36,9 @@ impl RocksStore {
     /// # Errors
     /// The disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
+        let db = self.db()?;
         for table in Table::ALL {
-            let flushed = self.db.flush_cf(self.family(table)?);
+            let flushed = db.flush_cf(db.family(table)?);
             flushed.map_err(|error| store_error(&error))?;
         }
         Ok(())
@@ -50,8 +54,9 @@ impl RocksStore {
             return Ok(());
         }
         // The number of the next log first: no two logs may ever have the same.
+        let db = self.db()?;
         for table in [Table::Meta, Table::Logs] {
-            let flushed = self.db.flush_cf(self.family(table)?);
+            let flushed = db.flush_cf(db.family(table)?);
             if let Err(error) = flushed {
                 self.knows_more_logs.store(true, Ordering::Relaxed);
                 return Err(store_error(&error));
@@ -70,8 +75,11 @@ impl RocksStore {
     pub fn reclaim(&self, log: u32) -> Result<(), StoreError> {
         let (from, to) = log_range(log);
         for table in OF_LOGS {
-            let dropped = (self.db).delete_file_in_range_cf(self.family(table)?, &from, &to);
-            dropped.map_err(|error| store_error(&error))?;
+            {
+                let db = self.db()?;
+                let dropped = db.delete_file_in_range_cf(db.family(table)?, &from, &to);
+                dropped.map_err(|error| store_error(&error))?;
+            }
             self.compact(table, &from, &to)?;
         }
         Ok(())
@@ -93,8 +101,8 @@ impl RocksStore {
         let mut options = CompactOptions::default();
         // Other work of the store must not wait for this.
         options.set_exclusive_manual_compaction(false);
-        let family = self.family(table)?;
-        (self.db).compact_range_cf_opt(family, Some(from), Some(to), &options);
+        let db = self.db()?;
+        db.compact_range_cf_opt(db.family(table)?, Some(from), Some(to), &options);
         Ok(())
     }
 }
