@@ -388,10 +388,10 @@ impl Config {
             }
         };
         let Ok(text) = String::from_utf8(text) else {
-            anyhow::bail!(
+            return Err(usage(anyhow::anyhow!(
                 "{} is damaged: it is not text; restore it, or remove it to have the defaults",
                 path.display()
-            );
+            )));
         };
         let mut options = toml::from_str::<Options>(&text)
             // The parser's word is several lines long and shows the place.

@@ -29,7 +29,7 @@ async fn a_deleted_stream_is_gone_after_a_crash_too_and_comes_back_when_it_is_fo
     node.launch().await?;
     ensure!(!knows(&node, &stream)?);
     let gone = node.fails(&["stream", "delete", &stream])?;
-    ensure!(gone.contains("no stream"), "{gone}");
+    ensure!(gone.contains("is not known here"), "{gone}");
     publisher.publish_numbers(&stream, RECORDS, 1)?;
 
     node.run(&["follow", &invite])?;

@@ -34,8 +34,8 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const NODE: &[&str] = &[
-    "failure", "config", "data_dir", "keys", "invite", "store", "instance", "handle", "net",
-    "runtime", "export", "proof", "api", "client", "cli",
+    "failure", "config", "data_dir", "keys", "invite", "mark", "store", "instance", "handle",
+    "net", "runtime", "export", "proof", "api", "client", "cli",
 ];
 
 #[test]

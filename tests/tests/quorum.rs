@@ -238,7 +238,7 @@ async fn an_import_of_unsigned_rows_is_whole_or_nothing_and_needs_a_name_of_its_
     ensure!(errors.contains("many"), "{errors}");
     let same_time = "ts,value\n".to_owned() + &"1577836800,1\n".repeat(257);
     fs::write(file, same_time)?;
-    let errors = node.fails(&["import", file, "--unsigned", "other"])?;
+    let errors = node.fails_with(USAGE, &["import", file, "--unsigned", "other"])?;
     ensure!(errors.contains("too many values of one time"), "{errors}");
     ensure!(node.json(&["unsigned", "list"])?["name"] == NAME);
     // Nobody can be asked without a network.

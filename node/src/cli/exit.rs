@@ -60,7 +60,7 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Failure> {
 fn of_status(status: u16) -> Failure {
     match status {
         // What was asked is wrong in itself, or the token is.
-        400 | 401 => Failure::Usage,
+        400 | 401 | 413 | 415 | 422 => Failure::Usage,
         408 | 429 | 502 | 503 | 504 | 507 => Failure::ForNow,
         _ => Failure::Failed,
     }

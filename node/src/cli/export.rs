@@ -201,5 +201,9 @@ pub(super) fn proof_of(file: &Path) -> PathBuf {
 
 fn bound_index(bound: Option<&str>) -> anyhow::Result<Option<u64>> {
     let index = bound.map(str::parse).transpose();
-    index.context("--with-proof needs indexes in --from and --to: a proof is about a run of them")
+    index.map_err(|_| {
+        Usage::error(
+            "--with-proof needs indexes in --from and --to: a proof is about a run of them",
+        )
+    })
 }

@@ -19,6 +19,7 @@ const STREAM: &[&str] = &[
     "clock_ahead_ms",
     "closed",
     "created",
+    "damaged_records",
     "description",
     "disk_bytes",
     "disputed_from",

@@ -150,7 +150,7 @@ async fn bodies_that_are_no_observations_are_refused_and_nothing_is_stored() -> 
     }
     let nobody = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
     let answer = few.post(nobody)?.body(r#"{"value":1}"#).send().await?;
-    is_problem("an unknown stream", answer, 404, "no stream").await?;
+    is_problem("an unknown stream", answer, 404, "is not known here").await?;
     few.is_as_before().await
 }
 
@@ -208,7 +208,7 @@ async fn questions_that_make_no_sense_are_refused_by_name() -> Result<()> {
         "/export-proof",
         "/peers",
     ] {
-        few.refused(&format!("{nobody}{rest}"), 404, "no stream")
+        few.refused(&format!("{nobody}{rest}"), 404, "is not known here")
             .await?;
     }
     few.refused("/v1/join?streams=nobody", 404, "nobody")
