@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::{FOR_NOW, PATIENCE, TestNode};
+use headwater_tests::{FOR_NOW, PATIENCE, TestNode, USAGE};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
