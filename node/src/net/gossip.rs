@@ -46,6 +46,10 @@ pub fn gossip(keypair: &Keypair) -> anyhow::Result<Gossip> {
         // The mesh carries the data; sending to every subscriber would make
         // the publisher's uplink the bottleneck.
         .flood_publish(false)
+        // A node that comes back at once is offered by its neighbours what it
+        // said before. Taken for a lie in its name, that would have it ban all
+        // its honest followers; the engine knows it for old.
+        .allow_self_origin(true)
         // A node that has just connected joins the mesh soon.
         .heartbeat_initial_delay(Duration::from_millis(100))
         .build()
