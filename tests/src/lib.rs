@@ -8,6 +8,7 @@ mod manifest;
 mod namespace;
 pub mod python;
 mod slow_link;
+mod small_disk;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub use manifest::numbers_manifest;
 pub use namespace::Namespace;
 pub use nix::sys::signal::Signal;
 pub use slow_link::SlowLink;
+pub use small_disk::SmallDisk;
 
 /// Longest wait for anything that a test awaits: far more than it takes on a
 /// busy machine, so that only what never comes fails.

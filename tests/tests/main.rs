@@ -22,9 +22,11 @@ mod kill_nine;
 mod lab;
 mod liar;
 mod live;
+mod long;
 mod max_disk;
 mod mesh;
 mod nat;
+
 mod partition;
 mod private_network;
 mod quorum;
