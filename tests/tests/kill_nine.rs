@@ -1,17 +1,13 @@
 //! A crash costs what was in flight and nothing else.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use headwater_protocols::limits::{BATCHES_IN_FLIGHT, DEFAULT_CHUNK_LEVEL, MAX_OFFERED};
 use headwater_tests::{SlowLink, TestNode};
-use tokio::time::{sleep, timeout};
 
 const RECORDS: u64 = 1_000_000;
 const KILLS: u64 = 5;
-
-/// How long it may take until a follower hears of its publisher again.
-const IN_STEP: Duration = Duration::from_secs(20);
 
 /// Bytes a second from the publisher: the sync of about 17 MB, 4 MB when they are
 /// compressed, takes some seconds, so that there is a middle to be killed in.
@@ -95,31 +91,4 @@ async fn until_held(node: &TestNode, stream: &str, records: u64) -> Result<u64> 
         }
         tokio::task::yield_now().await;
     }
-}
-
-#[tokio::test]
-async fn a_publisher_that_is_back_at_once_does_not_ban_who_offers_it_what_it_said() -> Result<()> {
-    let mut publisher = TestNode::start(&[]).await?;
-    publisher.keep_port()?;
-    let stream = publisher.create("numbers")?;
-    let follower = TestNode::start(&[]).await?;
-    follower.run(&["follow", &publisher.invite(&stream)?])?;
-    for round in 0..3 {
-        let size = 50 * round;
-        for value in 0..49 {
-            publisher
-                .append(&stream, format!("{{\"value\":{value}}}"))
-                .await?;
-        }
-        follower.until_synced(&stream, size + 49).await?;
-        publisher.kill()?;
-        publisher.launch().await?;
-        // Promises that gossip makes end with the third beat of its heart.
-        sleep(Duration::from_secs(6)).await;
-        publisher.append(&stream, "{\"value\":49}").await?;
-        let shown = follower.until_synced(&stream, size + 50);
-        timeout(IN_STEP, shown).await.context("it is not heard")??;
-    }
-    ensure!(!publisher.log().contains("broke the rules"));
-    Ok(())
 }

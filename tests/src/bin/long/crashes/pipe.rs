@@ -83,6 +83,8 @@ impl Pipe {
             written.len()
         );
         let promised = match ended.is_success {
+            // It may have been answered after the power was gone.
+            _ if world.lost_power => 0,
             true => written.len() as u64,
             false => said_to_be_published(&said),
         };

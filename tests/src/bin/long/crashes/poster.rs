@@ -30,6 +30,7 @@ impl Posters {
                 stream,
                 dice: Dice::new(dice.below(u64::MAX)),
                 stop: stop.clone(),
+                cut: world.cut(),
             };
             tokio::spawn(poster.work())
         });
@@ -52,6 +53,7 @@ struct Poster {
     stream: Arc<Stream>,
     dice: Dice,
     stop: Arc<AtomicBool>,
+    cut: Arc<AtomicBool>,
 }
 
 impl Poster {
@@ -64,13 +66,13 @@ impl Poster {
             let key = (self.dice.chance(50)).then(|| format!("{:016x}", self.dice.below(u64::MAX)));
             let posted = self.client.post(&self.stream.id, &values, key.as_deref());
             match posted.await {
-                Posted::Acknowledged { from, to } => {
+                Posted::Acknowledged { from, to } if !self.cut.load(Ordering::SeqCst) => {
                     ensure!(to - from == count, "{count} were sent, {from} to {to} said");
                     ledger.acknowledge(from, &values);
                 }
                 // It ends: its disk is gone, or it takes no more.
                 Posted::Refused { .. } => return Ok(()),
-                Posted::Unknown(_) => {
+                Posted::Unknown(_) | Posted::Acknowledged { .. } => {
                     if let Some(key) = key {
                         ledger.leave_open(Unanswered { key, values });
                     }

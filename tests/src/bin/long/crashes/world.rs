@@ -1,6 +1,7 @@
 //! A publisher and its follower, and what their users were promised.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -55,6 +56,11 @@ pub(crate) struct World {
     names: u64,
     /// Whose folder lies on a disk of its own.
     powered: Victims,
+    /// Whether the power is about to be cut, or was, since the last launch: who
+    /// gets an answer then would not have got it from a machine without power.
+    cut: Arc<AtomicBool>,
+    /// Whether that is how the last cycle ended.
+    pub(crate) lost_power: bool,
     /// That disk; dropped last, after the processes on it have ended.
     disk: Option<PowerDisk>,
 }
@@ -110,6 +116,8 @@ impl World {
             spare,
             names: 0,
             powered,
+            cut: Arc::default(),
+            lost_power: false,
             disk,
         };
         world.publish(&world.spare, SPARE).await?;
@@ -201,8 +209,9 @@ impl World {
     pub(crate) async fn follow_again(&self, was_deleted: bool) -> Result<()> {
         let (client, id) = (&self.follower_client, &self.spare.id);
         let known = client.stream(id).await?;
+        let is_promised = was_deleted && !self.lost_power;
         ensure!(
-            !(was_deleted && known.is_some()),
+            !(is_promised && known.is_some()),
             "a stream that was deleted is back after a crash"
         );
         self.follow(id).await
@@ -237,7 +246,7 @@ impl World {
         let client = &self.publisher_client;
         match client.stream(&stream.id).await? {
             None => Ok(()),
-            Some(_) if was_deleted => {
+            Some(_) if was_deleted && !self.lost_power => {
                 anyhow::bail!("an own stream that was deleted is back after a crash")
             }
             Some(_) => {
@@ -259,7 +268,9 @@ impl World {
             End::Stopped => (end, "stops"),
         };
         let cut_off = self.disk.as_ref().filter(|_| end == End::PowerCut);
+        self.lost_power = cut_off.is_some();
         if let Some(disk) = cut_off {
+            self.cut.store(true, Ordering::SeqCst);
             disk.cut()?;
         }
         let mut ended = Vec::new();
@@ -281,8 +292,14 @@ impl World {
         Ok(how)
     }
 
+    /// Whether the power is about to be cut, or was, since the last launch.
+    pub(crate) fn cut(&self) -> Arc<AtomicBool> {
+        self.cut.clone()
+    }
+
     /// Launches the victims again.
     pub(crate) async fn launch(&mut self, victims: Victims) -> Result<()> {
+        self.cut.store(false, Ordering::SeqCst);
         if victims.has_publisher() {
             let launched = relaunch(&mut self.publisher).await;
             launched.context("the publisher does not start again")?;
