@@ -27,6 +27,7 @@ mod max_disk;
 mod mesh;
 mod nat;
 
+mod own_history;
 mod partition;
 mod private_network;
 mod quorum;

@@ -1,0 +1,190 @@
+//! An owner never signs a second history, whatever became of its data folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use headwater_tests::TestNode;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+const RECORDS: u64 = 20_000;
+
+/// How long a stream is looked at that must stay closed: twice as long as what
+/// a peer says used to be taken for all that there is.
+const STAYS: Duration = Duration::from_secs(12);
+
+/// How long a follower may take to tell that it has caught up, and the publisher
+/// to write that down.
+const TOLD: Duration = Duration::from_secs(3);
+
+/// The files in which writes are logged.
+fn logs_of_writes(node: &TestNode) -> Result<Vec<PathBuf>> {
+    let files = fs::read_dir(node.dir().join("store"))?;
+    let files = files.map(|file| Ok(file?.path()));
+    let files: Vec<_> = files.collect::<Result<_>>()?;
+    let is_log = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "log");
+    Ok(files.into_iter().filter(is_log).collect())
+}
+
+async fn ensure_no_fork(nodes: &[&TestNode], stream: &str) -> Result<()> {
+    for node in nodes {
+        let evidence = node.get("/v1/evidence").await?;
+        ensure!(evidence == serde_json::json!([]), "{evidence}");
+        let shown = node.show(stream)?;
+        ensure!(shown["forked"] == false, "{shown}");
+    }
+    Ok(())
+}
+
+/// A publisher and a follower that has everything, which has left.
+async fn left_alone() -> Result<(TestNode, TestNode, String)> {
+    let mut publisher = TestNode::start(&[]).await?;
+    publisher.keep_port()?;
+    let stream = publisher.create("numbers")?;
+    let mut follower = TestNode::start(&[]).await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    publisher.publish_numbers(&stream, 0, RECORDS)?;
+    follower.until_synced(&stream, RECORDS).await?;
+    follower.stop().await?;
+    Ok((publisher, follower, stream))
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_log_of_writes_is_named_and_no_fork_follows() -> Result<()> {
+    let (mut publisher, mut follower, stream) = left_alone().await?;
+    publisher.kill()?;
+    let logs = logs_of_writes(&publisher)?;
+    let length = |file: &PathBuf| fs::metadata(file).map_or(0, |file| file.len());
+    let log = logs.into_iter().max_by_key(length).context("no log")?;
+    let name = log.file_name().and_then(|name| name.to_str());
+    let name = name.context("no name")?.to_owned();
+    let mut bytes = fs::read(&log)?;
+    let place = bytes.len() / 4 * 3;
+    bytes[place] ^= 1;
+    fs::write(&log, bytes)?;
+
+    let before = publisher.log().len();
+    let launched = publisher.launch().await;
+    let said = publisher.log().split_off(before);
+    ensure!(said.contains(&name), "{name} is not named: {said}");
+    if let Err(refused) = launched {
+        ensure!(!said.contains("panicked"), "{refused:#}");
+        return Ok(());
+    }
+    // It runs: then it publishes nothing before all of it is back.
+    let size = publisher.show(&stream)?["size"].as_u64().context("size")?;
+    if size < RECORDS {
+        let refused = publisher.fails(&["publish", &stream, "1"])?;
+        let shown = publisher.show(&stream)?;
+        ensure!(shown["recovering"].is_string(), "{refused}: {shown}");
+    }
+    follower.launch().await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    publisher.until_synced(&stream, RECORDS).await?;
+    if publisher.show(&stream)?["recovering"].is_string() {
+        publisher.run(&["stream", "recover", &stream, "--none-is-larger"])?;
+    }
+    publisher.publish_numbers(&stream, RECORDS, 1)?;
+    follower.until_synced(&stream, RECORDS + 1).await?;
+    ensure_no_fork(&[&publisher, &follower], &stream).await
+}
+
+#[tokio::test]
+async fn after_a_clean_stop_the_log_of_writes_has_nothing_that_is_not_elsewhere() -> Result<()> {
+    let (mut publisher, mut follower, stream) = left_alone().await?;
+    publisher.stop().await?;
+    for log in logs_of_writes(&publisher)? {
+        fs::File::create(log)?;
+    }
+    publisher.launch().await?;
+    publisher.until_synced(&stream, RECORDS).await?;
+    publisher.publish_numbers(&stream, RECORDS, 1)?;
+    follower.launch().await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    follower.until_synced(&stream, RECORDS + 1).await?;
+    ensure_no_fork(&[&publisher, &follower], &stream).await
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status()?;
+    ensure!(copied.success(), "cp ended with {copied}");
+    Ok(())
+}
+
+/// The disk of a node that does not run is lost, with everything on it.
+fn lose_disk(node: &TestNode) -> Result<()> {
+    let folder = node.dir().parent().context("no folder")?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Why a stream is closed until it is known what others have.
+fn why_closed(shown: &Value) -> Result<String> {
+    let why = shown["recovering"].as_str();
+    Ok(why
+        .with_context(|| format!("it is open: {shown}"))?
+        .to_owned())
+}
+
+#[tokio::test]
+async fn a_restored_owner_does_not_open_on_the_word_of_a_follower_that_was_away() -> Result<()> {
+    let mut publisher = TestNode::start(&[]).await?;
+    publisher.keep_port()?;
+    let stream = publisher.create("numbers")?;
+    let mut stale = TestNode::start(&[]).await?;
+    let mut fresh = TestNode::start(&[]).await?;
+    for follower in [&stale, &fresh] {
+        follower.run(&["follow", &publisher.invite(&stream)?])?;
+    }
+    publisher.publish_numbers(&stream, 0, 10)?;
+    for follower in [&stale, &fresh] {
+        follower.until_synced(&stream, 10).await?;
+    }
+    // Both tell that they have everything, of which the publisher shows nothing.
+    sleep(TOLD).await;
+    let stale_id = stale.peer_id()?;
+    stale.stop().await?;
+    publisher.stop().await?;
+    let backup = tempfile::tempdir()?;
+    copy(publisher.dir(), &backup.path().join("data"))?;
+    publisher.launch().await?;
+    publisher.publish_numbers(&stream, 10, 10)?;
+    fresh.until_synced(&stream, 20).await?;
+    fresh.stop().await?;
+    publisher.kill()?;
+    lose_disk(&publisher)?;
+    copy(&backup.path().join("data"), publisher.dir())?;
+
+    publisher.launch().await?;
+    stale.launch().await?;
+    stale.run(&["follow", &publisher.invite(&stream)?])?;
+    let until = Instant::now() + STAYS;
+    while Instant::now() < until {
+        why_closed(&publisher.show(&stream)?)?;
+        sleep(Duration::from_millis(200)).await;
+    }
+    let refused = publisher.fails(&["publish", &stream, "1"])?;
+    let why = why_closed(&publisher.show(&stream)?)?;
+    // Who said what.
+    let end = &stale_id[stale_id.len() - 8..];
+    ensure!(why.contains(end) && why.contains("10"), "{why}");
+    ensure!(refused.contains(end), "{refused}");
+
+    fresh.launch().await?;
+    fresh.run(&["follow", &publisher.invite(&stream)?])?;
+    let is_open = |shown: &Value| shown["size"] == 20 && shown["recovering"].is_null();
+    publisher.until(&stream, is_open).await?;
+    publisher.publish_numbers(&stream, 20, 1)?;
+    for follower in [&stale, &fresh] {
+        follower.until_synced(&stream, 21).await?;
+    }
+    ensure_no_fork(&[&publisher, &stale, &fresh], &stream).await
+}
