@@ -380,8 +380,10 @@ async fn open(
         if let Some(mended) = store.mended() {
             scrub_thread::tell(mended);
             settings.lost_rows = mended.is_rebuilt || !mended.lost.is_empty();
-            // Heads that were signed may be lost, too.
-            settings.copied |= settings.lost_rows;
+            if settings.lost_rows {
+                // Heads that were signed may be lost, too.
+                settings.lost.get_or_insert_with(|| mended.what.join("; "));
+            }
             note_mended(&node, mended);
         }
         let engine =

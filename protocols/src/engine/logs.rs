@@ -344,7 +344,7 @@ impl LogState {
             newest_first: self.scheduler.order == Order::NewestFirst,
             owned: self.owned,
             recovering: (self.recovery.as_ref())
-                .map_or(Stored::No, Recovery::to_stored)
+                .map_or(Stored::No, |recovery| recovery.to_stored(self.mark))
                 .into(),
             deleted: false,
             followers: self.followers.to_stored(),

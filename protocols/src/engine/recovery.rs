@@ -149,20 +149,25 @@ impl Recovery {
         self.answers.is_empty()
     }
 
-    /// What is kept of it in the store.
-    pub(super) fn to_stored(&self) -> Stored {
-        self.why.to_stored()
+    /// What is kept of it in the store. Where a mark says what was signed, the
+    /// next start finds out by itself what is missing.
+    pub(super) fn to_stored(&self, mark: Option<Mark>) -> Stored {
+        match self.why {
+            Why::Damaged(_) if mark.is_some() => Stored::No,
+            _ => self.why.to_stored(),
+        }
     }
 
     /// Whether what is here is all that there is, as far as others tell.
     fn is_vouched_for(&self, size: u64, mark: Option<Mark>, known: &[PeerId]) -> bool {
         let reaches_mark = mark.is_none_or(|mark| size >= mark.size);
         let has_answers = match self.why {
-            Why::Copied | Why::Behind { .. } | Why::Asked | Why::Damaged(_) => {
+            Why::Copied | Why::Behind { .. } | Why::Asked => {
                 self.answers.counting() >= RECOVERY_FOLLOWERS
             }
+            Why::Damaged(_) if mark.is_none() => self.answers.counting() >= RECOVERY_FOLLOWERS,
             // What was signed is known, and it is here.
-            Why::Deleted | Why::Marked { .. } => !self.answers.is_empty(),
+            Why::Deleted | Why::Marked { .. } | Why::Damaged(_) => !self.answers.is_empty(),
             Why::Unclean => known.iter().all(|&peer| self.answers.has(peer)),
         };
         reaches_mark && has_answers
@@ -252,12 +257,18 @@ impl LogState {
                     .to_owned()
             }
             Why::Deleted => "; it opens by itself when all of that is here".to_owned(),
-            Why::Marked { .. } => "; it opens by itself when a peer has given back what is \
+            Why::Marked { .. } | Why::Damaged(_) if self.mark.is_some() => {
+                "; it opens by itself when a peer has given back what is \
                                    missing. If nobody has it: headwater stream recover \
                                    --none-is-larger"
-                .to_owned(),
+                    .to_owned()
+            }
             Why::Unclean => String::new(),
-            Why::Copied | Why::Behind { .. } | Why::Asked | Why::Damaged(_) => {
+            Why::Copied
+            | Why::Behind { .. }
+            | Why::Asked
+            | Why::Damaged(_)
+            | Why::Marked { .. } => {
                 let answers = match answered {
                     0 => "no peer that follows it has said yet how much there is".to_owned(),
                     1 => "one of its peers has said what it has".to_owned(),
