@@ -48,8 +48,10 @@ pub(super) struct Kept {
     told: u64,
     /// What each source says. Nobody else is in it.
     told_by: BTreeMap<PeerId, u64>,
-    /// Peers that do not know the tree up to the chunk in which our head ends.
-    cannot_show: BTreeSet<PeerId>,
+    /// Peers that could not show that our tree has grown, and the least size from
+    /// which they could not: that of our head, or the beginning of the chunk in
+    /// which it ends.
+    cannot_show: BTreeMap<PeerId, u64>,
     /// Everything before this is gone.
     dropped: u64,
     /// What is stored of `from`, `told` and `aged_at`.
@@ -146,14 +148,21 @@ impl LogState {
         }
     }
 
-    /// Notes that a source cannot show that its tree is ours up to the chunk in
-    /// which our head ends. It is asked for less soon.
+    /// Notes that a source cannot show from `begin` on that our tree has grown. It
+    /// is asked for less soon.
     pub(super) fn extension_refused(&mut self, peer: PeerId, from: &SignedHead, begin: u64) {
-        let manifest = self.manifest.as_ref().filter(|m| m.drops());
-        let is_all = manifest.is_some_and(|m| begin == m.chunk_begin(from.size));
-        let is_source = self.scheduler.sources().any(|(&source, _)| source == peer);
-        if is_source && is_all {
-            self.kept.cannot_show.insert(peer);
+        let drops = self.manifest.as_ref().is_some_and(|m| m.drops());
+        let sources: BTreeSet<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
+        let is_ours = from.size == self.size() && begin > 0;
+        if !drops || !is_ours || !sources.contains(&peer) {
+            return;
+        }
+        self.kept
+            .cannot_show
+            .retain(|peer, _| sources.contains(peer));
+        let before = self.kept.cannot_show.get(&peer);
+        if before.is_none_or(|&least| begin < least) {
+            self.kept.cannot_show.insert(peer, begin);
             self.failed_extensions.remove(&peer);
         }
     }
@@ -206,10 +215,10 @@ impl LogState {
     }
 
     /// From which size on a peer is asked to show that our tree has grown. Where
-    /// our head ends within a chunk that it need not have any more, that is the
-    /// beginning of this chunk: of the tree below it nothing is lost. Where all
-    /// who have more came after that was dropped, it is the beginning of the log,
-    /// as for a newcomer.
+    /// our head ends within a chunk that it need not have any more, or does not
+    /// have, whatever it says, that is the beginning of this chunk: of the tree
+    /// below it nothing is lost. Where all who have more came after that was
+    /// dropped, it is the beginning of the log, as for a newcomer.
     pub(super) fn extension_begin(&self, peer: PeerId) -> u64 {
         let size = self.size();
         let Some(manifest) = &self.manifest else {
@@ -218,15 +227,19 @@ impl LogState {
         let begin = manifest.chunk_begin(size);
         let told = self.kept.told_by.get(&peer).copied().unwrap_or(0);
         let gone = manifest.begin_by_number(self.heard_size).max(told);
-        if gone < size {
+        if gone < size && !self.kept.cannot_show.contains_key(&peer) {
             return size;
         }
+        let came_later = |peer: &PeerId| {
+            let least = self.kept.cannot_show.get(peer);
+            least.is_some_and(|&least| least <= begin)
+        };
         let mut larger = self
             .scheduler
             .sources()
             .filter(|(_, source)| source.size > size);
-        let shown = larger.any(|(peer, _)| !self.kept.cannot_show.contains(peer));
-        if shown || !self.kept.cannot_show.contains(&peer) {
+        let shown = larger.any(|(peer, _)| !came_later(peer));
+        if shown || !came_later(&peer) {
             begin
         } else {
             0
@@ -469,7 +482,11 @@ impl<S: Store> Engine<S> {
             match self.may_give_up(log, head, given_up, &left, now) {
                 Ok(true) if begin == 0 => self.adopt_anew(log, head, &nodes, given_up, now),
                 Ok(true) => self.adopt_dropping(log, head, &nodes, given_up, Batch::new(), now),
-                Ok(false) => Ok(()),
+                Ok(false) => {
+                    // The chunk is still wanted; by now the peer may have it.
+                    self.forget_refusal(peer, log);
+                    Ok(())
+                }
                 Err(error) => Err(error),
             }
         };
@@ -479,6 +496,13 @@ impl<S: Store> Engine<S> {
         }
         self.schedule(log, now);
         Ok(())
+    }
+
+    /// Has a peer asked to show it from our head on again.
+    fn forget_refusal(&mut self, peer: PeerId, log: LogId) {
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.kept.cannot_show.remove(&peer);
+        }
     }
 
     /// Whether a chunk need not be kept under a head, and `tree`, which lies before

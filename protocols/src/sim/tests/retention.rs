@@ -339,6 +339,42 @@ fn whoever_was_away_comes_back_to_a_stream_of_which_everything_got_old() {
     }
 }
 
+#[test]
+fn one_who_lost_what_it_says_it_has_does_not_keep_others_from_going_on() {
+    for seed in 0..5 {
+        let mut world = World::retaining(seed, 2, an_hour());
+        let (owner, log) = (world.owner, world.log);
+        let [away, behind] = [(); 2].map(|()| world.follower(&[owner]));
+        world.publish_now(22);
+        for node in [away, behind] {
+            world.settles(node, 0);
+            world.sim.cut(owner, node);
+        }
+        world.publish_now(78);
+        world.sim.run_for(2 * 60 * MINUTE);
+        let late = world.follower(&[owner]);
+        world.settles(late, 96);
+        // It goes on, gives up the chunk in which its head ended, and forgets why.
+        world.sim.connect(owner, behind);
+        let is_at = |sim: &Sim, size| sim.status(behind, log).unwrap().head.unwrap().size == size;
+        assert!(world.sim.run_while(MINUTE, |sim| !is_at(sim, 100)));
+        world.sim.crash(behind, Crash::Process);
+        world.sim.crash(owner, Crash::Process);
+        world.sim.reopen(behind);
+        let status = world.status(behind);
+        assert_eq!((status.held, status.begin), (vec![], 20));
+        // It knows the tree up to this chunk, and the one who has everything does
+        // not.
+        world.sim.connect(away, behind);
+        world.sim.run_for(MINUTE);
+        world.sim.connect(away, late);
+        for node in [away, behind] {
+            world.settles(node, 96);
+        }
+        assert!(world.sim.accusations().is_empty(), "seed {seed}");
+    }
+}
+
 /// Says that less is kept than there is.
 fn forgets(begin: u64) -> Twist {
     Box::new(move |mut frame| {
