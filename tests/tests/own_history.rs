@@ -16,10 +16,6 @@ const RECORDS: u64 = 20_000;
 /// a peer says used to be taken for all that there is.
 const STAYS: Duration = Duration::from_secs(12);
 
-/// How long a follower may take to tell that it has caught up, and the publisher
-/// to write that down.
-const TOLD: Duration = Duration::from_secs(3);
-
 /// The files in which writes are logged.
 fn logs_of_writes(node: &TestNode) -> Result<Vec<PathBuf>> {
     let files = fs::read_dir(node.dir().join("store"))?;
@@ -148,8 +144,8 @@ async fn a_restored_owner_does_not_open_on_the_word_of_a_follower_that_was_away(
     for follower in [&stale, &fresh] {
         follower.until_synced(&stream, 10).await?;
     }
-    // Both tell that they have everything, of which the publisher shows nothing.
-    sleep(TOLD).await;
+    let are_known = |shown: &Value| shown["known_followers"] == 2;
+    publisher.until(&stream, are_known).await?;
     let stale_id = stale.peer_id()?;
     stale.stop().await?;
     publisher.stop().await?;

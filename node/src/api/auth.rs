@@ -230,7 +230,7 @@ impl LocalTrust {
 /// What is answered without a token in any case: whether the node lives, and the
 /// way in through a one-time link, with the page that tells of it.
 fn is_for_everybody(path: &str) -> bool {
-    matches!(path, "/" | "/health") || path.starts_with("/open/")
+    matches!(path, "/" | "/health" | "/ready") || path.starts_with("/open/")
 }
 
 /// The token that a request shows.
@@ -471,7 +471,7 @@ mod tests {
             let checked = guarded.check(&Method::GET, &path.parse().unwrap(), &headers);
             checked.map_or_else(|error| error.problem().status, |()| 200)
         };
-        for open in ["/health", "/", "/open/abc"] {
+        for open in ["/health", "/ready", "/", "/open/abc"] {
             assert_eq!(status(open, None), 200, "{open}");
         }
         for path in [

@@ -72,6 +72,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/health", get(node_info::health))
+        .route("/ready", get(node_info::ready))
         .route("/v1/node", get(node_info::node))
         .route("/v1/peers", get(node_info::peers))
         .route("/v1/discover", get(discover::discover))

@@ -5,26 +5,85 @@ use std::path::Path;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
-use super::types::{BootstrapView, Health, NodeView, PeerView, Problem};
+use super::types::{
+    BootstrapView, Health, NodeView, PeerView, Problem, Ready, SeverityView, TroubleView,
+};
 use super::view::{max_disk_view, nat_view, peer_view};
-use crate::handle::BootstrapStatus;
+use crate::export::time::to_text;
+use crate::handle::{BootstrapStatus, Node, Severity};
 use crate::net::addresses::best_first;
 
 /// `GET /health`.
-#[utoipa::path(get, path = "/health", tag = "node", summary = "Whether the node answers",
-    responses((status = 200, description = "It does", body = Health), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+#[utoipa::path(get, path = "/health", tag = "node", summary = "Whether the node answers and can do its work",
+    responses((status = 200, description = "It does", body = Health), (status = 503, description = "It cannot do its work, or a part of it; `troubles` says why. They end by themselves when their causes end: starting the node anew does not help", body = Health), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
-pub(super) async fn health(State(state): State<ApiState>) -> Result<Json<Health>, ApiError> {
+pub(super) async fn health(
+    State(state): State<ApiState>,
+) -> Result<(StatusCode, Json<Health>), ApiError> {
     if state.stopping().is_cancelled() {
         return Err(ApiError::busy("the node is stopping"));
     }
-    Ok(Json(Health {
-        status: "ok".to_owned(),
+    let mut troubles = trouble_views(state.node());
+    troubles.retain(|trouble| trouble.severity == SeverityView::Failure);
+    let (code, status) = match troubles.is_empty() {
+        true => (StatusCode::OK, "ok"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "failing"),
+    };
+    let health = Health {
+        status: status.to_owned(),
         peer_id: state.node().local_peer().to_string(),
+        troubles,
+    };
+    Ok((code, Json(health)))
+}
+
+/// `GET /ready`.
+#[utoipa::path(get, path = "/ready", tag = "node", summary = "Whether the node can be given work",
+    description = "It can when it listens for peers, its store can be written, nothing else keeps it from its work (see `/health`), and one of its bootstrap nodes is connected, if it has any.",
+    responses((status = 200, description = "It can", body = Ready), (status = 503, description = "Not yet, or not now; `reasons` says why", body = Ready), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn ready(State(state): State<ApiState>) -> (StatusCode, Json<Ready>) {
+    let node = state.node();
+    let mut reasons = Vec::new();
+    if state.stopping().is_cancelled() {
+        reasons.push("the node is stopping".to_owned());
+    }
+    if node.addresses().is_empty() {
+        reasons.push("the node listens nowhere".to_owned());
+    }
+    let troubles = node.troubles().into_iter();
+    let failures = troubles.filter(|trouble| trouble.severity == Severity::Failure);
+    reasons.extend(failures.map(|trouble| trouble.what));
+    let bootstrap = node.bootstrap();
+    if bootstrap.known > 0 && bootstrap.connected == 0 {
+        let known = bootstrap.known;
+        reasons.push(format!("none of {known} bootstrap nodes is connected"));
+    }
+    let code = match reasons.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let ready = reasons.is_empty();
+    (code, Json(Ready { ready, reasons }))
+}
+
+fn trouble_views(node: &Node) -> Vec<TroubleView> {
+    let troubles = node.troubles().into_iter();
+    (troubles.map(|trouble| TroubleView {
+        name: trouble.name,
+        severity: match trouble.severity {
+            Severity::Warning => SeverityView::Warning,
+            Severity::Failure => SeverityView::Failure,
+        },
+        since: to_text(trouble.since),
+        what: trouble.what,
+        advice: trouble.advice,
     }))
+    .collect()
 }
 
 /// `GET /v1/node`.
@@ -50,6 +109,7 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
         max_disk: node.disk().map(max_disk_view),
         uptime_s: state.started().elapsed().as_secs(),
         nat: nat_view(&node.nat()),
+        troubles: trouble_views(node),
     }))
 }
 

@@ -60,6 +60,7 @@ use super::{
         evidence::list,
         evidence::show,
         node_info::health,
+        node_info::ready,
         node_info::node,
         node_info::peers,
         dashboard::link,
@@ -96,10 +97,12 @@ fn description(guards_reading: bool) -> utoipa::openapi::OpenApi {
     let named = ["token", "readOnlyToken"].map(|name| SecurityRequirement::new(name, [""; 0]));
     let anybody = (!guards_reading).then(SecurityRequirement::default);
     document.security = Some(anybody.into_iter().chain(named).collect());
-    if let Some(health) = document.paths.paths.get_mut("/health")
-        && let Some(get) = &mut health.get
-    {
-        get.security = Some(vec![SecurityRequirement::default()]);
+    for open in ["/health", "/ready"] {
+        if let Some(open) = document.paths.paths.get_mut(open)
+            && let Some(get) = &mut open.get
+        {
+            get.security = Some(vec![SecurityRequirement::default()]);
+        }
     }
     document
 }
@@ -344,8 +347,10 @@ mod tests {
                     assert_eq!(scheme["scheme"], "bearer", "{name}");
                 }
             }
-            let health = &document["paths"]["/health"]["get"]["security"];
-            assert_eq!(*health, serde_json::json!([{}]));
+            for open in ["/health", "/ready"] {
+                let security = &document["paths"][open]["get"]["security"];
+                assert_eq!(*security, serde_json::json!([{}]));
+            }
         }
     }
 

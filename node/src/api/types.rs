@@ -41,6 +41,44 @@ pub struct NodeView {
     pub uptime_s: u64,
     /// The ways to it.
     pub nat: NatView,
+    /// What is wrong with it now. Each ends by itself when its cause ends.
+    #[serde(default)]
+    pub troubles: Vec<TroubleView>,
+}
+
+/// Something that is wrong with a node now.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct TroubleView {
+    /// Names it, the same as long as it lasts: `disk`, …
+    pub name: String,
+    /// How bad it is.
+    pub severity: SeverityView,
+    /// When it began, RFC 3339.
+    pub since: String,
+    /// What happened, to what.
+    pub what: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// How bad a trouble is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SeverityView {
+    /// The node does its work; somebody should look at it.
+    Warning,
+    /// The node cannot do its work, or a part of it.
+    Failure,
+}
+
+/// `GET /ready`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct Ready {
+    /// Whether it can be given work.
+    pub ready: bool,
+    /// Why not, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 /// The bound of what streams take on the disk.
@@ -545,11 +583,14 @@ pub struct DeletedStream {
 /// `GET /health`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Health {
-    /// `ok`.
+    /// `ok`, or `failing`.
     pub status: String,
     /// The node's peer id.
     #[serde(default)]
     pub peer_id: String,
+    /// What keeps the node from its work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<TroubleView>,
 }
 
 /// A peer in `GET /v1/peers`.

@@ -12,7 +12,7 @@ use super::Invocation;
 use super::output::{Output, bytes, counted};
 use crate::api::types::{
     DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
-    StreamView,
+    SeverityView, StreamView, TroubleView,
 };
 
 /// Say what the network allows this node, and what to do
@@ -32,7 +32,7 @@ enum Level {
 /// What one look at the node has shown.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Finding {
-    about: &'static str,
+    about: String,
     level: Level,
     what: String,
     /// What to do.
@@ -40,29 +40,38 @@ struct Finding {
 }
 
 impl Finding {
-    fn good(about: &'static str, what: impl Into<String>) -> Self {
+    fn good(about: &str, what: impl Into<String>) -> Self {
         Self {
-            about,
+            about: about.to_owned(),
             level: Level::Good,
             what: what.into(),
             advice: None,
         }
     }
 
-    fn note(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+    fn note(about: &str, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
-            about,
+            about: about.to_owned(),
             level: Level::Note,
             what: what.into(),
             advice: Some(advice.into()),
         }
     }
 
-    fn problem(about: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+    fn problem(about: &str, what: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             level: Level::Problem,
             ..Self::note(about, what, advice)
         }
+    }
+}
+
+/// What is known to be wrong with the node.
+fn trouble(trouble: &TroubleView) -> Finding {
+    let what = format!("{} (since {})", trouble.what, trouble.since);
+    match trouble.severity {
+        SeverityView::Failure => Finding::problem(&trouble.name, what, &trouble.advice),
+        SeverityView::Warning => Finding::note(&trouble.name, what, &trouble.advice),
     }
 }
 
@@ -77,7 +86,8 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
             ))
         })
         .await?;
-    let findings = [
+    let mut findings: Vec<_> = node.troubles.iter().map(trouble).collect();
+    findings.extend([
         listening(&node),
         company(&node, &peers, &streams),
         bootstrap(&node),
@@ -87,7 +97,7 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
         sources(&streams),
         disk(&node),
         clock::finding(&streams),
-    ];
+    ]);
     print(invocation.out, &findings)?;
     let problems = findings
         .iter()
@@ -386,6 +396,7 @@ mod tests {
                 relayed_bytes: 0,
                 relayed_bytes_per_second: 1 << 20,
             },
+            troubles: Vec::new(),
         }
     }
 

@@ -82,6 +82,13 @@ pub(super) async fn status(invocation: &Invocation, _args: &StatusArgs) -> anyho
         line("max disk", &bound(disk, out))?;
     }
     line("streams", &counted(node.streams as u64, "stream"))?;
+    for trouble in &node.troubles {
+        line(
+            "trouble",
+            &out.bad(&format!("{}, since {}", trouble.what, trouble.since)),
+        )?;
+        line("", &format!("→ {}", trouble.advice))?;
+    }
     if streams.is_empty() {
         return Ok(());
     }

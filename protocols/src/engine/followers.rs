@@ -7,7 +7,9 @@ use super::logs::{LogState, put_log};
 use super::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;
-use crate::limits::{FOLLOWER_EXCHANGE_US, HEAD_POLL_US, MAX_HEAD_POLL_US, MAX_KNOWN_FOLLOWERS};
+use crate::limits::{
+    BUSY_HEAD_POLL_US, FOLLOWER_EXCHANGE_US, MAX_HEAD_POLL_US, MAX_KNOWN_FOLLOWERS,
+};
 use crate::ranges::IntervalSet;
 use crate::store::{Batch, Durability, ReadError, Store};
 use crate::time::Timestamp;
@@ -126,7 +128,7 @@ impl<S: Store> Engine<S> {
         let state = self.logs.get_mut(&log);
         if let Some(state) = state.filter(|state| state.appender.is_some()) {
             let followers = &mut state.followers;
-            followers.pause_us = HEAD_POLL_US;
+            followers.pause_us = 2 * BUSY_HEAD_POLL_US;
             let soon = now.plus(followers.pause_us);
             followers.ask_at = Some(followers.ask_at.map_or(soon, |at| at.min(soon)));
         }
@@ -153,7 +155,7 @@ impl<S: Store> Engine<S> {
             return;
         }
         unknown.truncate(MAX_KNOWN_FOLLOWERS);
-        followers.pause_us = (followers.pause_us * 2).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US);
+        followers.pause_us = (followers.pause_us * 2).min(MAX_HEAD_POLL_US);
         followers.ask_at = Some(now.plus(followers.pause_us));
         for peer in unknown {
             self.ask_about(peer, log, now);

@@ -271,8 +271,7 @@ impl LogState {
             | Why::Marked { .. } => {
                 let answers = match answered {
                     0 => "no peer that follows it has said yet how much there is".to_owned(),
-                    1 => "one of its peers has said what it has".to_owned(),
-                    peers => format!("{peers} of its peers have said what they have"),
+                    _ => recovery.answers.words(),
                 };
                 let opens = if known < RECOVERY_FOLLOWERS {
                     "fewer than two followers are known to have had all of it, so that you have \

@@ -8,6 +8,9 @@ use crate::head::SignedHead;
 use crate::limits::MAX_SOURCES;
 use crate::time::Timestamp;
 
+/// Answers that are told in words; all of them stand beside.
+const NAMED: usize = 3;
+
 /// What one peer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -82,6 +85,23 @@ impl Answers {
 
     pub(super) fn has(&self, peer: PeerId) -> bool {
         self.by.contains_key(&peer)
+    }
+
+    /// Who has said what, in words: those with most.
+    pub(super) fn words(&self) -> String {
+        let list = self.list();
+        let mut said: Vec<_> = (list.iter().take(NAMED))
+            .map(|answer| {
+                let peer = answer.peer.to_string();
+                // All of them begin alike.
+                let (_, end) = peer.split_at(peer.len().saturating_sub(8));
+                format!("peer …{end} has {} records", answer.size)
+            })
+            .collect();
+        if list.len() > NAMED {
+            said.push(format!("{} more have answered", list.len() - NAMED));
+        }
+        said.join(", ")
     }
 
     /// How many of them count.
