@@ -6,6 +6,7 @@
 mod browser;
 mod clocks;
 mod commands;
+mod damage;
 mod data_service;
 mod deletion;
 mod discover;
@@ -26,7 +27,6 @@ mod long;
 mod max_disk;
 mod mesh;
 mod nat;
-
 mod own_history;
 mod partition;
 mod private_network;

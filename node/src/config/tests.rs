@@ -34,6 +34,7 @@ fn the_template_says_the_defaults() {
     let key = said.private_network.take().unwrap();
     assert!(key.is_absolute() && key.ends_with("swarm.key"), "{key:?}");
     assert!(said.max_disk.take().is_some(), "an example, too");
+    assert!(said.mark_dir.take().is_some(), "and this");
     assert_eq!(said, expected, "{uncommented}");
 }
 

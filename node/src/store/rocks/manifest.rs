@@ -5,12 +5,13 @@
 //! A MANIFEST is a log of edits, in records of RocksDB's log format; each edit is
 //! a list of tagged fields (`db/version_edit.h`, `db/log_format.h`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crc32c::crc32c;
+use headwater_protocols::store::Table;
 
 const BLOCK_BYTES: usize = 32 << 10;
 const HEADER_BYTES: usize = 7;
@@ -81,7 +82,8 @@ fn number_of(name: &str) -> Option<u64> {
 }
 
 /// Whether the list was cut short: it ends within a record, and there are table
-/// files of which it says nothing. RocksDB would take it as it is, and remove them.
+/// files, or tables, of which it says nothing. RocksDB would take it as it is,
+/// remove the files, and pass over what the log of writes has of the tables.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -98,10 +100,14 @@ pub(super) fn is_cut(dir: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let mut known = BTreeMap::new();
+    let mut families = BTreeSet::new();
     for edit in &edits {
         let mut added = BTreeMap::new();
-        read_edit(edit, &mut added)?;
+        read_edit(edit, &mut added, &mut families)?;
         known.extend(added);
+    }
+    if (Table::ALL.iter()).any(|table| !families.contains(table.name().as_bytes())) {
+        return Ok(true);
     }
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -126,7 +132,7 @@ pub(super) fn take_out(dir: &Path, files: &[u64]) -> io::Result<()> {
     let (edits, end) = records(&bytes)?;
     let mut places = BTreeMap::new();
     for edit in &edits {
-        read_edit(edit, &mut places)?;
+        read_edit(edit, &mut places, &mut BTreeSet::new())?;
     }
     let mut added = Vec::new();
     for file in files {
@@ -228,14 +234,21 @@ fn put_record(bytes: &mut Vec<u8>, at: usize, payload: &[u8]) {
     }
 }
 
-/// Notes what an edit adds and removes.
-fn read_edit(edit: &[u8], places: &mut BTreeMap<u64, Place>) -> io::Result<()> {
+/// Notes what an edit adds and removes, and which tables it names.
+fn read_edit(
+    edit: &[u8],
+    places: &mut BTreeMap<u64, Place>,
+    families: &mut BTreeSet<Vec<u8>>,
+) -> io::Result<()> {
     let mut fields = Fields(edit);
     let (mut family, mut added, mut deleted) = (0, Vec::new(), Vec::new());
     while !fields.0.is_empty() {
         match fields.varint()? {
-            tag::COMPARATOR | tag::FAMILY_ADDED => {
+            tag::COMPARATOR => {
                 fields.prefixed()?;
+            }
+            tag::FAMILY_ADDED => {
+                families.insert(fields.prefixed()?.to_vec());
             }
             tag::LOG_NUMBER
             | tag::NEXT_FILE
