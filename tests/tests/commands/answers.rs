@@ -205,6 +205,7 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
         "roles",
         "running",
         "streams",
+        "troubles",
         "uptime_s",
         "version",
     ];
