@@ -211,13 +211,21 @@ impl DataDir {
             source,
         };
         // Not truncated before it is ours: it names the process that has it.
-        let mut file = OpenOptions::new()
+        let opened = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+            .open(&path);
+        let (mut file, is_written) = match opened {
+            Ok(file) => (file, true),
+            // What cannot be written can be read, and be locked, all the same.
+            Err(error) if is_for_lack_of_writing(&error) => {
+                let file = File::open(&path).or_else(|_| File::open(&self.path));
+                (file.map_err(failed)?, false)
+            }
+            Err(error) => return Err(failed(error)),
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -233,8 +241,14 @@ impl DataDir {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        file.set_len(0).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        if is_written {
+            // Without room for it the lock is as good.
+            let named = (file.set_len(0)).and_then(|()| writeln!(file, "{}", std::process::id()));
+            match named {
+                Err(error) if !is_for_lack_of_writing(&error) => return Err(failed(error)),
+                _ => {}
+            }
+        }
         Ok(Lock { _file: file })
     }
 
@@ -286,6 +300,15 @@ pub fn quoted(path: &Path) -> String {
         true => text,
         false => format!("'{}'", text.replace('\'', r"'\''")),
     }
+}
+
+/// Whether a file could be read, but not be written.
+fn is_for_lack_of_writing(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(
+        error.kind(),
+        ReadOnlyFilesystem | StorageFull | QuotaExceeded
+    )
 }
 
 /// Who may read a file.

@@ -546,6 +546,15 @@ pub const DELETION_PAUSE_US: u64 = 2_000;
 /// Microseconds until a step is tried again that the disk refused.
 pub const DELETION_RETRY_US: u64 = 60_000_000;
 
+/// Microseconds between two attempts to write, while the disk cannot be written:
+/// the first, and the longest, for each that fails doubles it. Room that was made
+/// is noticed within seconds, and a disk that is broken is not kept busy.
+pub const PROBE_PAUSE_US: (u64, u64) = (500_000, 5_000_000);
+
+/// Microseconds until a log is read again that could not be read: the first, and
+/// the longest, as above. A sector that is lost stays so.
+pub const REREAD_PAUSE_US: (u64, u64) = (1_000_000, 60_000_000);
+
 /// Bytes of the words that streams are searched for by: a sentence.
 pub const MAX_DISCOVER_TEXT_BYTES: usize = 128;
 

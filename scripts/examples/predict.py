@@ -36,7 +36,7 @@ BATCH = 500
 SILENCE_S = 60
 PAUSES_S = (0.1, 0.3, 1.0, 3.0)
 # Refusals that a later attempt may not meet: a conflict, or too much to do.
-PASSING = (409, 429, 500, 503)
+PASSING = (409, 429, 500, 503, 507)
 # What a lost connection looks like.
 BROKEN = (OSError, http.client.HTTPException)
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)

@@ -8,9 +8,10 @@ mod manifest;
 mod namespace;
 pub mod python;
 mod slow_link;
-mod small_disk;
+pub mod small_disk;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -84,6 +85,8 @@ pub struct TestNode {
     listen: Option<String>,
     /// TCP port to listen on; 0 takes any free one.
     port: u16,
+    /// Where the API listens, if that is not to be found in the folder.
+    api: Option<SocketAddr>,
     /// The machine on which it runs, if not this one.
     namespace: Option<Namespace>,
     process: Option<Child>,
@@ -105,6 +108,7 @@ impl TestNode {
             args: Vec::new(),
             listen: None,
             port: 0,
+            api: None,
             namespace: None,
             process: None,
         };
@@ -243,9 +247,51 @@ impl TestNode {
     /// # Errors
     /// It does not start.
     pub async fn launch(&mut self) -> Result<()> {
+        self.api = None;
+        self.spawn_node("127.0.0.1:0")?;
+        let started = Instant::now();
+        let (api, addresses) = (self.dir.join("api.addr"), self.dir.join("node.addrs"));
+        while !(api.is_file() && addresses.is_file()) {
+            self.require_process(started)?;
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// As [`launch`](Self::launch), of a node that cannot write into its folder
+    /// where its API listens.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn launch_without_addresses(&mut self) -> Result<()> {
+        let api = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        self.api = Some(api);
+        self.spawn_node(&api.to_string())?;
+        let started = Instant::now();
+        while reqwest::get(self.url("/v1/node")?).await.is_err() {
+            self.require_process(started)?;
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    fn require_process(&mut self, started: Instant) -> Result<()> {
+        let process = self.process.as_mut().context("the node does not run")?;
+        if let Some(status) = process.try_wait()? {
+            bail!("the node ended with {status}: {}", self.log());
+        }
+        ensure!(
+            started.elapsed() < PATIENCE,
+            "the node does not start: {}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    fn spawn_node(&mut self, api: &str) -> Result<()> {
         let tcp = format!("/ip4/127.0.0.1/tcp/{}", self.port);
         let address = self.listen.clone().unwrap_or(tcp);
-        let listen = ["--listen", &address, "--api-listen", "127.0.0.1:0"];
+        let listen = ["--listen", &address, "--api-listen", api];
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -264,21 +310,7 @@ impl TestNode {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        let child = self.there(|| command.spawn())??;
-        let process = self.process.insert(child);
-        let started = Instant::now();
-        let (api, addresses) = (self.dir.join("api.addr"), self.dir.join("node.addrs"));
-        while !(api.is_file() && addresses.is_file()) {
-            if let Some(status) = process.try_wait()? {
-                bail!("the node ended with {status}: {}", self.log());
-            }
-            ensure!(
-                started.elapsed() < PATIENCE,
-                "the node does not start: {}",
-                self.log()
-            );
-            sleep(LOOK_AGAIN).await;
-        }
+        self.process = Some(self.there(|| command.spawn())??);
         Ok(())
     }
 
@@ -409,6 +441,7 @@ impl TestNode {
             .arg("--data-dir")
             .arg(self.dir())
             .env("HEADWATER_MARK_DIR", self.mark_dir())
+            .args(self.api.map(|api| format!("--api=http://{api}")))
             .args(args)
             .stdin(Stdio::null());
         Ok(self.there(|| command.output())??)
@@ -562,6 +595,9 @@ impl TestNode {
     /// # Errors
     /// The node does not run.
     pub fn url(&self, path: &str) -> Result<String> {
+        if let Some(api) = self.api {
+            return Ok(format!("http://{api}{path}"));
+        }
         let address = fs::read_to_string(self.dir().join("api.addr"))?;
         Ok(format!("http://{}{path}", address.trim()))
     }

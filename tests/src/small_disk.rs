@@ -1,28 +1,29 @@
-//! A file system of its own that is soon full.
+//! A file system of its own, with little room.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-/// A tmpfs, mounted for as long as this lives.
+/// A tmpfs, until it is dropped.
 #[derive(Debug)]
 pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// One with room for so many MiB; `None` where none can be mounted.
+    /// One with room for this many MiB; `None` where none can be mounted.
     ///
     /// # Errors
-    /// There is no place for it.
+    /// `mount` cannot be run.
     pub fn new(mib: u64) -> Result<Option<Self>> {
-        let folder = tempfile::Builder::new()
-            .prefix("headwater-small-disk")
-            .tempdir()?;
-        let disk = Self(folder);
-        let size = format!("size={mib}m");
-        let is_mounted = disk.mount(&["-t", "tmpfs", "-o", &size, "tmpfs"])?;
-        Ok(is_mounted.then_some(disk))
+        let disk = Self(tempfile::tempdir()?);
+        if disk.mount(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"])? {
+            return Ok(Some(disk));
+        }
+        eprintln!("skipped: a tmpfs cannot be mounted here");
+        Ok(None)
     }
 
     /// Where it is.
@@ -31,14 +32,34 @@ impl SmallDisk {
         self.0.path()
     }
 
-    /// Gives it more room, or less.
+    /// Makes room, or takes it away.
     ///
     /// # Errors
-    /// What lies there needs more.
+    /// It has more than that.
     pub fn resize(&self, mib: u64) -> Result<()> {
-        let size = format!("remount,size={mib}m");
-        ensure!(self.mount(&["-o", &size])?, "the disk cannot be resized");
+        ensure!(self.mount(&["-o", &format!("remount,size={mib}m")])?);
         Ok(())
+    }
+
+    /// Mounts it for reading alone, or for writing, too.
+    ///
+    /// # Errors
+    /// Somebody writes to it.
+    pub fn set_read_only(&self, is_read_only: bool) -> Result<()> {
+        let how = if is_read_only { "ro" } else { "rw" };
+        ensure!(self.mount(&["-o", &format!("remount,{how}")])?);
+        Ok(())
+    }
+
+    /// Fills it to the last byte; what is returned is to be removed then.
+    ///
+    /// # Errors
+    /// The file cannot be created.
+    pub fn fill(&self) -> Result<PathBuf> {
+        let path = self.path().join("another program's");
+        let mut file = File::create(&path)?;
+        while file.write_all(&[0xa5; 4_096]).is_ok() {}
+        Ok(path)
     }
 
     fn mount(&self, args: &[&str]) -> Result<bool> {
@@ -50,5 +71,6 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+        let _ = fs::remove_dir(self.path());
     }
 }

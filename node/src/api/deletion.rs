@@ -1,15 +1,21 @@
 //! Streams deleted.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use headwater_protocols::engine::Command;
+use headwater_protocols::engine::{Command, CommandError};
+use headwater_protocols::id::LogId;
+use headwater_protocols::store::StoreError;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep};
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
 use super::state::ApiState;
 use super::types::{DeletedStream, Problem};
+use crate::handle::{Node, NodeError};
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -20,6 +26,27 @@ pub(super) struct Options {
     /// that have all of it.
     #[serde(default)]
     own: bool,
+}
+
+/// How long a deletion waits on a full disk until the store was opened anew, with
+/// the room that is kept back for it.
+const RESERVE_WAIT: Duration = Duration::from_secs(10);
+const RESERVE_POLL: Duration = Duration::from_millis(250);
+
+/// Has the engine forget a stream. On a full disk the first attempt may fail, and
+/// nothing of it is written then.
+async fn forget(node: &Node, log: LogId, own: bool) -> Result<(), NodeError> {
+    let since = Instant::now();
+    loop {
+        match node.command(Command::Delete { log, own }).await {
+            Err(NodeError::Command(CommandError::Store(StoreError::Full(_))))
+                if since.elapsed() < RESERVE_WAIT =>
+            {
+                sleep(RESERVE_POLL).await;
+            }
+            done => return done.map(drop),
+        }
+    }
 }
 
 /// `DELETE /v1/streams/{id}`.
@@ -36,7 +63,7 @@ pub(super) async fn delete(
     let status = state.stream(&id?)?;
     let Query(Options { own }) = options?;
     let log = status.log;
-    state.node().command(Command::Delete { log, own }).await?;
+    forget(state.node(), log, own).await?;
     state.spools().forget(log);
     tracing::info!(stream = %log, "deleted");
     Ok(Json(DeletedStream {

@@ -18,6 +18,7 @@ use crate::proof::NoProof;
 pub struct ApiError {
     problem: Box<Problem>,
     header: Option<(HeaderName, HeaderValue)>,
+    is_trouble: bool,
 }
 
 impl ApiError {
@@ -34,6 +35,7 @@ impl ApiError {
         Self {
             problem: Box::new(problem),
             header: None,
+            is_trouble: false,
         }
     }
 
@@ -68,6 +70,17 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, "5")
     }
 
+    /// The disk cannot be written, or not be read, now.
+    fn stopped(error: &StoreError, detail: String) -> Self {
+        let status = match error {
+            StoreError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut problem = Self::new(status, detail).with_header(header::RETRY_AFTER, "5");
+        problem.is_trouble = true;
+        problem
+    }
+
     /// A defect of this program.
     pub(super) fn internal(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
@@ -78,7 +91,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.problem.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() {
+        // What lasts is a trouble of the node, and has its own line in the log.
+        let is_trouble = self.is_trouble || status == StatusCode::INSUFFICIENT_STORAGE;
+        if status.is_server_error() && !is_trouble {
             tracing::warn!(%status, detail = %self.problem.detail, "a request failed");
         }
         let mut response = (status, Json(&*self.problem)).into_response();
@@ -139,6 +154,7 @@ impl From<CommandError> for ApiError {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             CommandError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            CommandError::Stopped(error) => return Self::stopped(&error, detail),
             CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
             CommandError::Manifest(_) | CommandError::SearchTooLong { .. } => {
                 StatusCode::BAD_REQUEST
@@ -158,11 +174,15 @@ impl From<CommandError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let status = match error {
-            StoreError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
-            StoreError::Failed(_) | StoreError::Damaged(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error.to_string())
+        let detail = error.to_string();
+        match error {
+            StoreError::Full(_) => Self::stopped(&error, detail),
+            StoreError::Unclear(_) => Self::internal(format!(
+                "{detail}; before you send it again, see whether the stream has grown when the disk \
+                 works again, or name requests with Idempotency-Key"
+            )),
+            StoreError::Failed(_) | StoreError::Damaged(_) => Self::internal(detail),
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -24,6 +24,7 @@ use super::limits::{BLOCK_BYTES, MAX_SPOOL_BYTES, MAX_SPOOL_CLIENTS, MAX_SPOOLS,
 use super::problem::ApiError;
 use super::state::blocking;
 use super::stream_body::{BlockWriter, WriteError};
+use crate::store::Space;
 
 /// What names an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +63,15 @@ impl Spool {
                 bytes: 0,
             },
             spools,
+            dir: dir.map(Path::to_owned),
+            unchecked: u64::MAX,
             failure: None,
         };
         if let Err(error) = write(&mut out) {
             return Err(match (error, out.failure) {
-                (WriteError::Failed(error), _) => error,
-                (WriteError::Gone, Some(failure)) => no_room(&failure),
+                // Encoders wrap what the file said.
+                (_, Some(failure)) => no_room(&failure),
+                (WriteError::Failed(error), None) => error,
                 (WriteError::Gone, None) => ApiError::internal("the answer was not written"),
             });
         }
@@ -133,11 +137,31 @@ struct Noticing {
     out: BufWriter<File>,
     room: Room,
     spools: Arc<Spools>,
+    /// The folder that it is in, if that is the node's.
+    dir: Option<PathBuf>,
+    /// Bytes that were written since the disk was looked at.
+    unchecked: u64,
     failure: Option<io::Error>,
 }
 
 impl Noticing {
+    /// An answer is nothing to fill the disk with: what the store needs is left.
+    fn leave_room(&mut self, bytes: usize) -> io::Result<()> {
+        self.unchecked = self.unchecked.saturating_add(bytes as u64);
+        let Some(dir) = self.dir.as_ref().filter(|_| self.unchecked > CHECKED_EVERY) else {
+            return Ok(());
+        };
+        self.unchecked = 0;
+        let space = Space::of(dir)?;
+        if space.free < space.reserve() {
+            let detail = format!("the disk has {} bytes left", space.free);
+            return Err(io::Error::new(io::ErrorKind::StorageFull, detail));
+        }
+        Ok(())
+    }
+
     fn take_room(&mut self, bytes: usize) -> io::Result<()> {
+        self.leave_room(bytes)?;
         while !self.room.take(bytes as u64, self.spools.most) {
             if !self.spools.forget_oldest() {
                 let most = self.spools.most;
@@ -162,6 +186,9 @@ impl Write for Noticing {
         self.out.flush()
     }
 }
+
+/// How many bytes are written before the disk is looked at again.
+const CHECKED_EVERY: u64 = 256 << 10;
 
 fn no_room(error: &io::Error) -> ApiError {
     let detail = format!(

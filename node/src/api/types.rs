@@ -242,7 +242,8 @@ pub struct StreamView {
     pub begin: u64,
     /// Records below the adopted head that are kept and not held.
     pub missing_records: u64,
-    /// Whether they are not fetched because `max_disk` leaves no room for them.
+    /// Whether they are not fetched because the disk, or `max_disk`, leaves no
+    /// room for them.
     #[serde(default)]
     pub waits_for_room: bool,
     /// Records that were held, were found to be damaged on the disk, and are not
@@ -289,6 +290,13 @@ pub struct StreamView {
     pub known_followers: u64,
     /// Why it is closed for writing, if it is.
     pub closed: Option<String>,
+    /// Why nothing is written to it before the disk works again; it goes on by
+    /// itself then.
+    #[serde(default)]
+    pub stopped: Option<String>,
+    /// Since when, RFC 3339.
+    #[serde(default)]
+    pub stopped_since: Option<String>,
 }
 
 /// How a stream stands to what its sources have.

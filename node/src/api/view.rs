@@ -131,6 +131,8 @@ pub fn stream_view(
         recovery: status.recovering.as_ref().map(recovery_view),
         known_followers: status.known_followers as u64,
         closed: status.closed.clone(),
+        stopped: status.stopped.as_ref().map(|(why, _)| why.clone()),
+        stopped_since: status.stopped.as_ref().map(|&(_, since)| to_text(since)),
     }
 }
 
@@ -364,6 +366,7 @@ pub(super) mod tests {
             disputed_from: None,
             damage: None,
             closed: None,
+            stopped: None,
             recovering: None,
             known_followers: 0,
         }

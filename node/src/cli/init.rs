@@ -76,7 +76,11 @@ pub(super) fn create(data_dir: &DataDir, _lock: &Lock) -> anyhow::Result<(Keypai
     }
     if !data_dir.config_file().exists() {
         let template = config::TEMPLATE.as_bytes();
-        write_whole(&data_dir.config_file(), template, Access::All)?;
+        let written = write_whole(&data_dir.config_file(), template, Access::All);
+        // It has nothing but examples, and the disk may be full.
+        if !data_dir.is_initialised() {
+            written?;
+        }
     }
     let token = match data_dir.token_file().exists() {
         true => Token::load(&data_dir.token_file())?,

@@ -256,9 +256,14 @@ async fn announce(
         while let Ok(Ok(())) = timeout(SETTLED, changes.changed()).await {}
     }
     let addresses = sorted(&changes.borrow_and_update());
-    data_dir.write_node_addrs(&addresses)?;
-    // Scripts take this file as the sign that the node is ready.
-    data_dir.write_api_addr(server.reachable_at())?;
+    // Scripts take the second file as the sign that the node is ready. A disk that
+    // cannot be written must not keep from reading.
+    let written = (data_dir.write_node_addrs(&addresses))
+        .and_then(|()| data_dir.write_api_addr(server.reachable_at()));
+    if let Err(error) = written {
+        let api = server.reachable_at();
+        tracing::warn!("{error:#}; commands find the node with --api http://{api}");
+    }
     let started = Started {
         peer_id: running.node.local_peer().to_string(),
         addresses,

@@ -265,6 +265,8 @@ pub(super) fn state(stream: &StreamView, out: Output) -> String {
         out.bad("forked")
     } else if stream.closed.is_some() {
         out.bad("closed")
+    } else if stream.stopped.is_some() {
+        out.bad("stopped")
     } else if stream.recovering.is_some() {
         out.bad("recovering")
     } else if stream.synced {
@@ -406,7 +408,8 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
     let on_disk = stream.disk_bytes.map(bytes);
     lines.extend(on_disk.map(|bytes| ("disk", format!("about {bytes}"))));
     if stream.waits_for_room {
-        let what = "max_disk leaves no room for what is missing; delete streams, or allow more";
+        let what = "the disk, or max_disk, leaves no room for what is missing; make room, delete \
+                    streams, or allow more";
         lines.push(("no room", out.bad(what)));
     }
     lines.extend(stream.root.clone().map(|root| ("root", root)));
@@ -440,6 +443,12 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
             .as_ref()
             .map(|why| ("closed", out.bad(&printable(why)))),
     );
+    let stopped = stream.stopped.as_ref().zip(stream.stopped_since.as_ref());
+    lines.extend(stopped.map(|(why, since)| {
+        let why = printable(why);
+        let text = format!("since {since}: {why}; it goes on by itself when the disk works again");
+        ("stopped", out.bad(&text))
+    }));
     let recovering = stream.recovering.as_ref();
     lines.extend(recovering.map(|why| ("recovering", out.bad(&printable(why)))));
     if let Some(recovery) = &stream.recovery {
@@ -633,6 +642,8 @@ pub(super) mod tests {
             recovery: None,
             known_followers: 0,
             closed: None,
+            stopped: None,
+            stopped_since: None,
         }
     }
 

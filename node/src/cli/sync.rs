@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::output::{Output, counted, grouped};
+use super::output::{Output, counted, grouped, printable};
 use super::stream::gaps;
 use super::{Invocation, duration, progress};
 use crate::api::types::{FetchView, RoleView, StreamView};
@@ -161,6 +161,17 @@ fn said(stream: &StreamView) -> String {
 
 /// What keeps a stream from being in step.
 fn lack(stream: &StreamView) -> String {
+    let missing = missing(stream);
+    match &stream.stopped {
+        Some(why) => format!("{missing}; nothing is written: {}", printable(why)),
+        None if stream.waits_for_room => format!(
+            "{missing}; the disk, or max_disk, leaves no room for them (headwater doctor says more)"
+        ),
+        None => missing,
+    }
+}
+
+fn missing(stream: &StreamView) -> String {
     if stream.root.is_none() {
         return "no head of the publisher has come yet".to_owned();
     }

@@ -84,7 +84,7 @@ impl Client {
         token: Token,
         lock: Lock,
     ) -> anyhow::Result<Self> {
-        let config = config(data_dir);
+        let config = config_of(data_dir);
         let mark_dir = data_dir.mark_dir(config.mark_dir.as_deref())?;
         let (store, max_disk) = (data_dir.store_dir(), config.max_disk);
         let running =
@@ -102,8 +102,8 @@ impl Client {
     }
 }
 
-/// What the folder's config says. One that cannot be read is the concern of `run`.
-fn config(data_dir: &DataDir) -> Config {
+/// The folder's config. One that cannot be read is the concern of `run`.
+fn config_of(data_dir: &DataDir) -> Config {
     let mut config = Config::default();
     if let Err(error) = config.set_from_file(&data_dir.config_file(), false) {
         tracing::warn!("{error:#}");
@@ -162,9 +162,14 @@ pub async fn claim(data_dir: &DataDir) -> anyhow::Result<Claim> {
 /// The node whose address lies in the data folder, if it is this folder's: the
 /// port of one that was killed may have gone to another program.
 async fn running_node(data_dir: &DataDir) -> anyhow::Result<Option<RunningNode>> {
-    let (Some(address), true) = (data_dir.api_addr(), data_dir.is_initialised()) else {
+    if !data_dir.is_initialised() {
         return Ok(None);
-    };
+    }
+    // A node that could not write it down is where the config says, most often.
+    let address = (data_dir.api_addr()).unwrap_or_else(|| config_of(data_dir).api_listen);
+    if address.port() == 0 {
+        return Ok(None);
+    }
     let expected = keys::load_key(&data_dir.key_file())?.public().to_peer_id();
     let transport = Transport::Http(Http::new(format!("http://{address}"))?);
     let probe = Client::new(transport, None, data_dir.clone(), None);

@@ -84,6 +84,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         disputed_from: None,
         damage: None,
         closed: None,
+        stopped: None,
         recovering: None,
         known_followers: 0,
     }

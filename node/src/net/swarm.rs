@@ -370,6 +370,9 @@ impl Network {
             Output::Reply(..)
             | Output::Sync
             | Output::Audited
+            | Output::Probe
+            | Output::Stopped(_)
+            | Output::Resumed
             | Output::Reclaim(_)
             | Output::ReclaimChunks(..)
             | Output::Signed(..)

@@ -1,27 +1,36 @@
-//! How much the node's data may grow: measured now and then by a thread of its
-//! own, so that the engine never waits for it.
+//! How much the node's data may grow, and how much room its disk has: measured
+//! now and then by a thread of its own, so that the engine never waits for it.
 
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
 use headwater_protocols::engine::Room;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
+use super::disk_trouble::DiskTrouble;
 use crate::handle::{DiskState, DiskStatus, Node};
-use crate::store::RocksStore;
+use crate::store::{Reserve, RocksStore, Space};
 
 /// Between two measurements. The engine counts what it writes in between.
 const MEASURED_EVERY: Duration = Duration::from_millis(500);
+
+/// The same where there is little room: a fast publisher must not be refused
+/// before what is in the log of writes has become smaller in table files.
+const MEASURED_OFTEN: Duration = Duration::from_millis(50);
 
 /// Of the bound an eighth is kept for live records and what is published, and
 /// at most this much: days of them on a large disk.
 const MAX_RESERVE: u64 = 4 << 30;
 
+/// With so many free bytes nothing has to be counted: in half a second no disk
+/// takes as much.
+const PLENTY: u64 = 4 << 30;
+
 /// Measurements on their way to the engine.
-pub(super) type Measured = mpsc::Receiver<Room>;
+pub(super) type Measured = watch::Receiver<Room>;
 
 /// Measures while it is there.
 #[derive(Debug)]
@@ -31,51 +40,53 @@ pub(super) struct DiskBound {
 }
 
 impl DiskBound {
-    /// Starts to measure; the first measurement is there when it returns. Without
-    /// a bound nothing is measured.
+    /// Starts to measure; the first measurement is there when it returns. A node
+    /// that ends with its command measures only where there is a bound.
     ///
     /// # Errors
     /// The folder cannot be read, or the system gives no thread.
     pub(super) fn start(
         node: &Node,
         store: &Arc<RocksStore>,
+        trouble: &Arc<DiskTrouble>,
         max: Option<u64>,
-    ) -> anyhow::Result<(Self, Measured)> {
-        let (rooms, measured) = mpsc::channel(1);
-        let Some(max) = max else {
-            let none = Self {
-                stop: None,
-                thread: None,
-            };
-            return Ok((none, measured));
-        };
-        let mut meter = Meter {
+        stays: bool,
+    ) -> anyhow::Result<(Self, Meter, Measured)> {
+        let (rooms, measured) = watch::channel(Room::default());
+        let measuring = Measuring {
             node: node.clone(),
             store: store.clone(),
+            trouble: trouble.clone(),
             max,
             state: DiskState::Free,
+            stays,
+            is_full: false,
+            reserve: Reserve::of(store.dir()),
+            rooms,
+            pause: MEASURED_EVERY,
         };
-        let room = (meter.measure()).context("cannot measure what the data takes on the disk")?;
-        // Its only place is free.
-        let _ = rooms.try_send(room);
+        let meter = Meter(Arc::new(Mutex::new(measuring)));
+        meter.try_measure().context("cannot measure the disk")?;
+        let mut bound = Self {
+            stop: None,
+            thread: None,
+        };
+        if max.is_none() && !stays {
+            return Ok((bound, meter, measured));
+        }
         let (stop, stopped) = channel::<()>();
+        let measures = meter.clone();
         let thread = thread::Builder::new()
             .name("disk-bound".to_owned())
             .spawn(move || {
-                while stopped.recv_timeout(MEASURED_EVERY) == Err(RecvTimeoutError::Timeout) {
-                    match meter.measure() {
-                        // One that waits is as good.
-                        Ok(room) => drop(rooms.try_send(room)),
-                        Err(error) => tracing::warn!(%error, "the data cannot be measured"),
-                    }
+                let mut pause = MEASURED_EVERY;
+                while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                    pause = measures.measure();
                 }
             })
             .context("cannot start the thread that measures the disk")?;
-        let bound = Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        };
-        Ok((bound, measured))
+        (bound.stop, bound.thread) = (Some(stop), Some(thread));
+        Ok((bound, meter, measured))
     }
 }
 
@@ -90,25 +101,133 @@ impl Drop for DiskBound {
     }
 }
 
-struct Meter {
-    node: Node,
-    store: Arc<RocksStore>,
-    max: u64,
-    state: DiskState,
-}
+/// What measures. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Meter(Arc<Mutex<Measuring>>);
 
 impl Meter {
+    /// Measures, and tells the engine. Returns when to do it again.
+    pub(super) fn measure(&self) -> Duration {
+        self.try_measure().unwrap_or_else(|error| {
+            tracing::debug!("the disk cannot be measured: {error:#}");
+            MEASURED_EVERY
+        })
+    }
+
+    fn try_measure(&self) -> anyhow::Result<Duration> {
+        let mut measuring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = measuring.measure()?;
+        measuring.rooms.send_if_modified(|known| {
+            let changes = *known != room;
+            *known = room;
+            // The engine counts from what it was told last.
+            changes || room.for_all != u64::MAX
+        });
+        Ok(measuring.pause)
+    }
+}
+
+#[derive(Debug)]
+struct Measuring {
+    node: Node,
+    store: Arc<RocksStore>,
+    trouble: Arc<DiskTrouble>,
+    max: Option<u64>,
+    state: DiskState,
+    /// Whether the node goes on running.
+    stays: bool,
+    /// Whether the disk has too little room.
+    is_full: bool,
+    reserve: Reserve,
+    rooms: watch::Sender<Room>,
+    pause: Duration,
+}
+
+impl Measuring {
     fn measure(&mut self) -> anyhow::Result<Room> {
+        let mut room = match self.max {
+            Some(max) => self.below_bound(max)?,
+            None => Room::default(),
+        };
+        if self.stays {
+            let left = self.left_on_disk()?;
+            if left < room.for_all {
+                room.for_all = left;
+                room.is_of_disk = true;
+            }
+            room.for_history = room.for_history.min(left);
+        }
+        Ok(room)
+    }
+
+    /// Bytes that may still be written before the disk is full: what is in the
+    /// log of writes is there twice while it is written into a table file.
+    fn left_on_disk(&mut self) -> anyhow::Result<u64> {
+        let mut space = Space::of(self.store.dir())?;
+        self.pause = match space.free < space.reserve().saturating_mul(16) {
+            true => MEASURED_OFTEN,
+            false => MEASURED_EVERY,
+        };
+        if space.free >= PLENTY && !self.is_full {
+            self.keep_reserve(&space);
+            return Ok(u64::MAX);
+        }
+        if self.reserve.bytes() > 0 && space.free < space.reserve() / 2 {
+            // Somebody else has filled the disk. RocksDB must not meet that.
+            self.reserve.give_back();
+            space = Space::of(self.store.dir())?;
+        }
+        let mut left = self.left_of(&space)?;
+        let log = self.store.log_bytes()?;
+        let gains = left < least(&space) || log > left.max(space.reserve());
+        let has_room = space.free > log;
+        if gains && has_room && !self.is_full && self.store.failure().is_none() {
+            // Room for what is in the log alone is there still.
+            if let Err(error) = self.store.flush() {
+                tracing::debug!(%error, "the log of writes stays as long as it is");
+            }
+            space = Space::of(self.store.dir())?;
+            left = self.left_of(&space)?;
+        }
+        let bound = if self.is_full {
+            space.reserve()
+        } else {
+            least(&space)
+        };
+        self.is_full = left < bound;
+        self.trouble.full(self.is_full.then_some(space));
+        self.keep_reserve(&space);
+        Ok(if self.is_full { 0 } else { left })
+    }
+
+    fn left_of(&self, space: &Space) -> anyhow::Result<u64> {
+        let kept = space.reserve().saturating_add(self.store.log_bytes()?);
+        Ok(space.free.saturating_sub(kept) / 2)
+    }
+
+    /// Keeps some room back while there is enough.
+    fn keep_reserve(&self, space: &Space) {
+        let (wanted, kept) = (space.reserve(), self.reserve.bytes());
+        if !self.is_full
+            && kept != wanted
+            && space.free > wanted.saturating_mul(3)
+            && self.store.failure().is_none()
+            && let Err(error) = self.reserve.make(wanted)
+        {
+            tracing::debug!(%error, "no room is kept back for deletions");
+        }
+    }
+
+    fn below_bound(&mut self, max: u64) -> anyhow::Result<Room> {
         let mut used = self.store.disk_bytes()?;
-        let mut state = state(self.state, used, self.max);
+        let mut state = state(self.state, used, max);
         if state != DiskState::Free && self.state == DiskState::Free {
             // What is in the log of writes only becomes smaller in table files.
             self.store.flush()?;
             used = self.store.disk_bytes()?;
-            state = self::state(self.state, used, self.max);
+            state = self::state(self.state, used, max);
         }
         if state != self.state {
-            let (max, used) = (self.max, used);
             match state {
                 DiskState::Free => tracing::info!(used, max, "histories are fetched again"),
                 DiskState::NoHistory => tracing::warn!(
@@ -124,19 +243,22 @@ impl Meter {
             }
             self.state = state;
         }
-        let max = self.max;
         (self.node).set_disk(Some(DiskStatus { used, max, state }));
-        Ok(match state {
-            DiskState::Free => Room {
-                for_history: history_bound(max).saturating_sub(used),
-                for_all: max.saturating_sub(used),
-            },
-            DiskState::NoHistory | DiskState::Full => Room {
-                for_history: 0,
-                for_all: max.saturating_sub(used),
-            },
+        let for_history = match state {
+            DiskState::Free => history_bound(max).saturating_sub(used),
+            DiskState::NoHistory | DiskState::Full => 0,
+        };
+        Ok(Room {
+            for_history,
+            for_all: max.saturating_sub(used),
+            is_of_disk: false,
         })
     }
+}
+
+/// With less left than this the disk is full: a publish of the usual size fits.
+fn least(space: &Space) -> u64 {
+    space.reserve() / 8
 }
 
 /// Where histories stop.

@@ -8,17 +8,19 @@ use std::time::Duration;
 use headwater_protocols::engine::{CommandError, Engine, Input, LogStatus, Output, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::limits::CLOCK_JUMP_US;
+use headwater_protocols::store::StoreError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::disk_bound::{DiskBound, Measured};
-use super::disk_thread::{DiskThread, Synced};
+use super::disk_thread::{DiskThread, Outcomes};
+use super::disk_trouble::DiskTrouble;
 use super::mark_keeper::MarkKeeper;
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use super::scrub_thread::{Found, ScrubThread};
 use crate::handle::{Asked, COMPARED_EVERY, ClockWatch, Node, Severity, now, wall_time};
 use crate::net::sync_streams::{FrameReceiver, InboundFrame};
-use crate::store::RocksStore;
+use crate::store::{Reserve, RocksStore};
 
 /// Inputs that are handled before what was published is made durable: a flood
 /// of frames must not keep a publisher waiting. At about 20 µs an input this is
@@ -44,8 +46,8 @@ pub(super) struct Inputs {
     pub(super) network: mpsc::Receiver<Input>,
     /// Frames of the sync streams.
     pub(super) frames: FrameReceiver,
-    /// Outcomes of syncs of the disk.
-    pub(super) synced: Synced,
+    /// Outcomes of syncs of the disk, and of attempts to write to it.
+    pub(super) disk: Outcomes,
     /// Room of deleted streams that was given back.
     pub(super) reclaimed: Reclaimed,
     /// How much may be written.
@@ -82,6 +84,7 @@ pub(super) struct Workers {
     pub(super) reclaims: ReclaimThread,
     pub(super) marks: MarkKeeper,
     pub(super) _scrubs: ScrubThread,
+    pub(super) trouble: Arc<DiskTrouble>,
     pub(super) _bound: DiskBound,
 }
 
@@ -108,9 +111,8 @@ impl EngineThread {
     /// Runs until it is told to stop; what was staged is committed first.
     pub(super) async fn run(mut self, mut inputs: Inputs) {
         // Known before anything is asked for.
-        if let Ok(room) = inputs.measured.try_recv() {
-            self.engine.handle(Input::Room(room), now());
-        }
+        let room = *inputs.measured.borrow_and_update();
+        self.engine.handle(Input::Room(room), now());
         self.dispatch().await;
         let mut clock = tokio::time::interval(COMPARED_EVERY);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -123,13 +125,12 @@ impl EngineThread {
             tokio::select! {
                 biased;
                 _ = &mut inputs.stop => break,
-                Some(room) = inputs.measured.recv() => {
+                Ok(()) = inputs.measured.changed() => {
+                    let room = *inputs.measured.borrow_and_update();
                     self.engine.handle(Input::Room(room), now());
                 }
                 Some(asked) = inputs.commands.recv() => self.command(asked),
-                Some(result) = inputs.synced.recv() => {
-                    self.engine.handle(Input::Synced(result), now());
-                }
+                Some(outcome) = inputs.disk.recv() => self.engine.handle(outcome, now()),
                 Some(log) = inputs.reclaimed.recv() => {
                     self.engine.handle(Input::Reclaimed(log), now());
                 }
@@ -222,6 +223,15 @@ impl EngineThread {
         }
     }
 
+    /// Nothing can be written. What is kept back is for this moment.
+    fn stopped(&self, error: StoreError) {
+        let store = self.node.store();
+        if let StoreError::Full(_) = error {
+            Reserve::of(store.dir()).give_back();
+        }
+        self.workers.trouble.stopped(Some(error));
+    }
+
     /// Hands out what the engine decided. Whoever gets an answer finds the
     /// state of the stream already changed.
     async fn dispatch(&mut self) {
@@ -248,6 +258,9 @@ impl EngineThread {
                     self.node.store().forget_lost();
                     self.node.trouble_ends("damage");
                 }
+                Output::Probe => self.workers.disk.probe(),
+                Output::Stopped(error) => self.stopped(error),
+                Output::Resumed => self.workers.trouble.stopped(None),
                 Output::Reclaim(log) => self.workers.reclaims.reclaim(log),
                 Output::ReclaimChunks(log, end) => {
                     self.workers.reclaims.reclaim_chunks(log, end);

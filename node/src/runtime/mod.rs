@@ -3,6 +3,7 @@
 
 mod disk_bound;
 mod disk_thread;
+mod disk_trouble;
 mod engine_thread;
 mod lost_writes;
 mod mark_keeper;
@@ -44,9 +45,10 @@ use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::net::sync_streams::{FrameSender, frame_channel};
-use crate::store::{Mended, RocksStore};
+use crate::store::{Mended, Reserve, RocksStore};
 use disk_bound::DiskBound;
 use disk_thread::DiskThread;
+use disk_trouble::DiskTrouble;
 use engine_thread::{EngineThread, Inputs, Workers};
 use mark_keeper::{Found, MarkKeeper};
 use reclaim_thread::ReclaimThread;
@@ -370,6 +372,12 @@ async fn open(
     let marks = mark_dir.map(Path::to_owned);
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let store = Arc::new(RocksStore::open(&dir)?);
+        if let Some(StoreError::Full(_)) = store.failure() {
+            // What is kept back may be enough to delete something.
+            Reserve::of(&dir).give_back();
+            // The engine tries it again.
+            let _ = store.reopen();
+        }
         let node = Node::new(store.clone(), commands, dial, local);
         let found = Found::open(marks.as_deref(), &node);
         let instance = Instance::of(&store, &dir, found.file().and_then(MarkFile::starts))?;
@@ -391,14 +399,13 @@ async fn open(
                 anyhow::Error::new(error)
                     .context(format!("cannot read the store in {}", dir.display()))
             })?;
-        // From here on the engine remembers what is to be recovered.
-        let started = match instance.renew(&store) {
-            Ok(started) => Some(started),
-            Err(error) => {
-                // What was is still true: a full disk must not keep from reading.
-                tracing::warn!("{error:#}");
-                None
-            }
+        // From here on the engine remembers what is to be recovered. Where nothing
+        // can be written, what was is still true.
+        let started = match store.failure() {
+            None => (instance.renew(&store))
+                .inspect_err(|error| tracing::warn!("{error:#}"))
+                .ok(),
+            Some(_) => None,
         };
         let starts = started.map_or(0, |started| started.starts);
         let keeper = MarkKeeper::start(&node, marks.as_deref(), found, starts, has_network)?;
@@ -417,22 +424,25 @@ async fn open(
         lost_writes::tell(&node, lost);
     }
 
-    let (disk, synced) = DiskThread::start(node.store().clone())?;
+    let trouble = Arc::new(DiskTrouble::new(node.clone()));
+    let (bound, meter, measured) =
+        DiskBound::start(&node, node.store(), &trouble, max_disk, has_network)?;
+    let (disk, outcomes) = DiskThread::start(node.store().clone(), meter)?;
     let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
     let (scrubs, found) = ScrubThread::start(&node)?;
-    let (bound, measured) = DiskBound::start(&node, node.store(), max_disk)?;
     let workers = Workers {
         disk,
         reclaims,
         marks,
         _scrubs: scrubs,
+        trouble,
         _bound: bound,
     };
     let thread = EngineThread::new(engine, node.clone(), outputs, workers);
     let queues = Inputs {
         network: input_queue,
         frames: frame_queue,
-        synced,
+        disk: outcomes,
         reclaimed,
         measured,
         found,

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use headwater_protocols::engine::{Input, LogStatus, LostRows};
 use headwater_protocols::id::LogId;
 use headwater_protocols::ranges::{Interval, IntervalSet};
-use headwater_protocols::store::StoreError;
 use headwater_protocols::store::audit::{Audit, Findings};
+use headwater_protocols::store::{StoreError, Table};
 use tokio::sync::mpsc;
 
 use super::worker::Worker;
@@ -102,6 +102,7 @@ impl Scrubber {
                 _ => return,
             }
             self.mend();
+            self.tell_repaired();
             self.wanted.extend(self.asked.try_iter());
             let pause = match self.next() {
                 Some(reading) => self.step(reading),
@@ -139,7 +140,7 @@ impl Scrubber {
         }
     }
 
-    /// Has damaged table files taken out, and tells what was lost with them.
+    /// Has damaged table files taken out.
     fn mend(&mut self) {
         if self
             .fruitless_until
@@ -149,33 +150,53 @@ impl Scrubber {
         }
         self.fruitless_until = None;
         let store = self.node.store().clone();
-        if store.wait_for_damage(Duration::ZERO) {
-            match store.mend() {
-                Ok(mended) => {
-                    let is_done = mended.is_none_or(|mended| !mended.what.is_empty());
-                    if !is_done {
-                        self.fruitless_until = Some(Instant::now() + FRUITLESS);
-                    }
-                }
-                Err(error) => {
+        if !store.wait_for_damage(Duration::ZERO) {
+            return;
+        }
+        // What cannot be written is mended when it is opened anew.
+        let was_stopped = store.failure().is_some();
+        match store.mend() {
+            Ok(mended) => {
+                let is_done = mended.is_none_or(|mended| !mended.what.is_empty());
+                if !is_done {
                     self.fruitless_until = Some(Instant::now() + FRUITLESS);
-                    self.node.trouble_begins(
-                        "damage",
-                        Severity::Failure,
-                        format!("the store is damaged and could not be repaired: {error}"),
-                        "keep a copy of the data folder, and restart the node",
-                    );
                 }
             }
+            Err(_) if was_stopped => self.fruitless_until = Some(Instant::now() + FRUITLESS),
+            Err(error) => {
+                self.fruitless_until = Some(Instant::now() + FRUITLESS);
+                self.node.trouble_begins(
+                    "damage",
+                    Severity::Failure,
+                    format!("the store is damaged and could not be repaired: {error}"),
+                    "look at the disk and the system's log; it is tried again by itself",
+                );
+                // It writes, finds that it cannot, and has it opened anew.
+                let _ = self.found.blocking_send(Input::RowsLost(Vec::new()));
+            }
         }
-        for mended in store.take_repaired() {
+    }
+
+    /// Tells what was lost with what was taken out.
+    fn tell_repaired(&self) {
+        for mended in self.node.store().take_repaired() {
             tell(&mended);
-            let lost = mended.lost.into_iter().map(|lost| LostRows {
-                table: lost.table,
-                from: lost.from,
-                to: lost.to,
-            });
-            let _ = self.found.blocking_send(Input::RowsLost(lost.collect()));
+            let mut lost: Vec<_> = (mended.lost.into_iter())
+                .map(|lost| LostRows {
+                    table: lost.table,
+                    from: lost.from,
+                    to: lost.to,
+                })
+                .collect();
+            if mended.is_rebuilt {
+                // Any row may be another one.
+                lost.extend(Table::ALL.map(|table| LostRows {
+                    table,
+                    from: Vec::new(),
+                    to: vec![0xff; 64],
+                }));
+            }
+            let _ = self.found.blocking_send(Input::RowsLost(lost));
         }
     }
 

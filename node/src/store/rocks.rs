@@ -3,15 +3,16 @@
 mod damage;
 mod manifest;
 mod mending;
+mod opening;
 mod past_cache;
 mod space;
 
 use std::fs;
 use std::io;
-use std::ops::{ControlFlow, Deref};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,11 +20,11 @@ use bytes::Bytes;
 use damage::{LostParts, Noticed, is_damage};
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
 pub use mending::{Lost, Mended};
+use opening::{Handle, Opening, Writable};
 pub use past_cache::PastCache;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
-    properties,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteOptions, properties,
 };
 
 use super::wal::{self, LostWrites};
@@ -71,13 +72,19 @@ const STALL_POLL: Duration = Duration::from_millis(2);
 /// waits for background work to end.
 ///
 /// After a commit has failed, reading goes on and further commits fail for the
-/// same reason. When the disk was full, they succeed again within seconds of
-/// there being room for a write buffer (32 MiB); after a failed sync, or any
-/// other failure to write, the folder has to be opened again.
+/// same reason, until [`RocksStore::reopen`] has succeeded: what RocksDB has in
+/// memory then may not be what its files have. A folder that cannot be written
+/// at all, because its disk is full, say, is opened for reading alone; it is as
+/// if a commit had failed already.
 pub struct RocksStore {
     dir: PathBuf,
-    /// Closed for a moment while damaged table files are taken out.
-    db: RwLock<Option<DB>>,
+    /// What is open now. It is changed by whoever has `turn` alone.
+    handle: RwLock<Handle>,
+    /// Whoever writes has it together with others, whoever opens the folder anew
+    /// has it alone: nothing is written meanwhile.
+    turn: RwLock<()>,
+    /// The tables that were open before, as long as somebody still reads them.
+    leaving: Mutex<Weak<()>>,
     damage: Noticed,
     mended: Option<Mended>,
     /// What was mended while it was open, until somebody asks.
@@ -90,10 +97,12 @@ pub struct RocksStore {
     fsyncs: AtomicU64,
     /// Which logs there are has changed since that was written to table files.
     knows_more_logs: AtomicBool,
-    /// What the disk has lost of the logs of writes.
+    /// What the disk has lost of the logs of writes, at the start, and when they
+    /// were looked at last.
     lost: Option<LostWrites>,
-    /// Why writing failed, for the errors that only say that it did before.
-    cause: Mutex<Option<StoreError>>,
+    lost_since: Mutex<Option<LostWrites>>,
+    /// Why it cannot be written.
+    failure: Mutex<Option<StoreError>>,
 }
 
 /// Why a data folder could not be opened.
@@ -168,16 +177,20 @@ impl RocksStore {
             dir: dir.to_owned(),
             why: error.to_string(),
         })?;
-        let lost = keep_lost_writes(dir).map_err(|error| OpenError::Failed {
+        let mut opening = Opening::default();
+        let lost = opening.look_at_logs(dir, None);
+        let lost = lost.map_err(|error| OpenError::Failed {
             dir: dir.to_owned(),
             why: error.to_string(),
         })?;
-        let (db, mended) = mending::open(dir, lost.is_some())?;
+        let (handle, failure) = opening.open(dir)?;
         let store = Self {
             dir: dir.to_owned(),
-            db: RwLock::new(Some(db)),
+            handle: RwLock::new(handle),
+            turn: RwLock::default(),
+            leaving: Mutex::default(),
             damage: Noticed::default(),
-            mended,
+            mended: opening.mended(),
             repaired: Mutex::default(),
             lost_parts: LostParts::default(),
             read: ReadOptions::default(),
@@ -185,14 +198,27 @@ impl RocksStore {
             synced: write_options(Durability::Synced),
             fsyncs: AtomicU64::new(0),
             knows_more_logs: AtomicBool::new(false),
+            lost_since: Mutex::new(lost.clone()),
             lost,
-            cause: Mutex::new(None),
+            failure: Mutex::new(failure),
         };
         store.check_format(dir)?;
         if let Some(mended) = &store.mended {
             store.lost_parts.add(&mended.lost);
         }
         Ok(store)
+    }
+
+    /// Why it cannot be written, if it cannot.
+    #[must_use]
+    pub fn failure(&self) -> Option<StoreError> {
+        lock(&self.failure).clone()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Commits so far that reached the disk itself.
@@ -213,15 +239,16 @@ impl RocksStore {
     /// first level, are left for what must not wait.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        let Ok(db) = self.db() else {
+        let Ok(tables) = self.tables() else {
             return false;
         };
-        let Ok(chunks) = db.family(Table::Chunks) else {
+        let Ok(chunks) = tables.family(Table::Chunks) else {
             return false;
         };
-        let full_buffers = db.property_int_value_cf(chunks, properties::NUM_IMMUTABLE_MEM_TABLE);
+        let full_buffers =
+            (tables.db).property_int_value_cf(chunks, properties::NUM_IMMUTABLE_MEM_TABLE);
         let full_buffers = full_buffers.ok().flatten().unwrap_or(0);
-        let files = db.property_value_cf(chunks, properties::num_files_at_level(0));
+        let files = (tables.db).property_value_cf(chunks, properties::num_files_at_level(0));
         let files: i32 = (files.ok().flatten()).map_or(0, |files| files.parse().unwrap_or(0));
         full_buffers >= HISTORY_BUFFERS || files >= MAX_FIRST_LEVEL_FILES * 3 / 4
     }
@@ -231,9 +258,26 @@ impl RocksStore {
     /// # Errors
     /// The folder cannot be read.
     pub fn disk_bytes(&self) -> io::Result<u64> {
+        self.bytes_of_files(|name| name != super::RESERVE_FILE)
+    }
+
+    /// Length of the log of writes: what is not in a table file yet, and may take
+    /// as much once more when it is written into one.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn log_bytes(&self) -> io::Result<u64> {
+        self.bytes_of_files(|name| name.ends_with(".log"))
+    }
+
+    fn bytes_of_files(&self, wanted: impl Fn(&str) -> bool) -> io::Result<u64> {
         let mut bytes = 0;
         for entry in fs::read_dir(&self.dir)? {
-            match entry?.metadata() {
+            let entry = entry?;
+            if !entry.file_name().to_str().is_some_and(&wanted) {
+                continue;
+            }
+            match entry.metadata() {
                 Ok(file) => bytes += file.len(),
                 // Removed meanwhile by compaction.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -258,6 +302,8 @@ impl RocksStore {
         };
         match found {
             Some(found) => check_version(dir, &found),
+            // It is read as it is.
+            None if self.failure().is_some() && self.is_blank() != Ok(true) => Ok(()),
             None => {
                 let mut batch = Batch::new();
                 batch.put(
@@ -274,9 +320,9 @@ impl RocksStore {
     /// Whether no table has a row: just created, or created by a process that
     /// ended before it wrote the format.
     fn is_blank(&self) -> Result<bool, StoreError> {
-        let db = self.db()?;
+        let tables = self.tables()?;
         for table in Table::ALL {
-            let mut rows = db.raw_iterator_cf(db.family(table)?);
+            let mut rows = tables.db.raw_iterator_cf(tables.family(table)?);
             rows.seek_to_first();
             if rows.valid() {
                 return Ok(false);
@@ -284,35 +330,6 @@ impl RocksStore {
             rows.status().map_err(|error| store_error(&error))?;
         }
         Ok(true)
-    }
-
-    /// The tables, which are not closed before this is dropped. It must not be
-    /// called by whoever has them already: that one would wait for itself.
-    fn db(&self) -> Result<Opened<'_>, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        if db.is_none() {
-            let why = "it could not be opened again after a repair; restart the node";
-            return Err(StoreError::Failed(why.to_owned()));
-        }
-        Ok(Opened(db))
-    }
-
-    fn encode(db: &Opened<'_>, batch: &Batch) -> Result<WriteBatch, StoreError> {
-        let mut encoded = WriteBatch::default();
-        for change in batch.changes() {
-            match change {
-                Change::Put(table, key, value) => {
-                    encoded.put_cf(db.family(*table)?, key, value);
-                }
-                Change::Delete(table, key) => encoded.delete_cf(db.family(*table)?, key),
-                Change::DeleteRange(table, from, to) if from < to => {
-                    encoded.delete_range_cf(db.family(*table)?, from, to);
-                }
-                // RocksDB refuses a range that ends before it begins.
-                Change::DeleteRange(..) => {}
-            }
-        }
-        Ok(encoded)
     }
 
     /// Writes a batch, and waits here while background work is behind. RocksDB
@@ -323,8 +340,8 @@ impl RocksStore {
         let mut was_mended = false;
         loop {
             let written = {
-                let db = self.db()?;
-                db.write_opt(Self::encode(&db, batch)?, options)
+                let tables = self.writable()?;
+                tables.db.write_opt(tables.encode(batch)?, options)
             };
             let error = match written {
                 Ok(()) => return Ok(()),
@@ -352,13 +369,22 @@ impl RocksStore {
         }
     }
 
-    fn failed(&self, error: &rocksdb::Error) -> StoreError {
-        let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*cause {
-            // A log file that a write failed on says no more than that.
-            Some(cause) if error.as_ref().contains("previous error") => cause.clone(),
-            _ => cause.insert(store_error(error)).clone(),
+    /// The tables, unless they cannot be written; they stay open for writing until
+    /// this is dropped. Whatever is asked of them after a failure, nothing is
+    /// written. It must not be called by whoever has them already, nor before the
+    /// folder is opened anew: that one would wait for itself.
+    fn writable(&self) -> Result<Writable<'_>, StoreError> {
+        let turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+        match self.failure() {
+            None => Ok(Writable::new(self.tables()?, turn)),
+            Some(StoreError::Unclear(why)) => Err(StoreError::Failed(why)),
+            Some(error) => Err(error),
         }
+    }
+
+    /// From the first failure on nothing is written.
+    fn failed(&self, error: &rocksdb::Error) -> StoreError {
+        (lock(&self.failure).get_or_insert_with(|| write_error(error))).clone()
     }
 }
 
@@ -393,8 +419,8 @@ impl Store for RocksStore {
             Durability::Written => self.write(&batch, &self.written)?,
             Durability::Synced => {
                 if batch.is_empty() {
-                    let synced = self.db()?.flush_wal(true);
-                    synced.map_err(|error| self.failed(&error))?;
+                    let tables = self.writable()?;
+                    (tables.db.flush_wal(true)).map_err(|error| self.failed(&error))?;
                 } else {
                     self.write(&batch, &self.synced)?;
                 }
@@ -407,13 +433,12 @@ impl Store for RocksStore {
 
 impl Drop for RocksStore {
     fn drop(&mut self) {
-        let Ok(db) = self.db() else {
-            return;
-        };
-        if let Err(error) = db.flush_wal(true) {
+        // What could not be written has been said already.
+        if let Ok(tables) = self.writable()
+            && let Err(error) = tables.db.flush_wal(true)
+        {
             tracing::warn!(%error, "what was written last could not be synced");
         }
-        db.cancel_all_background_work(true);
     }
 }
 
@@ -423,25 +448,6 @@ impl std::fmt::Debug for RocksStore {
             .field("dir", &self.dir)
             .field("fsyncs", &self.fsyncs())
             .finish_non_exhaustive()
-    }
-}
-
-/// The tables while they are open.
-struct Opened<'a>(RwLockReadGuard<'a, Option<DB>>);
-
-impl Deref for Opened<'_> {
-    type Target = DB;
-
-    fn deref(&self) -> &DB {
-        self.0
-            .as_ref()
-            .expect("it was looked at before this was made")
-    }
-}
-
-impl Opened<'_> {
-    fn family(&self, table: Table) -> Result<&ColumnFamily, StoreError> {
-        family(self, table)
     }
 }
 
@@ -459,21 +465,30 @@ fn open_tables(
     let mut options = store_options();
     options.set_wal_recovery_mode(mode);
     adjust(&mut options);
-    match open_tables_as(dir, options.clone(), true) {
-        Err(error) if is_for_lack_of_direct_io(&error) => open_tables_as(dir, options, false),
+    // Table files are written past the system's cache: copied into it, they cost
+    // half of the processor time of a long sync, and a publisher's sync on the
+    // same disk waited for them, too.
+    options.set_use_direct_io_for_flush_and_compaction(true);
+    match DB::open_cf_descriptors(&options, dir, families()) {
+        Err(error) if is_for_lack_of_direct_io(&error) => {
+            options.set_use_direct_io_for_flush_and_compaction(false);
+            DB::open_cf_descriptors(&options, dir, families())
+        }
         opened => opened,
     }
 }
 
-/// Opens every table. Table files are written past the system's cache if `direct`:
-/// copied into it, they cost half of the processor time of a long sync, and a
-/// publisher's sync on the same disk waited for them, too.
-fn open_tables_as(dir: &Path, mut options: Options, direct: bool) -> Result<DB, rocksdb::Error> {
+/// Opens every table for reading alone, as its files are now. Needs neither room
+/// nor rights to write.
+fn open_tables_for_reading(dir: &Path) -> Result<DB, rocksdb::Error> {
+    let mut options = store_options();
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    DB::open_cf_descriptors_read_only(&options, dir, families(), false)
+}
+
+fn families() -> [ColumnFamilyDescriptor; Table::ALL.len()] {
     let cache = Cache::new_lru_cache(CACHE_BYTES);
-    let families = Table::ALL
-        .map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)));
-    options.set_use_direct_io_for_flush_and_compaction(direct);
-    DB::open_cf_descriptors(&options, dir, families)
+    Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)))
 }
 
 /// Creates a folder whose name survives the loss of power. RocksDB syncs what
@@ -491,13 +506,9 @@ fn create_durably(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Looks for what the disk has lost of the logs of writes. RocksDB removes the
-/// files once it has read them, so that they are copied first: some of it may be
-/// worth a lot to somebody.
-fn keep_lost_writes(dir: &Path) -> io::Result<Option<LostWrites>> {
-    let Some(lost) = wal::lost_writes(dir)? else {
-        return Ok(None);
-    };
+/// Copies the logs of writes. RocksDB removes the files once it has read them, and
+/// some of what it does not find in damaged ones may be worth a lot to somebody.
+fn keep_logs(dir: &Path) -> io::Result<()> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let kept = format!("store-damaged-{}", now.map_or(0, |now| now.as_secs()));
     let kept = dir.with_file_name(kept);
@@ -512,7 +523,7 @@ fn keep_lost_writes(dir: &Path) -> io::Result<Option<LostWrites>> {
             tracing::warn!(log = %log.display(), %error, "no copy of it can be kept");
         }
     }
-    Ok(Some(lost))
+    Ok(())
 }
 
 fn check_version(dir: &Path, found: &[u8]) -> Result<(), OpenError> {
@@ -557,7 +568,7 @@ fn unusable(dir: &Path, error: StoreError) -> OpenError {
     match error {
         StoreError::Full(why) => OpenError::Full { dir, why },
         StoreError::Damaged(why) => OpenError::Damaged { dir, why },
-        StoreError::Failed(why) => OpenError::Failed { dir, why },
+        StoreError::Failed(why) | StoreError::Unclear(why) => OpenError::Failed { dir, why },
     }
 }
 
@@ -571,6 +582,28 @@ fn store_error(error: &rocksdb::Error) -> StoreError {
         _ if is_damage(error) => StoreError::Damaged(message.to_owned()),
         _ => StoreError::Failed(message.to_owned()),
     }
+}
+
+/// What a failed write left. One that was to be synced may be there all the same;
+/// so may one whose last bytes could not be written to a broken disk. Where there
+/// was no room for them, the rest is not taken for a write.
+fn write_error(error: &rocksdb::Error) -> StoreError {
+    let message = error.as_ref();
+    let is_sync = ["While fsync", "While fdatasync", "While sync_file_range"]
+        .iter()
+        .any(|what| message.contains(what));
+    let is_append = message.contains("While appending to file") && message.contains(".log");
+    match store_error(error) {
+        StoreError::Full(_) | StoreError::Failed(_) if is_sync => {
+            StoreError::Unclear(message.to_owned())
+        }
+        StoreError::Failed(_) if is_append => StoreError::Unclear(message.to_owned()),
+        error => error,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the file system of the folder cannot write past the system's cache:

@@ -187,14 +187,18 @@ pub enum CommandError {
     /// The manifest cannot be signed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The log was closed after a failure.
+    /// The log is closed.
     #[error("the stream is closed for writing: {0}; restart the node when the cause is gone")]
     Closed(String),
+    /// The disk cannot be written, or the log not be read.
+    #[error("nothing was stored: {0}; the stream goes on by itself when the cause is gone")]
+    Stopped(StoreError),
     /// The log is closed for writing until it is known that nobody has more of
     /// it.
     #[error("the stream is closed for writing: {0}")]
     Recovering(String),
-    /// The store failed; nothing was published.
+    /// The store failed. Nothing was published, unless the error is unclear: then
+    /// the size of the stream tells it when the disk works again.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

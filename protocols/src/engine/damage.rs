@@ -103,6 +103,8 @@ impl LostRows {
 pub(super) struct Suspects {
     chunks: BTreeMap<LogId, IntervalSet>,
     due: Option<Timestamp>,
+    /// Rows that say what is known could not be written anew yet.
+    rows: bool,
 }
 
 impl Suspects {
@@ -122,10 +124,24 @@ impl Suspects {
 }
 
 impl LogState {
+    /// What is stored of what the log is.
+    fn rows(&self, log: LogId) -> Batch {
+        let mut rows = Batch::new();
+        put_log(&mut rows, log, self);
+        if let Some(head) = &self.adopted {
+            put_head(&mut rows, self.number, head);
+        }
+        if let Some(fork) = &self.fork {
+            let key = head_key(self.number, HeadKind::Fork);
+            rows.put(Table::Heads, key, fork.to_wire().encode_to_vec());
+        }
+        rows
+    }
+
     /// A log of ours that is open and lacks records below its own head.
     pub(super) fn mends(&self) -> bool {
         let is_writer = self.owned && self.recovery.is_none() && self.appender.is_some();
-        let is_open = self.closed.is_none() && self.fork.is_none();
+        let is_open = self.is_writable() && self.fork.is_none();
         is_writer && is_open && !self.is_complete()
     }
 
@@ -223,16 +239,7 @@ impl<S: Store> Engine<S> {
         };
         let number = state.number;
         let mut batch = Batch::new();
-        let mut rows = Batch::new();
-        put_log(&mut rows, log, state);
-        if let Some(head) = &state.adopted {
-            put_head(&mut rows, number, head);
-        }
-        if let Some(fork) = &state.fork {
-            let key = head_key(number, HeadKind::Fork);
-            rows.put(Table::Heads, key, fork.to_wire().encode_to_vec());
-        }
-        for row in rows.into_changes() {
+        for row in state.rows(log).into_changes() {
             if let Change::Put(table, key, row) = row
                 && readable(self.store.get(table, &key))?.flatten().as_ref() != Some(&row)
             {
@@ -251,14 +258,27 @@ impl<S: Store> Engine<S> {
         self.store.commit(batch, Durability::Synced)
     }
 
+    /// Puts those rows into a batch that say what a log is, and that cannot be
+    /// read: what is known here is more than a start would make of the rest.
+    pub(super) fn put_unreadable(&self, log: LogId, batch: &mut Batch) -> Result<(), StoreError> {
+        let Some(state) = self.logs.get(&log) else {
+            return Ok(());
+        };
+        for row in state.rows(log).into_changes() {
+            if let Change::Put(table, key, row) = row
+                && readable(self.store.get(table, &key))?.is_none()
+            {
+                batch.put(table, key, row);
+            }
+        }
+        Ok(())
+    }
+
     /// A read or write of a log has met damage. It goes on without what was
     /// damaged; a log of ours with what can still be proved.
-    pub(super) fn met_damage(&mut self, log: LogId) {
+    pub(super) fn met_damage(&mut self, log: LogId, now: Timestamp) {
         if let Err(error) = self.restore_rows(log) {
-            if let Some(state) = self.logs.get_mut(&log) {
-                state.close(error.to_string());
-            }
-            return;
+            return self.stop(log, error, now);
         }
         self.suspect_all(log);
         if self
@@ -267,7 +287,7 @@ impl<S: Store> Engine<S> {
             .is_some_and(|state| state.appender.is_some())
         {
             // What was appended in vain is not in the store.
-            self.open_for_writing(log);
+            self.open_for_writing(log, now);
         }
     }
 
@@ -321,34 +341,39 @@ impl<S: Store> Engine<S> {
         self.suspects.due.get_or_insert(self.opened_at);
     }
 
-    /// Writes all rows anew that say what is known, where they are lost.
+    /// Writes all rows anew that say what is known, where they are lost. What
+    /// cannot be written now is with the next step of reading what is suspected.
     pub(super) fn restore_all_rows(&mut self) {
         let mut batch = Batch::new();
         let next = self.next_number.to_be_bytes();
         batch.put(Table::Meta, NEXT_NUMBER, next.to_vec());
         self.deletions.put_all(&mut batch);
-        // If they cannot be written now, they are with the next damage.
-        let _ = self.store.commit(batch, Durability::Written);
+        self.suspects.rows = self.store.commit(batch, Durability::Written).is_err();
         for log in self.logs.keys().collect::<Vec<_>>() {
             if self.restore_rows(log).is_err() {
-                // It is tried again with the next damage that is found.
-                continue;
+                self.suspects.rows = true;
             }
             self.suspect_end(log, u64::MAX);
+        }
+        if self.suspects.rows {
+            self.suspects.due.get_or_insert(self.opened_at);
         }
     }
 
     /// Takes the next steps.
     pub(super) fn auditing_is_due(&mut self, now: Timestamp) {
-        if self.suspects.due.is_none_or(|due| due > now) {
+        if self.suspects.due.is_none_or(|due| due > now) || self.halt.is_some() {
             return;
+        }
+        if self.suspects.rows {
+            self.restore_all_rows();
         }
         let pause = match self.audit_some(now) {
             Ok(()) => DELETION_PAUSE_US,
             // The disk may have room, or be readable, in a while.
             Err(_) => DELETION_RETRY_US,
         };
-        let is_done = self.suspects.chunks.is_empty();
+        let is_done = self.suspects.chunks.is_empty() && !self.suspects.rows;
         if is_done {
             self.outputs.push_back(Output::Audited);
         }

@@ -78,6 +78,17 @@ impl Deletions {
         self.due = Some(now);
     }
 
+    /// What was known before, of which the rows cannot be read any more.
+    pub(super) fn take_over(&mut self, old: Self, now: Timestamp) {
+        for (number, deletion) in old.open {
+            self.open.entry(number).or_insert(deletion);
+        }
+        for (log, row) in old.tombstones {
+            self.tombstones.entry(log).or_insert(row);
+        }
+        self.due = Some(now);
+    }
+
     /// The rows whose turn it is.
     fn next(&self) -> Option<(u32, v1::StoredDeletion)> {
         let mut open = self.open.iter();
@@ -156,7 +167,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes a log out of everything that is done.
-    fn forget(&mut self, log: LogId, now: Timestamp) {
+    pub(super) fn forget(&mut self, log: LogId, now: Timestamp) {
         self.drop_staged(log);
         let Some(state) = self.logs.get_mut(&log) else {
             return;
@@ -208,11 +219,11 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Reads which rows are still to be deleted.
-    pub(super) fn load_deletions(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    /// Reads which rows are still to be deleted; whether some could not be read.
+    pub(super) fn load_deletions(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         let mut rows = Vec::new();
         let (from, to) = (deletion_key(0), [DELETIONS, &[0xff; 5]].concat());
-        scan_around(&self.store, Table::Meta, &from, &to, &mut |key, row| {
+        let is_damaged = scan_around(&self.store, Table::Meta, &from, &to, &mut |key, row| {
             let number = key.last_chunk().map(|number| u32::from_be_bytes(*number));
             rows.push((number, v1::StoredDeletion::decode(row)));
             ControlFlow::Continue(())
@@ -229,7 +240,7 @@ impl<S: Store> Engine<S> {
             }
             self.deletions.open.insert(number, row);
         }
-        Ok(())
+        Ok(is_damaged)
     }
 
     /// Takes the next step.

@@ -244,7 +244,7 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// After a write: says that the log changed, or closes it.
+    /// After a write: says that the log changed, or stops it.
     pub(super) fn stored(&mut self, log: LogId, result: Result<(), ReadError>) {
         self.changed.insert(log);
         if let Some(state) = self.logs.get_mut(&log) {
@@ -277,11 +277,8 @@ impl<S: Store> Engine<S> {
             return;
         };
         if let Err(error) = result {
-            let logs: Vec<_> = self.logs.keys().collect();
-            for log in logs {
-                self.store_failed(log, &ReadError::Store(error.clone()));
-            }
-            return;
+            // What was written before may be lost: everything is read back.
+            return self.store.fail(error);
         }
         for (log, size) in sizes {
             let Some(state) = self.logs.get_mut(&log) else {

@@ -16,6 +16,7 @@ use super::recovery::{Mark, Recovery, Start};
 use super::repeats::Repeats;
 use super::retention::Kept;
 use super::salvage::{Lost, Rows};
+use super::stopping::Stopped;
 use super::{Engine, LogStatus, Output, Settings};
 use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::{LogId, Topic};
@@ -74,6 +75,10 @@ pub(super) struct LogState {
     pub(super) followers: Followers,
     /// Why nothing more is written.
     pub(super) closed: Option<String>,
+    /// Why nothing is written before the disk works again.
+    pub(super) stopped: Option<Stopped>,
+    /// How long it was waited, when it was stopped last, before it was read again.
+    pub(super) reread_us: u64,
     /// Only of our own logs that are open for writing.
     pub(super) appender: Option<Appender>,
     /// When the head of our own log is signed again.
@@ -132,6 +137,8 @@ impl LogState {
             mark: None,
             followers: Followers::default(),
             closed: None,
+            stopped: None,
+            reread_us: 0,
             appender: None,
             renew_at: None,
             scheduler: Scheduler::default(),
@@ -184,6 +191,13 @@ impl LogState {
         self.held.prefix(self.begin())
     }
 
+    /// Records of a log of ours that are here: some may be missing below a tree
+    /// that is whole.
+    pub(super) fn here(&self) -> u64 {
+        let size = self.appender.as_ref().map(Appender::size);
+        size.unwrap_or_else(|| self.held_size())
+    }
+
     /// Everything that is wanted is held.
     pub(super) fn is_complete(&self) -> bool {
         let target = self.target();
@@ -219,11 +233,16 @@ impl LogState {
         self.closed.get_or_insert(why);
     }
 
+    /// Whether anything may be written to it.
+    pub(super) fn is_writable(&self) -> bool {
+        self.closed.is_none() && self.stopped.is_none()
+    }
+
     /// Whether records from peers are taken. Our own logs take some only while
     /// they are recovered.
     pub(super) fn takes(&self) -> bool {
         let is_writer = self.owned && self.recovery.is_none();
-        self.followed && !is_writer && self.closed.is_none()
+        self.followed && !is_writer && self.is_writable()
     }
 
     /// Whether heads from peers are taken: of a forked log, only until its tree
@@ -242,6 +261,9 @@ impl LogState {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Timestamp> {
+        if let Some(stopped) = &self.stopped {
+            return stopped.retry_at;
+        }
         let is_open = self.closed.is_none() && self.appender.is_some();
         let renew_at = self.renew_at.filter(|_| is_open);
         let polls = self.poll_at.into_iter().chain(self.echo.due);
@@ -329,6 +351,8 @@ impl LogState {
             disputed_from: self.fork.as_ref().map(|_| self.undisputed),
             damage: self.damage(),
             closed: self.closed.clone(),
+            stopped: (self.stopped.as_ref())
+                .map(|stopped| (stopped.why.to_string(), stopped.since)),
             recovering: self.recovering(),
             known_followers: self.followers.known().len(),
         }
@@ -379,6 +403,11 @@ impl Logs {
     pub(super) fn remove(&mut self, log: &LogId) {
         self.touched.insert(*log);
         self.states.remove(log);
+    }
+
+    pub(super) fn take(&mut self, log: &LogId) -> Option<LogState> {
+        self.touched.insert(*log);
+        self.states.remove(log)
     }
 
     pub(super) fn contains_key(&self, log: &LogId) -> bool {
@@ -457,20 +486,17 @@ impl<S: Store> Engine<S> {
         self.repeats = Repeats::load(&self.store)?;
         self.load_deletions(now)?;
         self.lost_rows = lost_rows;
-        let Rows { rows, nameless } = self.load_rows(lost_rows)?;
+        let Rows { rows, nameless, .. } = self.load_rows(lost_rows)?;
         for (log, row) in rows {
             if row.deleted {
                 self.deletions.keep_tombstone(log, row);
                 continue;
             }
             let (owned, stored) = (row.owned, row.recovering());
-            let mut state = self.load_log(log, row, now)?;
+            let mut state = self.load_if_writable(log, row, now)?;
             if owned {
                 state.mark = settings.marks.get(&log).copied();
-                // Records may be missing below a tree that is whole.
-                let here = state.appender.as_ref().map(Appender::size);
-                let here = here.unwrap_or_else(|| state.held_size());
-                state.begin_as(stored, &start, here, now);
+                state.begin_as(stored, &start, state.here(), now);
             }
             let is_sure = state.unreadable.is_none();
             self.loaded(log, state);
@@ -478,9 +504,12 @@ impl<S: Store> Engine<S> {
                 self.suspect_all(log);
             }
         }
+        let mut stored = Ok(());
         for log in nameless {
-            let state = self.follow_nameless(log)?;
-            self.loaded(log, state);
+            match self.follow_nameless(log) {
+                Ok(state) => self.loaded(log, state),
+                Err(error) => stored = Err(error),
+            }
         }
         let largest = self.logs.iter().map(|(_, state)| state.number).max();
         if let Some(largest) = largest {
@@ -494,20 +523,39 @@ impl<S: Store> Engine<S> {
                 put_log(&mut batch, log, state);
             }
         }
-        if !batch.is_empty() {
-            self.store.commit(batch, Durability::Synced)?;
-        }
         self.load_clock(now)?;
+        if !batch.is_empty() {
+            // What is there is read all the same.
+            stored = stored.and(self.store.commit(batch, Durability::Synced));
+        }
         if lost_rows {
             self.restore_all_rows();
             for log in self.logs.keys().collect::<Vec<_>>() {
                 self.suspect_all(log);
             }
         }
-        self.sign_what_a_crash_left(now)
+        match stored.and_then(|()| self.sign_what_a_crash_left(now)) {
+            // What is there can be read although nothing can be written.
+            Err(_) if self.store.failure().is_some() => Ok(()),
+            written => written,
+        }
     }
 
-    fn loaded(&mut self, log: LogId, state: LogState) {
+    /// Reads a log, and what is known of it only, if nothing can be written: it is
+    /// read once more when the disk works again.
+    fn load_if_writable(
+        &mut self,
+        log: LogId,
+        row: v1::StoredLog,
+        now: Timestamp,
+    ) -> Result<LogState, StoreError> {
+        match self.load_log(log, row.clone(), now) {
+            Err(_) if self.store.failure().is_some() => Ok(self.read_log(log, row)?.0),
+            loaded => loaded,
+        }
+    }
+
+    pub(super) fn loaded(&mut self, log: LogId, state: LogState) {
         if state.followed {
             self.subscribe(log);
         }

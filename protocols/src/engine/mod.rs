@@ -16,6 +16,7 @@ mod cursors;
 mod damage;
 mod deletion;
 mod discovering;
+mod disk;
 mod dispute;
 mod echo;
 mod fetching;
@@ -35,6 +36,7 @@ mod retrieving;
 mod room;
 mod salvage;
 mod status;
+mod stopping;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -50,7 +52,7 @@ use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::log::AdmitError;
 use crate::meta::Server;
 use crate::ranges::Interval;
-use crate::store::{ReadError, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::Provider;
 use crate::time::Timestamp;
@@ -64,6 +66,7 @@ pub use damage::{Damage, LostRows};
 use deletion::Deletions;
 use discovering::Discoveries;
 pub use discovering::{Discovery, FoundStream};
+use disk::Disk;
 use joining::Joining;
 use logs::Logs;
 pub use recovery::{Answer, Mark, Recovering};
@@ -73,6 +76,7 @@ use requests::{RequestKind, Requests};
 use retrieving::Retrievals;
 pub use room::Room;
 pub use status::LogStatus;
+use stopping::Halt;
 
 /// Something happened.
 #[derive(Debug)]
@@ -118,6 +122,8 @@ pub enum Input {
     /// The disk has given back the room of the rows with this number: see
     /// [`Output::Reclaim`].
     Reclaimed(u32),
+    /// The outcome of [`Output::Probe`].
+    Probed(Result<(), StoreError>),
     /// How much may be written from now on. Without a word, everything.
     Room(Room),
     /// What the system's clock shows at the `now` of the call. It is told when it
@@ -182,6 +188,14 @@ pub enum Output {
     /// else: it takes as long as the disk needs for what is not there yet. Answer
     /// with [`Input::Synced`]; there is one at a time.
     Sync,
+    /// A write failed: nothing more is written before the disk works again.
+    Stopped(StoreError),
+    /// The disk works again, and what it has was read back.
+    Resumed,
+    /// Open the store anew, if it can only be written after that, and write
+    /// something that survives the loss of power. Answer with
+    /// [`Input::Probed`]; there is one at a time.
+    Probe,
     /// Have the disk give back the room of the rows with this log number, which
     /// were deleted, beside everything else. Answer with [`Input::Reclaimed`].
     Reclaim(u32),
@@ -244,7 +258,7 @@ fn subscribers(peers: &BTreeMap<PeerId, Peer>, log: LogId) -> Vec<PeerId> {
 /// The node's mind.
 #[derive(Debug)]
 pub struct Engine<S> {
-    store: S,
+    store: Disk<S>,
     key: SigningKey,
     logs: Logs,
     next_number: u32,
@@ -279,6 +293,13 @@ pub struct Engine<S> {
     clock: Clock,
     /// It had lost rows then.
     lost_rows: bool,
+    /// The present moment, as it was told last.
+    now: Timestamp,
+    /// While the disk cannot be written.
+    halt: Option<Halt>,
+    /// When it could be written again, after it could not.
+    resumed_at: Timestamp,
+    probe_pause_us: u64,
 }
 
 /// What an engine is told at its start, beside what is stored.
@@ -326,7 +347,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Self, StoreError> {
         let joining = Joining::new(key.public().peer_id(), settings);
         let mut engine = Self {
-            store,
+            store: Disk::new(store),
             key,
             logs: Logs::default(),
             next_number: 0,
@@ -352,6 +373,10 @@ impl<S: Store> Engine<S> {
             opened_at: settings.time,
             clock: Clock::new(settings.time, now),
             lost_rows: false,
+            now,
+            halt: None,
+            resumed_at: Timestamp(i64::MIN),
+            probe_pause_us: 0,
         };
         engine.load(settings, now)?;
         engine.settle(now);
@@ -360,7 +385,7 @@ impl<S: Store> Engine<S> {
 
     /// The store, to read from.
     pub fn store(&self) -> &S {
-        &self.store
+        self.store.store()
     }
 
     /// The logs that are known.
@@ -384,6 +409,7 @@ impl<S: Store> Engine<S> {
 
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
+        self.now = now;
         match input {
             Input::Ready(peer) => self.ready(peer, now),
             Input::Gone(peer) => self.gone(peer, now),
@@ -424,6 +450,7 @@ impl<S: Store> Engine<S> {
             Input::Reachable { record, servers } => self.reachable(record, servers, now),
             Input::Synced(result) => self.synced(result, now),
             Input::Reclaimed(number) => self.reclaimed(number),
+            Input::Probed(result) => self.probed(result, now),
             Input::Room(room) => self.room_is(room, now),
             Input::Clock(time) => self.clock_shows(time, now),
             Input::Suspect(log, interval) => {
@@ -439,6 +466,7 @@ impl<S: Store> Engine<S> {
 
     /// What every change may call for.
     fn settle(&mut self, now: Timestamp) {
+        self.stop_what_failed(now);
         self.ask_what_waits(now);
         for log in self.logs.touched() {
             self.search_if_lacking(log, now);
@@ -452,7 +480,9 @@ impl<S: Store> Engine<S> {
     /// when no input waits: everything that came in the meantime shares one
     /// sync of the disk.
     pub fn commit(&mut self, now: Timestamp) {
+        self.now = now;
         self.commit_published(now);
+        self.stop_what_failed(now);
         for log in std::mem::take(&mut self.changed) {
             self.outputs.push_back(Output::Changed(log));
         }
@@ -472,25 +502,32 @@ impl<S: Store> Engine<S> {
         let joining = self.joining.next_due();
         let retrieving = self.retrievals.next_due();
         let times = requests.into_iter().chain(logs).chain(joining);
-        let sync_at = self.sync_at.filter(|_| self.syncing.is_none());
+        let may_sync = self.syncing.is_none() && self.halt.is_none();
+        let sync_at = self.sync_at.filter(|_| may_sync);
+        let probe = self.halt.as_ref().and_then(Halt::next_due);
         let deletions = self.deletions.next_due();
         let discoveries = self.discoveries.next_due();
         (times.chain(retrieving).chain(sync_at))
             .chain(deletions)
-            .chain(self.suspects.next_due())
+            .chain(self.suspects.next_due().filter(|_| self.halt.is_none()))
             .chain(discoveries)
+            .chain(probe)
             .min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = now;
         for id in self.requests.late(now) {
             self.give_up(id, now);
         }
-        if self.syncing.is_none() && self.sync_at.is_some_and(|at| at <= now) {
+        let may_sync = self.syncing.is_none() && self.halt.is_none();
+        if may_sync && self.sync_at.is_some_and(|at| at <= now) {
             self.begin_sync(now);
         }
+        self.probe_is_due(now);
         for log in self.logs.due(now) {
+            self.reread_is_due(log, now);
             self.renew_head(log, now);
             self.echo_is_due(log, now);
             self.log_is_due(log, now);
@@ -697,20 +734,5 @@ impl<S: Store> Engine<S> {
         self.drop_sources(peer);
         let misbehaviour = Misbehaviour { log, what };
         self.outputs.push_back(Output::Ban(peer, misbehaviour));
-    }
-
-    /// A disk that cannot be read or written makes nobody a liar.
-    fn store_failed(&mut self, log: LogId, error: &ReadError) {
-        if let ReadError::Store(StoreError::Damaged(_)) | ReadError::NotHeld(_) = error {
-            self.changed.insert(log);
-            self.drop_staged_for(log, error);
-            return self.met_damage(log);
-        }
-        if let Some(state) = self.logs.get_mut(&log) {
-            state.close(error.to_string());
-        }
-        self.changed.insert(log);
-        // Were it synced after all, its head would be signed.
-        self.drop_staged(log);
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::logs::{LogState, put_head, put_log};
+use super::logs::{LogState, frontier, put_head, put_log};
 use super::repeats::{Known, RequestKey};
 use super::{CommandError, Engine, Mark, Output, Reply};
 use crate::head::SignedHead;
@@ -88,7 +88,7 @@ impl<S: Store> Engine<S> {
         let (Some(appender), Some(manifest)) = (&state.appender, &state.manifest) else {
             return Err(self.why_closed(log));
         };
-        if state.closed.is_some() {
+        if !state.is_writable() {
             return Err(self.why_closed(log));
         }
         let max = MAX_PUBLISH_RECORDS;
@@ -317,8 +317,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// After a failed write or sync nobody knows what is on the disk, so the
-    /// logs are closed until they are opened again: an owner must never sign
-    /// two trees.
+    /// logs are stopped until it was read back: an owner must never sign two
+    /// trees.
     fn refuse(&mut self, staged: &std::collections::BTreeMap<LogId, Staged>, error: &StoreError) {
         for (&log, staged) in staged {
             self.store_failed(log, &ReadError::Store(error.clone()));
@@ -345,7 +345,7 @@ impl<S: Store> Engine<S> {
         };
         match History::new(&self.store, key).held() {
             Ok(held) => state.held = held,
-            Err(error) => state.close(error.to_string()),
+            Err(error) => self.store_failed(log, &ReadError::Store(error)),
         }
     }
 
@@ -353,7 +353,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn renew_head(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get(&log);
         if !state.is_some_and(|state| {
-            let is_open = state.closed.is_none() && state.appender.is_some();
+            let is_open = state.is_writable() && state.appender.is_some();
             is_open && state.renew_at.is_some_and(|at| at <= now)
         }) {
             return;
@@ -371,33 +371,66 @@ impl<S: Store> Engine<S> {
     /// after the sync, and the tree of the same records is the same.
     pub(super) fn sign_what_a_crash_left(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        let time = self.time(now);
         let ours: Vec<_> = (self.logs.iter())
             .filter(|(_, state)| state.appender.is_some() && state.fork.is_none())
             .map(|(log, _)| log)
             .collect();
+        let is_unsigned = |log: &LogId| {
+            let state = &self.logs[log];
+            let here = state.appender.as_ref().map_or(0, Appender::size);
+            state.adopted.is_none() || state.size() < here
+        };
+        if ours.iter().any(is_unsigned) {
+            // Peers may ask for the head as soon as it is signed, also if the disk
+            // refuses what is written from here on.
+            self.store.commit(Batch::new(), Durability::Synced)?;
+        }
         for log in ours {
-            let state = &self.logs[&log];
-            let appender = state.appender.as_ref().expect("it is ours");
-            let signed = state.size();
-            if signed < appender.size() || state.adopted.is_none() {
-                self.sign_head(log, now, &mut batch);
-            }
-            // Checks at every start that the stored tree is the signed one.
-            let state = self.logs.get_mut(&log).expect("it is known");
-            let root = state.appender.as_ref().and_then(|a| a.frontier().root());
-            if state.adopted.as_ref().map(|head| head.root) != root {
-                state.close("its records do not hash to the head that was signed".to_owned());
-            }
-            state.synced_size = state.size();
-            let age = (state.adopted.as_ref()).map_or(0, |head| time.since(head.time));
-            state.renew_at = Some(now.plus(state.renewal_us().saturating_sub(age)));
-            // Its note may be missing, or older.
-            if let Some(head) = state.adopted.clone() {
-                self.signed(log, &head);
-            }
+            self.sign_what_is_here(log, now, &mut batch)?;
         }
         self.store.commit(batch, Durability::Synced)
+    }
+
+    /// Signs the records of our own log that no head was signed for, if what was
+    /// signed last is the tree that they begin with.
+    pub(super) fn sign_what_is_here(
+        &mut self,
+        log: LogId,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let state = &self.logs[&log];
+        let appender = state.appender.as_ref().expect("it is ours");
+        let (signed, here) = (state.size(), appender.size());
+        if signed > here {
+            let why = format!("a head of {signed} records was signed, but only {here} are stored");
+            self.logs.get_mut(&log).expect("it is known").close(why);
+            return Ok(());
+        }
+        let (Some(key), last) = (state.key(), state.adopted.clone()) else {
+            return Ok(());
+        };
+        if let Some(last) = &last {
+            let tree = frontier(&History::new(&self.store, key), signed)?;
+            if tree.root() != Some(last.root) {
+                let why = "its records do not hash to the head that was signed".to_owned();
+                self.logs.get_mut(&log).expect("it is known").close(why);
+                return Ok(());
+            }
+        }
+        if signed < here || last.is_none() {
+            self.sign_head(log, now, batch);
+        }
+        let time = self.time(now);
+        let state = self.logs.get_mut(&log).expect("it is known");
+        state.synced_size = state.size();
+        let age = (state.adopted.as_ref()).map_or(0, |head| time.since(head.time));
+        state.renew_at = Some(now.plus(state.renewal_us().saturating_sub(age)));
+        // Its note may be missing, or older.
+        if let Some(head) = state.adopted.clone() {
+            self.signed(log, &head);
+        }
+        Ok(())
     }
 }
 

@@ -90,7 +90,7 @@ impl Why {
         }
     }
 
-    fn from_stored(stored: Stored) -> Option<Self> {
+    pub(super) fn from_stored(stored: Stored) -> Option<Self> {
         match stored {
             Stored::No => None,
             Stored::Restored => Some(Self::Copied),
@@ -358,7 +358,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        if !state.owned || state.fork.is_some() || state.closed.is_some() {
+        if !state.owned || state.fork.is_some() || !state.is_writable() {
             return;
         }
         // A head from the future was not signed right now: a clock was wrong
@@ -470,6 +470,9 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return CommandError::UnknownStream(log);
         };
+        if let (None, true, Some(stopped)) = (&state.closed, state.owned, &state.stopped) {
+            return CommandError::Stopped(stopped.why.clone());
+        }
         match (&state.closed, state.recovering()) {
             _ if state.fork.is_some() && state.owned => CommandError::Recovering(FORKED.to_owned()),
             (Some(why), _) => CommandError::Closed(why.clone()),
@@ -491,7 +494,7 @@ impl<S: Store> Engine<S> {
         if manifest.is_none_or(|manifest| manifest.publisher != publisher) {
             return Err(CommandError::NotOwner(log));
         }
-        if state.fork.is_some() || state.closed.is_some() {
+        if state.fork.is_some() || !state.is_writable() {
             return Err(self.why_closed(log));
         }
         let was_owned = std::mem::replace(&mut state.owned, true);
@@ -529,7 +532,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let Some(recovery) = state.recovery.as_ref().filter(|_| state.closed.is_none()) else {
+        let Some(recovery) = state.recovery.as_ref().filter(|_| state.is_writable()) else {
             return;
         };
         if let Some(twin) = &recovery.twin {

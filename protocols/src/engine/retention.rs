@@ -284,7 +284,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         let kept = &state.kept;
-        let is_open = state.closed.is_none() && state.fork.is_none();
+        let is_open = state.is_writable() && state.fork.is_none();
         let ages = manifest.retain_us > 0 && kept.due.is_none();
         if is_open
             && !kept.is_stepping
@@ -306,7 +306,7 @@ impl<S: Store> Engine<S> {
         }
         state.kept.due = None;
         state.kept.is_stepping = false;
-        if state.closed.is_some() || state.fork.is_some() {
+        if !state.is_writable() || state.fork.is_some() {
             return;
         }
         let from = state.kept.from;

@@ -4,7 +4,7 @@
 
 use super::{CommandError, Engine};
 use crate::id::LogId;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sync::Priority;
 use crate::time::Timestamp;
 
@@ -16,6 +16,8 @@ pub struct Room {
     pub for_history: u64,
     /// Of anything.
     pub for_all: u64,
+    /// Whether it is the disk that has no more, and not what was allowed.
+    pub is_of_disk: bool,
 }
 
 impl Default for Room {
@@ -24,6 +26,7 @@ impl Default for Room {
         Self {
             for_history: u64::MAX,
             for_all: u64::MAX,
+            is_of_disk: false,
         }
     }
 }
@@ -76,6 +79,10 @@ impl<S: Store> Engine<S> {
     pub(super) fn require_room(&self, bytes: usize) -> Result<(), CommandError> {
         let left = (self.room.for_all).saturating_sub(self.staged_bytes() as u64);
         let needed = bytes as u64;
+        if needed > left && self.room.is_of_disk {
+            let why = format!("{left} bytes are left for records, and {needed} are needed");
+            return Err(CommandError::Stopped(StoreError::Full(why)));
+        }
         if needed > left {
             return Err(CommandError::NoRoom { needed, left });
         }

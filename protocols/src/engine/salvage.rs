@@ -77,19 +77,15 @@ impl<S: Store> Engine<S> {
     /// The rows of all logs: those that can be read, and those that can be made
     /// again from the heads.
     pub(super) fn load_rows(&self, lost_rows: bool) -> Result<Rows, StoreError> {
-        let (mut rows, mut nameless) = (Vec::new(), Vec::new());
-        let visit = &mut |key: &[u8], row: &[u8]| {
-            match (LogId::from_slice(key), v1::StoredLog::decode(row)) {
-                (Some(log), Ok(row)) => rows.push((log, row)),
-                (Some(log), Err(_)) => nameless.push(log),
-                (None, _) => {}
-            }
-            ControlFlow::Continue(())
-        };
-        let damaged = scan_around(&self.store, Table::Logs, &[0; 32], &[0xff; 33], visit)?;
-        if !damaged && !lost_rows && nameless.is_empty() {
-            return Ok(Rows { rows, nameless });
+        let stored = self.stored_rows()?;
+        if !stored.is_damaged && !lost_rows && stored.nameless.is_empty() {
+            return Ok(stored);
         }
+        let Rows {
+            mut rows,
+            mut nameless,
+            is_damaged,
+        } = stored;
         let mut known: BTreeSet<u32> = rows.iter().map(|(_, row)| row.number).collect();
         known.extend(self.deletions.numbers());
         let mut heads = Vec::new();
@@ -129,7 +125,30 @@ impl<S: Store> Engine<S> {
             };
             rows.push((log, row));
         }
-        Ok(Rows { rows, nameless })
+        Ok(Rows {
+            rows,
+            nameless,
+            is_damaged,
+        })
+    }
+
+    /// The rows of all logs that can be read.
+    pub(super) fn stored_rows(&self) -> Result<Rows, StoreError> {
+        let (mut rows, mut nameless) = (Vec::new(), Vec::new());
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            match (LogId::from_slice(key), v1::StoredLog::decode(row)) {
+                (Some(log), Ok(row)) => rows.push((log, row)),
+                (Some(log), Err(_)) => nameless.push(log),
+                (None, _) => {}
+            }
+            ControlFlow::Continue(())
+        };
+        let is_damaged = scan_around(&self.store, Table::Logs, &[0; 32], &[0xff; 33], visit)?;
+        Ok(Rows {
+            rows,
+            nameless,
+            is_damaged,
+        })
     }
 
     /// A log of which nothing but its name is left: it is followed anew.
@@ -246,7 +265,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Opens a log of ours for writing again, with what is stored of it.
-    pub(super) fn open_for_writing(&mut self, log: LogId) {
+    pub(super) fn open_for_writing(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
@@ -257,7 +276,7 @@ impl<S: Store> Engine<S> {
         match appender {
             Ok(Some(appender)) => state.appender = Some(appender),
             Ok(None) => state.close(PROOF.to_owned()),
-            Err(error) => state.close(error.to_string()),
+            Err(error) => self.stop(log, error, now),
         }
     }
 
@@ -387,6 +406,8 @@ pub(super) struct Rows {
     pub(super) rows: Vec<(LogId, v1::StoredLog)>,
     /// Logs whose rows cannot be understood.
     pub(super) nameless: Vec<LogId>,
+    /// There were others, which cannot be read.
+    pub(super) is_damaged: bool,
 }
 
 /// What could not be read of a log.

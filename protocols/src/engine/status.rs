@@ -9,6 +9,7 @@ use crate::log::ForkProof;
 use crate::manifest::SignedManifest;
 use crate::ranges::Interval;
 use crate::store::LogKey;
+use crate::time::Timestamp;
 
 /// How a log stands, for those who watch.
 #[derive(Clone, Debug)]
@@ -62,6 +63,9 @@ pub struct LogStatus {
     pub damage: Option<Damage>,
     /// Why it is closed for writing.
     pub closed: Option<String>,
+    /// Why nothing is written to it before the disk works again, in words, and
+    /// since when.
+    pub stopped: Option<(String, Timestamp)>,
     /// Why nothing is written to a log of our own before peers were asked, or
     /// the user has decided, and what they have said.
     pub recovering: Option<Recovering>,

@@ -274,6 +274,10 @@ impl Sim {
                 let is_same = self.nodes[node.0].opened == opened;
                 is_same.then_some(Input::Synced(result))
             }
+            Event::Probed { opened, result } => {
+                let is_same = self.nodes[node.0].opened == opened;
+                is_same.then_some(Input::Probed(result))
+            }
             Event::Reclaimed { opened, number } => {
                 let is_same = self.nodes[node.0].opened == opened;
                 is_same.then_some(Input::Reclaimed(number))
@@ -407,7 +411,15 @@ impl Sim {
                 let at = self.now().plus(DISK_SYNC_US);
                 self.queue.push(at, node, Event::Synced { opened, result });
             }
-            Output::ReclaimChunks(..) | Output::Audited => {}
+            Output::Probe => {
+                self.decide_what_is_unclear(node);
+                let state = &self.nodes[node.0];
+                let result = state.store.commit(Batch::new(), Durability::Synced);
+                let opened = state.opened;
+                let at = self.now().plus(DISK_SYNC_US);
+                self.queue.push(at, node, Event::Probed { opened, result });
+            }
+            Output::ReclaimChunks(..) | Output::Audited | Output::Stopped(_) | Output::Resumed => {}
             Output::Reclaim(number) => {
                 let opened = self.nodes[node.0].opened;
                 let at = self.now().plus(DISK_SYNC_US);
@@ -420,6 +432,16 @@ impl Sim {
                 }
             }
             Output::Changed(_) => {}
+        }
+    }
+
+    /// What a failed write left on the disk of a node shows when it is opened
+    /// anew.
+    pub(super) fn decide_what_is_unclear(&mut self, node: NodeId) {
+        let unclear = self.nodes[node.0].store.unclear() as u64;
+        if unclear > 0 {
+            let kept = self.dice(unclear + 1) as usize;
+            self.nodes[node.0].store.reopen(kept);
         }
     }
 

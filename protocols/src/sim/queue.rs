@@ -53,6 +53,11 @@ pub(super) enum Event {
         opened: u64,
         result: Result<(), StoreError>,
     },
+    /// The attempt to write of a node that was opened for this time has ended.
+    Probed {
+        opened: u64,
+        result: Result<(), StoreError>,
+    },
     /// The disk has given back the room of deleted rows.
     Reclaimed { opened: u64, number: u32 },
     /// The disk was measured.
@@ -80,6 +85,7 @@ impl Event {
             Self::Gossip { from, epoch, .. } => Some((from, Way::Gossip, epoch)),
             Self::Gone { .. }
             | Self::Synced { .. }
+            | Self::Probed { .. }
             | Self::Reclaimed { .. }
             | Self::Room(_)
             | Self::Clock(_)

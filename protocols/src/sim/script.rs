@@ -218,6 +218,7 @@ impl Sim {
 
     /// Starts a node that crashed, and connects it as it was before.
     pub fn reopen(&mut self, node: NodeId) {
+        self.decide_what_is_unclear(node);
         self.open(node);
         for other in std::mem::take(&mut self.nodes[node.0].former) {
             self.connect(node, other);

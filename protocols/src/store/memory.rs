@@ -30,6 +30,11 @@ struct State {
     fails_in: Option<(u64, StoreError)>,
     /// Rows that cannot be read until they are written or deleted.
     damaged: BTreeSet<(Table, Vec<u8>)>,
+    /// Why every commit fails.
+    fails: Option<StoreError>,
+    /// Batches whose commit failed in an unclear way, in order: nobody sees
+    /// them, and the disk may have them.
+    unclear: Vec<Batch>,
 }
 
 impl MemoryStore {
@@ -43,7 +48,8 @@ impl MemoryStore {
     /// are on the disk all the same, the others are lost.
     pub fn lose_power(&self, kept: usize) {
         let state = &mut *self.lock();
-        let unsynced = std::mem::take(&mut state.unsynced);
+        let mut unsynced = std::mem::take(&mut state.unsynced);
+        unsynced.append(&mut state.unclear);
         for batch in unsynced.iter().take(kept) {
             apply(&mut state.synced, batch);
         }
@@ -64,10 +70,39 @@ impl MemoryStore {
         }
     }
 
+    /// Takes on what another one has, as a disk does that loses what it was given.
+    pub fn become_copy_of(&self, other: &Self) {
+        let seen = other.lock().seen.clone();
+        let state = &mut *self.lock();
+        state.synced.clone_from(&seen);
+        state.seen = seen;
+        state.unsynced.clear();
+        state.unclear.clear();
+        state.damaged.clear();
+    }
+
     /// Batches that the loss of power could take away.
     #[must_use]
     pub fn unsynced(&self) -> usize {
-        self.lock().unsynced.len()
+        let state = self.lock();
+        state.unsynced.len() + state.unclear.len()
+    }
+
+    /// Batches of which nobody knows whether the disk has them.
+    #[must_use]
+    pub fn unclear(&self) -> usize {
+        self.lock().unclear.len()
+    }
+
+    /// Opens it anew, as a process does that does not know what its disk has: of
+    /// the batches that are unclear the first `kept` turn out to be there.
+    pub fn reopen(&self, kept: usize) {
+        let state = &mut *self.lock();
+        for batch in std::mem::take(&mut state.unclear).into_iter().take(kept) {
+            state.overwrite_damaged(&batch);
+            apply(&mut state.seen, &batch);
+            state.unsynced.push(batch);
+        }
     }
 
     /// Synced commits so far.
@@ -119,6 +154,15 @@ impl MemoryStore {
             }
         }
         count
+    }
+
+    /// Fails every commit from now on; none any more without an error.
+    pub fn fail_while(&self, error: Option<StoreError>) {
+        let state = &mut *self.lock();
+        if error.is_none() {
+            state.fails_in = None;
+        }
+        state.fails = error;
     }
 
     /// Keys in a table.
@@ -174,26 +218,18 @@ impl Store for MemoryStore {
 
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
         let state = &mut *self.lock();
+        if let Some(error) = state.fails.clone() {
+            return state.failed(batch, error);
+        }
         match &mut state.fails_in {
             Some((0, _)) => {
                 let (_, error) = state.fails_in.take().expect("it is set");
-                return Err(error);
+                return state.failed(batch, error);
             }
             Some((commits, _)) => *commits -= 1,
             None => {}
         }
-        for change in batch.changes() {
-            match change {
-                Change::Put(table, key, _) | Change::Delete(table, key) => {
-                    state.damaged.remove(&(*table, key.clone()));
-                }
-                Change::DeleteRange(table, from, to) => {
-                    state
-                        .damaged
-                        .retain(|(of, key)| of != table || key < from || key >= to);
-                }
-            }
-        }
+        state.overwrite_damaged(&batch);
         apply(&mut state.seen, &batch);
         state.unsynced.push(batch);
         if durability == Durability::Synced {
@@ -208,6 +244,30 @@ impl Store for MemoryStore {
 
 fn damaged(table: Table) -> StoreError {
     StoreError::Damaged(format!("a row of {} was damaged", table.name()))
+}
+
+impl State {
+    /// What is written anew is not damaged any more.
+    fn overwrite_damaged(&mut self, batch: &Batch) {
+        for change in batch.changes() {
+            match change {
+                Change::Put(table, key, _) | Change::Delete(table, key) => {
+                    self.damaged.remove(&(*table, key.clone()));
+                }
+                Change::DeleteRange(table, from, to) => {
+                    self.damaged
+                        .retain(|(of, key)| of != table || key < from || key >= to);
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, batch: Batch, error: StoreError) -> Result<(), StoreError> {
+        if matches!(error, StoreError::Unclear(_)) {
+            self.unclear.push(batch);
+        }
+        Err(error)
+    }
 }
 
 fn apply(tables: &mut Tables, batch: &Batch) {
@@ -265,5 +325,22 @@ mod tests {
         assert!(store.commit(put("b", "2"), Durability::Synced).is_err());
         assert_eq!(store.get(Table::Records, b"b"), Ok(None));
         store.commit(put("c", "3"), Durability::Synced).unwrap();
+        store.reopen(9);
+        assert_eq!(store.get(Table::Records, b"b"), Ok(None));
+    }
+
+    #[test]
+    fn an_unclear_commit_is_there_or_not_when_the_store_is_opened_anew() {
+        for kept in [0, 1] {
+            let store = MemoryStore::new();
+            store.fail_after(0, StoreError::Unclear("no sync".to_owned()));
+            assert!(store.commit(put("a", "1"), Durability::Synced).is_err());
+            assert_eq!(store.get(Table::Records, b"a"), Ok(None));
+            store.reopen(kept);
+            let found = store.get(Table::Records, b"a").unwrap();
+            assert_eq!(found.is_some(), kept == 1);
+            store.lose_power(0);
+            assert_eq!(store.get(Table::Records, b"a"), Ok(None));
+        }
     }
 }

@@ -52,8 +52,9 @@ pub trait Store {
     /// Applies a batch.
     ///
     /// # Errors
-    /// The disk is full or broken. Nothing of the batch is visible, but after a
-    /// failed sync it is unknown whether it survives a crash.
+    /// The disk is full or broken. Nothing of the batch is visible. After
+    /// [`StoreError::Unclear`] all of it may be there when the store is opened
+    /// the next time, after every other error it is not.
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError>;
 }
 
@@ -92,9 +93,13 @@ pub enum StoreError {
     /// There is no room left.
     #[error("the disk is full: {0}")]
     Full(String),
-    /// Reading or writing failed.
+    /// Reading or writing failed. Of a batch nothing was written.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// Writing failed in a way that leaves open what the disk has: all of the
+    /// batch, or nothing of it.
+    #[error("the disk failed, and whether it has what was written is not known yet: {0}")]
+    Unclear(String),
     /// What is stored does not have the form that was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),

@@ -62,6 +62,7 @@ function syncState(stream) {
     return ['two histories: disputed from ' + count(stream.disputed_from), 'bad'];
   if (stream.recovering) return ['recovering', 'bad'];
   if (stream.closed) return ['closed', 'bad'];
+  if (stream.stopped) return ['stopped by the disk', 'bad'];
   if (!stream.root) return ['no head has come yet', 'busy'];
   if (stream.synced) return ['in step', 'good'];
   return [count(stream.missing_records) + ' missing', 'busy'];

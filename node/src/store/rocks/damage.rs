@@ -30,7 +30,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.keys.is_empty()
     }
 }
@@ -68,6 +68,14 @@ impl Noticed {
             .wait_timeout_while(self.lock(), time, |state| state.is_empty());
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !state.is_empty()
+    }
+
+    /// What was taken could not be mended: it is still so.
+    pub(super) fn put_back(&self, places: Places) {
+        let mut state = self.lock();
+        state.files.extend(places.files);
+        state.keys.extend(places.keys);
+        self.changed.notify_all();
     }
 
     pub(super) fn take(&self) -> Places {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headwater_protocols::store::{StoreError, Table};
@@ -17,8 +18,9 @@ use rocksdb::{
 };
 
 use super::damage::{Noticed, Places, is_damage};
+use super::opening::{Opening, is_for_lack_of_writing};
 use super::{
-    OpenError, RocksStore, family, manifest, open_error, open_tables, store_error, unusable,
+    OpenError, RocksStore, family, lock, manifest, open_error, open_tables, store_error, unusable,
 };
 
 /// Rounds of opening in which damaged table files are taken out; each time all
@@ -71,26 +73,36 @@ impl Mended {
     }
 }
 
-/// Opens a folder, whatever its state is, as far as that is possible.
-pub(super) fn open(dir: &Path, lost_writes: bool) -> Result<(DB, Option<Mended>), OpenError> {
-    let mut mended = Mended::default();
+/// Opens a folder for writing, whatever its state is, as far as that is possible.
+pub(super) fn open(dir: &Path, opening: &mut Opening) -> Result<DB, OpenError> {
+    let lost_writes = opening.lost_writes;
+    let mended = &mut opening.mended;
     let io_failed = |error: io::Error| OpenError::Failed {
         dir: dir.to_owned(),
         why: error.to_string(),
     };
-    mend_current(dir, &mut mended).map_err(io_failed)?;
-    if manifest::is_cut(dir).map_err(io_failed)? {
+    mend_current(dir, mended).map_err(io_failed)?;
+    // Where a write to it has failed here it is torn, and RocksDB goes on from the
+    // logs of writes.
+    if !opening.was_open && manifest::is_cut(dir).map_err(io_failed)? {
         let path = manifest::current(dir).unwrap_or_default();
         let what = format!("{} was cut short", path.display());
         tracing::warn!("{what}; the store is being repaired");
-        rebuild(dir, &what, &mut mended).map_err(|error| unusable(dir, error))?;
+        rebuild(dir, &what, mended).map_err(|error| unusable(dir, error))?;
+    }
+    if !opening.noticed.is_empty() {
+        match take_out(dir, &opening.noticed, mended) {
+            Ok(_) => opening.noticed = Places::default(),
+            Err(error) if is_for_lack_of_writing(&error.to_string()) => {
+                return Err(unusable(dir, error));
+            }
+            // What is wrong besides is looked for below.
+            Err(error) => tracing::warn!(%error, "damaged table files could not be taken out"),
+        }
     }
     for _ in 0..MAX_ROUNDS {
         let error = match open_strictly(dir, lost_writes) {
-            Ok(db) => {
-                let is_mended = mended != Mended::default();
-                return Ok((db, is_mended.then_some(mended)));
-            }
+            Ok(db) => return Ok(db),
             Err(error) => error,
         };
         if !is_damage(&error) && !names_no_manifest(&error) {
@@ -100,14 +112,17 @@ pub(super) fn open(dir: &Path, lost_writes: bool) -> Result<(DB, Option<Mended>)
         let noticed = Noticed::default();
         let of_tables = noticed.notice_files(error.as_ref());
         let taken = match of_tables {
-            true => take_out(dir, &noticed.take(), &mut mended),
-            false => rebuild(dir, error.as_ref(), &mut mended),
+            true => take_out(dir, &noticed.take(), mended),
+            false => rebuild(dir, error.as_ref(), mended),
         };
         match taken {
             Ok(true) => {}
+            Err(error) if is_for_lack_of_writing(&error.to_string()) => {
+                return Err(unusable(dir, error));
+            }
             // RocksDB names files that its list does not have, say.
             Ok(false) | Err(_) if !mended.is_rebuilt => {
-                rebuild(dir, error.as_ref(), &mut mended).map_err(|error| unusable(dir, error))?;
+                rebuild(dir, error.as_ref(), mended).map_err(|error| unusable(dir, error))?;
             }
             Ok(false) => return Err(open_error(dir, &error)),
             Err(error) => return Err(unusable(dir, error)),
@@ -451,50 +466,22 @@ impl RocksStore {
     }
 
     /// Takes the table files out that are known to be damaged, after what can be
-    /// read of them was written anew. Everybody waits meanwhile: about as long as
-    /// a start takes.
+    /// read of them was written anew. Whoever writes waits meanwhile, about as long
+    /// as a start takes; whoever reads sees what the files had before.
     ///
     /// # Errors
-    /// The disk fails. If the store cannot be opened again, nothing can be read or
-    /// written any more.
+    /// The disk fails. If it cannot be written, it is mended when it is opened anew.
     pub fn mend(&self) -> Result<Option<Mended>, StoreError> {
-        let mut db = self
-            .db
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _alone = self.turn.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = self.failure() {
+            return Err(error);
+        }
         let noticed = self.damage.take();
-        if noticed.files.is_empty() && noticed.keys.is_empty() {
+        if noticed.is_empty() {
             // Somebody else was faster.
             return Ok(None);
         }
-        if let Some(open) = db.take() {
-            if let Err(error) = open.flush_wal(true) {
-                tracing::warn!(%error, "what was written last could not be synced");
-            }
-            open.cancel_all_background_work(true);
-        }
-        let mut mended = Mended::default();
-        let taken = take_out(&self.dir, &noticed, &mut mended);
-        let (opened, more) =
-            open(&self.dir, false).map_err(|error| StoreError::Failed(error.to_string()))?;
-        *db = Some(opened);
-        taken?;
-        if let Some(more) = more {
-            mended.what.extend(more.what);
-            mended.lost.extend(more.lost);
-            mended.is_rebuilt |= more.is_rebuilt;
-            mended.kept = mended.kept.or(more.kept);
-        }
-        self.lost_parts.add(&mended.lost);
-        *self
-            .cause
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        self.repaired
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(mended.clone());
-        Ok(Some(mended))
+        self.open_anew(noticed).map(Some)
     }
 
     /// The rows that were lost are made up for, or known to be missing.
@@ -504,12 +491,7 @@ impl RocksStore {
 
     /// What was mended since this was asked for last.
     pub fn take_repaired(&self) -> Vec<Mended> {
-        std::mem::take(
-            &mut *self
-                .repaired
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
+        std::mem::take(&mut *lock(&self.repaired))
     }
 }
 
@@ -517,8 +499,9 @@ impl RocksStore {
 impl RocksStore {
     /// Writes all table files of a table anew.
     fn compact_all(&self, table: Table) {
-        let db = self.db().unwrap();
-        db.compact_range_cf(family(&db, table).unwrap(), None::<&[u8]>, None::<&[u8]>);
+        let tables = self.tables().unwrap();
+        let family = tables.family(table).unwrap();
+        (tables.db).compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
     }
 }
 

@@ -6,6 +6,7 @@ use headwater_protocols::store::{Batch, Durability, Store, StoreError, Table, Vi
 use rocksdb::ReadOptions;
 
 use super::damage::rows_lost;
+use super::opening::Tables;
 use super::{RocksStore, store_error};
 
 /// A store that is read past its cache, every block with its checksum.
@@ -49,11 +50,11 @@ impl RocksStore {
         key: &[u8],
         options: &ReadOptions,
     ) -> Result<Option<Bytes>, StoreError> {
-        let db = self.db()?;
-        match db.get_pinned_cf_opt(db.family(table)?, key, options) {
+        let tables = self.tables()?;
+        match (tables.db).get_pinned_cf_opt(tables.family(table)?, key, options) {
             Ok(None) if self.lost_parts.may_have(table, key) => Err(rows_lost(table)),
             Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(&value))),
-            Err(error) => Err(self.read_failed(table, key, &error)),
+            Err(error) => Err(self.read_failed(&tables, table, key, &error)),
         }
     }
 
@@ -66,8 +67,8 @@ impl RocksStore {
         visit: Visitor<'_>,
     ) -> Result<(), StoreError> {
         options.set_iterate_range(from..to);
-        let db = self.db()?;
-        let mut rows = db.raw_iterator_cf_opt(db.family(table)?, options);
+        let tables = self.tables()?;
+        let mut rows = (tables.db).raw_iterator_cf_opt(tables.family(table)?, options);
         rows.seek_to_first();
         let lost = self.lost_parts.first(table, from, to);
         while let Some((key, value)) = rows.item() {
@@ -83,11 +84,20 @@ impl RocksStore {
             return Err(rows_lost(table));
         }
         rows.status()
-            .map_err(|error| self.read_failed(table, from, &error))
+            .map_err(|error| self.read_failed(&tables, table, from, &error))
     }
 
-    fn read_failed(&self, table: Table, key: &[u8], error: &rocksdb::Error) -> StoreError {
+    fn read_failed(
+        &self,
+        tables: &Tables,
+        table: Table,
+        key: &[u8],
+        error: &rocksdb::Error,
+    ) -> StoreError {
         let failed = store_error(error);
+        if tables.is_outdated(error) {
+            return StoreError::Failed(failed.to_string());
+        }
         if let StoreError::Damaged(why) = &failed {
             self.damage.notice(table, key, why);
         }

@@ -16,14 +16,12 @@ impl RocksStore {
     /// The disk cannot be read.
     pub fn disk_bytes_of(&self, log: LogKey) -> Result<u64, StoreError> {
         let (from, to) = log_range(log.number);
+        let tables = self.tables()?;
         let mut bytes = 0;
-        {
-            let db = self.db()?;
-            for table in OF_LOGS {
-                let range = Range::new(&from, &to);
-                let sizes = db.get_approximate_sizes_cf(db.family(table)?, &[range]);
-                bytes += sizes.iter().sum::<u64>();
-            }
+        for table in OF_LOGS {
+            let range = Range::new(&from, &to);
+            let sizes = (tables.db).get_approximate_sizes_cf(tables.family(table)?, &[range]);
+            bytes += sizes.iter().sum::<u64>();
         }
         match bytes {
             0 => History::new(self, log).bytes(),
@@ -36,9 +34,9 @@ impl RocksStore {
     /// # Errors
     /// The disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
-        let db = self.db()?;
+        let tables = self.writable()?.into_tables();
         for table in Table::ALL {
-            let flushed = db.flush_cf(db.family(table)?);
+            let flushed = tables.db.flush_cf(tables.family(table)?);
             flushed.map_err(|error| store_error(&error))?;
         }
         Ok(())
@@ -50,13 +48,14 @@ impl RocksStore {
     /// # Errors
     /// The disk fails.
     pub fn flush_known_logs(&self) -> Result<(), StoreError> {
-        if !self.knows_more_logs.swap(false, Ordering::Relaxed) {
+        if !self.knows_more_logs.load(Ordering::Relaxed) {
             return Ok(());
         }
+        let tables = self.writable()?.into_tables();
+        self.knows_more_logs.store(false, Ordering::Relaxed);
         // The number of the next log first: no two logs may ever have the same.
-        let db = self.db()?;
         for table in [Table::Meta, Table::Logs] {
-            let flushed = db.flush_cf(db.family(table)?);
+            let flushed = tables.db.flush_cf(tables.family(table)?);
             if let Err(error) = flushed {
                 self.knows_more_logs.store(true, Ordering::Relaxed);
                 return Err(store_error(&error));
@@ -75,11 +74,10 @@ impl RocksStore {
     pub fn reclaim(&self, log: u32) -> Result<(), StoreError> {
         let (from, to) = log_range(log);
         for table in OF_LOGS {
-            {
-                let db = self.db()?;
-                let dropped = db.delete_file_in_range_cf(db.family(table)?, &from, &to);
-                dropped.map_err(|error| store_error(&error))?;
-            }
+            let tables = self.writable()?.into_tables();
+            let family = tables.family(table)?;
+            let dropped = (tables.db).delete_file_in_range_cf(family, &from, &to);
+            dropped.map_err(|error| store_error(&error))?;
             self.compact(table, &from, &to)?;
         }
         Ok(())
@@ -101,8 +99,9 @@ impl RocksStore {
         let mut options = CompactOptions::default();
         // Other work of the store must not wait for this.
         options.set_exclusive_manual_compaction(false);
-        let db = self.db()?;
-        db.compact_range_cf_opt(db.family(table)?, Some(from), Some(to), &options);
+        let tables = self.writable()?.into_tables();
+        let family = tables.family(table)?;
+        (tables.db).compact_range_cf_opt(family, Some(from), Some(to), &options);
         Ok(())
     }
 }

@@ -133,6 +133,7 @@ fn a_follow_that_fails_leaves_no_trace() {
     assert!(world.sim.status(node, log).is_none());
 
     // Once there is room it is followed, under a number of its own.
+    world.sim.run_for(SECOND);
     let id = world.sim.command(node, follow(log));
     world.sim.run_for(0);
     assert!(matches!(world.sim.reply(node, id), Some(Ok(_))));

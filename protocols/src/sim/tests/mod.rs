@@ -22,6 +22,7 @@ mod retrieving;
 mod room;
 mod scripts;
 mod simulator;
+mod stopping;
 mod trials;
 
 use bytes::Bytes;
@@ -167,6 +168,7 @@ impl World {
             sources,
             fork,
             closed,
+            stopped,
             ..
         } = status;
         let size = status.head.map(|head| head.size);
@@ -174,7 +176,7 @@ impl World {
         let accusations = &self.sim.accusations;
         format!(
             "head {size:?} of {}, held {held:?}, synced {synced_size}, {sources} sources, \
-             fork {fork:?}, closed {closed:?}, {accusations:?}",
+             fork {fork:?}, closed {closed:?}, stopped {stopped:?}, {accusations:?}",
             self.size
         )
     }

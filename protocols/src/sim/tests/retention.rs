@@ -241,7 +241,7 @@ fn a_full_disk_keeps_what_was_to_go_until_there_is_room() {
     world.sim.publish(owner, world.log, records(40, 80));
     // The record and the head are written, the removal is not.
     world.sim.store(owner).fail_after(2, full);
-    world.sim.run_for(SECOND);
+    world.sim.run_for(SECOND / 10);
     world.size = 80;
     let status = world.status(owner);
     assert_eq!((status.closed, status.begin), (None, 76));

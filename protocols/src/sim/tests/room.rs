@@ -7,11 +7,13 @@ use crate::ranges::Interval;
 const NO_HISTORY: Room = Room {
     for_history: 0,
     for_all: 1 << 20,
+    is_of_disk: false,
 };
 
 const FULL: Room = Room {
     for_history: 0,
     for_all: 0,
+    is_of_disk: false,
 };
 
 #[test]
@@ -49,6 +51,7 @@ fn a_history_stops_where_the_room_ends() {
         let room = Room {
             for_history: 30_000,
             for_all: 1 << 20,
+            is_of_disk: false,
         };
         world.sim.set_room(follower, room);
         world.sim.follow(follower, log);
@@ -71,6 +74,7 @@ fn a_publish_that_does_not_fit_is_refused_as_a_whole_and_a_smaller_one_is_not() 
     let room = Room {
         for_history: 0,
         for_all: 200,
+        is_of_disk: false,
     };
     world.sim.set_room(owner, room);
     let long = Record::new(Timestamp(0), &[b'x'; 150]);

@@ -58,8 +58,9 @@ impl Trial {
 
     pub(super) fn reopen(&mut self, node: NodeId) {
         if self.down.remove(&node) {
-            let full = StoreError::Full("0 bytes left".to_owned());
-            self.sim.store(node).fail_after(u64::MAX, full);
+            if self.one_in(2) {
+                self.sim.store(node).fail_while(None);
+            }
             self.sim.reopen(node);
         }
     }
@@ -156,11 +157,19 @@ impl Trial {
         }
     }
 
+    /// Of a disk that is full, or of which nobody knows what it has.
+    fn disk_error(&mut self) -> StoreError {
+        match self.one_in(2) {
+            true => StoreError::Full("0 bytes left".to_owned()),
+            false => StoreError::Unclear("fsync failed".to_owned()),
+        }
+    }
+
     /// One thing happens.
     pub(super) fn act(&mut self) {
         let nodes = self.nodes();
         let (a, b) = (self.one_of(&nodes), self.one_of(&nodes));
-        match self.below(25) {
+        match self.below(28) {
             0..6 => self.publish(),
             6..10 => self.toggle(a, b),
             10 | 11 if a != b => self.sim.reset_streams(a, b),
@@ -168,10 +177,15 @@ impl Trial {
             14..17 => self.reopen(a),
             17 => {
                 let commits = self.below(10);
-                let full = StoreError::Full("0 bytes left".to_owned());
-                self.sim.store(a).fail_after(commits, full);
+                let error = self.disk_error();
+                self.sim.store(a).fail_after(commits, error);
             }
             18 => self.set_network(),
+            25 => {
+                let error = self.disk_error();
+                self.sim.store(a).fail_while(Some(error));
+            }
+            26 | 27 => self.sim.store(a).fail_while(None),
             19 => self.part(),
             20 => self.lie(),
             21 | 22 => self.retrieve(),
