@@ -64,3 +64,8 @@ async fn crashes_lose_nothing_and_fork_nobody() -> Result<()> {
 async fn damage_is_said_and_mended_and_forks_nobody() -> Result<()> {
     try_out("damage", 20).await
 }
+
+#[tokio::test]
+async fn full_disks_do_no_harm_and_all_goes_on_by_itself() -> Result<()> {
+    try_out("disk-full", 3).await
+}

@@ -373,6 +373,7 @@ impl Network {
             | Output::Probe
             | Output::Stopped(_)
             | Output::Resumed
+            | Output::Refused(_)
             | Output::Reclaim(_)
             | Output::ReclaimChunks(..)
             | Output::Signed(..)

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use headwater_protocols::engine::Room;
@@ -20,6 +20,10 @@ const MEASURED_EVERY: Duration = Duration::from_millis(500);
 /// The same where there is little room: a fast publisher must not be refused
 /// before what is in the log of writes has become smaller in table files.
 const MEASURED_OFTEN: Duration = Duration::from_millis(50);
+
+/// How long a disk has to be full before that is a trouble: RocksDB takes room for
+/// moments only, while it writes one table file for several.
+const FULL_FOR: Duration = Duration::from_secs(1);
 
 /// Of the bound an eighth is kept for live records and what is published, and
 /// at most this much: days of them on a large disk.
@@ -61,6 +65,7 @@ impl DiskBound {
             state: DiskState::Free,
             stays,
             is_full: false,
+            short_since: None,
             reserve: Reserve::of(store.dir()),
             rooms,
             pause: MEASURED_EVERY,
@@ -136,8 +141,10 @@ struct Measuring {
     state: DiskState,
     /// Whether the node goes on running.
     stays: bool,
-    /// Whether the disk has too little room.
+    /// Whether the disk has too little room for anything.
     is_full: bool,
+    /// Since when it has too little for something.
+    short_since: Option<Instant>,
     reserve: Reserve,
     rooms: watch::Sender<Room>,
     pause: Duration,
@@ -189,13 +196,17 @@ impl Measuring {
             space = Space::of(self.store.dir())?;
             left = self.left_of(&space)?;
         }
-        let bound = if self.is_full {
-            space.reserve()
-        } else {
-            least(&space)
+        let bound = match self.is_full {
+            true => space.reserve(),
+            false => least(&space),
         };
         self.is_full = left < bound;
-        self.trouble.full(self.is_full.then_some(space));
+        if !self.is_full && left >= self.trouble.largest_refused() {
+            self.short_since = None;
+            self.trouble.has_room();
+        } else if self.short_since.get_or_insert_with(Instant::now).elapsed() >= FULL_FOR {
+            self.trouble.full(space);
+        }
         self.keep_reserve(&space);
         Ok(if self.is_full { 0 } else { left })
     }

@@ -1,7 +1,7 @@
 //! What is wrong with the disk: one trouble, whether it cannot be written or has
 //! hardly any room left.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use headwater_protocols::store::StoreError;
 
@@ -24,6 +24,8 @@ struct State {
     stopped: Option<StoreError>,
     /// What the disk has, when that is too little.
     full: Option<Space>,
+    /// Bytes of the largest publish that it was too little for.
+    refused: u64,
 }
 
 impl DiskTrouble {
@@ -37,13 +39,32 @@ impl DiskTrouble {
         self.change(|state| state.stopped = why);
     }
 
-    /// The disk has too little room, or enough again.
-    pub(super) fn full(&self, space: Option<Space>) {
-        self.change(|state| state.full = space);
+    /// The disk has too little room.
+    pub(super) fn full(&self, space: Space) {
+        self.change(|state| state.full = Some(space));
+    }
+
+    /// The disk has enough room, also for what was refused.
+    pub(super) fn has_room(&self) {
+        self.change(|state| (state.full, state.refused) = (None, 0));
+    }
+
+    /// Something of this many bytes was refused, because it has no room.
+    pub(super) fn refused(&self, bytes: u64) {
+        self.change(|state| state.refused = state.refused.max(bytes));
+    }
+
+    /// Bytes of the largest publish that was refused since there was room.
+    pub(super) fn largest_refused(&self) -> u64 {
+        self.lock().refused
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         change(&mut state);
         match words(&state) {
             Some((what, advice)) => {
@@ -82,8 +103,8 @@ fn words(state: &State) -> Option<(String, &'static str)> {
     }
     let space = state.full?;
     let what = format!(
-        "the disk is full: nothing is published or fetched; what is left ({} of {} bytes) is kept \
-         so that streams can be deleted",
+        "the disk is full: nothing is published or fetched, but what is small; what is left ({} \
+         of {} bytes) is kept so that streams can be deleted",
         space.free, space.total
     );
     Some((what, MAKE_ROOM))

@@ -261,6 +261,7 @@ impl EngineThread {
                 Output::Probe => self.workers.disk.probe(),
                 Output::Stopped(error) => self.stopped(error),
                 Output::Resumed => self.workers.trouble.stopped(None),
+                Output::Refused(bytes) => self.workers.trouble.refused(bytes),
                 Output::Reclaim(log) => self.workers.reclaims.reclaim(log),
                 Output::ReclaimChunks(log, end) => {
                     self.workers.reclaims.reclaim_chunks(log, end);

@@ -192,6 +192,8 @@ pub enum Output {
     Stopped(StoreError),
     /// The disk works again, and what it has was read back.
     Resumed,
+    /// The disk has no room for so many bytes, which were to be published.
+    Refused(u64),
     /// Open the store anew, if it can only be written after that, and write
     /// something that survives the loss of power. Answer with
     /// [`Input::Probed`]; there is one at a time.

@@ -101,7 +101,6 @@ impl<S: Store> Engine<S> {
         if bytes > max {
             return Err(CommandError::TooLong { bytes, max });
         }
-        self.require_room(bytes)?;
         let staged = self.staged.get(&log).map_or(0, |s| s.records.len() as u64);
         let from = appender.size() + staged;
         if let Some(expected) = expect_size.filter(|&expected| expected != from) {
@@ -121,6 +120,7 @@ impl<S: Store> Engine<S> {
                 return Err(CommandError::Value { place, why });
             }
         }
+        self.require_room(bytes)?;
         let to = from + records.len() as u64;
         let staged = self.staged.entry(log).or_default();
         staged.waiting.push((id, Interval { from, to }));

@@ -2,7 +2,7 @@
 //! live records and our own have a reserve; what would go beyond all of it is
 //! refused before anything of it is stored.
 
-use super::{CommandError, Engine};
+use super::{CommandError, Engine, Output};
 use crate::id::LogId;
 use crate::store::{Store, StoreError};
 use crate::sync::Priority;
@@ -76,10 +76,11 @@ impl<S: Store> Engine<S> {
 
     /// Whether records of this many bytes may be published beside those that
     /// wait for the next commit.
-    pub(super) fn require_room(&self, bytes: usize) -> Result<(), CommandError> {
+    pub(super) fn require_room(&mut self, bytes: usize) -> Result<(), CommandError> {
         let left = (self.room.for_all).saturating_sub(self.staged_bytes() as u64);
         let needed = bytes as u64;
         if needed > left && self.room.is_of_disk {
+            self.outputs.push_back(Output::Refused(needed));
             let why = format!("{left} bytes are left for records, and {needed} are needed");
             return Err(CommandError::Stopped(StoreError::Full(why)));
         }

@@ -344,7 +344,9 @@ impl<S: Store> Engine<S> {
         if recovers || state.fork.is_some() {
             state.appender = None;
         }
-        if (state.recovery.as_ref()).is_some_and(|recovery| recovery.to_stored(state.mark) != stored) {
+        if (state.recovery.as_ref())
+            .is_some_and(|recovery| recovery.to_stored(state.mark) != stored)
+        {
             put_log(batch, log, &state);
         }
         let is_open = state.appender.is_some() && state.is_writable();

@@ -50,6 +50,8 @@ const STREAM: &[&str] = &[
     "size",
     "source",
     "sources",
+    "stopped",
+    "stopped_since",
     "synced",
     "target",
     "unit",
