@@ -80,10 +80,10 @@ impl Instance {
                 return Err(anyhow::Error::new(error).context(cannot));
             }
         };
-        let starts = store.get(Table::Meta, STARTS)?;
+        let starts = readable(store.get(Table::Meta, STARTS))?.flatten();
         let starts =
             (starts.as_deref().and_then(|row| row.try_into().ok())).map_or(0, u64::from_be_bytes);
-        let ended = store.get(Table::Meta, ENDED)?;
+        let ended = readable(store.get(Table::Meta, ENDED))?.flatten();
         let ended_well = match last {
             Some(last) => ended.as_deref() == Some(&last),
             None => true,

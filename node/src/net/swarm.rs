@@ -369,7 +369,7 @@ impl Network {
             // Of interest to those who hold a `Node`, not to the network.
             Output::Reply(..)
             | Output::Sync
-            | Output::Audited
+            | Output::Audited(_)
             | Output::Probe
             | Output::Stopped(_)
             | Output::Resumed

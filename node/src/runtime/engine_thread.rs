@@ -254,9 +254,10 @@ impl EngineThread {
                 // Before what comes behind it leaves the node.
                 Output::Signed(log, mark) => self.workers.marks.signed(log, mark),
                 Output::Sync => self.workers.disk.sync(),
-                Output::Audited => {
-                    self.node.store().forget_lost();
-                    self.node.trouble_ends("damage");
+                Output::Audited(repair) => {
+                    if self.node.store().forget_lost(repair) {
+                        self.node.trouble_ends("damage");
+                    }
                 }
                 Output::Probe => self.workers.disk.probe(),
                 Output::Stopped(error) => self.stopped(error),

@@ -96,6 +96,11 @@ struct Scrubber {
 
 impl Scrubber {
     fn run(&mut self) {
+        if self.node.store().mended().is_some() {
+            // What the start has lost the engine knows; the trouble ends with its
+            // answer also when that is nothing.
+            let _ = self.found.blocking_send(Input::RowsLost(Vec::new(), 0));
+        }
         loop {
             match self.stopped.try_recv() {
                 Err(std::sync::mpsc::TryRecvError::Empty) => {}
@@ -172,7 +177,7 @@ impl Scrubber {
                     "look at the disk and the system's log; it is tried again by itself",
                 );
                 // It writes, finds that it cannot, and has it opened anew.
-                let _ = self.found.blocking_send(Input::RowsLost(Vec::new()));
+                let _ = self.found.blocking_send(Input::RowsLost(Vec::new(), 0));
             }
         }
     }
@@ -196,7 +201,8 @@ impl Scrubber {
                     to: vec![0xff; 64],
                 }));
             }
-            let _ = self.found.blocking_send(Input::RowsLost(lost));
+            let told = Input::RowsLost(lost, mended.number);
+            let _ = self.found.blocking_send(told);
         }
     }
 

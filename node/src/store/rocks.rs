@@ -204,7 +204,7 @@ impl RocksStore {
         };
         store.check_format(dir)?;
         if let Some(mended) = &store.mended {
-            store.lost_parts.add(&mended.lost);
+            store.lost_parts.add(&mended.lost, mended.number);
         }
         Ok(store)
     }

@@ -15,6 +15,7 @@ use crate::id::LogId;
 use crate::limits::{
     CLOCK_AGREES_US, CLOCK_JUMP_US, CLOCK_KEPT_US, CLOCK_STEADY_US, MAX_CLOCK_SKEW_US,
 };
+use crate::store::audit::readable;
 use crate::store::tables::CLOCK;
 use crate::store::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;
@@ -217,14 +218,10 @@ impl<S: Store> Engine<S> {
     /// own may have been signed by the same clock; but of a folder that is older
     /// than such rows they are all there is.
     pub(super) fn load_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let stored = match self.store.get(Table::Meta, CLOCK)? {
-            Some(row) => {
-                let time = row[..].try_into().map(i64::from_be_bytes);
-                let what = || StoreError::Damaged("the time of the last run".to_owned());
-                Some(Timestamp(time.map_err(|_| what())?))
-            }
-            None => None,
-        };
+        // A row that is damaged says as little as one that is not there.
+        let row = readable(self.store.get(Table::Meta, CLOCK))?.flatten();
+        let stored = (row.and_then(|row| row[..].try_into().ok()))
+            .map(|bytes| Timestamp(i64::from_be_bytes(bytes)));
         let counts = |owned: bool| stored.is_none() || !owned;
         let states = self.logs.iter().map(|(_, state)| state);
         let heads = states.filter(|state| counts(state.owned));

@@ -103,6 +103,8 @@ impl LostRows {
 pub(super) struct Suspects {
     chunks: BTreeMap<LogId, IntervalSet>,
     due: Option<Timestamp>,
+    /// The last repair of the store that was heard of.
+    repair: u64,
     /// Rows that say what is known could not be written anew yet.
     rows: bool,
 }
@@ -324,7 +326,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// The store has lost rows while it was open.
-    pub(super) fn rows_lost(&mut self, lost: &[LostRows]) {
+    pub(super) fn rows_lost(&mut self, lost: &[LostRows], repair: u64) {
+        self.suspects.repair = self.suspects.repair.max(repair);
         self.restore_all_rows();
         for log in self.logs.keys().collect::<Vec<_>>() {
             let Some(key) = self.logs.get(&log).and_then(LogState::key) else {
@@ -375,7 +378,8 @@ impl<S: Store> Engine<S> {
         };
         let is_done = self.suspects.chunks.is_empty() && !self.suspects.rows;
         if is_done {
-            self.outputs.push_back(Output::Audited);
+            self.outputs
+                .push_back(Output::Audited(self.suspects.repair));
         }
         self.suspects.due = (!is_done).then(|| now.plus(pause));
     }

@@ -132,8 +132,8 @@ pub enum Input {
     /// Somebody could not read what is held of this part of a log, or found that it
     /// is not what was proved. It is read here, and no longer held if that is true.
     Suspect(LogId, Interval),
-    /// The store has lost rows: see [`LostRows`].
-    RowsLost(Vec<LostRows>),
+    /// The store has lost rows: see [`LostRows`]. Which of its repairs that was.
+    RowsLost(Vec<LostRows>, u64),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -205,8 +205,9 @@ pub enum Output {
     /// second number, which were dropped, beside everything else. Nobody waits
     /// for it, and it does no harm if it is not done.
     ReclaimChunks(u32, u64),
-    /// Everything that was suspected was read, and what follows is done.
-    Audited,
+    /// Everything that was suspected was read, and what follows is done; up to
+    /// this repair of the store.
+    Audited(u64),
     /// A head of a log of ours was signed: note it outside of the store before
     /// what comes after this leaves the node. A store that says less than was
     /// noted is not written to when it is opened again.
@@ -460,7 +461,7 @@ impl<S: Store> Engine<S> {
                 let _ = self.restore_rows(log);
                 self.suspect(log, interval);
             }
-            Input::RowsLost(lost) => self.rows_lost(&lost),
+            Input::RowsLost(lost, repair) => self.rows_lost(&lost, repair),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);

@@ -115,10 +115,10 @@ impl Recovery {
         }
     }
 
-    /// Hears of a head; whether somebody else has signed it since we are here.
-    /// One that is heard again says nothing new.
-    fn heard_of_twin(&mut self, signed: Timestamp, now: Timestamp) -> bool {
-        let since = self.twin.as_ref().map_or(self.begun, |twin| twin.signed);
+    /// Hears of a head; whether somebody else has signed it since this begun, which
+    /// the system's clock shows as `begun`. One that is heard again says nothing new.
+    fn heard_of_twin(&mut self, signed: Timestamp, begun: Timestamp, now: Timestamp) -> bool {
+        let since = self.twin.as_ref().map_or(begun, |twin| twin.signed);
         let is_new = signed > since;
         if is_new {
             let until = now.plus(TWIN_US);
@@ -354,7 +354,9 @@ impl<S: Store> Engine<S> {
         head: &SignedHead,
         now: Timestamp,
     ) {
-        let opened_at = self.opened_at;
+        let (opened, time) = (self.time(self.opened_at), self.time(now));
+        let begun =
+            (self.logs.get(&log)).and_then(|state| Some(self.time(state.recovery.as_ref()?.begun)));
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -363,10 +365,11 @@ impl<S: Store> Engine<S> {
         }
         // A head from the future was not signed right now: a clock was wrong
         // once.
-        let is_dated_ahead = head.time > now.plus(MAX_CLOCK_SKEW_US);
+        let is_dated_ahead = head.time > time.plus(MAX_CLOCK_SKEW_US);
         let here = state.size();
         if let Some(recovery) = &mut state.recovery {
-            if !is_dated_ahead && recovery.heard_of_twin(head.time, now) {
+            let begun = begun.unwrap_or(opened);
+            if !is_dated_ahead && recovery.heard_of_twin(head.time, begun, now) {
                 self.changed.insert(log);
             }
             if recovery.why == Why::Unclean && head.size > here {
@@ -383,7 +386,7 @@ impl<S: Store> Engine<S> {
         };
         // Before the start this node may have signed heads that it forgot when
         // the power went, but no records.
-        let is_twin = head.time > ours.time.max(opened_at) && !is_dated_ahead;
+        let is_twin = head.time > ours.time.max(opened) && !is_dated_ahead;
         match Relation::of_heads(&ours, head) {
             Relation::Older => {
                 self.contradicts_older(peer, log, head, now);

@@ -419,7 +419,7 @@ impl Sim {
                 let at = self.now().plus(DISK_SYNC_US);
                 self.queue.push(at, node, Event::Probed { opened, result });
             }
-            Output::ReclaimChunks(..) | Output::Audited | Output::Stopped(_) => {}
+            Output::ReclaimChunks(..) | Output::Audited(_) | Output::Stopped(_) => {}
             Output::Resumed | Output::Refused(_) => {}
             Output::Reclaim(number) => {
                 let opened = self.nodes[node.0].opened;

@@ -91,21 +91,40 @@ impl Noticed {
 /// whoever reads there is told so, and not that there is nothing.
 #[derive(Debug, Default)]
 pub(super) struct LostParts {
-    parts: Mutex<Vec<Lost>>,
+    known: Mutex<Known>,
     some: AtomicBool,
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    /// Each with the repair that lost it.
+    parts: Vec<(u64, Lost)>,
+    last_repair: u64,
+}
+
 impl LostParts {
-    pub(super) fn add(&self, lost: &[Lost]) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.extend_from_slice(lost);
-        self.some.store(!parts.is_empty(), Ordering::Release);
+    /// Adds what a repair has lost. Their numbers rise.
+    pub(super) fn add(&self, lost: &[Lost], repair: u64) {
+        let mut known = self.lock();
+        known.last_repair = repair;
+        (known.parts).extend(lost.iter().map(|lost| (repair, lost.clone())));
+        self.some.store(!known.parts.is_empty(), Ordering::Release);
     }
 
-    pub(super) fn forget(&self) {
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.clear();
-        self.some.store(false, Ordering::Release);
+    /// Forgets what was lost up to this repair; whether it is the last one.
+    pub(super) fn forget(&self, repair: u64) -> bool {
+        let mut known = self.lock();
+        known.parts.retain(|&(number, _)| number > repair);
+        self.some.store(!known.parts.is_empty(), Ordering::Release);
+        known.last_repair <= repair
+    }
+
+    pub(super) fn last_repair(&self) -> u64 {
+        self.lock().last_repair
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first part that a scan from `from` to `to` comes to.
@@ -113,8 +132,9 @@ impl LostParts {
         if !self.some.load(Ordering::Acquire) {
             return None;
         }
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_table = parts.iter().filter(|part| part.table == table);
+        let known = self.lock();
+        let parts = known.parts.iter().map(|(_, part)| part);
+        let of_table = parts.filter(|part| part.table == table);
         let met = of_table.filter(|part| from < &part.to[..] && &part.from[..] < to);
         met.min_by_key(|part| &part.from).cloned()
     }

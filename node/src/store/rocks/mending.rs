@@ -52,6 +52,8 @@ pub struct Mended {
     pub lost: Vec<Lost>,
     /// Any row may be lost, or may be an older one.
     pub is_rebuilt: bool,
+    /// How often this store was mended before, since it was opened.
+    pub number: u64,
 }
 
 impl Mended {
@@ -484,9 +486,10 @@ impl RocksStore {
         self.open_anew(noticed).map(Some)
     }
 
-    /// The rows that were lost are made up for, or known to be missing.
-    pub fn forget_lost(&self) {
-        self.lost_parts.forget();
+    /// The rows that were lost up to this repair are made up for, or known to be
+    /// missing. Returns whether there was none after it.
+    pub fn forget_lost(&self, repair: u64) -> bool {
+        self.lost_parts.forget(repair)
     }
 
     /// What was mended since this was asked for last.

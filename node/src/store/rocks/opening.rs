@@ -227,8 +227,10 @@ impl RocksStore {
             Err(error) => Err(error),
         };
         self.damage.put_back(std::mem::take(&mut opening.noticed));
-        if let Some(mended) = opening.mended() {
-            self.lost_parts.add(&mended.lost);
+        if let Some(mut mended) = opening.mended() {
+            mended.number = self.lost_parts.last_repair() + 1;
+            opening.mended = mended.clone();
+            self.lost_parts.add(&mended.lost, mended.number);
             lock(&self.repaired).push(mended);
         }
         let mut failure = lock(&self.failure);
