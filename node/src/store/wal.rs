@@ -71,6 +71,9 @@ struct Seen {
     /// Bytes of fragments before the first place that is wrong.
     whole: u64,
     wrong_at: Option<u64>,
+    /// The first zeros in place of a fragment: room that was made and not written
+    /// to, unless something stands behind them.
+    zeros_at: Option<u64>,
     /// Bytes of whole fragments behind it.
     behind: u64,
 }
@@ -96,8 +99,13 @@ fn look_through_block(block: &[u8], begin: u64, seen: &mut Seen) {
         let length = usize::from(u16::from_le_bytes([block[at + 4], block[at + 5]]));
         let kind = block[at + 6];
         let header = match kind {
-            // Room that was made and not written to.
-            0 if length == 0 && block[at..].iter().all(|&byte| byte == 0) => return,
+            0 if length == 0 && block[at..].iter().all(|&byte| byte == 0) => {
+                // Where no header of the longer form has room, a block ends so.
+                if at + RECYCLED_HEADER_BYTES <= block.len() {
+                    seen.zeros_at.get_or_insert(begin + at as u64);
+                }
+                return;
+            }
             5..=8 | 11 | 131 => RECYCLED_HEADER_BYTES,
             _ => HEADER_BYTES,
         };
@@ -106,6 +114,9 @@ fn look_through_block(block: &[u8], begin: u64, seen: &mut Seen) {
         let expected = u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
         let is_whole = fragment.is_some_and(|bytes| masked(crc32c::crc32c(bytes)) == expected);
         let bytes = (header + length) as u64;
+        if is_whole && seen.wrong_at.is_none() {
+            seen.wrong_at = seen.zeros_at;
+        }
         match (is_whole, seen.wrong_at) {
             (true, None) => seen.whole += bytes,
             (true, Some(_)) => seen.behind += bytes,
@@ -186,6 +197,21 @@ mod tests {
                 lost.behind > rest / 2 && lost.behind < rest + 8_000,
                 "{place}: {lost:?}"
             );
+        }
+    }
+
+    #[test]
+    fn zeros_with_records_behind_them_are_no_room_that_was_made() {
+        let (dir, log) = written(300);
+        let whole = fs::read(&log).unwrap();
+        for place in (0..whole.len() - 3 * BLOCK_BYTES).step_by(1009) {
+            let mut bytes = whole.clone();
+            let end = (place / BLOCK_BYTES + 1) * BLOCK_BYTES;
+            bytes[place..end].fill(0);
+            fs::write(&log, &bytes).unwrap();
+            let lost = lost_writes(dir.path()).unwrap().expect("something is lost");
+            assert!(lost.at <= place as u64, "{place}: {lost:?}");
+            assert!(lost.behind > BLOCK_BYTES as u64, "{place}: {lost:?}");
         }
     }
 
