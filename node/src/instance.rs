@@ -121,6 +121,12 @@ impl Instance {
         self.copied
     }
 
+    /// Whether the store was started before by a version that keeps a mark.
+    #[must_use]
+    pub fn had_starts(&self) -> bool {
+        self.starts > 0
+    }
+
     /// Whether the last start has ended by itself.
     #[must_use]
     pub fn ended_well(&self) -> bool {

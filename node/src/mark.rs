@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use headwater_protocols::engine::Mark;
@@ -63,6 +63,8 @@ pub struct MarkFile {
     places: u64,
     /// Parts that cannot be read.
     damaged: u64,
+    /// Why it cannot be written, as the system numbers it.
+    refused: Option<i32>,
 }
 
 impl MarkFile {
@@ -77,17 +79,7 @@ impl MarkFile {
             path: path.clone(),
             why,
         };
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(dir).map_err(failed)?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        let (mut file, refused) = open_file(dir, &path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(MarkError::InUse(path)),
@@ -105,6 +97,7 @@ impl MarkFile {
             starts: None,
             places: 0,
             damaged: 0,
+            refused,
         };
         mark.read(&bytes);
         Ok(mark)
@@ -174,7 +167,7 @@ impl MarkFile {
         header[..16].copy_from_slice(MAGIC);
         header[16..24].copy_from_slice(&starts.to_be_bytes());
         seal(&mut header);
-        self.file.write_all_at(&header, 0)?;
+        self.write(&header, 0)?;
         if self.starts.is_none() {
             // A new file: its name must survive the loss of power, too.
             self.file.sync_all()?;
@@ -200,11 +193,28 @@ impl MarkFile {
         slot[40..48].copy_from_slice(&mark.time.0.to_be_bytes());
         seal(&mut slot);
         let at = (place + 1) * SLOT_BYTES as u64;
-        self.file.write_all_at(&slot, at)?;
+        self.write(&slot, at)?;
         self.places = self.places.max(place + 1);
         self.slots.insert(log, place);
         self.marks.insert(log, mark);
         Ok(())
+    }
+
+    fn write(&self, slot: &[u8], at: u64) -> io::Result<()> {
+        match self.refused {
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+            None => self.file.write_all_at(slot, at),
+        }
+    }
+
+    /// Whether it is still the file that is found where it lies.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        let id = |file: &fs::Metadata| (file.dev(), file.ino());
+        match (fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(there), Ok(here)) => id(&there) == id(&here),
+            _ => false,
+        }
     }
 
     /// Another handle, to sync what was written while more is.
@@ -213,6 +223,27 @@ impl MarkFile {
     /// The process has no file descriptor left.
     pub fn handle(&self) -> io::Result<File> {
         self.file.try_clone()
+    }
+}
+
+/// Opens the file, or makes it. What cannot be written is read all the same: what
+/// it says counts. With it, why it cannot be written.
+fn open_file(dir: &Path, path: &Path) -> io::Result<(File, Option<i32>)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("it is no file"));
+    }
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    match made.and_then(|()| options.open(path)) {
+        Ok(file) => Ok((file, None)),
+        Err(error) => match (File::open(path), error.raw_os_error()) {
+            (Ok(file), Some(code)) => Ok((file, Some(code))),
+            _ => Err(error),
+        },
     }
 }
 

@@ -184,3 +184,103 @@ async fn a_restored_owner_does_not_open_on_the_word_of_a_follower_that_was_away(
     }
     ensure_no_fork(&[&publisher, &stale, &fresh], &stream).await
 }
+
+/// What becomes of a mark.
+#[derive(Clone, Copy, Debug)]
+enum Misfortune {
+    /// Somebody deletes it while the node runs.
+    Deleted,
+    /// One of its slots cannot be read.
+    Damaged,
+    /// A command is told another place for it.
+    Elsewhere,
+    /// It can be read again only after the node has started.
+    Late,
+}
+
+#[tokio::test]
+async fn whatever_becomes_of_the_mark_nothing_is_signed_over_what_the_disk_has_lost() -> Result<()>
+{
+    for misfortune in [
+        Misfortune::Deleted,
+        Misfortune::Damaged,
+        Misfortune::Elsewhere,
+        Misfortune::Late,
+    ] {
+        sign_nothing_over(misfortune)
+            .await
+            .with_context(|| format!("{misfortune:?}"))?;
+    }
+    Ok(())
+}
+
+async fn sign_nothing_over(misfortune: Misfortune) -> Result<()> {
+    let (mut publisher, mut follower, stream) = left_alone().await?;
+    let mark = mark_file(&publisher)?;
+    if let Misfortune::Deleted = misfortune {
+        fs::remove_file(&mark)?;
+        let until = Instant::now() + STAYS;
+        while !mark.exists() {
+            ensure!(Instant::now() < until, "it is not written anew");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    publisher.kill()?;
+    let length = |file: &PathBuf| fs::metadata(file).map_or(0, |file| file.len());
+    let logs = logs_of_writes(&publisher)?;
+    let log = logs.into_iter().max_by_key(length).context("no log")?;
+    let left = length(&log) / 4 * 3;
+    fs::File::options().write(true).open(&log)?.set_len(left)?;
+    let away = mark.with_extension("away");
+    match misfortune {
+        Misfortune::Deleted => {}
+        Misfortune::Damaged => {
+            let mut bytes = fs::read(&mark)?;
+            bytes[100] ^= 1;
+            fs::write(&mark, bytes)?;
+        }
+        Misfortune::Elsewhere => fs::rename(&mark, &away)?,
+        Misfortune::Late => {
+            fs::rename(&mark, &away)?;
+            fs::create_dir(&mark)?;
+        }
+    }
+    // Twice: the first one must not make the second one sure.
+    for _ in 0..2 {
+        let refused = publisher.fails(&["publish", &stream, "1"])?;
+        ensure!(refused.contains("closed for writing"), "{refused}");
+    }
+    if away.exists() {
+        if let Misfortune::Late = misfortune {
+            publisher.launch().await?;
+            fs::remove_dir(&mark)?;
+        }
+        let _ = fs::remove_file(&mark);
+        fs::rename(&away, &mark)?;
+    }
+    if let Misfortune::Late = misfortune {
+        let is_told = |shown: &Value| {
+            let why = shown["recovering"].as_str();
+            why.is_some_and(|why| why.contains(&format!("{RECORDS} records of it were signed")))
+        };
+        publisher.until(&stream, is_told).await?;
+    } else {
+        publisher.launch().await?;
+    }
+    follower.launch().await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    let is_back = |shown: &Value| shown["size"] == RECORDS;
+    publisher.until(&stream, is_back).await?;
+    if publisher.show(&stream)?["recovering"].is_string() {
+        let asks = &["stream", "recover", &stream, "--none-is-larger"];
+        publisher.run(asks)?;
+    }
+    publisher.publish_numbers(&stream, RECORDS, 1)?;
+    follower.until_synced(&stream, RECORDS + 1).await?;
+    ensure_no_fork(&[&publisher, &follower], &stream).await
+}
+
+fn mark_file(node: &TestNode) -> Result<PathBuf> {
+    let file = format!("{}.mark", node.peer_id()?);
+    Ok(node.mark_dir().join(file))
+}

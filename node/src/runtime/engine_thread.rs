@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use super::disk_bound::{DiskBound, Measured};
 use super::disk_thread::{DiskThread, Outcomes};
 use super::disk_trouble::DiskTrouble;
-use super::mark_keeper::MarkKeeper;
+use super::mark_keeper::{LateMarks, MarkKeeper};
 use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use super::scrub_thread::{Found, ScrubThread};
 use crate::handle::{Asked, COMPARED_EVERY, ClockWatch, Node, Severity, now, wall_time};
@@ -54,6 +54,8 @@ pub(super) struct Inputs {
     pub(super) measured: Measured,
     /// What of the store is damaged.
     pub(super) found: Found,
+    /// What a mark says that could not be read at the start.
+    pub(super) marked: LateMarks,
     /// What users ask for. First of all: a flood from the network must not keep
     /// a publisher waiting.
     pub(super) commands: mpsc::Receiver<Asked>,
@@ -135,6 +137,7 @@ impl EngineThread {
                     self.engine.handle(Input::Reclaimed(log), now());
                 }
                 Some(input) = inputs.found.recv() => self.engine.handle(input, now()),
+                Some(input) = inputs.marked.recv() => self.engine.handle(input, now()),
                 Some(input) = inputs.network.recv() => self.engine.handle(input, now()),
                 Some(frame) = inputs.frames.next(!is_behind) => self.frame(frame),
                 () = sleep(wait), if wait.is_some() => {}
@@ -255,7 +258,9 @@ impl EngineThread {
                 Output::Signed(log, mark) => self.workers.marks.signed(log, mark),
                 Output::Sync => self.workers.disk.sync(),
                 Output::Audited(repair) => {
-                    if self.node.store().forget_lost(repair) {
+                    let store = self.node.store();
+                    let is_all = !store.wait_for_damage(Duration::ZERO);
+                    if store.forget_lost(repair) && is_all {
                         self.node.trouble_ends("damage");
                     }
                 }

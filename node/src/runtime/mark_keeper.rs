@@ -8,8 +8,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use headwater_protocols::engine::Mark;
+use headwater_protocols::engine::{Input, Mark};
 use headwater_protocols::id::LogId;
+
+use tokio::sync::mpsc;
 
 use super::worker::Worker;
 use crate::handle::{Node, Severity};
@@ -64,6 +66,9 @@ impl Found {
     }
 }
 
+/// What the engine is told of a mark that was found late.
+pub(super) type LateMarks = mpsc::Receiver<Input>;
+
 /// Notes what is signed. Dropping it syncs what was noted.
 #[derive(Debug)]
 pub(super) struct MarkKeeper {
@@ -82,6 +87,9 @@ struct Kept {
     /// What could not be written yet.
     pending: BTreeMap<LogId, Mark>,
     is_dirty: bool,
+    /// Tells the engine what a mark says that could not be read at the start.
+    late: mpsc::Sender<Input>,
+    is_told: bool,
 }
 
 impl MarkKeeper {
@@ -96,7 +104,8 @@ impl MarkKeeper {
         found: Found,
         starts: u64,
         has_network: bool,
-    ) -> anyhow::Result<Self> {
+    ) -> anyhow::Result<(Self, LateMarks)> {
+        let (late, told) = mpsc::channel(1);
         let mut kept = Kept {
             node: node.clone(),
             tells: has_network,
@@ -105,6 +114,8 @@ impl MarkKeeper {
             file: None,
             pending: BTreeMap::new(),
             is_dirty: false,
+            late,
+            is_told: false,
         };
         match found {
             Found::File(file) => kept.begin(file),
@@ -130,10 +141,11 @@ impl MarkKeeper {
         } else {
             None
         };
-        Ok(Self {
+        let keeper = Self {
             kept,
             _worker: worker,
-        })
+        };
+        Ok((keeper, told))
     }
 
     /// Notes what was signed of a stream.
@@ -173,21 +185,33 @@ impl Kept {
         let Some(file) = &mut self.file else {
             return;
         };
-        while let Some((&log, &mark)) = self.pending.first_key_value() {
-            if let Err(why) = file.set(log, mark) {
-                let path = file.path().display().to_string();
-                return self.cannot_write(&path, &why);
-            }
-            self.pending.remove(&log);
-            self.is_dirty = true;
-        }
-        if self.tells {
+        let mut failure = None;
+        // One that finds no room keeps no other from its own.
+        self.pending
+            .retain(|&log, &mut mark| match file.set(log, mark) {
+                Ok(()) => {
+                    self.is_dirty = true;
+                    false
+                }
+                Err(why) => {
+                    failure = Some(why);
+                    true
+                }
+            });
+        if let Some(why) = failure {
+            let path = file.path().display().to_string();
+            self.cannot_write(&path, &why);
+        } else if self.tells {
             self.node.trouble_ends(TROUBLE);
         }
     }
 
-    /// Looks for the mark again where there was none.
+    /// Looks for the mark again where there was none, or where it is gone.
     fn open(&mut self) {
+        if self.file.as_ref().is_some_and(|file| !file.is_in_place()) {
+            tracing::warn!("the mark was taken away while the node runs; it is written anew");
+            self.file = None;
+        }
         let (None, Some(dir)) = (&self.file, &self.dir) else {
             return;
         };
@@ -198,12 +222,19 @@ impl Kept {
         let says_more = |(log, mark): (&LogId, &Mark)| {
             let status = self.node.stream(*log);
             let size = status.and_then(|status| Some(status.head.as_ref()?.size));
-            mark.size > size.unwrap_or(0)
+            // What was signed since the engine knows of it was decided on.
+            let is_decided = self.is_told && self.pending.contains_key(log);
+            mark.size > size.unwrap_or(0) && !is_decided
         };
         if file.starts() > Some(self.starts) || file.marks().iter().any(says_more) {
+            if !self.is_told {
+                let told = self.late.try_send(Input::Marks(file.marks().clone()));
+                self.is_told = told.is_ok();
+            }
             let why = format!("{} says more than the store", file.path().display());
-            let advice =
-                "it could not be read at the start; restart the node, so that it is heeded";
+            let advice = "it could not be read at the start; streams of which something is \
+                          missing are stopped, as `headwater list` shows; restart the node if \
+                          none is";
             return self.fails(Severity::Failure, why, advice);
         }
         self.begin(file);

@@ -384,7 +384,22 @@ async fn open(
         settings.copied = instance.is_copy() || matches!(found, Found::InUse(_));
         settings.marks = found.marks();
         settings.lost = store.lost_writes().map(lost_writes::words);
-        settings.ended_badly = has_network && !instance.ended_well();
+        // A command cannot ask anybody, so it signs nothing where a mark is missing
+        // that there was.
+        let marked = found.file().and_then(MarkFile::starts);
+        let asks = has_network || marked.is_none() && instance.had_starts();
+        settings.ended_badly = asks && !instance.ended_well();
+        if found.file().is_some_and(|file| file.damaged() > 0) && !instance.ended_well() {
+            // Whatever it says nothing about may be one of those.
+            let what = "the node did not end well, and parts of its mark cannot be read";
+            settings.lost.get_or_insert_with(|| what.to_owned());
+        }
+        let stays_unclear = settings.ended_badly && !has_network;
+        let found = match stays_unclear {
+            // It would say nothing of what was signed before it.
+            true => Found::Missing("there was one, and it is missing".to_owned()),
+            false => found,
+        };
         if let Some(mended) = store.mended() {
             scrub_thread::tell(mended);
             settings.lost_rows = mended.is_rebuilt || !mended.lost.is_empty();
@@ -409,6 +424,8 @@ async fn open(
         };
         let starts = started.map_or(0, |started| started.starts);
         let keeper = MarkKeeper::start(&node, marks.as_deref(), found, starts, has_network)?;
+        // What only a running node can find out is still open after a command.
+        let started = started.filter(|_| !stays_unclear);
         for log in engine.logs().collect::<Vec<_>>() {
             if let Some(status) = engine.status(log) {
                 if let Some(recovering) = status.recovering.as_ref().filter(|_| has_network) {
@@ -419,7 +436,7 @@ async fn open(
         }
         Ok((engine, node, started, keeper))
     });
-    let (engine, node, started, marks) = opened.await??;
+    let (engine, node, started, (marks, marked)) = opened.await??;
     if let Some(lost) = node.store().lost_writes().filter(|_| has_network) {
         lost_writes::tell(&node, lost);
     }
@@ -446,6 +463,7 @@ async fn open(
         reclaimed,
         measured,
         found,
+        marked,
         commands: command_queue,
         stop,
     };

@@ -134,6 +134,8 @@ pub enum Input {
     Suspect(LogId, Interval),
     /// The store has lost rows: see [`LostRows`]. Which of its repairs that was.
     RowsLost(Vec<LostRows>, u64),
+    /// What was signed last of streams of ours, by a note that was found only now.
+    Marks(BTreeMap<LogId, Mark>),
     /// What a user asks for; the number comes back with the reply.
     Command(u64, Command),
 }
@@ -462,6 +464,7 @@ impl<S: Store> Engine<S> {
                 self.suspect(log, interval);
             }
             Input::RowsLost(lost, repair) => self.rows_lost(&lost, repair),
+            Input::Marks(marks) => self.marks_found(&marks, now),
             Input::Command(id, command) => self.command(id, command, now),
         }
         self.settle(now);

@@ -4,6 +4,8 @@
 
 mod answers;
 
+use std::collections::BTreeMap;
+
 use libp2p_identity::PeerId;
 
 use bytes::Bytes;
@@ -244,8 +246,8 @@ impl LogState {
                 )
             }
             Why::Damaged(what) => format!("a part of the store is lost ({what})"),
-            Why::Unclean => "the node did not end well, and followers are asked for a moment \
-                             whether they have more of it"
+            Why::Unclean => "the node did not end well, and a running node asks its followers \
+                             for a moment whether they have more of it"
                 .to_owned(),
         };
         let next = match &recovery.why {
@@ -449,6 +451,21 @@ impl<S: Store> Engine<S> {
         self.keep_log(log);
         self.drop_staged(log);
         self.ask_subscribers(log, now);
+    }
+
+    /// Hears what was signed. Where there is less, nothing is signed before the
+    /// rest is back.
+    pub(super) fn marks_found(&mut self, marks: &BTreeMap<LogId, Mark>, now: Timestamp) {
+        for (&log, &mark) in marks {
+            let Some(state) = self.logs.get_mut(&log) else {
+                continue;
+            };
+            let here = state.here();
+            if state.owned && state.fork.is_none() && mark.size > here {
+                state.mark = Some(mark);
+                self.begin_recovery(log, Why::Marked { here }, None, now);
+            }
+        }
     }
 
     fn ask_subscribers(&mut self, log: LogId, now: Timestamp) {
