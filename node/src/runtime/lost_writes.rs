@@ -35,7 +35,9 @@ pub(super) fn tell(node: &Node, lost: &LostWrites) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if node.streams().iter().all(|status| is_back(status)) {
+            // Where no stream is known any more, nobody can say what is missing.
+            let streams = node.streams();
+            if !streams.is_empty() && streams.iter().all(|status| is_back(status)) {
                 return node.trouble_ends(TROUBLE);
             }
         }

@@ -34,7 +34,8 @@ const IDLE: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_secs(3_600);
 
 /// Between two repairs of which one has found nothing to repair.
-const FRUITLESS: Duration = Duration::from_secs(60);
+/// It doubles each time.
+const FRUITLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// What the engine is told.
 pub(super) type Found = mpsc::Receiver<Input>;
@@ -66,6 +67,7 @@ impl ScrubThread {
             round_at: Instant::now() + IDLE,
             reading: None,
             fruitless_until: None,
+            fruitless_pause: FRUITLESS.0,
         };
         let work = move || scrubber.run();
         let worker = Worker::start("scrub", "looks after what is stored", stop, work)?;
@@ -92,6 +94,7 @@ struct Scrubber {
     round_at: Instant,
     reading: Option<Reading>,
     fruitless_until: Option<Instant>,
+    fruitless_pause: Duration,
 }
 
 impl Scrubber {
@@ -163,13 +166,14 @@ impl Scrubber {
         match store.mend() {
             Ok(mended) => {
                 let is_done = mended.is_none_or(|mended| !mended.what.is_empty());
-                if !is_done {
-                    self.fruitless_until = Some(Instant::now() + FRUITLESS);
+                match is_done {
+                    true => self.fruitless_pause = FRUITLESS.0,
+                    false => self.was_fruitless(),
                 }
             }
-            Err(_) if was_stopped => self.fruitless_until = Some(Instant::now() + FRUITLESS),
+            Err(_) if was_stopped => self.was_fruitless(),
             Err(error) => {
-                self.fruitless_until = Some(Instant::now() + FRUITLESS);
+                self.was_fruitless();
                 self.node.trouble_begins(
                     "damage",
                     Severity::Failure,
@@ -180,6 +184,12 @@ impl Scrubber {
                 let _ = self.found.blocking_send(Input::RowsLost(Vec::new(), 0));
             }
         }
+    }
+
+    /// Nothing came of it: it is tried again in a while.
+    fn was_fruitless(&mut self) {
+        self.fruitless_until = Some(Instant::now() + self.fruitless_pause);
+        self.fruitless_pause = (self.fruitless_pause * 2).min(FRUITLESS.1);
     }
 
     /// Tells what was lost with what was taken out.

@@ -289,7 +289,7 @@ impl RocksStore {
 
     fn check_format(&self, dir: &Path) -> Result<(), OpenError> {
         let found = match self.get(Table::Meta, FORMAT_KEY) {
-            Ok(None) if self.mended.is_some() => None,
+            Ok(None) if self.mended.is_some() || mending::was_mended(dir) => None,
             // A row that cannot be read is written anew: a later format has other tables.
             Err(StoreError::Damaged(_)) => None,
             Ok(None) if !self.is_blank().map_err(|error| unusable(dir, error))? => {

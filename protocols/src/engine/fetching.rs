@@ -30,7 +30,8 @@ impl<S: Store> Engine<S> {
             let takes = |state: &&mut LogState| state.fetches() && !full;
             let Some(state) = self.logs.get_mut(&log).filter(takes) else {
                 self.hungry.remove(&log);
-                return;
+                // A log of ours that lacked something may have it back.
+                return self.make_safe(log, now);
             };
             let Some(manifest) = &state.manifest else {
                 return;
@@ -95,7 +96,14 @@ impl<S: Store> Engine<S> {
         self.hungry.remove(&log);
         state.note_complete();
         state.forget_mended();
-        if state.synced_size < state.target() {
+        self.make_safe(log, now);
+    }
+
+    /// Has a log that is whole synced, if it was not yet.
+    fn make_safe(&mut self, log: LogId, now: Timestamp) {
+        let is_unsafe =
+            |state: &LogState| state.is_complete() && state.synced_size < state.target();
+        if self.logs.get(&log).is_some_and(is_unsafe) {
             self.unsynced.insert(log);
             let next = now.max(self.last_sync.plus(SYNC_EVERY_US));
             self.sync_at.get_or_insert(next);

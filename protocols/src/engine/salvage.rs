@@ -27,6 +27,12 @@ use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::stored_log::Recovering as Stored;
 
+/// Numbers that are left out where rows cannot be read: no node has had as many
+/// logs whose rows are all unreadable.
+const UNREADABLE_NUMBERS: u32 = 1 << 20;
+/// No number is as large: four thousand such damages, or two billion logs, come
+/// before it.
+const MAX_NUMBER: u32 = u32::MAX - UNREADABLE_NUMBERS;
 /// What is said of a log whose row is lost.
 const LOST: &str = "what it is was lost, and is asked of peers";
 /// What is said of a log of ours whose tree is not whole.
@@ -40,30 +46,35 @@ impl<S: Store> Engine<S> {
     pub(super) fn load_next_number(&mut self, lost_rows: bool) -> Result<(), StoreError> {
         let row = readable(self.store.get(Table::Meta, NEXT_NUMBER))?.flatten();
         let stored = row.and_then(|row| Some(u32::from_be_bytes(row[..].try_into().ok()?)));
+        let stored = stored.filter(|&number| number < MAX_NUMBER);
         self.next_number = stored.unwrap_or(0);
         if stored.is_none() || lost_rows {
+            let mut may_be_more = false;
             for table in OF_LOGS {
-                self.next_number = self.next_number.max(self.number_behind(table)?);
+                let behind = self.number_behind(table, &mut may_be_more)?;
+                self.next_number = self.next_number.max(behind);
+            }
+            if may_be_more {
+                self.next_number = (self.next_number + UNREADABLE_NUMBERS).min(MAX_NUMBER);
             }
         }
         Ok(())
     }
 
-    /// The number behind the largest one that a table has rows of.
-    fn number_behind(&self, table: Table) -> Result<u32, StoreError> {
-        let has_from = |number: u32| {
+    /// The number behind the largest one that a table has rows of, as far as it
+    /// can be read.
+    fn number_behind(&self, table: Table, may_be_more: &mut bool) -> Result<u32, StoreError> {
+        let mut has_from = |number: u32| {
             let mut found = false;
             let visit = &mut |_: &[u8], _: &[u8]| {
                 found = true;
                 ControlFlow::Break(())
             };
-            let read = self
-                .store
-                .scan(table, &number.to_be_bytes(), &[0xff; 32], visit);
-            // What cannot be read is there.
-            Ok::<_, StoreError>(found || readable(read)?.is_none())
+            let from = number.to_be_bytes();
+            *may_be_more |= scan_around(&self.store, table, &from, &[0xff; 32], visit)?;
+            Ok::<_, StoreError>(found)
         };
-        let (mut low, mut high) = (0, u32::MAX);
+        let (mut low, mut high) = (0, MAX_NUMBER);
         while low < high {
             let middle = low + (high - low) / 2;
             match has_from(middle)? {

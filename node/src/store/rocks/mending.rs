@@ -430,6 +430,17 @@ impl Writer<'_> {
     }
 }
 
+/// Whether something of this store was repaired before: what was taken out of it
+/// lies beside it.
+pub(super) fn was_mended(dir: &Path) -> bool {
+    let (Some(name), Some(folder)) = (dir.file_name(), dir.parent()) else {
+        return false;
+    };
+    let begin = format!("{}-damaged-", name.to_string_lossy());
+    let is_kept = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&begin);
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_kept))
+}
+
 fn new_folder(dir: &Path) -> io::Result<PathBuf> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());

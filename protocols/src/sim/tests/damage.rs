@@ -206,8 +206,8 @@ fn a_damaged_stream_is_deleted_and_followed_again() {
 }
 
 #[test]
-fn an_owner_gets_its_own_chunks_back_and_publishes_meanwhile() {
-    for way in WAYS {
+fn an_owner_gets_its_own_chunks_back_and_publishes_meanwhile_or_not() {
+    for (way, published) in WAYS.into_iter().flat_map(|way| [(way, 0), (way, 6)]) {
         let mut world = World::new(6, 2, 103);
         let owner = world.owner;
         let follower = world.full_follower(&[owner]);
@@ -220,10 +220,15 @@ fn an_owner_gets_its_own_chunks_back_and_publishes_meanwhile() {
         world.sim.run_for(SECOND);
         let lost = world.status(owner).damage.expect("it was found");
         assert_eq!((lost.records, lost.first), (7, 12), "{way:?}");
-        world.publish(6);
+        if published > 0 {
+            world.publish(published);
+        }
         world.sim.connect(owner, follower);
         world.complete(owner, 10 * SECOND);
         world.complete(follower, 10 * SECOND);
+        world.sim.run_for(SECOND);
+        let status = world.status(owner);
+        assert_eq!(status.synced_size, world.size, "{way:?} {published}");
         world.publish(1);
         world.sim.suspect(owner, world.log, everything());
         world.sim.run_for(SECOND);
