@@ -12,6 +12,7 @@ pub mod time;
 // Floor 1
 pub mod bucket;
 pub mod identity;
+pub mod number;
 pub mod sealed;
 pub mod wire;
 // Floor 2

@@ -7,6 +7,7 @@ use crate::id::LogId;
 use crate::identity::{BadSignature, Domain, PublicKey, SigningKey};
 use crate::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE, MAX_MANIFEST_BYTES, MAX_NAME_BYTES};
 use crate::merkle::Hash;
+use crate::number;
 use crate::record::max_value_bytes;
 use crate::time::Timestamp;
 use crate::wire::{WireError, decode_canonical, v1};
@@ -14,7 +15,7 @@ use crate::wire::{WireError, decode_canonical, v1};
 /// What the values of a stream are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
-    /// A finite number, kept as the token that was given.
+    /// A finite number, kept as the token that was given, which is one of JSON.
     Number,
     /// UTF-8 text.
     Text,
@@ -36,8 +37,10 @@ impl ValueType {
         let text = std::str::from_utf8(value).map_err(|_| "is not UTF-8")?;
         match self {
             Self::Number => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(()),
-                Ok(_) => Err("is not a finite number"),
+                Ok(number) if !number.is_finite() => Err("is not a finite number"),
+                // Readers of JSON, too, must take it for a number.
+                Ok(_) if number::is_json(text) => Ok(()),
+                Ok(_) => Err("is not a number as JSON writes it"),
                 Err(_) => Err("is not a number"),
             },
             // The JSON itself is parsed at the edge, where the value comes in.
@@ -439,7 +442,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_number_is_a_finite_number() {
-        for good in ["0", "-1.5e3", "1016.60", "+4"] {
+        for good in ["0", "-1.5e3", "1016.60", "-0.5"] {
             assert_eq!(ValueType::Number.check(good.as_bytes()), Ok(()), "{good}");
         }
         for bad in [
@@ -448,6 +451,11 @@ pub(crate) mod tests {
             "NaN",
             "inf",
             "-infinity",
+            // Numbers, but none of JSON.
+            "+4",
+            ".5",
+            "5.",
+            "007",
             "1e999",
             "1 ",
             "\u{ff11}",

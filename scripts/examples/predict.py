@@ -222,6 +222,7 @@ class Engine:
             prediction = {
                 # The time for which it is made, as far as that is known.
                 "time": micros(row["time"]) + self.cadence_us,
+                "time_unit": "us",
                 "value": self.smoothing.predict_next(number(row["value"])),
             }
             lines.append(json.dumps(prediction))

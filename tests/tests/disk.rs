@@ -20,7 +20,9 @@ const NOTICED: Duration = Duration::from_secs(20);
 async fn post(node: &TestNode, stream: &str, value: Value) -> Result<(u16, Value)> {
     let url = node.url(&format!("/v1/streams/{stream}/observations"))?;
     let request = reqwest::Client::new().post(url).bearer_auth(node.token()?);
-    let answer = request.json(&json!({"time": 1, "value": value})).send();
+    let answer = request
+        .json(&json!({"time": 1, "time_unit": "us", "value": value}))
+        .send();
     let answer = answer.await?;
     Ok((answer.status().as_u16(), answer.json().await?))
 }
@@ -101,7 +103,7 @@ async fn publish_until_refused(node: &TestNode, stream: &str) -> Result<(u64, u1
     let mut acknowledged = 0;
     loop {
         let rows: Vec<_> = (acknowledged..acknowledged + 1_000)
-            .map(|i| format!(r#"{{"time":{i},"value":"{}"}}"#, noise(i)))
+            .map(|i| format!(r#"{{"time":{i},"time_unit":"us","value":"{}"}}"#, noise(i)))
             .collect();
         let request = client.post(&url).bearer_auth(node.token()?);
         let request = request.header("content-type", "application/x-ndjson");
@@ -290,7 +292,7 @@ async fn a_follower_whose_disk_is_full_says_so_and_completes_when_there_is_room(
     let total = 600_000;
     for from in (0..total).step_by(50_000) {
         let rows: Vec<_> = (from..from + 50_000)
-            .map(|i| format!(r#"{{"time":{i},"value":"{}"}}"#, noise(i)))
+            .map(|i| format!(r#"{{"time":{i},"time_unit":"us","value":"{}"}}"#, noise(i)))
             .collect();
         publisher.append(&stream, rows.join("\n")).await?;
     }

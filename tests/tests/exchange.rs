@@ -41,7 +41,7 @@ async fn until_connected(node: &TestNode, other: &str) -> Result<()> {
 /// Publishes `count` numbers one by one, starting with the `from`-th.
 async fn publish_live(publisher: &TestNode, stream: &str, from: u64, count: u64) -> Result<()> {
     for i in from..from + count {
-        let record = format!("{{\"time\":{i},\"value\":{i}}}");
+        let record = format!("{{\"time\":{i},\"time_unit\":\"us\",\"value\":{i}}}");
         publisher.append(stream, record).await?;
     }
     Ok(())

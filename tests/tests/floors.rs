@@ -14,6 +14,7 @@ const PROTOCOLS: &[&str] = &[
     "time",
     "id",
     "bucket",
+    "number",
     "wire",
     "identity",
     "sealed",
@@ -34,8 +35,24 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const NODE: &[&str] = &[
-    "failure", "config", "data_dir", "keys", "invite", "mark", "store", "instance", "handle",
-    "net", "runtime", "export", "proof", "api", "client", "cli",
+    "failure",
+    "json_value",
+    "times",
+    "config",
+    "data_dir",
+    "keys",
+    "invite",
+    "mark",
+    "store",
+    "instance",
+    "handle",
+    "net",
+    "runtime",
+    "export",
+    "proof",
+    "api",
+    "client",
+    "cli",
 ];
 
 #[test]

@@ -42,7 +42,7 @@ async fn join(peer: &mut JsPeer, node: &TestNode, stream: &str) -> Result<()> {
 
 /// Publishes one number, the `index`-th.
 async fn append(node: &TestNode, stream: &str, index: u64) -> Result<()> {
-    let record = format!("{{\"time\":{index},\"value\":{index}.5}}");
+    let record = format!("{{\"time\":{index},\"time_unit\":\"us\",\"value\":{index}.5}}");
     node.append(stream, record).await?;
     Ok(())
 }

@@ -68,7 +68,8 @@ async fn events_of_a_follower_that_restarts_have_no_gap_and_no_double() -> Resul
     const LIVE: u64 = 200;
     let publisher = TestNode::start(&[]).await?;
     let stream = publisher.create("numbers")?;
-    let history = (0..HISTORY).map(|i| format!("{{\"time\":{i},\"value\":{i}}}\n"));
+    let history =
+        (0..HISTORY).map(|i| format!("{{\"time\":{i},\"time_unit\":\"us\",\"value\":{i}}}\n"));
     publisher
         .append(&stream, history.collect::<String>())
         .await?;
@@ -84,7 +85,7 @@ async fn events_of_a_follower_that_restarts_have_no_gap_and_no_double() -> Resul
         while left > 0 {
             left -= u64::from(restarted.load(Ordering::Relaxed));
             let value = if left == 0 { END } else { i64::try_from(next)? };
-            let record = format!("{{\"time\":{next},\"value\":{value}}}");
+            let record = format!("{{\"time\":{next},\"time_unit\":\"us\",\"value\":{value}}}");
             publisher.append(&stream, record).await?;
             next += 1;
         }

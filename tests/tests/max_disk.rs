@@ -9,7 +9,7 @@ fn noise(seed: u64, bytes: usize) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut text = String::with_capacity(bytes + 64);
     while text.len() < bytes {
-        text.push_str(r#"{"time":0,"value":""#);
+        text.push_str(r#"{"time":0,"time_unit":"us","value":""#);
         for _ in 0..180 {
             // xorshift64*
             state ^= state >> 12;

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use headwater::export::time::{parse_rfc3339, to_text};
+use headwater::export::time::to_text;
+use headwater::times::parse_rfc3339;
 use headwater_protocols::time::Timestamp;
 use headwater_tests::TestNode;
 use serde::Deserialize;
@@ -55,7 +56,7 @@ impl Line {
 /// Publishes `count` numbers one by one, starting with the `from`-th.
 async fn publish_live(publisher: &TestNode, stream: &str, from: u64, count: u64) -> Result<()> {
     for i in from..from + count {
-        let record = format!("{{\"time\":{i},\"value\":{i}}}");
+        let record = format!("{{\"time\":{i},\"time_unit\":\"us\",\"value\":{i}}}");
         publisher.append(stream, record).await?;
     }
     Ok(())

@@ -4,7 +4,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use data_encoding::HEXLOWER;
 use headwater_protocols::head::SignedHead;
+use sha2::{Digest, Sha256};
 
 use crate::export::Format;
 
@@ -43,6 +45,14 @@ impl EntityTag {
             opaque: format!("\"{begun}{size}-{root}-{form}\""),
             is_strong: format == Format::Parquet,
         }
+    }
+
+    /// Of an address that asks for something else as time goes by: what it asks
+    /// for now.
+    pub(super) fn of_question(mut self, question: &str) -> Self {
+        let hash = HEXLOWER.encode(&Sha256::digest(question)[..8]);
+        self.opaque.insert_str(1, &format!("{hash}-"));
+        self
     }
 
     pub(super) fn header(&self) -> Option<HeaderValue> {

@@ -11,21 +11,28 @@ use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::observations::{Bound, bound};
+use super::bounds::Range;
 use super::problem::ApiError;
 use super::retrieve::{ask, unexpected};
 use super::state::ApiState;
 use super::types::{FetchView, Problem};
+use crate::handle::wall_time;
+use crate::times::{Bound, Unit};
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Options {
-    /// From this index, or this time (RFC 3339), on; else from the beginning.
+    /// From this index, or this time, on (RFC 3339, a date, or a span such as `3d`,
+    /// which is so long before now); else from the beginning.
     from: Option<String>,
     /// Up to this index or time, which is left out; else up to the end.
     to: Option<String>,
+    /// `from` and `to` are numbers of this unit since 1970: `s`, `ms`, `us` or
+    /// `ns`. Without it a whole number is an index.
+    #[param(inline)]
+    time_unit: Option<Unit>,
 }
 
 /// Has these records fetched before all others, and answers at once.
@@ -47,8 +54,15 @@ pub(super) async fn fetch(
         .as_ref()
         .map_or(u64::MAX, |_| status.usable_size());
     let begin = status.begin;
-    let from = place(&state, &status, "from", options.from.as_deref(), begin).await?;
-    let to = place(&state, &status, "to", options.to.as_deref(), size).await?;
+    let range = Range {
+        from: options.from.as_deref(),
+        to: options.to.as_deref(),
+        unit: options.time_unit,
+        now: wall_time(),
+    };
+    let (from, to) = range.bounds(size)?;
+    let from = place(&state, &status, from, begin).await?;
+    let to = place(&state, &status, to, size).await?;
     if from < to && to <= begin {
         return Err(CommandError::Dropped { index: from, begin }.into());
     }
@@ -72,11 +86,10 @@ pub(super) async fn fetch(
 async fn place(
     state: &ApiState,
     status: &LogStatus,
-    name: &str,
-    text: Option<&str>,
+    bound: Option<Bound>,
     default: u64,
 ) -> Result<u64, ApiError> {
-    let time = match text.map(|text| bound(name, text)).transpose()? {
+    let time = match bound {
         None => return Ok(default),
         Some(Bound::Index(index)) => return Ok(index),
         Some(Bound::Time(time)) => time,

@@ -9,24 +9,33 @@ use headwater_protocols::store::{History, Store};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::bounds::{Range, micros};
 use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
-use super::observations::span;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::types::{GapReport, Problem};
 use crate::export::{GapFinder, Selection, held, visit};
+use crate::handle::wall_time;
+use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Options {
-    /// From this index, or this time (RFC 3339), on.
+    /// From this index, or this time, on: RFC 3339, a date, or a span such as
+    /// `3d`, which is so long before now.
     from: Option<String>,
     /// Up to this index or time, which is left out.
     to: Option<String>,
-    /// Microseconds between two observations that are usual; else the cadence
-    /// of the manifest counts.
+    /// `from` and `to` are numbers of this unit since 1970: `s`, `ms`, `us` or
+    /// `ns`. Without it a whole number is an index.
+    #[param(inline)]
+    time_unit: Option<Unit>,
+    /// The usual time between two observations, such as `1h`; else the cadence of
+    /// the manifest counts.
+    cadence: Option<String>,
+    /// The same in microseconds.
     cadence_us: Option<u64>,
     /// How many of each kind are listed: 100 unless it is said, at most 10,000.
     /// All are counted.
@@ -45,7 +54,8 @@ pub(super) async fn gaps(
 ) -> Result<Json<GapReport>, ApiError> {
     let status = state.stream(&id?)?;
     let Query(options) = options?;
-    let wanted = Wanted::of(&options)?;
+    let size = status.head.as_ref().map_or(0, |head| head.size);
+    let wanted = Wanted::of(&options, size)?;
     let permit = state.read_permit()?;
     let find = state.with_history(status, move |status, history| {
         // Held until it is done, even when nobody waits for it any more.
@@ -64,11 +74,18 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(options: &Options) -> Result<Self, ApiError> {
-        let selection = span(options.from.as_deref(), options.to.as_deref())?;
+    /// Of a stream of this size.
+    fn of(options: &Options, size: u64) -> Result<Self, ApiError> {
+        let range = Range {
+            from: options.from.as_deref(),
+            to: options.to.as_deref(),
+            unit: options.time_unit,
+            now: wall_time(),
+        };
+        let cadence = options.cadence.as_deref();
         Ok(Self {
-            selection,
-            cadence_us: options.cadence_us,
+            selection: range.selection(size)?,
+            cadence_us: micros("cadence", cadence, options.cadence_us)?,
             listed: options.limit.unwrap_or(LISTED_GAPS).min(MAX_LISTED_GAPS),
         })
     }
@@ -138,7 +155,7 @@ mod tests {
         status.held = vec![Interval { from: 0, to: 4 }, Interval { from: 8, to: 12 }];
         let history = History::new(&store, key);
         let report = |options: Options| {
-            let wanted = Wanted::of(&options).unwrap();
+            let wanted = Wanted::of(&options, 13).unwrap();
             report(&status, &history, &wanted).unwrap()
         };
         let cadence_us = Some(1_000_000);

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use data_encoding::BASE64;
 use headwater_protocols::limits::{MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
 use headwater_protocols::manifest::{Manifest, ValueType};
+use headwater_protocols::number;
 use headwater_protocols::record::Record;
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
@@ -19,7 +20,8 @@ use serde_json::value::RawValue;
 use super::limits::MAX_LISTED_ERRORS;
 use super::problem::ApiError;
 use super::types::ItemProblem;
-use crate::export::time::parse_rfc3339;
+use crate::json_value;
+use crate::times::{self, Moment, TimeNotes, Unit};
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,23 +33,53 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The form that a `Content-Type` names; JSON when it names none.
-    pub(super) fn of(content_type: Option<&str>) -> Self {
+    /// The form that a `Content-Type` names; JSON when it names none, or one that
+    /// clients send when nobody has said what the body is.
+    ///
+    /// # Errors
+    /// It names something else.
+    pub(super) fn of(content_type: Option<&str>) -> Result<Self, ApiError> {
         let media_type = content_type.and_then(|text| text.split(';').next());
-        match media_type
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase()
-            .as_str()
-        {
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
-            _ => Self::Json,
+        let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "text/x-ndjson"
+            | "application/jsonl"
+            | "application/x-jsonl"
+            | "application/jsonlines"
+            | "application/x-jsonlines" => Ok(Self::Ndjson),
+            ""
+            | "application/json"
+            | "text/json"
+            | "text/plain"
+            | "application/octet-stream"
+            // As curl says of whatever it is given.
+            | "application/x-www-form-urlencoded" => Ok(Self::Json),
+            json if json.ends_with("+json") => Ok(Self::Json),
+            other => {
+                let other: String = other.chars().take(64).collect();
+                let detail = format!(
+                    "a body of the type {other} is not read here; send JSON (application/json) or NDJSON \
+                     (application/x-ndjson). Files are published by `headwater publish --file`"
+                );
+                Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+            }
         }
     }
 }
 
+/// What a body holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Incoming {
+    pub(super) records: Vec<Record>,
+    /// What was done to observations that were not quite as they are kept.
+    pub(super) notes: Vec<String>,
+}
+
 /// Reads the observations of a body for a stream with this manifest. Those
-/// without a time get `now`.
+/// without a time get `now`, and times that are numbers are of this unit where
+/// they do not say it themselves.
 ///
 /// # Errors
 /// The body cannot be read, an item is bad, or there are more than one request
@@ -57,14 +89,21 @@ pub(super) fn observations(
     body: &[u8],
     manifest: &Manifest,
     now: Timestamp,
-) -> Result<Vec<Record>, ApiError> {
+    unit: Option<Unit>,
+) -> Result<Incoming, ApiError> {
+    if body.starts_with(GZIP) {
+        let detail = "the body is gzip, which is not read; send it as it is. Nothing was stored";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
         ApiError::bad_request(format!(
             "the body is not UTF-8 at byte {at}; nothing was stored"
         ))
     })?;
-    let mut batch = Batch::new(manifest, now);
+    // Some programs begin every text with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut batch = Batch::new(manifest, now, unit);
     match form {
         Form::Json => batch.json(text)?,
         Form::Ndjson => batch.ndjson(text)?,
@@ -76,18 +115,27 @@ pub(super) fn observations(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Item<'a> {
-    #[serde(borrow)]
+    /// There, also where it is null.
+    #[serde(borrow, default, deserialize_with = "times::there")]
     time: Option<&'a RawValue>,
+    time_unit: Option<Unit>,
     #[serde(borrow)]
     value: &'a RawValue,
 }
+
+/// With what a gzip file begins.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// What has been read of a body so far.
 struct Batch {
     value_type: ValueType,
     max_value_bytes: usize,
     now: Timestamp,
+    unit: Option<Unit>,
     records: Vec<Record>,
+    times: TimeNotes,
+    /// Numbers that are kept in another way than they were given.
+    rewritten: usize,
     bytes: usize,
     errors: Vec<ItemProblem>,
     bad: usize,
@@ -96,12 +144,15 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(manifest: &Manifest, now: Timestamp) -> Self {
+    fn new(manifest: &Manifest, now: Timestamp, unit: Option<Unit>) -> Self {
         Self {
             value_type: manifest.value_type,
             max_value_bytes: manifest.max_value_bytes(),
             now,
+            unit,
             records: Vec::new(),
+            times: TimeNotes::default(),
+            rewritten: 0,
             bytes: 0,
             errors: Vec::new(),
             bad: 0,
@@ -154,17 +205,19 @@ impl Batch {
             self.records.len() + self.bad > MAX_PUBLISH_RECORDS || self.bytes > MAX_PUBLISH_BYTES;
     }
 
-    fn record(&self, json: &str) -> Result<Record, String> {
+    fn record(&mut self, json: &str) -> Result<Record, String> {
         // A struct would be read from an array as well.
         if !json.starts_with('{') {
             return Err("is not an object with `value` and, if it has one, `time`".to_owned());
         }
         let item: Item<'_> = serde_json::from_str(json).map_err(|error| without_place(&error))?;
-        let time = match item.time {
-            Some(time) => parse_time(time.get())?,
-            None => self.now,
+        let (unit, now) = (item.time_unit.or(self.unit), self.now);
+        let moment = match item.time {
+            Some(time) => times::of_json(time.get(), unit, Some(now))
+                .map_err(|error| format!("the time {error}"))?,
+            None => Moment::exact(now),
         };
-        let value = value(self.value_type, item.value.get())?;
+        let (value, is_rewritten) = value(self.value_type, item.value.get())?;
         let (bytes, max) = (value.len(), self.max_value_bytes);
         if bytes > max {
             return Err(format!(
@@ -173,10 +226,12 @@ impl Batch {
         }
         let checked = self.value_type.check(&value);
         checked.map_err(|why| format!("the value {} {why}", shown(item.value.get())))?;
-        Ok(Record::new(time, &value))
+        self.times.add(&moment, now);
+        self.rewritten += usize::from(is_rewritten);
+        Ok(Record::new(moment.time, &value))
     }
 
-    fn finish(self) -> Result<Vec<Record>, ApiError> {
+    fn finish(mut self) -> Result<Incoming, ApiError> {
         if self.bad > 0 {
             let all = self.records.len() + self.bad;
             let (bad, listed) = (self.bad, self.errors.len());
@@ -192,7 +247,16 @@ impl Batch {
         if self.records.is_empty() {
             return Err(ApiError::bad_request("the body has no observations"));
         }
-        Ok(self.records)
+        let mut notes = self.times.fresh();
+        notes.extend(match self.rewritten {
+            0 => None,
+            1 => Some("1 number is kept as JSON writes it".to_owned()),
+            count => Some(format!("{count} numbers are kept as JSON writes them")),
+        });
+        Ok(Incoming {
+            records: self.records,
+            notes,
+        })
     }
 }
 
@@ -228,23 +292,33 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 }
 
-/// The bytes that are kept of a JSON token.
-fn value(value_type: ValueType, token: &str) -> Result<Cow<'_, [u8]>, String> {
+/// The bytes that are kept of a JSON token, and whether they are another token
+/// of the same number.
+fn value(value_type: ValueType, token: &str) -> Result<(Cow<'_, [u8]>, bool), String> {
     let token = token.trim_ascii();
-    let is_string = token.starts_with('"');
-    match value_type {
-        ValueType::Json => Ok(Cow::Borrowed(token.as_bytes())),
+    let kept = match value_type {
+        ValueType::Json => {
+            json_value::check(token).map_err(|why| format!("the value {why}"))?;
+            Cow::Borrowed(token.as_bytes())
+        }
         // Fields of CSV files come as strings.
-        ValueType::Number if is_string => Ok(Cow::Owned(string(token)?.trim().as_bytes().to_vec())),
-        ValueType::Number => Ok(Cow::Borrowed(token.as_bytes())),
-        ValueType::Text => Ok(Cow::Owned(string(token)?.into_bytes())),
+        ValueType::Number if token.starts_with('"') => {
+            let given = string(token)?;
+            let given = given.trim();
+            let number = number::json_token(given).unwrap_or(Cow::Borrowed(given));
+            let is_rewritten = number != given;
+            return Ok((Cow::Owned(number.as_bytes().to_vec()), is_rewritten));
+        }
+        ValueType::Number => Cow::Borrowed(token.as_bytes()),
+        ValueType::Text => Cow::Owned(string(token)?.into_bytes()),
         ValueType::Bytes => {
             let bytes = BASE64.decode(string(token)?.as_bytes());
             bytes.map(Cow::Owned).map_err(|error| {
                 format!("the value is not base64 with padding (RFC 4648, section 4): {error}")
-            })
+            })?
         }
-    }
+    };
+    Ok((kept, false))
 }
 
 fn string(token: &str) -> Result<String, String> {
@@ -253,18 +327,6 @@ fn string(token: &str) -> Result<String, String> {
     }
     serde_json::from_str(token)
         .map_err(|error| format!("the value is not a JSON string: {}", without_place(&error)))
-}
-
-fn parse_time(token: &str) -> Result<Timestamp, String> {
-    if token.starts_with('"') {
-        let text: String = serde_json::from_str(token).map_err(|error| without_place(&error))?;
-        return parse_rfc3339(&text).map_err(|error| format!("the time {error}"));
-    }
-    let micros = token.parse().map(Timestamp);
-    micros.map_err(|_| {
-        let token = shown(token);
-        format!("the time {token} is neither an RFC 3339 string nor an integer of microseconds")
-    })
 }
 
 /// What an error quotes of a token.

@@ -9,18 +9,20 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
-use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::bounds::{Range, micros};
 use super::limits::MAX_JOINED_STREAMS;
-use super::observations::{Bound, bound, format_of, require_held};
+use super::observations::{format_of, require_held};
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::{WriteError, written_by};
 use super::types::Problem;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
+use crate::handle::wall_time;
 use crate::proof::disputed;
+use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -32,15 +34,24 @@ pub(super) struct Options {
     /// The stream whose observations make the rows; the first one unless it is
     /// said.
     on: Option<String>,
-    /// Or a row for each multiple of so many microseconds since 1970, up to the
+    /// Or a row for each multiple of this span since 1970, such as `1h`, up to the
     /// first one that has seen everything.
+    every: Option<String>,
+    /// The same in microseconds.
     every_us: Option<u64>,
-    /// A value that is older than the row by more microseconds is left out.
+    /// A value that is older than the row by more than this is left out: `3d`.
+    tolerance: Option<String>,
+    /// The same in microseconds.
     tolerance_us: Option<u64>,
-    /// Rows from this time (RFC 3339) on.
+    /// Rows from this time on: RFC 3339 (UTC without an offset), a date, or a span
+    /// such as `3d`, which is so long before now (to a hundredth of it).
     from: Option<String>,
     /// Rows before this time.
     to: Option<String>,
+    /// `from` and `to` are numbers of this unit since 1970: `s`, `ms`, `us` or
+    /// `ns`.
+    #[param(inline)]
+    time_unit: Option<Unit>,
     /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; else `Accept` decides.
     #[param(schema_with = super::openapi::format)]
     format: Option<String>,
@@ -102,11 +113,19 @@ impl Joining {
             let text = format!("{given} streams are too many; join at most {MAX_JOINED_STREAMS}");
             return Err(ApiError::bad_request(text));
         }
+        let range = Range {
+            from: options.from.as_deref(),
+            to: options.to.as_deref(),
+            unit: options.time_unit,
+            now: wall_time(),
+        };
+        let (since, before) = range.times()?;
+        let tolerance = options.tolerance.as_deref();
         let how = Join {
             rows: rows(state, options, &streams)?,
-            since: time("from", options.from.as_deref())?,
-            before: time("to", options.to.as_deref())?,
-            tolerance_us: options.tolerance_us,
+            since,
+            before,
+            tolerance_us: micros("tolerance", tolerance, options.tolerance_us)?,
         };
         Ok(Self {
             streams,
@@ -158,12 +177,13 @@ fn require_undisputed(status: &LogStatus) -> Result<(), ApiError> {
 }
 
 fn rows(state: &ApiState, options: &Options, streams: &[Arc<LogStatus>]) -> Result<Rows, ApiError> {
-    match (&options.on, options.every_us) {
+    let every_us = micros("every", options.every.as_deref(), options.every_us)?;
+    match (&options.on, every_us) {
         (Some(_), Some(_)) => Err(ApiError::bad_request(
-            "the rows are those of one stream or at equal steps: give on or every_us",
+            "the rows are those of one stream or at equal steps: give on or every",
         )),
         (None, Some(0)) => Err(ApiError::bad_request(
-            "every_us must be at least 1 microsecond",
+            "every must be at least 1 microsecond",
         )),
         (None, Some(step_us)) => Ok(Rows::Every(step_us)),
         (None, None) => Ok(Rows::On(0)),
@@ -176,17 +196,6 @@ fn rows(state: &ApiState, options: &Options, streams: &[Arc<LogStatus>]) -> Resu
             };
             place.map(Rows::On).ok_or_else(not_one)
         }
-    }
-}
-
-/// Indexes are of one stream, and a table has many.
-fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
-    match text.map(|text| bound(name, text)).transpose()? {
-        None => Ok(None),
-        Some(Bound::Time(time)) => Ok(Some(time)),
-        Some(Bound::Index(_)) => Err(ApiError::bad_request(format!(
-            "{name} must be a time (RFC 3339): an index is of one stream only"
-        ))),
     }
 }
 

@@ -28,23 +28,31 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use utoipa::IntoParams;
 
+use super::bounds::bound;
 use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES};
 use super::live_tail::LiveTail;
-use super::observations::{Bound, bound, refused, require_held};
+use super::observations::{refused, require_held};
 use super::problem::ApiError;
 use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet};
 use super::types::Problem;
 use crate::export::{RecordObject, Selection, held_until, visit};
+use crate::handle::wall_time;
+use crate::times::{Bound, Unit};
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Options {
-    /// From this index or time on; else from what is new.
+    /// From this index or time on (RFC 3339, a date, or a span such as `3d`, which
+    /// is so long before now); else from what is new.
     from: Option<String>,
+    /// `from` is a number of this unit since 1970: `s`, `ms`, `us` or `ns`.
+    /// Without it a whole number is an index.
+    #[param(inline)]
+    time_unit: Option<Unit>,
 }
 
 /// Answers for as long as the client and the node are there.
@@ -71,7 +79,7 @@ pub(super) async fn live(
     let watch = watch.ok_or_else(|| not_come_yet(&status))?;
     let next = match last_event_id(&headers)? {
         Some(last) => Some(last.saturating_add(1)),
-        None => first(&state, status, options.from.as_deref()).await?,
+        None => first(&state, status, &options).await?,
     };
     // An event would not keep a browser from coming back for ever.
     if let Some(from) = is_disputed(&watch.borrow(), next) {
@@ -156,9 +164,12 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
 async fn first(
     state: &ApiState,
     status: Arc<LogStatus>,
-    from: Option<&str>,
+    options: &Options,
 ) -> Result<Option<u64>, ApiError> {
-    match from.map(|text| bound("from", text)).transpose()? {
+    let size = status.head.as_ref().map_or(0, |head| head.size);
+    let (from, unit) = (options.from.as_deref(), options.time_unit);
+    let from = from.map(|text| bound("from", text, unit, wall_time(), size));
+    match from.transpose()? {
         None => Ok(status.head.as_ref().map(|_| status.usable_size())),
         Some(Bound::Index(from)) => Ok(Some(from)),
         Some(Bound::Time(since)) => first_since(state, status, since).await.map(Some),

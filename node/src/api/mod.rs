@@ -5,6 +5,7 @@
 //! let in: writing needs a token, and reading too where the node is told so.
 
 pub mod auth;
+mod bounds;
 mod byte_range;
 mod dashboard;
 mod deletion;
@@ -25,6 +26,7 @@ mod parts;
 mod problem;
 mod proofs;
 mod publish;
+mod request_coding;
 mod resolve;
 mod retention;
 mod retrieve;
@@ -45,7 +47,7 @@ mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
@@ -122,6 +124,7 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(compression())
+        .layer(from_fn(request_coding::require_plain))
         .layer(from_fn_with_state(trust, auth::guard))
         .with_state(state)
 }

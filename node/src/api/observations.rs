@@ -16,6 +16,7 @@ use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::bounds::{self, Range, is_span};
 use super::etag::EntityTag;
 use super::parts;
 use super::problem::ApiError;
@@ -24,9 +25,10 @@ use super::retrieve;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::{WriteError, written_by};
 use super::types::{Observation, Problem};
-use crate::export::time::parse_rfc3339;
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
+use crate::handle::wall_time;
 use crate::proof::{disputed, prove_export};
+use crate::times::Unit;
 
 /// In answers from a forked stream: the index from which on it is disputed.
 const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-from");
@@ -36,12 +38,18 @@ const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-fr
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Options {
-    /// From this index, or this time (RFC 3339), on.
+    /// From this index, or this time, on: RFC 3339 (UTC without an offset), a
+    /// date, or a span such as `3d`, which is so long before now (to a hundredth
+    /// of it).
     from: Option<String>,
     /// Up to this index or time, which is left out.
     to: Option<String>,
     /// The last observation whose time is not after this one.
     at_or_before: Option<String>,
+    /// `from`, `to` and `at_or_before` are numbers of this unit since 1970: `s`,
+    /// `ms`, `us` or `ns`. Without it a whole number is an index.
+    #[param(inline)]
+    time_unit: Option<Unit>,
     /// At most so many.
     limit: Option<u64>,
     /// `asc` (by index) or `desc`.
@@ -63,19 +71,14 @@ enum Question {
     AtOrBefore(Timestamp),
 }
 
-/// Where a range begins or ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bound {
-    Index(u64),
-    Time(Timestamp),
-}
-
 /// One request, under the head of the moment when it came.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
     status: Arc<LogStatus>,
     head: SignedHead,
     question: Question,
+    /// The same address asks for something else as time goes by.
+    moves: bool,
     format: Format,
     with_proof: bool,
 }
@@ -87,7 +90,8 @@ impl Reading {
         headers: &HeaderMap,
     ) -> Result<Self, ApiError> {
         let format = format(options, headers)?;
-        let question = question(options)?;
+        let size = status.head.as_ref().map_or(0, |head| head.size);
+        let (question, moves) = question(options, size, wall_time())?;
         let with_proof = options.with_proof.unwrap_or(false);
         if with_proof {
             provable(question, format)?;
@@ -100,6 +104,7 @@ impl Reading {
             status,
             head,
             question,
+            moves,
             format,
             with_proof,
         })
@@ -122,7 +127,11 @@ impl Reading {
     /// The tag of the answer.
     pub(super) fn tag(&self) -> EntityTag {
         let range = (self.status.begin, self.status.usable_size());
-        EntityTag::new(&self.head, range, self.format, self.with_proof)
+        let tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
+        match self.moves {
+            false => tag,
+            true => tag.of_question(&format!("{:?}", self.question)),
+        }
     }
 
     /// The one observation that is asked for, if it has to come from a peer.
@@ -384,38 +393,30 @@ pub(super) fn format_of(name: Option<&str>, headers: &HeaderMap) -> Result<Forma
     Ok(accept.and_then(Format::accepted).unwrap_or(Format::Json))
 }
 
-fn question(options: &Options) -> Result<Question, ApiError> {
+/// What is asked for, and whether that moves as time goes by.
+fn question(options: &Options, size: u64, now: Timestamp) -> Result<(Question, bool), ApiError> {
+    let unit = options.time_unit;
     if let Some(time) = &options.at_or_before {
         let others = [&options.from, &options.to, &options.order];
         if others.iter().any(|other| other.is_some()) || options.limit.is_some() {
             let text = "at_or_before finds one record; leave off from, to, limit and order";
             return Err(ApiError::bad_request(text));
         }
-        return Ok(Question::AtOrBefore(time_bound("at_or_before", time)?));
+        let instant = bounds::instant("at_or_before", time, unit, now)?;
+        return Ok((Question::AtOrBefore(instant), is_span(time)));
     }
-    let span = span(options.from.as_deref(), options.to.as_deref())?;
-    Ok(Question::Select(Selection {
+    let range = Range {
+        from: options.from.as_deref(),
+        to: options.to.as_deref(),
+        unit,
+        now,
+    };
+    let selection = Selection {
         limit: options.limit,
         order: order(options.order.as_deref())?,
-        ..span
-    }))
-}
-
-/// The records from an index or a time on, up to another; an open end is as far
-/// as the stream reaches.
-pub(super) fn span(from: Option<&str>, to: Option<&str>) -> Result<Selection, ApiError> {
-    let mut selection = Selection::indexes(0, u64::MAX);
-    match from.map(|text| bound("from", text)).transpose()? {
-        None => {}
-        Some(Bound::Index(from)) => selection.from = from,
-        Some(Bound::Time(since)) => selection.since = Some(since),
-    }
-    match to.map(|text| bound("to", text)).transpose()? {
-        None => {}
-        Some(Bound::Index(to)) => selection.to = to,
-        Some(Bound::Time(before)) => selection.before = Some(before),
-    }
-    Ok(selection)
+        ..range.selection(size)?
+    };
+    Ok((Question::Select(selection), range.moves()))
 }
 
 fn order(text: Option<&str>) -> Result<Order, ApiError> {
@@ -426,33 +427,14 @@ fn order(text: Option<&str>) -> Result<Order, ApiError> {
     }
 }
 
-/// Reads an index or a time.
-pub(super) fn bound(name: &str, text: &str) -> Result<Bound, ApiError> {
-    if let Ok(index) = text.parse() {
-        return Ok(Bound::Index(index));
-    }
-    let time = time_bound(name, text).map_err(|error| {
-        let detail = &error.problem().detail;
-        ApiError::bad_request(format!("{detail}; an index is a whole number from 0"))
-    })?;
-    Ok(Bound::Time(time))
-}
-
-fn time_bound(name: &str, text: &str) -> Result<Timestamp, ApiError> {
-    let time = parse_rfc3339(text).or_else(|error| {
-        // In the query of an address a plus sign means a space.
-        let (before, after) = text.rsplit_once(' ').ok_or_else(|| error.clone())?;
-        parse_rfc3339(&format!("{before}+{after}")).map_err(|_| error)
-    });
-    time.map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn asked(options: Options) -> Result<Question, u16> {
-        question(&options).map_err(|error| error.problem().status)
+        question(&options, 562, Timestamp(0))
+            .map(|(question, _)| question)
+            .map_err(|error| error.problem().status)
     }
 
     fn text(text: &str) -> Option<String> {
@@ -481,27 +463,11 @@ mod tests {
             ..everything
         };
         assert_eq!(asked(options), Ok(Question::Select(selection)));
-        // As it arrives when the plus sign was not escaped.
-        assert_eq!(
-            bound("from", "1970-01-01T01:00:00 01:00"),
-            Ok(Bound::Time(Timestamp(0)))
-        );
-        assert_eq!(
-            bound("from", "1970-01-01 00:00:00Z"),
-            Ok(Bound::Time(Timestamp(0)))
-        );
     }
 
     #[test]
     fn what_cannot_be_asked_is_refused() {
-        for bad in [
-            "-1",
-            "1.5",
-            "",
-            "yesterday",
-            "99999999999999999999",
-            "2024-01-01",
-        ] {
+        for bad in ["-1", "1.5", "", "yesterday", "99999999999999999999"] {
             assert_eq!(
                 asked(Options {
                     from: text(bad),

@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::bounds::require_rising;
 use super::observations::require_undisputed;
 use super::problem::ApiError;
 use super::retention::{kept, require_kept};
@@ -122,6 +123,7 @@ pub(super) async fn export(
     let prove = state.with_history(status, move |status, history| {
         let size = status.head.as_ref().map_or(0, |head| head.size);
         let from = from.unwrap_or(0);
+        require_rising(from, to)?;
         let asked = Selection::indexes(from, to.unwrap_or(u64::MAX));
         require_undisputed(status, &asked)?;
         let to = to.unwrap_or(status.usable_size()).min(size);

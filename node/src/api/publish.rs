@@ -10,13 +10,14 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
-use super::incoming::{self, Form};
+use super::incoming::{self, Form, Incoming};
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::ApiError;
 use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
-use super::types::{ObservationsBody, Problem, Published};
+use super::types::{ObservationsBody, Problem, PublishAnswer};
 use crate::handle::wall_time;
+use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -25,13 +26,17 @@ use crate::handle::wall_time;
 pub(super) struct Options {
     /// Publish only if the stream has this size, which makes a retry safe.
     expect_size: Option<u64>,
+    /// What times that are numbers count since 1970, where an observation does not
+    /// say it: `s`, `ms`, `us` or `ns`.
+    #[param(inline)]
+    time_unit: Option<Unit>,
 }
 
 /// Answers once the records are durable.
 #[utoipa::path(post, path = "/v1/streams/{id}/observations", tag = "observations", summary = "Publish observations; answered once they are durable",
     params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Idempotency-Key" = Option<String>, Header, description = "A name of this request, for example a UUID: a request with the same name and body is answered as the first time, for a day, and not done again")),
     request_body(content((ObservationsBody = "application/json"), (String = "application/x-ndjson"))),
-    responses((status = 201, description = "They are durable", body = Published), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    responses((status = 201, description = "They are durable", body = PublishAnswer), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
 )]
 pub(super) async fn publish(
@@ -40,24 +45,27 @@ pub(super) async fn publish(
     options: Result<Query<Options>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Published>), ApiError> {
+) -> Result<(StatusCode, Json<PublishAnswer>), ApiError> {
     let status = state.stream(&id?)?;
-    let Query(Options { expect_size }) = options?;
+    let Query(Options {
+        expect_size,
+        time_unit,
+    }) = options?;
     let log = status.log;
     if !status.owned {
         return Err(CommandError::NotOwner(log).into());
     }
     let content_type = headers.get(header::CONTENT_TYPE);
-    let form = Form::of(content_type.and_then(|value| value.to_str().ok()));
+    let form = Form::of(content_type.and_then(|value| value.to_str().ok()))?;
     let body = body?;
-    let request = request_key(&headers, form, expect_size, &body)?;
+    let request = request_key(&headers, form, (expect_size, time_unit), &body)?;
     let is_short = body.len() <= SHORT_BODY_BYTES;
     let read = move || {
         let manifest = status.manifest.as_ref();
         let manifest = manifest.ok_or_else(|| not_come_yet(&status))?;
-        incoming::observations(form, &body, manifest, wall_time())
+        incoming::observations(form, &body, manifest, wall_time(), time_unit)
     };
-    let records = match is_short {
+    let Incoming { records, notes } = match is_short {
         true => read()?,
         false => blocking(read).await?,
     };
@@ -77,7 +85,7 @@ pub(super) async fn publish(
     match state.node().command(command).await? {
         Reply::Published(interval) => {
             let (from, to) = (interval.from, interval.to);
-            Ok((StatusCode::CREATED, Json(Published { from, to })))
+            Ok((StatusCode::CREATED, Json(PublishAnswer { from, to, notes })))
         }
         other => Err(unexpected(&other)),
     }
@@ -90,7 +98,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 fn request_key(
     headers: &HeaderMap,
     form: Form,
-    expect_size: Option<u64>,
+    (expect_size, time_unit): (Option<u64>, Option<Unit>),
     body: &[u8],
 ) -> Result<Option<RequestKey>, ApiError> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -104,8 +112,9 @@ fn request_key(
             "Idempotency-Key must be one text of 1 to {MAX_KEY_BYTES} visible ASCII characters, for example a UUID"
         )));
     }
+    let unit = time_unit.map_or("", Unit::symbol);
     let content = Sha256::new()
-        .chain_update(format!("{form:?} {expect_size:?}\n"))
+        .chain_update(format!("{form:?} {expect_size:?}{unit}\n"))
         .chain_update(body);
     Ok(Some(RequestKey {
         name: Sha256::digest(key).into(),
@@ -122,7 +131,8 @@ mod tests {
         let key = |key: &str, size, body: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap());
-            request_key(&headers, Form::Json, size, body).map_err(|error| error.problem().status)
+            request_key(&headers, Form::Json, (size, None), body)
+                .map_err(|error| error.problem().status)
         };
         let first = key("a", None, b"1").unwrap();
         assert!(first.is_some());
@@ -136,7 +146,7 @@ mod tests {
         let names = others.map(|other| other.unwrap().unwrap().name == first.unwrap().name);
         assert_eq!(names, [false, true, true]);
         assert_eq!(
-            request_key(&HeaderMap::new(), Form::Json, None, b""),
+            request_key(&HeaderMap::new(), Form::Json, (None, None), b""),
             Ok(None)
         );
         assert_eq!(key("", None, b""), Err(400));

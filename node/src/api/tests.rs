@@ -98,7 +98,7 @@ async fn body_text(response: Response<Body>) -> String {
 
 fn items(range: std::ops::Range<i64>) -> Value {
     range
-        .map(|i| json!({"time": i * 1_000_000, "value": i}))
+        .map(|i| json!({"time": i * 1_000_000, "time_unit": "us", "value": i}))
         .collect()
 }
 

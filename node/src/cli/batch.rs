@@ -46,7 +46,10 @@ impl BatchWriter {
     pub(crate) fn push(&mut self, row: Row) {
         let written = match self.times.text(row.time) {
             TimeText::Rfc3339(text) => write!(self.ndjson, r#"{{"time":"{text}","value":"#),
-            TimeText::Micros(micros) => write!(self.ndjson, r#"{{"time":{micros},"value":"#),
+            TimeText::Micros(micros) => write!(
+                self.ndjson,
+                r#"{{"time":{micros},"time_unit":"us","value":"#
+            ),
         };
         debug_assert!(written.is_ok(), "memory takes any text");
         self.rules.put_json(&mut self.ndjson, &row.value);
@@ -80,11 +83,12 @@ mod tests {
     use headwater_protocols::manifest::ValueType;
     use headwater_protocols::time::Timestamp;
 
+    use crate::times::Moment;
+
     fn row(time: i64, value: &str) -> Row {
-        Row {
-            time: Timestamp(time),
-            value: value.as_bytes().to_vec(),
-        }
+        let rules = ValueRules::new(ValueType::Text, 0);
+        let moment = Moment::exact(Timestamp(time));
+        Row::new(moment, rules.of_text(value).unwrap())
     }
 
     #[test]
@@ -92,14 +96,14 @@ mod tests {
         let mut writer = BatchWriter::new(ValueRules::new(ValueType::Number, 8));
         assert!(writer.take().is_none());
         writer.push(row(1_000_000, "4.0"));
-        writer.push(row(i64::MAX, "+4"));
+        writer.push(row(i64::MAX, "4"));
         let batch = writer.take().unwrap();
         assert_eq!(
             batch.ndjson,
             "{\"time\":\"1970-01-01T00:00:01.000000Z\",\"value\":4.0}\n\
-             {\"time\":9223372036854775807,\"value\":\"+4\"}\n"
+             {\"time\":9223372036854775807,\"time_unit\":\"us\",\"value\":4}\n"
         );
-        assert_eq!((batch.records, batch.last), (2, row(i64::MAX, "+4")));
+        assert_eq!((batch.records, batch.last), (2, row(i64::MAX, "4")));
         assert!(writer.take().is_none());
     }
 

@@ -142,10 +142,9 @@ impl<R: Read> CsvRows<R> {
         };
         let time = field(&self.time)?;
         let value = field(&self.value)?;
-        Ok(Row {
-            time: self.form.time_form.parse(time)?,
-            value: self.form.rules.of_text(value)?,
-        })
+        let moment = self.form.time_form.read(time);
+        let moment = moment.map_err(|error| format!("time {error}"))?;
+        Ok(Row::new(moment, self.form.rules.of_text(value)?))
     }
 
     /// The end of the input is within a quoted field.

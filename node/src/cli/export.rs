@@ -11,6 +11,7 @@ use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
 use crate::client::{ByteStream, Client, Query};
+use crate::times::Unit;
 
 /// What the proof of a CSV file adds to its name.
 pub(super) const PROOF_SUFFIX: &str = ".proof.json";
@@ -28,12 +29,17 @@ pub(crate) struct ExportArgs {
     /// How they are written
     #[arg(long, value_enum, default_value_t)]
     format: ExportFormat,
-    /// From this index or time (RFC 3339) on
+    /// From this index or time on: RFC 3339 (UTC if it has no offset), a date, or
+    /// 3d for three days ago
     #[arg(long, value_name = "INDEX|TIME")]
     from: Option<String>,
     /// Up to this index or time, which is left out
     #[arg(long, value_name = "INDEX|TIME")]
     to: Option<String>,
+    /// The unit of --from and --to where they are numbers since 1970: s, ms, us or
+    /// ns. Without it a whole number is an index
+    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>, conflicts_with = "with_proof")]
+    time_unit: Option<Unit>,
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -88,6 +94,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             let mut query = Query {
                 from: args.from.clone(),
                 to: args.to.clone(),
+                time_unit: args.time_unit,
                 limit: None,
                 format: args.format.name(),
                 with_proof: args.with_proof && sidecar.is_none(),

@@ -11,6 +11,7 @@ use super::{Usage, duration};
 use crate::api::types::GapReport;
 use crate::client::GapQuery;
 use crate::export::{Gaps, Misplaced};
+use crate::times::Unit;
 
 /// Look for holes, gaps in time, duplicates, and observations out of order
 #[derive(Args, Debug)]
@@ -24,12 +25,17 @@ pub(crate) struct GapsArgs {
     /// The usual time between two observations [default: that of the stream]
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     cadence: Option<Duration>,
-    /// From this index or time (RFC 3339) on
+    /// From this index or time on: RFC 3339 (UTC if it has no offset), a date, or
+    /// 3d for three days ago
     #[arg(long, value_name = "INDEX|TIME")]
     from: Option<String>,
     /// Up to this index or time, which is left out
     #[arg(long, value_name = "INDEX|TIME")]
     to: Option<String>,
+    /// The unit of --from and --to where they are numbers since 1970: s, ms, us or
+    /// ns. Without it a whole number is an index
+    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>)]
+    time_unit: Option<Unit>,
     /// List at most so many of each kind; all are counted
     #[arg(long, value_name = "N", default_value_t = 10)]
     limit: usize,
@@ -40,6 +46,7 @@ pub(super) async fn gaps(invocation: &Invocation, args: &GapsArgs) -> anyhow::Re
     let query = GapQuery {
         from: args.from.clone(),
         to: args.to.clone(),
+        time_unit: args.time_unit,
         cadence_us,
         limit: args.limit,
     };

@@ -149,6 +149,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
     let mut unsigned = None;
     let (stream, published, checked) = if args.check {
         let checked = check_new(args, &form, &old).await?;
+        (checked.notes.iter()).for_each(|note| invocation.out.note(note));
         (None, None, checked)
     } else if let Some(name) = &args.unsigned {
         let (kept, checked) = keep_unsigned(invocation, args, &form, &old, name).await?;
@@ -209,6 +210,7 @@ fn parts(args: &ImportArgs, old: &[OldCsv]) -> Vec<FilePart> {
         path: path.clone(),
         columns: Some(old.columns.clone()),
         time_form: old.time_form.clone(),
+        time_unit: None,
     };
     args.files.iter().zip(old).map(part).collect()
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use super::export::{ExportFormat, save, written};
 use super::{Invocation, Usage, duration};
 use crate::client::{Client, JoinQuery};
+use crate::times::Unit;
 
 /// Write several streams as one table: the latest value of each at each time
 #[derive(Args, Debug)]
@@ -29,12 +30,17 @@ pub(crate) struct JoinArgs {
     /// Leave out values that are older than the row by more than this
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     tolerance: Option<Duration>,
-    /// Rows from this time (RFC 3339) on
+    /// Rows from this time on: RFC 3339 (UTC if it has no offset), a date, or 3d for
+    /// three days ago
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
     /// Rows before this time
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
+    /// The unit of --from and --to where they are numbers since 1970: s, ms, us or
+    /// ns
+    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>)]
+    time_unit: Option<Unit>,
     /// How the table is written
     #[arg(long, value_enum, default_value_t)]
     format: ExportFormat,
@@ -66,6 +72,7 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
                 tolerance_us: args.tolerance.map(micros),
                 from: args.from.clone(),
                 to: args.to.clone(),
+                time_unit: args.time_unit,
                 format: args.format.name(),
             };
             write(client, args, &query).await

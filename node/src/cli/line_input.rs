@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::rows::{BadRow, Row, RowError};
 use super::value::ValueRules;
-use crate::export::time;
+use crate::times::{self, Moment, Unit};
 
 /// What a line of NDJSON has beside the value, escaped in the longest way.
 const ENVELOPE_BYTES: usize = 4 * 1024;
@@ -18,12 +18,17 @@ const ENVELOPE_BYTES: usize = 4 * 1024;
 /// Bytes that one byte of a value takes up at most, escaped (`\u00ff`).
 const ESCAPED: usize = 6;
 
+/// With which some programs begin a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// How lines are read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineForm {
     /// `{"time":…,"value":…}` instead of the value alone.
     pub(crate) ndjson: bool,
     pub(crate) rules: ValueRules,
+    /// That of times that are numbers, where a line says none.
+    pub(crate) time_unit: Option<Unit>,
 }
 
 /// A line of NDJSON.
@@ -33,8 +38,10 @@ struct Object<'a> {
     /// Exports have it; a new place is given to each record.
     #[serde(rename = "index")]
     _index: Option<IgnoredAny>,
-    #[serde(borrow)]
+    /// There, also where it is null.
+    #[serde(borrow, default, deserialize_with = "times::there")]
     time: Option<&'a RawValue>,
+    time_unit: Option<Unit>,
     #[serde(borrow)]
     value: &'a RawValue,
 }
@@ -44,8 +51,8 @@ impl LineForm {
     /// nothing. A row that names no time has that of `now`.
     ///
     /// # Errors
-    /// The row is bad; says why.
-    pub(crate) fn row(&self, line: &[u8], now: Timestamp) -> Result<Option<Row>, String> {
+    /// The row is bad, or there is no `now` where it needs one; says why.
+    pub(crate) fn row(&self, line: &[u8], now: Option<Timestamp>) -> Result<Option<Row>, String> {
         let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
         if self.ndjson {
             return match text.trim().is_empty() {
@@ -62,18 +69,20 @@ impl LineForm {
             return Ok(None);
         }
         let value = self.rules.of_text(text)?;
-        Ok(Some(Row { time: now, value }))
+        Ok(Some(Row::new(present(now)?, value)))
     }
 
-    fn object(&self, text: &str, now: Timestamp) -> Result<Row, String> {
+    fn object(&self, text: &str, now: Option<Timestamp>) -> Result<Row, String> {
         let object: Object<'_> = serde_json::from_str(text)
             .map_err(|error| format!("it is not an object with a `value` ({error})"))?;
-        let time = match object.time {
-            None => now,
-            Some(json) => time_of(json)?,
+        let unit = object.time_unit.or(self.time_unit);
+        let moment = match object.time {
+            None => present(now)?,
+            Some(json) => {
+                times::of_json(json.get(), unit, now).map_err(|error| format!("time {error}"))?
+            }
         };
-        let value = self.rules.of_json(object.value)?;
-        Ok(Row { time, value })
+        Ok(Row::new(moment, self.rules.of_json(object.value)?))
     }
 
     /// Bytes of the longest line that can be a good row.
@@ -82,21 +91,15 @@ impl LineForm {
     }
 }
 
-/// A time in JSON: RFC 3339, or microseconds since the Unix epoch.
-fn time_of(json: &RawValue) -> Result<Timestamp, String> {
-    let token = json.get();
-    if !token.starts_with('"') {
-        return token.parse().map(Timestamp).map_err(|_| {
-            format!("time {token} is neither RFC 3339 in quotes nor whole microseconds")
-        });
-    }
-    let text: String = serde_json::from_str(token).map_err(|error| format!("time {error}"))?;
-    time::parse_rfc3339(&text).map_err(|error| format!("time {error}"))
+/// The time of a row that names none.
+fn present(now: Option<Timestamp>) -> Result<Moment, String> {
+    now.map(Moment::exact)
+        .ok_or_else(|| "it has no `time`".to_owned())
 }
 
 /// Whether a line that is taken for a value alone was more likely meant as an
-/// observation: an object with `value`, and nothing else but a time and an
-/// index.
+/// observation: an object with `value`, and nothing else but a time, its unit and
+/// an index.
 pub(crate) fn looks_like_ndjson(line: &[u8]) -> bool {
     let Ok(object) = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(line)
     else {
@@ -105,7 +108,7 @@ pub(crate) fn looks_like_ndjson(line: &[u8]) -> bool {
     object.contains_key("value")
         && object
             .keys()
-            .all(|key| matches!(key.as_str(), "index" | "time" | "value"))
+            .all(|key| matches!(key.as_str(), "index" | "time" | "time_unit" | "value"))
 }
 
 /// A line that was read, and its number from 1.
@@ -178,6 +181,9 @@ impl<R: BufRead> Lines<R> {
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
+        if number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+            bytes.drain(..BYTE_ORDER_MARK.len());
+        }
         Ok(Some(Line { number, bytes }))
     }
 }
@@ -197,17 +203,14 @@ impl<R: BufRead> Iterator for LineRows<R> {
     type Item = Result<Row, RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // No record of the years that are in use can have this time.
-        const NO_TIME: Timestamp = Timestamp(i64::MIN);
         loop {
             let line = match self.0.next_line() {
                 Ok(line) => line?,
                 Err(error) => return Some(Err(error)),
             };
-            let row = match self.0.form.row(&line.bytes, NO_TIME) {
+            let row = match self.0.form.row(&line.bytes, None) {
                 Ok(None) => continue,
-                Ok(Some(row)) if row.time != NO_TIME => return Some(Ok(row)),
-                Ok(Some(_)) => Err("it has no `time`".to_owned()),
+                Ok(Some(row)) => Ok(row),
                 Err(what) => Err(what),
             };
             let line = line.number;
@@ -222,11 +225,15 @@ mod tests {
 
     fn form(ndjson: bool, value_type: ValueType) -> LineForm {
         let rules = ValueRules::new(value_type, 12);
-        LineForm { ndjson, rules }
+        LineForm {
+            ndjson,
+            rules,
+            time_unit: None,
+        }
     }
 
     fn row(form: LineForm, line: &str) -> Result<Option<(i64, String)>, String> {
-        let row = form.row(line.as_bytes(), Timestamp(7))?;
+        let row = form.row(line.as_bytes(), Some(Timestamp(7)))?;
         Ok(row.map(|row| (row.time.0, String::from_utf8(row.value).unwrap())))
     }
 
@@ -247,7 +254,7 @@ mod tests {
         let line = r#"{"index":3,"time":"1970-01-01T00:00:00.000009Z","value":{"a": 1.50}}"#;
         assert_eq!(row(json, line), Ok(Some((9, "{\"a\": 1.50}".to_owned()))));
         assert_eq!(
-            row(json, r#"{"value":[],"time":-5}"#),
+            row(json, r#"{"value":[],"time":-5,"time_unit":"us"}"#),
             Ok(Some((-5, "[]".to_owned())))
         );
         assert_eq!(
@@ -263,10 +270,41 @@ mod tests {
             r#"{"value":1,"time":1.5}"#,
             r#"{"value":1,"time":"x"}"#,
             r#"{"value":1,"tiem":1}"#,
-            r#"{"value":1,"time":"2024-05-01T12:00:00"}"#,
+            r#"{"value":1,"time":null}"#,
+            r#"{"value":1,"time":1764400000}"#,
+            r#"{"value":1,"time":1,"time_unit":"h"}"#,
+            r#"{"value":1,"time":"2024-05-01T12:30:60Z"}"#,
+            r#"{"value":1,"value":1}"#,
         ] {
             assert!(row(json, wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_unit_of_a_time_is_said_by_the_line_or_for_all() {
+        let seconds = LineForm {
+            time_unit: Some(Unit::Seconds),
+            ..form(true, ValueType::Number)
+        };
+        let at = |form, line: &str| row(form, line).map(|row| row.map(|(time, _)| time));
+        let line = r#"{"time":1764400000.5,"value":1}"#;
+        assert_eq!(at(seconds, line), Ok(Some(1_764_400_000_500_000)));
+        let line = r#"{"time":1764400000123,"time_unit":"ms","value":1}"#;
+        assert_eq!(at(seconds, line), Ok(Some(1_764_400_000_123_000)));
+        assert_eq!(at(form(true, ValueType::Number), line), at(seconds, line));
+        let unsaid = row(
+            form(true, ValueType::Number),
+            r#"{"time":1764400000,"value":1}"#,
+        );
+        assert!(unsaid.unwrap_err().contains("looks like seconds"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let text = "\u{feff}{\"time\":\"2024-05-01\",\"value\":1}\n\u{feff}1\n";
+        let rows: Vec<_> = LineRows::new(text.as_bytes(), form(true, ValueType::Number)).collect();
+        assert!(rows[0].is_ok(), "{rows:?}");
+        assert!(rows[1].is_err(), "{rows:?}");
     }
 
     #[test]
@@ -305,12 +343,16 @@ mod tests {
 
     #[test]
     fn in_a_file_every_row_has_a_time() {
-        let text = "{\"time\":1,\"value\":1}\n\n{\"value\":2}\n";
+        let text = "{\"time\":\"1970-01-01T00:00:01Z\",\"value\":1}\n\n{\"value\":2}\n{\"time\":\"1h\",\"value\":2}";
         let rows: Vec<_> = LineRows::new(text.as_bytes(), form(true, ValueType::Number)).collect();
-        assert!(matches!(&rows[0], Ok(row) if row.time == Timestamp(1)));
+        assert!(matches!(&rows[0], Ok(row) if row.time == Timestamp(1_000_000)));
         assert!(
             matches!(&rows[1], Err(RowError::Bad(row)) if row.to_string() == "line 3: it has no `time`")
         );
-        assert_eq!(rows.len(), 2);
+        // It is read more than once.
+        assert!(
+            matches!(&rows[2], Err(RowError::Bad(row)) if row.to_string().contains("so long before now"))
+        );
+        assert_eq!(rows.len(), 3);
     }
 }

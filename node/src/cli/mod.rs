@@ -8,7 +8,6 @@ mod delete;
 mod delivery;
 mod discover;
 mod doctor;
-mod duration;
 mod evidence;
 mod exit;
 mod export;
@@ -39,7 +38,6 @@ mod stream;
 mod sync;
 mod tail;
 mod target_file;
-mod time_form;
 mod token;
 mod unsigned;
 mod value;
@@ -56,6 +54,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::Client;
 use crate::data_dir::DataDir;
+use crate::times::{form as time_form, span as duration};
 use output::{Output, StdoutClosed};
 
 /// A libp2p node for data streams: signed, append-only, provable, from any peer

@@ -13,7 +13,7 @@ use super::batch::{Batch, BatchWriter};
 use super::csv_input::Columns;
 use super::output::printable;
 use super::publish_file::{FileForm, FilePart};
-use super::rows::Row;
+use super::rows::{Row, RowNotes};
 use super::time_form::TimeForm;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, publish_file, publish_lines};
@@ -21,9 +21,9 @@ use crate::api::types::{Published, RoleView, StreamView};
 use crate::api::{did_you_mean, similar};
 use crate::client::{ApiError, Client, Query};
 use crate::data_dir::quoted;
-use crate::export::time;
 use crate::invite;
 use crate::runtime::wall_time;
+use crate::times::{self, Moment, Unit};
 
 /// Append observations to a stream of this node.
 #[derive(Args, Debug)]
@@ -31,6 +31,10 @@ use crate::runtime::wall_time;
     after_help = "Without VALUE and --file, lines are read from stdin, and each is published as it comes:
 a value a line with the time of its arrival, or with --ndjson an object a line:
   {\"time\":\"2024-05-01T12:00:00Z\",\"value\":4.0}
+  {\"time\":1714564800.25,\"time_unit\":\"s\",\"value\":4.0}
+
+A time that is finer than a microsecond is rounded down, and one without an offset is UTC; both are
+said. A leap second is the last microsecond before the next second.
 
 A file is checked wholly first. If one row is bad, every bad row is listed and nothing is published.
 
@@ -43,9 +47,14 @@ pub(crate) struct PublishArgs {
     /// A single value
     #[arg(allow_negative_numbers = true, conflicts_with_all = ["file", "ndjson"])]
     value: Option<String>,
-    /// When it was observed (RFC 3339; now, if it is left out)
-    #[arg(long, value_name = "T", requires = "value", value_parser = time_argument)]
-    time: Option<Timestamp>,
+    /// When it was observed (RFC 3339, UTC if it has no offset; or so long ago, such
+    /// as 1h; now, if it is left out)
+    #[arg(long, value_name = "T", requires = "value")]
+    time: Option<String>,
+    /// The unit of times that are numbers: s, ms, us or ns since 1970. Without it
+    /// they must be microseconds
+    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>, conflicts_with = "time_format")]
+    time_unit: Option<Unit>,
     /// A CSV file with a header; with --ndjson a file of one object a line
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
@@ -56,8 +65,8 @@ pub(crate) struct PublishArgs {
     #[arg(long, value_name = "V", requires = "file", conflicts_with = "ndjson")]
     value_column: Option<String>,
     /// How the times of the file are written: iso (RFC 3339; UTC if it has no
-    /// offset), unix, unix-ms, unix-us, unix-decimal (seconds with a fraction),
-    /// or a pattern as "%d.%m.%Y %H:%M"
+    /// offset), unix, unix-ms, unix-us, unix-ns (whole, or with a fraction), or a
+    /// pattern as "%d.%m.%Y %H:%M"
     #[arg(long, value_name = "FORM", requires = "time_column", value_parser = str::parse::<TimeForm>)]
     time_format: Option<TimeForm>,
     /// Go on where an earlier, broken run with the same file has ended
@@ -84,15 +93,20 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
         .as_deref()
         .map(|path| file_form(path, &args))
         .transpose()?;
+    let moment = (args.time.as_deref())
+        .map(|text| times::of_text(text, args.time_unit, Some(wall_time())))
+        .transpose()
+        .map_err(|error| Usage::error(format!("--time: {error}")))?;
     let published = invocation
         .with_client(async |client| {
             let target = Target::find(client, &args.stream).await?;
             match (&file, &args.value) {
                 (Some(file), _) => publish_file::publish(invocation, &target, file).await,
-                (None, Some(value)) => publish_one(&target, value, args.time).await,
+                (None, Some(value)) => publish_one(invocation, &target, value, moment).await,
                 (None, None) => {
                     let how = publish_lines::How {
                         ndjson: args.ndjson,
+                        time_unit: args.time_unit,
                         plain: args.plain,
                         skip_bad: args.skip_bad,
                         timeout: args.timeout,
@@ -135,10 +149,12 @@ fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileF
             ));
         }
     };
+    let time_form = (args.time_format.clone()).or(args.time_unit.map(TimeForm::Unix));
     let part = FilePart {
         path: path.to_owned(),
         columns,
-        time_form: args.time_format.clone().unwrap_or_default(),
+        time_form: time_form.unwrap_or_default(),
+        time_unit: args.time_unit,
     };
     Ok(FileForm {
         parts: vec![part],
@@ -222,8 +238,8 @@ impl<'a> Target<'a> {
             .rules
             .of_json(&record.value)
             .map_err(anyhow::Error::msg)?;
-        let time = time::parse(&record.time.to_string())?;
-        Ok(Row { time, value })
+        let time = times::exact(&record.time.to_string())?;
+        Ok(Row::new(Moment::exact(time), value))
     }
 }
 
@@ -251,18 +267,26 @@ async fn unknown(client: &Client, name: &str, error: anyhow::Error) -> anyhow::E
 }
 
 pub(super) fn time_argument(text: &str) -> Result<Timestamp, String> {
-    TimeForm::Iso.parse(text)
+    let moment = times::of_text(text, None, Some(wall_time()));
+    moment
+        .map(|moment| moment.time)
+        .map_err(|error| format!("time {error}"))
 }
 
 async fn publish_one(
+    invocation: &Invocation,
     target: &Target<'_>,
     value: &str,
-    time: Option<Timestamp>,
+    moment: Option<Moment>,
 ) -> anyhow::Result<Published> {
-    let time = time.unwrap_or_else(wall_time);
-    let value = target.rules.of_text(value).map_err(Usage::error)?;
+    let now = wall_time();
+    let moment = moment.unwrap_or(Moment::exact(now));
+    let row = Row::new(moment, target.rules.of_text(value).map_err(Usage::error)?);
+    let mut notes = RowNotes::default();
+    notes.add(&row, now);
+    (notes.fresh().iter()).for_each(|note| invocation.out.note(note));
     let mut batch = BatchWriter::new(target.rules);
-    batch.push(Row { time, value });
+    batch.push(row);
     let batch = batch.take().context("a batch with a row is not empty")?;
     target.append(batch).await
 }

@@ -20,12 +20,14 @@ use super::output::{counted, grouped};
 use super::progress;
 use super::publish::Target;
 use super::publish_lines::interrupted;
-use super::rows::{BadRows, Row, RowError};
+use super::rows::{BadRows, Row, RowError, RowNotes};
 use super::time_form::TimeForm;
 use super::value::ValueRules;
 use crate::api::types::Published;
 use crate::client::Patience;
 use crate::export::{GapFinder, Gaps};
+use crate::runtime::wall_time;
+use crate::times::Unit;
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -50,6 +52,8 @@ pub(super) struct FilePart {
     /// Those of times and values in CSV; `None` for NDJSON.
     pub(super) columns: Option<Columns>,
     pub(super) time_form: TimeForm,
+    /// That of times in NDJSON that are numbers, where a line says none.
+    pub(super) time_unit: Option<Unit>,
 }
 
 type Rows = Box<dyn Iterator<Item = Result<Row, RowError>> + Send>;
@@ -107,6 +111,7 @@ impl FilePart {
                 let form = LineForm {
                     ndjson: true,
                     rules,
+                    time_unit: self.time_unit,
                 };
                 Box::new(LineRows::new(
                     BufReader::with_capacity(BUFFER_BYTES, file),
@@ -122,6 +127,8 @@ impl FilePart {
 pub(super) struct Checked {
     pub(super) good: u64,
     pub(super) bad: BadRows,
+    /// What was done to rows that were not quite as they are kept.
+    pub(super) notes: Vec<String>,
     /// What their times say.
     pub(super) times: Gaps,
     /// Shows whether they were changed since.
@@ -148,6 +155,7 @@ pub(super) fn accept(
     form: &FileForm,
     checked: &Checked,
 ) -> anyhow::Result<()> {
+    (checked.notes.iter()).for_each(|note| invocation.out.note(note));
     if checked.bad.is_empty() {
         return Ok(());
     }
@@ -200,10 +208,12 @@ pub(super) async fn check(
     let bar = progress::spinner("checking");
     let task = tokio::task::spawn_blocking(move || {
         let (mut good, mut bad) = (0, BadRows::default());
+        let (mut notes, now) = (RowNotes::default(), wall_time());
         for row in form.rows(rules) {
             match row {
                 Ok(row) => {
                     finder.observe(first + good, row.time, &row.value);
+                    notes.add(&row, now);
                     good += 1;
                 }
                 Err(RowError::Bad(row)) => bad.add(row),
@@ -218,6 +228,7 @@ pub(super) async fn check(
         Ok(Checked {
             good,
             bad,
+            notes: notes.fresh(),
             times,
             fingerprints,
         })
@@ -458,6 +469,7 @@ mod tests {
             path,
             columns: Some(columns),
             time_form: TimeForm::Iso,
+            time_unit: None,
         };
         FileForm {
             parts: vec![part],

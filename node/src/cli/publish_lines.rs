@@ -12,11 +12,12 @@ use super::delivery::{Delivery, Undelivered};
 use super::line_input::{LineForm, Lines, looks_like_ndjson};
 use super::output::counted;
 use super::publish::Target;
-use super::rows::{BadRow, BadRows, Row, RowError};
+use super::rows::{BadRow, BadRows, Row, RowError, RowNotes};
 use super::{Invocation, exit};
 use crate::api::types::Published;
 use crate::client::{Lost, Patience};
 use crate::runtime::wall_time;
+use crate::times::Unit;
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -37,6 +38,7 @@ const WAITING: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
     pub(super) ndjson: bool,
+    pub(super) time_unit: Option<Unit>,
     pub(super) plain: bool,
     pub(super) skip_bad: bool,
     /// How long the node may stay away.
@@ -60,6 +62,7 @@ pub(super) async fn publish(
     let form = LineForm {
         ndjson: how.ndjson,
         rules: target.rules,
+        time_unit: how.time_unit,
     };
     let (rows, queue) = mpsc::channel(WAITING);
     // Not a task: reading from a terminal would keep the runtime from ending.
@@ -70,7 +73,7 @@ pub(super) async fn publish(
     let mut published = Progress::new(target.size);
     let tell = |what: &str| invocation.out.note(what);
     let delivery = Delivery::new(target, Patience::new(how.timeout, &tell))?;
-    let result = append_all(target, delivery, how, queue, &mut published).await;
+    let result = append_all(invocation, target, delivery, how, queue, &mut published).await;
     if !published.bad.is_empty() && how.skip_bad {
         invocation.out.note(format!("left out {}", published.bad));
     }
@@ -87,6 +90,7 @@ struct Progress {
     /// Records that were sent, and whose answer was not waited for.
     unknown: u64,
     bad: BadRows,
+    notes: RowNotes,
 }
 
 impl Progress {
@@ -99,6 +103,7 @@ impl Progress {
             records: 0,
             unknown: 0,
             bad: BadRows::default(),
+            notes: RowNotes::default(),
         }
     }
 
@@ -135,6 +140,7 @@ impl Progress {
 }
 
 async fn append_all(
+    invocation: &Invocation,
     target: &Target<'_>,
     mut delivery: Delivery<'_>,
     how: How,
@@ -154,12 +160,14 @@ async fn append_all(
         let mut next = Some(first);
         let mut stop = None;
         while let Some(read) = next {
-            stop = push_all(read, how, &mut batch, &mut progress.bad);
+            stop = push_all(read, how, &mut batch, progress);
             next = match stop.is_some() || batch.is_full() {
                 true => None,
                 false => queue.try_recv().ok(),
             };
         }
+        let notes = progress.notes.fresh();
+        notes.iter().for_each(|note| invocation.out.note(note));
         // The good lines before a bad one are published: they came first.
         if let Some(batch) = batch.take() {
             append(&mut delivery, &batch, progress).await?;
@@ -206,12 +214,16 @@ fn push_all(
     read: Read,
     how: How,
     batch: &mut BatchWriter,
-    bad: &mut BadRows,
+    progress: &mut Progress,
 ) -> Option<anyhow::Error> {
+    let now = wall_time();
     for row in read {
         match row {
-            Ok(row) => batch.push(row),
-            Err(RowError::Bad(row)) if how.skip_bad => bad.add(row),
+            Ok(row) => {
+                progress.notes.add(&row, now);
+                batch.push(row);
+            }
+            Err(RowError::Bad(row)) if how.skip_bad => progress.bad.add(row),
             Err(RowError::Bad(row)) => {
                 return Some(anyhow::anyhow!(
                     "{row}; correct it, or leave such lines out with --skip-bad"
@@ -269,7 +281,7 @@ fn read(form: LineForm, plain: bool, rows: &mpsc::Sender<Read>) {
 }
 
 fn push_row(read: &mut Read, form: LineForm, line: &[u8], number: u64, now: Timestamp) {
-    match form.row(line, now) {
+    match form.row(line, Some(now)) {
         Ok(Some(row)) => read.push(Ok(row)),
         Ok(None) => {}
         Err(what) => read.push(Err(RowError::Bad(BadRow { line: number, what }))),

@@ -32,8 +32,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 pub(crate) struct SyncArgs {
     /// The stream: id, part of it, or name
     stream: String,
-    /// Fetch what lies between this index or time (RFC 3339) and --to before the
-    /// rest; --wait ends when it is held
+    /// Fetch what lies between this index or time (RFC 3339, a date, or 3d for three
+    /// days ago) and --to before the rest; --wait ends when it is held
     #[arg(long, value_name = "INDEX|TIME")]
     from: Option<String>,
     /// Up to this index or time, which is left out

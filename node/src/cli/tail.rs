@@ -22,7 +22,8 @@ pub(crate) struct TailArgs {
     /// How many [default: 10]
     #[arg(short = 'n', long = "count", value_name = "N", conflicts_with = "from")]
     count: Option<u64>,
-    /// From this index or time (RFC 3339) on
+    /// From this index or time on: RFC 3339 (UTC if it has no offset), a date, or
+    /// 3d for three days ago
     #[arg(long, value_name = "INDEX|TIME")]
     from: Option<String>,
     /// Go on with every new observation

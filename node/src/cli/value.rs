@@ -1,19 +1,30 @@
 //! The values of a stream: from text and JSON to the bytes that are stored, and
 //! to the JSON that is sent.
 
+use std::borrow::Cow;
+
 use data_encoding::BASE64;
 use headwater_protocols::manifest::ValueType;
+use headwater_protocols::number;
 use headwater_protocols::record::max_value_bytes;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::api::types::StreamView;
+use crate::json_value;
 
 /// What the values of a stream must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ValueRules {
     value_type: ValueType,
     max_bytes: usize,
+}
+
+/// A value, as it will be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) bytes: Vec<u8>,
+    /// The token of a number that JSON does not know, which was given instead.
+    pub(crate) rewritten: Option<Box<str>>,
 }
 
 impl ValueRules {
@@ -38,20 +49,26 @@ impl ValueRules {
     }
 
     /// The bytes of a value that was given as text: its token, or what the
-    /// base64 stands for.
+    /// base64 stands for. White space around it belongs to a text alone.
     ///
     /// # Errors
     /// The stream cannot take it; says why.
-    pub(crate) fn of_text(&self, text: &str) -> Result<Vec<u8>, String> {
+    pub(crate) fn of_text(&self, text: &str) -> Result<Taken, String> {
+        let mut rewritten = None;
         let value = match self.value_type {
-            ValueType::Number | ValueType::Text => text.as_bytes().to_vec(),
+            ValueType::Text => text.as_bytes().to_vec(),
+            ValueType::Number => {
+                let given = text.trim();
+                let token = number::json_token(given).unwrap_or(Cow::Borrowed(given));
+                rewritten = matches!(token, Cow::Owned(_)).then(|| given.into());
+                token.as_bytes().to_vec()
+            }
             ValueType::Json => {
-                serde_json::from_str::<IgnoredAny>(text)
-                    .map_err(|error| format!("value `{}` is not JSON ({error})", shown(text)))?;
+                json_value::check(text).map_err(|why| format!("value `{}` {why}", shown(text)))?;
                 without_breaks(text.trim())
             }
             ValueType::Bytes => BASE64
-                .decode(text.as_bytes())
+                .decode(text.trim().as_bytes())
                 .map_err(|error| format!("value `{}` is not base64 ({error})", shown(text)))?,
         };
         self.value_type
@@ -64,15 +81,18 @@ impl ValueRules {
                 self.max_bytes
             ));
         }
-        Ok(value)
+        Ok(Taken {
+            bytes: value,
+            rewritten,
+        })
     }
 
     /// The bytes of a value that was given as JSON. A number may be a JSON
-    /// string of its token, for those that JSON does not know (`+4`).
+    /// string of its token, as fields of CSV files are.
     ///
     /// # Errors
     /// The stream cannot take it; says why.
-    pub(crate) fn of_json(&self, json: &RawValue) -> Result<Vec<u8>, String> {
+    pub(crate) fn of_json(&self, json: &RawValue) -> Result<Taken, String> {
         let token = json.get();
         let is_string = token.starts_with('"');
         match (self.value_type, is_string) {
@@ -92,17 +112,11 @@ impl ValueRules {
     pub(crate) fn put_json(&self, out: &mut Vec<u8>, value: &[u8]) {
         match self.value_type {
             ValueType::Json => out.extend_from_slice(value),
-            ValueType::Number if is_json_number(value) => out.extend_from_slice(value),
-            ValueType::Number | ValueType::Text => put_string(out, &String::from_utf8_lossy(value)),
+            ValueType::Number => out.extend_from_slice(value),
+            ValueType::Text => put_string(out, &String::from_utf8_lossy(value)),
             ValueType::Bytes => put_string(out, &BASE64.encode(value)),
         }
     }
-}
-
-/// Whether JSON knows a finite number's token: it does not know `+4`, `.5`,
-/// `5.` and `007`.
-fn is_json_number(token: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(token).is_ok()
 }
 
 /// In valid JSON a line break is always whitespace between tokens.
@@ -142,18 +156,25 @@ mod tests {
     #[test]
     fn a_number_keeps_its_token() {
         let rules = rules(ValueType::Number);
-        for (token, json) in [
-            ("1016.60", "1016.60"),
-            ("-1e3", "-1e3"),
-            ("+4", "\"+4\""),
-            ("007", "\"007\""),
-            (".5", "\".5\""),
-        ] {
-            assert_eq!(rules.of_text(token).unwrap(), token.as_bytes());
-            assert_eq!(to_json(rules, token.as_bytes()), json);
-            assert_eq!(rules.of_json(&raw(json)).unwrap(), token.as_bytes());
+        for token in ["1016.60", "-1e3", "0.50"] {
+            let taken = Taken {
+                bytes: token.as_bytes().to_vec(),
+                rewritten: None,
+            };
+            assert_eq!(rules.of_text(token).as_ref(), Ok(&taken));
+            assert_eq!(to_json(rules, token.as_bytes()), token);
+            assert_eq!(rules.of_json(&raw(token)), Ok(taken));
         }
-        for wrong in ["", "x", "NaN", "1e999"] {
+        // What JSON does not know is kept as JSON writes it.
+        for (token, json) in [("+4", "4"), ("007", "7"), (" .5 ", "0.5"), ("-5.", "-5")] {
+            let taken = Taken {
+                bytes: json.as_bytes().to_vec(),
+                rewritten: Some(token.trim().into()),
+            };
+            assert_eq!(rules.of_text(token).as_ref(), Ok(&taken));
+            assert_eq!(rules.of_json(&raw(&format!("\"{token}\""))), Ok(taken));
+        }
+        for wrong in ["", "x", "NaN", "Infinity", "1e999"] {
             assert!(
                 rules.of_text(wrong).unwrap_err().contains("number"),
                 "{wrong}"
@@ -179,10 +200,16 @@ mod tests {
     #[test]
     fn json_text_and_bytes_are_checked() {
         let json = rules(ValueType::Json);
-        assert_eq!(json.of_text(" {\"a\":\n1.50} ").unwrap(), b"{\"a\": 1.50}");
+        let bytes_of = |rules: ValueRules, text: &str| rules.of_text(text).unwrap().bytes;
+        assert_eq!(bytes_of(json, " {\"a\":\n1.50} "), b"{\"a\": 1.50}");
         assert!(json.of_text("{a}").unwrap_err().contains("is not JSON"));
         let bytes = rules(ValueType::Bytes);
-        assert_eq!(bytes.of_text("AP8=").unwrap(), b"\x00\xff");
+        assert_eq!(bytes_of(bytes, " AP8= "), b"\x00\xff");
+        assert_eq!(bytes_of(rules(ValueType::Text), " a\r"), b" a\r");
+        let deep = "[".repeat(129) + &"]".repeat(129);
+        assert!(json.of_text(&deep).unwrap_err().contains("more than 128"));
+        let twice = r#"{"a":1,"a":2}"#;
+        assert!(json.of_text(twice).unwrap_err().contains("key \"a\" twice"));
         assert_eq!(to_json(bytes, b"\x00\xff"), "\"AP8=\"");
         assert!(bytes.of_text("AP8").unwrap_err().contains("is not base64"));
         assert!(
@@ -199,11 +226,12 @@ mod tests {
             let rules_of_text = rules(ValueType::Text);
             let sent = to_json(rules_of_text, text.as_bytes());
             prop_assert!(!sent.contains('\n'));
-            prop_assert_eq!(rules_of_text.of_json(&raw(&sent)).unwrap(), text.as_bytes());
+            prop_assert_eq!(rules_of_text.of_json(&raw(&sent)).unwrap().bytes, text.as_bytes());
             let rules_of_number = rules(ValueType::Number);
             if let Ok(value) = rules_of_number.of_text(&token) {
-                let sent = to_json(rules_of_number, &value);
-                prop_assert_eq!(rules_of_number.of_json(&raw(&sent)).unwrap(), value);
+                let sent = to_json(rules_of_number, &value.bytes);
+                prop_assert!(!sent.contains('"'), "{}", sent);
+                prop_assert_eq!(rules_of_number.of_json(&raw(&sent)).unwrap().bytes, value.bytes);
             }
         }
     }

@@ -13,10 +13,12 @@ use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{SignedManifest, ValueType};
 use headwater_protocols::record::Record;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::export::proof_of;
 use super::output::{Output, counted, printable};
 use super::{Invocation, Usage};
+use crate::export::put_json;
 use crate::export::time::to_text;
 use crate::invite;
 use crate::proof::{Proved, ProvedRuns, Verified};
@@ -63,7 +65,11 @@ enum ShownProved {
     Record {
         index: u64,
         time: String,
-        value: String,
+        /// As NDJSON has it.
+        value: Box<RawValue>,
+        /// The token that was given, or base64.
+        #[serde(skip)]
+        text: String,
     },
     Consistency {
         first_size: u64,
@@ -196,7 +202,8 @@ fn shown(verified: &Verified, stream_compared: bool) -> Shown {
         Proved::Record { index, record } => ShownProved::Record {
             index: *index,
             time: to_text(record.time()),
-            value: value_text(record, manifest.value_type),
+            value: value_json(record, manifest.value_type),
+            text: value_text(record, manifest.value_type),
         },
         Proved::Consistency {
             first_size,
@@ -232,6 +239,16 @@ fn shown_with(
     }
 }
 
+/// The value as one of JSON: a number is a number.
+fn value_json(record: &Record, value_type: ValueType) -> Box<RawValue> {
+    let mut json = Vec::new();
+    put_json(&mut json, value_type, &record.value());
+    let json = String::from_utf8(json)
+        .ok()
+        .and_then(|json| RawValue::from_string(json).ok());
+    json.unwrap_or_else(|| RawValue::NULL.to_owned())
+}
+
 /// The token that was given, or base64.
 fn value_text(record: &Record, value_type: ValueType) -> String {
     let value = record.value();
@@ -262,10 +279,12 @@ fn say(shown: &Shown, out: Output) -> anyhow::Result<()> {
     )?;
     line("root", &shown.root)?;
     match &shown.proved {
-        ShownProved::Record { index, time, value } => {
+        ShownProved::Record {
+            index, time, text, ..
+        } => {
             line("index", &index.to_string())?;
             line("time", time)?;
-            line("value", &printable(value))?;
+            line("value", &printable(text))?;
         }
         ShownProved::Consistency {
             first_size,

@@ -38,6 +38,7 @@ use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
 use crate::invite::{self, InviteError};
 use crate::keys::Token;
+use crate::times::Unit;
 use transport::Transport;
 
 /// Bytes of an answer that is read whole, at most: a list of 10,000 streams
@@ -69,6 +70,8 @@ pub struct Query {
     pub from: Option<String>,
     /// The index behind the last one, or the time that all lie before.
     pub to: Option<String>,
+    /// What they count since 1970 where they are numbers; else they are indexes.
+    pub time_unit: Option<Unit>,
     /// At most this many.
     pub limit: Option<u64>,
     /// `csv`, `ndjson`, …
@@ -92,6 +95,8 @@ pub struct JoinQuery {
     pub from: Option<String>,
     /// The time that all rows lie before.
     pub to: Option<String>,
+    /// What they count since 1970 where they are numbers.
+    pub time_unit: Option<Unit>,
     /// `csv`, `ndjson`, …
     pub format: &'static str,
 }
@@ -103,6 +108,8 @@ pub struct GapQuery {
     pub from: Option<String>,
     /// The index behind the last one, or the time that all lie before.
     pub to: Option<String>,
+    /// What they count since 1970 where they are numbers; else they are indexes.
+    pub time_unit: Option<Unit>,
     /// The usual microseconds between two observations, if not those of the
     /// manifest.
     pub cadence_us: Option<u64>,
@@ -449,6 +456,9 @@ impl Client {
                 path.push_str(&format!("&{key}={}", encode(value)));
             }
         }
+        if let Some(unit) = query.time_unit {
+            path.push_str(&format!("&time_unit={}", unit.symbol()));
+        }
         if let Some(limit) = query.limit {
             path.push_str(&format!("&limit={limit}"));
         }
@@ -474,6 +484,9 @@ impl Client {
             if let Some(value) = value {
                 path.push_str(&format!("&{key}={}", encode(value)));
             }
+        }
+        if let Some(unit) = query.time_unit {
+            path.push_str(&format!("&time_unit={}", unit.symbol()));
         }
         for (key, value) in [
             ("every_us", query.every_us),
@@ -527,6 +540,9 @@ impl Client {
             if let Some(value) = value {
                 path.push_str(&format!("&{key}={}", encode(value)));
             }
+        }
+        if let Some(unit) = query.time_unit {
+            path.push_str(&format!("&time_unit={}", unit.symbol()));
         }
         if let Some(cadence_us) = query.cadence_us {
             path.push_str(&format!("&cadence_us={cadence_us}"));

@@ -19,7 +19,6 @@ mod ndjson;
 mod parquet;
 pub mod rows;
 mod select;
-pub mod time;
 mod value;
 
 use std::io::{self, Write};
@@ -31,12 +30,14 @@ use headwater_protocols::record::Record;
 pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
 pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
+pub use crate::times::text as time;
 pub use gaps::{GapFinder, Gaps, Misplaced, TimeGap};
 pub use holes::{held, held_until, missing};
 pub use join::{Column, Join, JoinError, JoinedStream, Rows, column_names, join};
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
 pub use select::{Order, Selection, visit};
+pub use value::put_json;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

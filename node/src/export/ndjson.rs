@@ -31,7 +31,11 @@ impl RecordObject {
         let written = match self.times.text(record.time()) {
             TimeText::Rfc3339(text) => write!(out, r#"{{"index":{index},"time":"{text}","value":"#),
             TimeText::Micros(micros) => {
-                write!(out, r#"{{"index":{index},"time":{micros},"value":"#)
+                // As it is read again: a number alone could be in any unit.
+                write!(
+                    out,
+                    r#"{{"index":{index},"time":{micros},"time_unit":"us","value":"#
+                )
             }
         };
         debug_assert!(written.is_ok(), "memory takes any text");

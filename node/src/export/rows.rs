@@ -16,7 +16,6 @@ use parquet::file::serialized_reader::SerializedFileReader;
 use super::exact::number_token;
 use super::limits::{MAX_READ_GROUP_BYTES, ROW_GROUP_ROWS};
 use super::parquet::PROOF_KEY;
-use super::time::parse_rfc3339;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +70,7 @@ fn csv_row(row: &csv::ByteRecord, value_type: ValueType) -> Result<(u64, Record)
     };
     let index = text(0).and_then(|index| index.parse().ok());
     let index = index.ok_or("its index is no whole number")?;
-    let time = text(1).and_then(|time| match time.parse() {
-        Ok(micros) => Some(Timestamp(micros)),
-        Err(_) => parse_rfc3339(time).ok(),
-    });
+    let time = text(1).and_then(|time| crate::times::exact(time).ok());
     let time = time.ok_or("its time is no RFC 3339 time")?;
     let value = row.get(2).ok_or("it has no value")?;
     let record = match value_type {

@@ -9,18 +9,19 @@ use std::borrow::Cow;
 
 use data_encoding::BASE64;
 use headwater_protocols::manifest::ValueType;
+use headwater_protocols::number;
 use serde::de::IgnoredAny;
 
 /// Appends a value as one JSON value without a line break.
 ///
 /// Numbers and JSON are the token that was given. A number that JSON does not
-/// know (`+4`, `.5`, `007`) is a JSON string of its token, which publishing
-/// accepts for a number too.
-pub(super) fn put_json(out: &mut Vec<u8>, value_type: ValueType, value: &[u8]) {
+/// know (`+4`, `.5`, `007`: older versions took them) is written as JSON writes
+/// it, so that all values of a stream of numbers are numbers.
+pub fn put_json(out: &mut Vec<u8>, value_type: ValueType, value: &[u8]) {
     match value_type {
-        ValueType::Number if is_json_number(value) => out.extend_from_slice(value),
+        ValueType::Number => put_number(out, value),
         ValueType::Json if is_json(value) => put_without_breaks(out, value),
-        ValueType::Number | ValueType::Json | ValueType::Text => put_string(out, value),
+        ValueType::Json | ValueType::Text => put_string(out, value),
         ValueType::Bytes => {
             out.push(b'"');
             put_base64(out, value);
@@ -61,10 +62,12 @@ fn is_json(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
-fn is_json_number(value: &[u8]) -> bool {
-    let begins = matches!(value.first(), Some(b'-' | b'0'..=b'9'));
-    let ends = matches!(value.last(), Some(b'0'..=b'9'));
-    begins && ends && is_json(value)
+fn put_number(out: &mut Vec<u8>, value: &[u8]) {
+    let token = std::str::from_utf8(value).ok().and_then(number::json_token);
+    match token {
+        Some(token) => out.extend_from_slice(token.as_bytes()),
+        None => put_string(out, value),
+    }
 }
 
 /// In valid JSON a line break is always whitespace between tokens.

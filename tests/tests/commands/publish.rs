@@ -30,7 +30,7 @@ async fn a_value_lines_and_objects_are_published_in_order() -> Result<()> {
         .command_with_input(&["publish", &stream], "2.0\n\n 3\n4")
         .await?;
     ensure!(output.status.success(), "{output:?}");
-    let objects = "{\"value\":5}\n{\"time\":7,\"value\":6.00}\n";
+    let objects = "{\"value\":5}\n{\"time\":7,\"time_unit\":\"us\",\"value\":6.00}\n";
     let output = node
         .command_with_input(&["publish", &stream, "--ndjson"], objects)
         .await?;

@@ -235,7 +235,8 @@ async fn a_tail_goes_on_behind_the_last_record_when_the_node_is_back() -> Result
     let mut tail = Running::start(&node, &["tail", &stream, "-f", "--json", "--from", "0"])?;
     let mut size = 0;
     for crashes in [true, false, true] {
-        let rows = (size..size + EACH).map(|i| format!("{{\"time\":{i},\"value\":{i}}}\n"));
+        let rows = (size..size + EACH)
+            .map(|i| format!("{{\"time\":{i},\"time_unit\":\"us\",\"value\":{i}}}\n"));
         node.append(&stream, rows.collect::<String>()).await?;
         for index in size..size + EACH {
             let line = timeout(PATIENCE, tail.output.next_line()).await??;

@@ -106,7 +106,8 @@ async fn a_tail_that_follows_concurrent_publishes_has_no_gap_and_no_double() -> 
     let node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     let append = async |from: u64, to: u64| -> Result<()> {
-        let rows = (from..to).map(|i| format!("{{\"time\":{i},\"value\":{i}}}\n"));
+        let rows =
+            (from..to).map(|i| format!("{{\"time\":{i},\"time_unit\":\"us\",\"value\":{i}}}\n"));
         node.append(&stream, rows.collect::<String>()).await?;
         Ok(())
     };
@@ -121,7 +122,7 @@ async fn a_tail_that_follows_concurrent_publishes_has_no_gap_and_no_double() -> 
             append(next, next + BATCH).await?;
             next += BATCH;
         }
-        let end = format!("{{\"time\":{next},\"value\":{END}}}");
+        let end = format!("{{\"time\":{next},\"time_unit\":\"us\",\"value\":{END}}}");
         node.append(&stream, end).await?;
         Ok(next + 1)
     };

@@ -222,7 +222,16 @@ async fn questions_that_make_no_sense_are_refused_by_name() -> Result<()> {
         ("/observations?to=-5", "to"),
         ("/observations?from=18446744073709551616", "from"),
         ("/observations?from=1.5", "from"),
-        ("/observations?from=2020-01-01", "from"),
+        ("/observations?from=2020-13-01", "from"),
+        ("/observations?from=2&to=1", "lies behind"),
+        ("/observations?from=2020-01-02&to=2020-01-01", "lies behind"),
+        ("/observations?from=1764400000", "looks like seconds"),
+        ("/observations?to=1764400000000", "looks like milliseconds"),
+        ("/observations?from=5&time_unit=h", "time_unit"),
+        ("/live?from=1764400000", "looks like seconds"),
+        ("/gaps?from=2&to=1", "lies behind"),
+        ("/gaps?cadence=1", "cadence"),
+        ("/export-proof?from=2&to=1", "lies behind"),
         ("/observations?to=2020-13-01T00:00:00Z", "to"),
         ("/observations?at_or_before=5", "at_or_before"),
         (
@@ -254,6 +263,12 @@ async fn questions_that_make_no_sense_are_refused_by_name() -> Result<()> {
     for (question, word) in [
         ("every_us=0", ""),
         ("every_us=-1", "every_us"),
+        ("every=0s", "every"),
+        ("every=1", "is not a duration"),
+        ("every=1h&every_us=5", "leave one off"),
+        ("tolerance=x", "is not a duration"),
+        ("from=1577836801", "looks like seconds"),
+        ("from=2020-01-02&to=2020-01-01", "lies behind"),
         ("tolerance_us=-1", "tolerance_us"),
         ("from=3", "time"),
         ("on=nobody", ""),
@@ -280,7 +295,7 @@ async fn ranges_beyond_the_stream_are_as_far_as_it_reaches() -> Result<()> {
         ("to=18446744073709551615", &[0, 1, 2]),
         ("from=3", &[]),
         ("from=18446744073709551615", &[]),
-        ("from=2&to=1", &[]),
+        ("from=2&to=2", &[]),
         ("order=desc&limit=18446744073709551615", &[2, 1, 0]),
         // Before the beginning of the stream, and of all times.
         ("from=0001-01-01T00:00:00Z", &[0, 1, 2]),
@@ -289,7 +304,19 @@ async fn ranges_beyond_the_stream_are_as_far_as_it_reaches() -> Result<()> {
         ("at_or_before=2019-12-31T23:59:59.999999Z", &[]),
         ("at_or_before=9999-12-31T23:59:59Z", &[2]),
         ("from=9999-12-31T23:59:59Z", &[]),
-        ("from=2020-01-01T00:00:02Z&to=2020-01-01T00:00:01Z", &[]),
+        // Dates, times without a zone, spans, and numbers with their unit.
+        ("from=2019-12-31&to=2020-01-02", &[0, 1, 2]),
+        ("from=2020-01-01T00:00:01", &[1, 2]),
+        ("from=2020-01-01%2000:00:02", &[2]),
+        ("from=1577836801&time_unit=s", &[1, 2]),
+        ("to=1577836801000&time_unit=ms", &[0]),
+        ("at_or_before=1577836801.5&time_unit=s", &[1]),
+        ("at_or_before=1d", &[2]),
+        ("from=1d", &[]),
+        ("from=5000w", &[0, 1, 2]),
+        // What lies at .000000 is not behind this.
+        ("from=2020-01-01T00:00:01.0000001Z", &[2]),
+        ("to=2020-01-01T00:00:01.0000001Z", &[0, 1]),
     ] {
         let indexes = few.indexes(question).await?;
         ensure!(indexes == found, "{question}: {indexes:?}");
@@ -310,7 +337,9 @@ async fn duplicate_and_late_times_are_stored_as_they_come_and_reported() -> Resu
     let times = [5, 5, 3, 7, -1, -62_167_219_201, 9];
     let items: Vec<_> = (0..)
         .zip(times)
-        .map(|(value, second): (u64, i64)| json!({"time": second * 1_000_000, "value": value}))
+        .map(
+            |(value, second): (u64, i64)| json!({"time": second, "time_unit": "s", "value": value}),
+        )
         .collect();
     let lines: String = items.iter().map(|item| format!("{item}\n")).collect();
     let published = node.append(&stream, lines).await?;

@@ -1,16 +1,19 @@
 //! What local programs read and write over HTTP, with the clients they have.
 
 mod bad_input;
+mod bodies;
 mod chunks;
 mod columns;
 mod description;
 mod gaps;
 mod joins;
+mod numbers;
 mod once;
 mod parts;
 mod predictions;
 mod proved;
 mod socket;
+mod times;
 mod tokens;
 
 use anyhow::{Context, Result};

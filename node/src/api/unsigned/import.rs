@@ -21,9 +21,9 @@ use super::super::problem::ApiError;
 use super::super::state::{ApiState, blocking};
 use super::super::types::{Problem, UnsignedView};
 use super::{claim, name_of, unsigned_view};
-use crate::export::time;
 use crate::handle::Node;
 use crate::runtime::quorum_walk::check_room;
+use crate::times::{self, Unit};
 
 /// What comes of a body.
 enum Piece {
@@ -145,14 +145,15 @@ fn bad_row(line: u64, why: &str) -> ApiError {
 struct Row<'a> {
     #[serde(borrow)]
     time: &'a RawValue,
+    time_unit: Option<Unit>,
     #[serde(borrow)]
     value: &'a RawValue,
 }
 
 fn row_of(line: &[u8]) -> Result<(Timestamp, Bytes), String> {
     let row: Row<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let time = text_or_number(row.time)?;
-    let time = time::parse(&time).map_err(|error| error.to_string())?;
+    let time = times::of_json(row.time.get(), row.time_unit, None);
+    let time = time.map_err(|error| format!("the time {error}"))?.time;
     let value = text_or_number(row.value)?;
     Ok((time, Bytes::copy_from_slice(value.as_bytes())))
 }
@@ -165,7 +166,7 @@ fn text_or_number(token: &RawValue) -> Result<Cow<'_, str>, String> {
             Ok(Cow::Owned(text))
         }
         Some(b'-' | b'0'..=b'9') => Ok(Cow::Borrowed(token)),
-        _ => Err("times and values are texts or numbers".to_owned()),
+        _ => Err("a value is a text or a number".to_owned()),
     }
 }
 
@@ -178,17 +179,20 @@ mod tests {
         let row = |line: &str| row_of(line.as_bytes());
         let (time, value) = row(r#"{"time":"1970-01-01T00:00:01Z","value":1.50}"#).unwrap();
         assert_eq!((time, &value[..]), (Timestamp(1_000_000), &b"1.50"[..]));
-        let (time, value) = row(r#"{"time":-7,"value":"a \"b\""}"#).unwrap();
+        let (time, value) = row(r#"{"time":-7,"time_unit":"us","value":"a \"b\""}"#).unwrap();
         assert_eq!((time, &value[..]), (Timestamp(-7), &b"a \"b\""[..]));
         for bad in [
             "",
             "1",
             r#"{"value":1}"#,
-            r#"{"time":1,"value":null}"#,
-            r#"{"time":1,"value":[1]}"#,
+            r#"{"time":1764400000,"value":1}"#,
+            r#"{"time":null,"value":1}"#,
+            r#"{"time":"1h","value":1}"#,
+            r#"{"time":"2024-05-01","value":null}"#,
+            r#"{"time":"2024-05-01","value":[1]}"#,
             r#"{"time":1.5,"value":1}"#,
             r#"{"time":"soon","value":1}"#,
-            r#"{"time":1,"value":1,"more":1}"#,
+            r#"{"time":"2024-05-01","value":1,"more":1}"#,
         ] {
             assert!(row(bad).is_err(), "{bad}");
         }

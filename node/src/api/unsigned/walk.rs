@@ -14,13 +14,14 @@ use headwater_protocols::quorum::Outcome;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::super::bounds::instant;
 use super::super::limits::{MAX_WALK_DEADLINE, WALK_DEADLINE};
 use super::super::problem::ApiError;
 use super::super::state::ApiState;
 use super::super::types::{Problem, WalkNews};
 use super::name_of;
 use super::view::{report_view, unsigned_view};
-use crate::export::time;
+use crate::handle::wall_time;
 use crate::runtime::quorum_walk::{QuorumWalk, Step};
 
 /// What the address may say.
@@ -28,7 +29,8 @@ use crate::runtime::quorum_walk::{QuorumWalk, Step};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Options {
-    /// What lies before this time (RFC 3339) is wanted; now unless it is said.
+    /// What lies before this time is wanted (RFC 3339, a date, or a span such as
+    /// `3d` before now); now unless it is said.
     before: Option<String>,
     /// How long the answers of a round are waited for: 5,000 unless it is said,
     /// at most 60,000.
@@ -49,8 +51,9 @@ pub(in crate::api) async fn walk(
 ) -> Result<Response, ApiError> {
     let name = name_of(name)?;
     let Query(options) = options?;
-    let before = options.before.as_deref().map(time::parse).transpose();
-    let before = before.map_err(|error| ApiError::bad_request(format!("before: {error}")))?;
+    let before = options.before.as_deref();
+    let before = before.map(|text| instant("before", text, None, wall_time()));
+    let before = before.transpose()?;
     let deadline = options.deadline_ms.map(Duration::from_millis);
     let deadline = deadline.unwrap_or(WALK_DEADLINE);
     if deadline.is_zero() || deadline > MAX_WALK_DEADLINE {

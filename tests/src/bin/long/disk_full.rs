@@ -243,8 +243,13 @@ async fn fill(client: &Client, id: &str) -> Result<(u64, u16)> {
 
 /// Publishes so many records; the size then.
 async fn append(client: &Client, id: &str, from: u64, count: u64) -> Result<u64, Posted> {
-    let rows =
-        (from..from + count).map(|i| format!(r#"{{"time":{i},"value":"{}"}}{}"#, noise(i), "\n"));
+    let rows = (from..from + count).map(|i| {
+        format!(
+            r#"{{"time":{i},"time_unit":"us","value":"{}"}}{}"#,
+            noise(i),
+            "\n"
+        )
+    });
     match client.post_lines(id, rows.collect(), None).await {
         Posted::Acknowledged { to, .. } => Ok(to),
         other => Err(other),

@@ -16,7 +16,7 @@ const UNITS: [(&str, u64); 7] = [
 ///
 /// # Errors
 /// It is something else; says what is expected.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let expected = || format!("`{text}` is not a duration such as 10s, 5m, 1h30m or 1d");
     let mut rest = text;
     let mut micros = 0_u64;
@@ -46,7 +46,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes what [`parse`] reads, in at most two units.
-pub(crate) fn text(duration: Duration) -> String {
+#[must_use]
+pub fn text(duration: Duration) -> String {
     let mut micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let mut text = String::new();
     let mut parts = 0;

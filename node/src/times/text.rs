@@ -5,9 +5,8 @@
 //! of microseconds since the Unix epoch, which is read back as the same time.
 
 use headwater_protocols::time::Timestamp;
-use jiff::civil::{Date, DateTime, Time, date};
-use jiff::fmt::temporal::Pieces;
-use jiff::{SignedDuration, ToSpan};
+use jiff::ToSpan;
+use jiff::civil::{Date, date};
 
 const SECOND_US: i64 = 1_000_000;
 const DAY_US: i64 = 86_400 * SECOND_US;
@@ -17,27 +16,6 @@ pub const FIRST_RFC3339: Timestamp = Timestamp(-62_167_219_200 * SECOND_US);
 
 /// 9999-12-31T23:59:59.999999Z.
 pub const LAST_RFC3339: Timestamp = Timestamp(253_402_300_800 * SECOND_US - 1);
-
-/// A text that is no time.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TimeError {
-    /// Not of the form.
-    #[error("`{text}` is not an RFC 3339 time such as 2024-05-01T12:00:00Z ({why})")]
-    NotRfc3339 {
-        /// The text, shortened.
-        text: String,
-        /// What the parser says.
-        why: String,
-    },
-    /// Finer than what is kept.
-    #[error(
-        "`{0}` is finer than a microsecond; times are kept in microseconds, so leave off the digits after the sixth"
-    )]
-    TooFine(String),
-    /// Outside of what 64 bits of microseconds hold.
-    #[error("`{0}` is outside of the times that can be kept")]
-    OutOfRange(String),
-}
 
 /// A time as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,57 +102,11 @@ pub fn to_text(time: Timestamp) -> String {
     }
 }
 
-/// Reads an RFC 3339 time with any offset.
-///
-/// # Errors
-/// It is none, has no offset, or is finer than a microsecond.
-pub fn parse_rfc3339(text: &str) -> Result<Timestamp, TimeError> {
-    let not = |why: &str| TimeError::NotRfc3339 {
-        text: shown(text),
-        why: why.to_owned(),
-    };
-    let pieces = Pieces::parse(text).map_err(|error| not(&error.to_string()))?;
-    let time = pieces
-        .time()
-        .ok_or_else(|| not("the time of day is missing"))?;
-    let offset = pieces
-        .to_numeric_offset()
-        .ok_or_else(|| not("the offset from UTC is missing: add Z for UTC"))?;
-    if pieces.time_zone_annotation().is_some() {
-        return Err(not("a time zone in brackets is not part of it"));
-    }
-    if time.subsec_nanosecond() % 1_000 != 0 {
-        return Err(TimeError::TooFine(shown(text)));
-    }
-    let local = DateTime::from_parts(pieces.date(), time);
-    let start = DateTime::from_parts(epoch(), Time::midnight());
-    let since = local.duration_since(start) - SignedDuration::from_secs(offset.seconds().into());
-    let micros = i64::try_from(since.as_micros());
-    micros
-        .map(Timestamp)
-        .map_err(|_| TimeError::OutOfRange(shown(text)))
-}
-
-/// Reads what [`to_text`] writes: RFC 3339, or an integer of microseconds.
-///
-/// # Errors
-/// It is neither.
-pub fn parse(text: &str) -> Result<Timestamp, TimeError> {
-    match text.parse() {
-        Ok(micros) => Ok(Timestamp(micros)),
-        Err(_) => parse_rfc3339(text),
-    }
-}
-
-/// What an error quotes of a text.
-fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::{exact as parse, parse_rfc3339};
     use super::*;
 
     fn at(text: &str) -> i64 {

@@ -1,0 +1,34 @@
+//! Times and spans as people and programs write them: the one place where every
+//! door (API, NDJSON, CSV, flags) reads them, so that a text means the same
+//! wherever it comes in.
+//!
+//! - RFC 3339 and its relatives of ISO 8601. Without an offset it is UTC, and
+//!   without a time of day midnight.
+//! - Numbers since the Unix epoch in a unit that is said. Without one they are
+//!   microseconds, and only such as can be meant: see [`Unit`].
+//! - Spans such as `3d`: so long before now.
+//!
+//! What is finer than a microsecond is rounded down, which keeps the order. A
+//! leap second is the last microsecond of the second before it, which keeps the
+//! order, too.
+
+pub mod form;
+mod iso;
+mod leap;
+mod notes;
+mod number;
+mod read;
+pub mod span;
+pub mod text;
+mod unit;
+
+pub use form::TimeForm;
+pub use iso::parse_rfc3339;
+pub use notes::TimeNotes;
+pub use read::{Bound, Moment, TimeError, bound, epoch_unit, exact, of_json, of_text, there};
+pub use unit::Unit;
+
+/// What an error quotes of a text.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
+}
