@@ -5,6 +5,7 @@ mod connect;
 mod lost;
 mod observation;
 mod problem;
+mod query;
 mod sse;
 mod transport;
 mod unsigned;
@@ -27,6 +28,7 @@ pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in};
 pub use lost::{Absence, Lost, Patience};
 pub use observation::Observation;
 pub use problem::ApiError;
+pub use query::{GapQuery, JoinQuery, Query};
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
@@ -38,7 +40,7 @@ use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
 use crate::invite::{self, InviteError};
 use crate::keys::Token;
-use crate::times::Unit;
+use query::put_range;
 use transport::Transport;
 
 /// Bytes of an answer that is read whole, at most: a list of 10,000 streams
@@ -61,60 +63,6 @@ pub struct Client {
     is_named: bool,
     /// Held while the data folder is open here.
     lock: Option<Lock>,
-}
-
-/// Which observations, and how they are written.
-#[derive(Clone, Debug, Default)]
-pub struct Query {
-    /// The first index, or the earliest time (RFC 3339).
-    pub from: Option<String>,
-    /// The index behind the last one, or the time that all lie before.
-    pub to: Option<String>,
-    /// What they count since 1970 where they are numbers; else they are indexes.
-    pub time_unit: Option<Unit>,
-    /// At most this many.
-    pub limit: Option<u64>,
-    /// `csv`, `ndjson`, …
-    pub format: &'static str,
-    /// Whether the file carries its proof; Parquet only.
-    pub with_proof: bool,
-}
-
-/// Which streams are joined, and how.
-#[derive(Clone, Debug, Default)]
-pub struct JoinQuery {
-    /// Their ids.
-    pub streams: Vec<String>,
-    /// The one whose observations make the rows; the first unless it is said.
-    pub on: Option<String>,
-    /// Or rows at steps of so many microseconds.
-    pub every_us: Option<u64>,
-    /// Values that are older by more microseconds are left out.
-    pub tolerance_us: Option<u64>,
-    /// The earliest time of a row (RFC 3339).
-    pub from: Option<String>,
-    /// The time that all rows lie before.
-    pub to: Option<String>,
-    /// What they count since 1970 where they are numbers.
-    pub time_unit: Option<Unit>,
-    /// `csv`, `ndjson`, …
-    pub format: &'static str,
-}
-
-/// Where to look for gaps.
-#[derive(Clone, Debug, Default)]
-pub struct GapQuery {
-    /// The first index, or the earliest time (RFC 3339).
-    pub from: Option<String>,
-    /// The index behind the last one, or the time that all lie before.
-    pub to: Option<String>,
-    /// What they count since 1970 where they are numbers; else they are indexes.
-    pub time_unit: Option<Unit>,
-    /// The usual microseconds between two observations, if not those of the
-    /// manifest.
-    pub cadence_us: Option<u64>,
-    /// How many of each kind are listed.
-    pub limit: usize,
 }
 
 /// Bytes as they come.
@@ -451,14 +399,7 @@ impl Client {
     /// As [`Client::request`].
     pub async fn observations(&self, name: &str, query: &Query) -> anyhow::Result<ByteStream> {
         let mut path = stream_path(name, &format!("/observations?format={}", query.format))?;
-        for (key, value) in [("from", &query.from), ("to", &query.to)] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{key}={}", encode(value)));
-            }
-        }
-        if let Some(unit) = query.time_unit {
-            path.push_str(&format!("&time_unit={}", unit.symbol()));
-        }
+        put_range(&mut path, &query.from, &query.to, query.time_unit);
         if let Some(limit) = query.limit {
             path.push_str(&format!("&limit={limit}"));
         }
@@ -480,14 +421,10 @@ impl Client {
             query.format,
             streams.join(",")
         );
-        for (key, value) in [("on", &query.on), ("from", &query.from), ("to", &query.to)] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{key}={}", encode(value)));
-            }
+        if let Some(on) = &query.on {
+            path.push_str(&format!("&on={}", encode(on)));
         }
-        if let Some(unit) = query.time_unit {
-            path.push_str(&format!("&time_unit={}", unit.symbol()));
-        }
+        put_range(&mut path, &query.from, &query.to, query.time_unit);
         for (key, value) in [
             ("every_us", query.every_us),
             ("tolerance_us", query.tolerance_us),
@@ -536,14 +473,7 @@ impl Client {
     /// As [`Client::request`].
     pub async fn gaps(&self, name: &str, query: &GapQuery) -> anyhow::Result<GapReport> {
         let mut path = stream_path(name, &format!("/gaps?limit={}", query.limit))?;
-        for (key, value) in [("from", &query.from), ("to", &query.to)] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{key}={}", encode(value)));
-            }
-        }
-        if let Some(unit) = query.time_unit {
-            path.push_str(&format!("&time_unit={}", unit.symbol()));
-        }
+        put_range(&mut path, &query.from, &query.to, query.time_unit);
         if let Some(cadence_us) = query.cadence_us {
             path.push_str(&format!("&cadence_us={cadence_us}"));
         }

@@ -17,6 +17,9 @@ pub struct Observation {
     pub index: u64,
     /// When it was observed.
     pub time: TimeText,
+    /// What a time counts that is a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_unit: Option<String>,
     /// What was observed, as one JSON value, token by token as it was given.
     pub value: Box<RawValue>,
 }

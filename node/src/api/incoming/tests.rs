@@ -369,16 +369,18 @@ fn a_byte_order_mark_is_no_part_of_a_body_and_gzip_is_named() {
 
 #[test]
 fn json_that_is_too_deep_is_refused() {
-    let nested = |depth| format!("{{\"value\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
-    assert!(read(Form::Json, ValueType::Json, &nested(128)).is_ok());
+    let long = Manifest {
+        chunk_level: 0,
+        ..manifest(ValueType::Json)
+    };
+    let read = |depth| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        let body = format!("{{\"value\":{open}1{close}}}");
+        observations(Form::Json, body.as_bytes(), &long, NOW, None)
+    };
+    assert!(read(128).is_ok());
     for depth in [129, 100_000] {
-        let long = manifest(ValueType::Json);
-        let long = Manifest {
-            chunk_level: 0,
-            ..long
-        };
-        let body = nested(depth);
-        let error = observations(Form::Json, body.as_bytes(), &long, NOW, None).unwrap_err();
+        let error = read(depth).unwrap_err();
         let detail = &error.problem().errors[0].detail;
         assert!(detail.contains("more than 128"), "{detail}");
     }

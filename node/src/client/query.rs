@@ -1,0 +1,75 @@
+//! What is asked of a node, and how an address says it.
+
+use super::encode;
+use crate::times::Unit;
+
+/// Which observations, and how they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// The first index, or the earliest time (RFC 3339).
+    pub from: Option<String>,
+    /// The index behind the last one, or the time that all lie before.
+    pub to: Option<String>,
+    /// What they count since 1970 where they are numbers; else they are indexes.
+    pub time_unit: Option<Unit>,
+    /// At most this many.
+    pub limit: Option<u64>,
+    /// `csv`, `ndjson`, …
+    pub format: &'static str,
+    /// Whether the file carries its proof; Parquet only.
+    pub with_proof: bool,
+}
+
+/// Which streams are joined, and how.
+#[derive(Clone, Debug, Default)]
+pub struct JoinQuery {
+    /// Their ids.
+    pub streams: Vec<String>,
+    /// The one whose observations make the rows; the first unless it is said.
+    pub on: Option<String>,
+    /// Or rows at steps of so many microseconds.
+    pub every_us: Option<u64>,
+    /// Values that are older by more microseconds are left out.
+    pub tolerance_us: Option<u64>,
+    /// The earliest time of a row (RFC 3339).
+    pub from: Option<String>,
+    /// The time that all rows lie before.
+    pub to: Option<String>,
+    /// What they count since 1970 where they are numbers.
+    pub time_unit: Option<Unit>,
+    /// `csv`, `ndjson`, …
+    pub format: &'static str,
+}
+
+/// Where to look for gaps.
+#[derive(Clone, Debug, Default)]
+pub struct GapQuery {
+    /// The first index, or the earliest time (RFC 3339).
+    pub from: Option<String>,
+    /// The index behind the last one, or the time that all lie before.
+    pub to: Option<String>,
+    /// What they count since 1970 where they are numbers; else they are indexes.
+    pub time_unit: Option<Unit>,
+    /// The usual microseconds between two observations, if not those of the
+    /// manifest.
+    pub cadence_us: Option<u64>,
+    /// How many of each kind are listed.
+    pub limit: usize,
+}
+
+/// Says in an address where a range begins and ends.
+pub(super) fn put_range(
+    path: &mut String,
+    from: &Option<String>,
+    to: &Option<String>,
+    unit: Option<Unit>,
+) {
+    for (key, value) in [("from", from), ("to", to)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{key}={}", encode(value)));
+        }
+    }
+    if let Some(unit) = unit {
+        path.push_str(&format!("&time_unit={}", unit.symbol()));
+    }
+}
