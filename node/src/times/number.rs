@@ -7,24 +7,25 @@ use super::shown;
 use super::text::{FIRST_RFC3339, LAST_RFC3339};
 use super::unit::{Unit, can_be_meant};
 
-/// Digits of a number that is read: more than a time with nanoseconds has, and
-/// as many as fit with room for the largest power that is looked at.
+/// Digits of a number that are looked at: more than a time with nanoseconds has,
+/// and as many as fit with room for the largest power that is looked at.
 const MAX_DIGITS: usize = 24;
 
 /// The farthest power of ten that a number of so many digits can have and still
-/// be a time.
+/// be a time, but 0.
 const MAX_POWER: i32 = 30;
 
-/// A decimal number, exactly: so many of a power of ten.
+/// A decimal number: so many of a power of ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Decimal {
     digits: i128,
     power: i32,
+    /// It has digits behind these that are not 0.
+    has_more: bool,
 }
 
 impl Decimal {
-    /// Reads `12`, `-1.5`, `.5`, `1.7e9`; `None` for everything else, and for
-    /// what has more digits than a time can have.
+    /// Reads `12`, `-1.5`, `.5`, `1.7e9`; `None` for everything else.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (number, power) = match text.split_once(['e', 'E']) {
             Some((number, power)) => (number, power.parse::<i32>().ok()?),
@@ -32,16 +33,22 @@ impl Decimal {
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let unsigned = whole.strip_prefix(['-', '+']).unwrap_or(whole);
-        let fraction = fraction.trim_end_matches('0');
-        let all = unsigned.len() + fraction.len();
         let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let has_digits = number.bytes().any(|byte| byte.is_ascii_digit());
-        if !has_digits || all > MAX_DIGITS || !are_digits(unsigned) || !are_digits(fraction) {
+        if unsigned.len() + fraction.len() == 0 || !are_digits(unsigned) || !are_digits(fraction) {
             return None;
         }
+        let unsigned = unsigned.trim_start_matches('0');
+        let fraction = fraction.trim_end_matches('0');
+        // Zeros in front of a fraction count: times have no such numbers.
+        let kept = MAX_DIGITS
+            .saturating_sub(unsigned.len())
+            .min(fraction.len());
         let digits = unsigned.bytes().chain(fraction.bytes());
+        let digits = digits.take(MAX_DIGITS);
         let digits = digits.fold(0_i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
-        let power = power.checked_sub(i32::try_from(fraction.len()).ok()?)?;
+        let left_out = unsigned.len().saturating_sub(MAX_DIGITS);
+        let power = power.checked_add(i32::try_from(left_out).ok()?)?;
+        let power = power.checked_sub(i32::try_from(kept).ok()?)?;
         Some(Self {
             digits: if whole.starts_with('-') {
                 -digits
@@ -49,6 +56,7 @@ impl Decimal {
                 digits
             },
             power,
+            has_more: kept < fraction.len() || left_out > 0,
         })
     }
 
@@ -56,7 +64,7 @@ impl Decimal {
     /// `None` where it cannot be kept.
     fn time(self, unit: Unit) -> Option<(Timestamp, bool)> {
         let power = self.power.checked_add(unit.power())?;
-        if self.digits == 0 {
+        if self.digits == 0 && !self.has_more {
             return Some((Timestamp(0), false));
         }
         if power.abs() > MAX_POWER {
@@ -67,7 +75,10 @@ impl Decimal {
             true => (self.digits.div_euclid(scale), self.digits.rem_euclid(scale)),
             false => (self.digits.checked_mul(scale)?, 0),
         };
-        Some((Timestamp(i64::try_from(micros).ok()?), rest != 0))
+        // What is left out of a number below 0 makes it smaller still.
+        let below = i128::from(rest == 0 && self.has_more && self.digits < 0);
+        let time = i64::try_from(micros - below).ok()?;
+        Some((Timestamp(time), rest != 0 || self.has_more))
     }
 
     /// The unit in which it is a time that can be meant.
@@ -77,7 +88,7 @@ impl Decimal {
     }
 
     fn is_whole(self) -> bool {
-        self.power >= 0
+        self.power >= 0 && !self.has_more
     }
 }
 
@@ -197,6 +208,18 @@ mod tests {
         assert_eq!(micros("1.7645e9", Unit::Seconds), Ok(1_764_500_000_000_000));
         assert_eq!(micros("0", Unit::Seconds), Ok(0));
         assert!(read("1.0000001", Some(Unit::Seconds)).unwrap().is_cut);
+        // As many digits as somebody likes.
+        let long = "1764400000.1234560000000000000000000000000000000001";
+        assert_eq!(micros(long, Unit::Seconds), Ok(1_764_400_000_123_456));
+        assert!(read(long, Some(Unit::Seconds)).unwrap().is_cut);
+        assert_eq!(
+            micros(&format!("-{long}"), Unit::Seconds),
+            Ok(-1_764_400_000_123_457)
+        );
+        assert_eq!(
+            micros("0000000000000000000000000001.50", Unit::Seconds),
+            Ok(1_500_000)
+        );
         assert!(!read("1.0000010", Some(Unit::Seconds)).unwrap().is_cut);
     }
 
@@ -229,7 +252,8 @@ mod tests {
             assert!(error.contains("outside"), "{far}: {error}");
         }
         assert!(micros("1e99999999999", Unit::Seconds).is_err());
-        assert!(micros(&"9".repeat(5_000), Unit::Seconds).unwrap_err().len() < 200);
+        let nines = micros(&"9".repeat(5_000), Unit::Seconds).unwrap_err();
+        assert!(nines.contains("outside") && nines.len() < 200, "{nines}");
     }
 
     proptest! {

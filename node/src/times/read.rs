@@ -82,9 +82,9 @@ pub enum TimeError {
     Null,
     /// A number without a unit that cannot be meant as microseconds.
     #[error(
-        "`{text}` {}; numbers are microseconds since 1970 unless their unit is said: \
-         \"time_unit\":\"s\" beside the time, ?time_unit=s or --time-unit s (s, ms, us or ns)",
-        unsaid(*looks_like)
+        "`{text}` {}; say what it counts (s, ms, us or ns): {}",
+        unsaid(*looks_like),
+        how_to_say(*looks_like)
     )]
     UnitUnsaid {
         /// The number, shortened.
@@ -118,6 +118,11 @@ pub enum TimeError {
         "`{0}` is so long before now, which is another time whenever it is read; write the time itself"
     )]
     Relative(String),
+}
+
+fn how_to_say(looks_like: Option<Unit>) -> String {
+    let unit = looks_like.map_or("s", Unit::symbol);
+    format!("\"time_unit\":\"{unit}\", ?time_unit={unit} or --time-unit {unit}")
 }
 
 fn unsaid(looks_like: Option<Unit>) -> String {

@@ -139,7 +139,7 @@ async fn a_publish_answers_and_stores_the_same_with_and_without_a_running_node()
         let one = node.run(&["publish", &stream, "-4.50", "--time", time])?;
         let json = node.run(&["publish", &stream, "1e3", "--time", time, "--json"])?;
         node.publish_numbers(&stream, 0, RECORDS)?;
-        let lines = "{\"time\":1,\"value\":1}\n\n{\"time\":\"2020-01-01T00:00:00Z\",\"value\":2.0}";
+        let lines = "{\"time\":1,\"time_unit\":\"us\",\"value\":1}\n\n{\"time\":\"2020-01-01T00:00:00Z\",\"value\":2.0}";
         let args = ["publish", &stream, "--ndjson", "--json"];
         let lines = node.command_with_input(&args, lines).await?;
         ensure!(lines.status.success(), "{lines:?}");

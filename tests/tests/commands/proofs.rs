@@ -37,7 +37,7 @@ fn a_proof_that_is_compared_with_no_id_is_shown_and_not_accepted() -> Result<()>
     let shown: Value = serde_json::from_slice(&output.stdout)?;
     ensure!(shown["verified"] == true && shown["index"] == 700);
     ensure!(
-        shown["value"] == "700.5" && shown["stream"] == stream,
+        shown["value"] == 700.5 && shown["stream"] == stream,
         "{shown}"
     );
 

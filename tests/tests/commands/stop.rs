@@ -95,7 +95,8 @@ async fn sigterm_ends_a_node_whose_answer_nobody_reads() -> Result<()> {
     // More than all the buffers on the way take.
     let text = "x".repeat(4_000);
     for _ in 0..4 {
-        let rows = (0..2_500).map(|time| format!("{{\"time\":{time},\"value\":\"{text}\"}}\n"));
+        let rows = (0..2_500)
+            .map(|time| format!("{{\"time\":{time},\"time_unit\":\"s\",\"value\":\"{text}\"}}\n"));
         node.append(stream, rows.collect::<String>()).await?;
     }
     let url = node.url(&format!("/v1/streams/{stream}/observations"))?;

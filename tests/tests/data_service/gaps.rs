@@ -6,10 +6,8 @@ use serde_json::json;
 
 /// Observations at these seconds of 1970, with their own number as value.
 fn at(seconds: &[i64]) -> String {
-    let line = |second: &i64| {
-        let time = second * 1_000_000;
-        format!("{{\"time\":{time},\"value\":{second}}}\n")
-    };
+    let line =
+        |second: &i64| format!("{{\"time\":{second},\"time_unit\":\"s\",\"value\":{second}}}\n");
     seconds.iter().map(line).collect()
 }
 
