@@ -17,7 +17,9 @@ use crate::times::Unit;
 #[derive(Args, Debug)]
 #[command(
     after_help = "A gap is where the latest time goes on by one and a half cadences or more. A duplicate has
-the latest time of those before it, and what is out of order an earlier one; both are allowed."
+the latest time of those before it, and what is out of order an earlier one; both are allowed. An
+outlier is far ahead of those before and behind it, as of a clock that was not set; the gap that it
+stands in is not known."
 )]
 pub(crate) struct GapsArgs {
     /// The stream: id, part of it, or name
@@ -138,6 +140,14 @@ pub(super) fn of_times(times: &Gaps) -> Vec<String> {
     let after = |one: &Misplaced| format!("{}, after {}", at(one), printable(&one.latest));
     lines.extend(times.first_out_of_order.iter().map(after));
     lines.extend(more(times.out_of_order, times.first_out_of_order.len()));
+    if times.outliers > 0 {
+        let outliers = counted(times.outliers, "outlier");
+        lines.push(format!(
+            "{outliers}: far ahead of the times before and behind, and looked at no further"
+        ));
+        lines.extend(times.first_outliers.iter().map(after));
+        lines.extend(more(times.outliers, times.first_outliers.len()));
+    }
     lines
 }
 

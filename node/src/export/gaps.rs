@@ -37,6 +37,14 @@ pub struct Gaps {
     pub out_of_order: u64,
     /// The first of these.
     pub first_out_of_order: Vec<Misplaced>,
+    /// Observations whose time lies far ahead of those before and behind them,
+    /// such as one of a clock that was not set. Nobody knows when they were, so
+    /// that they count for nothing else here.
+    #[serde(default)]
+    pub outliers: u64,
+    /// The first of these.
+    #[serde(default)]
+    pub first_outliers: Vec<Misplaced>,
 }
 
 /// A place where time went on by more than it should.
@@ -66,16 +74,49 @@ pub struct Misplaced {
 /// Looks at observations one by one, in the order of their indexes.
 #[derive(Debug)]
 pub struct GapFinder {
+    track: Track,
+    /// Where the time has just jumped ahead: what is found if that was an
+    /// outlier.
+    other: Option<Jump>,
+}
+
+/// Times of which a jump ahead is far: so many cadences, and at least an hour.
+const FAR_CADENCES: u64 = 100;
+const FAR_US: u64 = 3_600_000_000;
+
+/// A jump that is far where no cadence is known: a day.
+const FAR_WITHOUT_CADENCE_US: u64 = 86_400_000_000;
+
+/// Observations behind a jump on its one side that tell what it was.
+const TELLING: u32 = 2;
+
+/// What is found if the observations behind a jump are outliers.
+#[derive(Debug)]
+struct Jump {
+    to: Timestamp,
+    track: Track,
+    /// Observations that went on from there, and that went back.
+    ahead: u32,
+    back: u32,
+}
+
+/// What was found up to here.
+#[derive(Clone, Debug)]
+struct Track {
     found: Gaps,
     /// Of each kind at most so many are listed.
     listed: usize,
     span: Option<(Timestamp, Timestamp)>,
+    /// The latest time, also of what came before the first observation.
+    latest: Option<Timestamp>,
     /// What lies before is known without a hole.
     joined: bool,
     /// The hash of the value that the latest time has: a value may have a
     /// mebibyte.
-    latest_value: Option<[u8; 32]>,
+    latest_value: Option<Hash>,
 }
+
+type Hash = [u8; 32];
 
 impl GapFinder {
     /// With the usual microseconds between two observations, if they are known,
@@ -83,43 +124,111 @@ impl GapFinder {
     #[must_use]
     pub fn new(cadence_us: Option<u64>, listed: usize) -> Self {
         Self {
-            found: Gaps {
-                cadence_us: cadence_us.filter(|&cadence| cadence > 0),
-                ..Gaps::default()
+            track: Track {
+                found: Gaps {
+                    cadence_us: cadence_us.filter(|&cadence| cadence > 0),
+                    ..Gaps::default()
+                },
+                listed,
+                span: None,
+                latest: None,
+                joined: false,
+                latest_value: None,
             },
-            listed,
-            span: None,
-            joined: false,
-            latest_value: None,
+            other: None,
         }
+    }
+
+    /// The observations follow others, the latest of which is this one.
+    #[must_use]
+    pub fn behind(mut self, latest: Timestamp, value: &[u8]) -> Self {
+        self.track.latest = Some(latest);
+        self.track.latest_value = Some(Sha256::digest(value).into());
+        self.track.joined = true;
+        self
     }
 
     /// Records are left out here: nobody knows their times, so that no time
     /// that went on meanwhile is a gap.
     pub fn skip(&mut self) {
-        self.joined = false;
+        self.track.joined = false;
+        if let Some(other) = &mut self.other {
+            other.track.joined = false;
+        }
     }
 
     /// Looks at the next observation.
     pub fn observe(&mut self, index: u64, time: Timestamp, value: &[u8]) {
+        let value: Hash = Sha256::digest(value).into();
+        match &mut self.other {
+            None if self.track.is_far(time) => {
+                let mut track = self.track.clone();
+                track.outlier(index, time);
+                self.other = Some(Jump {
+                    to: time,
+                    track,
+                    ahead: 0,
+                    back: 0,
+                });
+            }
+            None => {}
+            Some(jump) if time >= jump.to => {
+                jump.ahead += 1;
+                jump.track.outlier(index, time);
+            }
+            Some(jump) => {
+                jump.back += u32::from(jump.track.latest.is_some_and(|latest| time >= latest));
+                jump.track.observe(index, time, value);
+            }
+        }
+        self.track.observe(index, time, value);
+        let tells = |jump: &Jump| jump.ahead.max(jump.back) >= TELLING;
+        if self.other.as_ref().is_some_and(tells) {
+            self.decide();
+        }
+    }
+
+    /// Takes what more observations behind the jump speak for.
+    fn decide(&mut self) {
+        if let Some(jump) = self.other.take()
+            && jump.back > jump.ahead
+        {
+            self.track = jump.track;
+        }
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn finish(mut self) -> Gaps {
+        self.decide();
+        let Track { found, span, .. } = self.track;
+        Gaps {
+            earliest: span.map(|(earliest, _)| to_text(earliest)),
+            latest: span.map(|(_, latest)| to_text(latest)),
+            ..found
+        }
+    }
+}
+
+impl Track {
+    fn observe(&mut self, index: u64, time: Timestamp, value: Hash) {
         self.found.records += 1;
-        let value: [u8; 32] = Sha256::digest(value).into();
         let joined = std::mem::replace(&mut self.joined, true);
-        let Some((earliest, latest)) = self.span else {
-            self.span = Some((time, time));
+        let span = self
+            .span
+            .map(|(earliest, latest)| (earliest.min(time), latest.max(time)));
+        self.span = Some(span.unwrap_or((time, time)));
+        let Some(latest) = self.latest else {
+            self.latest = Some(time);
             self.latest_value = Some(value);
             return;
         };
-        self.span = Some((earliest.min(time), latest.max(time)));
-        let misplaced = || Misplaced {
-            index,
-            time: to_text(time),
-            latest: to_text(latest),
-        };
+        self.latest = Some(latest.max(time));
         let same_value = self.latest_value == Some(value);
         if time >= latest {
             self.latest_value = Some(value);
         }
+        let misplaced = || Misplaced::new(index, time, latest);
         if time < latest {
             self.found.out_of_order += 1;
             list(&mut self.found.first_out_of_order, self.listed, misplaced);
@@ -130,6 +239,29 @@ impl GapFinder {
         } else if joined {
             self.gap(index, latest, time);
         }
+    }
+
+    /// Whether this time would be far ahead of the latest one.
+    fn is_far(&self, time: Timestamp) -> bool {
+        let Some(latest) = self.latest.filter(|latest| time > *latest) else {
+            return false;
+        };
+        let far = match self.found.cadence_us {
+            Some(cadence) => cadence.saturating_mul(FAR_CADENCES).max(FAR_US),
+            None => FAR_WITHOUT_CADENCE_US,
+        };
+        time.0.abs_diff(latest.0) >= far
+    }
+
+    /// Nobody knows when this one was, as if it had been left out.
+    fn outlier(&mut self, index: u64, time: Timestamp) {
+        self.found.records += 1;
+        self.found.outliers += 1;
+        self.joined = false;
+        let latest = self.latest.unwrap_or(time);
+        list(&mut self.found.first_outliers, self.listed, || {
+            Misplaced::new(index, time, latest)
+        });
     }
 
     fn gap(&mut self, index: u64, from: Timestamp, to: Timestamp) {
@@ -152,14 +284,14 @@ impl GapFinder {
             missing,
         });
     }
+}
 
-    /// What was found.
-    #[must_use]
-    pub fn finish(self) -> Gaps {
-        Gaps {
-            earliest: self.span.map(|(earliest, _)| to_text(earliest)),
-            latest: self.span.map(|(_, latest)| to_text(latest)),
-            ..self.found
+impl Misplaced {
+    fn new(index: u64, time: Timestamp, latest: Timestamp) -> Self {
+        Self {
+            index,
+            time: to_text(time),
+            latest: to_text(latest),
         }
     }
 }
@@ -233,6 +365,72 @@ mod tests {
         assert_eq!(
             (late.index, &late.time[17..19], &late.latest[17..19]),
             (3, "03", "05")
+        );
+    }
+
+    /// Minutes, with one of 2106 between them, and a gap of an hour each later.
+    fn with_an_outlier(outliers: &[i64]) -> Vec<(i64, &'static str)> {
+        let minutes = (0..5).map(|minute| minute * 60);
+        let hours = (1..6).map(|hour| hour * 3_600);
+        let times = minutes.chain(outliers.iter().copied()).chain(hours);
+        times.map(|time| (time, "1")).collect()
+    }
+
+    #[test]
+    fn one_time_far_ahead_of_all_others_hides_nothing() {
+        const FAR: i64 = 4_294_967_295;
+        let found = look(Some(60 * S as u64), &with_an_outlier(&[FAR]));
+        assert_eq!((found.records, found.outliers, found.gaps), (11, 1, 4));
+        assert_eq!((found.missing_in_gaps, found.out_of_order), (4 * 59, 0));
+        assert_eq!(found.latest.as_deref(), Some("1970-01-01T05:00:00.000000Z"));
+        assert_eq!(found.first_outliers[0].index, 5);
+        assert_eq!(&found.first_outliers[0].time[..4], "2106");
+        // Two of them are two.
+        let found = look(Some(60 * S as u64), &with_an_outlier(&[FAR, FAR + 60]));
+        assert_eq!((found.outliers, found.gaps, found.out_of_order), (2, 4, 0));
+        // Also where no cadence is known.
+        let found = look(None, &with_an_outlier(&[FAR]));
+        assert_eq!((found.outliers, found.gaps, found.out_of_order), (1, 0, 0));
+        // At the end there is none to tell that it is one.
+        let found = look(Some(S as u64), &[(0, "1"), (1, "1"), (FAR, "1")]);
+        assert_eq!((found.outliers, found.gaps), (0, 1));
+    }
+
+    #[test]
+    fn time_that_jumps_ahead_and_goes_on_from_there_is_a_gap() {
+        let day = 86_400;
+        let times = [
+            (0, "1"),
+            (1, "1"),
+            (day, "1"),
+            (2, "1"),
+            (day + 1, "1"),
+            (day + 2, "1"),
+            (3, "1"),
+        ];
+        let found = look(Some(S as u64), &times);
+        assert_eq!((found.outliers, found.gaps, found.out_of_order), (0, 1, 2));
+        assert_eq!(found.missing_in_gaps, day as u64 - 2);
+    }
+
+    #[test]
+    fn what_follows_others_is_compared_with_the_latest_of_them() {
+        let mut finder = GapFinder::new(Some(S as u64), 9).behind(Timestamp(5 * S), b"5");
+        for (index, (seconds, value)) in (10..).zip([(4, "4"), (5, "5"), (9, "9")]) {
+            finder.observe(index, Timestamp(seconds * S), value.as_bytes());
+        }
+        let found = finder.finish();
+        assert_eq!(
+            (found.out_of_order, found.duplicates, found.repeated),
+            (1, 1, 1)
+        );
+        assert_eq!(
+            (found.records, found.gaps, found.missing_in_gaps),
+            (3, 1, 3)
+        );
+        assert_eq!(
+            found.earliest.as_deref(),
+            Some("1970-01-01T00:00:04.000000Z")
         );
     }
 
