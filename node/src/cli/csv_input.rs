@@ -1,24 +1,17 @@
 //! CSV files as input: one column has the times, another the values.
 
-use std::io::{Chain, Read};
+use std::io::Read;
 
-use anyhow::bail;
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use headwater_protocols::manifest::ValueType;
 
+use super::csv_records::{RecordError, Records};
+use super::limits::MAX_LISTED_COLUMNS;
+use super::number_text::{Look, with_point};
+use super::output::printable;
+use super::reading::Reading;
 use super::rows::{BadRow, Row, RowError};
-use super::time_form::TimeForm;
-use super::value::ValueRules;
-
-/// Bytes that are read at a time.
-const BUFFER_BYTES: usize = 256 * 1024;
-
-/// Stands behind the input. It comes as a row of its own, unless a quotation
-/// mark was never closed, which would otherwise go unnoticed; and with it every
-/// row ends in a line end, without which its line could not be told.
-const END: &[u8] = b"\n\x04\n";
-
-/// The only field of the row that [`END`] makes.
-const END_FIELD: &[u8] = b"\x04";
+use super::time_reader::TimeReader;
+use super::value::{Taken, ValueRules};
 
 /// Where the times and the values are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,19 +40,21 @@ pub(crate) enum Columns {
 #[derive(Clone, Debug)]
 pub(crate) struct CsvForm {
     pub(crate) columns: Columns,
-    pub(crate) time_form: TimeForm,
+    pub(crate) reading: Reading,
     pub(crate) rules: ValueRules,
 }
 
-/// The rows of a CSV file (RFC 4180; lines may end in LF or CR LF).
+/// The rows of a CSV file.
 #[derive(Debug)]
 pub(crate) struct CsvRows<R> {
-    reader: Reader<Chain<R, &'static [u8]>>,
-    form: CsvForm,
+    records: Records<R>,
+    times: TimeReader,
+    decimal_comma: bool,
+    rules: ValueRules,
     time: Column,
     value: Column,
     columns: usize,
-    record: ByteRecord,
+    is_over: bool,
 }
 
 /// A column, and what errors call it.
@@ -74,38 +69,23 @@ impl<R: Read> CsvRows<R> {
     ///
     /// # Errors
     /// The file cannot be read, or a column is not there or there twice.
-    pub(crate) fn open(input: R, form: CsvForm) -> anyhow::Result<Self> {
-        let has_header = match &form.columns {
-            Columns::Named { .. } => true,
-            Columns::Placed { has_header, .. } => *has_header,
-        };
-        let mut reader = ReaderBuilder::new()
-            .has_headers(has_header)
-            // A row of another length is a bad row, not the end.
-            .flexible(true)
-            // The CR of a CR LF is trimmed like other white space: the reader
-            // counts lines by LF.
-            .terminator(Terminator::Any(b'\n'))
-            .buffer_capacity(BUFFER_BYTES)
-            .from_reader(input.chain(END));
-        if has_header && is_end(reader.byte_headers()?) {
-            bail!("it is empty");
-        }
+    pub(crate) fn open(input: R, form: &CsvForm) -> anyhow::Result<Self> {
+        let mut records = Records::new(input, form.reading.delimiter.byte());
         let (time, value, columns) = match &form.columns {
             Columns::Named { time, value } => {
-                let header = reader.byte_headers()?;
-                let names: Vec<String> = (header.iter())
-                    .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-                    .collect();
-                (
-                    Column::find(&names, time)?,
-                    Column::find(&names, value)?,
-                    names.len(),
-                )
+                let names = header(&mut records)?;
+                let [time, value] = [time, value].map(|wanted| Column::find(&names, wanted));
+                (time?, value?, names.len())
             }
             Columns::Placed {
-                time, value, count, ..
+                time,
+                value,
+                count,
+                has_header,
             } => {
+                if *has_header {
+                    header(&mut records)?;
+                }
                 let column = |place: usize, name: &str| Column {
                     place,
                     name: name.to_owned(),
@@ -114,87 +94,92 @@ impl<R: Read> CsvRows<R> {
             }
         };
         Ok(Self {
-            reader,
-            form,
+            records,
+            times: form.reading.times.reader(),
+            decimal_comma: form.reading.decimal_comma,
+            rules: form.rules,
             time,
             value,
             columns,
-            record: ByteRecord::new(),
+            is_over: false,
         })
     }
 
-    fn row(&self) -> Result<Row, String> {
-        if self.swallowed_end() {
-            return Err("a quotation mark is never closed".to_owned());
-        }
-        if self.record.len() != self.columns {
+    fn row(&mut self) -> Result<Row, String> {
+        if self.records.len() != self.columns {
             return Err(format!(
                 "it has {} fields instead of {}",
-                self.record.len(),
+                self.records.len(),
                 self.columns
             ));
         }
         let field = |column: &Column| {
-            let bytes = self.record.get(column.place).unwrap_or_default();
-            let text = std::str::from_utf8(bytes);
-            text.map(str::trim)
-                .map_err(|_| format!("column `{}` is not UTF-8", column.name))
+            let bytes = self.records.get(column.place).unwrap_or_default();
+            std::str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", column.name))
         };
-        let time = field(&self.time)?;
-        let value = field(&self.value)?;
-        let moment = self.form.time_form.read(time);
-        let moment = moment.map_err(|error| format!("time {error}"))?;
-        Ok(Row::new(moment, self.form.rules.of_text(value)?))
-    }
-
-    /// The end of the input is within a quoted field.
-    fn swallowed_end(&self) -> bool {
-        let last = self.record.iter().next_back().unwrap_or_default();
-        last.ends_with(END)
-    }
-
-    /// The line on which the record begins. (Its own position is that of the
-    /// empty lines before it.)
-    fn line(&self) -> u64 {
-        let within = self
-            .record
-            .as_slice()
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        let own_end = u64::from(!self.swallowed_end());
-        let next = self.reader.position().line();
-        next.saturating_sub(within as u64 + own_end)
+        let (time, value) = (field(&self.time)?, field(&self.value)?);
+        let moment = self.times.read(time.trim())?;
+        Ok(Row::new(
+            moment,
+            value_of(value, self.rules, self.decimal_comma)?,
+        ))
     }
 }
 
-fn is_end(record: &ByteRecord) -> bool {
-    record.len() == 1 && record.get(0) == Some(END_FIELD)
+/// The bytes of a value. White space is part of a text, and of nothing else.
+fn value_of(text: &str, rules: ValueRules, decimal_comma: bool) -> Result<Taken, String> {
+    match rules.value_type() {
+        ValueType::Text => rules.of_text(text),
+        ValueType::Json | ValueType::Bytes => rules.of_text(text.trim()),
+        ValueType::Number if decimal_comma => rules.of_text(&with_point(text.trim())?),
+        ValueType::Number => {
+            let text = text.trim();
+            rules
+                .of_text(text)
+                .map_err(|why| match Look::of(text).advice() {
+                    Some(advice) => format!("{why}; {advice}"),
+                    None => why,
+                })
+        }
+    }
 }
 
-/// A line of white space alone.
-fn is_empty(record: &ByteRecord) -> bool {
-    record.len() == 1 && record.as_slice().trim_ascii().is_empty()
+/// The names of the columns.
+///
+/// # Errors
+/// There is no row.
+pub(crate) fn header<R: Read>(records: &mut Records<R>) -> anyhow::Result<Vec<String>> {
+    anyhow::ensure!(records.advance()?, "it is empty");
+    let names = records.fields();
+    Ok(names
+        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+        .collect())
 }
 
 impl<R: Read> Iterator for CsvRows<R> {
     type Item = Result<Row, RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.reader.read_byte_record(&mut self.record) {
-                Ok(true) if is_end(&self.record) => return None,
-                Ok(true) if is_empty(&self.record) => {}
-                Ok(true) => break,
-                Ok(false) => return None,
-                Err(error) => return Some(Err(RowError::Read(error.into()))),
-            }
+        if self.is_over {
+            return None;
         }
-        let row = self.row().map_err(|what| {
-            let line = self.line();
-            RowError::Bad(BadRow { line, what })
-        });
-        Some(row)
+        let (line, what) = match self.records.advance() {
+            Ok(false) => return None,
+            Ok(true) => match self.row() {
+                Ok(row) => return Some(Ok(row)),
+                Err(what) => (self.records.line(), what),
+            },
+            Err(error) => {
+                self.is_over = true;
+                match error {
+                    RecordError::Unclosed { line } => (line, error.to_string()),
+                    RecordError::Io(_) | RecordError::TooLong { .. } => {
+                        return Some(Err(RowError::Read(error.into())));
+                    }
+                }
+            }
+        };
+        Some(Err(RowError::Bad(BadRow { line, what })))
     }
 }
 
@@ -205,28 +190,51 @@ impl Column {
     }
 }
 
-fn find(names: &[String], wanted: &str) -> anyhow::Result<usize> {
+/// The place of a column.
+///
+/// # Errors
+/// It is not there, or there twice.
+pub(crate) fn find(names: &[String], wanted: &str) -> anyhow::Result<usize> {
     let mut found = names.iter().enumerate().filter(|(_, name)| *name == wanted);
-    let all = || {
-        names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     match (found.next(), found.next()) {
         (Some((at, _)), None) => Ok(at),
         (Some(_), Some(_)) => {
-            anyhow::bail!("two columns are called `{wanted}`; there are: {}", all())
+            anyhow::bail!(
+                "two columns are called `{wanted}`; there are: {}",
+                listed(names)
+            )
         }
-        (None, _) => anyhow::bail!("there is no column `{wanted}`; there are: {}", all()),
+        (None, _) => anyhow::bail!(
+            "there is no column `{wanted}`; there are: {}",
+            listed(names)
+        ),
     }
+}
+
+/// Names of columns, as far as a terminal takes them.
+fn listed(names: &[String]) -> String {
+    let short = |name: &String| name.chars().take(64).collect::<String>();
+    let mut shown: Vec<_> = (names.iter().take(MAX_LISTED_COLUMNS))
+        .map(|name| format!("`{}`", printable(&short(name))))
+        .collect();
+    if names.len() > shown.len() {
+        shown.push(format!("and {} more", names.len() - shown.len()));
+    }
+    shown.join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::delimiter::Delimiter;
+    use super::super::reading::Said;
     use super::*;
-    use headwater_protocols::manifest::ValueType;
+    use crate::times::TimeForm;
+
+    fn iso() -> Reading {
+        Said::default()
+            .plain(Delimiter::COMMA, TimeForm::Iso)
+            .unwrap()
+    }
 
     fn form(value_column: &str, value_type: ValueType) -> CsvForm {
         CsvForm {
@@ -234,7 +242,7 @@ mod tests {
                 time: "date".to_owned(),
                 value: value_column.to_owned(),
             },
-            time_form: TimeForm::Iso,
+            reading: iso(),
             rules: ValueRules::new(value_type, 12),
         }
     }
@@ -242,7 +250,7 @@ mod tests {
     /// The good values, and the bad rows as they are shown.
     fn read(text: &str, value_type: ValueType) -> (Vec<String>, Vec<String>) {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for row in CsvRows::open(text.as_bytes(), form("wind", value_type)).unwrap() {
+        for row in CsvRows::open(text.as_bytes(), &form("wind", value_type)).unwrap() {
             match row {
                 Ok(row) => good.push(String::from_utf8(row.value).unwrap()),
                 Err(RowError::Bad(row)) => bad.push(row.to_string()),
@@ -305,7 +313,33 @@ mod tests {
             assert_eq!(bad, ["line 4: a quotation mark is never closed"], "{rest}");
         }
         let (good, _) = read("date,wind\n2010-01-01,\"a\n\"", ValueType::Text);
-        assert_eq!(good, ["a"]);
+        assert_eq!(good, ["a\n"]);
+    }
+
+    #[test]
+    fn no_text_ends_a_file_and_none_is_trimmed() {
+        let text = "date,wind\n2010-01-01,  padded  \n\u{4}\n2010-01-02,\"a\n\u{4}\n\"\n2010-01-03,\u{4}\n2010-01-04,\"cr\r\"\r\n";
+        let (good, bad) = read(text, ValueType::Text);
+        assert_eq!(good, ["  padded  ", "a\n\u{4}\n", "\u{4}", "cr\r"]);
+        assert_eq!(bad, ["line 3: it has 1 fields instead of 2"]);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_number_is_told_with_what_to_do() {
+        let text = "date,wind\n2010-01-01,\"1,5\"\n2010-01-02,\"1,234.5\"\n2010-01-03,1.5 C\n2010-01-04,calm\n";
+        let (_, bad) = read(text, ValueType::Number);
+        for (row, advice) in bad.iter().zip([
+            "--decimal-comma",
+            "thousands separators",
+            "take the unit out",
+            "number",
+        ]) {
+            assert!(row.contains(advice), "{row}");
+        }
+        let rules = ValueRules::new(ValueType::Number, 12);
+        let taken = value_of(" 1,5 ", rules, true).unwrap();
+        assert_eq!((taken.bytes, taken.rewritten), (b"1.5".to_vec(), None));
+        assert!(value_of("1.234,5", rules, true).is_err());
     }
 
     #[test]
@@ -324,7 +358,7 @@ mod tests {
     fn a_missing_column_is_told_with_those_that_exist() {
         let open = |text: &str| {
             let form = form("wind", ValueType::Number);
-            CsvRows::open(text.as_bytes(), form).map(drop)
+            CsvRows::open(text.as_bytes(), &form).map(drop)
         };
         let refused = |text: &str| open(text).unwrap_err().to_string();
         assert_eq!(
@@ -334,8 +368,12 @@ mod tests {
         assert!(refused("date,wind,wind\n").starts_with("two columns are called `wind`"));
         assert_eq!(refused(""), "it is empty");
         assert_eq!(refused("\n\n"), "it is empty");
-        // Spreadsheets begin a file with a byte order mark.
-        assert!(open("\u{feff}date, wind \n").is_ok());
+        assert!(open("date, wind \n").is_ok());
+        let escapes = refused("\u{1b}[2J,\u{202e}x\n");
+        assert!(
+            !escapes.contains('\u{1b}') && !escapes.contains('\u{202e}'),
+            "{escapes}"
+        );
     }
 
     #[test]
@@ -348,10 +386,10 @@ mod tests {
                     count: 3,
                     has_header,
                 },
-                time_form: TimeForm::Iso,
+                reading: iso(),
                 rules: ValueRules::new(ValueType::Text, 8),
             };
-            let rows = CsvRows::open(text.as_bytes(), form).unwrap();
+            let rows = CsvRows::open(text.as_bytes(), &form).unwrap();
             rows.map(|row| match row {
                 Ok(row) => String::from_utf8(row.value).unwrap(),
                 Err(RowError::Bad(row)) => row.to_string(),
@@ -369,7 +407,7 @@ mod tests {
     #[test]
     fn a_row_that_is_not_utf8_is_a_bad_row() {
         let text = b"date,wind\n2010-01-01,\xff\n2010-01-01,1\n";
-        let rows: Vec<_> = CsvRows::open(&text[..], form("wind", ValueType::Text))
+        let rows: Vec<_> = CsvRows::open(&text[..], &form("wind", ValueType::Text))
             .unwrap()
             .collect();
         assert!(

@@ -98,24 +98,6 @@ impl<'a> Delivery<'a> {
         self.size = is_alone.then_some(published.to);
         Ok(published)
     }
-
-    /// Appends a batch to a stream of this size, and no other.
-    ///
-    /// # Errors
-    /// See [`Undelivered`].
-    pub(crate) async fn append_at(
-        &mut self,
-        batch: &Batch,
-        size: u64,
-    ) -> Result<Published, Undelivered> {
-        let way = Way {
-            target: self.target,
-            patience: &self.patience,
-        };
-        let appending = async { Ok((way.put_at(batch, size).await?, true)) };
-        let (published, _) = or_interrupted(appending, &mut self.signals).await?;
-        Ok(published)
-    }
 }
 
 /// Lets a batch arrive, also when the user wants an end, unless the node is away.

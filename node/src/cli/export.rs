@@ -95,6 +95,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
                 from: args.from.clone(),
                 to: args.to.clone(),
                 time_unit: args.time_unit,
+                at_or_before: None,
                 limit: None,
                 format: args.format.name(),
                 with_proof: args.with_proof && sidecar.is_none(),

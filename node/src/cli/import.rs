@@ -1,38 +1,49 @@
 //! `import`: files that older programs wrote, into a stream of this node's own or
 //! into a history that nobody signs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{ArgGroup, Args};
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
+use super::file_append::{Appended, ndjson};
+use super::file_kind::Expected;
+use super::file_source::Source;
 use super::gaps::of_times;
 use super::old_csv::{OldCsv, Survey};
 use super::output::{counted, printable};
-use super::publish::{Target, said, time_argument};
-use super::publish_file::{Checked, FileForm, FilePart, accept, check, ndjson, publish_checked};
+use super::publish::{Target, time_argument};
+use super::publish_file::{
+    Checked, FileForm, FilePart, Looking, PartForm, accept, check, look_at, publish,
+    publish_checked,
+};
+use super::reading::ReadingArgs;
 use super::stream::value_types;
-use super::time_form::TimeForm;
 use super::unsigned::described;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, from_peers};
-use crate::api::types::{NewStream, Published, RoleView, StreamView, UnsignedView, ValueTypeView};
+use crate::api::types::{NewStream, RoleView, StreamView, UnsignedView, ValueTypeView};
 use crate::client::Client;
 use crate::export::{GapFinder, Gaps};
 
 /// Import CSV files of older programs, or histories of peers, that nobody signed
 #[derive(Args, Debug)]
 #[command(
-    group = ArgGroup::new("where").required(true).args(["to", "create", "unsigned", "from_peers", "check"]),
+    group = ArgGroup::new("where").args(["to", "create", "unsigned", "from_peers"]),
+    group = ArgGroup::new("what").required(true).multiple(true).args(["to", "create", "unsigned", "from_peers", "check"]),
     after_help = "The files have the columns ts,value or ts,value,hash or date_time,value,id, with or without that
-header; which, and how the times are written, is found out. They are checked wholly first: one bad
-row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
+header; which, and how times and numbers are written, is found out from all rows, and shown. Where the
+rows do not tell, the files are refused, with the option that says it. They are checked wholly first:
+one bad row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
 reported; all of that is imported as it is. For other CSV files see `headwater publish --file`.
+
+Files that begin before the end of the stream are refused: --resume goes on behind the rows that it
+has, also of a file that has grown, and --again appends all of them.
 
 What is imported into a stream is signed by this node. Where nobody should vouch for it, --unsigned
 keeps it apart, under a name by which peers can ask for it; --from-peers takes such a history from
@@ -40,7 +51,7 @@ connected peers, step by step, as far as two thirds of those who answer agree. I
 ended before. See also `headwater unsigned`."
 )]
 pub(crate) struct ImportArgs {
-    /// The files, the oldest first
+    /// The files, the oldest first; `-` is stdin
     #[arg(
         required_unless_present = "from_peers",
         conflicts_with = "from_peers",
@@ -66,10 +77,9 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "D", conflicts_with = "files", default_value = "5s", value_parser = duration::parse)]
     deadline: Duration,
     /// Only look, and say what would be imported
-    #[arg(long)]
+    #[arg(long, conflicts_with = "from_peers")]
     check: bool,
-    /// What the values are: number, text, json, bytes [default: number, or text
-    /// if none is a number]
+    /// What the values are, if that is not found out: number, text, json, bytes
     #[arg(long, value_name = "TYPE", conflicts_with = "to", value_parser = value_types())]
     value_type: Option<ValueTypeView>,
     /// The unit of the values of the new stream
@@ -92,13 +102,14 @@ pub(crate) struct ImportArgs {
     /// The usual time between two observations, such as 1h; that of the new stream
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     cadence: Option<Duration>,
-    /// How the times are written, if that is not found out: iso, unix, unix-ms,
-    /// unix-us, unix-decimal, or a pattern as "%d.%m.%Y %H:%M"
-    #[arg(long, value_name = "FORM", value_parser = str::parse::<TimeForm>)]
-    time_format: Option<TimeForm>,
-    /// Go on where an earlier, broken import of the same files has ended
-    #[arg(long, conflicts_with_all = ["create", "unsigned", "from_peers", "check"])]
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Go on behind those rows of the files that the stream has already
+    #[arg(long, requires = "to")]
     resume: bool,
+    /// Append the files also where they begin before the end of the stream
+    #[arg(long, requires = "to")]
+    again: bool,
     /// Leave out bad rows, and list them
     #[arg(long)]
     skip_bad: bool,
@@ -118,7 +129,7 @@ struct Imported {
     stream: Option<String>,
     /// Where its new records are.
     #[serde(flatten)]
-    published: Option<Published>,
+    published: Option<Appended>,
     /// The history that nobody signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     unsigned: Option<UnsignedView>,
@@ -141,30 +152,32 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
     }
     let old = survey(args).await?;
     let form = FileForm {
-        parts: parts(args, &old),
+        parts: old.iter().map(|(source, old)| part(source, old)).collect(),
         resume: args.resume,
+        again: args.again,
         skip_bad: args.skip_bad,
         timeout: args.timeout,
     };
+    let old: Vec<_> = old.into_iter().map(|(_, old)| old).collect();
     let mut unsigned = None;
-    let (stream, published, checked) = if args.check {
-        let checked = check_new(args, &form, &old).await?;
-        (checked.notes.iter()).for_each(|note| invocation.out.note(note));
-        (None, None, checked)
-    } else if let Some(name) = &args.unsigned {
+    let (stream, published, checked) = if let Some(name) = &args.unsigned {
         let (kept, checked) = keep_unsigned(invocation, args, &form, &old, name).await?;
-        unsigned = Some(kept);
+        unsigned = kept;
         (None, None, checked)
-    } else {
-        let (stream, published, checked) = invocation
+    } else if args.to.is_some() || args.create.is_some() {
+        invocation
             .with_client(async |client| match (&args.to, &args.create) {
                 (Some(name), _) => import_to(invocation, client, args, &form, name).await,
                 (None, Some(name)) => create(invocation, client, args, &form, &old, name).await,
                 (None, None) => Err(Usage::error("name a stream with --to or --create")),
             })
-            .await?;
-        (Some(stream), Some(published), checked)
+            .await?
+    } else {
+        (None, None, check_new(args, &form, &old).await?)
     };
+    if args.check {
+        (checked.notes.iter()).for_each(|note| invocation.out.note(note));
+    }
     let report = |(path, old): (&PathBuf, OldCsv)| FileReport {
         file: path.display().to_string(),
         survey: old.survey,
@@ -194,50 +207,66 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
 }
 
 /// Looks at each file once.
-async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<OldCsv>> {
-    let (files, time_form) = (args.files.clone(), args.time_format.clone());
-    let one = move |path: &PathBuf| survey_one(path, time_form.as_ref());
+async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<(Source, OldCsv)>> {
+    let (files, said) = (args.files.clone(), args.reading.said()?);
+    let one = move |path: &PathBuf| {
+        let source = Source::of(path, Expected::Csv)?;
+        let old = OldCsv::survey(&source, &said);
+        let old = old.with_context(|| format!("cannot import {}", source.name))?;
+        Ok((source, old))
+    };
     tokio::task::spawn_blocking(move || files.iter().map(one).collect()).await?
 }
 
-fn survey_one(path: &Path, time_form: Option<&TimeForm>) -> anyhow::Result<OldCsv> {
-    let old = OldCsv::survey(path, time_form);
-    old.with_context(|| format!("cannot import {}", path.display()))
-}
-
-fn parts(args: &ImportArgs, old: &[OldCsv]) -> Vec<FilePart> {
-    let part = |(path, old): (&PathBuf, &OldCsv)| FilePart {
-        path: path.clone(),
-        columns: Some(old.columns.clone()),
-        time_form: old.time_form.clone(),
-        time_unit: None,
-    };
-    args.files.iter().zip(old).map(part).collect()
+fn part(source: &Source, old: &OldCsv) -> FilePart {
+    FilePart {
+        source: source.clone(),
+        form: PartForm::Csv(old.columns.clone(), old.reading.clone()),
+    }
 }
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What was said; else text when no value is a number. Where some are, the
-/// others are bad rows.
-fn value_type(args: &ImportArgs, old: &[OldCsv]) -> ValueType {
-    let no_numbers = old.iter().all(|old| old.survey.numbers == 0);
-    match (args.value_type, no_numbers) {
-        (Some(value_type), _) => value_type.into(),
-        (None, true) => ValueType::Text,
-        (None, false) => ValueType::Number,
+/// What was said, or what the values of all files tell.
+///
+/// # Errors
+/// They do not tell, or one file tells this and another that.
+fn value_type(args: &ImportArgs, old: &[OldCsv]) -> anyhow::Result<ValueType> {
+    if let Some(said) = args.value_type {
+        return Ok(said.into());
     }
+    let mut all = None;
+    for (path, old) in args.files.iter().zip(old) {
+        let found = old.values.value_type(old.reading.decimal_comma);
+        let found = found.map_err(|why| {
+            anyhow::anyhow!(
+                "cannot import {}: {why}",
+                printable(&path.display().to_string())
+            )
+        })?;
+        ensure!(
+            *all.get_or_insert(found) == found,
+            "the values of some files are numbers, and those of others are texts; say which with --value-type"
+        );
+    }
+    Ok(all.unwrap_or(ValueType::Number))
 }
 
 /// Checks the files for a stream that is not there.
 async fn check_new(args: &ImportArgs, form: &FileForm, old: &[OldCsv]) -> anyhow::Result<Checked> {
-    let rules = ValueRules::new(value_type(args, old), DEFAULT_CHUNK_LEVEL);
-    let finder = GapFinder::new(args.cadence.map(micros), args.limit);
-    check(form, rules, 0, finder).await
+    let rules = ValueRules::new(value_type(args, old)?, DEFAULT_CHUNK_LEVEL);
+    let looking = Looking {
+        finder: GapFinder::new(args.cadence.map(micros), args.limit),
+        skip: 0,
+        first: 0,
+    };
+    check(form, rules, looking).await
 }
 
-type Done = (String, Published, Checked);
+/// The stream and what was published to it, unless it was only looked at.
+type Done = (Option<String>, Option<Appended>, Checked);
 
 async fn create(
     invocation: &Invocation,
@@ -250,7 +279,7 @@ async fn create(
     let known = client.streams().await?;
     let is_it = |stream: &&StreamView| stream.name == name && stream.role == RoleView::Publisher;
     if let Some(stream) = known.iter().find(is_it) {
-        anyhow::bail!(
+        bail!(
             "this node has a stream `{name}` already; to import into it say --to {id}, and to go on with a broken \
              import --to {id} --resume",
             id = stream.id
@@ -258,21 +287,24 @@ async fn create(
     }
     // Nothing is created for a file that is refused.
     let checked = check_new(args, form, old).await?;
+    if args.check {
+        return Ok((None, None, checked));
+    }
     accept(invocation, form, &checked)?;
     let stream = NewStream {
         name: name.to_owned(),
         source: args.source.clone(),
         unit: args.unit.clone(),
-        value_type: Some(ValueTypeView::from(value_type(args, old))),
+        value_type: Some(ValueTypeView::from(value_type(args, old)?)),
         cadence_us: args.cadence.map_or(0, micros),
         ..NewStream::default()
     };
     let id = client.create(&stream).await?.id;
     let target = Target::find(client, &id).await?;
-    let published = publish_checked(invocation, &target, form, &checked).await;
+    let published = publish_checked(invocation, &target, form, 0, &checked).await;
     let published = published
         .with_context(|| format!("stream {id} was created; from now on it is `--to {id}`"))?;
-    Ok((id, published, checked))
+    Ok((Some(id), Some(published), checked))
 }
 
 /// Keeps the files as a history that nobody signs.
@@ -282,15 +314,18 @@ async fn keep_unsigned(
     form: &FileForm,
     old: &[OldCsv],
     name: &str,
-) -> anyhow::Result<(UnsignedView, Checked)> {
+) -> anyhow::Result<(Option<UnsignedView>, Checked)> {
     let checked = check_new(args, form, old).await?;
+    if args.check {
+        return Ok((None, checked));
+    }
     accept(invocation, form, &checked)?;
-    let rules = ValueRules::new(value_type(args, old), DEFAULT_CHUNK_LEVEL);
+    let rules = ValueRules::new(value_type(args, old)?, DEFAULT_CHUNK_LEVEL);
     let rows = ndjson(form, rules, &checked).await?;
     let kept = invocation
         .with_client(async |client| client.import_unsigned(name, rows.into()).await)
         .await?;
-    Ok((kept, checked))
+    Ok((Some(kept), checked))
 }
 
 async fn import_to(
@@ -305,12 +340,13 @@ async fn import_to(
         Some(cadence) => Some(micros(cadence)),
         None => client.stream(&target.id).await?.cadence_us,
     };
-    let first = if args.resume { 0 } else { target.size };
     let finder = GapFinder::new(cadence_us, args.limit);
-    let checked = check(form, target.rules, first, finder).await?;
-    accept(invocation, form, &checked)?;
-    let published = publish_checked(invocation, &target, form, &checked).await?;
-    Ok((target.id.clone(), published, checked))
+    if args.check {
+        let (_, checked) = look_at(&target, form, finder).await?;
+        return Ok((None, None, checked));
+    }
+    let (published, checked) = publish(invocation, &target, form, finder).await?;
+    Ok((Some(target.id.clone()), Some(published), checked))
 }
 
 fn say(invocation: &Invocation, imported: &Imported) -> anyhow::Result<()> {
@@ -334,7 +370,7 @@ fn say(invocation: &Invocation, imported: &Imported) -> anyhow::Result<()> {
     }
     match (&imported.stream, imported.published) {
         (Some(stream), Some(published)) => {
-            out.line(format!("{}, in stream {stream}", said(published)))
+            out.line(format!("{}, in stream {stream}", published.said()))
         }
         _ => out.line("nothing was published"),
     }

@@ -3,22 +3,33 @@
 
 mod batch;
 mod csv_input;
+mod csv_records;
 mod dashboard;
 mod delete;
+mod delimiter;
 mod delivery;
 mod discover;
 mod doctor;
 mod evidence;
 mod exit;
 mod export;
+mod file_append;
+mod file_kind;
+mod file_range;
+mod file_resume;
+mod file_source;
 mod from_peers;
 mod gaps;
+mod guess;
 mod import;
 mod init;
 mod join;
+mod limits;
 mod line_input;
 mod listen;
+mod named_csv;
 mod network;
+mod number_text;
 mod old_csv;
 mod open_files;
 mod output;
@@ -28,6 +39,7 @@ mod prove;
 mod publish;
 mod publish_file;
 mod publish_lines;
+mod reading;
 mod recover;
 mod rows;
 mod run;
@@ -38,6 +50,8 @@ mod stream;
 mod sync;
 mod tail;
 mod target_file;
+mod time_reader;
+mod time_zone;
 mod token;
 mod unsigned;
 mod value;
@@ -54,7 +68,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::client::Client;
 use crate::data_dir::DataDir;
-use crate::times::{form as time_form, span as duration};
+use crate::times::span as duration;
 use output::{Output, StdoutClosed};
 
 /// A libp2p node for data streams: signed, append-only, provable, from any peer
@@ -358,6 +372,8 @@ mod tests {
             "headwater publish x --ndjson --skip-bad",
             "headwater publish x --file f --time-column t --value-column v --time-format unix-ms --resume --skip-bad",
             "headwater publish x --file f --ndjson",
+            "headwater publish x --file - --time-column t --value-column v --time-unit ms --delimiter ; --decimal-comma --again",
+            "headwater publish x --file f --time-column t --value-column v --time-zone Europe/Berlin --delimiter tab",
             "headwater sync x --wait --timeout 60s",
             "headwater tail x -n 5 --follow",
             "headwater tail x --from 2024-05-01T12:00:00Z",
@@ -365,6 +381,8 @@ mod tests {
             "headwater import a.csv b.csv --create x --unit m/s --cadence 1h --limit 3",
             "headwater import a.csv --to x --resume --skip-bad --time-format unix-ms",
             "headwater import a.csv --check --value-type text",
+            "headwater import - --create x --check --time-zone Europe/Berlin --delimiter pipe --decimal-comma",
+            "headwater import a.csv --to x --check --again",
             "headwater import a.csv b.csv --unsigned x --skip-bad",
             "headwater import --from-peers x --before 2024-05-01T12:00:00Z --deadline 5s --json",
             "headwater unsigned list",
@@ -402,6 +420,12 @@ mod tests {
             "headwater publish x 1 --file f",
             "headwater publish x --time-column t",
             "headwater publish x --time now",
+            "headwater publish x 1 --again",
+            "headwater publish x --file f --time-column t --value-column v --time-unit min",
+            "headwater publish x --file f --time-column t --value-column v --time-unit s --time-format unix",
+            "headwater publish x --file f --time-column t --value-column v --time-zone Berlin",
+            "headwater publish x --file f --time-column t --value-column v --delimiter ab",
+            "headwater import a.csv --create x --again",
             "headwater publish x --file f --time-column t --value-column v --time-format epoch",
             "headwater sync x --timeout 5",
             "headwater tail x -n 5 --from 3",

@@ -2,25 +2,26 @@
 //! `date_time,value,id`, with or without that header.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use blake2::digest::consts::U8;
 use blake2::{Blake2s, Digest};
-use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde::Serialize;
 
 use super::csv_input::Columns;
-use super::time_form::TimeForm;
-use crate::times::Unit;
+use super::csv_records::{RecordError, Records};
+use super::delimiter::Delimiter;
+use super::file_source::Source;
+use super::guess::{TimeCensus, ValueCensus};
+use super::output::printable;
+use super::reading::{Reading, Said};
 
 /// A file of an old form, as far as one look at its rows tells.
 #[derive(Clone, Debug)]
 pub(super) struct OldCsv {
     pub(super) columns: Columns,
-    pub(super) time_form: TimeForm,
+    pub(super) reading: Reading,
+    pub(super) values: ValueCensus,
     pub(super) survey: Survey,
 }
 
@@ -31,6 +32,8 @@ pub(super) struct Survey {
     pub(super) form: String,
     /// Whether the file names them in its first line.
     pub(super) has_header: bool,
+    /// How its rows are written, as far as it was said or found out.
+    pub(super) reading: String,
     /// Its rows, good and bad.
     pub(super) rows: u64,
     /// Those of them whose value is a finite number.
@@ -83,68 +86,69 @@ impl OldCsv {
     ///
     /// # Errors
     /// It cannot be read, or is of no old form, or its rows belong to several
-    /// streams.
-    pub(super) fn survey(path: &Path, time_form: Option<&TimeForm>) -> anyhow::Result<Self> {
-        let file = File::open(path)?;
-        // Lines are counted as when the rows are checked.
-        let mut reader = ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .terminator(Terminator::Any(b'\n'))
-            // So that the last line, too, has an end by which it is counted.
-            .from_reader(file.chain(&b"\n"[..]));
-        let mut row = ByteRecord::new();
-        let mut layout = None;
-        let mut look = None;
-        while reader.read_byte_record(&mut row)? {
-            let fields: Vec<_> = row.iter().map(text).collect();
-            if fields.iter().all(|field| field.is_empty()) {
-                continue;
-            }
-            let layout: &Layout = match &mut layout {
-                Some(layout) => layout,
-                none => {
-                    let found = none.insert(Layout::of(&fields)?);
-                    if found.has_header {
-                        continue;
-                    }
-                    found
-                }
-            };
-            let field = |place: usize| fields.get(place).map_or("", |field| &**field);
-            let look = match &mut look {
-                Some(look) => look,
-                none => none.insert(Look::new(layout, field(layout.time), time_form)?),
-            };
-            // The line on which the row ends; those of old files have one each.
-            let line = reader.position().line().saturating_sub(1);
-            look.row(layout, &fields, line);
+    /// streams, or do not tell how they are written.
+    pub(super) fn survey(source: &Source, said: &Said) -> anyhow::Result<Self> {
+        let (delimiter, layout) = layout(source, said.delimiter)?;
+        let mut records = Records::new(source.open()?, delimiter.byte());
+        if layout.has_header {
+            records.advance()?;
         }
-        let layout = layout.context("it is empty")?;
-        let form = layout.columns.join(",");
-        let has_header = layout.has_header;
-        let columns = layout.columns();
-        let Some(look) = look else {
+        let mut look = Look::new(&layout);
+        loop {
+            match records.advance() {
+                Ok(true) => look.row(&layout, &records),
+                Ok(false) => break,
+                // It is counted as a row, and called a bad one, by who checks it.
+                Err(RecordError::Unclosed { .. }) => {
+                    look.rows += 1;
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if look.rows == 0 {
             bail!("it has no rows");
-        };
+        }
         if look.ids == Some(Ids::Mixed) {
             bail!(
                 "its ids come to and fro, so that its rows are those of several streams; cut it apart by id first"
             );
         }
+        let reading = said.reading(delimiter, &look.times, &look.values);
+        let reading = reading.map_err(anyhow::Error::msg)?;
         Ok(Self {
-            columns,
-            time_form: look.time_form,
+            columns: layout.columns(),
             survey: Survey {
-                form,
-                has_header,
+                form: layout.columns.join(","),
+                has_header: layout.has_header,
+                reading: reading.to_string(),
                 rows: look.rows,
-                numbers: look.numbers,
+                numbers: look.values.numbers,
                 hashes: look.hashes.map(|chain| chain.found),
                 ids: look.ids,
             },
+            values: look.values,
+            reading,
         })
     }
+}
+
+/// What the first row tells, with the delimiter that makes it one of an old form.
+fn layout(source: &Source, said: Option<Delimiter>) -> anyhow::Result<(Delimiter, Layout)> {
+    let mut first_error = None;
+    let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
+    for delimiter in delimiters {
+        let mut records = Records::new(source.open()?, delimiter.byte());
+        if !records.advance()? {
+            bail!("it is empty");
+        }
+        let fields: Vec<_> = records.fields().map(text).collect();
+        match Layout::of(&fields) {
+            Ok(layout) => return Ok((delimiter, layout)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    Err(first_error.context("there is no delimiter to try")?)
 }
 
 fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
@@ -172,11 +176,12 @@ impl Layout {
             });
         }
         let time = first.first().map_or("", AsRef::as_ref);
-        if !(2..=3).contains(&first.len()) || time_form_of(time).is_none() {
+        if !(2..=3).contains(&first.len()) || !is_like_a_time(time) {
+            let begin: String = names.join(",").chars().take(200).collect();
             bail!(
                 "it is of no old form: those have the columns ts,value or ts,value,hash or date_time,value,id, and this \
                  begins with `{}`; for others say `headwater publish STREAM --file FILE --time-column T --value-column V`",
-                names.join(",").chars().take(200).collect::<String>()
+                printable(&begin)
             );
         }
         let third = first.get(2).map(AsRef::as_ref);
@@ -217,27 +222,19 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// How a time is written, by its look: a number is told by its digits, of which
-/// seconds have ten from 2001 to 2286.
-fn time_form_of(text: &str) -> Option<TimeForm> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return match digits.len() {
-            1..=11 => Some(TimeForm::Unix(Unit::Seconds)),
-            12..=14 => Some(TimeForm::Unix(Unit::Millis)),
-            15..=17 => Some(TimeForm::Unix(Unit::Micros)),
-            _ => None,
-        };
-    }
-    [TimeForm::Unix(Unit::Seconds), TimeForm::Iso]
-        .into_iter()
-        .find(|form| form.read(text).is_ok())
+/// Whether a row that begins with this text may be an observation and no header:
+/// it begins with digits, and is no longer than times are.
+fn is_like_a_time(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let is_one_field = !text.contains([';', '\t', '|']) && text.len() <= 40;
+    is_one_field && unsigned.starts_with(|c: char| c.is_ascii_digit()) && digits * 2 >= text.len()
 }
 
 /// What is noticed row by row.
 struct Look {
-    time_form: TimeForm,
-    numbers: u64,
+    times: TimeCensus,
+    values: ValueCensus,
     hashes: Option<HashChain>,
     ids: Option<Ids>,
     first_id: Option<String>,
@@ -246,34 +243,30 @@ struct Look {
 }
 
 impl Look {
-    fn new(layout: &Layout, time: &str, form: Option<&TimeForm>) -> anyhow::Result<Self> {
-        let form = form.cloned().or_else(|| time_form_of(time));
-        let shown: String = time.chars().take(64).collect();
-        Ok(Self {
-            time_form: form.with_context(|| {
-                format!(
-                    "its first time, `{shown}`, is of no known form; say which with --time-format"
-                )
-            })?,
-            numbers: 0,
+    fn new(layout: &Layout) -> Self {
+        Self {
+            times: TimeCensus::default(),
+            values: ValueCensus::default(),
             hashes: layout.hash.map(|_| HashChain::default()),
             ids: None,
             first_id: None,
             last_id: None,
             rows: 0,
-        })
+        }
     }
 
-    fn row(&mut self, layout: &Layout, fields: &[impl AsRef<str>], line: u64) {
-        let field = |place: usize| fields.get(place).map_or("", AsRef::as_ref);
-        let value = field(layout.value);
+    fn row<R: std::io::Read>(&mut self, layout: &Layout, records: &Records<R>) {
+        let field = |place: usize| text(records.get(place).unwrap_or_default());
+        let (time, value) = (field(layout.time), field(layout.value));
+        let line = records.line();
         self.rows += 1;
-        self.numbers += u64::from(value.parse().is_ok_and(f64::is_finite));
+        self.times.add(line, &time);
+        self.values.add(line, &value);
         if let (Some(chain), Some(place)) = (&mut self.hashes, layout.hash) {
-            chain.row(field(layout.time), value, field(place), line);
+            chain.row(&time, &value, &field(place), line);
         }
         if let Some(place) = layout.id {
-            self.id(field(place));
+            self.id(&field(place));
         }
     }
 
@@ -334,7 +327,7 @@ fn row_hash(before: &str, time: &str, value: &str) -> String {
 impl fmt::Display for Survey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = if self.has_header { "with" } else { "without" };
-        write!(f, "{}, {header} a header", self.form)?;
+        write!(f, "{}, {header} a header; {}", self.form, self.reading)?;
         if let Some(hashes) = &self.hashes {
             write!(f, "; {hashes}")?;
         }
@@ -368,13 +361,15 @@ impl fmt::Display for Hashes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::file_kind::Expected;
     use super::*;
+    use crate::times::TimeForm;
 
     fn survey(text: &str) -> anyhow::Result<OldCsv> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.csv");
         std::fs::write(&path, text).unwrap();
-        OldCsv::survey(&path, None)
+        OldCsv::survey(&Source::of(&path, Expected::Csv).unwrap(), &Said::default())
     }
 
     fn refused(text: &str) -> String {
@@ -424,24 +419,30 @@ mod tests {
         assert_eq!(refused(""), "it is empty");
         assert_eq!(refused("ts,value\n"), "it has no rows");
         assert!(refused("ts,value\nsoon,1\n").contains("`soon`"));
+        assert!(refused("1.2.3.4,5\n").contains("of no known form"));
         assert_eq!(survey(&format!("{at},calm\n")).unwrap().survey.numbers, 0);
     }
 
     #[test]
-    fn times_are_told_by_their_look() {
-        for (text, form) in [
-            ("2024-01-01T00:00:00", TimeForm::Iso),
-            ("2024-01-01 00:00:00+00:00", TimeForm::Iso),
-            ("1700000000", TimeForm::Unix(Unit::Seconds)),
-            ("1700000000123", TimeForm::Unix(Unit::Millis)),
-            ("1700000000123456", TimeForm::Unix(Unit::Micros)),
-            ("1700000000.123456", TimeForm::Unix(Unit::Seconds)),
+    fn the_delimiter_is_found_by_the_first_row() {
+        let at = "2024-01-01 00:00:00";
+        for text in [
+            format!("ts;value\n{at};1,5\n"),
+            format!("{at};1,5\n"),
+            format!("ts\tvalue\n{at}\t1.5"),
+            format!("ts|value|hash\n{at}|1.5|0011223344556677"),
         ] {
-            assert_eq!(time_form_of(text), Some(form), "{text}");
+            let found = survey(&text).unwrap();
+            let said = &found.survey.reading;
+            assert_eq!(found.reading.times.form, TimeForm::Iso);
+            assert_eq!(found.reading.decimal_comma, text.contains("1,5"), "{text}");
+            assert!(said.contains("found out; else say --delimiter"), "{said}");
         }
-        for wrong in ["", "-", "soon", "123456789012345678"] {
-            assert_eq!(time_form_of(wrong), None, "{wrong}");
-        }
+        let comma = survey(&format!("ts,value\n{at},1.5\n"))
+            .unwrap()
+            .survey
+            .reading;
+        assert!(!comma.contains("separated"), "{comma}");
     }
 
     #[test]

@@ -11,19 +11,22 @@ use headwater_protocols::time::Timestamp;
 
 use super::batch::{Batch, BatchWriter};
 use super::csv_input::Columns;
+use super::file_kind::Expected;
+use super::file_source::Source;
 use super::output::printable;
-use super::publish_file::{FileForm, FilePart};
+use super::publish_file::{FileForm, FilePart, PartForm};
+use super::reading::ReadingArgs;
 use super::rows::{Row, RowNotes};
-use super::time_form::TimeForm;
 use super::value::ValueRules;
-use super::{Invocation, Usage, duration, publish_file, publish_lines};
+use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines};
 use crate::api::types::{Published, RoleView, StreamView};
 use crate::api::{did_you_mean, similar};
-use crate::client::{ApiError, Client, Query};
+use crate::client::{ApiError, Client, Observation, Query};
 use crate::data_dir::quoted;
+use crate::export::GapFinder;
 use crate::invite;
 use crate::runtime::wall_time;
-use crate::times::{self, Moment, Unit};
+use crate::times::{self, Moment};
 
 /// Append observations to a stream of this node.
 #[derive(Args, Debug)]
@@ -36,7 +39,10 @@ a value a line with the time of its arrival, or with --ndjson an object a line:
 A time that is finer than a microsecond is rounded down, and one without an offset is UTC; both are
 said. A leap second is the last microsecond before the next second.
 
-A file is checked wholly first. If one row is bad, every bad row is listed and nothing is published.
+A file is checked wholly first: one bad row and nothing is published. How it is written is found out
+from all of its rows and shown before anything is signed; where they do not tell, it is refused, with
+the option that says it. A file that begins before the end of the stream is refused, too: --resume
+goes on behind the rows that the stream has, also of a file that has grown, --again appends them all.
 
 When the node goes away meanwhile, lines and files wait until it is back and go on; nothing is lost,
 and nothing is published twice."
@@ -51,11 +57,8 @@ pub(crate) struct PublishArgs {
     /// as 1h; now, if it is left out)
     #[arg(long, value_name = "T", requires = "value")]
     time: Option<String>,
-    /// The unit of times that are numbers: s, ms, us or ns since 1970. Without it
-    /// they must be microseconds
-    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>, conflicts_with = "time_format")]
-    time_unit: Option<Unit>,
-    /// A CSV file with a header; with --ndjson a file of one object a line
+    /// A CSV file with a header; with --ndjson a file of one object a line. `-` is
+    /// stdin
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     /// The column of the times
@@ -64,14 +67,14 @@ pub(crate) struct PublishArgs {
     /// The column of the values
     #[arg(long, value_name = "V", requires = "file", conflicts_with = "ndjson")]
     value_column: Option<String>,
-    /// How the times of the file are written: iso (RFC 3339; UTC if it has no
-    /// offset), unix, unix-ms, unix-us, unix-ns (whole, or with a fraction), or a
-    /// pattern as "%d.%m.%Y %H:%M"
-    #[arg(long, value_name = "FORM", requires = "time_column", value_parser = str::parse::<TimeForm>)]
-    time_format: Option<TimeForm>,
-    /// Go on where an earlier, broken run with the same file has ended
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Go on behind those rows of the file that the stream has already
     #[arg(long, requires = "file")]
     resume: bool,
+    /// Append the file also where it begins before the end of the stream
+    #[arg(long, requires = "file")]
+    again: bool,
     /// Leave out bad rows, and list them
     #[arg(long, conflicts_with = "value")]
     skip_bad: bool,
@@ -88,25 +91,46 @@ pub(crate) struct PublishArgs {
 }
 
 pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyhow::Result<()> {
-    let file = args
-        .file
-        .as_deref()
-        .map(|path| file_form(path, &args))
-        .transpose()?;
+    if args.reading.is_about_csv() && args.time_column.is_none() {
+        return Err(Usage::error(
+            "how times and numbers are written is said of a CSV file: --file F --time-column T --value-column V",
+        ));
+    }
+    let file = match &args.file {
+        Some(path) => Some(named_file(path, &args).await?),
+        None => None,
+    };
+    let out = invocation.out;
+    if let Some(file) = file {
+        let appended = invocation
+            .with_client(async |client| {
+                let target = Target::find(client, &args.stream).await?;
+                let form = file.form(&target, &args).await?;
+                let finder = GapFinder::new(None, 0);
+                Ok(publish_file::publish(invocation, &target, &form, finder)
+                    .await?
+                    .0)
+            })
+            .await?;
+        return match out.json {
+            true => out.json(&appended),
+            false => out.line(appended.said()),
+        };
+    }
+    let time_unit = args.reading.time_unit;
     let moment = (args.time.as_deref())
-        .map(|text| times::of_text(text, args.time_unit, Some(wall_time())))
+        .map(|text| times::of_text(text, time_unit, Some(wall_time())))
         .transpose()
         .map_err(|error| Usage::error(format!("--time: {error}")))?;
     let published = invocation
         .with_client(async |client| {
             let target = Target::find(client, &args.stream).await?;
-            match (&file, &args.value) {
-                (Some(file), _) => publish_file::publish(invocation, &target, file).await,
-                (None, Some(value)) => publish_one(invocation, &target, value, moment).await,
-                (None, None) => {
+            match &args.value {
+                Some(value) => publish_one(invocation, &target, value, moment).await,
+                None => {
                     let how = publish_lines::How {
                         ndjson: args.ndjson,
-                        time_unit: args.time_unit,
+                        time_unit,
                         plain: args.plain,
                         skip_bad: args.skip_bad,
                         timeout: args.timeout,
@@ -116,7 +140,6 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
             }
         })
         .await?;
-    let out = invocation.out;
     if out.json {
         return out.json(&published);
     }
@@ -136,7 +159,13 @@ pub(super) fn said(published: Published) -> String {
     }
 }
 
-fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileForm> {
+/// A file, and which columns of it are meant; `None` for NDJSON.
+struct NamedFile {
+    source: Source,
+    columns: Option<Columns>,
+}
+
+async fn named_file(path: &Path, args: &PublishArgs) -> anyhow::Result<NamedFile> {
     let columns = match (&args.time_column, &args.value_column) {
         (Some(time), Some(value)) => Some(Columns::Named {
             time: time.clone(),
@@ -149,19 +178,42 @@ fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileF
             ));
         }
     };
-    let time_form = (args.time_format.clone()).or(args.time_unit.map(TimeForm::Unix));
-    let part = FilePart {
-        path: path.to_owned(),
-        columns,
-        time_form: time_form.unwrap_or_default(),
-        time_unit: args.time_unit,
+    let expected = if columns.is_some() {
+        Expected::Csv
+    } else {
+        Expected::Ndjson
     };
-    Ok(FileForm {
-        parts: vec![part],
-        resume: args.resume,
-        skip_bad: args.skip_bad,
-        timeout: args.timeout,
-    })
+    let path = path.to_owned();
+    let source = tokio::task::spawn_blocking(move || Source::of(&path, expected)).await??;
+    Ok(NamedFile { source, columns })
+}
+
+impl NamedFile {
+    /// How it is read into this stream.
+    async fn form(self, target: &Target<'_>, args: &PublishArgs) -> anyhow::Result<FileForm> {
+        let form = match self.columns {
+            None => PartForm::Ndjson(args.reading.time_unit),
+            Some(columns) => {
+                let (said, source) = (args.reading.said()?, self.source.clone());
+                let (named, value_type) = (columns.clone(), target.rules.value_type());
+                let find = move || named_csv::reading(&source, &named, &said, value_type);
+                let reading = tokio::task::spawn_blocking(find).await?;
+                let reading =
+                    reading.with_context(|| format!("cannot read {}", self.source.name))?;
+                PartForm::Csv(columns, reading)
+            }
+        };
+        Ok(FileForm {
+            parts: vec![FilePart {
+                source: self.source,
+                form,
+            }],
+            resume: args.resume,
+            again: args.again,
+            skip_bad: args.skip_bad,
+            timeout: args.timeout,
+        })
+    }
 }
 
 /// The stream that is published to.
@@ -169,6 +221,8 @@ fn file_form(path: &std::path::Path, args: &PublishArgs) -> anyhow::Result<FileF
 pub(crate) struct Target<'a> {
     pub(crate) client: &'a Client,
     pub(crate) id: String,
+    /// The first record that is kept.
+    pub(crate) begin: u64,
     pub(crate) size: u64,
     pub(crate) rules: ValueRules,
 }
@@ -193,6 +247,7 @@ impl<'a> Target<'a> {
         Ok(Self {
             client,
             id: stream.id,
+            begin: stream.begin,
             size: stream.size,
             rules,
         })
@@ -226,20 +281,39 @@ impl<'a> Target<'a> {
             to: Some((index + 1).to_string()),
             ..Query::default()
         };
-        let records = self.client.records(&self.id, &query).await?;
-        let record = std::pin::pin!(records).try_next().await?;
-        let record = record.with_context(|| format!("stream {} has no record {index}", self.id))?;
+        let first = self.first_of(&query).await?;
+        let (found, row) =
+            first.with_context(|| format!("stream {} has no record {index}", self.id))?;
         ensure!(
-            record.index == index,
-            "the node sent record {} instead of {index}",
-            record.index
+            found == index,
+            "the node sent record {found} instead of {index}"
         );
-        let value = self
-            .rules
-            .of_json(&record.value)
-            .map_err(anyhow::Error::msg)?;
+        Ok(row)
+    }
+
+    /// The first record that answers, and where it is.
+    ///
+    /// # Errors
+    /// The node is lost, or refuses the question.
+    pub(crate) async fn first_of(&self, query: &Query) -> anyhow::Result<Option<(u64, Row)>> {
+        let records = self.client.records(&self.id, query).await?;
+        let record = std::pin::pin!(records).try_next().await?;
+        record
+            .map(|record| Ok((record.index, self.row_of(&record)?)))
+            .transpose()
+    }
+
+    /// The row that a record was.
+    ///
+    /// # Errors
+    /// The node sent something that this stream cannot have.
+    pub(crate) fn row_of(&self, record: &Observation) -> anyhow::Result<Row> {
         let time = times::exact(&record.time.to_string())?;
-        Ok(Row::new(Moment::exact(time), value))
+        let value = self.rules.of_json(&record.value);
+        Ok(Row::new(
+            Moment::exact(time),
+            value.map_err(anyhow::Error::msg)?,
+        ))
     }
 }
 

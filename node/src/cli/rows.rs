@@ -4,13 +4,10 @@ use std::fmt;
 
 use headwater_protocols::time::Timestamp;
 
+use super::limits::{MAX_LISTED_APART, MAX_LISTED_KINDS, MAX_LISTED_LINES};
 use super::output::{counted, grouped, printable};
 use super::value::Taken;
 use crate::times::{Moment, TimeNotes};
-
-/// Bad rows that are listed; of a file in the wrong form the first ones tell
-/// enough.
-pub(crate) const MAX_LISTED: usize = 100;
 
 /// An observation, ready to be published.
 #[derive(Clone, Debug)]
@@ -94,7 +91,7 @@ pub(crate) struct BadRow {
 
 impl fmt::Display for BadRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        write!(f, "line {}: {}", self.line, printable(&self.what))
     }
 }
 
@@ -107,9 +104,20 @@ pub(crate) enum RowError {
     Read(anyhow::Error),
 }
 
-/// The bad rows of an input: the first ones, and how many there are.
+/// The bad rows of an input: those in which the same is wrong are put together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BadRows {
+    kinds: Vec<Kind>,
+    count: u64,
+    /// Those of kinds that are not listed.
+    more: u64,
+}
+
+/// Rows in which the same is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kind {
+    /// What is wrong, without what differs from row to row.
+    key: String,
     first: Vec<BadRow>,
     count: u64,
 }
@@ -117,8 +125,23 @@ pub(crate) struct BadRows {
 impl BadRows {
     pub(crate) fn add(&mut self, row: BadRow) {
         self.count += 1;
-        if self.first.len() < MAX_LISTED {
-            self.first.push(row);
+        let key = key_of(&row.what);
+        let known = self.kinds.iter().position(|kind| kind.key == key);
+        if known.is_none() && self.kinds.len() == MAX_LISTED_KINDS {
+            self.more += 1;
+            return;
+        }
+        let kind = match known.and_then(|at| self.kinds.get_mut(at)) {
+            Some(kind) => kind,
+            None => self.kinds.push_mut(Kind {
+                key,
+                first: Vec::new(),
+                count: 0,
+            }),
+        };
+        kind.count += 1;
+        if kind.first.len() < MAX_LISTED_LINES {
+            kind.first.push(row);
         }
     }
 
@@ -131,15 +154,60 @@ impl BadRows {
     }
 }
 
+/// What is wrong, without the texts that it quotes and the numbers that it names.
+fn key_of(what: &str) -> String {
+    let mut key = String::with_capacity(what.len());
+    let mut quote = None;
+    for c in what.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            Some(_) => {}
+            None if c == '`' || c == '"' => {
+                quote = Some(c);
+                key.push(c);
+            }
+            None if c.is_ascii_digit() => {
+                if !key.ends_with('#') {
+                    key.push('#');
+                }
+            }
+            None => key.push(c),
+        }
+    }
+    key
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count <= MAX_LISTED_APART as u64 {
+            return (self.first.iter()).try_for_each(|row| write!(f, "\n  {row}"));
+        }
+        let Some(first) = self.first.first() else {
+            return Ok(());
+        };
+        let lines: Vec<_> = self.first.iter().map(|row| row.line.to_string()).collect();
+        let more = self.count - lines.len() as u64;
+        let lines = lines.join(", ");
+        match more {
+            0 => write!(f, "\n  lines {lines}: {}", printable(&first.what)),
+            _ => write!(
+                f,
+                "\n  lines {lines} and {} more: {}",
+                grouped(more),
+                printable(&first.what)
+            ),
+        }
+    }
+}
+
 impl fmt::Display for BadRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&counted(self.count, "bad row"))?;
-        for row in &self.first {
-            write!(f, "\n  {row}")?;
+        for kind in &self.kinds {
+            kind.fmt(f)?;
         }
-        let more = self.count - self.first.len() as u64;
-        if more > 0 {
-            write!(f, "\n  and {} more", grouped(more))?;
+        if self.more > 0 {
+            write!(f, "\n  and {} more", grouped(self.more))?;
         }
         Ok(())
     }
@@ -185,18 +253,41 @@ mod tests {
         );
     }
 
-    #[test]
-    fn of_many_bad_rows_the_first_ones_are_listed() {
+    fn bad(rows: impl IntoIterator<Item = (u64, String)>) -> String {
         let mut bad = BadRows::default();
-        for line in 0..1_103 {
-            let what = "wrong".to_owned();
+        for (line, what) in rows {
             bad.add(BadRow { line, what });
         }
-        let text = bad.to_string();
-        let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "1,103 bad rows");
-        assert_eq!(lines[1], "  line 0: wrong");
-        assert_eq!(lines.len(), 2 + MAX_LISTED);
-        assert_eq!(lines[1 + MAX_LISTED], "  and 1,003 more");
+        bad.to_string()
+    }
+
+    #[test]
+    fn bad_rows_in_which_the_same_is_wrong_are_one_line() {
+        let wrong = |line: u64| match line {
+            7 => (line, "it has 3 fields instead of 2".to_owned()),
+            _ => (
+                line,
+                format!("value `x{line}` is not a number (\"{line}\")"),
+            ),
+        };
+        assert_eq!(
+            bad((2..1_105).map(wrong)),
+            "1,103 bad rows\n  lines 2, 3, 4, 5, 6 and 1,097 more: value `x2` is not a number (\"2\")\n  line 7: it has 3 \
+             fields instead of 2"
+        );
+        assert_eq!(
+            bad([(2, "a `1`".to_owned()), (3, "a `2`".to_owned())]),
+            "2 bad rows\n  line 2: a `1`\n  line 3: a `2`"
+        );
+    }
+
+    #[test]
+    fn of_many_kinds_the_first_ones_are_listed() {
+        let kind = |line: u64| (line, "x".repeat(line as usize));
+        let text = bad((1..=25).map(kind));
+        assert_eq!(text.lines().count(), 2 + MAX_LISTED_KINDS);
+        assert!(text.ends_with("\n  and 5 more"), "{text}");
+        let escapes = bad([(1, "value `\u{1b}[2J` is not a number".to_owned())]);
+        assert!(!escapes.contains('\u{1b}'), "{escapes}");
     }
 }

@@ -400,6 +400,9 @@ impl Client {
     pub async fn observations(&self, name: &str, query: &Query) -> anyhow::Result<ByteStream> {
         let mut path = stream_path(name, &format!("/observations?format={}", query.format))?;
         put_range(&mut path, &query.from, &query.to, query.time_unit);
+        if let Some(time) = &query.at_or_before {
+            path.push_str(&format!("&at_or_before={}", encode(time)));
+        }
         if let Some(limit) = query.limit {
             path.push_str(&format!("&limit={limit}"));
         }

@@ -12,6 +12,8 @@ pub struct Query {
     pub to: Option<String>,
     /// What they count since 1970 where they are numbers; else they are indexes.
     pub time_unit: Option<Unit>,
+    /// The last one of the greatest time that is not after this one, instead.
+    pub at_or_before: Option<String>,
     /// At most this many.
     pub limit: Option<u64>,
     /// `csv`, `ndjson`, …

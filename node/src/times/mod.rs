@@ -26,7 +26,7 @@ pub use form::TimeForm;
 pub use iso::parse_rfc3339;
 pub use notes::TimeNotes;
 pub use read::{Bound, Moment, TimeError, bound, epoch_unit, exact, of_json, of_text, there};
-pub use unit::Unit;
+pub use unit::{Unit, can_be_meant};
 
 /// What an error quotes of a text.
 fn shown(text: &str) -> String {

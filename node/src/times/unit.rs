@@ -32,7 +32,8 @@ const FIRST_MEANT: Timestamp = Timestamp(631_152_000_000_000);
 const BEHIND_MEANT: Timestamp = Timestamp(4_133_980_800_000_000);
 
 /// Whether somebody who writes a number can mean this time by it.
-pub(super) fn can_be_meant(time: Timestamp) -> bool {
+#[must_use]
+pub fn can_be_meant(time: Timestamp) -> bool {
     (FIRST_MEANT..BEHIND_MEANT).contains(&time)
 }
 

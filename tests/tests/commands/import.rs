@@ -159,7 +159,7 @@ async fn a_bad_row_leaves_nothing_behind_and_files_are_imported_one_behind_the_o
     ];
     let again = node.json(&again)?;
     ensure!(again["from"] == 3 && again["to"] == 3, "{again}");
-    let more = node.json(&["import", &one, "--to", "old"])?;
+    let more = node.json(&["import", &one, "--to", "old", "--again"])?;
     ensure!(more["from"] == 3 && more["to"] == 5, "{more}");
 
     let mixed = path(&node, "mixed.csv")?;

@@ -5,6 +5,7 @@ mod dashboard;
 mod doctor;
 mod exit;
 mod export;
+mod files;
 mod folder;
 mod import;
 mod naming;

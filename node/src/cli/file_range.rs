@@ -1,0 +1,180 @@
+//! From where to where the rows of a file go: shown before they are signed, so
+//! that who sees what was not meant can stop it.
+
+use headwater_protocols::manifest::ValueType;
+use headwater_protocols::time::Timestamp;
+
+use super::output::{counted, printable};
+use super::rows::Row;
+use crate::times::text::to_text;
+
+/// Characters of a value that are shown.
+const SHOWN: usize = 40;
+
+/// A number, and how it is written.
+type Token = (f64, Vec<u8>);
+
+/// The first and the last row, and the span of all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Range {
+    value_type: ValueType,
+    rows: u64,
+    first: Option<Row>,
+    last: Option<Row>,
+    times: Option<(Timestamp, Timestamp)>,
+    /// The least and the greatest number, as they are written.
+    numbers: Option<(Token, Token)>,
+}
+
+impl Range {
+    pub(super) fn new(value_type: ValueType) -> Self {
+        Self {
+            value_type,
+            rows: 0,
+            first: None,
+            last: None,
+            times: None,
+            numbers: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, row: &Row) {
+        self.rows += 1;
+        let times = self
+            .times
+            .map(|(from, to)| (from.min(row.time), to.max(row.time)));
+        self.times = Some(times.unwrap_or((row.time, row.time)));
+        match &mut self.last {
+            Some(last) => last.clone_from(row),
+            none => {
+                self.first = Some(row.clone());
+                *none = Some(row.clone());
+            }
+        }
+        if self.value_type == ValueType::Number {
+            self.number(&row.value);
+        }
+    }
+
+    fn number(&mut self, token: &[u8]) {
+        let Some(number) = std::str::from_utf8(token)
+            .ok()
+            .and_then(|text| text.parse::<f64>().ok())
+        else {
+            return;
+        };
+        match &mut self.numbers {
+            None => self.numbers = Some(((number, token.to_vec()), (number, token.to_vec()))),
+            Some((least, greatest)) => {
+                if number < least.0 {
+                    *least = (number, token.to_vec());
+                }
+                if number > greatest.0 {
+                    *greatest = (number, token.to_vec());
+                }
+            }
+        }
+    }
+
+    pub(super) fn first(&self) -> Option<&Row> {
+        self.first.as_ref()
+    }
+
+    pub(super) fn earliest(&self) -> Option<Timestamp> {
+        self.times.map(|(earliest, _)| earliest)
+    }
+
+    /// For people.
+    pub(super) fn described(&self) -> Vec<String> {
+        let (Some(first), Some(last), Some((from, to))) = (&self.first, &self.last, self.times)
+        else {
+            return Vec::new();
+        };
+        let row = |row: &Row| {
+            format!(
+                "{} {}",
+                to_text(row.time),
+                shown(&row.value, self.value_type)
+            )
+        };
+        let mut lines = vec![format!(
+            "{} of type {}: first {}, last {}",
+            counted(self.rows, "row"),
+            type_name(self.value_type),
+            row(first),
+            row(last)
+        )];
+        if (from, to) != (first.time, last.time) {
+            lines.push(format!("times from {} to {}", to_text(from), to_text(to)));
+        }
+        if let Some(((_, least), (_, greatest))) = &self.numbers {
+            let number = |token| shown(token, self.value_type);
+            lines.push(format!(
+                "values from {} to {}",
+                number(least),
+                number(greatest)
+            ));
+        }
+        lines
+    }
+}
+
+fn type_name(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::Number => "number",
+        ValueType::Text => "text",
+        ValueType::Json => "json",
+        ValueType::Bytes => "bytes",
+    }
+}
+
+fn shown(value: &[u8], value_type: ValueType) -> String {
+    if value_type == ValueType::Bytes {
+        return counted(value.len() as u64, "byte");
+    }
+    let text = String::from_utf8_lossy(value);
+    let short: String = text.chars().take(SHOWN).collect();
+    let dots = if short.len() < text.len() { "…" } else { "" };
+    match value_type {
+        ValueType::Text => format!("`{}{dots}`", printable(&short)),
+        ValueType::Number | ValueType::Json | ValueType::Bytes => {
+            format!("{}{dots}", printable(&short))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::value::ValueRules;
+    use super::*;
+    use crate::times::Moment;
+
+    fn described(value_type: ValueType, rows: &[(i64, &str)]) -> Vec<String> {
+        let rules = ValueRules::new(value_type, 8);
+        let mut range = Range::new(value_type);
+        for (seconds, value) in rows {
+            let moment = Moment::exact(Timestamp(seconds * 1_000_000));
+            range.add(&Row::new(moment, rules.of_text(value).unwrap()));
+        }
+        range.described()
+    }
+
+    #[test]
+    fn the_ends_of_the_rows_are_shown() {
+        let numbers = described(ValueType::Number, &[(1, "2"), (0, "-1e3"), (3, "2.50")]);
+        assert_eq!(
+            numbers,
+            [
+                "3 rows of type number: first 1970-01-01T00:00:01.000000Z 2, last 1970-01-01T00:00:03.000000Z 2.50",
+                "times from 1970-01-01T00:00:00.000000Z to 1970-01-01T00:00:03.000000Z",
+                "values from -1e3 to 2.50",
+            ]
+        );
+        let text = described(ValueType::Text, &[(0, "\u{1b}[2J")]);
+        assert!(
+            text.len() == 1 && text[0].ends_with("`\\u{1b}[2J`"),
+            "{text:?}"
+        );
+        assert!(described(ValueType::Number, &[]).is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! CSV files whose columns are named by their user: how they are written.
+
+use anyhow::Context;
+use headwater_protocols::manifest::ValueType;
+
+use super::csv_input::{Columns, find, header};
+use super::csv_records::{RecordError, Records};
+use super::delimiter::Delimiter;
+use super::file_source::Source;
+use super::guess::{TimeCensus, ValueCensus};
+use super::reading::{Reading, Said};
+use crate::times::TimeForm;
+
+/// Where the two columns are.
+struct Place {
+    delimiter: Delimiter,
+    time: usize,
+    value: usize,
+}
+
+/// Finds out what was not said. A file in the usual form is looked at no further
+/// than its first row, because it is read to its end by those who check it.
+///
+/// # Errors
+/// It cannot be read, has no such columns, or does not tell how it is written.
+pub(crate) fn reading(
+    source: &Source,
+    columns: &Columns,
+    said: &Said,
+    value_type: ValueType,
+) -> anyhow::Result<Reading> {
+    let Columns::Named { time, value } = columns else {
+        anyhow::bail!("its columns have no names");
+    };
+    let place = place(source, time, value, said.delimiter)?;
+    let form = match &said.form {
+        Some(form) => Some(form.clone()),
+        None => usual(source, &place)?,
+    };
+    let comma_may_be_decimal = value_type == ValueType::Number
+        && place.delimiter != Delimiter::COMMA
+        && !said.decimal_comma;
+    let read = match form {
+        Some(form) if !comma_may_be_decimal => said.plain(place.delimiter, form),
+        _ => {
+            let (times, values) = census(source, &place, value_type)?;
+            said.reading(place.delimiter, &times, &values)
+        }
+    };
+    read.map_err(anyhow::Error::msg)
+}
+
+/// The delimiter with which the header has both columns.
+fn place(
+    source: &Source,
+    time: &str,
+    value: &str,
+    said: Option<Delimiter>,
+) -> anyhow::Result<Place> {
+    let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
+    let mut best: Option<(usize, anyhow::Error)> = None;
+    for delimiter in delimiters {
+        let names = header(&mut Records::new(source.open()?, delimiter.byte()))?;
+        let error = match (find(&names, time), find(&names, value)) {
+            (Ok(time), Ok(value)) => {
+                return Ok(Place {
+                    delimiter,
+                    time,
+                    value,
+                });
+            }
+            (Err(error), _) | (_, Err(error)) => error,
+        };
+        // The one that tells most names knows best which are there.
+        if best.as_ref().is_none_or(|(most, _)| names.len() > *most) {
+            best = Some((names.len(), error));
+        }
+    }
+    let (_, error) = best.context("there is no delimiter to try")?;
+    Err(error)
+}
+
+/// The usual form of times, if the first row is of it, or there is none.
+fn usual(source: &Source, place: &Place) -> anyhow::Result<Option<TimeForm>> {
+    let mut records = Records::new(source.open()?, place.delimiter.byte());
+    header(&mut records)?;
+    if !matches!(records.advance(), Ok(true)) {
+        return Ok(Some(TimeForm::Iso));
+    }
+    let time = String::from_utf8_lossy(records.get(place.time).unwrap_or_default());
+    Ok(TimeForm::Iso.read(&time).is_ok().then_some(TimeForm::Iso))
+}
+
+fn census(
+    source: &Source,
+    place: &Place,
+    value_type: ValueType,
+) -> anyhow::Result<(TimeCensus, ValueCensus)> {
+    let (mut times, mut values) = (TimeCensus::default(), ValueCensus::default());
+    let mut records = Records::new(source.open()?, place.delimiter.byte());
+    header(&mut records)?;
+    loop {
+        match records.advance() {
+            Ok(true) => {}
+            // Who checks the rows says what is wrong with it.
+            Ok(false) | Err(RecordError::Unclosed { .. }) => return Ok((times, values)),
+            Err(error) => return Err(error.into()),
+        }
+        let field = |place: usize| {
+            String::from_utf8_lossy(records.get(place).unwrap_or_default().trim_ascii())
+        };
+        times.add(records.line(), &field(place.time));
+        if value_type == ValueType::Number {
+            values.add(records.line(), &field(place.value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file_kind::Expected;
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Reading> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        std::fs::write(&path, text).unwrap();
+        let columns = Columns::Named {
+            time: "date".to_owned(),
+            value: "wind".to_owned(),
+        };
+        let source = Source::of(&path, Expected::Csv).unwrap();
+        reading(&source, &columns, &Said::default(), ValueType::Number)
+    }
+
+    #[test]
+    fn the_delimiter_is_the_one_with_which_the_columns_are_there() {
+        for (text, delimiter) in [
+            ("date,wind\n2024-01-01,1\n", ","),
+            ("\u{feff}id;date;wind\n1;2024-01-01;1\n", ";"),
+            ("date\twind\n2024-01-01\t1\n", "tab"),
+            ("date;wind\n", ";"),
+        ] {
+            assert_eq!(
+                read(text).unwrap().delimiter,
+                delimiter.parse().unwrap(),
+                "{text}"
+            );
+        }
+        let error = read("date;speed\n2024-01-01;1\n").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no column `wind`; there are: `date`, `speed`"
+        );
+        assert_eq!(read("").unwrap_err().to_string(), "it is empty");
+    }
+
+    #[test]
+    fn where_the_first_row_is_unusual_all_of_them_are_looked_at() {
+        let decimal = read("date;wind\n2024-01-01;1,5\n2024-01-02;2,25\n").unwrap();
+        assert!(decimal.decimal_comma && decimal.times.form == TimeForm::Iso);
+        let millis = read("date,wind\n0,1\n1700000000123,2\n").unwrap();
+        assert_eq!(millis.times.form, "unix-ms".parse().unwrap());
+        assert!(
+            read("date,wind\n0,1\n1,2\n")
+                .unwrap_err()
+                .to_string()
+                .contains("--time-unit")
+        );
+        let late = read("date,wind\nn/a,1\n2024-01-01,2\n").unwrap();
+        assert_eq!(late.times.form, TimeForm::Iso);
+    }
+}

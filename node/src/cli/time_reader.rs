@@ -1,0 +1,142 @@
+//! The times of a file, row by row.
+
+use super::guess::pattern_advice;
+use super::time_zone::{LocalTimes, Zone};
+use crate::times::form::Written;
+use crate::times::text::to_text;
+use crate::times::{Moment, TimeForm, can_be_meant};
+
+/// How the times of a file are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TimeReading {
+    pub(crate) form: TimeForm,
+    /// What those without an offset are in; UTC, unless it is said.
+    pub(crate) zone: Option<Zone>,
+    /// Nobody has said the form.
+    pub(crate) is_found_out: bool,
+}
+
+impl TimeReading {
+    /// What the times are, for people.
+    pub(crate) fn described(&self) -> String {
+        let (mut said, flag) = match &self.form {
+            TimeForm::Unix(unit) => (format!("times are {unit} since 1970"), "--time-unit"),
+            TimeForm::Strptime(pattern) => (format!("times are of the form `{pattern}`"), ""),
+            TimeForm::Iso => ("times are RFC 3339".to_owned(), "--time-format"),
+        };
+        if let Some(zone) = &self.zone {
+            said.push_str(&format!(", in {} where they have no offset", zone.name()));
+        }
+        if self.is_found_out {
+            said.push_str(&format!(" (found out; else say {flag})"));
+        }
+        said
+    }
+
+    /// Reads the times of a file from its beginning.
+    pub(crate) fn reader(&self) -> TimeReader {
+        TimeReader {
+            reading: self.clone(),
+            local: self.zone.clone().map(LocalTimes::new),
+            advice: None,
+        }
+    }
+}
+
+/// Reads times in the order in which they stand in a file.
+#[derive(Clone, Debug)]
+pub(crate) struct TimeReader {
+    reading: TimeReading,
+    local: Option<LocalTimes>,
+    /// What to do about the first text that was no time: it is the same for the
+    /// others, and takes long to find out.
+    advice: Option<String>,
+}
+
+impl TimeReader {
+    /// Reads the next time.
+    ///
+    /// # Errors
+    /// It is none; says why.
+    pub(crate) fn read(&mut self, text: &str) -> Result<Moment, String> {
+        let written = match self.reading.form.written(text) {
+            Ok(written) => written,
+            Err(error) => return Err(self.advised(text, format!("time {error}"))),
+        };
+        match (written, &mut self.local) {
+            (Written::Moment(moment), _) => self.likely(text, moment),
+            (Written::Local(local), Some(zone)) => zone.at(local, text),
+            (Written::Local(local), None) => {
+                let moment = local.in_utc(text);
+                moment.map_err(|error| format!("time {error}"))
+            }
+        }
+    }
+
+    fn advised(&mut self, text: &str, why: String) -> String {
+        let is_number = text.parse::<f64>().is_ok();
+        if !self.reading.is_found_out || is_number || self.reading.form != TimeForm::Iso {
+            return why;
+        }
+        let advice = self.advice.get_or_insert_with(|| pattern_advice(text));
+        format!("{why}; {advice}")
+    }
+
+    /// A number whose unit nobody has said must be one that can be meant.
+    fn likely(&self, text: &str, moment: Moment) -> Result<Moment, String> {
+        match self.reading.form {
+            TimeForm::Unix(unit) if self.reading.is_found_out && !can_be_meant(moment.time) => {
+                Err(format!(
+                    "time `{text}` would be {} in {unit}, which the other rows are in; if it is meant, say the unit with \
+                     --time-unit",
+                    to_text(moment.time)
+                ))
+            }
+            _ => Ok(moment),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(form: &str, zone: Option<&str>, is_found_out: bool) -> TimeReader {
+        let reading = TimeReading {
+            form: form.parse().unwrap(),
+            zone: zone.map(|zone| zone.parse().unwrap()),
+            is_found_out,
+        };
+        reading.reader()
+    }
+
+    #[test]
+    fn a_number_is_far_from_the_others_only_where_its_unit_was_said() {
+        let read = |text: &str, is_found_out| reader("unix-ms", None, is_found_out).read(text);
+        assert!(read("1700000000123", true).is_ok());
+        let error = read("0", true).unwrap_err();
+        assert!(
+            error.contains("1970-01-01") && error.contains("--time-unit"),
+            "{error}"
+        );
+        assert_eq!(read("0", false).map(|moment| moment.time.0), Ok(0));
+    }
+
+    #[test]
+    fn a_zone_is_for_times_that_have_no_offset() {
+        let mut reader = reader("iso", Some("Europe/Berlin"), false);
+        let mut read = |text: &str| to_text(reader.read(text).unwrap().time)[..16].to_owned();
+        assert_eq!(read("2024-05-01 12:00:00"), "2024-05-01T10:00");
+        assert_eq!(read("2024-05-01T12:00:00Z"), "2024-05-01T12:00");
+        assert_eq!(read("2024-05-01T12:00:00-02:00"), "2024-05-01T14:00");
+        assert_eq!(read("2024-05-01"), "2024-04-30T22:00");
+    }
+
+    #[test]
+    fn what_is_no_time_comes_with_the_pattern_that_reads_it() {
+        let error = reader("iso", None, true).read("01.05.2024").unwrap_err();
+        assert!(error.contains("--time-format \"%d.%m.%Y\""), "{error}");
+        let said = reader("iso", None, false).read("01.05.2024").unwrap_err();
+        assert!(!said.contains("%d"), "{said}");
+    }
+}
