@@ -1,29 +1,34 @@
-//! Arrow's IPC stream: the columns `index`, `time`, `value`, a bounded record
-//! batch at a time.
+//! Arrow: the columns `index`, `time`, `value`, of numbers `token` too, a bounded
+//! record batch at a time.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use arrow_array::builder::{BinaryBuilder, Float64Builder, StringBuilder};
-use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt64Array};
-use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_array::{ArrayRef, TimestampMicrosecondArray, UInt64Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
+use super::exact::{Sparse, is_same};
+use super::ipc::{Batches, Ipc};
 use super::limits::{BATCH_BYTES, BATCH_ROWS};
 use super::value::{finite, text};
 
 /// The name of the time zone, as pandas and Polars write it too.
 pub(super) const UTC: &str = "UTC";
 
-/// Writes records as an Arrow IPC stream.
+/// The column of the texts of numbers that are others as doubles.
+pub(super) const TOKEN: &str = "token";
+
+/// Writes records as Arrow.
 pub struct ArrowEncoder<W: Write> {
-    out: StreamWriter<W>,
-    schema: SchemaRef,
+    out: Batches<W>,
     indexes: Vec<u64>,
     times: Vec<i64>,
     values: Values,
+    /// Beside numbers: the text of those that are others as doubles.
+    tokens: Option<Sparse<String>>,
     bytes: usize,
 }
 
@@ -67,13 +72,19 @@ impl Values {
         }
     }
 
-    pub(super) fn push(&mut self, value: &[u8]) {
+    /// A row that has one; whether the column has just that.
+    pub(super) fn push(&mut self, value: &[u8]) -> bool {
         match self {
             // What a publisher signed may be no number: then it is left out.
-            Self::Numbers(numbers) => numbers.append_option(finite(value)),
+            Self::Numbers(numbers) => {
+                let number = finite(value);
+                numbers.append_option(number);
+                return number.is_some_and(|number| is_same(value, number));
+            }
             Self::Texts(texts) => texts.append_value(text(value)),
             Self::Bytes(bytes) => bytes.append_value(value),
         }
+        true
     }
 
     pub(super) fn take(&mut self) -> ArrayRef {
@@ -90,11 +101,10 @@ impl<W: Write> ArrowEncoder<W> {
     ///
     /// # Errors
     /// The writer fails.
-    pub fn begin(value_type: ValueType, out: W) -> io::Result<Self> {
-        let schema = schema(value_type);
+    pub fn begin(ipc: Ipc, value_type: ValueType, out: W) -> io::Result<Self> {
         Ok(Self {
-            out: StreamWriter::try_new(out, &schema).map_err(to_io)?,
-            schema,
+            out: Batches::begin(ipc, schema(value_type), out)?,
+            tokens: (value_type == ValueType::Number).then(Sparse::default),
             indexes: Vec::new(),
             times: Vec::new(),
             values: Values::new(value_type),
@@ -110,7 +120,12 @@ impl<W: Write> ArrowEncoder<W> {
         self.indexes.push(index);
         self.times.push(record.time().0);
         let value = record.value();
-        self.values.push(&value);
+        if !self.values.push(&value)
+            && let Some(tokens) = &mut self.tokens
+        {
+            tokens.push(self.indexes.len() - 1, text(&value).into_owned());
+            self.bytes += value.len();
+        }
         self.bytes += value.len();
         if self.indexes.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
             self.write_batch()?;
@@ -118,7 +133,7 @@ impl<W: Write> ArrowEncoder<W> {
         Ok(())
     }
 
-    /// Writes the last batch and the end of the stream.
+    /// Writes the last batch and the end.
     ///
     /// # Errors
     /// The writer fails.
@@ -126,8 +141,7 @@ impl<W: Write> ArrowEncoder<W> {
         if !self.indexes.is_empty() {
             self.write_batch()?;
         }
-        self.out.finish().map_err(to_io)?;
-        self.out.get_mut().flush()
+        self.out.finish()
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
@@ -136,30 +150,28 @@ impl<W: Write> ArrowEncoder<W> {
         let take = |column: &mut Vec<_>| std::mem::replace(column, Vec::with_capacity(rows));
         let times = TimestampMicrosecondArray::from(take(&mut self.times));
         let indexes = std::mem::replace(&mut self.indexes, Vec::with_capacity(rows));
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt64Array::from(indexes)),
             Arc::new(times.with_timezone(UTC)),
             self.values.take(),
         ];
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(to_io)?;
-        self.out.write(&batch).map_err(to_io)
+        if let Some(tokens) = &mut self.tokens {
+            columns.push(tokens.take(rows));
+        }
+        self.out.write(columns)
     }
 }
 
 fn schema(value_type: ValueType) -> SchemaRef {
     let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
-    let value = Values::data_type(value_type);
-    let may_lack = value == DataType::Float64;
-    Arc::new(Schema::new(vec![
+    let is_number = value_type == ValueType::Number;
+    let mut fields = vec![
         Field::new("index", DataType::UInt64, false),
         Field::new("time", time, false),
-        Field::new("value", value, may_lack),
-    ]))
-}
-
-pub(super) fn to_io(error: ArrowError) -> io::Error {
-    match error {
-        ArrowError::IoError(_, error) => error,
-        other => io::Error::other(other),
+        Field::new("value", Values::data_type(value_type), is_number),
+    ];
+    if is_number {
+        fields.push(Field::new(TOKEN, DataType::Utf8, true));
     }
+    Arc::new(Schema::new(fields))
 }

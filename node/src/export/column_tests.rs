@@ -206,7 +206,7 @@ fn the_same_records_give_the_bytes_that_the_layout_is_named_for() {
         })
         .collect();
     let mut bytes = Vec::new();
-    let mut encoder = Encoder::begin(Format::Parquet, ValueType::Number, &mut bytes).unwrap();
+    let mut encoder = Encoder::begin_proved(ValueType::Number, "a proof", &mut bytes).unwrap();
     for (index, record) in &rows {
         encoder.record(*index, record).unwrap();
     }
@@ -218,7 +218,7 @@ fn the_same_records_give_the_bytes_that_the_layout_is_named_for() {
         (LAYOUT, digest.as_str()),
         (
             "headwater parquet 1",
-            "baeea70846721b8987e67ee8f977a335e46c0ca1b4287a9b7efe550e37195ced"
+            "dc42ce827914f360619d6c73cc9617b5815d909958def0854579f021fda50e06"
         )
     );
 }

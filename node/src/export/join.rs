@@ -8,6 +8,7 @@
 mod arrow;
 mod parquet;
 mod text;
+mod tokens;
 
 use std::io::{self, Write};
 
@@ -20,7 +21,9 @@ use self::arrow::ArrowTable;
 use self::parquet::ParquetTable;
 use self::text::{CsvTable, JsonTable};
 use super::Format;
+use super::arrow::TOKEN;
 use super::by_time::{ByTime, Disorder, Room, Timed};
+use super::ipc::Ipc;
 use super::limits::MAX_JOIN_ROWS;
 
 /// A column of a joined table.
@@ -321,9 +324,15 @@ impl<W: Write + Send> Table<W> {
             Format::Csv => Self::Csv(Box::new(CsvTable::begin(columns, out)?)),
             Format::Ndjson => Self::Json(JsonTable::lines(columns, out)),
             Format::Json => Self::Json(JsonTable::array(columns, out)),
-            Format::Arrow => Self::Arrow(Box::new(ArrowTable::begin(columns, out)?)),
+            Format::Arrow => Self::arrow(Ipc::Stream, columns, out)?,
+            Format::Feather => Self::arrow(Ipc::File, columns, out)?,
             Format::Parquet => Self::Parquet(Box::new(ParquetTable::begin(columns, out)?)),
         })
+    }
+
+    fn arrow(ipc: Ipc, columns: &[Column], out: W) -> io::Result<Self> {
+        let table = ArrowTable::begin(ipc, columns, out)?;
+        Ok(Self::Arrow(Box::new(table)))
     }
 
     fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
@@ -346,12 +355,13 @@ impl<W: Write + Send> Table<W> {
 }
 
 /// The names of columns, each once: those of streams, and where several are
-/// alike, or are called `time`, with the end of the id behind it.
+/// alike, or are called `time` or `token`, with the end of the id behind it.
 #[must_use]
 pub fn column_names(streams: &[(String, String)]) -> Vec<String> {
     let taken = |name: &str| streams.iter().filter(|(other, _)| other == name).count();
     let unique = |(name, id): &(String, String)| {
-        if !name.is_empty() && name != "time" && taken(name) == 1 {
+        let is_free = !["", "time", TOKEN].contains(&name.as_str());
+        if is_free && taken(name) == 1 {
             return name.clone();
         }
         let end = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);

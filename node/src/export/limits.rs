@@ -15,6 +15,11 @@ pub const ROW_GROUP_BYTES: usize = 16 << 20;
 /// as exact tokens. A file of a few kilobytes may claim any number of them.
 pub const MAX_READ_GROUP_BYTES: usize = 4 * (ROW_GROUP_BYTES + (1 << 20));
 
+/// Rows of a row group of a join, at least, however many columns it has: each
+/// column of each group is 150 bytes of metadata, which are in memory to the end.
+/// With 256 columns and ten million rows that is 50 MB, and a row group 20 MB.
+pub const MIN_JOINED_GROUP_ROWS: usize = 1 << 13;
+
 /// Rows of a record batch of Arrow: what a consumer gets at a time. The first
 /// records are seen soon, and a batch's head costs 1 % of its bytes.
 pub const BATCH_ROWS: usize = 1 << 15;
@@ -24,8 +29,9 @@ pub const BATCH_BYTES: usize = 8 << 20;
 
 /// Bytes of records that wait, of all streams of a join, until those before them
 /// in time were read. In a stream whose times rise that is one chunk, up to
-/// 1.5 MB with what tells its records apart; 32 of them fit. A stream of
-/// numbers may run to and fro over 600,000 records.
+/// 1.5 MB with what tells its records apart; 40 of them fit, and more than a
+/// thousand of numbers. A stream of numbers may run to and fro over 600,000
+/// records.
 pub const MAX_DISORDER_BYTES: usize = 64 << 20;
 
 /// What a record that waits costs beside its value: its time, index, and place

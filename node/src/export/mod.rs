@@ -12,6 +12,7 @@ mod csv_line;
 mod exact;
 mod gaps;
 mod holes;
+mod ipc;
 mod join;
 mod json;
 pub mod limits;
@@ -29,6 +30,7 @@ use headwater_protocols::record::Record;
 
 pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
+pub use self::ipc::Ipc;
 pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
 pub use crate::times::text as time;
 pub use gaps::{GapFinder, Gaps, Misplaced, TimeGap};
@@ -50,13 +52,15 @@ pub enum Format {
     Json,
     /// An Arrow IPC stream.
     Arrow,
+    /// An Arrow IPC file, which is called Feather, too.
+    Feather,
     /// A Parquet file.
     Parquet,
 }
 
 /// A format that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a format; use csv, ndjson, json, arrow or parquet")]
+#[error("`{0}` is not a format; use csv, ndjson, json, arrow, feather or parquet")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -68,6 +72,7 @@ impl FromStr for Format {
             "ndjson" => Ok(Self::Ndjson),
             "json" => Ok(Self::Json),
             "arrow" => Ok(Self::Arrow),
+            "feather" => Ok(Self::Feather),
             "parquet" => Ok(Self::Parquet),
             other => Err(UnknownFormat(other.chars().take(32).collect())),
         }
@@ -83,6 +88,7 @@ impl Format {
             Self::Ndjson => "ndjson",
             Self::Json => "json",
             Self::Arrow => "arrow",
+            Self::Feather => "feather",
             Self::Parquet => "parquet",
         }
     }
@@ -95,6 +101,7 @@ impl Format {
             Self::Ndjson => "application/x-ndjson",
             Self::Json => "application/json",
             Self::Arrow => "application/vnd.apache.arrow.stream",
+            Self::Feather => "application/vnd.apache.arrow.file",
             Self::Parquet => "application/vnd.apache.parquet",
         }
     }
@@ -112,6 +119,7 @@ impl Format {
                 }
                 "application/json" => Some(Self::Json),
                 "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
+                "application/vnd.apache.arrow.file" => Some(Self::Feather),
                 "application/vnd.apache.parquet" => Some(Self::Parquet),
                 _ => None,
             }
@@ -128,7 +136,7 @@ pub enum Encoder<W: Write + Send> {
     Ndjson(NdjsonEncoder<W>),
     /// JSON.
     Json(JsonEncoder<W>),
-    /// Arrow.
+    /// Arrow, as a stream or as a file.
     Arrow(Box<ArrowEncoder<W>>),
     /// Parquet.
     Parquet(Box<ParquetEncoder<W>>),
@@ -144,11 +152,17 @@ impl<W: Write + Send> Encoder<W> {
             Format::Csv => Self::Csv(Box::new(CsvEncoder::begin(value_type, out)?)),
             Format::Ndjson => Self::Ndjson(NdjsonEncoder::new(value_type, out)),
             Format::Json => Self::Json(JsonEncoder::begin(value_type, out)?),
-            Format::Arrow => Self::Arrow(Box::new(ArrowEncoder::begin(value_type, out)?)),
+            Format::Arrow => Self::arrow(Ipc::Stream, value_type, out)?,
+            Format::Feather => Self::arrow(Ipc::File, value_type, out)?,
             Format::Parquet => {
                 Self::Parquet(Box::new(ParquetEncoder::begin(value_type, None, out)?))
             }
         })
+    }
+
+    fn arrow(ipc: Ipc, value_type: ValueType, out: W) -> io::Result<Self> {
+        let encoder = ArrowEncoder::begin(ipc, value_type, out)?;
+        Ok(Self::Arrow(Box::new(encoder)))
     }
 
     /// Begins a Parquet file that carries its proof.

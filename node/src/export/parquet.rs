@@ -1,11 +1,14 @@
-//! Parquet: the columns `index`, `time`, `value`, a bounded row group at a time.
+//! Parquet: the columns `index`, `time`, `value`, of numbers and in files with a
+//! proof `token` too, a bounded row group at a time.
 //!
 //! The bytes depend on nothing but the records and [`LAYOUT`]: who asks for a
 //! part of the file now and for another part later gets parts of one file.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 use parquet::basic::{Compression, Encoding};
@@ -17,7 +20,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::{ColumnPath, TypePtr};
 
-use super::exact::Tokens;
+use super::exact::{Sparse, Tokens, is_same};
 use super::limits::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 use super::value::{finite, text};
 
@@ -42,19 +45,24 @@ impl<W: Write + Send> std::fmt::Debug for ParquetEncoder<W> {
 
 impl<W: Write + Send> ParquetEncoder<W> {
     /// Writes what stands before the first row. With a proof, which is put into
-    /// the metadata under [`PROOF_KEY`], there is a fourth column, `token`: the
-    /// exact bytes of the values that `value` cannot give back.
+    /// the metadata under [`PROOF_KEY`], the column `token` has the exact bytes
+    /// of the values that `value` cannot give back; without one it has the texts
+    /// of the numbers that are others as doubles.
     ///
     /// # Errors
     /// The writer fails.
     pub fn begin(value_type: ValueType, proof: Option<&str>, out: W) -> io::Result<Self> {
-        let schema = schema(value_type, proof.is_some()).map_err(to_io)?;
+        let tokens = match (proof, value_type) {
+            (Some(_), _) => Column::Bytes(Tokens::new(value_type)),
+            (None, ValueType::Number) => Column::Texts,
+            (None, ValueType::Text | ValueType::Json | ValueType::Bytes) => Column::None,
+        };
+        let schema = schema(value_type, &tokens).map_err(to_io)?;
         let mut out = SerializedFileWriter::new(out, schema, properties()).map_err(to_io)?;
         if let Some(proof) = proof {
             let entry = KeyValue::new(PROOF_KEY.to_owned(), proof.to_owned());
             out.append_key_value_metadata(entry);
         }
-        let tokens = proof.map(|_| Tokens::new(value_type));
         Ok(Self {
             out,
             rows: Rows::new(value_type, tokens),
@@ -98,8 +106,42 @@ struct Rows {
     indexes: Vec<i64>,
     times: Vec<i64>,
     values: Values,
-    tokens: Option<(Tokens, Optional<ByteArray>)>,
+    column: Column,
+    tokens: Sparse<ByteArray>,
     bytes: usize,
+}
+
+/// What the column `token` has.
+enum Column {
+    /// There is none.
+    None,
+    /// The texts of numbers that are others as doubles.
+    Texts,
+    /// The bytes that `value` does not give back.
+    Bytes(Tokens),
+}
+
+impl Column {
+    /// The token of a value, if it has one.
+    fn token(&mut self, value: &Bytes, number: Option<f64>) -> Option<ByteArray> {
+        let is_needed = match self {
+            Self::None => false,
+            Self::Texts => number.is_none_or(|number| !is_same(value, number)),
+            Self::Bytes(tokens) => tokens.needed(value),
+        };
+        is_needed.then(|| match self {
+            Self::Texts => as_text(value),
+            Self::None | Self::Bytes(_) => value.clone().into(),
+        })
+    }
+}
+
+/// A value as text, without a copy where it is.
+pub(super) fn as_text(value: &Bytes) -> ByteArray {
+    match text(value) {
+        Cow::Borrowed(_) => value.clone().into(),
+        Cow::Owned(text) => text.into_bytes().into(),
+    }
 }
 
 /// A column in which rows may have nothing.
@@ -138,7 +180,7 @@ enum Values {
 }
 
 impl Rows {
-    fn new(value_type: ValueType, tokens: Option<Tokens>) -> Self {
+    fn new(value_type: ValueType, column: Column) -> Self {
         Self {
             indexes: Vec::new(),
             times: Vec::new(),
@@ -147,7 +189,8 @@ impl Rows {
                 ValueType::Text | ValueType::Json => Values::Texts(Vec::new()),
                 ValueType::Bytes => Values::Bytes(Vec::new()),
             },
-            tokens: tokens.map(|tokens| (tokens, Optional::default())),
+            column,
+            tokens: Sparse::default(),
             bytes: 0,
         }
     }
@@ -158,17 +201,23 @@ impl Rows {
         self.times.push(record.time().0);
         let value = record.value();
         self.bytes += value.len();
-        if let Some((tokens, column)) = &mut self.tokens {
-            let token = tokens.needed(&value).then(|| value.clone().into());
-            column.push(token);
-        }
-        match &mut self.values {
-            Values::Numbers(numbers) => numbers.push(finite(&value)),
-            Values::Texts(texts) => texts.push(match text(&value) {
-                std::borrow::Cow::Borrowed(_) => value.into(),
-                std::borrow::Cow::Owned(text) => text.into_bytes().into(),
-            }),
-            Values::Bytes(bytes) => bytes.push(value.into()),
+        let number = match &mut self.values {
+            Values::Numbers(numbers) => {
+                let number = finite(&value);
+                numbers.push(number);
+                number
+            }
+            Values::Texts(texts) => {
+                texts.push(as_text(&value));
+                None
+            }
+            Values::Bytes(bytes) => {
+                bytes.push(value.clone().into());
+                None
+            }
+        };
+        if let Some(token) = self.column.token(&value, number) {
+            self.tokens.push(self.indexes.len() - 1, token);
         }
     }
 
@@ -183,9 +232,7 @@ impl Rows {
             Values::Numbers(numbers) => numbers.clear(),
             Values::Texts(bytes) | Values::Bytes(bytes) => bytes.clear(),
         }
-        if let Some((_, tokens)) = &mut self.tokens {
-            tokens.clear();
-        }
+        self.tokens.clear();
         self.bytes = 0;
     }
 
@@ -193,6 +240,7 @@ impl Rows {
         &self,
         mut group: SerializedRowGroupWriter<'_, W>,
     ) -> Result<(), ParquetError> {
+        let rows = self.indexes.len();
         write_column::<Int64Type, W>(&mut group, &self.indexes, None)?;
         write_column::<Int64Type, W>(&mut group, &self.times, None)?;
         match &self.values {
@@ -203,8 +251,12 @@ impl Rows {
                 write_column::<ByteArrayType, W>(&mut group, bytes, None)?;
             }
         }
-        if let Some((_, Optional { values, levels })) = &self.tokens {
-            write_column::<ByteArrayType, W>(&mut group, values, Some(levels))?;
+        match self.column {
+            Column::None => {}
+            Column::Texts | Column::Bytes(_) => {
+                let (tokens, levels) = (self.tokens.tokens(), self.tokens.levels(rows));
+                write_column::<ByteArrayType, W>(&mut group, tokens, Some(&levels))?;
+            }
         }
         group.close()?;
         Ok(())
@@ -222,16 +274,17 @@ pub(super) fn write_column<T: parquet::data_type::DataType, W: Write + Send>(
     column.close()
 }
 
-fn schema(value_type: ValueType, has_tokens: bool) -> Result<TypePtr, ParquetError> {
+fn schema(value_type: ValueType, tokens: &Column) -> Result<TypePtr, ParquetError> {
     let value = match value_type {
         // What a publisher signed may be no number: then it is left out.
         ValueType::Number => "optional double value",
         ValueType::Text | ValueType::Json => "required binary value (STRING)",
         ValueType::Bytes => "required binary value",
     };
-    let token = match has_tokens {
-        true => "optional binary token;",
-        false => "",
+    let token = match tokens {
+        Column::None => "",
+        Column::Texts => "optional binary token (STRING);",
+        Column::Bytes(_) => "optional binary token;",
     };
     let message = format!(
         "message observations {{

@@ -1,29 +1,31 @@
-//! Joined tables as an Arrow IPC stream.
+//! Joined tables as Arrow.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
-use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_array::{ArrayRef, TimestampMicrosecondArray};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
-use crate::export::arrow::{UTC, Values, to_io};
+use super::tokens::RowTokens;
+use crate::export::arrow::{TOKEN, UTC, Values};
+use crate::export::exact::Sparse;
+use crate::export::ipc::{Batches, Ipc};
 use crate::export::limits::{BATCH_BYTES, BATCH_ROWS};
 
 /// `time`, then a column for each stream, in bounded record batches.
 pub(super) struct ArrowTable<W: Write> {
-    out: StreamWriter<W>,
-    schema: SchemaRef,
+    out: Batches<W>,
     times: Vec<i64>,
     columns: Vec<Values>,
+    tokens: Option<(RowTokens, Sparse<String>)>,
     bytes: usize,
 }
 
 impl<W: Write> ArrowTable<W> {
-    pub(super) fn begin(columns: &[Column], out: W) -> io::Result<Self> {
+    pub(super) fn begin(ipc: Ipc, columns: &[Column], out: W) -> io::Result<Self> {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
         let mut fields = vec![Field::new("time", time, false)];
         // A stream may have nothing yet.
@@ -32,25 +34,39 @@ impl<W: Write> ArrowTable<W> {
             Field::new(&column.name, data_type, true)
         };
         fields.extend(columns.iter().map(field));
-        let schema = Arc::new(Schema::new(fields));
+        let tokens = RowTokens::of(columns);
+        if tokens.is_some() {
+            fields.push(Field::new(TOKEN, DataType::Utf8, true));
+        }
         let columns = columns.iter().map(|column| Values::new(column.value_type));
         Ok(Self {
-            out: StreamWriter::try_new(out, &schema).map_err(to_io)?,
-            schema,
+            out: Batches::begin(ipc, Arc::new(Schema::new(fields)), out)?,
             times: Vec::new(),
             columns: columns.collect(),
+            tokens: tokens.map(|tokens| (tokens, Sparse::default())),
             bytes: 0,
         })
     }
 
     pub(super) fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
         self.times.push(time.0);
-        for (column, value) in self.columns.iter_mut().zip(values) {
+        for (place, (column, value)) in self.columns.iter_mut().zip(values).enumerate() {
             self.bytes += value.as_ref().map_or(0, Bytes::len);
-            match value {
-                Some(value) => column.push(value),
-                None => column.push_nothing(),
+            let Some(value) = value else {
+                column.push_nothing();
+                continue;
+            };
+            if !column.push(value)
+                && let Some((tokens, _)) = &mut self.tokens
+            {
+                tokens.put(place, value);
             }
+        }
+        if let Some((tokens, column)) = &mut self.tokens
+            && let Some(row) = tokens.take()
+        {
+            self.bytes += row.len();
+            column.push(self.times.len() - 1, row);
         }
         // The columns together, so that many of them need no more memory.
         let cells = self.times.len() * (self.columns.len() + 1);
@@ -64,16 +80,18 @@ impl<W: Write> ArrowTable<W> {
         if !self.times.is_empty() {
             self.write_batch()?;
         }
-        self.out.finish().map_err(to_io)?;
-        self.out.get_mut().flush()
+        self.out.finish()
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
         self.bytes = 0;
+        let rows = self.times.len();
         let times = TimestampMicrosecondArray::from(std::mem::take(&mut self.times));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(times.with_timezone(UTC))];
         columns.extend(self.columns.iter_mut().map(Values::take));
-        let batch = RecordBatch::try_new(self.schema.clone(), columns).map_err(to_io)?;
-        self.out.write(&batch).map_err(to_io)
+        if let Some((_, tokens)) = &mut self.tokens {
+            columns.push(tokens.take(rows));
+        }
+        self.out.write(columns)
     }
 }

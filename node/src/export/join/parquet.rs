@@ -1,6 +1,5 @@
 //! Joined tables as Parquet.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -15,15 +14,19 @@ use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
-use crate::export::limits::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
-use crate::export::parquet::{Optional, to_io, write_column};
-use crate::export::value::{finite, text};
+use super::tokens::RowTokens;
+use crate::export::arrow::TOKEN;
+use crate::export::exact::{Sparse, is_same};
+use crate::export::limits::{MIN_JOINED_GROUP_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use crate::export::parquet::{Optional, as_text, to_io, write_column};
+use crate::export::value::finite;
 
 /// `time`, then a column for each stream, in bounded row groups.
 pub(super) struct ParquetTable<W: Write + Send> {
     out: SerializedFileWriter<W>,
     times: Vec<i64>,
     columns: Vec<Cells>,
+    tokens: Option<(RowTokens, Sparse<ByteArray>)>,
     bytes: usize,
 }
 
@@ -43,15 +46,18 @@ impl Cells {
         }
     }
 
-    fn push(&mut self, value: Option<&Bytes>) {
+    /// Takes a cell; whether the column has just that.
+    fn push(&mut self, value: Option<&Bytes>) -> bool {
         match self {
-            Self::Numbers(cells) => cells.push(value.and_then(|value| finite(value))),
-            Self::Texts(cells) => cells.push(value.map(|value| match text(value) {
-                Cow::Borrowed(_) => value.clone().into(),
-                Cow::Owned(text) => text.into_bytes().into(),
-            })),
+            Self::Numbers(cells) => {
+                let number = value.and_then(|value| finite(value));
+                cells.push(number);
+                return value.is_none_or(|value| number.is_some_and(|n| is_same(value, n)));
+            }
+            Self::Texts(cells) => cells.push(value.map(as_text)),
             Self::Bytes(cells) => cells.push(value.map(|value| value.clone().into())),
         }
+        true
     }
 
     fn clear(&mut self) {
@@ -68,25 +74,39 @@ impl<W: Write + Send> ParquetTable<W> {
             .set_compression(Compression::SNAPPY)
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true);
-        let schema = schema(columns).map_err(to_io)?;
+        let tokens = RowTokens::of(columns);
+        let schema = schema(columns, tokens.is_some()).map_err(to_io)?;
         let out = SerializedFileWriter::new(out, schema, Arc::new(properties.build()));
         Ok(Self {
             out: out.map_err(to_io)?,
             times: Vec::new(),
             columns: columns.iter().map(|c| Cells::new(c.value_type)).collect(),
+            tokens: tokens.map(|tokens| (tokens, Sparse::default())),
             bytes: 0,
         })
     }
 
     pub(super) fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
         self.times.push(time.0);
-        for (column, value) in self.columns.iter_mut().zip(values) {
+        for (place, (column, value)) in self.columns.iter_mut().zip(values).enumerate() {
             self.bytes += value.as_ref().map_or(0, Bytes::len);
-            column.push(value.as_ref());
+            if !column.push(value.as_ref())
+                && let (Some(value), Some((tokens, _))) = (value, &mut self.tokens)
+            {
+                tokens.put(place, value);
+            }
+        }
+        if let Some((tokens, column)) = &mut self.tokens
+            && let Some(row) = tokens.take()
+        {
+            self.bytes += row.len();
+            column.push(self.times.len() - 1, row.into_bytes().into());
         }
         // The columns together, so that many of them need no more memory.
-        let cells = self.times.len() * (self.columns.len() + 1);
-        if cells >= 3 * ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES {
+        let rows = self.times.len();
+        let cells = rows * (self.columns.len() + 1);
+        let is_full = cells >= 3 * ROW_GROUP_ROWS && rows >= MIN_JOINED_GROUP_ROWS;
+        if is_full || self.bytes >= ROW_GROUP_BYTES {
             self.write_group().map_err(to_io)?;
         }
         Ok(())
@@ -114,15 +134,22 @@ impl<W: Write + Send> ParquetTable<W> {
                 }
             }
         }
+        if let Some((_, tokens)) = &self.tokens {
+            let levels = tokens.levels(self.times.len());
+            write_column::<ByteArrayType, W>(&mut group, tokens.tokens(), Some(&levels))?;
+        }
         group.close()?;
         self.times.clear();
+        if let Some((_, tokens)) = &mut self.tokens {
+            tokens.clear();
+        }
         self.columns.iter_mut().for_each(Cells::clear);
         self.bytes = 0;
         Ok(())
     }
 }
 
-fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
+fn schema(columns: &[Column], has_tokens: bool) -> Result<TypePtr, ParquetError> {
     let time = Type::primitive_type_builder("time", PhysicalType::INT64)
         .with_repetition(Repetition::REQUIRED)
         .with_logical_type(Some(LogicalType::timestamp(true, TimeUnit::MICROS)));
@@ -138,6 +165,12 @@ fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
         let field = Type::primitive_type_builder(&column.name, physical)
             .with_repetition(Repetition::OPTIONAL)
             .with_logical_type(logical);
+        fields.push(Arc::new(field.build()?));
+    }
+    if has_tokens {
+        let field = Type::primitive_type_builder(TOKEN, PhysicalType::BYTE_ARRAY)
+            .with_repetition(Repetition::OPTIONAL)
+            .with_logical_type(Some(LogicalType::String));
         fields.push(Arc::new(field.build()?));
     }
     let schema = Type::group_type_builder("joined").with_fields(fields);

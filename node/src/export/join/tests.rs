@@ -11,16 +11,23 @@ use super::*;
 type Observations = Vec<(i64, u32)>;
 
 fn store(streams: &[Observations]) -> MemoryStore {
+    let records = |observations: &Observations| {
+        let record = |(time, value): &(i64, u32)| {
+            Record::new(Timestamp(*time), value.to_string().as_bytes())
+        };
+        observations.iter().map(record).collect()
+    };
+    let streams: Vec<_> = streams.iter().map(records).collect();
+    store_of(&streams)
+}
+
+fn store_of(streams: &[Vec<Record>]) -> MemoryStore {
     let store = MemoryStore::new();
-    for (number, observations) in (0..).zip(streams) {
-        let run: Vec<_> = observations
-            .iter()
-            .map(|(time, value)| Record::new(Timestamp(*time), value.to_string().as_bytes()))
-            .collect();
+    for (number, run) in (0..).zip(streams) {
         let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
         let mut held = IntervalSet::default();
         let mut admission = Admission::new(&store, key(number), &mut held);
-        admission.put_records(0, &run, &leaves).unwrap();
+        admission.put_records(0, run, &leaves).unwrap();
         store
             .commit(admission.finish(), Durability::Synced)
             .unwrap();
@@ -269,4 +276,72 @@ proptest! {
     ) {
         prop_assert_eq!(table(&streams, &how), expected(&streams, &how));
     }
+}
+
+/// What a joined table of numbers has in its column `token`.
+fn tokens(format: Format, values: [[&[u8]; 3]; 2]) -> Vec<Option<String>> {
+    let streams = values.map(|values| {
+        let records = (0..)
+            .zip(values)
+            .map(|(time, value)| Record::new(Timestamp(time), value));
+        records.collect::<Vec<_>>()
+    });
+    let store = store_of(&streams);
+    let streams: Vec<_> = (0..2)
+        .map(|number| JoinedStream {
+            column: Column {
+                name: format!("s{number}"),
+                value_type: ValueType::Number,
+            },
+            history: History::new(&store, key(number)),
+            size: 3,
+        })
+        .collect();
+    let mut out = Vec::new();
+    join(&streams, &on(0), format, &mut out).unwrap();
+    if format == Format::Parquet {
+        use ::parquet::file::reader::FileReader;
+        use ::parquet::record::RowAccessor;
+        let reader =
+            ::parquet::file::serialized_reader::SerializedFileReader::new(Bytes::from(out));
+        let reader = reader.unwrap();
+        let rows = reader.get_row_iter(None).unwrap();
+        return rows
+            .map(|row| row.unwrap().get_string(3).ok().cloned())
+            .collect();
+    }
+    let file = std::io::Cursor::new(out);
+    let mut batches = arrow_ipc::reader::FileReader::try_new(file, None).unwrap();
+    let batch = batches.next().unwrap().unwrap();
+    let column = batch.column(3).as_any();
+    let column = column.downcast_ref::<arrow_array::StringArray>().unwrap();
+    column
+        .iter()
+        .map(|token| token.map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn numbers_that_a_double_rounds_stand_beside_the_row_as_they_were_published() {
+    let values: [[&[u8]; 3]; 2] = [
+        [b"1.50", b"9007199254740993", b"-9007199254740995"],
+        [b"9007199254740992", b"0.1", b"1e400"],
+    ];
+    let wanted = [
+        None,
+        Some("{\"s0\":\"9007199254740993\"}".to_owned()),
+        Some("{\"s0\":\"-9007199254740995\",\"s1\":\"1e400\"}".to_owned()),
+    ];
+    for format in [Format::Feather, Format::Parquet] {
+        assert_eq!(tokens(format, values), wanted, "{format:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_called_as_a_column_of_every_table_has_another_name_there() {
+    let streams = ["wind", "time", "token"].map(|name| (name.to_owned(), "abcdefghij".to_owned()));
+    assert_eq!(
+        column_names(&streams),
+        ["wind", "time_cdefghij", "token_cdefghij"]
+    );
 }
