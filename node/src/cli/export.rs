@@ -1,8 +1,9 @@
 //! `export`: observations as text or as columns.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
 use crate::client::{ByteStream, Client, Query};
+use crate::proof::ExportProof;
 use crate::times::Unit;
 
 /// What the proof of a CSV file adds to its name.
@@ -57,6 +59,8 @@ pub(super) enum ExportFormat {
     Ndjson,
     /// An Arrow IPC stream
     Arrow,
+    /// An Arrow IPC file (Feather version 2)
+    Feather,
     /// A Parquet file
     Parquet,
 }
@@ -67,8 +71,26 @@ impl ExportFormat {
             Self::Csv => "csv",
             Self::Ndjson => "ndjson",
             Self::Arrow => "arrow",
+            Self::Feather => "feather",
             Self::Parquet => "parquet",
         }
+    }
+
+    /// Refuses to write what is no text to a terminal.
+    pub(super) fn require_place(self, output: Option<&Path>) -> anyhow::Result<()> {
+        let is_text = match self {
+            Self::Csv | Self::Ndjson => true,
+            Self::Arrow | Self::Feather | Self::Parquet => false,
+        };
+        let is_stdout = output.is_none_or(|file| file.as_os_str() == "-");
+        if is_text || !is_stdout || !std::io::stdout().is_terminal() {
+            return Ok(());
+        }
+        Err(Usage::error(format!(
+            "{} is no text for a terminal; write it into a file with -o FILE, or into a program with \
+             a pipe (| PROGRAM)",
+            self.name()
+        )))
     }
 }
 
@@ -81,6 +103,7 @@ struct Exported {
 
 pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()> {
     let sidecar = sidecar(args)?;
+    args.format.require_place(args.output.as_deref())?;
     let (bytes, left_out) = invocation
         .with_client(async |client| {
             let stream = client.stream(&args.stream).await?;
@@ -117,6 +140,9 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             Ok((bytes, left_out))
         })
         .await?;
+    if sidecar.is_none() {
+        remove_stale_proof(invocation, args.output.as_deref())?;
+    }
     written(invocation, args.output.as_deref(), bytes)?;
     match left_out {
         Some(what) => bail!("{what}"),
@@ -194,9 +220,11 @@ fn sidecar(args: &ExportArgs) -> anyhow::Result<Option<PathBuf>> {
         (ExportFormat::Csv, _) => Err(Usage::error(
             "the proof of a CSV file stands in a file beside it; name the file with -o FILE",
         )),
-        (ExportFormat::Ndjson | ExportFormat::Arrow, _) => Err(Usage::error(
-            "only Parquet and CSV have proofs; leave off --with-proof, or choose one of them",
-        )),
+        (ExportFormat::Ndjson | ExportFormat::Arrow | ExportFormat::Feather, _) => {
+            Err(Usage::error(
+                "only Parquet and CSV have proofs; leave off --with-proof, or choose one of them",
+            ))
+        }
     }
 }
 
@@ -205,6 +233,37 @@ pub(super) fn proof_of(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(PROOF_SUFFIX);
     name.into()
+}
+
+/// Removes the proof beside a file that was just written without one: it is
+/// about the file that was there before.
+pub(super) fn remove_stale_proof(
+    invocation: &Invocation,
+    output: Option<&Path>,
+) -> anyhow::Result<()> {
+    let Some(proof) = output.filter(|file| file.is_file()).map(proof_of) else {
+        return Ok(());
+    };
+    if !proof.exists() {
+        return Ok(());
+    }
+    let shown = proof.display();
+    // Another's file of that name stays, and `verify` refuses it.
+    if !is_export_proof(&proof) {
+        let note = format!("{shown} is not the proof of an export, and was left as it is");
+        invocation.out.note(note);
+        return Ok(());
+    }
+    std::fs::remove_file(&proof)
+        .with_context(|| format!("{shown} is about an earlier file, and cannot be removed"))?;
+    let note = format!("removed {shown}, which was about the file that was there before");
+    invocation.out.note(note);
+    Ok(())
+}
+
+fn is_export_proof(file: &Path) -> bool {
+    let json = std::fs::read_to_string(file).unwrap_or_default();
+    serde_json::from_str::<ExportProof>(&json).is_ok()
 }
 
 fn bound_index(bound: Option<&str>) -> anyhow::Result<Option<u64>> {

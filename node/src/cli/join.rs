@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::export::{ExportFormat, save, written};
+use super::export::{ExportFormat, remove_stale_proof, save, written};
 use super::{Invocation, Usage, duration};
 use crate::client::{Client, JoinQuery};
 use crate::times::Unit;
@@ -55,6 +55,7 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
     if every_us == Some(0) {
         return Err(Usage::error("--every must be longer than nothing"));
     }
+    args.format.require_place(args.output.as_deref())?;
     let bytes = invocation
         .with_client(async |client| {
             let mut streams = Vec::with_capacity(args.streams.len());
@@ -78,6 +79,7 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
             write(client, args, &query).await
         })
         .await?;
+    remove_stale_proof(invocation, args.output.as_deref())?;
     written(invocation, args.output.as_deref(), bytes)
 }
 

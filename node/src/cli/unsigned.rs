@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Invocation;
-use super::export::{save, written};
+use super::export::{remove_stale_proof, save, written};
 use super::output::{Align, Table, counted, grouped, printable};
 use crate::api::types::UnsignedView;
 
@@ -113,6 +113,7 @@ async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()
             save(rows, args.output.as_deref(), "exporting").await
         })
         .await?;
+    remove_stale_proof(invocation, args.output.as_deref())?;
     written(invocation, args.output.as_deref(), bytes)
 }
 

@@ -125,3 +125,77 @@ fn lose_a_chunk(node: &TestNode, index: u64) -> Result<()> {
     store.commit(batch, Durability::Synced)?;
     Ok(())
 }
+
+#[tokio::test]
+async fn columns_are_not_written_to_a_terminal() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, 3)?;
+    // util-linux' `script` gives a command a terminal, and its status.
+    let on_terminal = |args: &str| -> Result<Output> {
+        let binary = binary();
+        let program = format!(
+            "'{}' --data-dir '{}'",
+            binary.display(),
+            node.dir().display()
+        );
+        let output = Command::new("script")
+            .args(["--quiet", "--return", "--command"])
+            .arg(format!("{program} {args}"))
+            .arg("/dev/null")
+            .stdin(Stdio::null())
+            .output();
+        output.context("`script` of util-linux is needed")
+    };
+    for (command, format) in [
+        ("export", "arrow"),
+        ("export", "feather"),
+        ("export", "parquet"),
+        ("join", "parquet"),
+    ] {
+        let output = on_terminal(&format!("{command} {stream} --format {format}"))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.code() == Some(USAGE), "{output:?}");
+        ensure!(said.contains(&format!("{format} is no text")), "{said}");
+        ensure!(said.contains("-o FILE") && !said.contains("PAR1"), "{said}");
+    }
+    let shown = on_terminal(&format!("export {stream}"))?;
+    ensure!(shown.status.success(), "{shown:?}");
+    let file = node.dir().join("numbers.parquet");
+    let file = file.to_str().context("the path is no text")?;
+    let written = on_terminal(&format!("export {stream} --format parquet -o '{file}'"))?;
+    ensure!(written.status.success(), "{written:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_file_does_not_stand_beside_the_proof_of_another() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, 3)?;
+    let file = node.dir().join("numbers.csv");
+    let proof = node.dir().join("numbers.csv.proof.json");
+    let path = file.to_str().context("the path is no text")?;
+    for command in [
+        &["export", &stream, "-o", path][..],
+        &["join", &stream, "-o", path],
+    ] {
+        node.run(&["export", &stream, "--with-proof", "-o", path])?;
+        node.run(&["verify", path, "--stream", &stream])?;
+        let output = node.command(command)?;
+        ensure!(output.status.success(), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            said.contains("removed") && said.contains(".proof.json"),
+            "{said}"
+        );
+        ensure!(!proof.exists(), "{command:?}");
+    }
+    // What somebody else wrote stays, and is said.
+    fs::write(&proof, "a note")?;
+    let output = node.command(&["export", &stream, "-o", path])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(said.contains("left as it is"), "{said}");
+    ensure!(fs::read_to_string(&proof)? == "a note");
+    Ok(())
+}
