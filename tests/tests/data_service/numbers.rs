@@ -56,7 +56,7 @@ async fn a_number_that_json_does_not_know_is_kept_as_json_writes_it() -> Result<
         .iter()
         .map(|(given, _)| format!("2024-05-01T12:00:00Z,{given}\n"));
     fs::write(&file, format!("t,v\n{}", rows.collect::<String>()))?;
-    let columns = ["--time-column", "t", "--value-column", "v"];
+    let columns = ["--time-column", "t", "--value-column", "v", "--again"];
     let published =
         node.command(&[&["publish", &stream, "--file", &file], &columns[..]].concat())?;
     let said = String::from_utf8_lossy(&published.stderr).into_owned();
