@@ -331,7 +331,10 @@ async fn a_disk_that_fills_during_an_import_leaves_whole_rows_and_a_way_to_go_on
     let file = file.to_str().context("path")?;
     let mut node = node_on(&disk)?;
     node.launch().await?;
-    let errors = node.fails_with(FOR_NOW, &["import", file, "--create", "old"])?;
+    let errors = node.fails_with(
+        FOR_NOW,
+        &["import", file, "--create", "old", "--value-type", "text"],
+    )?;
     ensure!(errors.contains("full"), "it does not say why: {errors}");
     ensure!(errors.contains("was created"), "{errors}");
     let stored = node.show("old")?["size"].as_u64().context("size")?;

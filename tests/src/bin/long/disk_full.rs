@@ -193,7 +193,11 @@ async fn importing(mut world: World, restarts: bool, outcome: &mut Outcome) -> R
     fs::write(&file, text)?;
     let file = file.to_str().context("path")?;
     let resume = ["import", file, "--to", "old", "--resume"];
-    let mut ended = attempt(&world.node, &["import", file, "--create", "old"]).await?;
+    let mut ended = attempt(
+        &world.node,
+        &["import", file, "--create", "old", "--value-type", "text"],
+    )
+    .await?;
     // Table files that are written again leave some room at first.
     for _ in 0..10 {
         ensure!(!ended.is_success, "the disk did not fill up");
