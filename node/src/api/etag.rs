@@ -3,22 +3,24 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use data_encoding::HEXLOWER;
 use headwater_protocols::head::SignedHead;
+use headwater_protocols::merkle::Hash;
 use sha2::{Digest, Sha256};
 
+use super::choice::tags;
 use crate::export::Format;
 
+/// Changes whenever the same records give other bytes in any format than they
+/// did before: a client may have a part of a file from before an upgrade.
+const BYTES: u32 = 2;
+
 /// The tag of an answer: the head that it was made under, and its format. The
-/// address says the rest.
+/// address says the rest. Two answers of this tag have the same bytes, unless
+/// they were compressed on their way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EntityTag {
-    opaque: String,
-    /// Whether two answers of this tag have the same bytes and not only the
-    /// same records: texts may be compressed on their way.
-    is_strong: bool,
-}
+pub(super) struct EntityTag(String);
 
 impl EntityTag {
     /// Of the first `size` records below a head: all of them, unless some are
@@ -41,44 +43,56 @@ impl EntityTag {
             0 => String::new(),
             begin => format!("{begin}-"),
         };
-        Self {
-            opaque: format!("\"{begun}{size}-{root}-{form}\""),
-            is_strong: format == Format::Parquet,
-        }
+        Self(format!("\"{begun}{size}-{root}-{form}.{BYTES}\""))
     }
 
     /// Of an address that asks for something else as time goes by: what it asks
     /// for now.
     pub(super) fn of_question(mut self, question: &str) -> Self {
         let hash = HEXLOWER.encode(&Sha256::digest(question)[..8]);
-        self.opaque.insert_str(1, &format!("{hash}-"));
+        self.0.insert_str(1, &format!("{hash}-"));
         self
     }
 
-    pub(super) fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.to_string()).ok()
+    /// Of several streams: what is read of each is told by its root, its first
+    /// record that is kept, and its size.
+    pub(super) fn joined(heads: impl Iterator<Item = (Hash, u64, u64)>, format: Format) -> Self {
+        let mut all = Sha256::new();
+        for (root, begin, size) in heads {
+            all.update(root.0);
+            all.update(begin.to_be_bytes());
+            all.update(size.to_be_bytes());
+        }
+        let all = HEXLOWER.encode(&all.finalize()[..16]);
+        Self(format!("\"{all}-{}.{BYTES}\"", format.name()))
+    }
+
+    /// As a header; with the bytes of an answer that may be compressed it is a
+    /// weak one.
+    pub(super) fn header(&self, is_weak: bool) -> Option<HeaderValue> {
+        let tag = match is_weak {
+            true => weak(&self.0),
+            false => self.0.clone(),
+        };
+        HeaderValue::try_from(tag).ok()
     }
 
     /// Whether the client has it already.
     pub(super) fn is_known(&self, headers: &HeaderMap) -> bool {
-        tags(headers, &header::IF_NONE_MATCH)
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.opaque)
+        let known = tags(headers, &header::IF_NONE_MATCH);
+        (known.iter()).any(|tag| *tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
     }
+}
+
+/// The tag of what has the same records, if not the same bytes.
+pub(super) fn weak(tag: &str) -> String {
+    format!("W/{tag}")
 }
 
 impl Display for EntityTag {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let weak = if self.is_strong { "" } else { "W/" };
-        write!(f, "{weak}{}", self.opaque)
+        f.write_str(&self.0)
     }
-}
-
-/// The tags of a header. Ours have no commas in them.
-fn tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let values = headers.get_all(name).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(',').map(str::trim))
 }
 
 #[cfg(test)]
@@ -114,17 +128,31 @@ mod tests {
     }
 
     #[test]
+    fn the_tag_of_a_join_changes_with_each_of_its_streams() {
+        let tag = |sizes: [u64; 2]| {
+            let heads = sizes.map(|size| (Hash([2; 32]), 0, size));
+            EntityTag::joined(heads.into_iter(), Format::Csv)
+        };
+        assert_eq!(tag([3, 4]), tag([3, 4]));
+        assert_ne!(tag([3, 4]), tag([4, 3]));
+        assert_ne!(tag([3, 4]), tag([3, 5]));
+    }
+
+    #[test]
     fn a_client_names_tags_in_lists_weak_or_strong() {
         let csv = EntityTag::new(&head(3, 1), (0, 3), Format::Csv, false);
-        assert_eq!(csv.to_string(), "W/\"3-0202020202020202-csv\"");
+        assert_eq!(csv.to_string(), "\"3-0202020202020202-csv.2\"");
+        let header = |is_weak| csv.header(is_weak).unwrap();
+        assert_eq!(header(false), "\"3-0202020202020202-csv.2\"");
+        assert_eq!(header(true), "W/\"3-0202020202020202-csv.2\"");
         let known = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_NONE_MATCH, text.parse().unwrap());
             csv.is_known(&headers)
         };
         assert!(known("*"));
-        assert!(known("\"a\", W/\"3-0202020202020202-csv\""));
-        assert!(known("\"3-0202020202020202-csv\""));
+        assert!(known("\"a\", W/\"3-0202020202020202-csv.2\""));
+        assert!(known("\"3-0202020202020202-csv.2\""));
         assert!(!known("\"3-0202020202020202-json\""));
         assert!(!known(""));
         assert!(!csv.is_known(&HeaderMap::new()));

@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::asker::Asker;
 use super::bounds::{Range, micros};
+use super::compression;
+use super::etag::EntityTag;
 use super::limits::MAX_JOINED_STREAMS;
 use super::observations::{format_of, require_held};
+use super::parts::{self, Answer};
 use super::problem::ApiError;
+use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
-use super::stream_body::{WriteError, written_by};
+use super::stream_body::WriteError;
 use super::types::Problem;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use crate::handle::wall_time;
@@ -52,40 +57,61 @@ pub(super) struct Options {
     /// `ns`.
     #[param(inline)]
     time_unit: Option<Unit>,
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; else `Accept` decides.
+    /// `json`, `ndjson`, `csv`, `arrow` (a stream), `feather` (Arrow as a file) or
+    /// `parquet`; else `Accept` decides.
     #[param(schema_with = super::openapi::format)]
     format: Option<String>,
 }
 
 /// Answers with the table, by time.
 #[utoipa::path(get, path = "/v1/join", tag = "observations", summary = "Several streams as one table: the latest value of each at or before the time of each row",
-    params(Options),
+    params(Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of a table that the client has"), ("Range" = Option<String>, Header, description = "A part of the table, as of observations"), ("If-Range" = Option<String>, Header, description = "The entity tag of the version that parts are wanted of")),
     responses((status = 200, description = "The columns `time` and, for each stream, its name; of streams with the same name, the end of the id stands behind it. A value that is not there is null, in CSV empty", content(
             (Vec<serde_json::Value> = "application/json"),
             (String = "application/x-ndjson"),
             (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.arrow.file"),
             (Vec<u8> = "application/vnd.apache.parquet"),
-        )), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+        )), (status = 206, description = "A part of the table", content(
+            (Vec<u8> = "application/json"),
+            (Vec<u8> = "application/x-ndjson"),
+            (Vec<u8> = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.arrow.file"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+        )), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn read(
     State(state): State<ApiState>,
     options: Result<Query<Options>, QueryRejection>,
+    asker: Asker,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let Query(options) = options?;
     let joining = Joining::new(&state, &options, &headers)?;
-    let permit = state.read_permit()?;
-    let store = state.node().store().clone();
-    let about = [
-        (header::CONTENT_TYPE, joining.format.media_type()),
-        (header::VARY, "accept"),
-    ];
-    let body = written_by(move |out| {
-        let _permit = permit;
-        joining.write(&*store, out)
-    });
-    Ok((about, body.await?).into_response())
+    let tag = joining.tag();
+    let mut response = match tag.is_known(&headers) {
+        true => {
+            let is_weak = compression::is_done(&headers, joining.format);
+            let mut response = StatusCode::NOT_MODIFIED.into_response();
+            let tag = tag.header(is_weak).map(|tag| (header::ETAG, tag));
+            response.headers_mut().extend(tag);
+            response
+        }
+        false => {
+            let request = parts::Request {
+                asker,
+                method: &method,
+                headers: &headers,
+            };
+            parts::answer(&state, joining.into_answer(&state), request).await?
+        }
+    };
+    let accept = HeaderValue::from_static("accept");
+    response.headers_mut().append(header::VARY, accept);
+    Ok(response)
 }
 
 /// One request, under the heads of the moment when it came.
@@ -98,6 +124,14 @@ struct Joining {
 impl Joining {
     fn new(state: &ApiState, options: &Options, headers: &HeaderMap) -> Result<Self, ApiError> {
         let format = format_of(options.format.as_deref(), headers)?;
+        let given = options.streams.split(',').count();
+        if given > MAX_JOINED_STREAMS {
+            let text = format!(
+                "{given} streams are too many for one address; join at most {MAX_JOINED_STREAMS}, and \
+                 put the tables side by side, by their time"
+            );
+            return Err(ApiError::bad_request(text));
+        }
         let mut streams: Vec<Arc<LogStatus>> = Vec::new();
         for name in options.streams.split(',') {
             let status = state.stream(name.trim())?;
@@ -107,11 +141,6 @@ impl Joining {
             }
             require_undisputed(&status)?;
             streams.push(status);
-        }
-        if streams.len() > MAX_JOINED_STREAMS {
-            let given = streams.len();
-            let text = format!("{given} streams are too many; join at most {MAX_JOINED_STREAMS}");
-            return Err(ApiError::bad_request(text));
         }
         let range = Range {
             from: options.from.as_deref(),
@@ -132,6 +161,31 @@ impl Joining {
             how,
             format,
         })
+    }
+
+    /// The table, as a file.
+    fn into_answer(self, state: &ApiState) -> Answer {
+        let store = state.node().store().clone();
+        let logs: Vec<_> = self.streams.iter().map(|s| s.log.to_string()).collect();
+        let (how, format) = (self.how, self.format);
+        Answer {
+            name: Name {
+                resource: format!("join {} {how:?} {format:?}", logs.join(" ")),
+                tag: self.tag().to_string(),
+            },
+            format,
+            writing: Box::new(move |out| self.write(&*store, out)),
+        }
+    }
+
+    /// The tag of the table: it changes when a stream does.
+    fn tag(&self) -> EntityTag {
+        let heads = self.streams.iter().filter_map(|status| {
+            let head = status.head.as_ref()?;
+            Some((head.root, status.begin, status.usable_size()))
+        });
+        // A span such as `3d` is another one as time goes by.
+        EntityTag::joined(heads, self.format).of_question(&format!("{:?}", self.how))
     }
 
     fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {

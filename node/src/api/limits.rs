@@ -120,25 +120,28 @@ pub const MAX_SESSIONS: usize = 16;
 /// How long a session is good: a working day.
 pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 3_600);
 
-/// Answers that are kept in files for clients that ask for parts. A client
-/// reads one at a time; a notebook with several streams a few.
-pub const MAX_SPOOLS: usize = 8;
+/// Answers that are kept in files for clients that ask for parts: a notebook
+/// that looks at each of its streams before it reads any. Each is an open file.
+pub const MAX_SPOOLS: usize = 32;
 
 /// How long such a file is kept after its last use. Clients ask for the parts
 /// one right after the other; a person who steps through a notebook may pause.
 pub const SPOOL_IDLE: Duration = Duration::from_secs(60);
 
+/// How long it is kept in any case. A line of 10 Mbit/s takes the largest ones
+/// in that time; who goes on asking must not keep an old version for ever.
+pub const MAX_SPOOL_AGE: Duration = Duration::from_secs(2 * 3_600);
+
 /// Bytes of all such files together, those that are still read included. A
-/// number has 8 bytes in Parquet, so that the 10⁸ of a long history have 0.8 GB:
-/// a few of these fit, and nobody fills the disk by asking. What is larger is
-/// still sent whole.
+/// number has 8 bytes in Parquet and 40 in CSV, so that the 10⁸ of a long
+/// history have 0.8 GB or 4 GB: a few of these fit, and nobody fills the disk by
+/// asking. What is larger is still sent whole.
 pub const MAX_SPOOL_BYTES: u64 = 8 << 30;
 
-/// Clients that are remembered for one such file, by what they call themselves.
-pub const MAX_SPOOL_CLIENTS: usize = 16;
-
-/// Characters of what a client calls itself.
-pub const MAX_CLIENT_NAME: usize = 200;
+/// Questions of clients for which is kept which version of the answer they were
+/// told last, 200 bytes each: a notebook asks some tens, and a few run at a time.
+/// Who is forgotten gets the whole instead of a part.
+pub const MAX_TOLD: usize = 1_024;
 
 /// Findings of each kind in a report of gaps, unless more are asked for: enough
 /// to see what is wrong with a stream.
@@ -147,5 +150,7 @@ pub const LISTED_GAPS: usize = 100;
 /// At most so many: 4 MB of JSON in all.
 pub const MAX_LISTED_GAPS: usize = 10_000;
 
-/// Streams of one join. Each has at least a chunk in memory.
-pub const MAX_JOINED_STREAMS: usize = 32;
+/// Streams of one join: a wide table of measurements, and an address of 15 KB
+/// that has all of their ids, which common proxies still take. What a join keeps
+/// in memory is bounded for all of its streams together (`MAX_DISORDER_BYTES`).
+pub const MAX_JOINED_STREAMS: usize = 256;

@@ -17,7 +17,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
@@ -40,6 +40,9 @@ use super::types::Problem;
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::handle::wall_time;
 use crate::times::{Bound, Unit};
+
+/// Tells nginx to hand on what comes as it comes.
+pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -104,8 +107,10 @@ pub(super) async fn live(
             .keep_alive(KeepAlive::new().interval(LIVE_HEARTBEAT))
             .into_response(),
     };
+    let headers = response.headers_mut();
+    headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
     if begin > 0 {
-        response.headers_mut().insert(BEGINS_AT, begin.into());
+        headers.insert(BEGINS_AT, begin.into());
     }
     Ok(response)
 }

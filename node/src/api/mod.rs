@@ -4,9 +4,13 @@
 //! its own process. Every error is an RFC 9457 problem. [`auth`] tells who is
 //! let in: writing needs a token, and reading too where the node is told so.
 
+mod accepted;
+mod asker;
 pub mod auth;
 mod bounds;
 mod byte_range;
+mod choice;
+mod compression;
 mod dashboard;
 mod deletion;
 mod discover;
@@ -38,6 +42,7 @@ mod state;
 mod stream_body;
 mod streams;
 mod token_file;
+mod told;
 pub mod types;
 mod unsigned;
 mod view;
@@ -49,10 +54,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post, put};
-use tower_http::CompressionLevel;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
+pub use accepted::{Accepted, Accepting, Peer};
 pub use problem::ApiError;
 pub use resolve::{Candidates, Unresolved, did_you_mean, resolve, similar};
 pub use state::ApiState;
@@ -123,18 +126,9 @@ pub fn router(state: ApiState) -> Router {
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(compression())
+        .layer(compression::layer())
         .layer(from_fn(request_coding::require_plain))
         .layer(from_fn_with_state(trust, auth::guard))
+        .layer(from_fn(accepted::end_is_told))
         .with_state(state)
-}
-
-/// Texts are compressed for those who say that they take it. Live events are
-/// not, because they must leave at once, nor is Parquet, which is already.
-fn compression() -> CompressionLayer<impl Predicate> {
-    let parquet = crate::export::Format::Parquet.media_type();
-    let compressed = DefaultPredicate::new().and(NotForContentType::const_new(parquet));
-    CompressionLayer::new()
-        .quality(CompressionLevel::Fastest)
-        .compress_when(compressed)
 }

@@ -16,14 +16,17 @@ use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::asker::Asker;
 use super::bounds::{self, Range, is_span};
+use super::compression;
 use super::etag::EntityTag;
-use super::parts;
+use super::parts::{self, Answer};
 use super::problem::ApiError;
 use super::retention::{BEGINS_AT, MAX_BEGINNINGS, dropped, kept};
 use super::retrieve;
+use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
-use super::stream_body::{WriteError, written_by};
+use super::stream_body::WriteError;
 use super::types::{Observation, Problem};
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
 use crate::handle::wall_time;
@@ -55,7 +58,8 @@ pub(super) struct Options {
     /// `asc` (by index) or `desc`.
     #[param(schema_with = super::openapi::order)]
     order: Option<String>,
-    /// `json`, `ndjson`, `csv`, `arrow` or `parquet`; else `Accept` decides.
+    /// `json`, `ndjson`, `csv`, `arrow` (a stream), `feather` (Arrow as a file) or
+    /// `parquet`; else `Accept` decides.
     #[param(schema_with = super::openapi::format)]
     format: Option<String>,
     /// Whether a Parquet file carries its proof.
@@ -73,7 +77,7 @@ enum Question {
 
 /// One request, under the head of the moment when it came.
 #[derive(Clone, Debug)]
-pub(super) struct Reading {
+struct Reading {
     status: Arc<LogStatus>,
     head: SignedHead,
     question: Question,
@@ -110,8 +114,21 @@ impl Reading {
         })
     }
 
+    /// The answer, as a file.
+    fn into_answer(self, state: &ApiState) -> Answer {
+        let store = state.node().store().clone();
+        Answer {
+            name: Name {
+                resource: self.resource(),
+                tag: self.tag().to_string(),
+            },
+            format: self.format,
+            writing: Box::new(move |out| self.write(&*store, out)),
+        }
+    }
+
     /// What is asked, about which stream: the same text for the same question.
-    pub(super) fn resource(&self) -> String {
+    fn resource(&self) -> String {
         let Self {
             status,
             question,
@@ -125,7 +142,7 @@ impl Reading {
     }
 
     /// The tag of the answer.
-    pub(super) fn tag(&self) -> EntityTag {
+    fn tag(&self) -> EntityTag {
         let range = (self.status.begin, self.status.usable_size());
         let tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
         match self.moves {
@@ -160,11 +177,7 @@ impl Reading {
     }
 
     /// Writes the answer.
-    pub(super) fn write<S: Store, W: Write + Send>(
-        &self,
-        store: &S,
-        out: W,
-    ) -> Result<(), WriteError> {
+    fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
         let status = &self.status;
         let not_come_yet = || not_come_yet(status);
         let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
@@ -207,28 +220,42 @@ fn provable(question: Question, format: Format) -> Result<(), ApiError> {
 
 /// Answers with the records, in the order and format asked for.
 #[utoipa::path(get, path = "/v1/streams/{id}/observations", tag = "observations", summary = "Observations, read while they are sent",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of an answer that the client has"), ("Range" = Option<String>, Header, description = "A part of a Parquet answer: `bytes=0-99`, `bytes=100-`, `bytes=-8`")),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of an answer that the client has"), ("Range" = Option<String>, Header, description = "A part of the answer: `bytes=0-99`, `bytes=-8`; of the version that the client was told last, or else it is the whole. With If-Range also `bytes=100-`"), ("If-Range" = Option<String>, Header, description = "The entity tag of the version that parts are wanted of")),
     responses((status = 200, description = "The observations; ETag names the head that they were read under", content(
             ([Observation] = "application/json"),
             (String = "application/x-ndjson"),
             (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.arrow.file"),
             (Vec<u8> = "application/vnd.apache.parquet"),
-        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"), ("headwater-begins-at" = Option<u64>, description = "Where records were dropped by the stream's retention: the index of the first that is kept. An answer from the beginning begins there"))), (status = 206, description = "A part of a Parquet answer", content_type = "application/vnd.apache.parquet", body = Vec<u8>, headers(("headwater-disputed-from" = Option<u64>, description = "As with 200"))), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"), ("headwater-begins-at" = Option<u64>, description = "Where records were dropped by the stream's retention: the index of the first that is kept. An answer from the beginning begins there"))), (status = 206, description = "A part of the answer", content(
+            (Vec<u8> = "application/json"),
+            (Vec<u8> = "application/x-ndjson"),
+            (Vec<u8> = "text/csv"),
+            (Vec<u8> = "application/vnd.apache.arrow.stream"),
+            (Vec<u8> = "application/vnd.apache.arrow.file"),
+            (Vec<u8> = "application/vnd.apache.parquet"),
+        ), headers(("headwater-disputed-from" = Option<u64>, description = "As with 200"))), (status = 304, description = "The client has it already"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn read(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
+    asker: Asker,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let request = parts::Request {
+        asker,
+        method: &method,
+        headers: &headers,
+    };
     let id = id?;
     let mut status = state.stream(&id)?;
     let Query(options) = options?;
     for _ in 1..MAX_BEGINNINGS {
         let begin = status.begin;
-        let answer = read_under(&state, status, &options, &method, &headers).await;
+        let answer = read_under(&state, status, &options, request).await;
         // What was to be read may have been dropped meanwhile.
         if answer.is_ok() {
             return answer;
@@ -238,7 +265,7 @@ pub(super) async fn read(
             return answer;
         }
     }
-    read_under(&state, status, &options, &method, &headers).await
+    read_under(&state, status, &options, request).await
 }
 
 /// Answers with the records as the stream stands.
@@ -246,25 +273,24 @@ async fn read_under(
     state: &ApiState,
     status: Arc<LogStatus>,
     options: &Options,
-    method: &Method,
-    headers: &HeaderMap,
+    request: parts::Request<'_>,
 ) -> Result<Response, ApiError> {
     let (disputed_from, begin) = (status.disputed_from, status.begin);
+    let headers = request.headers;
     let reading = Reading::new(status, options, headers)?;
     let tag = reading.tag();
+    let is_weak = compression::is_done(headers, reading.format);
     let mut response = if tag.is_known(headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if let Some(what) = reading.to_retrieve() {
         retrieve::observation(state, &reading.status, reading.format, what).await?
-    } else if reading.format == Format::Parquet {
-        parts::answer(state, reading, method, headers).await?
     } else {
-        streamed(state, reading).await?
+        parts::answer(state, reading.into_answer(state), request).await?
     };
     let headers = response.headers_mut();
     // Which format it is may depend on it; that it was compressed is added.
     headers.append(header::VARY, HeaderValue::from_static("accept"));
-    if let Some(tag) = tag.header()
+    if let Some(tag) = tag.header(is_weak)
         && !headers.contains_key(header::ETAG)
     {
         headers.insert(header::ETAG, tag);
@@ -277,17 +303,6 @@ async fn read_under(
         headers.insert(BEGINS_AT, begin.into());
     }
     Ok(response)
-}
-
-async fn streamed(state: &ApiState, reading: Reading) -> Result<Response, ApiError> {
-    let permit = state.read_permit()?;
-    let store = state.node().store().clone();
-    let about = [(header::CONTENT_TYPE, reading.format.media_type())];
-    let body = written_by(move |out| {
-        let _permit = permit;
-        reading.write(&*store, out)
-    });
-    Ok((about, body.await?).into_response())
 }
 
 /// Refuses to answer with records that only one of two histories has, where

@@ -1,162 +1,203 @@
-//! Parquet: whole as it is written, or its length (HEAD) and its parts (Range).
+//! Answers that are files: whole as they are written, or their length (HEAD)
+//! and parts of them (Range).
+
+use std::io::Write;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::byte_range::{Asked, asked};
-use super::limits::MAX_CLIENT_NAME;
-use super::observations::Reading;
+use super::asker::Asker;
+use super::byte_range::ByteRange;
+use super::choice::{Asked, Choice, Refusal};
+use super::compression;
+use super::etag::weak;
 use super::problem::ApiError;
 use super::spool::{Name, Spool};
 use super::state::ApiState;
-use super::stream_body::written_by;
+use super::stream_body::{WriteError, written_by};
+use super::told::Version;
+use crate::export::Format;
+
+/// Writes an answer.
+type Writing = Box<dyn FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send>;
+
+/// An answer whose bytes follow from what is asked and the entity tag.
+pub(super) struct Answer {
+    /// What is asked, and the version of this moment.
+    pub(super) name: Name,
+    pub(super) format: Format,
+    pub(super) writing: Writing,
+}
+
+/// One request for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) asker: Asker,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+}
 
 /// Answers a request for a file.
 pub(super) async fn answer(
     state: &ApiState,
-    reading: Reading,
-    method: &Method,
-    headers: &HeaderMap,
+    answer: Answer,
+    request: Request<'_>,
 ) -> Result<Response, ApiError> {
     let permit = state.read_permit()?;
-    let current = Name {
-        resource: reading.resource(),
-        tag: reading.tag().to_string(),
-    };
-    let client = client(headers);
-    let is_head = method == Method::HEAD;
-    let wants_part = !is_head && headers.contains_key(header::RANGE);
-    let (name, takes_part) = match named(headers) {
-        Some(named) => chosen(state, &current, named, wants_part)?,
-        None if wants_part && !asks_for_end(headers) => {
-            let told = state.spools().told(&client, &current.resource);
-            (
-                told.map_or_else(|| current.clone(), |tag| with_tag(&current, &tag)),
-                true,
-            )
-        }
-        None => (current.clone(), wants_part),
-    };
-    let found = state.spools().find(&name);
-    if found.is_none() && !is_head && !takes_part {
-        let store = state.node().store().clone();
-        let body = written_by(move |out| {
-            let _permit = permit;
-            reading.write(&*store, out)
-        });
-        return Ok(response(StatusCode::OK, &current.tag, body.await?));
+    let question = request.asker.about(&answer.name.resource);
+    let told = state.told().last(question);
+    let is_head = request.method == Method::HEAD;
+    let choice = choice(state, &answer, request, told.as_ref())?;
+    // Those who have it whole as it is know its version, too; what is compressed
+    // has other bytes.
+    let is_compressed =
+        choice.part.is_none() && !is_head && compression::is_done(request.headers, answer.format);
+    if !is_compressed {
+        let version = Version {
+            tag: choice.tag.clone(),
+            end: end(choice.part, told.filter(|told| told.tag == choice.tag)),
+        };
+        state.told().tell(question, version);
     }
-    let (name, spool, permit) = match found {
-        Some(spool) => (name, spool, permit),
+    let name = Name {
+        tag: choice.tag,
+        ..answer.name.clone()
+    };
+    let about = About {
+        tag: match is_compressed {
+            true => weak(&name.tag),
+            false => name.tag.clone(),
+        },
+        format: answer.format,
+    };
+    let (spool, permit) = match state.spools().find(&name) {
+        Some(spool) => (spool, permit),
+        None if !is_head && choice.part.is_none() => {
+            return about.streamed(answer.writing, permit).await;
+        }
         None => {
-            let spool = written(state, &current, reading, permit).await?;
-            (current, spool, state.read_permit()?)
+            let spool = written(state, answer, permit).await?;
+            (spool, state.read_permit()?)
         }
     };
-    if is_head || takes_part {
-        state.spools().tell(&client, &name);
+    match is_head {
+        true => Ok(about.whole(Body::empty(), spool.length())),
+        false => about.read(spool, choice.part, permit).await,
     }
-    let length = spool.length();
-    let (status, from, to) = match asked(headers, length) {
-        Asked::Part { from, to } if takes_part => (StatusCode::PARTIAL_CONTENT, from, to),
-        Asked::Beyond if takes_part => return Ok(beyond(length)),
-        Asked::Part { .. } | Asked::Beyond | Asked::All => (StatusCode::OK, 0, length),
+}
+
+fn choice(
+    state: &ApiState,
+    answer: &Answer,
+    request: Request<'_>,
+    told: Option<&Version>,
+) -> Result<Choice, ApiError> {
+    let asked = Asked {
+        headers: request.headers,
+        is_head: request.method == Method::HEAD,
+        current: &answer.name.tag,
+        told,
     };
-    let body = match is_head {
-        true => Body::empty(),
-        false => {
-            let copy = written_by(move |out| {
-                let _permit = permit;
-                spool.copy(from, to, out)
-            });
-            copy.await?
-        }
+    let is_kept = |tag: &str| {
+        let tag = tag.to_owned();
+        let resource = answer.name.resource.clone();
+        state.spools().find(&Name { resource, tag }).is_some()
     };
-    let mut response = response(status, &name.tag, body);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(to - from));
-    if status == StatusCode::PARTIAL_CONTENT {
-        let range = format!("bytes {from}-{}/{length}", to - 1);
-        insert(headers, header::CONTENT_RANGE, &range);
+    asked.choice(is_kept).map_err(|refusal| match refusal {
+        Refusal::Gone => ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "the stream has grown, and the answer with this entity tag is gone; ask again from the start",
+        ),
+        Refusal::WouldBeAppended => ApiError::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "the stream may have grown, and a part of another version of the file must not be put behind \
+             what is there; remove that and fetch the file anew, or name its version in If-Range",
+        ),
+    })
+}
+
+/// How much of the end this client has asked for since it began.
+fn end(part: Option<ByteRange>, told: Option<Version>) -> u64 {
+    match part {
+        Some(ByteRange::Last(bytes)) => bytes,
+        Some(ByteRange::Between(..) | ByteRange::From(_)) => told.map_or(0, |told| told.end),
+        None => 0,
     }
-    Ok(response)
 }
 
 async fn written(
     state: &ApiState,
-    name: &Name,
-    reading: Reading,
+    answer: Answer,
     permit: OwnedSemaphorePermit,
 ) -> Result<Spool, ApiError> {
-    let store = state.node().store().clone();
-    let write = move |out: &mut (dyn std::io::Write + Send)| reading.write(&*store, out);
     let written = state
         .spools()
-        .written(name, state.data_dir(), permit, write);
+        .written(&answer.name, state.data_dir(), permit, answer.writing);
     written.await
 }
 
-/// Whether a client begins to read: a file of Parquet is read from its end.
-fn asks_for_end(headers: &HeaderMap) -> bool {
-    let range = headers.get(header::RANGE);
-    range.is_some_and(|range| range.as_bytes().starts_with(b"bytes=-"))
+/// What the head of each answer says.
+struct About {
+    tag: String,
+    format: Format,
 }
 
-/// The tag that a client insists on, and whether it gives up without it.
-fn named(headers: &HeaderMap) -> Option<(&str, bool)> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let if_match = text(header::IF_MATCH).map(|tag| (tag.trim(), true));
-    if_match.or_else(|| text(header::IF_RANGE).map(|tag| (tag.trim(), false)))
-}
-
-/// The answer that a client names, and whether it gets a part of it: of an
-/// answer that is gone it gets the whole of the present one, or nothing.
-fn chosen(
-    state: &ApiState,
-    current: &Name,
-    (tag, must_match): (&str, bool),
-    wants_part: bool,
-) -> Result<(Name, bool), ApiError> {
-    if tag == current.tag || (must_match && tag == "*") {
-        return Ok((current.clone(), wants_part));
+impl About {
+    fn head(&self, status: StatusCode, body: Body) -> Response {
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        let media_type = HeaderValue::from_static(self.format.media_type());
+        headers.insert(header::CONTENT_TYPE, media_type);
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        insert(headers, header::ETAG, &self.tag);
+        response
     }
-    let earlier = with_tag(current, tag);
-    if state.spools().find(&earlier).is_some() {
-        return Ok((earlier, wants_part));
-    }
-    match must_match {
-        true => Err(ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "the stream has grown, and the answer with this entity tag is gone; ask again from the start",
-        )),
-        false => Ok((current.clone(), false)),
-    }
-}
 
-fn with_tag(name: &Name, tag: &str) -> Name {
-    Name {
-        tag: tag.to_owned(),
-        ..name.clone()
+    fn whole(&self, body: Body, length: u64) -> Response {
+        let mut response = self.head(StatusCode::OK, body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        response
     }
-}
 
-/// What the client calls itself.
-fn client(headers: &HeaderMap) -> String {
-    let agent = headers.get(header::USER_AGENT);
-    let agent = agent.and_then(|agent| agent.to_str().ok()).unwrap_or("");
-    agent.chars().take(MAX_CLIENT_NAME).collect()
-}
+    /// The whole of an answer that is in no file, as it is written.
+    async fn streamed(
+        self,
+        writing: Writing,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response, ApiError> {
+        let body = written_by(move |out| {
+            let _permit = permit;
+            writing(out)
+        });
+        Ok(self.head(StatusCode::OK, body.await?))
+    }
 
-fn response(status: StatusCode, tag: &str, body: Body) -> Response {
-    let mut response = (status, body).into_response();
-    let headers = response.headers_mut();
-    let media_type = crate::export::Format::Parquet.media_type();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    insert(headers, header::ETAG, tag);
-    response
+    /// The whole of a file, or a part of it.
+    async fn read(
+        self,
+        spool: Spool,
+        part: Option<ByteRange>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response, ApiError> {
+        let length = spool.length();
+        let Some((from, to)) = part.map_or(Some((0, length)), |part| part.within(length)) else {
+            return Ok(beyond(length));
+        };
+        let copy = written_by(move |out| {
+            let _permit = permit;
+            spool.copy(from, to, out)
+        });
+        let mut response = self.whole(copy.await?, to - from);
+        if part.is_some() {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = format!("bytes {from}-{}/{length}", to - 1);
+            insert(response.headers_mut(), header::CONTENT_RANGE, &range);
+        }
+        Ok(response)
+    }
 }
 
 fn beyond(length: u64) -> Response {

@@ -1,10 +1,8 @@
 //! Answers whose length and parts are asked for: written once into a file
 //! without a name, and read from there by the requests that follow.
 //!
-//! Clients of Parquet ask for the length or for the end, then for what they
-//! need, and most name no entity tag with it: so whoever asked for the length
-//! or the end of an answer gets parts of that one for a while, although the
-//! stream grows.
+//! A file stays for a while after its last use, although the stream grows: who
+//! reads it in parts gets parts of this one ([`super::choice`]).
 //!
 //! A file is written by a task of its own, whoever hangs up: a client that times
 //! out and asks again waits for the same file and starts no other.
@@ -20,7 +18,7 @@ use std::time::Instant;
 use headwater_protocols::id::LogId;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::limits::{BLOCK_BYTES, MAX_SPOOL_BYTES, MAX_SPOOL_CLIENTS, MAX_SPOOLS, SPOOL_IDLE};
+use super::limits::{BLOCK_BYTES, MAX_SPOOL_AGE, MAX_SPOOL_BYTES, MAX_SPOOLS, SPOOL_IDLE};
 use super::problem::ApiError;
 use super::state::blocking;
 use super::stream_body::{BlockWriter, WriteError};
@@ -29,7 +27,7 @@ use crate::store::Space;
 /// What names an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
-    /// The stream and what is asked about it.
+    /// The streams, by their ids, and what is asked about them.
     pub(super) resource: String,
     /// The entity tag.
     pub(super) tag: String,
@@ -224,9 +222,8 @@ type Entered = (Option<watch::Sender<Filled>>, watch::Receiver<Filled>);
 struct Entry {
     name: Name,
     spool: watch::Receiver<Filled>,
-    /// Those who were told its length, and have asked for no other since.
-    clients: Vec<String>,
     used: Instant,
+    begun: Instant,
 }
 
 impl Entry {
@@ -236,7 +233,8 @@ impl Entry {
 
     /// Whether somebody may still come for it.
     fn is_wanted(&self) -> bool {
-        !self.is_filled() || self.used.elapsed() < SPOOL_IDLE
+        let is_young = self.used.elapsed() < SPOOL_IDLE && self.begun.elapsed() < MAX_SPOOL_AGE;
+        !self.is_filled() || is_young
     }
 }
 
@@ -286,42 +284,11 @@ impl Spools {
         })
     }
 
-    /// The tag of the answer of which this client was told the length last.
-    pub(super) fn told(&self, client: &str, resource: &str) -> Option<String> {
-        self.change(|entries| {
-            let told = |entry: &&Entry| {
-                entry.name.resource == resource && entry.clients.iter().any(|c| c == client)
-            };
-            entries
-                .iter()
-                .find(told)
-                .map(|entry| entry.name.tag.clone())
-        })
-    }
-
-    /// Remembers of which answer a client knows the length.
-    pub(super) fn tell(&self, client: &str, name: &Name) {
-        self.change(|entries| {
-            for entry in entries.iter_mut() {
-                if entry.name.resource != name.resource {
-                    continue;
-                }
-                entry.clients.retain(|known| known != client);
-                if entry.name.tag == name.tag {
-                    if entry.clients.len() >= MAX_SPOOL_CLIENTS {
-                        entry.clients.remove(0);
-                    }
-                    entry.clients.push(client.to_owned());
-                }
-            }
-        });
-    }
-
     /// Drops the answers about a stream; those who read them still have them
     /// open.
     pub(super) fn forget(&self, log: LogId) {
-        let of = format!("{log} ");
-        self.change(|entries| entries.retain(|entry| !entry.name.resource.starts_with(&of)));
+        let log = log.to_string();
+        self.change(|entries| entries.retain(|entry| !entry.name.resource.contains(&log)));
     }
 
     /// The entry of this name; with what fills it, if it is new.
@@ -340,8 +307,8 @@ impl Spools {
             entries.push(Entry {
                 name: name.clone(),
                 spool: spool.clone(),
-                clients: Vec::new(),
                 used: Instant::now(),
+                begun: Instant::now(),
             });
             Ok((Some(filling), spool))
         })
@@ -503,6 +470,7 @@ mod tests {
         // However long it takes to write.
         let is_wanted = fixture.spools.change(|entries| {
             let long_ago = Instant::now().checked_sub(2 * SPOOL_IDLE).unwrap();
+            entries.iter_mut().for_each(|entry| entry.begun = long_ago);
             entries.iter_mut().for_each(|entry| entry.used = long_ago);
             entries.iter().all(Entry::is_wanted)
         });
@@ -516,6 +484,17 @@ mod tests {
             written.is_some_and(Entry::is_wanted)
         };
         assert!(fixture.spools.change(is_wanted));
+        // However often it is asked for, it gets old.
+        assert!(!fixture.spools.change(|entries| {
+            let Some(written) = entries.iter_mut().find(|entry| entry.is_filled()) else {
+                return true;
+            };
+            let begun = written.begun;
+            written.begun = Instant::now().checked_sub(MAX_SPOOL_AGE).unwrap_or(begun);
+            let is_wanted = written.is_wanted();
+            written.begun = begun;
+            is_wanted
+        }));
         // Only it makes way for another.
         assert!(fixture.bytes("more", 1).await.is_ok());
         assert!(!fixture.has("3") && fixture.has("more"));

@@ -16,6 +16,7 @@ use super::live_tail::LiveTails;
 use super::problem::ApiError;
 use super::resolve::resolve;
 use super::spool::Spools;
+use super::told::Told;
 use crate::handle::Node;
 use crate::store::RocksStore;
 
@@ -33,6 +34,7 @@ pub struct ApiState {
     live_tails: Arc<LiveTails>,
     reads: Arc<Semaphore>,
     spools: Arc<Spools>,
+    told: Arc<Told>,
     stopping: CancellationToken,
 }
 
@@ -54,6 +56,7 @@ impl ApiState {
             live_tails: Arc::default(),
             reads: Arc::new(Semaphore::new(MAX_READS)),
             spools: Arc::default(),
+            told: Arc::default(),
             stopping: CancellationToken::new(),
         }
     }
@@ -152,6 +155,10 @@ impl ApiState {
 
     pub(super) fn spools(&self) -> &Arc<Spools> {
         &self.spools
+    }
+
+    pub(super) fn told(&self) -> &Told {
+        &self.told
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use axum::serve::ListenerExt;
 use clap::Args;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
@@ -371,17 +370,13 @@ impl ApiListener {
 
     fn serve(self, state: ApiState) -> Server {
         let (stop, stopped) = oneshot::channel::<()>();
-        // A command's small request must not wait for an acknowledgement.
-        let listener = self.listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
+        let router = api::router(state.clone());
+        let service = router.into_make_service_with_connect_info::<api::Peer>();
+        let listener = api::Accepting::new(self.listener);
+        let serve = axum::serve(listener, service).with_graceful_shutdown(async {
+            // Dropped without a word, it means the same.
+            let _ = stopped.await;
         });
-        let serve =
-            axum::serve(listener, api::router(state.clone())).with_graceful_shutdown(async {
-                // Dropped without a word, it means the same.
-                let _ = stopped.await;
-            });
         let (failure, failed) = watch::channel(None);
         let task = tokio::spawn(async move {
             if let Err(error) = serve.await {

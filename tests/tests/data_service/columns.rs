@@ -13,6 +13,7 @@ async fn read(node: &TestNode, stream: &str, value_type: &str) -> Result<Option<
     let folder = folder.to_str().context("the path is no text")?;
     for (format, file, proof) in [
         ("arrow", "export.arrow", false),
+        ("feather", "export.feather", false),
         ("parquet", "export.parquet", false),
         ("parquet", "proved.parquet", true),
     ] {
@@ -79,6 +80,30 @@ async fn pandas_pyarrow_and_polars_read_typed_columns_of_every_value_type() -> R
             (&pandas[0], &pandas[1]) == (&expected[0], &expected[1]),
             "{seen}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_number_that_a_double_rounds_stands_beside_it_as_it_was_published() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = create(&node, "ids", "number")?;
+    let values = [
+        "1",
+        "9007199254740993",
+        "0.1",
+        "-1764400000123456789",
+        "1.50",
+    ];
+    let lines = (0..).zip(values).map(|(time, value)| {
+        format!("{{\"time\":\"2024-01-01T00:00:0{time}Z\",\"value\":{value}}}\n")
+    });
+    node.append(&stream, lines.collect::<String>()).await?;
+    let tokens = json!([[1, "9007199254740993"], [3, "-1764400000123456789"]]);
+    if let Some(seen) = read(&node, &stream, "number").await? {
+        let twice = [tokens.as_array(), tokens.as_array()].map(|all| all.cloned());
+        let twice = twice.into_iter().flatten().flatten();
+        ensure!(seen["tokens"] == Value::Array(twice.collect()), "{seen}");
     }
     Ok(())
 }

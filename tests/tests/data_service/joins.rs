@@ -166,3 +166,33 @@ async fn the_command_writes_what_the_api_answers() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_wide_table_has_as_many_streams_as_an_address_can_name() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        let id = node.create(&format!("c{number:02}"))?;
+        let line = json!({"time": time(number), "value": number});
+        node.append(&id, format!("{line}\n")).await?;
+        ids.push(id);
+    }
+    let names: Vec<_> = (0..40).map(|number| format!("c{number:02}")).collect();
+    let args = ["join", "--on", "c39"].into_iter();
+    let args: Vec<_> = args.chain(names.iter().map(String::as_str)).collect();
+    let said = node.run(&args)?;
+    let values: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    let wanted = format!(
+        "time,{}\n2024-01-01T00:39:00.000000Z,{}\n",
+        names.join(","),
+        values.join(",")
+    );
+    ensure!(said == wanted, "{said}");
+    // More than the bound: the first is there again and again under other names.
+    let many = vec![ids[0].as_str(); 257].join(",");
+    let answer = reqwest::get(node.url(&format!("/v1/join?streams={many}"))?).await?;
+    ensure!(answer.status() == 400);
+    let said = answer.text().await?;
+    ensure!(said.contains("at most 256"), "{said}");
+    Ok(())
+}

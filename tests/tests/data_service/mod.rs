@@ -7,6 +7,7 @@ mod columns;
 mod description;
 mod gaps;
 mod joins;
+mod nginx;
 mod numbers;
 mod once;
 mod parts;

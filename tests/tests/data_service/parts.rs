@@ -21,69 +21,192 @@ async fn part(client: &Client, url: &str, range: &str) -> Result<Response> {
     Ok(client.get(url).header("range", range).send().await?)
 }
 
+/// The addresses of a stream and of a join of it, in each format.
+fn files(node: &TestNode, stream: &str, other: &str) -> Result<Vec<String>> {
+    let formats = ["csv", "ndjson", "json", "arrow", "feather", "parquet"];
+    let of = |format: &str| {
+        let stream_url = format!("/v1/streams/{stream}/observations?format={format}");
+        let join_url = format!("/v1/join?streams={stream},{other}&format={format}");
+        [stream_url, join_url]
+    };
+    let paths = formats.iter().flat_map(|format| of(format));
+    paths.map(|path| node.url(&path)).collect()
+}
+
 #[tokio::test]
-async fn the_parts_of_a_parquet_answer_are_those_of_one_file_while_the_stream_grows() -> Result<()>
-{
+async fn the_parts_of_every_file_are_those_of_one_version_while_the_stream_grows() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let (stream, calm) = (node.create("numbers")?, node.create("calm")?);
+    node.publish_numbers(&stream, 0, ROWS)?;
+    node.publish_numbers(&calm, 0, 3)?;
+    let files = files(&node, &stream, &calm)?;
+    let (reader, other) = (client("reader")?, client("other")?);
+    for (number, url) in (0..).zip(&files) {
+        let whole = reqwest::get(url).await?.bytes().await?;
+        let head = reader.head(url).send().await?;
+        ensure!(head.status() == StatusCode::OK);
+        ensure!(header(&head, "accept-ranges")? == "bytes");
+        ensure!(header(&head, "content-length")? == whole.len().to_string());
+        let tag = header(&head, "etag")?.to_owned();
+        ensure!(tag.starts_with('"'), "a weak tag: {tag}");
+        let middle = whole.len() / 2;
+        let first = part(&reader, url, &format!("bytes=0-{}", middle - 1)).await?;
+        ensure!(first.status() == StatusCode::PARTIAL_CONTENT, "{url}");
+        let range = format!("bytes 0-{}/{}", middle - 1, whole.len());
+        ensure!(header(&first, "content-range")? == range);
+        let mut parts = first.bytes().await?.to_vec();
+
+        node.publish_numbers(&stream, ROWS + number, 1)?;
+        // Who asked for the length goes on with the same file …
+        let rest = format!("bytes={middle}-{}", whole.len() - 1);
+        let ended = part(&reader, url, &rest).await?;
+        ensure!(header(&ended, "etag")? == tag);
+        parts.extend(ended.bytes().await?);
+        ensure!(parts == whole, "the parts do not fit together: {url}");
+        // … also by its tag; whoever is new gets the whole of the new one.
+        let named = other
+            .get(url)
+            .header("range", &rest)
+            .header("if-range", &tag);
+        let named = named.send().await?;
+        ensure!(named.status() == StatusCode::PARTIAL_CONTENT);
+        ensure!(named.bytes().await? == whole[middle..]);
+        let new = part(&client("a new one")?, url, &rest).await?;
+        ensure!(new.status() == StatusCode::OK, "{url}");
+        ensure!(header(&new, "etag")? != tag && new.bytes().await? != whole);
+        // A download that somebody goes on with is of a version that only he knows.
+        for who in [&reader, &other] {
+            let resumed = part(who, url, &format!("bytes={middle}-")).await?;
+            ensure!(resumed.status() == StatusCode::OK, "{url}");
+            let fresh = reqwest::get(url).await?.bytes().await?;
+            ensure!(resumed.bytes().await? == fresh, "{url}");
+        }
+    }
+    let left = std::fs::read_dir(node.dir())?.filter_map(Result::ok);
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    let is_named = |name: &std::ffi::OsString| name.to_string_lossy().starts_with(".tmp");
+    // What was written for the parts has no name.
+    ensure!(!left.iter().any(is_named), "{left:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_readers_that_call_themselves_alike_get_parts_of_their_own_versions() -> Result<()> {
     let node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, ROWS)?;
     let url = node.url(&format!("/v1/streams/{stream}/observations?format=parquet"))?;
-    let whole = reqwest::get(&url).await?.bytes().await?;
-    let (reader, other) = (client("reader")?, client("other")?);
+    let reader = client("Polars")?;
+    let ask = async |token: &str, method: reqwest::Method, range: &str| {
+        let request = reader.request(method, &url).bearer_auth(token);
+        request.header("range", range).send().await
+    };
+    let tokens = [node.token()?, make(&node, "second")?];
+    let mut lengths = Vec::new();
+    for (token, from) in tokens.iter().zip([ROWS, ROWS + 1]) {
+        let head = ask(token, reqwest::Method::HEAD, "bytes=0-0").await?;
+        ensure!(head.status() == StatusCode::OK);
+        lengths.push(header(&head, "content-length")?.to_owned());
+        node.publish_numbers(&stream, from, 1)?;
+    }
+    ensure!(lengths[0] != lengths[1], "{lengths:?}");
+    for _ in 0..2 {
+        for (token, length) in tokens.iter().zip(&lengths) {
+            let part = ask(token, reqwest::Method::GET, "bytes=4-9").await?;
+            ensure!(part.status() == StatusCode::PARTIAL_CONTENT);
+            ensure!(header(&part, "content-range")? == format!("bytes 4-9/{length}"));
+        }
+    }
+    Ok(())
+}
 
-    let head = reader.head(&url).send().await?;
-    ensure!(head.status() == StatusCode::OK);
-    ensure!(header(&head, "accept-ranges")? == "bytes");
-    ensure!(header(&head, "content-length")? == whole.len().to_string());
-    let tag = header(&head, "etag")?.to_owned();
-    let middle = whole.len() / 2;
-    let first = part(&reader, &url, &format!("bytes=0-{}", middle - 1)).await?;
-    ensure!(first.status() == StatusCode::PARTIAL_CONTENT);
-    ensure!(header(&first, "content-range")? == format!("bytes 0-{}/{}", middle - 1, whole.len()));
-    let mut parts = first.bytes().await?.to_vec();
+fn make(node: &TestNode, name: &str) -> Result<String> {
+    let made = node.json(&["token", "new", name])?;
+    Ok(made["token"].as_str().context("no token")?.to_owned())
+}
+
+#[tokio::test]
+async fn a_file_is_read_from_its_end_and_what_is_gone_is_said() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, ROWS)?;
+    let url = node.url(&format!("/v1/streams/{stream}/observations?format=parquet"))?;
+    let reader = client("reader")?;
+    // Its last bytes say how many more are needed, of the same version.
+    let end = part(&reader, &url, "bytes=-8").await?;
+    let tag = header(&end, "etag")?.to_owned();
+    ensure!(end.bytes().await?.ends_with(b"PAR1"));
+    node.publish_numbers(&stream, ROWS, 1)?;
+    let more = part(&reader, &url, "bytes=-500").await?;
+    ensure!(header(&more, "etag")? == tag);
+    // Who begins at the end again begins anew.
+    let again = part(&reader, &url, "bytes=-8").await?;
+    let now = header(&again, "etag")?.to_owned();
+    ensure!(now != tag);
+    let length = header(&again, "content-range")?.rsplit('/').next();
+    let length: u64 = length.context("no length")?.parse()?;
+
+    let beyond = part(&reader, &url, &format!("bytes={length}-{length}")).await?;
+    ensure!(beyond.status() == StatusCode::RANGE_NOT_SATISFIABLE);
+    ensure!(header(&beyond, "content-range")? == format!("bytes */{length}"));
+    let gone = reader.get(&url).header("if-match", "\"1-none-parquet\"");
+    ensure!(gone.send().await?.status() == StatusCode::PRECONDITION_FAILED);
+    for other in [
+        "\"none\"",
+        &format!("W/{now}"),
+        "Sat, 29 Oct 1994 19:43:31 GMT",
+    ] {
+        let whole = reader.get(&url).header("range", "bytes=0-3");
+        let whole = whole.header("if-range", other).send().await?;
+        ensure!(whole.status() == StatusCode::OK, "{other}");
+        ensure!(whole.bytes().await?.len() as u64 == length, "{other}");
+    }
+    Ok(())
+}
+
+/// Runs GNU wget, which goes on with whatever it is sent; whether it says that
+/// all is well. Nothing where it is not installed.
+pub(super) async fn wget(args: &[&str]) -> Result<Option<bool>> {
+    let mut command = tokio::process::Command::new("wget");
+    command.args(["--quiet", "--tries=1"]).args(args);
+    let said = command.kill_on_drop(true).status().await;
+    match said {
+        Ok(status) => Ok(Some(status.success())),
+        Err(error) if std::env::var_os("CI").is_none() => {
+            eprintln!("skipped: wget cannot be run: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error).context("wget cannot be run"),
+    }
+}
+
+#[tokio::test]
+async fn wget_goes_on_with_a_file_that_is_the_same_and_leaves_one_that_has_grown() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, ROWS)?;
+    let url = node.url(&format!("/v1/streams/{stream}/observations?format=parquet"))?;
+    let file = super::path(&node, "grown.parquet")?;
+    let Some(fetched) = wget(&["-O", &file, &url]).await? else {
+        return Ok(());
+    };
+    ensure!(fetched);
+    let whole = std::fs::read(&file)?;
+    std::fs::write(&file, &whole[..1_000])?;
+    ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true));
+    ensure!(std::fs::read(&file)? == whole, "it is not what it was");
+    ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true));
 
     node.publish_numbers(&stream, ROWS, 1)?;
-    // Who asked for the length before goes on with the same file …
-    let rest = part(&reader, &url, &format!("bytes={middle}-")).await?;
-    ensure!(header(&rest, "etag")? == tag);
-    parts.extend(rest.bytes().await?);
-    ensure!(parts == whole, "the parts do not fit together");
-    // … also by its tag, and whoever is new or asks anew gets the new one.
-    let named = (other
-        .get(&url)
-        .header("range", "bytes=0-3")
-        .header("if-range", &tag))
-    .send();
-    ensure!(named.await?.status() == StatusCode::PARTIAL_CONTENT);
-    let fresh = part(&other, &url, "bytes=-4").await?;
-    ensure!(header(&fresh, "etag")? != tag);
-    ensure!(fresh.bytes().await? == "PAR1");
-    let again = reader.head(&url).send().await?;
-    ensure!(header(&again, "etag")? != tag);
-    let now = reqwest::get(&url).await?.bytes().await?;
-    ensure!(header(&again, "content-length")? == now.len().to_string());
-
-    let beyond = part(&reader, &url, &format!("bytes={}-", now.len())).await?;
-    ensure!(beyond.status() == StatusCode::RANGE_NOT_SATISFIABLE);
-    ensure!(header(&beyond, "content-range")? == format!("bytes */{}", now.len()));
-    let gone = (other.get(&url).header("if-match", "\"1-none-parquet\"")).send();
-    ensure!(gone.await?.status() == StatusCode::PRECONDITION_FAILED);
-    let gone = (other
-        .get(&url)
-        .header("range", "bytes=0-3")
-        .header("if-range", "\"none\""))
-    .send();
-    let gone = gone.await?;
-    ensure!(gone.status() == StatusCode::OK && gone.bytes().await? == now);
-    // What was written for the parts has no name.
-    let left = std::fs::read_dir(node.dir())?.filter_map(Result::ok);
-    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
-    ensure!(
-        !left
-            .iter()
-            .any(|name| name.to_string_lossy().starts_with(".tmp")),
-        "{left:?}"
-    );
+    for kept in [whole.len(), 1_000] {
+        std::fs::write(&file, &whole[..kept])?;
+        ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(false));
+        let left = std::fs::read(&file)?;
+        ensure!(left == whole[..kept], "two versions are put together");
+    }
+    ensure!(wget(&["-O", &file, &url]).await? == Some(true));
+    let fresh = reqwest::get(&url).await?.bytes().await?;
+    ensure!(std::fs::read(&file)? == fresh);
     Ok(())
 }
 
@@ -93,7 +216,7 @@ async fn what_a_client_has_already_is_not_sent_again_before_the_stream_grows() -
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, 100)?;
     let client = client("reader")?;
-    for format in ["json", "csv", "ndjson", "arrow", "parquet"] {
+    for format in ["json", "csv", "ndjson", "arrow", "feather", "parquet"] {
         let url = format!("/v1/streams/{stream}/observations?format={format}&limit=5");
         let url = node.url(&url)?;
         let first = client.get(&url).send().await?;
@@ -134,7 +257,14 @@ async fn texts_are_compressed_for_those_who_take_it_and_live_events_are_not() ->
         compressed.len(),
         plain.len()
     );
-    for path in ["live?from=0", "observations?format=parquet"] {
+    // They are other bytes than a part of the file would have.
+    ensure!(header(&ask("observations?format=csv").await?, "etag")?.starts_with("W/"));
+    for path in [
+        "live?from=0",
+        "observations?format=parquet",
+        "observations?format=arrow",
+        "observations?format=feather",
+    ] {
         let answer = ask(path).await?;
         ensure!(answer.headers().get("content-encoding").is_none(), "{path}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use headwater_protocols::quorum::Outcome;
@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 
 use super::super::bounds::instant;
 use super::super::limits::{MAX_WALK_DEADLINE, WALK_DEADLINE};
+use super::super::live::UNBUFFERED;
 use super::super::problem::ApiError;
 use super::super::state::ApiState;
 use super::super::types::{Problem, WalkNews};
@@ -67,8 +68,11 @@ pub(in crate::api) async fn walk(
     let news = futures::stream::unfold(Some(walk), next);
     // Compression asks once more after the end.
     let news = news.take_until(stopping).fuse();
-    let kind = HeaderValue::from_static("application/x-ndjson");
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(news)).into_response())
+    let about = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (UNBUFFERED, "no"),
+    ];
+    Ok((about, Body::from_stream(news)).into_response())
 }
 
 type Line = (io::Result<Bytes>, Option<QuorumWalk>);
