@@ -9,6 +9,11 @@
 //! is foreign too. Whatever changes something needs the node's token, or one that
 //! a program was given; reading needs one where the node is told so.
 //!
+//! A token may also be the password of HTTP Basic, for readers that know nothing
+//! else. Browsers send one that was typed once along with requests of any page,
+//! too, so that it lets nobody change anything, counts for nothing in a request
+//! that another page is behind, and browsers are not asked for it.
+//!
 //! The dashboard shows the cookie of its session in place of the token. A browser
 //! sends that cookie along with requests of pages at other ports of this machine,
 //! too, so that it counts only where the browser says that the request comes from
@@ -26,6 +31,7 @@ use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
 
 use super::problem::ApiError;
 use super::sessions::Sessions;
@@ -34,6 +40,9 @@ use crate::keys::Rights;
 
 /// What a browser says about where a request comes from.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// How those are asked for a token who know nothing else.
+const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"headwater\", charset=\"UTF-8\"");
 
 /// The secret that writing needs. It is not shown by `Debug`.
 #[derive(Clone)]
@@ -142,7 +151,17 @@ impl LocalTrust {
         {
             return Ok(());
         }
-        self.check_tokens(headers, changes)
+        match basic_password(headers) {
+            None => self.check_tokens(given(headers), changes),
+            Some(_) if changes => Err(unauthorized(
+                "HTTP Basic is for reading alone; this needs the API token, in a header \
+                 `Authorization: Bearer <token>`",
+            )),
+            Some(_) if !is_own => Err(forbidden(
+                "a page of another origin is behind the request, and HTTP Basic does not count there",
+            )),
+            Some(password) => self.check_tokens(Some(&password), changes),
+        }
     }
 
     /// The sessions of browsers.
@@ -196,11 +215,11 @@ impl LocalTrust {
     }
 
     /// Refuses whoever shows no token that is good for this.
-    fn check_tokens(&self, headers: &HeaderMap, changes: bool) -> Result<(), ApiError> {
-        let given = given(headers).filter(|given| !self.token.is(given));
-        let named = given.and_then(|given| self.named.as_ref()?.find(given));
+    fn check_tokens(&self, given: Option<&[u8]>, changes: bool) -> Result<(), ApiError> {
+        let other = given.filter(|given| !self.token.is(given));
+        let named = other.and_then(|given| self.named.as_ref()?.find(given));
         match named {
-            None => self.check_token(headers),
+            None => self.check_own(given),
             Some(token) if changes && token.rights == Rights::ReadOnly => Err(forbidden(format!(
                 "the token `{}` is read-only: it may read everything and change nothing; \
                      publishing and other changes need the node's own token, or one that was made \
@@ -213,18 +232,27 @@ impl LocalTrust {
 
     /// Refuses whoever does not show the node's own token.
     pub(super) fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let why = match given(headers) {
-            None => "this needs the API token, in a header `Authorization: Bearer <token>`",
-            Some(given) if self.token.is(given) => return Ok(()),
-            Some(_) => "this is not the API token of this node",
-        };
-        let detail = format!(
-            "{why}; the token is in the data folder of the node, and `headwater token new` makes \
-             others for programs"
-        );
-        let error = ApiError::new(StatusCode::UNAUTHORIZED, detail);
-        Err(error.with_header(header::WWW_AUTHENTICATE, "Bearer"))
+        self.check_own(given(headers))
     }
+
+    fn check_own(&self, given: Option<&[u8]>) -> Result<(), ApiError> {
+        match given {
+            None => Err(unauthorized(
+                "this needs the API token, in a header `Authorization: Bearer <token>`",
+            )),
+            Some(given) if self.token.is(given) => Ok(()),
+            Some(_) => Err(unauthorized("this is not the API token of this node")),
+        }
+    }
+}
+
+fn unauthorized(why: &str) -> ApiError {
+    let detail = format!(
+        "{why}; the token is in the data folder of the node, and `headwater token new` makes \
+         others for programs"
+    );
+    let error = ApiError::new(StatusCode::UNAUTHORIZED, detail);
+    error.with_header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
 /// What is answered without a token in any case: whether the node lives, and the
@@ -244,6 +272,36 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked(7)?;
     let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ");
     is_bearer.then(|| token.trim_ascii())
+}
+
+/// The password in `Basic <user:password>`, whoever the user is; an empty one
+/// where it is not in that form.
+fn basic_password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, given) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return None;
+    }
+    let given = BASE64.decode(given.trim_ascii()).unwrap_or_default();
+    let mut parts = given.splitn(2, |&byte| byte == b':');
+    let password = parts.nth(1).unwrap_or_default();
+    Some(password.to_vec())
+}
+
+/// Whether a client may be told that it may show a token by HTTP Basic: some do
+/// not before they are asked. A browser would ask its user in a window of its
+/// own, and then send it along with whatever asks there.
+fn may_be_asked_for_basic(method: &Method, headers: &HeaderMap) -> bool {
+    let accepts_pages = headers.get_all(header::ACCEPT).iter().any(|accept| {
+        let accept = accept.as_bytes().to_ascii_lowercase();
+        accept.windows(9).any(|word| word == b"text/html")
+    });
+    let is_of_a_page = [header::ORIGIN, header::REFERER, header::COOKIE];
+    let is_of_a_page = is_of_a_page.iter().any(|name| headers.contains_key(name));
+    let is_browser = headers
+        .keys()
+        .any(|name| name.as_str().starts_with("sec-fetch-"));
+    method.is_safe() && !accepts_pages && !is_of_a_page && !is_browser
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -301,10 +359,20 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = trust.check(request.method(), request.uri(), request.headers());
-    let mut response = match checked {
+    let (method, headers) = (request.method(), request.headers());
+    let mut response = match trust.check(method, request.uri(), headers) {
         Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => {
+            let basic = may_be_asked_for_basic(method, headers).then_some(BASIC);
+            let mut response = error.into_response();
+            if let Some(basic) = basic
+                && response.status() == StatusCode::UNAUTHORIZED
+            {
+                let headers = response.headers_mut();
+                headers.append(header::WWW_AUTHENTICATE, basic);
+            }
+            response
+        }
     };
     // Values are whatever a publisher wrote; a browser must not guess that
     // they are a page.
@@ -529,6 +597,77 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", writes.parse().unwrap());
         assert!(trust.check_token(&headers).is_err());
+    }
+
+    fn basic(user: &str, password: &str) -> String {
+        let given = BASE64.encode(format!("{user}:{password}").as_bytes());
+        format!("Basic {given}")
+    }
+
+    #[test]
+    fn a_token_is_the_password_of_http_basic_for_reading_alone() {
+        let guarded = trust().guarding_reading();
+        let check = |method: Method, given: &str, other: Option<(&'static str, &str)>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost"));
+            headers.insert("authorization", given.parse().unwrap());
+            if let Some((name, value)) = other {
+                headers.insert(name, value.parse().unwrap());
+            }
+            let checked = guarded.check(&method, &Uri::from_static("/v1/streams"), &headers);
+            checked.map_or_else(|error| error.problem().status, |()| 200)
+        };
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(
+                check(method.clone(), &basic("anybody", "secret"), None),
+                200
+            );
+            assert_eq!(check(method.clone(), &basic("", "secret"), None), 200);
+            for wrong in [
+                basic("secret", ""),
+                basic("a", "secret2"),
+                "Basic".to_owned(),
+                "Basic ".to_owned(),
+                "Basic secret".to_owned(),
+                format!("Basic {}", BASE64.encode(b"secret")),
+            ] {
+                assert_eq!(check(method.clone(), &wrong, None), 401, "{wrong}");
+            }
+            let foreign = Some(("sec-fetch-site", "cross-site"));
+            assert_eq!(check(method, &basic("a", "secret"), foreign), 403);
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            assert_eq!(check(method, &basic("a", "secret"), None), 401);
+        }
+        let open = LocalTrust::new(String::new(), Vec::new()).guarding_reading();
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", basic("a", "").parse().unwrap());
+        let uri = Uri::from_static("http://localhost/v1/streams");
+        assert!(open.check(&Method::GET, &uri, &headers).is_err());
+    }
+
+    #[test]
+    fn browsers_are_not_asked_for_a_password() {
+        let asked = |method: &Method, headers: &[(&'static str, &str)]| {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, value.parse().unwrap());
+            }
+            may_be_asked_for_basic(method, &map)
+        };
+        assert!(asked(&Method::GET, &[]));
+        assert!(asked(&Method::HEAD, &[("accept", "*/*")]));
+        assert!(!asked(&Method::POST, &[("accept", "*/*")]));
+        for browser in [
+            ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+            ("accept", "Text/HTML"),
+            ("sec-fetch-mode", "no-cors"),
+            ("origin", "http://localhost"),
+            ("referer", "http://localhost/"),
+            ("cookie", "a=b"),
+        ] {
+            assert!(!asked(&Method::GET, &[browser]), "{browser:?}");
+        }
     }
 
     #[test]

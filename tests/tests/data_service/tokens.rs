@@ -145,3 +145,56 @@ async fn a_node_whose_api_others_reach_guards_reading_and_says_so() -> Result<()
     node.run(&["list"])?;
     Ok(())
 }
+
+#[tokio::test]
+async fn programs_that_know_http_basic_alone_read_with_a_token_as_the_password() -> Result<()> {
+    let node = TestNode::start_configured("[api]\nread_needs_token = true", &[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, 3)?;
+    let reads = make(&node, &["polars", "--read-only"])?;
+    let path = format!("/v1/streams/{stream}/observations");
+    let client = Client::new();
+    let ask = async |method: Method, password: &str| -> Result<u16> {
+        let request = client.request(method, node.url(&path)?);
+        let request = request.basic_auth("anybody", Some(password));
+        Ok(request
+            .json(&json!({"value": 1}))
+            .send()
+            .await?
+            .status()
+            .as_u16())
+    };
+    ensure!(ask(Method::GET, &reads).await? == 200);
+    ensure!(ask(Method::HEAD, &reads).await? == 200);
+    ensure!(ask(Method::GET, "wrong").await? == 401);
+    // Not even the node's own token lets anybody write so.
+    ensure!(ask(Method::POST, &node.token()?).await? == 401);
+
+    let challenges = async |accept: &str| -> Result<Vec<String>> {
+        let answer = client.get(node.url(&path)?).header("accept", accept);
+        let answer = answer.send().await?;
+        ensure!(answer.status() == 401);
+        let challenges = answer.headers().get_all("www-authenticate");
+        let challenges = challenges
+            .iter()
+            .map(|value| Ok(value.to_str()?.to_owned()));
+        challenges.collect()
+    };
+    let bearer = vec!["Bearer".to_owned()];
+    ensure!(challenges("text/html,*/*;q=0.8").await? == bearer);
+    let both = challenges("*/*").await?;
+    ensure!(
+        both.len() == 2 && both[1].starts_with("Basic realm="),
+        "{both:?}"
+    );
+
+    // wget shows a password when it is asked for one.
+    let file = super::path(&node, "fetched.csv")?;
+    let (password, url) = (format!("--password={reads}"), node.url(&path)?);
+    let url = format!("{url}?format=csv");
+    let fetch = ["--user=anybody", &password, "-O", &file, &url];
+    if let Some(fetched) = super::parts::wget(&fetch).await? {
+        ensure!(fetched && std::fs::read_to_string(&file)? == node.export(&stream)?);
+    }
+    Ok(())
+}
