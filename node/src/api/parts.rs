@@ -114,7 +114,8 @@ fn choice(
             StatusCode::PRECONDITION_REQUIRED,
             "the stream may have grown, and a part of another version of the file must not be put behind \
              what is there; remove that and fetch the file anew, or name its version in If-Range",
-        ),
+        )
+        .with_reason("The stream may have grown; fetch the file anew without -c"),
     })
 }
 

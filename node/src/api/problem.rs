@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::CommandError;
 use headwater_protocols::store::{ReadError, StoreError};
+use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
 use super::types::{ItemProblem, Problem};
@@ -18,6 +19,8 @@ use crate::proof::NoProof;
 pub struct ApiError {
     problem: Box<Problem>,
     header: Option<(HeaderName, HeaderValue)>,
+    /// The words behind the status, if not the usual ones.
+    reason: Option<&'static str>,
     is_trouble: bool,
 }
 
@@ -35,6 +38,7 @@ impl ApiError {
         Self {
             problem: Box::new(problem),
             header: None,
+            reason: None,
             is_trouble: false,
         }
     }
@@ -56,6 +60,13 @@ impl ApiError {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
         self.header = Some((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    /// With words behind the status, for clients that show them alone.
+    #[must_use]
+    pub(super) fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
         self
     }
 
@@ -102,6 +113,10 @@ impl IntoResponse for ApiError {
         headers.insert(header::CONTENT_TYPE, problem);
         if let Some((name, value)) = self.header {
             headers.insert(name, value);
+        }
+        if let Some(reason) = self.reason {
+            let reason = ReasonPhrase::from_static(reason.as_bytes());
+            response.extensions_mut().insert(reason);
         }
         response
     }
