@@ -1,5 +1,7 @@
 //! What a stream is: written once, signed, and named by its hash.
 
+mod name;
+
 use bytes::Bytes;
 use prost::Message;
 
@@ -11,6 +13,8 @@ use crate::number;
 use crate::record::max_value_bytes;
 use crate::time::Timestamp;
 use crate::wire::{WireError, decode_canonical, v1};
+
+pub use self::name::{NameError, check_name, is_invisible};
 
 /// What the values of a stream are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -420,6 +424,16 @@ pub(crate) mod tests {
             altered.verify(None),
             Err(ManifestError::Signature(BadSignature))
         );
+    }
+
+    #[test]
+    fn a_manifest_of_somebody_else_is_taken_whatever_its_name() {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        for name in ["\x1b[2J", "..", " lead", "bafkreiabc", "a\nb"] {
+            let signed = manifest(&key, name, 8).sign(&key).unwrap();
+            let back = UnverifiedManifest::from(signed.to_wire()).verify(None);
+            assert_eq!(back.unwrap().name, name);
+        }
     }
 
     #[test]
