@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 /// A proof file. Hashes are lower-case hex, bytes base64; `path` runs from the
 /// leaf upwards (RFC 9162, 2.1.3). Whoever has the stream id alone can check it.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct InclusionProof {
     /// The stream id.
     pub stream: String,
@@ -38,6 +39,7 @@ pub struct InclusionProof {
 /// head is not kept after a larger one was adopted; `first_root` is computed
 /// from the stored tree, and the two paths bind it to the one signed head.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ConsistencyProof {
     /// The stream id.
     pub stream: String,

@@ -248,6 +248,33 @@ fn altering_any_field_of_a_consistency_proof_makes_it_worthless() {
 }
 
 #[test]
+fn what_stands_beside_a_proof_and_is_not_proved_is_refused() {
+    for file in [inclusion_file(13, 5), consistency_file(13, 5, 11)] {
+        let mut more = file.clone();
+        more["value"] = json!("999.9");
+        let said = check(&more).unwrap_err().to_string();
+        assert!(said.contains("`value`"), "{said}");
+        // Of two fields of one name readers take one or the other.
+        let text = file.to_string();
+        for (field, value) in file.as_object().unwrap() {
+            for twice in [
+                format!("{{\"{field}\":{value},"),
+                format!("{{\"{field}\":0,"),
+            ] {
+                let twice = text.replacen('{', &twice, 1);
+                let said = verify(&twice, None).unwrap_err().to_string();
+                assert!(
+                    said.contains("duplicate") || said.contains("invalid type"),
+                    "{said}"
+                );
+            }
+        }
+        let behind = format!("{text} {{}}");
+        assert!(verify(&behind, None).is_err());
+    }
+}
+
+#[test]
 fn no_other_size_or_place_passes_for_the_right_one() {
     for size in 1..11 {
         for index in 0..size {
