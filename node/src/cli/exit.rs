@@ -11,6 +11,7 @@ use crate::data_dir::LockError;
 use crate::failure::Failure;
 use crate::handle::NodeError;
 use crate::invite::InviteError;
+use crate::store::OpenError;
 
 /// What the help says of it.
 pub(super) const HELP: &str = "Exit status: 0 done, 1 failed, 2 wrong usage or configuration (trying again does not help), 3 failed for now (trying again may help).";
@@ -46,6 +47,13 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Failure> {
             LockError::Held { .. } => Some(Failure::ForNow),
             LockError::Io { source, .. } => of_io(source),
         };
+    }
+    match error.downcast_ref() {
+        // Another version is needed: this one never opens it.
+        Some(OpenError::Newer { .. } | OpenError::Older { .. }) => return Some(Failure::Usage),
+        Some(OpenError::Locked(_) | OpenError::Full { .. }) => return Some(Failure::ForNow),
+        Some(OpenError::Damaged { .. } | OpenError::Failed { .. }) => return Some(Failure::Failed),
+        None => {}
     }
     if let Some(NodeError::Stopping) = error.downcast_ref() {
         return Some(Failure::ForNow);
@@ -92,6 +100,8 @@ fn of_io(error: &io::Error) -> Option<Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use anyhow::{Context, anyhow};
     use axum::http::StatusCode;
 
@@ -126,6 +136,31 @@ mod tests {
         // What was said where it happened counts more than the cause.
         let marked = usage(io::Error::from(ErrorKind::StorageFull).into());
         assert_eq!(failure(&marked), Failure::Usage);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_opened_tells_whether_it_ever_can() {
+        let (dir, why) = (PathBuf::from("x"), String::new());
+        let of = |error: OpenError| failure(&anyhow::Error::new(error).context("cannot start"));
+        assert_eq!(of(OpenError::Locked(dir.clone())), Failure::ForNow);
+        let full = OpenError::Full {
+            dir: dir.clone(),
+            why: why.clone(),
+        };
+        assert_eq!(of(full), Failure::ForNow);
+        let damaged = OpenError::Damaged {
+            dir: dir.clone(),
+            why,
+        };
+        assert_eq!(of(damaged), Failure::Failed);
+        let (found, known) = (1, 2);
+        let older = OpenError::Older {
+            dir: dir.clone(),
+            found,
+            known,
+        };
+        assert_eq!(of(older), Failure::Usage);
+        assert_eq!(of(OpenError::Newer { dir, found, known }), Failure::Usage);
     }
 
     #[test]
