@@ -15,6 +15,9 @@ pub const SCHEME: &str = "headwater:";
 /// without end.
 const MAX_PEERS: usize = 32;
 
+/// Characters of a parameter that is not known, in an error.
+const SHOWN_PARAMETER: usize = 32;
+
 /// A stream, and peers that have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
@@ -49,6 +52,12 @@ pub enum InviteError {
     /// A parameter that was meant to be a peer, most likely.
     #[error("the invite has `{0}=`; did you mean `peer=`?")]
     Slip(String),
+    /// Another parameter, which may be what matters.
+    #[error(
+        "the invite has `{0}`, which this version does not know; copy the whole invite, or take a \
+         newer version"
+    )]
+    Unknown(String),
     /// More peers than anybody needs.
     #[error("the invite names more than {MAX_PEERS} peers")]
     TooMany,
@@ -65,8 +74,8 @@ pub fn format(stream: LogId, peers: impl IntoIterator<Item = impl Display>) -> S
     text
 }
 
-/// Reads an invite. Parameters other than `peer` are for later versions and
-/// are passed over, unless they look like a slip of it.
+/// Reads an invite. What is not known of it is refused: what a later version says
+/// by it may matter, and what is a slip is missed much later.
 ///
 /// # Errors
 /// It is not an invite, or was cut off in a place that shows.
@@ -79,9 +88,11 @@ pub fn parse(text: &str) -> Result<Invite, InviteError> {
     let stream = stream.parse().map_err(InviteError::Stream)?;
     let mut peers = Vec::new();
     for parameter in query.split('&') {
-        let Some(peer) = parameter.strip_prefix("peer=") else {
-            refuse_slip(parameter)?;
+        if parameter.is_empty() {
             continue;
+        }
+        let Some(peer) = parameter.strip_prefix("peer=") else {
+            return Err(unknown(parameter));
         };
         if peers.len() == MAX_PEERS {
             return Err(InviteError::TooMany);
@@ -91,14 +102,13 @@ pub fn parse(text: &str) -> Result<Invite, InviteError> {
     Ok(Invite { stream, peers })
 }
 
-/// A peer that is passed over would be missed much later.
-fn refuse_slip(parameter: &str) -> Result<(), InviteError> {
+fn unknown(parameter: &str) -> InviteError {
     let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
     let is_short = name.len() <= 2 * "peer".len();
     if is_short && damerau_levenshtein(&name.to_lowercase(), "peer") <= 1 {
-        return Err(InviteError::Slip(name.to_owned()));
+        return InviteError::Slip(name.to_owned());
     }
-    Ok(())
+    InviteError::Unknown(name.chars().take(SHOWN_PARAMETER).collect())
 }
 
 fn parse_peer(text: &str) -> Result<Multiaddr, InviteError> {
@@ -168,7 +178,7 @@ mod tests {
     #[test]
     fn an_invite_from_a_link_is_read_too() {
         let link = PEER.replace('/', "%2f").replace("12D3", "%31%32D3");
-        let text = format!(" headwater:{}?name=x&peer={link}\n", stream());
+        let text = format!(" headwater:{}?peer={link}&\n", stream());
         let invite = parse(&text).unwrap();
         assert_eq!(invite.stream, stream());
         assert_eq!(invite.peers, [PEER.parse().unwrap()]);
@@ -193,6 +203,15 @@ mod tests {
         for slip in ["pear", "peers", "Peer", "pere", "per"] {
             let error = with(&format!("{slip}={PEER}"));
             assert_eq!(error, InviteError::Slip(slip.to_owned()));
+        }
+        for other in ["name=x", "key=", "p", "peer"] {
+            let error = with(&format!("peer={PEER}&{other}"));
+            let name = other.split('=').next().unwrap().to_owned();
+            let expected = match other {
+                "peer" => InviteError::Slip(name),
+                _ => InviteError::Unknown(name),
+            };
+            assert_eq!(error, expected);
         }
         // It says once what is wrong.
         let error = anyhow::Error::from(parse("headwater:nope").unwrap_err());
