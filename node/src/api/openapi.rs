@@ -114,7 +114,7 @@ pub(super) fn order() -> Schema {
 
 /// `format` of a read.
 pub(super) fn format() -> Schema {
-    one_of(&["json", "ndjson", "csv", "arrow", "feather", "parquet"])
+    one_of(&["json", "ndjson", "csv", "safe-csv", "arrow", "feather", "parquet"])
 }
 
 /// `format` of what has texts alone.

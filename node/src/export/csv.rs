@@ -25,7 +25,18 @@ impl<W: Write> CsvEncoder<W> {
     /// # Errors
     /// The writer fails.
     pub fn begin(value_type: ValueType, out: W) -> io::Result<Self> {
-        let mut out = CsvLines::new(out);
+        Self::with(CsvLines::new(out), value_type)
+    }
+
+    /// The same for spreadsheets, which run what looks like a formula.
+    ///
+    /// # Errors
+    /// The writer fails.
+    pub fn begin_safe(value_type: ValueType, out: W) -> io::Result<Self> {
+        Self::with(CsvLines::safe(out), value_type)
+    }
+
+    fn with(mut out: CsvLines<W>, value_type: ValueType) -> io::Result<Self> {
         for name in ["index", "time", "value"] {
             out.field(name.as_bytes());
         }
@@ -50,7 +61,7 @@ impl<W: Write> CsvEncoder<W> {
         }
         let value = record.value();
         let field = csv_field(self.value_type, &value, &mut self.base64);
-        self.out.field(field);
+        self.out.value(self.value_type, field);
         self.out.end()
     }
 

@@ -5,6 +5,8 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use headwater_protocols::manifest::ValueType;
+
 /// Bytes that are collected before they go to the writer.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -15,6 +17,8 @@ pub(super) struct CsvLines<W: Write> {
     lines: Vec<u8>,
     /// Whether the line has a field.
     is_begun: bool,
+    /// Whether spreadsheets are kept from running fields.
+    is_safe: bool,
 }
 
 impl<W: Write> CsvLines<W> {
@@ -23,11 +27,36 @@ impl<W: Write> CsvLines<W> {
             out,
             lines: Vec::with_capacity(BUFFER_BYTES),
             is_begun: false,
+            is_safe: false,
+        }
+    }
+
+    /// Lines in which no text is a formula.
+    pub(super) fn safe(out: W) -> Self {
+        Self {
+            is_safe: true,
+            ..Self::new(out)
+        }
+    }
+
+    /// A value of a stream. Numbers are no formulas, whatever their sign.
+    pub(super) fn value(&mut self, value_type: ValueType, text: &[u8]) {
+        match value_type {
+            ValueType::Number => self.exact(text),
+            ValueType::Text | ValueType::Json | ValueType::Bytes => self.field(text),
         }
     }
 
     /// A text, which may be empty.
     pub(super) fn field(&mut self, text: &[u8]) {
+        if self.is_safe && is_formula(text) {
+            let text = [b"'", text].concat();
+            return self.exact(&text);
+        }
+        self.exact(text);
+    }
+
+    fn exact(&mut self, text: &[u8]) {
         self.part();
         let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\r' | b'\n');
         if !text.is_empty() && !text.iter().any(is_special) {
@@ -85,6 +114,17 @@ impl<W: Write> CsvLines<W> {
     }
 }
 
+/// Whether a spreadsheet that opens the file would run a text instead of showing
+/// it (OWASP's list of CSV injections).
+fn is_formula(text: &[u8]) -> bool {
+    const WIDE: [&str; 4] = ["＝", "＋", "－", "＠"];
+    let is_wide = || WIDE.iter().any(|sign| text.starts_with(sign.as_bytes()));
+    matches!(
+        text.first(),
+        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n')
+    ) || is_wide()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +159,37 @@ mod tests {
             let wanted: Vec<_> = row.iter().map(|field| field.unwrap_or_default()).collect();
             assert_eq!(read.unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn no_text_is_a_formula_where_lines_are_safe_and_numbers_stay_what_they_are() {
+        let write = |mut lines: CsvLines<Vec<u8>>| {
+            for text in [
+                "=cmd|'/c calc'!A0",
+                "@x",
+                "\t=1",
+                "+1,2",
+                "-",
+                "＝1",
+                "a=1",
+                "'",
+                "",
+            ] {
+                lines.value(ValueType::Text, text.as_bytes());
+            }
+            lines.value(ValueType::Number, b"-5");
+            lines.end().unwrap();
+            lines.write().unwrap();
+            String::from_utf8(lines.out).unwrap()
+        };
+        assert_eq!(
+            write(CsvLines::safe(Vec::new())),
+            "'=cmd|'/c calc'!A0,'@x,'\t=1,\"'+1,2\",'-,'＝1,a=1,',\"\",-5\n"
+        );
+        assert_eq!(
+            write(CsvLines::new(Vec::new())),
+            "=cmd|'/c calc'!A0,@x,\t=1,\"+1,2\",-,＝1,a=1,',\"\",-5\n"
+        );
     }
 
     #[test]

@@ -23,6 +23,7 @@ use self::text::{CsvTable, JsonTable};
 use super::Format;
 use super::arrow::TOKEN;
 use super::by_time::{ByTime, Disorder, Room, Timed};
+use super::csv_line::CsvLines;
 use super::ipc::Ipc;
 use super::limits::MAX_JOIN_ROWS;
 
@@ -321,7 +322,8 @@ enum Table<W: Write + Send> {
 impl<W: Write + Send> Table<W> {
     fn begin(format: Format, columns: &[Column], out: W) -> io::Result<Self> {
         Ok(match format {
-            Format::Csv => Self::Csv(Box::new(CsvTable::begin(columns, out)?)),
+            Format::Csv => Self::Csv(Box::new(CsvTable::begin(columns, CsvLines::new(out))?)),
+            Format::SafeCsv => Self::Csv(Box::new(CsvTable::begin(columns, CsvLines::safe(out))?)),
             Format::Ndjson => Self::Json(JsonTable::lines(columns, out)),
             Format::Json => Self::Json(JsonTable::array(columns, out)),
             Format::Arrow => Self::arrow(Ipc::Stream, columns, out)?,

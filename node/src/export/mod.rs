@@ -46,6 +46,9 @@ pub use value::put_json;
 pub enum Format {
     /// `index,time,value`, a header first, RFC 4180 quoting, `\n` between lines.
     Csv,
+    /// The same for spreadsheets: what these would run stands behind a `'`, so that
+    /// it is no longer what was signed.
+    SafeCsv,
     /// One JSON object a line.
     Ndjson,
     /// One array of the same objects.
@@ -60,7 +63,7 @@ pub enum Format {
 
 /// A format that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a format; use csv, ndjson, json, arrow, feather or parquet")]
+#[error("`{0}` is not a format; use csv, safe-csv, ndjson, json, arrow, feather or parquet")]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -69,6 +72,7 @@ impl FromStr for Format {
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
         match text {
             "csv" => Ok(Self::Csv),
+            "safe-csv" => Ok(Self::SafeCsv),
             "ndjson" => Ok(Self::Ndjson),
             "json" => Ok(Self::Json),
             "arrow" => Ok(Self::Arrow),
@@ -85,6 +89,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
+            Self::SafeCsv => "safe-csv",
             Self::Ndjson => "ndjson",
             Self::Json => "json",
             Self::Arrow => "arrow",
@@ -97,7 +102,7 @@ impl Format {
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
-            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::Csv | Self::SafeCsv => "text/csv; charset=utf-8; header=present",
             Self::Ndjson => "application/x-ndjson",
             Self::Json => "application/json",
             Self::Arrow => "application/vnd.apache.arrow.stream",
@@ -150,6 +155,7 @@ impl<W: Write + Send> Encoder<W> {
     pub fn begin(format: Format, value_type: ValueType, out: W) -> io::Result<Self> {
         Ok(match format {
             Format::Csv => Self::Csv(Box::new(CsvEncoder::begin(value_type, out)?)),
+            Format::SafeCsv => Self::Csv(Box::new(CsvEncoder::begin_safe(value_type, out)?)),
             Format::Ndjson => Self::Ndjson(NdjsonEncoder::new(value_type, out)),
             Format::Json => Self::Json(JsonEncoder::begin(value_type, out)?),
             Format::Arrow => Self::arrow(Ipc::Stream, value_type, out)?,

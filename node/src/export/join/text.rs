@@ -20,8 +20,7 @@ pub(super) struct CsvTable<W: Write> {
 }
 
 impl<W: Write> CsvTable<W> {
-    pub(super) fn begin(columns: &[Column], out: W) -> io::Result<Self> {
-        let mut out = CsvLines::new(out);
+    pub(super) fn begin(columns: &[Column], mut out: CsvLines<W>) -> io::Result<Self> {
         out.field(b"time");
         for column in columns {
             out.field(column.name.as_bytes());
@@ -44,7 +43,7 @@ impl<W: Write> CsvTable<W> {
             match value {
                 Some(value) => {
                     let field = csv_field(column.value_type, value, &mut self.base64);
-                    self.out.field(field);
+                    self.out.value(column.value_type, field);
                 }
                 None => self.out.missing(),
             }
