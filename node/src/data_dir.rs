@@ -18,6 +18,7 @@ use crate::failure::usage;
 /// config.toml  options of the node
 /// store/       streams
 /// lock         held by the process that has the store open; its process id
+/// wanted       while another process waits for the lock
 /// api.addr     while a node runs: where its API listens, `ip:port`
 /// node.addrs   while a node runs: its multiaddrs, one a line
 /// ```
@@ -234,7 +235,7 @@ impl DataDir {
                 return Err(LockError::Held {
                     path: self.path.clone(),
                     holder: match known {
-                        true => format!("process {}", pid.trim()),
+                        true => process(pid.trim()),
                         false => "another process".to_owned(),
                     },
                 });
@@ -250,6 +251,29 @@ impl DataDir {
             }
         }
         Ok(Lock { _file: file })
+    }
+
+    fn wanted_file(&self) -> PathBuf {
+        self.path.join("wanted")
+    }
+
+    /// Says to the process that has the lock that another one waits for it.
+    pub fn want(&self) {
+        if !self.is_wanted() {
+            // Where nothing can be written one waits without a word.
+            let _ = File::create_new(self.wanted_file());
+        }
+    }
+
+    /// Whether another process waits for the lock.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted_file().exists()
+    }
+
+    /// Takes that back: the lock was got, or nobody waits any more.
+    pub fn forget_wanted(&self) {
+        let _ = fs::remove_file(self.wanted_file());
     }
 
     /// The address of the API of the node that runs on this folder, or of one
@@ -288,6 +312,22 @@ impl DataDir {
         // They may be gone already.
         let _ = fs::remove_file(self.api_addr_file());
         let _ = fs::remove_file(self.node_addrs_file());
+    }
+}
+
+/// A process by its id, with what it was called with where the system tells.
+fn process(pid: &str) -> String {
+    let known = pid.parse::<u32>().ok();
+    let line = known.and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
+    let line = line.unwrap_or_default();
+    let words: Vec<_> = line
+        .split(|byte| *byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(String::from_utf8_lossy)
+        .collect();
+    match words.as_slice() {
+        [] => format!("process {pid}"),
+        words => format!("process {pid} (`{}`)", words.join(" ")),
     }
 }
 

@@ -184,14 +184,28 @@ async fn killed_at_any_moment_it_goes_on_and_ends_with_the_same_history() -> Res
     asker.keep_port()?;
     let one = holder(&asker, &old_csv(COUNT, None)?).await?;
     let other = holder(&asker, &old_csv(COUNT, None)?).await?;
-    for _ in 0..2 {
+    let mut before = 0;
+    for waits in [false, true] {
         until_connected(&asker, &[&one, &other]).await?;
-        let walk = asker.spawn(&ASK)?;
-        let has_some = |shown: &Value| shown[0]["observations"].as_u64() > Some(0);
-        asker.until_get("/v1/unsigned", has_some).await?;
+        let timeout_of_walk: &[&str] = if waits { &[] } else { &["--timeout", "0s"] };
+        let walk = asker.spawn(&[&ASK[..], timeout_of_walk].concat())?;
+        let taken = |shown: &Value| shown[0]["observations"].as_u64().unwrap_or(0);
+        let has_more = |shown: &Value| taken(shown) > before || taken(shown) == COUNT;
+        before = taken(&asker.until_get("/v1/unsigned", has_more).await?);
         asker.kill()?;
-        timeout(PATIENCE, walk.wait_with_output()).await??;
-        asker.launch().await?;
+        if waits {
+            // The node that comes back finds its peers, and the command goes on.
+            asker.launch().await?;
+        }
+        let output = timeout(PATIENCE, walk.wait_with_output()).await??;
+        let errors = String::from_utf8(output.stderr)?;
+        ensure!(
+            output.status.success() == waits || before == COUNT,
+            "{errors}"
+        );
+        if !waits {
+            asker.launch().await?;
+        }
     }
     until_connected(&asker, &[&one, &other]).await?;
     let news = asker.json(&ASK)?;

@@ -2,28 +2,42 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use futures::TryStreamExt;
 use headwater_protocols::time::Timestamp;
+use tokio::time::{Instant, sleep};
 
 use super::Invocation;
+use super::import::ImportArgs;
 use super::output::{Output, counted, printable};
 use super::progress;
 use super::unsigned::described;
 use crate::api::types::{SaidView, WalkNews, WalkReport};
-use crate::client::Client;
+use crate::client::{Absence, Client, Lost, Patience};
+
+/// How long a node that was away may take until it has found a peer to ask.
+const ALONE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is asked meanwhile.
+const ALONE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks until it is complete, or peers do not agree, which is a failure.
 pub(super) async fn take(
     invocation: &Invocation,
     name: &str,
-    before: Option<Timestamp>,
-    deadline: Duration,
+    args: &ImportArgs,
 ) -> anyhow::Result<()> {
-    let last = invocation
-        .with_client(async |client| walk(client, name, before, deadline).await)
-        .await?;
     let out = invocation.out;
+    let tell = |what: &str| out.note(what);
+    let patience = Patience::new(args.timeout, &tell);
+    let asked = Asked {
+        name,
+        before: args.before,
+        deadline: args.deadline,
+    };
+    let last = invocation
+        .with_client(async |client| walk(client, asked, &patience).await)
+        .await?;
     if out.json {
         out.json(&last)?;
     } else {
@@ -38,27 +52,72 @@ pub(super) async fn take(
     Ok(())
 }
 
-async fn walk(
-    client: &Client,
-    name: &str,
+/// What is asked of peers.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    name: &'a str,
     before: Option<Timestamp>,
     deadline: Duration,
+}
+
+/// Goes on from what was agreed on when the node was away.
+async fn walk(
+    client: &Client,
+    asked: Asked<'_>,
+    patience: &Patience<'_>,
 ) -> anyhow::Result<WalkNews> {
     client.require_network("taking a history from peers")?;
+    let mut absence: Option<Absence> = None;
+    // A node that has just come back looks for its peers first.
+    let mut alone_until = None;
+    loop {
+        let error = match walk_on(client, asked).await {
+            Ok(last)
+                if is_alone(&last) && alone_until.is_some_and(|until| Instant::now() < until) =>
+            {
+                sleep(ALONE_PAUSE).await;
+                continue;
+            }
+            Ok(last) => return Ok(last),
+            Err(error) if Lost::is_cause_of(&error) => error,
+            Err(error) => return Err(error),
+        };
+        let away = absence.get_or_insert_with(Absence::begin);
+        patience.wait(client, away, error).await?;
+        patience.is_back();
+        absence = None;
+        alone_until = Some(Instant::now() + ALONE_PATIENCE);
+    }
+}
+
+fn is_alone(last: &WalkNews) -> bool {
+    last.stopped
+        .as_ref()
+        .is_some_and(|report| report.asked == 0)
+}
+
+async fn walk_on(client: &Client, asked: Asked<'_>) -> anyhow::Result<WalkNews> {
+    let Asked {
+        name,
+        before,
+        deadline,
+    } = asked;
     let mut news = std::pin::pin!(client.walk(name, before, deadline).await?);
     let bar = progress::spinner("asking peers");
-    let mut last = None;
+    let mut last: Option<WalkNews> = None;
     while let Some(line) = news.try_next().await? {
         bar.set_position(line.history.observations);
         last = Some(line);
     }
     bar.finish_and_clear();
-    let last: WalkNews = last.context("the node said nothing of the history")?;
-    let is_over = last.error.is_some() || last.stopped.is_some();
-    if !is_over && last.history.state != "complete" {
-        bail!("the node ended before the history did; run the same command again to go on");
+    let is_over = |last: &WalkNews| {
+        last.error.is_some() || last.stopped.is_some() || last.history.state == "complete"
+    };
+    match last {
+        Some(last) if is_over(&last) => Ok(last),
+        // It was stopped in between.
+        _ => Err(Lost::CutOff(format!("the history of `{}` goes on", printable(name))).into()),
     }
-    Ok(last)
 }
 
 fn say(out: Output, last: &WalkNews) -> anyhow::Result<()> {

@@ -72,10 +72,10 @@ pub(crate) struct ImportArgs {
     from_peers: Option<String>,
     /// What lies before this time (RFC 3339) is taken from peers [default: now]
     #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = time_argument)]
-    before: Option<Timestamp>,
+    pub(super) before: Option<Timestamp>,
     /// How long the answers of peers to one question are waited for
     #[arg(long, value_name = "D", conflicts_with = "files", default_value = "5s", value_parser = duration::parse)]
-    deadline: Duration,
+    pub(super) deadline: Duration,
     /// Only look, and say what would be imported
     #[arg(long, conflicts_with = "from_peers")]
     check: bool,
@@ -115,8 +115,8 @@ pub(crate) struct ImportArgs {
     skip_bad: bool,
     /// Give up when the node stays away for so long, such as 60s [default: wait
     /// as long as it takes]
-    #[arg(long, value_name = "D", conflicts_with_all = ["unsigned", "from_peers", "check"], value_parser = duration::parse)]
-    timeout: Option<Duration>,
+    #[arg(long, value_name = "D", conflicts_with_all = ["unsigned", "check"], value_parser = duration::parse)]
+    pub(super) timeout: Option<Duration>,
     /// List at most so many gaps, duplicates, …; all are counted
     #[arg(long, value_name = "N", default_value_t = 10)]
     limit: usize,
@@ -148,7 +148,7 @@ struct FileReport {
 
 pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
     if let Some(name) = &args.from_peers {
-        return from_peers::take(invocation, name, args.before, args.deadline).await;
+        return from_peers::take(invocation, name, args).await;
     }
     let old = survey(args).await?;
     let form = FileForm {

@@ -9,8 +9,9 @@ use futures::TryStreamExt;
 use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 
-use super::batch::{Batch, BatchWriter};
+use super::batch::BatchWriter;
 use super::csv_input::Columns;
+use super::delivery::{Delivery, Undelivered};
 use super::file_kind::Expected;
 use super::file_source::Source;
 use super::output::printable;
@@ -21,7 +22,7 @@ use super::value::ValueRules;
 use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines};
 use crate::api::types::{Published, RoleView, StreamView};
 use crate::api::{did_you_mean, similar};
-use crate::client::{ApiError, Client, Observation, Query};
+use crate::client::{ApiError, Client, Observation, Patience, Query};
 use crate::data_dir::quoted;
 use crate::export::GapFinder;
 use crate::invite;
@@ -44,8 +45,8 @@ from all of its rows and shown before anything is signed; where they do not tell
 the option that says it. A file that begins before the end of the stream is refused, too: --resume
 goes on behind the rows that the stream has, also of a file that has grown, --again appends them all.
 
-When the node goes away meanwhile, lines and files wait until it is back and go on; nothing is lost,
-and nothing is published twice."
+When the node goes away meanwhile, values, lines and files wait until it is back and go on; nothing is
+lost, and nothing is published twice."
 )]
 pub(crate) struct PublishArgs {
     /// The stream: id, part of it, or name
@@ -86,7 +87,7 @@ pub(crate) struct PublishArgs {
     plain: bool,
     /// Give up when the node stays away for so long, such as 60s [default: wait
     /// as long as it takes]
-    #[arg(long, value_name = "D", conflicts_with = "value", value_parser = duration::parse)]
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
     timeout: Option<Duration>,
 }
 
@@ -122,24 +123,27 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
         .map(|text| times::of_text(text, time_unit, Some(wall_time())))
         .transpose()
         .map_err(|error| Usage::error(format!("--time: {error}")))?;
-    let published = invocation
-        .with_client(async |client| {
-            let target = Target::find(client, &args.stream).await?;
-            match &args.value {
-                Some(value) => publish_one(invocation, &target, value, moment).await,
-                None => {
-                    let how = publish_lines::How {
-                        ndjson: args.ndjson,
-                        time_unit,
-                        plain: args.plain,
-                        skip_bad: args.skip_bad,
-                        timeout: args.timeout,
-                    };
-                    publish_lines::publish(invocation, &target, how).await
-                }
-            }
-        })
-        .await?;
+    let published = match &args.value {
+        Some(value) => {
+            let tell = |what: &str| out.note(what);
+            let patience = Patience::new(args.timeout, &tell);
+            let publish = async |client: &Client| {
+                let target = Target::find(client, &args.stream).await?;
+                publish_one(invocation, &target, value, moment, patience).await
+            };
+            invocation.with_client(publish).await?
+        }
+        None => {
+            let how = publish_lines::How {
+                ndjson: args.ndjson,
+                time_unit,
+                plain: args.plain,
+                skip_bad: args.skip_bad,
+                timeout: args.timeout,
+            };
+            publish_lines::publish(invocation, &args.stream, how).await?
+        }
+    };
     if out.json {
         return out.json(&published);
     }
@@ -253,15 +257,6 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Publishes a batch that begins at no index in particular.
-    ///
-    /// # Errors
-    /// The node refuses it, or is lost; then it is not known whether the batch
-    /// was published.
-    pub(crate) async fn append(&self, batch: Batch) -> anyhow::Result<Published> {
-        self.client.publish(&self.id, batch.ndjson, None).await
-    }
-
     /// Whether the stream has this size or more, and this row before it.
     ///
     /// # Errors
@@ -352,6 +347,7 @@ async fn publish_one(
     target: &Target<'_>,
     value: &str,
     moment: Option<Moment>,
+    patience: Patience<'_>,
 ) -> anyhow::Result<Published> {
     let now = wall_time();
     let moment = moment.unwrap_or(Moment::exact(now));
@@ -362,5 +358,12 @@ async fn publish_one(
     let mut batch = BatchWriter::new(target.rules);
     batch.push(row);
     let batch = batch.take().context("a batch with a row is not empty")?;
-    target.append(batch).await
+    match Delivery::new(target, patience)?.append(&batch).await {
+        Ok(published) | Err(Undelivered::Interrupted(Some(published))) => Ok(published),
+        Err(Undelivered::Failed(error)) => Err(error),
+        Err(Undelivered::Interrupted(None)) => bail!(
+            "interrupted; whether the value is stored shows when the node is back: headwater tail {}",
+            target.id
+        ),
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use headwater_protocols::time::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, interval};
 
 use super::batch::{Batch, BatchWriter};
 use super::delivery::{Delivery, Undelivered};
@@ -15,7 +16,8 @@ use super::publish::Target;
 use super::rows::{BadRow, BadRows, Row, RowError, RowNotes};
 use super::{Invocation, exit};
 use crate::api::types::Published;
-use crate::client::{Lost, Patience};
+use crate::client::{Client, Lost, Patience, until_taken};
+use crate::data_dir::LockError;
 use crate::runtime::wall_time;
 use crate::times::Unit;
 
@@ -34,6 +36,9 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 /// that a fast input takes up.
 const WAITING: usize = 4;
 
+/// How often is looked whether another process waits for the data folder.
+const LOOK_AROUND: Duration = Duration::from_millis(200);
+
 /// How lines are taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct How {
@@ -48,38 +53,119 @@ pub(super) struct How {
 /// What was read at once.
 type Read = Vec<Result<Row, RowError>>;
 
+/// Publishes until stdin ends. A node that starts on a folder that is open here
+/// gets it, and then the lines.
 pub(super) async fn publish(
+    invocation: &Invocation,
+    name: &str,
+    how: How,
+) -> anyhow::Result<Published> {
+    let mut lines = None;
+    let mut name = name.to_owned();
+    let mut given_up_at: Option<Instant> = None;
+    loop {
+        let round = async |client: &Client| {
+            let target = Target::find(client, &name).await?;
+            let lines = match &mut lines {
+                Some(lines) => lines,
+                None => lines.insert(Stdin::open(invocation, &target, how)?),
+            };
+            // What was a part of an id may be one of several later.
+            name = target.id.clone();
+            publish_to(invocation, &target, how, lines).await
+        };
+        let result = invocation.with_client(round).await;
+        match (result, &lines) {
+            (Ok(End::OfLines(published)), _) => return Ok(published),
+            (Ok(End::Wanted), _) => {
+                tracing::debug!("another process wants the data folder, and gets it");
+                until_taken(&invocation.data_dir()?).await;
+                given_up_at = how.timeout.map(|timeout| Instant::now() + timeout);
+            }
+            // A node that has taken over may take long to start.
+            (Err(error), Some(lines)) if lines.is_handed_over && is_held(&error) => {
+                if given_up_at.is_some_and(|end| Instant::now() >= end) {
+                    return Err(exit::with_words(&error, &lines.progress.said()));
+                }
+            }
+            (Err(error), Some(lines)) if lines.is_handed_over => {
+                return Err(exit::with_words(&error, &lines.progress.said()));
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+}
+
+fn is_held(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes
+        .into_iter()
+        .any(|lock| matches!(lock, LockError::Held { .. }))
+}
+
+/// Why nothing more is published for now.
+enum End {
+    OfLines(Published),
+    /// Another process waits for the data folder.
+    Wanted,
+}
+
+/// What is read, and what has become of it.
+struct Stdin {
+    queue: mpsc::Receiver<Read>,
+    progress: Progress,
+    is_handed_over: bool,
+}
+
+impl Stdin {
+    fn open(invocation: &Invocation, target: &Target<'_>, how: How) -> anyhow::Result<Self> {
+        if io::stdin().is_terminal() {
+            let what = if how.ndjson { "object" } else { "value" };
+            invocation
+                .out
+                .note(format!("reading one {what} a line; end with Ctrl-D"));
+        }
+        let form = LineForm {
+            ndjson: how.ndjson,
+            rules: target.rules,
+            time_unit: how.time_unit,
+        };
+        let (rows, queue) = mpsc::channel(WAITING);
+        // Not a task: reading from a terminal would keep the runtime from ending.
+        std::thread::Builder::new()
+            .name("stdin".to_owned())
+            .spawn(move || read(form, how.plain, &rows))
+            .context("cannot start a thread")?;
+        Ok(Self {
+            queue,
+            progress: Progress::new(target.size),
+            is_handed_over: false,
+        })
+    }
+}
+
+async fn publish_to(
     invocation: &Invocation,
     target: &Target<'_>,
     how: How,
-) -> anyhow::Result<Published> {
-    if io::stdin().is_terminal() {
-        let what = if how.ndjson { "object" } else { "value" };
-        invocation
-            .out
-            .note(format!("reading one {what} a line; end with Ctrl-D"));
-    }
-    let form = LineForm {
-        ndjson: how.ndjson,
-        rules: target.rules,
-        time_unit: how.time_unit,
-    };
-    let (rows, queue) = mpsc::channel(WAITING);
-    // Not a task: reading from a terminal would keep the runtime from ending.
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(move || read(form, how.plain, &rows))
-        .context("cannot start a thread")?;
-    let mut published = Progress::new(target.size);
+    lines: &mut Stdin,
+) -> anyhow::Result<End> {
     let tell = |what: &str| invocation.out.note(what);
     let delivery = Delivery::new(target, Patience::new(how.timeout, &tell))?;
-    let result = append_all(invocation, target, delivery, how, queue, &mut published).await;
-    if !published.bad.is_empty() && how.skip_bad {
-        invocation.out.note(format!("left out {}", published.bad));
+    let result = append_all(invocation, target, delivery, how, lines).await;
+    if let Ok(true) = result {
+        lines.is_handed_over = true;
+        return Ok(End::Wanted);
+    }
+    // From here on what is wrong is said once, with what came before.
+    lines.is_handed_over = false;
+    let progress = &lines.progress;
+    if !progress.bad.is_empty() && how.skip_bad {
+        invocation.out.note(format!("left out {}", progress.bad));
     }
     match result {
-        Ok(()) => Ok(published.interval),
-        Err(error) => Err(exit::with_words(&error, &published.said())),
+        Ok(_) => Ok(End::OfLines(progress.interval)),
+        Err(error) => Err(exit::with_words(&error, &progress.said())),
     }
 }
 
@@ -139,22 +225,31 @@ impl Progress {
     }
 }
 
+/// Returns whether another process waits for the data folder; else the lines
+/// have ended.
 async fn append_all(
     invocation: &Invocation,
     target: &Target<'_>,
     mut delivery: Delivery<'_>,
     how: How,
-    mut queue: mpsc::Receiver<Read>,
-    progress: &mut Progress,
-) -> anyhow::Result<()> {
+    lines: &mut Stdin,
+) -> anyhow::Result<bool> {
+    let Stdin {
+        queue, progress, ..
+    } = lines;
     let mut batch = BatchWriter::new(target.rules);
+    let mut look = interval(LOOK_AROUND);
     loop {
         let first = tokio::select! {
             read = queue.recv() => read,
             () = delivery.interrupted() => return Err(interrupted()),
+            _ = look.tick() => match target.client.is_in_the_way() {
+                true => return Ok(true),
+                false => continue,
+            },
         };
         let Some(first) = first else {
-            return Ok(());
+            return Ok(false);
         };
         // Whatever came while the last batch was on its way goes together.
         let mut next = Some(first);

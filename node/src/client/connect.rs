@@ -26,6 +26,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a data folder that is in use is looked at.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a process that waits for a data folder may take to see that it is
+/// free: it looks all the time.
+const TAKEN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long the node whose address lies in the data folder may take to say who
 /// it is.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,21 +146,46 @@ pub async fn claim(data_dir: &DataDir) -> anyhow::Result<Claim> {
     loop {
         // The address of a node that was killed stays behind; its lock does not.
         let held = match data_dir.lock() {
-            Ok(lock) => return Ok(Claim::Ours(lock)),
+            Ok(lock) => {
+                data_dir.forget_wanted();
+                return Ok(Claim::Ours(lock));
+            }
             Err(error @ LockError::Io { .. }) => return Err(error.into()),
             Err(error @ LockError::Held { .. }) => error,
         };
         if let Some(node) = running_node(data_dir).await? {
+            data_dir.forget_wanted();
             return Ok(Claim::Running(node));
         }
         if Instant::now() >= deadline {
+            data_dir.forget_wanted();
             return Err(held).context(
                 "no answer: another command may be busy, or the node starts or stops; try again, \
                  or see the node's log",
             );
         }
+        // A command that reads a pipe without end makes way.
+        data_dir.want();
         tokio::time::sleep(BUSY_PAUSE).await;
     }
+}
+
+impl Client {
+    /// Whether the data folder is open here, and another process waits for it.
+    #[must_use]
+    pub fn is_in_the_way(&self) -> bool {
+        self.url().is_none() && self.data_dir.is_wanted()
+    }
+}
+
+/// Waits until the process that wanted the data folder has it.
+pub async fn until_taken(data_dir: &DataDir) {
+    let deadline = Instant::now() + TAKEN_TIMEOUT;
+    while data_dir.is_wanted() && Instant::now() < deadline {
+        tokio::time::sleep(BUSY_PAUSE).await;
+    }
+    // Of a process that has ended meanwhile.
+    data_dir.forget_wanted();
 }
 
 /// The node whose address lies in the data folder, if it is this folder's: the

@@ -24,7 +24,7 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in};
+pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in, until_taken};
 pub use lost::{Absence, Lost, Patience};
 pub use observation::Observation;
 pub use problem::ApiError;

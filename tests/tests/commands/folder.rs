@@ -8,8 +8,9 @@ use tokio::time::timeout;
 const COMMANDS: u64 = 12;
 
 /// Starts commands that publish a record each, all at once.
-fn publish(node: &TestNode, stream: &str) -> Result<Vec<Child>> {
-    let publish = |_| node.spawn(&["publish", stream, "1"]);
+fn publish(node: &TestNode, stream: &str, more: &[&str]) -> Result<Vec<Child>> {
+    let args = [&["publish", stream, "1"], more].concat();
+    let publish = |_| node.spawn(&args);
     (0..COMMANDS).map(publish).collect()
 }
 
@@ -18,7 +19,7 @@ async fn commands_wait_for_each_other_and_for_a_node_that_starts() -> Result<()>
     let mut node = TestNode::new()?;
     let stream = node.create("numbers")?;
     for (round, starts) in [false, true].into_iter().enumerate() {
-        let running = publish(&node, &stream)?;
+        let running = publish(&node, &stream, &[])?;
         if starts {
             node.launch().await?;
         }
@@ -39,7 +40,7 @@ async fn commands_wait_for_each_other_and_for_a_node_that_starts() -> Result<()>
 async fn of_commands_whose_node_stops_those_that_succeed_have_published() -> Result<()> {
     let mut node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
-    let running = publish(&node, &stream)?;
+    let running = publish(&node, &stream, &["--timeout", "1s"])?;
     node.until(&stream, |shown| shown["size"] != 0).await?;
     node.stop().await?;
     let (mut published, mut unknown) = (0, 0);

@@ -311,3 +311,40 @@ async fn a_sync_that_gives_up_may_be_tried_again() -> Result<()> {
     ensure!(said.lines().count() == 1, "{said}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_pipe_without_end_lets_a_node_start_and_goes_on_with_it() -> Result<()> {
+    let mut node = TestNode::new()?;
+    let id = node.create("numbers")?;
+    let mut publish = Running::start(&node, &["publish", "numbers"])?;
+    publish.write("1\n").await?;
+    // It has the folder when another one has to wait for it, and then hands it
+    // over to whoever that is.
+    let shown = node.show("numbers")?;
+    ensure!(
+        shown["size"].as_u64().is_some_and(|size| size <= 1),
+        "{shown}"
+    );
+    publish.write("2\n").await?;
+    node.launch().await?;
+    publish.write("3\n").await?;
+    node.until(&id, |shown| shown["size"] == 3).await?;
+    node.stop().await?;
+    publish.write("4\n").await?;
+    publish.until_said(WAITS).await?;
+    node.launch().await?;
+    drop(publish.stdin.take());
+    let ended = timeout(PATIENCE, publish.child.wait()).await??;
+    ensure!(ended.success(), "{ended}");
+    let values: Vec<_> = node
+        .export("numbers")?
+        .lines()
+        .skip(1)
+        .map(|line| line.rsplit(',').next().map(str::to_owned))
+        .collect();
+    ensure!(
+        values == ["1", "2", "3", "4"].map(|value| Some(value.to_owned())),
+        "{values:?}"
+    );
+    Ok(())
+}
