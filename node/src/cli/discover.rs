@@ -31,14 +31,14 @@ pub(super) async fn discover(invocation: &Invocation, args: &DiscoverArgs) -> an
         return Ok(());
     }
     let mut table = Table::new(&[
-        ("NAME", Align::Left),
-        ("UNIT", Align::Left),
+        ("NAME", Align::Cut),
+        ("UNIT", Align::Cut),
         ("SIZE", Align::Right),
         ("HEAD", Align::Right),
         ("PEERS", Align::Right),
         ("HERE", Align::Left),
         ("ID", Align::Left),
-        ("DESCRIPTION", Align::Left),
+        ("DESCRIPTION", Align::Cut),
     ]);
     for stream in &found.streams {
         table.row([

@@ -9,7 +9,7 @@ use libp2p::multiaddr::Protocol;
 use serde::Serialize;
 
 use super::Invocation;
-use super::output::{Output, bytes, counted};
+use super::output::{Output, bytes, counted, printable};
 use crate::api::types::{
     DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
     SeverityView, StreamView, TroubleView,
@@ -120,9 +120,9 @@ fn print(out: Output, findings: &[Finding]) -> anyhow::Result<()> {
             Level::Note => out.bold(&label),
             Level::Problem => out.bad(&label),
         };
-        out.line(format!("{label} {}", finding.what))?;
+        out.line(format!("{label} {}", printable(&finding.what)))?;
         if let Some(advice) = &finding.advice {
-            out.line(format!("{:<12} → {advice}", ""))?;
+            out.line(format!("{:<12} → {}", "", printable(advice)))?;
         }
     }
     Ok(())

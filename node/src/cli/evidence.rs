@@ -77,7 +77,7 @@ async fn list(invocation: &Invocation, _args: &EvidenceListArgs) -> anyhow::Resu
 
 fn table(all: &[EvidenceView]) -> Table {
     let mut table = Table::new(&[
-        ("NAME", Align::Left),
+        ("NAME", Align::Cut),
         ("ID", Align::Left),
         ("PUBLISHER", Align::Left),
         ("SIZES", Align::Right),

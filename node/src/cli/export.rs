@@ -196,7 +196,9 @@ pub(super) async fn save(
     let mut target = Target::open(output)?;
     let bar = match &target {
         Target::File(_) => progress::bytes(what),
-        Target::Stdout | Target::Special(..) => indicatif::ProgressBar::hidden(),
+        Target::Stdout | Target::Terminal(_) | Target::Special(..) => {
+            indicatif::ProgressBar::hidden()
+        }
     };
     let mut bytes = 0;
     while let Some(some) = answer.try_next().await? {

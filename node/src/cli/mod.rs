@@ -50,6 +50,7 @@ mod stream;
 mod sync;
 mod tail;
 mod target_file;
+mod terminal;
 mod time_reader;
 mod time_zone;
 mod token;

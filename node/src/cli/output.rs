@@ -6,6 +6,9 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub(crate) use super::terminal::printable;
+use super::terminal::{columns, cut, harmless, harmless_json, printable_lines, width};
+
 /// Whoever read stdout has gone (`headwater tail … | head`): there is nothing
 /// left to do, and nothing to complain of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,13 +21,17 @@ pub(crate) struct Output {
     /// JSON instead of text.
     pub(crate) json: bool,
     colour: bool,
+    /// Whether stdout is one, which obeys what it is sent.
+    terminal: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
         Self {
             json,
-            colour: colour_is_wanted() && io::stdout().is_terminal(),
+            colour: terminal && colour_is_wanted(),
+            terminal,
         }
     }
 
@@ -33,7 +40,8 @@ impl Output {
     /// # Errors
     /// Stdout was closed, or its disk is full.
     pub(crate) fn line(self, text: impl Display) -> anyhow::Result<()> {
-        Self::write(|out| writeln!(out, "{text}"))
+        let text = text.to_string();
+        Self::write(|out| writeln!(out, "{}", harmless(&text)))
     }
 
     /// Prints a JSON value as one line.
@@ -41,9 +49,12 @@ impl Output {
     /// # Errors
     /// Stdout was closed, or its disk is full.
     pub(crate) fn json(self, value: &impl Serialize) -> anyhow::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
-        Self::bytes(&line)
+        let mut line = serde_json::to_string(value)?;
+        if self.terminal {
+            line = harmless_json(&line);
+        }
+        line.push('\n');
+        Self::bytes(line.as_bytes())
     }
 
     /// Passes bytes on as they are.
@@ -66,7 +77,8 @@ impl Output {
     /// Tells the user something that is no result.
     pub(crate) fn note(self, text: impl Display) {
         // Without stderr nobody is there to be told.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let text = text.to_string();
+        let _ = writeln!(io::stderr().lock(), "{}", harmless(&text));
     }
 
     pub(crate) fn bold(self, text: &str) -> String {
@@ -94,7 +106,8 @@ impl Output {
 }
 
 fn colour_is_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !is_dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 pub(crate) fn colour_on_stderr() -> bool {
@@ -108,7 +121,8 @@ pub(crate) fn error(error: &anyhow::Error) {
         false => "error:",
     };
     // Without stderr nobody is there to be told.
-    let _ = writeln!(io::stderr().lock(), "{label} {error:#}");
+    let error = printable_lines(&format!("{error:#}"));
+    let _ = writeln!(io::stderr().lock(), "{label} {error}");
 }
 
 /// On which side of its column a cell stands.
@@ -116,6 +130,8 @@ pub(crate) fn error(error: &anyhow::Error) {
 pub(crate) enum Align {
     Left,
     Right,
+    /// On the left, and cut off where the line has no room for all of it.
+    Cut,
 }
 
 /// Rows under a header, in aligned columns.
@@ -139,7 +155,11 @@ impl Table {
 
     /// The lines, the header first.
     pub(crate) fn lines(&self, output: Output) -> Vec<String> {
-        let widths: Vec<usize> = (self.columns.iter().enumerate())
+        self.lines_within(output, columns())
+    }
+
+    fn lines_within(&self, output: Output, room: Option<usize>) -> Vec<String> {
+        let mut widths: Vec<usize> = (self.columns.iter().enumerate())
             .map(|(i, (name, _))| {
                 let cells = self.rows.iter().filter_map(|row| row.get(i));
                 cells
@@ -149,6 +169,9 @@ impl Table {
                     .unwrap_or(0)
             })
             .collect();
+        if let Some(room) = room {
+            self.shrink(&mut widths, room);
+        }
         let header: Vec<String> = self
             .columns
             .iter()
@@ -159,54 +182,49 @@ impl Table {
         std::iter::once(header).chain(rows).collect()
     }
 
+    /// Takes from the widest columns that may be cut until the lines have room.
+    fn shrink(&self, widths: &mut [usize], room: usize) {
+        let gaps = GAP.len() * self.columns.len().saturating_sub(1);
+        let mut over = (widths.iter().sum::<usize>() + gaps).saturating_sub(room);
+        while over > 0 {
+            let can_be_cut = |(i, wide): &(usize, &mut usize)| {
+                self.columns[*i].1 == Align::Cut && **wide > NARROWEST
+            };
+            let cut = widths.iter_mut().enumerate().filter(can_be_cut);
+            let Some((_, widest)) = cut.max_by_key(|(_, wide)| **wide) else {
+                return;
+            };
+            *widest -= 1;
+            over -= 1;
+        }
+    }
+
     fn aligned(&self, cells: &[String], widths: &[usize]) -> String {
         let mut line = String::new();
-        for ((cell, &wide), (_, align)) in cells.iter().zip(widths).zip(&self.columns) {
-            if !line.is_empty() {
-                line.push_str("  ");
+        let cells = cells.iter().zip(widths).zip(&self.columns);
+        for (place, ((cell, &wide), (_, align))) in cells.enumerate() {
+            if place > 0 {
+                line.push_str(GAP);
             }
-            let padding = " ".repeat(wide.saturating_sub(width(cell)));
+            let cell = match align {
+                Align::Cut => cut(cell, wide),
+                Align::Left | Align::Right => cell.into(),
+            };
+            let padding = " ".repeat(wide.saturating_sub(width(&cell)));
             match align {
-                Align::Left => line.extend([cell.as_str(), &padding]),
-                Align::Right => line.extend([padding.as_str(), cell]),
+                Align::Left | Align::Cut => line.extend([&*cell, &padding]),
+                Align::Right => line.extend([&*padding, &cell]),
             }
         }
         line.trim_end().to_owned()
     }
 }
 
-/// Characters that a cell takes up, without those that only colour it.
-fn width(cell: &str) -> usize {
-    let mut visible = 0;
-    let mut in_escape = false;
-    for c in cell.chars() {
-        match (in_escape, c) {
-            (false, '\x1b') => in_escape = true,
-            (true, 'm') => in_escape = false,
-            (true, _) => {}
-            (false, _) => visible += 1,
-        }
-    }
-    visible
-}
+/// What stands between two columns.
+const GAP: &str = "  ";
 
-/// A text from somebody else, with nothing in it that a terminal would obey.
-pub(crate) fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || is_bidi_override(c) {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
-/// Characters that make the text around them run in another direction.
-fn is_bidi_override(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+/// A column is not cut to less.
+const NARROWEST: usize = 8;
 
 /// 8759 → 8,759.
 pub(crate) fn grouped(number: u64) -> String {
@@ -286,6 +304,7 @@ mod tests {
     const PLAIN: Output = Output {
         json: false,
         colour: false,
+        terminal: false,
     };
 
     #[test]
@@ -313,12 +332,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_instead() {
-        assert_eq!(printable("21 °C\n"), "21 °C\\u{a}");
+    fn wide_characters_stand_under_each_other() {
+        let mut table = Table::new(&[("NAME", Align::Cut), ("SIZE", Align::Right)]);
+        for name in ["温度", "🌊", "wind"] {
+            table.row([name.to_owned(), "1".to_owned()]);
+        }
+        let lines = table.lines_within(PLAIN, None);
         assert_eq!(
-            printable("\x1b[2J\u{9b}\u{202e}"),
-            "\\u{1b}[2J\\u{9b}\\u{202e}"
+            lines,
+            ["NAME  SIZE", "温度     1", "🌊       1", "wind     1"]
         );
+        assert!(lines.iter().all(|line| width(line) == 10));
+    }
+
+    #[test]
+    fn a_table_keeps_to_the_columns_that_there_are() {
+        let mut table = Table::new(&[
+            ("NAME", Align::Cut),
+            ("ID", Align::Left),
+            ("DESCRIPTION", Align::Cut),
+        ]);
+        table.row(["wind", "5q7eaavvu", "at the pier, 10 m above the water"].map(str::to_owned));
+        let lines = |room| table.lines_within(PLAIN, Some(room));
+        assert_eq!(
+            lines(80)[1],
+            "wind  5q7eaavvu  at the pier, 10 m above the water"
+        );
+        assert_eq!(lines(35)[1], "wind  5q7eaavvu  at the pier, 10 m…");
+        // What names the stream stays, whatever the room.
+        assert_eq!(lines(3)[1], "wind  5q7eaavvu  at the …");
     }
 
     #[test]

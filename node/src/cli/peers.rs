@@ -34,7 +34,7 @@ pub(super) async fn peers(invocation: &Invocation, _args: &PeersArgs) -> anyhow:
         ("RTT", Align::Right),
         ("STREAMS", Align::Right),
         ("SYNCS", Align::Left),
-        ("AGENT", Align::Left),
+        ("AGENT", Align::Cut),
         ("ADDRESS", Align::Left),
     ]);
     for peer in peers {

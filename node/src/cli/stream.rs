@@ -204,7 +204,7 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
     let with_disk = streams.iter().any(|stream| stream.disk_bytes.is_some());
     let predictions = streams.iter().any(|stream| stream.target.is_some());
     let mut columns = vec![
-        ("NAME", Align::Left),
+        ("NAME", Align::Cut),
         ("ID", Align::Left),
         ("ROLE", Align::Left),
         ("SIZE", Align::Right),
@@ -217,7 +217,7 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
         columns.insert(5, ("DISK", Align::Right));
     }
     if predictions {
-        columns.push(("PREDICTS", Align::Left));
+        columns.push(("PREDICTS", Align::Cut));
     }
     let mut table = Table::new(&columns);
     for stream in streams {

@@ -1,21 +1,27 @@
 //! Files that a command writes: nobody sees a part of one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::output::Output;
+use super::terminal::TerminalText;
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Names beside a file that may be taken already before no other one is tried.
+const MAX_NAMES_TAKEN: u32 = 100;
 
 /// Where a command's bytes go.
 #[derive(Debug)]
 pub(crate) enum Target {
     /// To stdout, as they come.
     Stdout,
+    /// To a terminal, which gets nothing that it would obey.
+    Terminal(TerminalText),
     /// Into a device or a pipe, as they come.
     Special(File, PathBuf),
     /// Into a file of another name, which takes its place when it is whole.
@@ -37,7 +43,10 @@ impl Target {
     /// It cannot be written.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
-            return Ok(Self::Stdout);
+            return Ok(match stdout().is_terminal() {
+                true => Self::Terminal(TerminalText::default()),
+                false => Self::Stdout,
+            });
         };
         let cannot = || format!("cannot write {}", path.display());
         // A link stays, and what it points to is replaced.
@@ -62,6 +71,7 @@ impl Target {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         match self {
             Self::Stdout => Output::bytes(bytes),
+            Self::Terminal(text) => Output::bytes(text.push(bytes).as_bytes()),
             Self::Special(file, path) => {
                 let written = file.write_all(bytes);
                 written.with_context(|| format!("cannot write {}", path.display()))
@@ -76,7 +86,7 @@ impl Target {
     /// The disk is full.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
-            Self::Stdout | Self::Special(..) => Ok(()),
+            Self::Stdout | Self::Terminal(_) | Self::Special(..) => Ok(()),
             Self::File(file) => file.finish(),
         }
     }
@@ -84,11 +94,7 @@ impl Target {
 
 impl NewFile {
     fn create(path: PathBuf) -> std::io::Result<Self> {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.part", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary)?;
+        let (file, temporary) = create_beside(&path)?;
         Ok(Self {
             out: Some(BufWriter::with_capacity(BUFFER_BYTES, file)),
             temporary,
@@ -110,6 +116,29 @@ impl NewFile {
         };
         let closed = self.out.take().map_or(Ok(()), close);
         closed.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// A file of a name that nothing had, beside another one. What stands there
+/// already, be it what a process of the same id has left or a link that somebody
+/// planted, is neither followed nor overwritten.
+fn create_beside(path: &Path) -> std::io::Result<(File, PathBuf)> {
+    let mut turn = 0;
+    loop {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}-{turn}.part", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let created = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&temporary);
+        match created {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && turn < MAX_NAMES_TAKEN => {
+                turn += 1;
+            }
+            created => return created.map(|file| (file, temporary)),
+        }
     }
 }
 
@@ -162,6 +191,34 @@ mod tests {
         target.write(b"nothing").unwrap();
         target.finish().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_stands_in_the_way_is_neither_followed_nor_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("wind.csv");
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let planted = |turn| {
+            let id = std::process::id();
+            folder.path().join(format!(".wind.csv.{id}-{turn}.part"))
+        };
+        std::os::unix::fs::symlink(&precious, planted(0)).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("nothing"), planted(1)).unwrap();
+        fs::write(planted(2), "another's").unwrap();
+        let mut target = Target::open(Some(&path)).unwrap();
+        target.write(b"after").unwrap();
+        target.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"after");
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(!folder.path().join("nothing").exists());
+        assert_eq!(fs::read(planted(2)).unwrap(), b"another's");
+        assert!(fs::symlink_metadata(planted(0)).unwrap().is_symlink());
+        for turn in 3..=MAX_NAMES_TAKEN {
+            fs::write(planted(turn), "").unwrap();
+        }
+        assert!(Target::open(Some(&path)).is_err());
     }
 
     #[test]

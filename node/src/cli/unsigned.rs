@@ -81,7 +81,7 @@ async fn list(invocation: &Invocation) -> anyhow::Result<()> {
 
 fn table(all: &[UnsignedView]) -> Table {
     let mut table = Table::new(&[
-        ("UNSIGNED", Align::Left),
+        ("UNSIGNED", Align::Cut),
         ("STATE", Align::Left),
         ("OBSERVATIONS", Align::Right),
         ("EARLIEST", Align::Left),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use axum::http::StatusCode;
+use headwater_protocols::manifest::is_invisible;
 
 use crate::api::types::Problem;
 
@@ -41,16 +42,28 @@ impl ApiError {
 
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problem.detail)?;
+        f.write_str(&one_line(&self.problem.detail))?;
         let items = &self.problem.errors;
         for item in items.iter().take(MAX_LISTED) {
-            write!(f, "\n  item {}: {}", item.place, item.detail)?;
+            write!(f, "\n  item {}: {}", item.place, one_line(&item.detail))?;
         }
         if items.len() > MAX_LISTED {
             write!(f, "\n  and {} more", items.len() - MAX_LISTED)?;
         }
         Ok(())
     }
+}
+
+/// What names and values of others have in it could look like another line.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_invisible(c) {
+            true => line.extend(c.escape_unicode()),
+            false => line.push(c),
+        }
+    }
+    line
 }
 
 impl std::error::Error for ApiError {}
