@@ -16,6 +16,7 @@ use crate::failure::usage;
 /// token        token of the local API, 64 hex digits, mode 0600
 /// tokens       hashes of the tokens of programs, JSON, mode 0600
 /// config.toml  options of the node
+/// aliases      what the user calls streams of others, JSON
 /// store/       streams
 /// lock         held by the process that has the store open; its process id
 /// wanted       while another process waits for the lock
@@ -132,6 +133,12 @@ impl DataDir {
     #[must_use]
     pub fn tokens_file(&self) -> PathBuf {
         self.path.join("tokens")
+    }
+
+    /// What the user calls streams of others.
+    #[must_use]
+    pub fn aliases_file(&self) -> PathBuf {
+        self.path.join("aliases")
     }
 
     /// The node's options.

@@ -1,6 +1,7 @@
 //! A Headwater node: everything that touches the world. What a stream is, what
 //! is true and who is asked next is decided in `headwater_protocols`.
 
+pub mod aliases;
 pub mod api;
 pub mod cli;
 pub mod client;

@@ -191,8 +191,13 @@ def prediction_stream(node, source, arguments):
         "unit": source["unit"],
         "cadence_us": source["cadence_us"] or 0,
     }
-    node.json("POST", "/v1/streams", json.dumps(new).encode())
-    # Another engine may have done so too; the older one counts.
+    try:
+        # Another engine may do so at the same moment: then it is one stream.
+        node.json("POST", "/v1/streams?if_not_exists=true", json.dumps(new).encode())
+    except Refused as refused:
+        if refused.status == 409:
+            sys.exit(f"error: {refused}; or call the predictions otherwise with --name")
+        raise
     return prediction_stream(node, source, arguments)
 
 

@@ -41,6 +41,7 @@ const NODE: &[&str] = &[
     "config",
     "data_dir",
     "keys",
+    "aliases",
     "invite",
     "mark",
     "store",

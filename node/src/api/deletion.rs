@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use utoipa::IntoParams;
 
 use super::problem::ApiError;
-use super::state::ApiState;
+use super::resolve::Meaning;
+use super::state::{ApiState, blocking};
 use super::types::{DeletedStream, Problem};
 use crate::handle::{Node, NodeError};
 
@@ -60,14 +61,32 @@ pub(super) async fn delete(
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
 ) -> Result<Json<DeletedStream>, ApiError> {
-    let status = state.stream(&id?)?;
     let Query(Options { own }) = options?;
+    let meaning = match own {
+        true => Meaning::Own,
+        false => Meaning::OnlyOne,
+    };
+    let status = state.stream_meant(&id?, meaning)?;
     let log = status.log;
     forget(state.node(), log, own).await?;
+    forget_alias(&state, log).await?;
     state.spools().forget(log);
     tracing::info!(stream = %log, "deleted");
     Ok(Json(DeletedStream {
         id: log.to_string(),
         held_records: status.held_records,
     }))
+}
+
+/// What is gone needs no other name.
+async fn forget_alias(state: &ApiState, log: LogId) -> Result<(), ApiError> {
+    let state = state.clone();
+    blocking(move || {
+        let forgotten = state.aliases().set(log, None);
+        if let Err(error) = forgotten {
+            tracing::warn!(stream = %log, "its alias stays: {error:#}");
+        }
+        Ok(())
+    })
+    .await
 }

@@ -11,6 +11,7 @@ mod bounds;
 mod byte_range;
 mod choice;
 mod compression;
+mod creation;
 mod dashboard;
 mod deletion;
 mod discover;
@@ -57,7 +58,7 @@ use axum::routing::{get, post, put};
 
 pub use accepted::{Accepted, Accepting, Peer};
 pub use problem::ApiError;
-pub use resolve::{Candidates, Unresolved, did_you_mean, resolve, similar};
+pub use resolve::{Candidates, Meaning, Names, Unresolved, did_you_mean, similar};
 pub use state::ApiState;
 pub use view::{StreamBytes, invite_to, peer_view, stream_view};
 
@@ -85,7 +86,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/evidence/{stream}", get(evidence::show))
         .route("/v1/chunks/{address}", get(retrieve::chunk))
         .route("/v1/join", get(join::read))
-        .route("/v1/streams", get(streams::list).post(streams::create))
+        .route("/v1/streams", get(streams::list).post(creation::create))
         .route(
             "/v1/streams/{id}",
             get(streams::show).delete(deletion::delete),

@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::state::ApiState;
 use super::{
-    dashboard, deletion, discover, evidence, fetch, gaps, join, live, node_info, observations,
-    proofs, publish, retrieve, scrub, streams, unsigned,
+    creation, dashboard, deletion, discover, evidence, fetch, gaps, join, live, node_info,
+    observations, proofs, publish, retrieve, scrub, streams, unsigned,
 };
 
 #[derive(OpenApi)]
@@ -41,7 +41,7 @@ use super::{
         gaps::gaps,
         join::read,
         streams::list,
-        streams::create,
+        creation::create,
         discover::discover,
         streams::show,
         deletion::delete,
@@ -114,7 +114,9 @@ pub(super) fn order() -> Schema {
 
 /// `format` of a read.
 pub(super) fn format() -> Schema {
-    one_of(&["json", "ndjson", "csv", "safe-csv", "arrow", "feather", "parquet"])
+    one_of(&[
+        "json", "ndjson", "csv", "safe-csv", "arrow", "feather", "parquet",
+    ])
 }
 
 /// `format` of what has texts alone.

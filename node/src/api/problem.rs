@@ -231,8 +231,8 @@ impl From<NoProof> for ApiError {
 impl From<Unresolved> for ApiError {
     fn from(error: Unresolved) -> Self {
         let status = match error {
-            Unresolved::Unknown { .. } | Unresolved::Stranger(_) => StatusCode::NOT_FOUND,
-            Unresolved::TooShort(_) => StatusCode::BAD_REQUEST,
+            Unresolved::Unknown { .. } | Unresolved::Stranger { .. } => StatusCode::NOT_FOUND,
+            Unresolved::TooShort(_) | Unresolved::Invite { .. } => StatusCode::BAD_REQUEST,
             Unresolved::Ambiguous { .. } => StatusCode::CONFLICT,
         };
         let advice = match &error {

@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 use super::incoming::{self, Form, Incoming};
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::ApiError;
+use super::resolve::Meaning;
 use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
 use super::types::{ObservationsBody, Problem, PublishAnswer};
@@ -46,7 +47,7 @@ pub(super) async fn publish(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<PublishAnswer>), ApiError> {
-    let status = state.stream(&id?)?;
+    let status = state.stream_meant(&id?, Meaning::Own)?;
     let Query(Options {
         expect_size,
         time_unit,

@@ -1,7 +1,7 @@
 //! What every handler needs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use headwater_protocols::engine::LogStatus;
@@ -14,9 +14,10 @@ use super::auth::LocalTrust;
 use super::limits::{MAX_LIVE_STREAMS, MAX_READS, STALLED_LIVE};
 use super::live_tail::LiveTails;
 use super::problem::ApiError;
-use super::resolve::resolve;
+use super::resolve::{Meaning, Names};
 use super::spool::Spools;
 use super::told::Told;
+use crate::aliases::Aliases;
 use crate::handle::Node;
 use crate::store::RocksStore;
 
@@ -29,6 +30,9 @@ pub struct ApiState {
     private_network: Option<Arc<str>>,
     data_dir: Option<Arc<Path>>,
     started: Instant,
+    aliases: Arc<Mutex<Aliases>>,
+    /// Held while a name is given, so that two do not get the same one.
+    naming: Arc<tokio::sync::Mutex<()>>,
     pub(super) live: Arc<Semaphore>,
     live_patience: Duration,
     live_tails: Arc<LiveTails>,
@@ -51,6 +55,8 @@ impl ApiState {
             private_network: None,
             data_dir: None,
             started: Instant::now(),
+            aliases: Arc::default(),
+            naming: Arc::default(),
             live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
             live_patience: STALLED_LIVE,
             live_tails: Arc::default(),
@@ -80,6 +86,13 @@ impl ApiState {
     #[must_use]
     pub fn with_data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
         self.data_dir = Some(data_dir.into().into());
+        self
+    }
+
+    /// With what the user calls streams of others.
+    #[must_use]
+    pub fn with_aliases(mut self, aliases: Aliases) -> Self {
+        self.aliases = Arc::new(Mutex::new(aliases));
         self
     }
 
@@ -165,17 +178,38 @@ impl ApiState {
         &self.stopping
     }
 
-    /// The stream that a path names.
+    /// The stream that a path names, to read it.
     pub(super) fn stream(&self, text: &str) -> Result<Arc<LogStatus>, ApiError> {
+        self.stream_meant(text, Meaning::Reading)
+    }
+
+    /// The stream that a path names.
+    pub(super) fn stream_meant(
+        &self,
+        text: &str,
+        meaning: Meaning,
+    ) -> Result<Arc<LogStatus>, ApiError> {
         if let Ok(log) = text.parse::<LogId>()
             && let Some(status) = self.node.stream(log)
         {
             return Ok(status);
         }
         let known = self.node.streams();
-        let log = resolve(text, &known)?;
-        let status = known.into_iter().find(|status| status.log == log);
+        let aliases = self.aliases();
+        let (known, aliases) = (&*known, &*aliases);
+        let log = Names { known, aliases }.resolve(text, meaning)?;
+        let status = known.iter().find(|status| status.log == log).cloned();
         status.ok_or_else(|| ApiError::internal(format!("stream {log} has vanished")))
+    }
+
+    /// What the user calls streams of others.
+    pub(super) fn aliases(&self) -> MutexGuard<'_, Aliases> {
+        self.aliases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to give a name, one at a time.
+    pub(super) async fn naming(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.naming.lock().await
     }
 
     /// A place among the live streams, until it is dropped.

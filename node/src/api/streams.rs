@@ -6,31 +6,23 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
-use headwater_protocols::identity::PublicKey;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::check_name;
 use headwater_protocols::store::History;
-use headwater_protocols::time::Timestamp;
-use libp2p::{Multiaddr, PeerId};
+use libp2p::Multiaddr;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::limits::MAX_KNOWN_PEERS;
 use super::problem::ApiError;
-use super::resolve::{Unresolved, resolve};
-use super::retention::Retained;
+use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
-use super::types::{
-    CreatedStream, ItemProblem, NewStream, Problem, Recovery, StreamPeerView, StreamView,
-    Subscription, ValueTypeView,
-};
+use super::types::{ItemProblem, Problem, Recovery, StreamPeerView, StreamView, Subscription};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use crate::handle::wall_time;
-use crate::invite;
 
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
@@ -43,6 +35,16 @@ pub(super) struct ListOptions {
     /// Say what each takes on the disk, which is looked up in the table files.
     #[serde(default)]
     disk: bool,
+}
+
+/// What the address of a stream may say.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ShowOptions {
+    /// Mean this node's own streams by what names it, as publishing does.
+    #[serde(default)]
+    own: bool,
 }
 
 /// `GET /v1/streams`.
@@ -63,42 +65,29 @@ pub(super) async fn list(
 
 /// `GET /v1/streams/{id}`.
 #[utoipa::path(get, path = "/v1/streams/{id}", tag = "streams", summary = "A stream: manifest, head, what is held, invite",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite. A name means this node's own stream before those of others"), ShowOptions),
     responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
     State(state): State<ApiState>,
     id: Id,
+    options: Result<Query<ShowOptions>, QueryRejection>,
 ) -> Result<Json<StreamView>, ApiError> {
-    let status = state.stream(&id?)?;
-    view(&state, status).await
-}
-
-/// `POST /v1/streams`.
-#[utoipa::path(post, path = "/v1/streams", tag = "streams", summary = "Create a stream",
-    request_body(content = NewStream),
-    responses((status = 201, description = "It was created; the header Location names it", body = CreatedStream), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
-    security(("token" = [])),
-)]
-pub(super) async fn create(
-    State(state): State<ApiState>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let new: NewStream = parse(&body?)?;
-    let target = new.target.as_deref();
-    let target = target.map(|target| target_of(&state, target)).transpose()?;
-    let manifest = manifest(new, target, state.node().local_peer(), wall_time())?;
-    let log = match state
-        .node()
-        .command(Command::Create(Box::new(manifest)))
-        .await?
-    {
-        Reply::Created(log) => log,
-        other => return Err(unexpected(&other)),
+    let Query(ShowOptions { own }) = options?;
+    let id = id?;
+    let meaning = match own {
+        true => Meaning::Own,
+        false => Meaning::Reading,
     };
-    let location = [(header::LOCATION, format!("/v1/streams/{log}"))];
-    let id = log.to_string();
-    Ok((StatusCode::CREATED, location, Json(CreatedStream { id })).into_response())
+    let status = state.stream_meant(&id, meaning)?;
+    let log = status.log;
+    let Json(mut shown) = view(&state, status).await?;
+    let known = state.node().streams();
+    let aliases = state.aliases();
+    let (known, aliases) = (&*known, &*aliases);
+    let namesakes = Names { known, aliases }.namesakes(&id, log);
+    shown.namesakes = namesakes.iter().map(LogId::to_string).collect();
+    Ok(Json(shown))
 }
 
 /// `PUT /v1/streams/{id}/subscription`: the only route that takes the id of a
@@ -117,9 +106,20 @@ pub(super) async fn follow(
     let Path(id) = id?;
     let log = match id.parse::<LogId>() {
         Ok(log) => log,
-        Err(_) => resolve(&id, &state.node().streams()).map_err(no_invite)?,
+        Err(_) => to_be_followed(&state, &id)?,
     };
     follow_with(&state, log, subscription(&body?)?).await
+}
+
+fn to_be_followed(state: &ApiState, text: &str) -> Result<LogId, ApiError> {
+    let known = state.node().streams();
+    let aliases = state.aliases();
+    let (known, aliases) = (&*known, &*aliases);
+    let names = Names { known, aliases };
+    match names.resolve(text, Meaning::Others) {
+        Ok(log) | Err(Unresolved::Stranger { log, .. }) => Ok(log),
+        Err(error) => Err(no_invite(error)),
+    }
 }
 
 /// What is to be followed is known by what names it, not by being known here.
@@ -145,7 +145,7 @@ pub(super) async fn unfollow(
     State(state): State<ApiState>,
     id: Id,
 ) -> Result<Json<StreamView>, ApiError> {
-    let status = state.stream(&id?)?;
+    let status = state.stream_meant(&id?, Meaning::Others)?;
     let log = status.log;
     if status.owned {
         let text = format!("this node publishes stream {log}, so it cannot unfollow it");
@@ -166,7 +166,7 @@ pub(super) async fn recover(
     id: Id,
     body: Body,
 ) -> Result<Json<StreamView>, ApiError> {
-    let log = state.stream(&id?)?.log;
+    let log = state.stream_meant(&id?, Meaning::Own)?.log;
     let body = body?;
     let how: Recovery = match body.trim_ascii().is_empty() {
         true => Recovery::default(),
@@ -226,6 +226,16 @@ async fn follow_with(
     subscription: Subscription,
 ) -> Result<Json<StreamView>, ApiError> {
     let addresses = addresses(&subscription.peers)?;
+    let alias = subscription.alias.as_deref();
+    // Until the name is written down nobody else gets it.
+    let _naming = match alias {
+        Some(alias) => {
+            let naming = state.naming().await;
+            require_free_alias(state, log, alias)?;
+            Some(naming)
+        }
+        None => None,
+    };
     let command = Command::Follow {
         log,
         peers: subscription.peers,
@@ -235,7 +245,53 @@ async fn follow_with(
     for address in addresses {
         state.node().keep_dialled(address);
     }
+    if let Some(alias) = subscription.alias {
+        set_alias(state, log, alias).await?;
+    }
     changed(state, log).await
+}
+
+/// A name of this node's own stays what it is, and so does another alias.
+fn require_free_alias(state: &ApiState, log: LogId, alias: &str) -> Result<(), ApiError> {
+    if alias.is_empty() {
+        return Ok(());
+    }
+    check_name(alias).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let known = state.node().streams();
+    let aliases = state.aliases();
+    let (known, aliases) = (&*known, &*aliases);
+    let conflict = |text: String| Err(ApiError::new(StatusCode::CONFLICT, text));
+    if known.iter().any(|status| status.owned && status.log == log) {
+        return conflict(format!(
+            "this node publishes stream {log}, whose name is what it is called; only streams of others \
+             have aliases"
+        ));
+    }
+    if let Some(own) = (Names { known, aliases }).own(alias) {
+        return conflict(format!(
+            "this node has a stream `{alias}` of its own, {}; take another alias",
+            own.log
+        ));
+    }
+    let other = aliases.stream(alias).filter(|&other| other != log);
+    match other.filter(|other| known.iter().any(|status| status.log == *other)) {
+        Some(other) => conflict(format!(
+            "`{alias}` is what this node calls stream {other}; take another alias, or give that one \
+             another"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// An empty one takes it away.
+async fn set_alias(state: &ApiState, log: LogId, alias: String) -> Result<(), ApiError> {
+    let state = state.clone();
+    blocking(move || {
+        let alias = Some(alias.as_str()).filter(|alias| !alias.is_empty());
+        let failed = |error: anyhow::Error| ApiError::internal(format!("{error:#}"));
+        state.aliases().set(log, alias).map_err(failed)
+    })
+    .await
 }
 
 /// The stream as it is after a command.
@@ -258,6 +314,7 @@ async fn views(
     let store = state.node().store().clone();
     let addresses = state.node().addresses();
     let now = wall_time();
+    let aliases = state.aliases().clone();
     blocking(move || {
         let view = |status: &Arc<LogStatus>| {
             let disk = match status.key {
@@ -267,7 +324,9 @@ async fn views(
                 },
                 None => StreamBytes::default(),
             };
-            Ok(stream_view(status, &addresses, disk, now))
+            let mut view = stream_view(status, &addresses, disk, now);
+            view.alias = aliases.of(status.log).map(str::to_owned);
+            Ok(view)
         };
         known.iter().map(view).collect()
     })
@@ -276,7 +335,7 @@ async fn views(
 
 /// A body of JSON; the type of its content does not matter, because writing
 /// needs a header that no form can send.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body)
         .map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
 }
@@ -312,88 +371,14 @@ fn addresses(peers: &[String]) -> Result<Vec<Multiaddr>, ApiError> {
     Ok(addresses)
 }
 
-/// The stream that a new one predicts: a full id, which need not be known here,
-/// an invite, or what names a stream that is.
-fn target_of(state: &ApiState, text: &str) -> Result<LogId, ApiError> {
-    if let Ok(log) = text.parse() {
-        return Ok(log);
-    }
-    if text.starts_with(invite::SCHEME) {
-        let invite = invite::parse(text);
-        let wrong = |error| ApiError::bad_request(format!("target: {error}"));
-        return invite.map(|invite| invite.stream).map_err(wrong);
-    }
-    Ok(state.stream(text)?.log)
-}
-
-fn manifest(
-    new: NewStream,
-    target: Option<LogId>,
-    local: PeerId,
-    now: Timestamp,
-) -> Result<Manifest, ApiError> {
-    let retained = Retained::of(&new)?;
-    Ok(Manifest {
-        publisher: publisher_key(local)?,
-        name: new.name,
-        description: new.description,
-        source: new.source,
-        target,
-        unit: new.unit,
-        value_type: new
-            .value_type
-            .map_or(ValueType::Number, ValueTypeView::into),
-        cadence_us: new.cadence_us,
-        chunk_level: retained.chunk_level,
-        prior: None,
-        visibility: Visibility::Public,
-        retain_us: retained.age_us,
-        retain_records: retained.records,
-        created: now,
-    })
-}
-
-/// The public key inside the peer id: one of an ed25519 key is the key itself.
-fn publisher_key(local: PeerId) -> Result<PublicKey, ApiError> {
-    let key = libp2p::identity::PublicKey::try_decode_protobuf(local.as_ref().digest());
-    let key = key.ok().and_then(|key| key.try_into_ed25519().ok());
-    key.and_then(|key| PublicKey::from_bytes(&key.to_bytes()))
-        .ok_or_else(|| ApiError::internal("the peer id of this node has no ed25519 key"))
-}
-
 pub(super) fn unexpected(reply: &Reply) -> ApiError {
     ApiError::internal(format!("the engine answered {reply:?}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use headwater_protocols::identity::SigningKey;
-    use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
-
+    use super::super::types::NewStream;
     use super::*;
-
-    fn local() -> PeerId {
-        SigningKey::from_secret(&mut [1; 32]).public().peer_id()
-    }
-
-    #[test]
-    fn the_publisher_of_a_new_stream_is_this_node() {
-        let key = SigningKey::from_secret(&mut [1; 32]);
-        let new = NewStream {
-            name: "x".to_owned(),
-            ..NewStream::default()
-        };
-        let target = Some(LogId([9; 32]));
-        let manifest = manifest(new, target, local(), Timestamp(5)).unwrap();
-        assert_eq!(manifest.publisher, key.public());
-        assert_eq!(manifest.value_type, ValueType::Number);
-        assert_eq!(
-            (manifest.chunk_level, manifest.created),
-            (DEFAULT_CHUNK_LEVEL, Timestamp(5))
-        );
-        assert_eq!(manifest.target, target);
-        assert!(manifest.sign(&key).is_ok());
-    }
 
     #[test]
     fn every_wrong_address_is_listed() {

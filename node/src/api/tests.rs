@@ -289,13 +289,16 @@ async fn streams_are_followed_and_unfollowed_and_shown() {
         (&view["role"], &view["synced"]),
         (&json!("publisher"), &json!(true))
     );
-    api.create("temperature").await;
-    assert_eq!(
-        api.call("GET", "/v1/streams/temperature", Value::Null)
-            .await
-            .0,
-        409
-    );
+    let again = json!({"name": "temperature", "chunk_level": 2});
+    let (status, problem) = api.call("POST", "/v1/streams", again.clone()).await;
+    assert_eq!(status, 409, "{problem}");
+    let path = "/v1/streams?if_not_exists=true";
+    let (status, there) = api.call("POST", path, again).await;
+    assert_eq!((status, &there["id"]), (200, &json!(ours)));
+    let (status, problem) = api
+        .call("POST", path, json!({"name": "temperature", "unit": "K"}))
+        .await;
+    assert_eq!(status, 409, "{problem}");
 }
 
 #[tokio::test]
@@ -409,7 +412,7 @@ async fn what_is_not_there_or_not_allowed_is_a_problem() {
         api.call(
             "POST",
             "/v1/streams",
-            json!({"name": "x", "chunk_level": 13})
+            json!({"name": "y", "chunk_level": 13})
         )
         .await
         .0,

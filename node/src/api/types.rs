@@ -188,6 +188,14 @@ pub struct StreamView {
     pub id: String,
     /// Its name; empty until the manifest has come.
     pub name: String,
+    /// What this node's user calls it, if that was said (`follow --as`); it names
+    /// the stream here as its name does.
+    #[serde(default)]
+    pub alias: Option<String>,
+    /// Ids of other streams here that have the name by which this one was asked
+    /// for; only in the answer about one stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namesakes: Vec<String>,
     /// Peer id of the publisher; absent until the manifest has come.
     pub publisher: Option<String>,
     /// What a reader should know.
@@ -403,6 +411,10 @@ pub struct Subscription {
     pub peers: Vec<String>,
     /// Fill in the latest records first.
     pub newest_first: bool,
+    /// What the stream is to be called on this node alone; empty: no longer by
+    /// another name than its own. Absent: as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
 }
 
 /// `GET` and `POST /v1/streams/{id}/scrub`: all that is held is read and hashed.

@@ -79,6 +79,8 @@ pub fn stream_view(
     StreamView {
         id: status.log.to_string(),
         name: text(|m| &m.name),
+        alias: None,
+        namesakes: Vec::new(),
         publisher: manifest.map(|m| m.publisher.peer_id().to_string()),
         description: text(|m| &m.description),
         source: text(|m| &m.source),

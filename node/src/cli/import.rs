@@ -299,7 +299,7 @@ async fn create(
         cadence_us: args.cadence.map_or(0, micros),
         ..NewStream::default()
     };
-    let id = client.create(&stream).await?.id;
+    let id = client.create(&stream, false).await?.id;
     let target = Target::find(client, &id).await?;
     let published = publish_checked(invocation, &target, form, 0, &checked).await;
     let published = published

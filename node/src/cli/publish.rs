@@ -233,7 +233,7 @@ pub(crate) struct Target<'a> {
 
 impl<'a> Target<'a> {
     pub(super) async fn find(client: &'a Client, name: &str) -> anyhow::Result<Self> {
-        match client.stream(name).await {
+        match client.own_stream(name).await {
             Ok(stream) => Self::of(client, stream),
             Err(error) => Err(unknown(client, name, error).await),
         }

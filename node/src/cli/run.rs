@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::output::StdoutClosed;
 use super::signals::Signals;
 use super::{Invocation, exit, init, listen, open_files};
+use crate::aliases::Aliases;
 use crate::api::{self, ApiState};
 use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
@@ -131,6 +132,7 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     let api = ApiListener::bind(&config).await?;
     let listen = listen::addresses(&config)?;
     data_dir.forget_addresses(&lock);
+    let aliases = Aliases::load(&data_dir.aliases_file())?;
 
     let mut running = start(&data_dir, &config, listen, keypair, network_key).await?;
     let mut state = ApiState::new(running.node.clone(), token.secret())
@@ -138,7 +140,8 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
         .with_private_network(fingerprint.clone())
         .with_data_dir(data_dir.path())
         .with_hosts(config.api_hosts.clone())
-        .with_named_tokens(&data_dir.tokens_file());
+        .with_named_tokens(&data_dir.tokens_file())
+        .with_aliases(aliases);
     if config.requires_token_to_read() {
         state = state.guarding_reading();
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use tokio::time::{Instant, sleep};
 
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
@@ -16,7 +17,15 @@ use super::{Invocation, duration};
 use crate::api::types::{
     NewStream, RecoveryView, RoleView, StreamView, Subscription, ValueTypeView,
 };
+use crate::client::Client;
 use crate::invite;
+
+/// How long the name of a stream that is followed from now on is waited for:
+/// some round trips and handshakes.
+const NAME_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often is looked whether it has come.
+const NAME_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StreamCommand {
@@ -35,8 +44,12 @@ pub(crate) enum StreamCommand {
 /// Create a stream that this node publishes; its id is printed
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
-    /// A short name
+    /// A short name, which no other stream of this node has
     name: String,
+    /// If this node has a stream of this name that is as this one would be, print
+    /// its id; what is not said of it does not matter
+    #[arg(long)]
+    if_not_exists: bool,
     /// What the values are: number, text, json, bytes
     #[arg(long, value_name = "TYPE", default_value = "number", value_parser = value_types())]
     value_type: ValueTypeView,
@@ -104,6 +117,9 @@ pub(crate) struct FollowArgs {
     /// Get the latest observations first
     #[arg(long)]
     newest_first: bool,
+    /// Call it so on this node, whatever its publisher calls it; '' takes that back
+    #[arg(long = "as", value_name = "NAME")]
+    alias: Option<String>,
 }
 
 /// Stop following a stream; what is held of it stays
@@ -166,7 +182,7 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
         latest_only: args.latest_only,
     };
     let created = invocation
-        .with_client(async |client| client.create(&stream).await)
+        .with_client(async |client| client.create(&stream, args.if_not_exists).await)
         .await?;
     let out = invocation.out;
     match out.json {
@@ -202,6 +218,7 @@ pub(super) async fn list(invocation: &Invocation, args: &ListArgs) -> anyhow::Re
 /// Streams at a glance.
 pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
     let with_disk = streams.iter().any(|stream| stream.disk_bytes.is_some());
+    let with_alias = streams.iter().any(|stream| stream.alias.is_some());
     let predictions = streams.iter().any(|stream| stream.target.is_some());
     let mut columns = vec![
         ("NAME", Align::Cut),
@@ -215,6 +232,9 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
     ];
     if with_disk {
         columns.insert(5, ("DISK", Align::Right));
+    }
+    if with_alias {
+        columns.insert(0, ("ALIAS", Align::Cut));
     }
     if predictions {
         columns.push(("PREDICTS", Align::Cut));
@@ -239,6 +259,9 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
         ];
         if with_disk {
             cells.insert(5, stream.disk_bytes.map_or_else(String::new, bytes));
+        }
+        if with_alias {
+            cells.insert(0, stream.alias.clone().unwrap_or_default());
         }
         table.row(cells.into_iter().chain(predictions.then_some(target)));
     }
@@ -287,6 +310,7 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
         .with_client(async |client| client.stream(&args.stream).await)
         .await?;
     let out = invocation.out;
+    say_namesakes(out, &args.stream, &stream);
     if out.json {
         return out.json(&stream);
     }
@@ -297,6 +321,28 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
     out.line("To follow it on another machine:")?;
     // Quoted, because a shell would take `&` for an end.
     out.line(format!("  headwater follow '{}'", stream.invite))
+}
+
+/// Says whose stream was meant by a name that several have.
+pub(super) fn say_namesakes(out: Output, text: &str, stream: &StreamView) {
+    let others: Vec<&str> = stream.namesakes.iter().map(|id| short(id)).collect();
+    let whose = match (stream.role, &stream.alias) {
+        _ if others.is_empty() => return,
+        (_, Some(alias)) if alias == text => "the one that has this alias",
+        (RoleView::Publisher, _) => "this node's own",
+        (RoleView::Follower, _) => "the one",
+    };
+    out.note(format!(
+        "`{}` is {}, {whose}; {} the name, too, and {} named by the id: {}",
+        printable(text),
+        short(&stream.id),
+        match others.len() {
+            1 => "another stream has".to_owned(),
+            number => format!("{number} others have"),
+        },
+        if others.len() == 1 { "is" } else { "are" },
+        others.join(", ")
+    ));
 }
 
 async fn peers(invocation: &Invocation, args: &StreamPeersArgs) -> anyhow::Result<()> {
@@ -340,6 +386,7 @@ type Line = (&'static str, String);
 /// What never changes.
 fn described(stream: &StreamView) -> Vec<Line> {
     let mut lines = vec![("id", stream.id.clone())];
+    lines.extend(stream.alias.clone().map(|alias| ("alias", alias)));
     lines.extend(
         stream
             .publisher
@@ -550,11 +597,12 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
     let how = Subscription {
         peers: peers.iter().map(ToString::to_string).collect(),
         newest_first: args.newest_first,
+        alias: args.alias.clone(),
     };
     let (stream, runs) = invocation
         .with_client(async |client| {
-            client.follow(&args.stream, &how).await?;
-            let stream = client.stream(&args.stream).await?;
+            let stream = client.follow(&args.stream, &how).await?;
+            let stream = named(client, stream, !how.peers.is_empty()).await?;
             Ok((stream, client.url().is_some()))
         })
         .await?;
@@ -566,24 +614,53 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
     }
     match out.json {
         true => out.json(&stream),
-        false => out.line(format!("following {}", stream.id)),
+        false => match stream.alias.as_ref().unwrap_or(&stream.name) {
+            name if name.is_empty() => out.line(format!(
+                "following {}; its name has not come yet",
+                stream.id
+            )),
+            name => out.line(format!("following {}, {}", stream.id, printable(name))),
+        },
     }
+}
+
+/// Waits until the name of a stream has come, if somebody is there to send it:
+/// the next command may call it so.
+async fn named(
+    client: &Client,
+    mut stream: StreamView,
+    has_peers: bool,
+) -> anyhow::Result<StreamView> {
+    if client.url().is_none() || !stream.name.is_empty() {
+        return Ok(stream);
+    }
+    if !has_peers && client.peers().await?.is_empty() {
+        return Ok(stream);
+    }
+    let deadline = Instant::now() + NAME_TIMEOUT;
+    while stream.name.is_empty() && Instant::now() < deadline {
+        sleep(NAME_PAUSE).await;
+        stream = client.stream(&stream.id).await?;
+    }
+    Ok(stream)
 }
 
 pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> anyhow::Result<()> {
     let stream = invocation
-        .with_client(async |client| {
-            client.unfollow(&args.stream).await?;
-            client.stream(&args.stream).await
-        })
+        .with_client(async |client| client.unfollow(&args.stream).await)
         .await?;
     let out = invocation.out;
     match out.json {
         true => out.json(&stream),
         false => out.line(format!(
-            "no longer following {}; {} of it stay",
+            "no longer following {}; {} of it {}",
             stream.id,
-            counted(stream.held_records, "record")
+            counted(stream.held_records, "record"),
+            if stream.held_records == 1 {
+                "stays"
+            } else {
+                "stay"
+            }
         )),
     }
 }
@@ -597,6 +674,8 @@ pub(super) mod tests {
         StreamView {
             id: "bafkreif2pall7dybz7vecqka3zo24irdwabwdi4wc55jznaq75q7eaavvu".to_owned(),
             name: "wind".to_owned(),
+            alias: None,
+            namesakes: Vec::new(),
             publisher: None,
             description: "at\x1b[2J the pier".to_owned(),
             source: String::new(),

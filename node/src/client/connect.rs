@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::transport::{Http, InProcess, Transport};
+use crate::aliases::Aliases;
 use crate::api;
 use crate::config::Config;
 use crate::data_dir::{DataDir, Lock, LockError};
@@ -91,10 +92,12 @@ impl Client {
         let config = config_of(data_dir);
         let mark_dir = data_dir.mark_dir(config.mark_dir.as_deref())?;
         let (store, max_disk) = (data_dir.store_dir(), config.max_disk);
+        let aliases = Aliases::load(&data_dir.aliases_file())?;
         let running =
             runtime::start_offline(&store, keypair, max_disk, mark_dir.as_deref()).await?;
-        let state =
-            api::ApiState::new(running.node.clone(), token.secret()).with_data_dir(data_dir.path());
+        let state = api::ApiState::new(running.node.clone(), token.secret())
+            .with_data_dir(data_dir.path())
+            .with_aliases(aliases);
         let node = InProcess::new(api::router(state), running);
         let transport = Transport::InProcess(Box::new(node));
         Ok(Self::new(

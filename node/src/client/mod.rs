@@ -38,7 +38,7 @@ use crate::api::types::{
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
-use crate::invite::{self, InviteError};
+use crate::invite;
 use crate::keys::Token;
 use query::put_range;
 use transport::Transport;
@@ -271,7 +271,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn stream(&self, name: &str) -> anyhow::Result<StreamView> {
-        self.get(&stream_path(name, "")?).await
+        self.get(&stream_path(name, "")).await
     }
 
     /// Searches the public streams that connected peers know.
@@ -282,21 +282,35 @@ impl Client {
         self.get(&format!("/v1/discover?q={}", encode(text))).await
     }
 
-    /// Creates a stream.
+    /// One of the node's own, if any is named so.
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn create(&self, stream: &NewStream) -> anyhow::Result<CreatedStream> {
-        parse(&self.send(Method::POST, "/v1/streams", stream).await?)
+    pub async fn own_stream(&self, name: &str) -> anyhow::Result<StreamView> {
+        self.get(&stream_path(name, "?own=true")).await
+    }
+
+    /// Creates a stream; or names the one that has the name already and is as this
+    /// one would be.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn create(
+        &self,
+        stream: &NewStream,
+        if_not_exists: bool,
+    ) -> anyhow::Result<CreatedStream> {
+        let path = format!("/v1/streams?if_not_exists={if_not_exists}");
+        parse(&self.send(Method::POST, &path, stream).await?)
     }
 
     /// Keeps a stream in step with its publisher.
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn follow(&self, name: &str, how: &Subscription) -> anyhow::Result<()> {
-        let path = stream_path(name, "/subscription")?;
-        self.send(Method::PUT, &path, how).await.map(drop)
+    pub async fn follow(&self, name: &str, how: &Subscription) -> anyhow::Result<StreamView> {
+        let path = stream_path(name, "/subscription");
+        parse(&self.send(Method::PUT, &path, how).await?)
     }
 
     /// Has some records fetched before all others; which these are. A bound is an
@@ -313,7 +327,7 @@ impl Client {
         let bounds = [("from", from), ("to", to)].into_iter();
         let bounds = bounds.filter_map(|(key, bound)| Some(format!("{key}={}", encode(bound?))));
         let query = bounds.collect::<Vec<_>>().join("&");
-        let path = stream_path(name, &format!("/fetch?{query}"))?;
+        let path = stream_path(name, &format!("/fetch?{query}"));
         let answer = self.request(Method::POST, &path, None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -323,7 +337,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn begin_scrub(&self, name: &str) -> anyhow::Result<ScrubView> {
-        let path = stream_path(name, "/scrub")?;
+        let path = stream_path(name, "/scrub");
         let answer = self.request(Method::POST, &path, None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -333,16 +347,17 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn scrub(&self, name: &str) -> anyhow::Result<ScrubView> {
-        self.get(&stream_path(name, "/scrub")?).await
+        self.get(&stream_path(name, "/scrub")).await
     }
 
     /// Stops that.
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn unfollow(&self, name: &str) -> anyhow::Result<()> {
-        let path = stream_path(name, "/subscription")?;
-        self.request(Method::DELETE, &path, None).await.map(drop)
+    pub async fn unfollow(&self, name: &str) -> anyhow::Result<StreamView> {
+        let path = stream_path(name, "/subscription");
+        let answer = self.request(Method::DELETE, &path, None).await?;
+        parse(&read_whole(answer).await?)
     }
 
     /// Forgets a stream and deletes what is held of it; one that the node
@@ -351,7 +366,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn delete(&self, name: &str, own: bool) -> anyhow::Result<DeletedStream> {
-        let path = stream_path(name, &format!("?own={own}"))?;
+        let path = stream_path(name, &format!("?own={own}"));
         let answer = self.request(Method::DELETE, &path, None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -368,7 +383,7 @@ impl Client {
         expect_size: Option<u64>,
     ) -> anyhow::Result<Published> {
         let query = expect_size.map_or_else(String::new, |size| format!("?expect_size={size}"));
-        let path = stream_path(name, &format!("/observations{query}"))?;
+        let path = stream_path(name, &format!("/observations{query}"));
         let answer = self
             .request(Method::POST, &path, Some((NDJSON, ndjson)))
             .await?;
@@ -386,7 +401,7 @@ impl Client {
         ndjson: Bytes,
         key: &str,
     ) -> anyhow::Result<Published> {
-        let path = stream_path(name, "/observations")?;
+        let path = stream_path(name, "/observations");
         let mut request = self.head_of(Method::POST, &path);
         request = request.header(IDEMPOTENCY_KEY, key);
         let answer = self.send_whole(request, Some((NDJSON, ndjson))).await?;
@@ -398,7 +413,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn observations(&self, name: &str, query: &Query) -> anyhow::Result<ByteStream> {
-        let mut path = stream_path(name, &format!("/observations?format={}", query.format))?;
+        let mut path = stream_path(name, &format!("/observations?format={}", query.format));
         put_range(&mut path, &query.from, &query.to, query.time_unit);
         if let Some(time) = &query.at_or_before {
             path.push_str(&format!("&at_or_before={}", encode(time)));
@@ -456,6 +471,23 @@ impl Client {
         Ok(observation::lines(self.observations(name, &query).await?))
     }
 
+    /// The last observation of the greatest time that is not after this one
+    /// (RFC 3339).
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn at_or_before(
+        &self,
+        name: &str,
+        time: &str,
+    ) -> anyhow::Result<Option<Observation>> {
+        let query = format!("format=ndjson&at_or_before={}", encode(time));
+        let path = stream_path(name, &format!("/observations?{query}"));
+        let answer = self.request(Method::GET, &path, None).await?;
+        let mut found = std::pin::pin!(observation::lines(bytes_of(answer)));
+        found.try_next().await
+    }
+
     /// The observations from an index or a time on, then every new one.
     ///
     /// # Errors
@@ -465,7 +497,7 @@ impl Client {
         name: &str,
         from: &str,
     ) -> anyhow::Result<BoxStream<'static, anyhow::Result<Event>>> {
-        let path = stream_path(name, &format!("/live?from={}", encode(from)))?;
+        let path = stream_path(name, &format!("/live?from={}", encode(from)));
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(events(bytes_of(answer)).boxed())
     }
@@ -475,7 +507,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn gaps(&self, name: &str, query: &GapQuery) -> anyhow::Result<GapReport> {
-        let mut path = stream_path(name, &format!("/gaps?limit={}", query.limit))?;
+        let mut path = stream_path(name, &format!("/gaps?limit={}", query.limit));
         put_range(&mut path, &query.from, &query.to, query.time_unit);
         if let Some(cadence_us) = query.cadence_us {
             path.push_str(&format!("&cadence_us={cadence_us}"));
@@ -489,7 +521,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn recover(&self, name: &str, how: &Recovery) -> anyhow::Result<()> {
-        let path = stream_path(name, "/recovery")?;
+        let path = stream_path(name, "/recovery");
         self.send(Method::POST, &path, how).await.map(drop)
     }
 
@@ -515,7 +547,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn proof(&self, name: &str, index: u64) -> anyhow::Result<InclusionProof> {
-        self.get(&stream_path(name, &format!("/proof/{index}"))?)
+        self.get(&stream_path(name, &format!("/proof/{index}")))
             .await
     }
 
@@ -532,7 +564,7 @@ impl Client {
     ) -> anyhow::Result<ExportProof> {
         let to = to.map_or_else(String::new, |to| format!("&to={to}"));
         let path = format!("/export-proof?from={from}{to}");
-        self.get(&stream_path(name, &path)?).await
+        self.get(&stream_path(name, &path)).await
     }
 
     /// A proof that the first so many records did not change when the stream
@@ -547,18 +579,19 @@ impl Client {
         second: u64,
     ) -> anyhow::Result<ConsistencyProof> {
         let path = format!("/consistency?first={first}&second={second}");
-        self.get(&stream_path(name, &path)?).await
+        self.get(&stream_path(name, &path)).await
     }
 }
 
 /// The path of something of a stream. An invite names the stream that it is
-/// for; every other name is looked up by the node.
-fn stream_path(name: &str, rest: &str) -> Result<String, InviteError> {
-    let segment = match name.starts_with(invite::SCHEME) {
-        true => invite::parse(name)?.stream.to_string(),
-        false => encode(name),
+/// for; every other name is looked up by the node, which also knows what an
+/// invite that cannot be read may have meant.
+fn stream_path(name: &str, rest: &str) -> String {
+    let segment = match invite::parse(name) {
+        Ok(invite) => invite.stream.to_string(),
+        Err(_) => encode(name),
     };
-    Ok(format!("/v1/streams/{segment}{rest}"))
+    format!("/v1/streams/{segment}{rest}")
 }
 
 /// Percent-encodes a segment of a path or a value of a query.
@@ -621,7 +654,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_named_by_one_segment_of_the_path() {
-        let path = |name: &str| stream_path(name, "/head").unwrap();
+        let path = |name: &str| stream_path(name, "/head");
         assert_eq!(path("wind"), "/v1/streams/wind/head");
         assert_eq!(path("../node"), "/v1/streams/%2E%2E%2Fnode/head");
         assert_eq!(path("°C?"), "/v1/streams/%C2%B0C%3F/head");
@@ -630,7 +663,7 @@ mod tests {
             path(&format!("headwater:{id}")),
             format!("/v1/streams/{id}/head")
         );
-        assert!(stream_path("headwater:x", "").is_err());
+        assert_eq!(path("headwater:x"), "/v1/streams/headwater%3Ax/head");
     }
 
     #[tokio::test]

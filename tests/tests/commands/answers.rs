@@ -13,6 +13,7 @@ use super::{json_lines, keys, path};
 const RECORDS: u64 = 1_000;
 
 const STREAM: &[&str] = &[
+    "alias",
     "begin",
     "cadence_us",
     "chunk_level",

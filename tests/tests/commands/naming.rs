@@ -1,7 +1,9 @@
 //! How a stream is named.
 
 use anyhow::{Result, ensure};
-use headwater_tests::{TestNode, USAGE};
+use headwater::invite;
+use headwater_tests::{InProcessNode, TestNode, USAGE};
+use serde_json::json;
 
 use super::ensure_says;
 
@@ -63,6 +65,8 @@ async fn what_names_nothing_is_answered_with_what_may_be_meant() -> Result<()> {
                 ensure_says(&said, &["6 characters"])?;
             }
         }
+        let said = node.fails_with(USAGE, &["show", "headwater:temperatur"])?;
+        ensure_says(&said, &["did you mean `temperature`?"])?;
         let slip = format!("headwater:{foreign}?pear=/ip4/192.0.2.1/tcp/1");
         let said = node.fails_with(USAGE, &["follow", &slip])?;
         ensure_says(&said, &["did you mean `peer=`"])?;
@@ -72,12 +76,20 @@ async fn what_names_nothing_is_answered_with_what_may_be_meant() -> Result<()> {
 
 #[tokio::test]
 async fn what_may_be_several_streams_is_refused_with_the_candidates() -> Result<()> {
-    let mut node = TestNode::new()?;
-    let ids = [node.create("numbers")?, node.create("numbers")?];
+    let mut node = TestNode::start(&[]).await?;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let publisher = InProcessNode::start(|_| ()).await?;
+        let log = publisher.create("numbers").await?;
+        let invite = invite::format(log, [publisher.address()?]);
+        node.run(&["follow", &invite])?;
+        node.until_synced(&log.to_string(), 0).await?;
+        ids.push(log.to_string());
+    }
     let other = node.create("other")?;
-    for runs in [false, true] {
-        if runs {
-            node.launch().await?;
+    for runs in [true, false] {
+        if !runs {
+            node.stop().await?;
         }
         for args in [
             ["show", "numbers"].as_slice(),
@@ -86,18 +98,155 @@ async fn what_may_be_several_streams_is_refused_with_the_candidates() -> Result<
             &["tail", "numbers"],
             &["prove", "numbers", "0"],
             &["unfollow", "numbers"],
+            &["stream", "delete", "numbers"],
         ] {
             let errors = node.fails(args)?;
             ensure_says(&errors, &["`numbers`", &ids[0], &ids[1]])?;
             ensure!(!errors.contains(&other), "{args:?}: {errors}");
         }
-        // All ids begin alike.
-        let errors = node.fails(&["show", "bafkre"])?;
-        ensure_says(&errors, &[&ids[0], &ids[1], &other])?;
         for id in &ids {
             let shown = node.show(id)?;
             ensure!(shown["size"] == 0 && shown["followed"] == true, "{shown}");
         }
+        // All ids begin alike, and of those one is this node's own.
+        ensure!(node.show("bafkre")?["id"] == other);
+        let errors = node.fails(&["stream", "delete", "bafkre"])?;
+        ensure_says(&errors, &[&ids[0], &ids[1], &other])?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_followed_stream_takes_no_name_away() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
+    let own = node.create("temperature")?;
+    let publisher = InProcessNode::start(|_| ()).await?;
+    let log = publisher.create("temperature").await?;
+    publisher.publish(log, 0, 3).await?;
+    let invite = invite::format(log, [publisher.address()?]);
+    let other = log.to_string();
+    node.run(&["follow", &invite])?;
+    node.until_synced(&other, 3).await?;
+
+    node.run(&["publish", "temperature", "2"])?;
+    node.append("temperature", r#"{"value": 3}"#).await?;
+    ensure!(node.show(&own)?["size"] == 2);
+    let shown = node.command(&["show", "temperature"])?;
+    let said = String::from_utf8(shown.stderr)?;
+    ensure_says(&said, &["this node's own", &other[other.len() - 8..]])?;
+    ensure!(node.show("temperature")?["namesakes"] == json!([other]));
+    ensure!(node.show(&own)?.get("namesakes").is_none());
+    // Which one is to be deleted is not guessed.
+    let said = node.fails(&["stream", "delete", "temperature"])?;
+    ensure_says(&said, &[&own, &other])?;
+
+    // An alias tells them apart, and is kept.
+    node.run(&["follow", &other, "--as", "berlin"])?;
+    for restarted in [false, true] {
+        if restarted {
+            node.stop().await?;
+            node.launch().await?;
+        }
+        let shown = node.show("berlin")?;
+        ensure!(
+            shown["id"] == other && shown["alias"] == "berlin",
+            "{shown}"
+        );
+        ensure!(node.export("berlin")?.lines().count() == 4);
+        let list = node.run(&["list"])?;
+        ensure!(list.contains("ALIAS") && list.contains("berlin"), "{list}");
+        let said = node.fails(&["publish", "berlin", "1"])?;
+        ensure_says(&said, &["belongs to another publisher"])?;
+    }
+    for (args, word) in [
+        (&["stream", "create", "berlin"][..], "what this node calls"),
+        (&["follow", &other, "--as", "temperature"], "of its own"),
+        (&["follow", &own, "--as", "mine"], "publishes"),
+    ] {
+        ensure_says(&node.fails(args)?, &[word])?;
+    }
+    node.fails_with(USAGE, &["follow", &other, "--as", ".."])?;
+    node.run(&["unfollow", "temperature"])?;
+    ensure!(node.show(&other)?["followed"] == false);
+    node.run(&["follow", "temperature", "--as", ""])?;
+    ensure!(node.show(&other)?["alias"].is_null());
+    node.fails(&["show", "berlin"])?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_of_a_nodes_own_is_given_once() -> Result<()> {
+    let mut node = TestNode::new()?;
+    let create = ["stream", "create", "temperature", "--unit", "°C"];
+    let id = node.run(&create)?.trim().to_owned();
+    for runs in [false, true] {
+        if runs {
+            node.launch().await?;
+        }
+        let said = node.fails(&create)?;
+        ensure_says(&said, &["`temperature` already", &id, "--if-not-exists"])?;
+        for args in [
+            &[&create[..], &["--if-not-exists"]].concat()[..],
+            &["stream", "create", "temperature", "--if-not-exists"],
+        ] {
+            ensure!(node.run(args)?.trim() == id);
+        }
+        let other = [
+            "stream",
+            "create",
+            "temperature",
+            "--unit",
+            "K",
+            "--if-not-exists",
+        ];
+        ensure_says(&node.fails(&other)?, &["unit of it differ", &id])?;
+        let text = ["--value-type", "text", "--if-not-exists"];
+        let said = node.fails(&[&create[..], &text].concat())?;
+        ensure_says(&said, &["value_type of it differ"])?;
+    }
+    node.run(&["stream", "delete", "temperature", "--own"])?;
+    node.run(&create)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_means_something_else_is_refused_and_one_of_a_peer_is_shown_escaped()
+-> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    for (name, word) in [
+        ("", "empty"),
+        (" lead", "blank"),
+        ("trail ", "blank"),
+        ("..", "folder"),
+        (".", "folder"),
+        ("a\nb", "a\\u{a}b"),
+        ("\u{1b}[31mred", "\\u{1b}[31mred"),
+        ("bafkreiabc", "the id of a stream"),
+        ("headwater:x", "an invite"),
+        (&"n".repeat(129), "129 bytes"),
+    ] {
+        let said = node.fails_with(USAGE, &["stream", "create", name])?;
+        ensure_says(&said, &[word])?;
+        ensure!(!said.contains('\u{1b}'), "{said}");
+    }
+    for name in ["\u{1b}[2J\nerror: x", "bafkreiabc", " lead"] {
+        let publisher = InProcessNode::start(|_| ()).await?;
+        let log = publisher.create(name).await?;
+        let invite = invite::format(log, [publisher.address()?]);
+        node.run(&["follow", &invite])?;
+        let id = log.to_string();
+        node.until_synced(&id, 0).await?;
+        ensure!(node.show(&id)?["name"] == name);
+        for args in [&["list"][..], &["show", &id], &["status"], &["doctor"]] {
+            let said = String::from_utf8(node.command(args)?.stdout)?;
+            ensure!(!said.contains('\u{1b}'), "{said}");
+        }
+        let said = node.fails(&["show", name])?;
+        ensure!(
+            !said.contains('\u{1b}') && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    let list = node.run(&["list"])?;
+    ensure_says(&list, &["\\u{1b}[2J\\u{a}error: x"])
 }

@@ -107,7 +107,7 @@ async fn the_cookie_counts_as_the_token_for_the_nodes_own_page_alone() {
     let own = "http://localhost:8600";
     let create = async |headers: &[(&str, &str)]| {
         let all = [&[("cookie", cookie.as_str())][..], headers].concat();
-        api.bare("POST", "/v1/streams", &all)
+        api.bare("POST", "/v1/streams?if_not_exists=true", &all)
             .await
             .status()
             .as_u16()
@@ -117,7 +117,8 @@ async fn the_cookie_counts_as_the_token_for_the_nodes_own_page_alone() {
         &[("sec-fetch-site", "same-origin")],
         &[("origin", own), ("sec-fetch-site", "same-origin")],
     ] {
-        assert_eq!(create(own).await, 201, "{own:?}");
+        let status = create(own).await;
+        assert!(matches!(status, 200 | 201), "{own:?}: {status}");
     }
     // Another port of this machine is the same site, and gets the cookie sent.
     let cases: [(&[(&str, &str)], u16); 9] = [

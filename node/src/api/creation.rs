@@ -1,0 +1,278 @@
+//! Streams created, each under a name that this node's streams do not have yet.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use headwater_protocols::engine::{Command, Reply};
+use headwater_protocols::id::LogId;
+use headwater_protocols::identity::PublicKey;
+use headwater_protocols::manifest::{Manifest, ValueType, Visibility, check_name};
+use headwater_protocols::time::Timestamp;
+use libp2p::PeerId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::problem::ApiError;
+use super::resolve::Names;
+use super::retention::Retained;
+use super::state::ApiState;
+use super::streams::{parse, unexpected};
+use super::types::{CreatedStream, NewStream, Problem, ValueTypeView};
+use crate::handle::wall_time;
+use crate::invite;
+
+/// What the address may say.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Options {
+    /// Answer with the stream of this node that has the name already, if it is as
+    /// this one would be.
+    #[serde(default)]
+    if_not_exists: bool,
+}
+
+/// `POST /v1/streams`.
+#[utoipa::path(post, path = "/v1/streams", tag = "streams", summary = "Create a stream",
+    params(Options), request_body(content = NewStream),
+    responses((status = 201, description = "It was created; the header Location names it", body = CreatedStream), (status = 200, description = "It was there already (with if_not_exists)", body = CreatedStream), (status = "default", description = "An error (RFC 9457); 409 where this node has a stream of this name", body = Problem, content_type = "application/problem+json")),
+    security(("token" = [])),
+)]
+pub(super) async fn create(
+    State(state): State<ApiState>,
+    options: Result<Query<Options>, QueryRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let Query(Options { if_not_exists }) = options?;
+    let new: NewStream = parse(&body?)?;
+    check_name(&new.name).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let target = new.target.as_deref();
+    let target = target.map(|target| target_of(&state, target)).transpose()?;
+    // Two that come at once do not both find the name free.
+    let _naming = state.naming().await;
+    let there = with_name(&state, &new.name, if_not_exists)?;
+    if let Some((log, there)) = there {
+        fits(log, &there, &new, target)?;
+        return Ok(answer(StatusCode::OK, log));
+    }
+    let manifest = manifest(new, target, state.node().local_peer(), wall_time())?;
+    let command = Command::Create(Box::new(manifest));
+    match state.node().command(command).await? {
+        Reply::Created(log) => Ok(answer(StatusCode::CREATED, log)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn answer(status: StatusCode, log: LogId) -> Response {
+    let location = [(header::LOCATION, format!("/v1/streams/{log}"))];
+    let id = log.to_string();
+    (status, location, Json(CreatedStream { id })).into_response()
+}
+
+/// The stream of this node's own that has the name; nothing where it is free.
+///
+/// # Errors
+/// It is taken, and a new stream was asked for.
+fn with_name(
+    state: &ApiState,
+    name: &str,
+    if_not_exists: bool,
+) -> Result<Option<(LogId, Manifest)>, ApiError> {
+    let known = state.node().streams();
+    let aliases = state.aliases();
+    let (known, aliases) = (&*known, &*aliases);
+    let names = Names { known, aliases };
+    if let Some(own) = names.own(name) {
+        let log = own.log;
+        let manifest = own.manifest.as_deref().cloned();
+        return match manifest.filter(|_| if_not_exists) {
+            Some(manifest) => Ok(Some((log, manifest))),
+            None => Err(taken(format!(
+                "this node has a stream `{name}` already, {log}; take another name, or say that the \
+                 one that is there will do (`--if-not-exists`, `?if_not_exists=true`)"
+            ))),
+        };
+    }
+    let alias = aliases.stream(name);
+    match alias.filter(|&log| known.iter().any(|status| status.log == log)) {
+        Some(log) => Err(taken(format!(
+            "`{name}` is what this node calls stream {log}; take another name, or give that one \
+             another alias with: headwater follow {log} --as NAME"
+        ))),
+        None => Ok(None),
+    }
+}
+
+fn taken(detail: String) -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, detail)
+}
+
+/// Whether a stream that is there is as a new one would be. What was not said of
+/// the new one does not matter, but for what its values are and how long they are
+/// kept.
+fn fits(
+    log: LogId,
+    there: &Manifest,
+    new: &NewStream,
+    target: Option<LogId>,
+) -> Result<(), ApiError> {
+    let retained = Retained::of(new)?;
+    let value_type = ValueType::from(new.value_type.unwrap_or(ValueTypeView::Number));
+    let text = |said: &str, there: &str| said.is_empty() || said == there;
+    let level_is_said = new.chunk_level.is_some() || new.latest_only;
+    let differs: Vec<&str> = [
+        ("value_type", value_type == there.value_type),
+        ("unit", text(&new.unit, &there.unit)),
+        ("description", text(&new.description, &there.description)),
+        ("source", text(&new.source, &there.source)),
+        ("target", target.is_none() || target == there.target),
+        (
+            "cadence_us",
+            new.cadence_us == 0 || new.cadence_us == there.cadence_us,
+        ),
+        (
+            "chunk_level",
+            !level_is_said || retained.chunk_level == there.chunk_level,
+        ),
+        ("retain_age_us", retained.age_us == there.retain_us),
+        ("retain_records", retained.records == there.retain_records),
+    ]
+    .into_iter()
+    .filter_map(|(field, same)| (!same).then_some(field))
+    .collect();
+    if differs.is_empty() {
+        return Ok(());
+    }
+    let (name, fields) = (&there.name, differs.join(", "));
+    Err(taken(format!(
+        "this node has a stream `{name}` already, {log}, and it is another one: {fields} of it differ; \
+         `headwater show {log}` tells how; take another name, or ask for what it is"
+    )))
+}
+
+/// The stream that a new one predicts: a full id, which need not be known here,
+/// an invite, or what names a stream that is.
+fn target_of(state: &ApiState, text: &str) -> Result<LogId, ApiError> {
+    if let Ok(log) = text.parse() {
+        return Ok(log);
+    }
+    if text.starts_with(invite::SCHEME) {
+        let invite = invite::parse(text);
+        let wrong = |error| ApiError::bad_request(format!("target: {error}"));
+        return invite.map(|invite| invite.stream).map_err(wrong);
+    }
+    Ok(state.stream(text)?.log)
+}
+
+fn manifest(
+    new: NewStream,
+    target: Option<LogId>,
+    local: PeerId,
+    now: Timestamp,
+) -> Result<Manifest, ApiError> {
+    let retained = Retained::of(&new)?;
+    Ok(Manifest {
+        publisher: publisher_key(local)?,
+        name: new.name,
+        description: new.description,
+        source: new.source,
+        target,
+        unit: new.unit,
+        value_type: new
+            .value_type
+            .map_or(ValueType::Number, ValueTypeView::into),
+        cadence_us: new.cadence_us,
+        chunk_level: retained.chunk_level,
+        prior: None,
+        visibility: Visibility::Public,
+        retain_us: retained.age_us,
+        retain_records: retained.records,
+        created: now,
+    })
+}
+
+/// The public key inside the peer id: one of an ed25519 key is the key itself.
+fn publisher_key(local: PeerId) -> Result<PublicKey, ApiError> {
+    let key = libp2p::identity::PublicKey::try_decode_protobuf(local.as_ref().digest());
+    let key = key.ok().and_then(|key| key.try_into_ed25519().ok());
+    key.and_then(|key| PublicKey::from_bytes(&key.to_bytes()))
+        .ok_or_else(|| ApiError::internal("the peer id of this node has no ed25519 key"))
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_protocols::identity::SigningKey;
+    use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
+
+    use super::*;
+
+    fn local() -> PeerId {
+        SigningKey::from_secret(&mut [1; 32]).public().peer_id()
+    }
+
+    #[test]
+    fn the_publisher_of_a_new_stream_is_this_node() {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        let new = NewStream {
+            name: "x".to_owned(),
+            ..NewStream::default()
+        };
+        let target = Some(LogId([9; 32]));
+        let manifest = manifest(new, target, local(), Timestamp(5)).unwrap();
+        assert_eq!(manifest.publisher, key.public());
+        assert_eq!(manifest.value_type, ValueType::Number);
+        assert_eq!(
+            (manifest.chunk_level, manifest.created),
+            (DEFAULT_CHUNK_LEVEL, Timestamp(5))
+        );
+        assert_eq!(manifest.target, target);
+        assert!(manifest.sign(&key).is_ok());
+    }
+
+    #[test]
+    fn a_stream_that_is_there_fits_what_is_said_of_a_new_one() {
+        let log = LogId([1; 32]);
+        let new = NewStream {
+            name: "x".to_owned(),
+            unit: "°C".to_owned(),
+            ..NewStream::default()
+        };
+        let there = manifest(new.clone(), None, local(), Timestamp(5)).unwrap();
+        let differs = |change: fn(&mut NewStream)| {
+            let mut new = new.clone();
+            change(&mut new);
+            match fits(log, &there, &new, None) {
+                Ok(()) => String::new(),
+                Err(error) => error.problem().detail.clone(),
+            }
+        };
+        assert_eq!(differs(|_| ()), "");
+        assert_eq!(differs(|new| new.unit.clear()), "");
+        assert_eq!(
+            differs(|new| new.chunk_level = Some(DEFAULT_CHUNK_LEVEL)),
+            ""
+        );
+        for (change, field) in [
+            (
+                (|new| new.unit = "K".to_owned()) as fn(&mut NewStream),
+                "unit",
+            ),
+            (
+                |new| new.value_type = Some(ValueTypeView::Text),
+                "value_type",
+            ),
+            (|new| new.cadence_us = 5, "cadence_us"),
+            (|new| new.retain_records = 5, "retain_records"),
+            (|new| new.retain_age_us = 5, "retain_age_us"),
+            (|new| new.chunk_level = Some(3), "chunk_level"),
+            (|new| new.description = "y".to_owned(), "description"),
+        ] {
+            let said = differs(change);
+            assert!(said.contains(&format!(": {field} of it differ")), "{said}");
+        }
+        assert!(fits(log, &there, &new, Some(log)).is_err());
+    }
+}
