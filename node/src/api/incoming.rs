@@ -221,7 +221,8 @@ impl Batch {
         let (bytes, max) = (value.len(), self.max_value_bytes);
         if bytes > max {
             return Err(format!(
-                "the value has {bytes} bytes, more than the {max} of this stream"
+                "the value has {bytes} bytes, more than the {max} of this stream, which its chunk_level \
+                 sets and which never change"
             ));
         }
         let checked = self.value_type.check(&value);

@@ -350,7 +350,10 @@ mod tests {
         );
         assert_eq!(
             bad,
-            ["line 2: value of 257 bytes is over the stream's limit of 256 bytes"]
+            [
+                "line 2: value of 257 bytes is over the stream's limit of 256 bytes, which its chunk level \
+                 sets (`stream create --chunk-level`) and which never changes"
+            ]
         );
     }
 

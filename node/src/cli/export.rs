@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use serde::Serialize;
 
+use super::output::Output;
+use super::stream::say_namesakes;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
@@ -28,9 +30,13 @@ stream's id: headwater verify FILE --stream ID"
 pub(crate) struct ExportArgs {
     /// The stream: id, part of it, or name
     stream: String,
-    /// How they are written
-    #[arg(long, value_enum, default_value_t)]
-    format: ExportFormat,
+    /// How they are written [default: csv; ndjson for --json on stdout]
+    #[arg(long, value_enum)]
+    format: Option<ExportFormat>,
+    /// CSV for spreadsheets, which run texts such as =1+2: these stand behind a ' then,
+    /// and the file is not what was signed
+    #[arg(long, conflicts_with = "with_proof")]
+    safe_csv: bool,
     /// From this index or time on: RFC 3339 (UTC if it has no offset), a date, or
     /// 3d for three days ago
     #[arg(long, value_name = "INDEX|TIME")]
@@ -50,10 +56,9 @@ pub(crate) struct ExportArgs {
     with_proof: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ExportFormat {
     /// A header, then one line each
-    #[default]
     Csv,
     /// One JSON object a line
     Ndjson,
@@ -94,6 +99,51 @@ impl ExportFormat {
     }
 }
 
+/// What a command is to write, by its flags.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) format: Option<ExportFormat>,
+    pub(super) safe_csv: bool,
+    pub(super) output: Option<&'a Path>,
+}
+
+impl Wanted<'_> {
+    /// The format, and what the API calls it.
+    ///
+    /// # Errors
+    /// The flags contradict each other.
+    pub(super) fn format(self, out: Output) -> anyhow::Result<(ExportFormat, &'static str)> {
+        let to_stdout = self.output.is_none_or(|file| file.as_os_str() == "-");
+        let format = match self.format {
+            Some(ExportFormat::Csv) | None if self.safe_csv => {
+                out.note(SAFE);
+                return match out.json && to_stdout {
+                    true => Err(Usage::error("--json is no CSV; leave off one of them")),
+                    false => Ok((ExportFormat::Csv, "safe-csv")),
+                };
+            }
+            Some(_) if self.safe_csv => {
+                return Err(Usage::error("--safe-csv is for CSV; leave off --format"));
+            }
+            Some(format) if out.json && to_stdout && format != ExportFormat::Ndjson => {
+                return Err(Usage::error(format!(
+                    "--json is one JSON object a line; leave it off for --format {}, or name a file \
+                     with -o",
+                    format.name()
+                )));
+            }
+            None if out.json && to_stdout => ExportFormat::Ndjson,
+            format => format.unwrap_or(ExportFormat::Csv),
+        };
+        format.require_place(self.output)?;
+        Ok((format, format.name()))
+    }
+}
+
+/// What a user of `--safe-csv` must know.
+const SAFE: &str = "texts that a spreadsheet would run stand behind a ': this is not what was signed, and \
+                    cannot be verified or imported as it was";
+
 /// What `--json` prints when there is a file.
 #[derive(Serialize)]
 struct Exported {
@@ -102,11 +152,17 @@ struct Exported {
 }
 
 pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()> {
-    let sidecar = sidecar(args)?;
-    args.format.require_place(args.output.as_deref())?;
+    let wanted = Wanted {
+        format: args.format,
+        safe_csv: args.safe_csv,
+        output: args.output.as_deref(),
+    };
+    let (format, name) = wanted.format(invocation.out)?;
+    let sidecar = sidecar(args, format)?;
     let (bytes, left_out) = invocation
         .with_client(async |client| {
             let stream = client.stream(&args.stream).await?;
+            say_namesakes(invocation.out, &args.stream, &stream);
             let left_out = left_out(&stream, args);
             if stream.begin > 0 && args.from.as_deref().is_none_or(|from| from == "0") {
                 invocation.out.note(format!(
@@ -120,7 +176,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
                 time_unit: args.time_unit,
                 at_or_before: None,
                 limit: None,
-                format: args.format.name(),
+                format: name,
                 with_proof: args.with_proof && sidecar.is_none(),
             };
             let Some(sidecar) = &sidecar else {
@@ -212,11 +268,11 @@ pub(super) async fn save(
 }
 
 /// The file that the proof of a CSV file goes into.
-fn sidecar(args: &ExportArgs) -> anyhow::Result<Option<PathBuf>> {
+fn sidecar(args: &ExportArgs, format: ExportFormat) -> anyhow::Result<Option<PathBuf>> {
     if !args.with_proof {
         return Ok(None);
     }
-    match (args.format, &args.output) {
+    match (format, &args.output) {
         (ExportFormat::Parquet, _) => Ok(None),
         (ExportFormat::Csv, Some(file)) if file.as_os_str() != "-" => Ok(Some(proof_of(file))),
         (ExportFormat::Csv, _) => Err(Usage::error(

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::export::{ExportFormat, remove_stale_proof, save, written};
+use super::export::{ExportFormat, Wanted, remove_stale_proof, save, written};
+use super::stream::say_namesakes;
 use super::{Invocation, Usage, duration};
 use crate::client::{Client, JoinQuery};
 use crate::times::Unit;
@@ -41,9 +42,13 @@ pub(crate) struct JoinArgs {
     /// ns
     #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>)]
     time_unit: Option<Unit>,
-    /// How the table is written
-    #[arg(long, value_enum, default_value_t)]
-    format: ExportFormat,
+    /// How the table is written [default: csv; ndjson for --json on stdout]
+    #[arg(long, value_enum)]
+    format: Option<ExportFormat>,
+    /// CSV for spreadsheets, which run texts such as =1+2: these stand behind a ' then,
+    /// and are not what was signed
+    #[arg(long)]
+    safe_csv: bool,
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -55,12 +60,19 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
     if every_us == Some(0) {
         return Err(Usage::error("--every must be longer than nothing"));
     }
-    args.format.require_place(args.output.as_deref())?;
+    let wanted = Wanted {
+        format: args.format,
+        safe_csv: args.safe_csv,
+        output: args.output.as_deref(),
+    };
+    let (_, format) = wanted.format(invocation.out)?;
     let bytes = invocation
         .with_client(async |client| {
             let mut streams = Vec::with_capacity(args.streams.len());
             for name in &args.streams {
-                streams.push(client.stream(name).await?.id);
+                let stream = client.stream(name).await?;
+                say_namesakes(invocation.out, name, &stream);
+                streams.push(stream.id);
             }
             let on = match &args.on {
                 Some(name) => Some(client.stream(name).await?.id),
@@ -74,7 +86,7 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
                 from: args.from.clone(),
                 to: args.to.clone(),
                 time_unit: args.time_unit,
-                format: args.format.name(),
+                format,
             };
             write(client, args, &query).await
         })

@@ -58,6 +58,7 @@ mod unsigned;
 mod value;
 mod verify;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -96,8 +97,7 @@ struct Global {
         long,
         global = true, help_heading = GLOBAL,
         value_name = "DIR",
-        env = "HEADWATER_DATA_DIR",
-        hide_env = true
+        env = "HEADWATER_DATA_DIR"
     )]
     data_dir: Option<PathBuf>,
     /// Folder of the mark, which notes outside of the data folder what was signed
@@ -106,8 +106,7 @@ struct Global {
         long,
         global = true, help_heading = GLOBAL,
         value_name = "DIR",
-        env = "HEADWATER_MARK_DIR",
-        hide_env = true
+        env = "HEADWATER_MARK_DIR"
     )]
     mark_dir: Option<PathBuf>,
     /// Options of the node [default: config.toml in the data folder]
@@ -240,7 +239,7 @@ const LAST_READS: Duration = Duration::from_secs(5);
 /// Runs the command that the program was called with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse_arguments();
     start_log(&cli);
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -261,6 +260,35 @@ pub fn main() -> ExitCode {
             ExitCode::from(exit::failure(&error).exit_status())
         }
     }
+}
+
+/// A number such as `-.5` is no flag: what clap does not understand is read again
+/// with the number behind everything else.
+fn parse_arguments() -> Cli {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    Cli::try_parse_from(&arguments).unwrap_or_else(|error| {
+        match fraction_last(&arguments).map(Cli::try_parse_from) {
+            Some(Ok(cli)) => cli,
+            _ => error.exit(),
+        }
+    })
+}
+
+/// The arguments with the one that is a number like `-.5` at the end, where no
+/// flag is looked for.
+fn fraction_last(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let is_fraction = |argument: &OsString| {
+        let text = argument.to_str().unwrap_or_default();
+        text.starts_with("-.") && text.parse::<f64>().is_ok()
+    };
+    let place = arguments.iter().position(is_fraction)?;
+    let mut moved = arguments.to_vec();
+    let number = moved.remove(place);
+    if moved.iter().any(|argument| argument == "--") {
+        return None;
+    }
+    moved.extend([OsString::from("--"), number]);
+    Some(moved)
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -358,6 +386,12 @@ mod tests {
             "headwater stream recover x --none-is-larger --timeout 5s",
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \
              --cadence 1h --chunk-level 8 --json",
+            "headwater stream create wind --if-not-exists",
+            "headwater follow x --as harbour",
+            "headwater export x --safe-csv",
+            "headwater join x y --safe-csv -o f",
+            "headwater prove x 2024-05-01T12:00:00Z",
+            "headwater tail x -n -1",
             "headwater list",
             "headwater list --disk",
             "headwater discover",
@@ -403,6 +437,31 @@ mod tests {
             "headwater token revoke grafana",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+        }
+    }
+
+    #[test]
+    fn a_fraction_without_a_zero_is_a_value_and_no_flag() {
+        let moved = |line: &str| {
+            let arguments: Vec<_> = line.split(' ').map(OsString::from).collect();
+            let moved = fraction_last(&arguments)?;
+            let words = moved.iter().filter_map(|word| word.to_str());
+            Some(words.collect::<Vec<_>>().join(" "))
+        };
+        let line = "headwater publish x -.5 --time 2024-05-01T12:00:00Z";
+        assert!(parse(line).is_err());
+        let moved_line = moved(line).unwrap();
+        assert_eq!(
+            moved_line,
+            "headwater publish x --time 2024-05-01T12:00:00Z -- -.5"
+        );
+        assert!(parse(&moved_line).is_ok());
+        for other in [
+            "headwater publish x -.x",
+            "headwater publish x -v",
+            "headwater publish -- x -.5",
+        ] {
+            assert_eq!(moved(other), None, "{other}");
         }
     }
 

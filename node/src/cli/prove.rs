@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
 use super::Invocation;
+use super::output::printable;
 use super::target_file::Target;
+use crate::client::Client;
 
 /// Write a proof that a record is in a stream, or that a stream only grew
 #[derive(Args, Debug)]
@@ -16,9 +19,9 @@ use super::target_file::Target;
 pub(crate) struct ProveArgs {
     /// The stream: id, part of it, or name
     stream: String,
-    /// The index of the record
-    #[arg(required_unless_present = "consistency")]
-    index: Option<u64>,
+    /// The record: its index, or a time, which means the last one at or before it
+    #[arg(value_name = "INDEX|TIME", required_unless_present = "consistency")]
+    index: Option<String>,
     /// Prove that the first M records are the beginning of the first N
     #[arg(long, num_args = 2, value_names = ["M", "N"], conflicts_with = "index")]
     consistency: Option<Vec<u64>>,
@@ -33,16 +36,35 @@ struct Written {
     file: String,
 }
 
+/// The index that is asked for, or that of the record that is by its time.
+async fn index_of(
+    invocation: &Invocation,
+    client: &Client,
+    stream: &str,
+    asked: &str,
+) -> anyhow::Result<u64> {
+    if let Ok(index) = asked.parse() {
+        return Ok(index);
+    }
+    let record = client.at_or_before(stream, asked).await?;
+    let record = record
+        .with_context(|| format!("nothing of `{}` is as early as that", printable(stream)))?;
+    let (index, time) = (record.index, &record.time);
+    invocation.out.note(format!("record {index}, of {time}"));
+    Ok(index)
+}
+
 pub(super) async fn prove(invocation: &Invocation, args: &ProveArgs) -> anyhow::Result<()> {
     let mut proof = invocation
         .with_client(async |client| {
-            let json = match (args.consistency.as_deref(), args.index) {
+            let json = match (args.consistency.as_deref(), &args.index) {
                 (Some([first, second]), _) => {
                     let proof = client.consistency(&args.stream, *first, *second).await?;
                     serde_json::to_vec_pretty(&proof)?
                 }
                 (_, index) => {
-                    let index = index.unwrap_or_default();
+                    let asked = index.as_deref().unwrap_or_default();
+                    let index = index_of(invocation, client, &args.stream, asked).await?;
                     serde_json::to_vec_pretty(&client.proof(&args.stream, index).await?)?
                 }
             };

@@ -332,6 +332,7 @@ fn said_of(part: FetchView, stream: &StreamView) -> String {
     let to = part.to.min(stream.usable_size());
     match is_here(stream, Some(part)) {
         true if part.from >= to => "nothing lies in this range".to_owned(),
+        true if to - part.from == 1 => format!("record {} is held and verified", part.from),
         true => format!(
             "the records {} to {} are held and verified",
             part.from,

@@ -6,7 +6,7 @@ use clap::Args;
 use futures::{Stream, TryStreamExt};
 
 use super::output::{Output, printable};
-use super::stream::disputed;
+use super::stream::{disputed, say_namesakes};
 use super::{Invocation, duration};
 use crate::api::types::{Problem, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
@@ -19,8 +19,11 @@ const DEFAULT_COUNT: u64 = 10;
 pub(crate) struct TailArgs {
     /// The stream: id, part of it, or name
     stream: String,
-    /// How many [default: 10]
-    #[arg(short = 'n', long = "count", value_name = "N", conflicts_with = "from")]
+    /// How many; -N means N, as tail(1) has it [default: 10]
+    #[arg(
+        short = 'n', long = "count", value_name = "N", conflicts_with = "from",
+        allow_hyphen_values = true, value_parser = count,
+    )]
     count: Option<u64>,
     /// From this index or time on: RFC 3339 (UTC if it has no offset), a date, or
     /// 3d for three days ago
@@ -42,6 +45,7 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
                 client.require_network("tail --follow")?;
             }
             let stream = client.stream(&args.stream).await?;
+            say_namesakes(invocation.out, &args.stream, &stream);
             let count = args.count.unwrap_or(DEFAULT_COUNT);
             let size = stream.usable_size();
             let from =
@@ -58,6 +62,13 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             }
         })
         .await
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('-').unwrap_or(text);
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    let count = number.parse().ok().filter(|_| is_number);
+    count.ok_or_else(|| "it is not a number of observations, such as 10".to_owned())
 }
 
 /// The first of the latest records, of those that are kept.
@@ -156,6 +167,15 @@ fn shown(record: &Observation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_observations_may_have_a_minus() {
+        assert_eq!(count("5"), Ok(5));
+        assert_eq!(count("-1"), Ok(1));
+        for wrong in ["", "-", "--1", "+5", "-f", "1.5"] {
+            assert!(count(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_value_is_shown_as_a_person_reads_it() {

@@ -76,7 +76,8 @@ impl ValueRules {
             .map_err(|why| format!("value `{}` {why}", shown(text)))?;
         if value.len() > self.max_bytes {
             return Err(format!(
-                "value of {} bytes is over the stream's limit of {} bytes",
+                "value of {} bytes is over the stream's limit of {} bytes, which its chunk level sets \
+                 (`stream create --chunk-level`) and which never changes",
                 value.len(),
                 self.max_bytes
             ));
@@ -193,7 +194,8 @@ mod tests {
         let error = rules.of_text(&"x".repeat(257)).unwrap_err();
         assert_eq!(
             error,
-            "value of 257 bytes is over the stream's limit of 256 bytes"
+            "value of 257 bytes is over the stream's limit of 256 bytes, which its chunk level sets \
+             (`stream create --chunk-level`) and which never changes"
         );
     }
 

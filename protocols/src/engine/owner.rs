@@ -112,7 +112,9 @@ impl<S: Store> Engine<S> {
             let value = record.value();
             if value.len() > max {
                 let bytes = value.len();
-                let why = format!("has {bytes} bytes, more than the {max} of this stream");
+                let why = format!(
+                    "has {bytes} bytes, more than the {max} of this stream, which its chunk level sets"
+                );
                 return Err(CommandError::Value { place, why });
             }
             if let Err(why) = manifest.value_type.check(&value) {

@@ -14,6 +14,7 @@ mod publish;
 mod restart;
 mod stop;
 mod tail;
+mod terminal;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
