@@ -31,6 +31,7 @@ mod own_history;
 mod partition;
 mod private_network;
 mod quorum;
+mod readme;
 mod refusals;
 mod retention;
 mod slow_line;
