@@ -3,7 +3,6 @@
 //! is guessed, and the flag is named that says it.
 
 use headwater_protocols::manifest::ValueType;
-use headwater_protocols::time::Timestamp;
 
 use super::number_text::Look;
 use crate::times::{TimeForm, Unit, can_be_meant};
@@ -97,8 +96,8 @@ impl TimeCensus {
             }
         };
         let is_meant = |unit: &Unit| {
-            let time = number.and_then(|number| whole_micros(number, *unit));
-            time.is_some_and(|time| can_be_meant(Timestamp(time)))
+            let time = number.and_then(|number| unit.time(number));
+            time.is_some_and(can_be_meant)
         };
         match Unit::ALL.iter().position(is_meant) {
             Some(unit) => self.units[unit].add(line, text),
@@ -178,16 +177,6 @@ impl TimeCensus {
 
 fn are_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Microseconds, rounded down.
-fn whole_micros(number: i64, unit: Unit) -> Option<i64> {
-    match unit {
-        Unit::Seconds => number.checked_mul(1_000_000),
-        Unit::Millis => number.checked_mul(1_000),
-        Unit::Micros => Some(number),
-        Unit::Nanos => Some(number.div_euclid(1_000)),
-    }
 }
 
 /// The common patterns that read a text.

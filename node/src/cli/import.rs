@@ -20,7 +20,7 @@ use super::output::{counted, printable};
 use super::publish::{Target, time_argument};
 use super::publish_file::{
     Checked, FileForm, FilePart, Looking, PartForm, accept, check, look_at, publish,
-    publish_checked,
+    publish_checked, show,
 };
 use super::reading::ReadingArgs;
 use super::stream::value_types;
@@ -176,7 +176,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
         (None, None, check_new(args, &form, &old).await?)
     };
     if args.check {
-        (checked.notes.iter()).for_each(|note| invocation.out.note(note));
+        show(invocation, &form, &checked);
     }
     let report = |(path, old): (&PathBuf, OldCsv)| FileReport {
         file: path.display().to_string(),

@@ -217,19 +217,21 @@ pub(super) fn accept(
             .out
             .note(format!("leaving out bad rows: {listed}"));
     }
+    show(invocation, form, checked);
+    Ok(())
+}
+
+/// Shows what was found out, and what the rows are.
+pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) {
     let out = invocation.out;
     for part in &form.parts {
         if let PartForm::Csv(_, reading) = &part.form {
             out.note(format!("{}: {reading}", part.source.name));
         }
     }
-    for line in checked.range.described() {
+    for line in checked.range.described().iter().chain(&checked.notes) {
         out.note(format!("  {line}"));
     }
-    for note in &checked.notes {
-        out.note(format!("  {note}"));
-    }
-    Ok(())
 }
 
 /// Publishes files that were checked, without the first rows.

@@ -4,7 +4,7 @@ use super::guess::pattern_advice;
 use super::time_zone::{LocalTimes, Zone};
 use crate::times::form::Written;
 use crate::times::text::to_text;
-use crate::times::{Moment, TimeForm, can_be_meant};
+use crate::times::{Moment, TimeError, TimeForm, can_be_meant};
 
 /// How the times of a file are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl TimeReader {
     pub(crate) fn read(&mut self, text: &str) -> Result<Moment, String> {
         let written = match self.reading.form.written(text) {
             Ok(written) => written,
-            Err(error) => return Err(self.advised(text, format!("time {error}"))),
+            Err(error) => return Err(self.advised(text, &error)),
         };
         match (written, &mut self.local) {
             (Written::Moment(moment), _) => self.likely(text, moment),
@@ -73,13 +73,13 @@ impl TimeReader {
         }
     }
 
-    fn advised(&mut self, text: &str, why: String) -> String {
-        let is_number = text.parse::<f64>().is_ok();
-        if !self.reading.is_found_out || is_number || self.reading.form != TimeForm::Iso {
-            return why;
+    fn advised(&mut self, text: &str, error: &TimeError) -> String {
+        let is_form = matches!(error, TimeError::NotRfc3339 { .. });
+        if !is_form || !self.reading.is_found_out {
+            return format!("time {error}");
         }
         let advice = self.advice.get_or_insert_with(|| pattern_advice(text));
-        format!("{why}; {advice}")
+        format!("time {error}; {advice}")
     }
 
     /// A number whose unit nobody has said must be one that can be meant.
@@ -138,5 +138,7 @@ mod tests {
         assert!(error.contains("--time-format \"%d.%m.%Y\""), "{error}");
         let said = reader("iso", None, false).read("01.05.2024").unwrap_err();
         assert!(!said.contains("%d"), "{said}");
+        let leap = reader("iso", None, true).read("2024-05-01T12:30:60Z");
+        assert!(!leap.unwrap_err().contains("--time-format"));
     }
 }

@@ -51,6 +51,18 @@ impl Unit {
         }
     }
 
+    /// The time of a whole number, rounded down; `None` where it cannot be kept.
+    #[must_use]
+    pub fn time(self, number: i64) -> Option<Timestamp> {
+        let micros = match self {
+            Self::Seconds => number.checked_mul(1_000_000),
+            Self::Millis => number.checked_mul(1_000),
+            Self::Micros => Some(number),
+            Self::Nanos => Some(number.div_euclid(1_000)),
+        };
+        micros.map(Timestamp)
+    }
+
     /// As `time_unit` says it.
     #[must_use]
     pub fn symbol(self) -> &'static str {
