@@ -121,7 +121,8 @@ impl TimeCensus {
         let (first, second) = (known.next(), known.next());
         let numbers: u64 = self.units.iter().map(|seen| seen.count).sum();
         if self.words.count >= numbers + self.unlike.count {
-            return match self.is_iso {
+            // Without a row there is nothing to be read wrongly.
+            return match self.is_iso || self.words.count == 0 {
                 true => Ok(TimeForm::Iso),
                 false => Err(self.words_of_no_form()),
             };

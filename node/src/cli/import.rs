@@ -105,10 +105,10 @@ pub(crate) struct ImportArgs {
     #[command(flatten)]
     reading: ReadingArgs,
     /// Go on behind those rows of the files that the stream has already
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "to", conflicts_with_all = ["create", "unsigned", "from_peers"])]
     resume: bool,
     /// Append the files also where they begin before the end of the stream
-    #[arg(long, requires = "to")]
+    #[arg(long, requires = "to", conflicts_with_all = ["create", "unsigned", "from_peers"])]
     again: bool,
     /// Leave out bad rows, and list them
     #[arg(long)]

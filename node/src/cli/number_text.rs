@@ -121,7 +121,8 @@ fn first_number(text: &str) -> bool {
         .find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ','))
         .unwrap_or(text.len());
     let rest = text[end..].trim_start();
-    rest.len() <= 12 && !rest.contains(|c: char| c.is_ascii_digit())
+    let is_number = text[..end].replace(',', ".").parse::<f64>().is_ok();
+    is_number && rest.len() <= 12 && !rest.contains(|c: char| c.is_ascii_digit())
 }
 
 /// Digits in groups of three, with or without a fraction.

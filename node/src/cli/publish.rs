@@ -71,10 +71,10 @@ pub(crate) struct PublishArgs {
     #[command(flatten)]
     reading: ReadingArgs,
     /// Go on behind those rows of the file that the stream has already
-    #[arg(long, requires = "file")]
+    #[arg(long, requires = "file", conflicts_with = "value")]
     resume: bool,
     /// Append the file also where it begins before the end of the stream
-    #[arg(long, requires = "file")]
+    #[arg(long, requires = "file", conflicts_with = "value")]
     again: bool,
     /// Leave out bad rows, and list them
     #[arg(long, conflicts_with = "value")]
