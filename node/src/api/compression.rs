@@ -33,7 +33,7 @@ pub(super) fn is_done(headers: &HeaderMap, format: Format) -> bool {
         value.contains("gzip") || value.contains('*')
     });
     let is_text = match format {
-        Format::Csv | Format::Ndjson | Format::Json => true,
+        Format::Csv | Format::SafeCsv | Format::Ndjson | Format::Json => true,
         Format::Arrow | Format::Feather | Format::Parquet => false,
     };
     is_taken && is_text
