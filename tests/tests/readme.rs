@@ -130,14 +130,10 @@ async fn the_readme_runs_word_for_word_on_two_nodes() -> Result<()> {
         symlink(root.join(part), here.join(part))?;
     }
     let mut path = folder.path().join("bin").into_os_string();
-    for part in [
-        python.as_deref().and_then(Path::parent),
-        Some(Path::new("/usr/sbin")),
-    ] {
-        if let Some(part) = part {
-            path.push(":");
-            path.push(part);
-        }
+    let beside = python.as_deref().and_then(Path::parent);
+    for part in beside.into_iter().chain([Path::new("/usr/sbin")]) {
+        path.push(":");
+        path.push(part);
     }
     path.push(":");
     path.push(std::env::var_os("PATH").context("no PATH")?);
