@@ -223,10 +223,12 @@ async fn a_full_disk_is_named_and_left_by_itself_when_there_is_room() -> Result<
     let exported = node.export(&stream)?;
     ensure!(exported.lines().count() as u64 == size + 1);
     // A file that has to be written first does not fit.
+    let filler = disk.fill()?;
     let parquet = format!("/v1/streams/{stream}/observations?format=parquet");
     let head = reqwest::Client::new().head(node.url(&parquet)?).send();
     let status = head.await?.status();
     ensure!(status == 507, "{status}");
+    fs::remove_file(filler)?;
     // What is kept back is enough to delete something.
     node.run(&["stream", "delete", &other, "--own"])?;
     ensure!(node.show(&other).is_err());

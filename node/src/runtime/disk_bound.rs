@@ -179,11 +179,8 @@ impl Measuring {
             self.keep_reserve(&space);
             return Ok(u64::MAX);
         }
-        if self.reserve.bytes() > 0 && space.free < space.reserve() / 2 {
-            // Somebody else has filled the disk. RocksDB must not meet that.
-            self.reserve.give_back();
-            space = Space::of(self.store.dir())?;
-        }
+        // What is kept back stays so while somebody else fills the disk, who would
+        // take it, too. It is given back when a write fails.
         let mut left = self.left_of(&space)?;
         let log = self.store.log_bytes()?;
         let gains = left < least(&space) || log > left.max(space.reserve());

@@ -136,7 +136,7 @@ async fn a_publish_answers_and_stores_the_same_with_and_without_a_running_node()
             node.launch().await?;
         }
         let stream = node.create(name)?;
-        let time = "2020-01-01T00:00:00Z";
+        let time = "2019-06-01T00:00:00Z";
         let one = node.run(&["publish", &stream, "-4.50", "--time", time])?;
         let json = node.run(&["publish", &stream, "1e3", "--time", time, "--json"])?;
         node.publish_numbers(&stream, 0, RECORDS)?;

@@ -16,6 +16,9 @@ const HISTORY: u64 = 3_000;
 
 const HOUR_US: i64 = 3_600_000_000;
 
+/// The first of January 2020.
+const BEGIN_US: i64 = 1_577_836_800_000_000;
+
 fn engine(python: &Path, node: &TestNode, args: &[&str]) -> Command {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/examples/predict.py");
     let mut command = Command::new(python);
@@ -40,7 +43,9 @@ fn start(python: &Path, node: &TestNode) -> Result<Child> {
 /// The hour and the value of an observation: a walk without a pattern.
 fn observations(from: u64, to: u64) -> Vec<(i64, f64)> {
     let value = |i: u64| (i * i % 1_009) as f64 / 7.0 - 40.0;
-    (from..to).map(|i| (i as i64 * HOUR_US, value(i))).collect()
+    (from..to)
+        .map(|i| (BEGIN_US + i as i64 * HOUR_US, value(i)))
+        .collect()
 }
 
 async fn observe(node: &TestNode, from: u64, to: u64) -> Result<()> {
