@@ -4,7 +4,7 @@
 
 use headwater_protocols::manifest::ValueType;
 
-use super::number_text::Look;
+use super::number_text::{Look, is_identifier};
 use crate::times::{TimeForm, Unit, can_be_meant};
 
 /// Texts that are read before it is said that none of them is a time.
@@ -213,7 +213,8 @@ pub(crate) struct ValueCensus {
     commas: Seen,
     ambiguous: Seen,
     missing: Seen,
-    /// Words with a digit, which may be numbers that are not read.
+    /// Words with a digit, which may be numbers that are not read. Hashes and ids
+    /// are not.
     with_digit: Seen,
     words: Seen,
     /// Why the first of those that look like numbers is none.
@@ -237,7 +238,7 @@ impl ValueCensus {
             Look::Ambiguous => self.ambiguous.add(line, text),
             Look::Missing => self.missing.add(line, text),
             Look::Thousands | Look::WithUnit => self.with_digit.add(line, text),
-            Look::Other if text.contains(|c: char| c.is_ascii_digit()) => {
+            Look::Other if text.contains(|c: char| c.is_ascii_digit()) && !is_identifier(text) => {
                 self.with_digit.add(line, text)
             }
             Look::Other => self.words.add(line, text),
@@ -368,6 +369,7 @@ mod tests {
         let value_type = |values: &[&str]| census(values).value_type(false);
         assert_eq!(value_type(&["1", "2.5", "n/a"]), Ok(ValueType::Number));
         assert_eq!(value_type(&["calm", "wind", "NW"]), Ok(ValueType::Text));
+        assert_eq!(value_type(&["14057b7e1a08ee11"]), Ok(ValueType::Text));
         for (values, words) in [
             (&["1,5", "2,5"][..], "--decimal-comma"),
             (&["1.5 C", "2.5 C"], "--value-type"),

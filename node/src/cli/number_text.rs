@@ -115,6 +115,16 @@ impl Look {
     }
 }
 
+/// Letters and digits to and fro without a break, as in hashes and ids: that is
+/// never a number.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+/=".contains(&byte);
+    let kinds = text.bytes().filter(u8::is_ascii_alphanumeric);
+    let kinds: Vec<bool> = kinds.map(|byte| byte.is_ascii_digit()).collect();
+    let turns = kinds.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    text.bytes().all(is_part) && turns >= 2
+}
+
 /// The number at the beginning of a text stands alone: no date, no time, no id.
 fn first_number(text: &str) -> bool {
     let end = text
@@ -216,6 +226,16 @@ mod tests {
             for text in texts {
                 assert_eq!(Look::of(text), look, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn hashes_and_ids_are_no_numbers() {
+        for id in ["14057b7e1a08ee11", "550e8400-e29b-41d4", "a1b2"] {
+            assert!(Look::of(id) == Look::Other && is_identifier(id), "{id}");
+        }
+        for other in ["station 7", "12:30", "2024-01-01", "calm", "10.0.0.1"] {
+            assert!(!is_identifier(other), "{other}");
         }
     }
 
