@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 /// How long it may take until a node notices that its disk works again.
-const NOTICED: Duration = Duration::from_secs(20);
+const NOTICED: Duration = Duration::from_secs(60);
 
 /// Publishes one value over the API of a running node; the status, and what it
 /// says.

@@ -7,7 +7,7 @@ use headwater_protocols::manifest::ValueType;
 use super::csv_records::{RecordError, Records};
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
-use super::output::printable;
+use super::output::{counted, printable};
 use super::reading::Reading;
 use super::rows::{BadRow, Row, RowError};
 use super::time_reader::TimeReader;
@@ -108,8 +108,8 @@ impl<R: Read> CsvRows<R> {
     fn row(&mut self) -> Result<Row, String> {
         if self.records.len() != self.columns {
             return Err(format!(
-                "it has {} fields instead of {}",
-                self.records.len(),
+                "it has {} instead of {}",
+                counted(self.records.len() as u64, "field"),
                 self.columns
             ));
         }
@@ -274,7 +274,7 @@ mod tests {
             "{}",
             bad[1]
         );
-        assert_eq!(bad[2], "line 5: it has 1 fields instead of 2");
+        assert_eq!(bad[2], "line 5: it has 1 field instead of 2");
         assert_eq!(bad[3], "line 6: it has 3 fields instead of 2");
         assert_eq!(bad[4], "line 7: value `` is not a number");
         assert_eq!(bad.len(), 5);
@@ -321,7 +321,7 @@ mod tests {
         let text = "date,wind\n2010-01-01,  padded  \n\u{4}\n2010-01-02,\"a\n\u{4}\n\"\n2010-01-03,\u{4}\n2010-01-04,\"cr\r\"\r\n";
         let (good, bad) = read(text, ValueType::Text);
         assert_eq!(good, ["  padded  ", "a\n\u{4}\n", "\u{4}", "cr\r"]);
-        assert_eq!(bad, ["line 3: it has 1 fields instead of 2"]);
+        assert_eq!(bad, ["line 3: it has 1 field instead of 2"]);
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::dice::Dice;
 use crate::launch::relaunch;
 use crate::tally::Outcome;
 
-/// How long it may take until a node says that its disk is full.
-const SAID: Duration = Duration::from_secs(15);
+/// How long it may take until a disk is full and its node says so.
+const SAID: Duration = Duration::from_secs(90);
 
 /// How long it may take until everything goes on, once there is room.
 const GOES_ON: Duration = Duration::from_secs(30);
