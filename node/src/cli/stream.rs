@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use tokio::time::{Instant, sleep};
 
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
@@ -17,15 +16,7 @@ use super::{Invocation, duration};
 use crate::api::types::{
     NewStream, RecoveryView, RoleView, StreamView, Subscription, ValueTypeView,
 };
-use crate::client::Client;
 use crate::invite;
-
-/// How long the name of a stream that is followed from now on is waited for:
-/// some round trips and handshakes.
-const NAME_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How often is looked whether it has come.
-const NAME_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StreamCommand {
@@ -602,7 +593,6 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
     let (stream, runs) = invocation
         .with_client(async |client| {
             let stream = client.follow(&args.stream, &how).await?;
-            let stream = named(client, stream, !how.peers.is_empty()).await?;
             Ok((stream, client.url().is_some()))
         })
         .await?;
@@ -622,27 +612,6 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
             name => out.line(format!("following {}, {}", stream.id, printable(name))),
         },
     }
-}
-
-/// Waits until the name of a stream has come, if somebody is there to send it:
-/// the next command may call it so.
-async fn named(
-    client: &Client,
-    mut stream: StreamView,
-    has_peers: bool,
-) -> anyhow::Result<StreamView> {
-    if client.url().is_none() || !stream.name.is_empty() {
-        return Ok(stream);
-    }
-    if !has_peers && client.peers().await?.is_empty() {
-        return Ok(stream);
-    }
-    let deadline = Instant::now() + NAME_TIMEOUT;
-    while stream.name.is_empty() && Instant::now() < deadline {
-        sleep(NAME_PAUSE).await;
-        stream = client.stream(&stream.id).await?;
-    }
-    Ok(stream)
 }
 
 pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> anyhow::Result<()> {

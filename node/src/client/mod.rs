@@ -3,6 +3,7 @@
 
 mod connect;
 mod lost;
+mod naming;
 mod observation;
 mod problem;
 mod query;
@@ -264,14 +265,6 @@ impl Client {
     /// As [`Client::request`].
     pub async fn streams_on_disk(&self) -> anyhow::Result<Vec<StreamView>> {
         self.get("/v1/streams?disk=true").await
-    }
-
-    /// One of them, by id, a part of it, local name, or invite.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn stream(&self, name: &str) -> anyhow::Result<StreamView> {
-        self.get(&stream_path(name, "")).await
     }
 
     /// Searches the public streams that connected peers know.
