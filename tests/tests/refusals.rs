@@ -72,7 +72,7 @@ fn a_folder_of_a_newer_version_is_refused_and_left_alone() -> Result<()> {
     batch.put(Table::Meta, b"format_version".to_vec(), newer);
     store.commit(batch, Durability::Synced)?;
     drop(store);
-    let errors = node.fails(&["list"])?;
+    let errors = node.fails_with(headwater_tests::USAGE, &["list"])?;
     ensure_says(&errors, &["99", "newer"])
 }
 
