@@ -207,6 +207,22 @@ impl MarkFile {
         }
     }
 
+    /// Whether one that could only be read can be written now.
+    pub fn becomes_writable(&mut self) -> bool {
+        if self.refused.is_none() {
+            return false;
+        }
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&self.path) else {
+            return false;
+        };
+        // Each handle has a lock of its own.
+        if self.file.unlock().is_err() || file.try_lock().is_err() {
+            return false;
+        }
+        (self.file, self.refused) = (file, None);
+        true
+    }
+
     /// Whether it is still the file that is found where it lies.
     #[must_use]
     pub fn is_in_place(&self) -> bool {

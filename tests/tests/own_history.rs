@@ -6,7 +6,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::TestNode;
+use headwater::mark::MarkFile;
+use headwater_protocols::id::LogId;
+use headwater_tests::{SmallDisk, TestNode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -283,4 +285,36 @@ async fn sign_nothing_over(misfortune: Misfortune) -> Result<()> {
 fn mark_file(node: &TestNode) -> Result<PathBuf> {
     let file = format!("{}.mark", node.peer_id()?);
     Ok(node.mark_dir().join(file))
+}
+
+#[tokio::test]
+async fn a_mark_that_can_only_be_read_is_written_as_soon_as_it_can_be() -> Result<()> {
+    let Some(disk) = SmallDisk::new(8)? else {
+        return Ok(());
+    };
+    let mut node = TestNode::new()?;
+    node.set_env("HEADWATER_MARK_DIR", disk.path());
+    node.launch().await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, 10)?;
+    node.kill()?;
+    disk.set_read_only(true)?;
+    node.launch().await?;
+    let marked = |shown: &Value| {
+        let troubles = shown["troubles"].as_array().cloned().unwrap_or_default();
+        troubles.iter().any(|trouble| trouble["name"] == "mark")
+    };
+    node.until_get("/v1/node", marked).await?;
+    // What it says agrees with the store, so that nothing waits.
+    node.publish_numbers(&stream, 10, 10)?;
+    disk.set_read_only(false)?;
+    node.until_get("/v1/node", |shown| !marked(shown)).await?;
+
+    // It says all that was signed.
+    let peer = node.peer_id()?.parse()?;
+    node.kill()?;
+    let mark = MarkFile::open(disk.path(), peer)?;
+    let log: LogId = stream.parse()?;
+    ensure!(mark.marks().get(&log).is_some_and(|mark| mark.size == 20));
+    Ok(())
 }

@@ -175,7 +175,8 @@ impl Measuring {
             true => MEASURED_OFTEN,
             false => MEASURED_EVERY,
         };
-        if space.free >= PLENTY && !self.is_full {
+        let is_short = self.is_full || self.short_since.is_some();
+        if space.free >= PLENTY && !is_short {
             self.keep_reserve(&space);
             return Ok(u64::MAX);
         }

@@ -206,8 +206,13 @@ impl Kept {
         }
     }
 
-    /// Looks for the mark again where there was none, or where it is gone.
+    /// Looks for the mark again where there was none, where it is gone, or where
+    /// it could not be written.
     fn open(&mut self) {
+        if let Some(file) = self.file.take_if(MarkFile::becomes_writable) {
+            self.begin(file);
+            self.write();
+        }
         if self.file.as_ref().is_some_and(|file| !file.is_in_place()) {
             tracing::warn!("the mark was taken away while the node runs; it is written anew");
             self.file = None;

@@ -33,8 +33,8 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Between two rounds over all streams.
 const ROUND: Duration = Duration::from_secs(3_600);
 
-/// Between two repairs of which one has found nothing to repair.
-/// It doubles each time.
+/// Between two repairs of which one has found nothing to repair: it doubles, up
+/// to the second of these.
 const FRUITLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
 /// What the engine is told.
