@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use tokio::time::timeout;
 
 use super::batch::Batch;
+use super::others::Others;
 use super::publish::Target;
 use super::signals::Signals;
 use crate::api::types::Published;
@@ -16,6 +17,9 @@ use crate::client::{Absence, ApiError, Lost, Patience};
 /// How long a batch that is on its way may still take when the user wants an
 /// end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How often a batch is sent to the end of a stream that others move meanwhile.
+const ATTEMPTS: usize = 16;
 
 /// The way into a stream.
 pub(crate) struct Delivery<'a> {
@@ -30,6 +34,8 @@ pub(crate) struct Delivery<'a> {
     /// What the names of batches begin with.
     name: String,
     named: u64,
+    /// What others have published meanwhile.
+    others: Others,
 }
 
 /// Why a batch was not delivered.
@@ -62,6 +68,7 @@ impl<'a> Delivery<'a> {
             size: Some(target.size),
             name: HEXLOWER.encode(&name),
             named: 0,
+            others: Others::default(),
         })
     }
 
@@ -96,6 +103,50 @@ impl<'a> Delivery<'a> {
         };
         let (published, is_alone) = or_interrupted(appending, &mut self.signals).await?;
         self.size = is_alone.then_some(published.to);
+        Ok(published)
+    }
+
+    /// The same, but only as long as nobody else publishes rows of the same
+    /// files: what came between is looked at before the next attempt.
+    ///
+    /// # Errors
+    /// See [`Undelivered`].
+    pub(crate) async fn append_unless_there(
+        &mut self,
+        batch: &Batch,
+    ) -> Result<Published, Undelivered> {
+        self.named += 1;
+        let key = format!("{}-{}", self.name, self.named);
+        let (target, others) = (self.target, &mut self.others);
+        let way = Way {
+            target,
+            patience: &self.patience,
+        };
+        let mut size = self.size.unwrap_or(target.size);
+        let appending = async {
+            others.ensure_none_in(batch)?;
+            for _ in 0..ATTEMPTS {
+                match way.put_at(batch, size).await {
+                    Err(error) if is_conflict(&error) => {
+                        let now = way.size().await?;
+                        if now == size {
+                            return Err(error);
+                        }
+                        others.add(target, size, now).await?;
+                        others.ensure_none_in(batch)?;
+                        size = now;
+                    }
+                    other => return other.map(|published| (published, true)),
+                }
+            }
+            // Who publishes as fast as that is let by, and looked at behind it.
+            let published = way.put_once(batch, &key).await?;
+            others.add(target, size, published.from).await?;
+            others.ensure_none_in(batch)?;
+            anyhow::Ok((published, true))
+        };
+        let (published, _) = or_interrupted(appending, &mut self.signals).await?;
+        self.size = Some(published.to);
         Ok(published)
     }
 }

@@ -97,7 +97,7 @@ pub(super) async fn append_all(
     let bar = progress::records(good - skip);
     let mut appended = Appended::new(target.size);
     while let Some(batch) = queue.recv().await {
-        let done = append(&mut delivery, batch, &mut appended, &bar).await;
+        let done = append(&mut delivery, form.again, batch, &mut appended, &bar).await;
         done.with_context(|| stopped(form, skip + appended.records(), good))?;
     }
     bar.finish_and_clear();
@@ -113,11 +113,17 @@ pub(super) async fn append_all(
 
 async fn append(
     delivery: &mut Delivery<'_>,
+    again: bool,
     batch: anyhow::Result<Batch>,
     appended: &mut Appended,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let (published, ended) = match delivery.append(&batch?).await {
+    let batch = batch?;
+    let done = match again {
+        true => delivery.append(&batch).await,
+        false => delivery.append_unless_there(&batch).await,
+    };
+    let (published, ended) = match done {
         Ok(published) => (Some(published), Ok(())),
         Err(Undelivered::Interrupted(published)) => (published, Err(interrupted())),
         Err(Undelivered::Failed(error)) => return Err(error),

@@ -42,7 +42,7 @@ rows do not tell, the files are refused, with the option that says it. They are 
 one bad row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
 reported; all of that is imported as it is. For other CSV files see `headwater publish --file`.
 
-Files that begin before the end of the stream are refused: --resume goes on behind the rows that it
+Files that begin before the end of the stream, or of the files ahead of them, are refused: --resume goes on behind the rows that it
 has, also of a file that has grown, and --again appends all of them.
 
 What is imported into a stream is signed by this node. Where nobody should vouch for it, --unsigned
@@ -107,8 +107,9 @@ pub(crate) struct ImportArgs {
     /// Go on behind those rows of the files that the stream has already
     #[arg(long, requires = "to", conflicts_with_all = ["create", "unsigned", "from_peers"])]
     resume: bool,
-    /// Append the files also where they begin before the end of the stream
-    #[arg(long, requires = "to", conflicts_with_all = ["create", "unsigned", "from_peers"])]
+    /// Append the files also where they begin before the end of the stream, or of
+    /// the files ahead of them
+    #[arg(long, conflicts_with = "from_peers")]
     again: bool,
     /// Leave out bad rows, and list them
     #[arg(long)]
@@ -182,6 +183,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
         file: path.display().to_string(),
         survey: old.survey,
     };
+    let in_order = checked.ensure_in_order(&form);
     let imported = Imported {
         stream,
         published,
@@ -192,6 +194,9 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
         times: checked.times,
     };
     say(invocation, &imported)?;
+    if args.check {
+        in_order?;
+    }
     // With --check, too, a bad row is a failure: that is what one looks for.
     let are = if checked.bad.count() == 1 {
         "is"

@@ -32,6 +32,7 @@ mod network;
 mod number_text;
 mod old_csv;
 mod open_files;
+mod others;
 mod output;
 mod peers;
 mod progress;

@@ -4,7 +4,8 @@
 use std::iter::once;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use headwater_protocols::time::Timestamp;
 
 use super::Invocation;
 use super::csv_input::{Columns, CsvForm, CsvRows};
@@ -23,6 +24,7 @@ use super::value::ValueRules;
 use crate::export::{GapFinder, Gaps};
 use crate::runtime::wall_time;
 use crate::times::Unit;
+use crate::times::text::to_text;
 
 /// Files that are published one behind the other, and how.
 #[derive(Clone, Debug)]
@@ -67,19 +69,27 @@ impl FileForm {
     /// The rows of all files. Each is opened when its turn comes, because there
     /// may be more of them than a process may have open.
     pub(super) fn rows(&self, rules: ValueRules) -> Rows {
+        Box::new(self.rows_by_part(rules).map(|(_, row)| row))
+    }
+
+    /// The same, each with the place of its file.
+    fn rows_by_part(
+        &self,
+        rules: ValueRules,
+    ) -> impl Iterator<Item = (usize, Result<Row, RowError>)> + Send + use<> {
         let several = self.parts.len() > 1;
-        let rows = self.parts.clone().into_iter().flat_map(move |part| {
+        let parts = self.parts.clone().into_iter().enumerate();
+        parts.flat_map(move |(place, part)| {
             let rows = part.rows(rules);
             let rows = rows.unwrap_or_else(|error| Box::new(once(Err(RowError::Read(error)))));
             rows.map(move |row| match row {
                 Err(RowError::Bad(mut row)) if several => {
                     row.what.push_str(&format!(" ({})", part.source.name));
-                    Err(RowError::Bad(row))
+                    (place, Err(RowError::Bad(row)))
                 }
-                other => other,
+                other => (place, other),
             })
-        });
-        Box::new(rows)
+        })
     }
 
     pub(super) fn fingerprints(&self) -> anyhow::Result<Vec<Fingerprint>> {
@@ -134,6 +144,8 @@ pub(super) struct Checked {
     pub(super) times: Gaps,
     /// From where to where these rows go.
     pub(super) range: Range,
+    /// The first file that does not lie behind those before it.
+    overlap: Option<Overlap>,
     /// Shows whether they were changed since.
     fingerprints: Vec<Fingerprint>,
 }
@@ -217,6 +229,7 @@ pub(super) fn accept(
             .out
             .note(format!("leaving out bad rows: {listed}"));
     }
+    checked.ensure_in_order(form)?;
     show(invocation, form, checked);
     Ok(())
 }
@@ -251,6 +264,22 @@ pub(super) async fn publish_checked(
 
 impl Checked {
     /// # Errors
+    /// A file begins before the end of those ahead of it.
+    pub(super) fn ensure_in_order(&self, form: &FileForm) -> anyhow::Result<()> {
+        let Some(overlap) = self.overlap.filter(|_| !form.again) else {
+            return Ok(());
+        };
+        bail!(
+            "{} begins before the end of the files ahead of it, so that rows would be there twice or out of order: those \
+             reach to {}, and its earliest row is of {}; name each file once, in the order of their times, or, to append \
+             all of them, say --again",
+            form.parts[overlap.place].source.name,
+            to_text(overlap.latest),
+            to_text(overlap.earliest)
+        )
+    }
+
+    /// # Errors
     /// The files were changed.
     pub(super) fn ensure_unchanged(&self, form: &FileForm) -> anyhow::Result<()> {
         ensure!(
@@ -259,6 +288,43 @@ impl Checked {
             form.name()
         );
         Ok(())
+    }
+}
+
+/// A file that begins at or before the end of those ahead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Overlap {
+    place: usize,
+    earliest: Timestamp,
+    latest: Timestamp,
+}
+
+/// Looks for files that overlap.
+#[derive(Debug, Default)]
+struct Overlaps {
+    place: usize,
+    /// The latest time of the files ahead.
+    ahead: Option<Timestamp>,
+    latest: Option<Timestamp>,
+    found: Option<Overlap>,
+}
+
+impl Overlaps {
+    fn observe(&mut self, place: usize, time: Timestamp) {
+        if place != self.place {
+            (self.place, self.ahead) = (place, self.latest);
+        }
+        if let Some(latest) = self.ahead.filter(|&ahead| time <= ahead) {
+            let found = self.found.get_or_insert(Overlap {
+                place,
+                earliest: time,
+                latest,
+            });
+            if found.place == place {
+                found.earliest = found.earliest.min(time);
+            }
+        }
+        self.latest = self.latest.max(Some(time));
     }
 }
 
@@ -283,9 +349,11 @@ pub(super) async fn check(
         let (mut good, mut bad) = (0, BadRows::default());
         let mut range = Range::new(rules.value_type());
         let (mut notes, now) = (RowNotes::default(), wall_time());
-        for row in form.rows(rules) {
+        let mut overlaps = Overlaps::default();
+        for (place, row) in form.rows_by_part(rules) {
             match row {
                 Ok(row) => {
+                    overlaps.observe(place, row.time);
                     if good >= skip {
                         finder.observe(first + (good - skip), row.time, &row.value);
                         range.add(&row);
@@ -307,6 +375,7 @@ pub(super) async fn check(
             notes: notes.fresh(),
             times: finder.finish(),
             range,
+            overlap: overlaps.found,
             fingerprints,
         })
     });

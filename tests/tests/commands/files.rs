@@ -417,3 +417,55 @@ async fn one_time_of_a_clock_that_was_not_set_hides_no_gaps() -> Result<()> {
     ensure_says(&node.run(&gaps)?, &["1 outlier", "2106-02-07", "4 gaps"])?;
     Ok(())
 }
+
+#[tokio::test]
+async fn files_that_overlap_are_refused_unless_they_are_meant() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let file = |name: &str, rows: std::ops::Range<u64>| -> Result<String> {
+        let rows = rows.map(|i| format!("{},{i}\n", 1_600_000_000 + 60 * i));
+        let file = path(&node, name)?;
+        fs::write(&file, format!("ts,value\n{}", rows.collect::<String>()))?;
+        Ok(file)
+    };
+    let (one, two) = (file("one.csv", 0..100)?, file("two.csv", 50..150)?);
+    let three = file("three.csv", 150..200)?;
+    for files in [[&one, &one], [&one, &two], [&two, &one], [&three, &one]] {
+        for more in [
+            ["--check"].as_slice(),
+            &["--create", "old"],
+            &["--unsigned", "old"],
+        ] {
+            let args = [&["import", files[0], files[1]], more].concat();
+            ensure_says(&node.fails(&args)?, &["files ahead of it", "--again"])?;
+        }
+    }
+    ensure!(node.run(&["list", "--json"])?.is_empty(), "a stream is there");
+    let args = ["import", &one, &two, "--create", "old", "--again"];
+    ensure!(node.json(&args)?["rows"] == 200);
+    let args = ["import", &one, &three, "--create", "new"];
+    ensure!(node.json(&args)?["rows"] == 150);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_imports_of_one_file_at_once_one_alone_publishes_it() -> Result<()> {
+    const ROWS: u64 = 200_000;
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    let file = path(&node, "old.csv")?;
+    let rows = (0..ROWS).map(|i| format!("{},{i}\n", 1_600_000_000 + i));
+    fs::write(&file, format!("ts,value\n{}", rows.collect::<String>()))?;
+    let import = || node.spawn(&["import", &file, "--to", &stream]);
+    let both = [import()?, import()?];
+    let mut ended = Vec::new();
+    for one in both {
+        let output = one.wait_with_output().await?;
+        ended.push((output.status.success(), String::from_utf8(output.stderr)?));
+    }
+    let done = ended.iter().filter(|(success, _)| *success).count();
+    ensure!(done == 1, "{ended:?}");
+    let refused = ended.iter().find(|(success, _)| !success);
+    ensure_says(&refused.context("both succeed")?.1, &["--resume"])?;
+    node.until(&stream, |shown| shown["size"] == ROWS).await?;
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Records that others publish while files are on their way into a stream: if a
+//! row that is still to come is one of them, somebody publishes the same files.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, bail};
+use futures::TryStreamExt;
+
+use super::batch::{Batch, BatchWriter};
+use super::output::printable;
+use super::publish::Target;
+use crate::client::Query;
+
+/// Records that are kept at most: who publishes the same rows is met with the
+/// first of them.
+const MAX_OTHERS: usize = 1 << 16;
+
+/// What others have published, as a batch would say it.
+#[derive(Debug, Default)]
+pub(super) struct Others(HashSet<Vec<u8>>);
+
+impl Others {
+    /// Adds the records of a stream from one index to another.
+    ///
+    /// # Errors
+    /// The node is lost.
+    pub(super) async fn add(
+        &mut self,
+        target: &Target<'_>,
+        from: u64,
+        to: u64,
+    ) -> anyhow::Result<()> {
+        let query = Query {
+            from: Some(from.to_string()),
+            to: Some(to.to_string()),
+            ..Query::default()
+        };
+        let records = target.client.records(&target.id, &query).await;
+        let records = records.context("while looking at what others have published")?;
+        let mut records = std::pin::pin!(records);
+        let mut line = BatchWriter::new(target.rules);
+        while self.0.len() < MAX_OTHERS {
+            let Some(record) = records.try_next().await? else {
+                break;
+            };
+            line.push(target.row_of(&record)?);
+            if let Some(line) = line.take() {
+                self.0.insert(line.ndjson.trim_ascii_end().to_vec());
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a batch of which others have published a row.
+    ///
+    /// # Errors
+    /// They have.
+    pub(super) fn ensure_none_in(&self, batch: &Batch) -> anyhow::Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        if let Some(line) =
+            (batch.ndjson.split(|&byte| byte == b'\n')).find(|line| self.0.contains(*line))
+        {
+            bail!(
+                "somebody else publishes the same rows at the same time, such as {}; --resume goes on behind \
+                 those that the stream has, --again appends all of them",
+                printable(&String::from_utf8_lossy(line))
+            );
+        }
+        Ok(())
+    }
+}
