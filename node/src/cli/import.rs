@@ -42,8 +42,8 @@ rows do not tell, the files are refused, with the option that says it. They are 
 one bad row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
 reported; all of that is imported as it is. For other CSV files see `headwater publish --file`.
 
-Files that begin before the end of the stream, or of the files ahead of them, are refused: --resume goes on behind the rows that it
-has, also of a file that has grown, and --again appends all of them.
+Files that begin before the end of the stream, or of the files ahead of them, are refused: --resume
+goes on behind the rows that it has, also of a file that has grown, and --again appends all of them.
 
 What is imported into a stream is signed by this node. Where nobody should vouch for it, --unsigned
 keeps it apart, under a name by which peers can ask for it; --from-peers takes such a history from

@@ -18,6 +18,7 @@ mod file_kind;
 mod file_range;
 mod file_resume;
 mod file_source;
+mod follow;
 mod from_peers;
 mod gaps;
 mod guess;
@@ -153,8 +154,8 @@ enum Command {
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
     Show(stream::ShowArgs),
-    Follow(stream::FollowArgs),
-    Unfollow(stream::UnfollowArgs),
+    Follow(follow::FollowArgs),
+    Unfollow(follow::UnfollowArgs),
     Discover(discover::DiscoverArgs),
     Publish(publish::PublishArgs),
     Sync(sync::SyncArgs),
@@ -307,8 +308,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Stream(command) => stream::dispatch(invocation, command).await?,
         Command::List(args) => stream::list(invocation, &args).await?,
         Command::Show(args) => stream::show(invocation, &args).await?,
-        Command::Follow(args) => stream::follow(invocation, &args).await?,
-        Command::Unfollow(args) => stream::unfollow(invocation, &args).await?,
+        Command::Follow(args) => follow::follow(invocation, &args).await?,
+        Command::Unfollow(args) => follow::unfollow(invocation, &args).await?,
         Command::Discover(args) => discover::discover(invocation, &args).await?,
         Command::Publish(args) => publish::publish(invocation, args).await?,
         Command::Sync(args) => sync::sync(invocation, &args).await?,

@@ -1,4 +1,4 @@
-//! `stream create`, `list`, `show`, `follow`, `unfollow`.
+//! `stream create`, `list`, `show`.
 
 use std::time::Duration;
 
@@ -7,16 +7,14 @@ use clap::{Args, Subcommand};
 
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
+use super::follow::{FollowArgs, UnfollowArgs, follow, unfollow};
 use super::gaps::GapsArgs;
 use super::output::{
     Align, Output, Table, bytes, counted, grouped, printable, short, signed_ago, span,
 };
 use super::recover::{RecoverArgs, recover};
 use super::{Invocation, duration};
-use crate::api::types::{
-    NewStream, RecoveryView, RoleView, StreamView, Subscription, ValueTypeView,
-};
-use crate::invite;
+use crate::api::types::{NewStream, RecoveryView, RoleView, StreamView, ValueTypeView};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StreamCommand {
@@ -95,27 +93,6 @@ pub(crate) struct ListArgs {
 /// Show all that is known of a stream, and the invite for other machines
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
-    /// The stream: id, part of it, or name
-    stream: String,
-}
-
-/// Keep a stream in step with its publisher
-#[derive(Args, Debug)]
-pub(crate) struct FollowArgs {
-    /// The stream: an invite, or its id
-    #[arg(value_name = "STREAM|INVITE")]
-    stream: String,
-    /// Get the latest observations first
-    #[arg(long)]
-    newest_first: bool,
-    /// Call it so on this node, whatever its publisher calls it; '' takes that back
-    #[arg(long = "as", value_name = "NAME")]
-    alias: Option<String>,
-}
-
-/// Stop following a stream; what is held of it stays
-#[derive(Args, Debug)]
-pub(crate) struct UnfollowArgs {
     /// The stream: id, part of it, or name
     stream: String,
 }
@@ -578,60 +555,6 @@ pub(super) fn gaps(stream: &StreamView) -> String {
     let more = if gaps.len() > LISTED { ", …" } else { "" };
     gaps.truncate(LISTED);
     gaps.join(", ") + more
-}
-
-pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow::Result<()> {
-    let peers = match args.stream.starts_with(invite::SCHEME) {
-        true => invite::parse(&args.stream)?.peers,
-        false => Vec::new(),
-    };
-    let how = Subscription {
-        peers: peers.iter().map(ToString::to_string).collect(),
-        newest_first: args.newest_first,
-        alias: args.alias.clone(),
-    };
-    let (stream, runs) = invocation
-        .with_client(async |client| {
-            let stream = client.follow(&args.stream, &how).await?;
-            Ok((stream, client.url().is_some()))
-        })
-        .await?;
-    let out = invocation.out;
-    if !runs {
-        out.note("no node runs on this data folder: the stream is followed from the next `headwater run` on");
-    } else if how.peers.is_empty() && stream.known_peers.is_empty() && stream.sources.is_empty() {
-        out.note("no peer that has it is known; an invite (`headwater show` on a node that has it) names some");
-    }
-    match out.json {
-        true => out.json(&stream),
-        false => match stream.alias.as_ref().unwrap_or(&stream.name) {
-            name if name.is_empty() => out.line(format!(
-                "following {}; its name has not come yet",
-                stream.id
-            )),
-            name => out.line(format!("following {}, {}", stream.id, printable(name))),
-        },
-    }
-}
-
-pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> anyhow::Result<()> {
-    let stream = invocation
-        .with_client(async |client| client.unfollow(&args.stream).await)
-        .await?;
-    let out = invocation.out;
-    match out.json {
-        true => out.json(&stream),
-        false => out.line(format!(
-            "no longer following {}; {} of it {}",
-            stream.id,
-            counted(stream.held_records, "record"),
-            if stream.held_records == 1 {
-                "stays"
-            } else {
-                "stay"
-            }
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -439,7 +439,10 @@ async fn files_that_overlap_are_refused_unless_they_are_meant() -> Result<()> {
             ensure_says(&node.fails(&args)?, &["files ahead of it", "--again"])?;
         }
     }
-    ensure!(node.run(&["list", "--json"])?.is_empty(), "a stream is there");
+    ensure!(
+        node.run(&["list", "--json"])?.is_empty(),
+        "a stream is there"
+    );
     let args = ["import", &one, &two, "--create", "old", "--again"];
     ensure!(node.json(&args)?["rows"] == 200);
     let args = ["import", &one, &three, "--create", "new"];
