@@ -17,7 +17,6 @@ use axum::body::{Body, HttpBody};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderValue, Version, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures::StreamExt;
@@ -184,20 +183,39 @@ impl AsyncWrite for Accepted {
     }
 }
 
-/// Lets an answer whose end is that of the connection owe its end.
-pub(super) async fn end_is_told(request: Request, next: Next) -> Response {
-    let is_old = request.version() < Version::HTTP_11;
-    let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.clone());
-    let response = next.run(request).await;
-    let has_length = response.headers().contains_key(header::CONTENT_LENGTH)
-        || response.body().size_hint().exact().is_some();
-    match peer {
-        Some(peer) if is_old && !has_length && !is_endless(&response) => response.map(|body| {
-            peer.owes(true);
-            owing(body, peer)
-        }),
-        Some(_) | None => response,
+/// What the end of an answer means to who asked.
+pub(super) enum Ending {
+    /// It is told by the answer's form.
+    Told,
+    /// It is that of the connection, where the answer has no length.
+    OfConnection(Peer),
+}
+
+impl Ending {
+    pub(super) fn of(request: &Request) -> Self {
+        let is_old = request.version() < Version::HTTP_11;
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        match peer.filter(|_| is_old) {
+            Some(ConnectInfo(peer)) => Self::OfConnection(peer.clone()),
+            None => Self::Told,
+        }
+    }
+
+    /// Lets an answer whose end is that of the connection owe its end.
+    pub(super) fn told(self, response: Response) -> Response {
+        let has_length = || {
+            response.headers().contains_key(header::CONTENT_LENGTH)
+                || response.body().size_hint().exact().is_some()
+        };
+        match self {
+            Self::OfConnection(peer) if !has_length() && !is_endless(&response) => {
+                response.map(|body| {
+                    peer.owes(true);
+                    owing(body, peer)
+                })
+            }
+            Self::OfConnection(_) | Self::Told => response,
+        }
     }
 }
 

@@ -26,10 +26,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
 use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 
@@ -214,6 +212,22 @@ impl LocalTrust {
         self.hosts.iter().any(|known| bare(known) == bare(host))
     }
 
+    /// The answer to a request that is not let in.
+    pub(super) fn refusal(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Option<Response> {
+        let mut response = self.check(method, uri, headers).err()?.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED && may_be_asked_for_basic(method, headers)
+        {
+            let headers = response.headers_mut();
+            headers.append(header::WWW_AUTHENTICATE, BASIC);
+        }
+        Some(response)
+    }
+
     /// Refuses whoever shows no token that is good for this.
     fn check_tokens(&self, given: Option<&[u8]>, changes: bool) -> Result<(), ApiError> {
         let other = given.filter(|given| !self.token.is(given));
@@ -350,37 +364,6 @@ fn comes_from_another_page(headers: &HeaderMap) -> bool {
 
 fn forbidden(detail: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, detail)
-}
-
-/// Lets in what [`LocalTrust::check`] lets in, before anything of the body is
-/// read.
-pub(super) async fn guard(
-    State(trust): State<Arc<LocalTrust>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (method, headers) = (request.method(), request.headers());
-    let mut response = match trust.check(method, request.uri(), headers) {
-        Ok(()) => next.run(request).await,
-        Err(error) => {
-            let basic = may_be_asked_for_basic(method, headers).then_some(BASIC);
-            let mut response = error.into_response();
-            if let Some(basic) = basic
-                && response.status() == StatusCode::UNAUTHORIZED
-            {
-                let headers = response.headers_mut();
-                headers.append(header::WWW_AUTHENTICATE, basic);
-            }
-            response
-        }
-    };
-    // Values are whatever a publisher wrote; a browser must not guess that
-    // they are a page.
-    response.headers_mut().insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    response
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod creation;
 mod dashboard;
 mod deletion;
 mod discover;
+mod entrance;
 mod etag;
 mod evidence;
 mod fetch;
@@ -53,8 +54,9 @@ mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
+use tower::ServiceBuilder;
 
 pub use accepted::{Accepted, Accepting, Peer};
 pub use problem::ApiError;
@@ -126,10 +128,11 @@ pub fn router(state: ApiState) -> Router {
         .route("/v1/unsigned/{name}/walk", post(unsigned::walk))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(compression::layer())
-        .layer(from_fn(request_coding::require_plain))
-        .layer(from_fn_with_state(trust, auth::guard))
-        .layer(from_fn(accepted::end_is_told))
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(trust, entrance::pass))
+                .layer(compression::layer())
+                .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
+        )
         .with_state(state)
 }

@@ -1,27 +1,18 @@
 //! Bodies that come compressed are not unpacked: a short one could be of any
 //! length. They are refused with what to do, instead of being read as nonsense.
 
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::problem::ApiError;
 
-/// Refuses a body in a coding (RFC 9110, 15.5.16).
-pub(super) async fn require_plain(request: Request, next: Next) -> Response {
-    let Some(coding) = coding(request.headers()) else {
-        return next.run(request).await;
-    };
+/// The answer to a body in a coding (RFC 9110, 15.5.16).
+pub(super) fn refusal(headers: &HeaderMap) -> Option<ApiError> {
+    let coding = coding(headers)?;
     let detail = format!(
         "a body with Content-Encoding: {coding} is not read; send it as it is, without that header"
     );
-    let mut response = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response();
-    let identity = HeaderValue::from_static("identity");
-    response
-        .headers_mut()
-        .insert(header::ACCEPT_ENCODING, identity);
-    response
+    let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+    Some(error.with_header(header::ACCEPT_ENCODING, "identity"))
 }
 
 /// The coding of a body, if it has one.

@@ -21,9 +21,13 @@ use crate::aliases::Aliases;
 use crate::handle::Node;
 use crate::store::RocksStore;
 
-/// What the API needs to know. Cheap to clone.
+/// What the API needs to know. Cheap to clone, which axum does several times a
+/// request.
 #[derive(Clone, Debug)]
-pub struct ApiState {
+pub struct ApiState(Arc<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     node: Node,
     trust: Arc<LocalTrust>,
     roles: Arc<[String]>,
@@ -33,7 +37,7 @@ pub struct ApiState {
     aliases: Arc<Mutex<Aliases>>,
     /// Held while a name is given, so that two do not get the same one.
     naming: Arc<tokio::sync::Mutex<()>>,
-    pub(super) live: Arc<Semaphore>,
+    live: Arc<Semaphore>,
     live_patience: Duration,
     live_tails: Arc<LiveTails>,
     reads: Arc<Semaphore>,
@@ -48,7 +52,7 @@ impl ApiState {
     pub fn new(node: Node, token: impl Into<String>) -> Self {
         let trust = LocalTrust::new(token.into(), Vec::new());
         let trust = trust.of_node(&node.local_peer().to_string());
-        Self {
+        Self(Arc::new(Parts {
             node,
             trust: Arc::new(trust),
             roles: Arc::new([]),
@@ -64,13 +68,17 @@ impl ApiState {
             spools: Arc::default(),
             told: Arc::default(),
             stopping: CancellationToken::new(),
-        }
+        }))
+    }
+
+    fn parts(&mut self) -> &mut Parts {
+        Arc::make_mut(&mut self.0)
     }
 
     /// Shows what the node does for others: `peer`, `bootstrap`, …
     #[must_use]
     pub fn with_roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.roles = roles.into_iter().map(Into::into).collect();
+        self.parts().roles = roles.into_iter().map(Into::into).collect();
         self
     }
 
@@ -78,21 +86,21 @@ impl ApiState {
     /// key.
     #[must_use]
     pub fn with_private_network(mut self, fingerprint: Option<String>) -> Self {
-        self.private_network = fingerprint.map(Into::into);
+        self.parts().private_network = fingerprint.map(Into::into);
         self
     }
 
     /// Shows how many bytes this folder has.
     #[must_use]
     pub fn with_data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
-        self.data_dir = Some(data_dir.into().into());
+        self.parts().data_dir = Some(data_dir.into().into());
         self
     }
 
     /// With what the user calls streams of others.
     #[must_use]
     pub fn with_aliases(mut self, aliases: Aliases) -> Self {
-        self.aliases = Arc::new(Mutex::new(aliases));
+        self.parts().aliases = Arc::new(Mutex::new(aliases));
         self
     }
 
@@ -100,21 +108,21 @@ impl ApiState {
     /// (without a port), beside the loopback ones.
     #[must_use]
     pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
-        self.trust = Arc::new(LocalTrust::clone(&self.trust).with_hosts(hosts));
+        self.parts().trust = Arc::new(LocalTrust::clone(&self.0.trust).with_hosts(hosts));
         self
     }
 
     /// Takes the tokens that programs were given, which are in this file.
     #[must_use]
     pub fn with_named_tokens(mut self, file: &Path) -> Self {
-        self.trust = Arc::new(LocalTrust::clone(&self.trust).with_named_tokens(file));
+        self.parts().trust = Arc::new(LocalTrust::clone(&self.0.trust).with_named_tokens(file));
         self
     }
 
     /// Lets nobody read without a token, or the dashboard's session.
     #[must_use]
     pub fn guarding_reading(mut self) -> Self {
-        self.trust = Arc::new(LocalTrust::clone(&self.trust).guarding_reading());
+        self.parts().trust = Arc::new(LocalTrust::clone(&self.0.trust).guarding_reading());
         self
     }
 
@@ -122,60 +130,60 @@ impl ApiState {
     /// it is said.
     #[must_use]
     pub fn with_live_patience(mut self, patience: Duration) -> Self {
-        self.live_patience = patience;
+        self.parts().live_patience = patience;
         self
     }
 
     /// Ends the live streams, so that a server that waits for its connections
     /// can stop.
     pub fn stop(&self) {
-        self.stopping.cancel();
+        self.0.stopping.cancel();
     }
 
     pub(super) fn trust(&self) -> Arc<LocalTrust> {
-        self.trust.clone()
+        self.0.trust.clone()
     }
 
     pub(super) fn node(&self) -> &Node {
-        &self.node
+        &self.0.node
     }
 
     pub(super) fn roles(&self) -> &[String] {
-        &self.roles
+        &self.0.roles
     }
 
     /// The fingerprint of the key of the private network that the node is in.
     #[must_use]
     pub fn private_network(&self) -> Option<&str> {
-        self.private_network.as_deref()
+        self.0.private_network.as_deref()
     }
 
     pub(super) fn data_dir(&self) -> Option<Arc<Path>> {
-        self.data_dir.clone()
+        self.0.data_dir.clone()
     }
 
     pub(super) fn live_patience(&self) -> Duration {
-        self.live_patience
+        self.0.live_patience
     }
 
     pub(super) fn live_tails(&self) -> &LiveTails {
-        &self.live_tails
+        &self.0.live_tails
     }
 
     pub(super) fn started(&self) -> Instant {
-        self.started
+        self.0.started
     }
 
     pub(super) fn spools(&self) -> &Arc<Spools> {
-        &self.spools
+        &self.0.spools
     }
 
     pub(super) fn told(&self) -> &Told {
-        &self.told
+        &self.0.told
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {
-        &self.stopping
+        &self.0.stopping
     }
 
     /// The stream that a path names, to read it.
@@ -190,11 +198,11 @@ impl ApiState {
         meaning: Meaning,
     ) -> Result<Arc<LogStatus>, ApiError> {
         if let Ok(log) = text.parse::<LogId>()
-            && let Some(status) = self.node.stream(log)
+            && let Some(status) = self.0.node.stream(log)
         {
             return Ok(status);
         }
-        let known = self.node.streams();
+        let known = self.0.node.streams();
         let aliases = self.aliases();
         let (known, aliases) = (&*known, &*aliases);
         let log = Names { known, aliases }.resolve(text, meaning)?;
@@ -204,17 +212,25 @@ impl ApiState {
 
     /// What the user calls streams of others.
     pub(super) fn aliases(&self) -> MutexGuard<'_, Aliases> {
-        self.aliases.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .aliases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The right to give a name, one at a time.
     pub(super) async fn naming(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.naming.lock().await
+        self.0.naming.lock().await
+    }
+
+    /// The places of live streams.
+    pub(super) fn live(&self) -> &Arc<Semaphore> {
+        &self.0.live
     }
 
     /// A place among the live streams, until it is dropped.
     pub(super) fn live_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permit = self.live.clone().try_acquire_owned();
+        let permit = self.live().clone().try_acquire_owned();
         permit.map_err(|_| {
             let text = format!("{MAX_LIVE_STREAMS} live streams are open already; close some");
             ApiError::busy(text)
@@ -223,7 +239,7 @@ impl ApiState {
 
     /// A place among the reads of history, until it is dropped.
     pub(super) fn read_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permit = self.reads.clone().try_acquire_owned();
+        let permit = self.0.reads.clone().try_acquire_owned();
         permit.map_err(|_| {
             let text = format!("{MAX_READS} reads of history are running already; try again later");
             ApiError::busy(text)
@@ -236,7 +252,7 @@ impl ApiState {
         status: Arc<LogStatus>,
         read: impl FnOnce(&LogStatus, &History<'_, RocksStore>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let store = self.node.store().clone();
+        let store = self.0.node.store().clone();
         blocking(move || {
             let key = status.key.ok_or_else(|| not_come_yet(&status))?;
             read(&status, &History::new(&*store, key))

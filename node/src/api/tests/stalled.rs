@@ -117,7 +117,7 @@ async fn a_live_client_that_stands_still_is_dropped_comes_back_and_slows_nobody(
 
         // All places are free again: also that of the one who stands still.
         let all = u32::try_from(limits::MAX_LIVE_STREAMS).unwrap();
-        let all = state.live.acquire_many(all).await.unwrap();
+        let all = state.live().acquire_many(all).await.unwrap();
         drop(all);
         let mut next = 1;
         while let Some(index) = stalled.next().await {
