@@ -1,5 +1,6 @@
 //! Where a node keeps everything: the pure crate's `Store`, on disk.
 
+mod log_format;
 mod reserve;
 mod rocks;
 #[cfg(test)]

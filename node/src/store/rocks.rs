@@ -3,7 +3,9 @@
 mod damage;
 mod manifest;
 mod mending;
+mod open_error;
 mod opening;
+mod options;
 mod past_cache;
 mod space;
 
@@ -20,11 +22,13 @@ use bytes::Bytes;
 use damage::{LostParts, Noticed, is_damage};
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
 pub use mending::{Lost, Mended};
+pub use open_error::OpenError;
+use open_error::{check_version, unusable};
 use opening::{Handle, Opening, Writable};
+use options::{MAX_FIRST_LEVEL_FILES, families, store_options, write_options};
 pub use past_cache::PastCache;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteOptions, properties,
+    ColumnFamily, DB, DBRecoveryMode, ErrorKind, Options, ReadOptions, WriteOptions, properties,
 };
 
 use super::wal::{self, LostWrites};
@@ -36,31 +40,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// Key of [`Table::Meta`]: [`FORMAT_VERSION`] as 4 bytes, big-endian.
 const FORMAT_KEY: &[u8] = b"format_version";
 
-/// Blocks, indexes and filters of all tables share this much memory.
-const CACHE_BYTES: usize = 64 << 20;
-/// Values that are not yet in a table file, of all tables together.
-const WRITE_BUFFERS_BYTES: usize = 128 << 20;
-/// A chunk's table fills 32 MiB in about 1,300 chunks of 25 KiB.
-const CHUNK_BUFFER_BYTES: usize = 32 << 20;
-const SMALL_BUFFER_BYTES: usize = 8 << 20;
-/// Bounds what has to be read again after a crash: opening 10^6 records then
-/// took 0.3 to 0.7 s, against 0.05 s after a clean close.
-const MAX_WAL_BYTES: u64 = 64 << 20;
-/// Well under the usual limit of 1,024 a process, which sockets need too.
-const MAX_OPEN_FILES: i32 = 512;
 /// Full write buffers of a table at which history waits. Writes of all kinds
 /// wait for the disk from one more on.
 const HISTORY_BUFFERS: u64 = 3;
-/// Of these, one is in use, and writes wait when one of the others is left.
-const MAX_WRITE_BUFFERS: i32 = 5;
-/// Table files of the first level at which writes wait for compaction.
-const MAX_FIRST_LEVEL_FILES: i32 = 24;
-/// Misses of a point lookup read nothing in 99 of 100 cases.
-const FILTER_BITS_PER_KEY: f64 = 10.0;
-/// Faster than 1, the lowest of zstd's usual levels.
-const ZSTD_LEVEL: i32 = -1;
-const SYNC_RANGE_BYTES: u64 = 1 << 20;
-
 /// How long a commit waits for background work to catch up. A flush of every
 /// buffer takes a few seconds on a slow disk.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
@@ -103,67 +85,6 @@ pub struct RocksStore {
     lost_since: Mutex<Option<LostWrites>>,
     /// Why it cannot be written.
     failure: Mutex<Option<StoreError>>,
-}
-
-/// Why a data folder could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Somebody has it open.
-    #[error("the data folder {} is open in another process; stop it, or use its API", .0.display())]
-    Locked(PathBuf),
-    /// It was written by a later version of this program.
-    #[error(
-        "the data folder {} has format {found}, this version knows {known}; use a newer version",
-        .dir.display()
-    )]
-    Newer {
-        /// The folder.
-        dir: PathBuf,
-        /// The format that it has.
-        found: u32,
-        /// The latest format known here.
-        known: u32,
-    },
-    /// It was written by a version whose format is no longer read.
-    #[error(
-        "the data folder {} has format {found}, this version reads {known}; use an older version",
-        .dir.display()
-    )]
-    Older {
-        /// The folder.
-        dir: PathBuf,
-        /// The format that it has.
-        found: u32,
-        /// The earliest format that is read here.
-        known: u32,
-    },
-    /// There is no room to open it.
-    #[error("the data folder {} needs room on its disk; free some and try again ({why})", .dir.display())]
-    Full {
-        /// The folder.
-        dir: PathBuf,
-        /// What the disk said.
-        why: String,
-    },
-    /// What is stored does not have the form that was written.
-    #[error(
-        "the data folder {} is damaged; keep a copy of it, then restore a backup ({why})",
-        .dir.display()
-    )]
-    Damaged {
-        /// The folder.
-        dir: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// Something else, most often missing rights.
-    #[error("the data folder {} cannot be opened; check its path and rights ({why})", .dir.display())]
-    Failed {
-        /// The folder.
-        dir: PathBuf,
-        /// What went wrong.
-        why: String,
-    },
 }
 
 impl RocksStore {
@@ -486,11 +407,6 @@ fn open_tables_for_reading(dir: &Path) -> Result<DB, rocksdb::Error> {
     DB::open_cf_descriptors_read_only(&options, dir, families(), false)
 }
 
-fn families() -> [ColumnFamilyDescriptor; Table::ALL.len()] {
-    let cache = Cache::new_lru_cache(CACHE_BYTES);
-    Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), table_options(table, &cache)))
-}
-
 /// Creates a folder whose name survives the loss of power. RocksDB syncs what
 /// is in its folder, but not the folder that this one is in.
 fn create_durably(dir: &Path) -> io::Result<()> {
@@ -524,52 +440,6 @@ fn keep_logs(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn check_version(dir: &Path, found: &[u8]) -> Result<(), OpenError> {
-    let Ok(found) = found.try_into().map(u32::from_be_bytes) else {
-        return Err(OpenError::Damaged {
-            dir: dir.to_owned(),
-            why: format!("its format version is {} bytes long", found.len()),
-        });
-    };
-    let (dir, known) = (dir.to_owned(), FORMAT_VERSION);
-    match found.cmp(&known) {
-        std::cmp::Ordering::Less => Err(OpenError::Older { dir, found, known }),
-        std::cmp::Ordering::Equal => Ok(()),
-        std::cmp::Ordering::Greater => Err(OpenError::Newer { dir, found, known }),
-    }
-}
-
-fn open_error(dir: &Path, error: &rocksdb::Error) -> OpenError {
-    let message = error.as_ref();
-    // The two ways to say that the file LOCK is held: by another process, by this one.
-    if message.contains("While lock file") || message.contains("lock hold by current process") {
-        return OpenError::Locked(dir.to_owned());
-    }
-    // A table that is not known here: a later version has more of them.
-    if message.contains("Column families not opened")
-        && let Some(Err(refused)) = stored_version(dir).map(|found| check_version(dir, &found))
-    {
-        return refused;
-    }
-    unusable(dir, store_error(error))
-}
-
-/// The format version of a folder that has tables which are not known here.
-fn stored_version(dir: &Path) -> Option<Vec<u8>> {
-    let meta = Table::Meta.name();
-    let db = DB::open_cf_for_read_only(&Options::default(), dir, [meta], false).ok()?;
-    db.get_cf(db.cf_handle(meta)?, FORMAT_KEY).ok()?
-}
-
-fn unusable(dir: &Path, error: StoreError) -> OpenError {
-    let dir = dir.to_owned();
-    match error {
-        StoreError::Full(why) => OpenError::Full { dir, why },
-        StoreError::Damaged(why) => OpenError::Damaged { dir, why },
-        StoreError::Failed(why) | StoreError::Unclear(why) => OpenError::Failed { dir, why },
-    }
 }
 
 /// RocksDB passes errors through its C interface as text only.
@@ -616,86 +486,4 @@ fn is_for_lack_of_direct_io(error: &rocksdb::Error) -> bool {
 /// Whether nothing was written because background work is behind.
 fn is_stall(error: &rocksdb::Error) -> bool {
     error.kind() == ErrorKind::Incomplete && error.as_ref().contains("Write stall")
-}
-
-fn write_options(durability: Durability) -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.set_sync(durability == Durability::Synced);
-    // `RocksStore::write` waits instead.
-    options.set_no_slowdown(true);
-    options
-}
-
-fn store_options() -> Options {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-
-    options.set_max_background_jobs(2);
-    options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
-    options.set_max_total_wal_size(MAX_WAL_BYTES);
-    options.set_max_open_files(MAX_OPEN_FILES);
-    // History is read from its beginning to its end: the system may read ahead.
-    options.set_advise_random_on_open(false);
-    // Written out as it comes, not in one burst at the next sync: the log of
-    // writes, and table files where they cannot pass the system's cache by.
-    options.set_bytes_per_sync(SYNC_RANGE_BYTES);
-    options.set_wal_bytes_per_sync(SYNC_RANGE_BYTES);
-    // Reads the properties of every file at the start, for statistics only.
-    options.set_skip_stats_update_on_db_open(true);
-
-    options.set_log_level(LogLevel::Warn);
-    options.set_keep_log_file_num(4);
-    options.set_max_log_file_size(1 << 20);
-    options.set_stats_dump_period_sec(0);
-    options.set_stats_persist_period_sec(0);
-    options.set_max_manifest_file_size(8 << 20);
-    options
-}
-
-fn table_options(table: Table, cache: &Cache) -> Options {
-    let mut blocks = BlockBasedOptions::default();
-    blocks.set_block_cache(cache);
-    blocks.set_cache_index_and_filter_blocks(true);
-    blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    blocks.set_bloom_filter(FILTER_BITS_PER_KEY, false);
-
-    let mut options = Options::default();
-    options.set_compression_type(DBCompressionType::Lz4);
-    // Writes wait in one place only, `RocksStore::write`: they are not slowed
-    // down before they are stopped.
-    options.set_level_zero_slowdown_writes_trigger(MAX_FIRST_LEVEL_FILES);
-    options.set_level_zero_stop_writes_trigger(MAX_FIRST_LEVEL_FILES);
-    options.set_soft_pending_compaction_bytes_limit(0);
-    options.set_hard_pending_compaction_bytes_limit(0);
-    options.set_max_write_buffer_number(MAX_WRITE_BUFFERS);
-    match table {
-        // One compression at all levels: files that do not overlap are moved down
-        // as they are, so that history which comes in order is written twice in
-        // all, once of it in the log of writes. zstd at level -1 makes JSON 0.15
-        // of its size and bare numbers 0.56, lz4 0.22 and 0.68 at 1.3 times the
-        // speed, zstd's usual level 0.14 and 0.47 at half of it. docs/benchmarks.md
-        // says what else was measured. A block of the usual 4 KiB is one chunk;
-        // larger ones read neighbours for nothing.
-        Table::Chunks => {
-            options.set_write_buffer_size(CHUNK_BUFFER_BYTES);
-            options.set_compression_type(DBCompressionType::Zstd);
-            // No window, strategy or dictionary of its own.
-            options.set_compression_options(-14, ZSTD_LEVEL, 0, 0);
-        }
-        Table::Meta
-        | Table::Logs
-        | Table::Heads
-        | Table::Held
-        | Table::Records
-        | Table::Nodes
-        | Table::Edges
-        | Table::Times
-        | Table::Addresses
-        | Table::Unsigned => {
-            options.set_write_buffer_size(SMALL_BUFFER_BYTES);
-        }
-    }
-    options.set_block_based_table_factory(&blocks);
-    options
 }

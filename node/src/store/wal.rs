@@ -2,19 +2,12 @@
 //! reads them up to the first place that is wrong, and takes what comes behind to
 //! have never been written. That is right for the torn end that a crash leaves,
 //! and wrong where whole records stand behind it: those were lost by the disk.
-//!
-//! The form is that of RocksDB's `db/log_format.h`: blocks of 32 KiB with
-//! fragments of records, none of which crosses the end of its block.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-const BLOCK_BYTES: usize = 32 << 10;
-/// CRC-32C (4 bytes, little-endian, masked), length (2), kind (1).
-const HEADER_BYTES: usize = 7;
-/// Behind it, in logs that are written into older files: the log's number.
-const RECYCLED_HEADER_BYTES: usize = HEADER_BYTES + 4;
+use super::log_format::{BLOCK_BYTES, Fragment, RECYCLED_HEADER_BYTES};
 
 /// A log of writes in which something is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,46 +88,30 @@ fn look_through(file: &mut impl Read) -> io::Result<Seen> {
 
 fn look_through_block(block: &[u8], begin: u64, seen: &mut Seen) {
     let mut at = 0;
-    while at + HEADER_BYTES <= block.len() {
-        let length = usize::from(u16::from_le_bytes([block[at + 4], block[at + 5]]));
-        let kind = block[at + 6];
-        let header = match kind {
-            0 if length == 0 && block[at..].iter().all(|&byte| byte == 0) => {
-                // Where no header of the longer form has room, a block ends so.
-                if at + RECYCLED_HEADER_BYTES <= block.len() {
-                    seen.zeros_at.get_or_insert(begin + at as u64);
-                }
-                return;
+    while let Some(fragment) = Fragment::at_begin_of(&block[at..]) {
+        if fragment.is_blank() && block[at..].iter().all(|&byte| byte == 0) {
+            // Where no header of the longer form has room, a block ends so.
+            if at + RECYCLED_HEADER_BYTES <= block.len() {
+                seen.zeros_at.get_or_insert(begin + at as u64);
             }
-            5..=8 | 11 | 131 => RECYCLED_HEADER_BYTES,
-            _ => HEADER_BYTES,
-        };
-        let end = at + header + length;
-        let fragment = block.get(at + 6..end);
-        let expected = u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-        let is_whole = fragment.is_some_and(|bytes| masked(crc32c::crc32c(bytes)) == expected);
-        let bytes = (header + length) as u64;
-        if is_whole && seen.wrong_at.is_none() {
+            return;
+        }
+        let bytes = fragment.bytes as u64;
+        if fragment.is_whole && seen.wrong_at.is_none() {
             seen.wrong_at = seen.zeros_at;
         }
-        match (is_whole, seen.wrong_at) {
+        match (fragment.is_whole, seen.wrong_at) {
             (true, None) => seen.whole += bytes,
             (true, Some(_)) => seen.behind += bytes,
             (false, None) => seen.wrong_at = Some(begin + at as u64),
             (false, Some(_)) => {}
         }
-        if fragment.is_none() {
+        if fragment.is_cut() {
             // Its length is wrong, too: the next block begins anew.
             return;
         }
-        at = end;
+        at += fragment.bytes;
     }
-}
-
-/// RocksDB's form of a checksum that is stored beside what it is of
-/// (`util/crc32c.h`).
-fn masked(crc: u32) -> u32 {
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 #[cfg(test)]

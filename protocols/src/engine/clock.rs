@@ -9,7 +9,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Engine;
-use super::logs::LogState;
+use super::log_state::LogState;
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::{

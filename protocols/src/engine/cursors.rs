@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use libp2p_identity::PeerId;
 
-use super::logs::LogState;
+use super::log_state::LogState;
 use super::{Engine, Output, Verdict};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};

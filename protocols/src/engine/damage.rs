@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::logs::{LogState, put_head, put_log};
+use super::log_state::LogState;
+use super::logs::{put_head, put_log};
 use super::{CommandError, Engine, Output};
 use crate::head::Tree;
 use crate::id::LogId;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::logs::LogState;
+use super::log_state::LogState;
 use super::requests::RequestKind;
 use super::{CommandError, Engine, Output, Reply};
 use crate::head::{SignedHead, UnverifiedHead};

@@ -6,7 +6,8 @@ use libp2p_identity::PeerId;
 use prost::Message;
 
 use super::fork_search::{Search, SearchError, Step, fork_with_smaller};
-use super::logs::{LogState, put_head, put_log};
+use super::log_state::LogState;
+use super::logs::{put_head, put_log};
 use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};

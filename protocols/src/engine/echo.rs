@@ -2,7 +2,7 @@
 //! that lack it: where two parts of a mesh meet, one node asks, and everybody
 //! behind it would otherwise wait for its own next question.
 
-use super::logs::LogState;
+use super::log_state::LogState;
 use super::news::{few_records, nodes_between};
 use super::{Engine, Output};
 use crate::head::SignedHead;

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use libp2p_identity::PeerId;
 
-use super::logs::LogState;
+use super::log_state::LogState;
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::LogId;

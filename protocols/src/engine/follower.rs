@@ -5,7 +5,8 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::logs::{LogState, put_log};
+use super::log_state::LogState;
+use super::logs::put_log;
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{SignedHead, UnverifiedHead};

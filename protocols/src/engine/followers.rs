@@ -3,7 +3,8 @@
 
 use libp2p_identity::PeerId;
 
-use super::logs::{LogState, put_log};
+use super::log_state::LogState;
+use super::logs::put_log;
 use super::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;

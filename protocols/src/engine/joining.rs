@@ -8,7 +8,7 @@ use libp2p_identity::PeerId;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use super::logs::LogState;
+use super::log_state::LogState;
 use super::{Engine, Output, Settings, Verdict};
 use crate::bucket::Bucket;
 use crate::head::UnverifiedHead;

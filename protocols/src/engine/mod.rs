@@ -24,9 +24,12 @@ mod follower;
 mod followers;
 mod fork_search;
 mod gossip;
+mod input;
 mod joining;
+mod log_state;
 mod logs;
 mod news;
+mod output;
 mod owner;
 mod recovery;
 mod repeats;
@@ -35,6 +38,7 @@ mod retention;
 mod retrieving;
 mod room;
 mod salvage;
+mod settings;
 mod status;
 mod stopping;
 mod upstream;
@@ -50,8 +54,6 @@ use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
 use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::log::AdmitError;
-use crate::meta::Server;
-use crate::ranges::Interval;
 use crate::store::{Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::Provider;
@@ -67,176 +69,19 @@ use deletion::Deletions;
 use discovering::Discoveries;
 pub use discovering::{Discovery, FoundStream};
 use disk::Disk;
+pub use input::Input;
 use joining::Joining;
 use logs::Logs;
+pub use output::{Misbehaviour, Output, Verdict};
 pub use recovery::{Answer, Mark, Recovering};
 use repeats::Repeats;
 pub use repeats::RequestKey;
 use requests::{RequestKind, Requests};
 use retrieving::Retrievals;
 pub use room::Room;
+pub use settings::Settings;
 pub use status::LogStatus;
 use stopping::Halt;
-
-/// Something happened.
-#[derive(Debug)]
-pub enum Input {
-    /// A peer that speaks the sync protocol is there.
-    Ready(PeerId),
-    /// A peer is gone, or its streams were opened anew: what was on the way to
-    /// it or from it is lost.
-    Gone(PeerId),
-    /// The last connection to a peer is closed.
-    Disconnected(PeerId),
-    /// A peer subscribed to a topic, or was found to be.
-    Subscribed(PeerId, Topic),
-    /// A peer unsubscribed from a topic.
-    Unsubscribed(PeerId, Topic),
-    /// A frame of a sync stream.
-    Frame(PeerId, Bytes),
-    /// Frames of this many bytes have left the transport's queue.
-    Sent(PeerId, usize),
-    /// A gossip message that waits for a verdict.
-    Gossip {
-        /// Names the message to the transport.
-        id: Bytes,
-        /// The peer that passed it on.
-        from: PeerId,
-        /// The peer that published and signed it.
-        author: PeerId,
-        /// Where it was heard.
-        topic: Topic,
-        /// The message.
-        data: Bytes,
-    },
-    /// How others reach this node. Before it is known the node neither joins on
-    /// meta topics nor offers anything there.
-    Reachable {
-        /// Its signed peer record, as others verify it.
-        record: Bytes,
-        /// Rendezvous servers that it is connected to; the first few are used.
-        servers: Vec<Server>,
-    },
-    /// The outcome of [`Output::Sync`].
-    Synced(Result<(), StoreError>),
-    /// The disk has given back the room of the rows with this number: see
-    /// [`Output::Reclaim`].
-    Reclaimed(u32),
-    /// The outcome of [`Output::Probe`].
-    Probed(Result<(), StoreError>),
-    /// How much may be written from now on. Without a word, everything.
-    Room(Room),
-    /// What the system's clock shows at the `now` of the call. It is told when it
-    /// does not go as `now` does: it may be set, in either direction.
-    Clock(Timestamp),
-    /// Somebody could not read what is held of this part of a log, or found that it
-    /// is not what was proved. It is read here, and no longer held if that is true.
-    Suspect(LogId, Interval),
-    /// The store has lost rows: see [`LostRows`]. Which of its repairs that was.
-    RowsLost(Vec<LostRows>, u64),
-    /// What was signed last of streams of ours, by a note that was found only now.
-    Marks(BTreeMap<LogId, Mark>),
-    /// What a user asks for; the number comes back with the reply.
-    Command(u64, Command),
-}
-
-/// Something is to be done.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a frame on a sync stream.
-    Send(PeerId, Lane, Bytes),
-    /// Subscribe to a topic.
-    Subscribe(Topic),
-    /// Unsubscribe from a topic.
-    Unsubscribe(Topic),
-    /// Publish a message.
-    Publish(Topic, Bytes),
-    /// Connect to a peer, if it is not connected yet.
-    Dial {
-        /// The peer.
-        peer: PeerId,
-        /// The stream for which it is of use.
-        log: LogId,
-        /// Its signed peer record, not verified: it must be this peer's.
-        record: Bytes,
-    },
-    /// Meet a peer that could not be connected to, at a rendezvous server, and
-    /// connect at the same moment as it does.
-    Meet {
-        /// The peer.
-        peer: PeerId,
-        /// The stream for which it is of use.
-        log: LogId,
-        /// What both register under: see [`crate::rendezvous::key_hash`].
-        hash: [u8; 32],
-        /// The server.
-        server: Server,
-    },
-    /// Tell the transport whether a gossip message is passed on.
-    Verdict {
-        /// The message.
-        id: Bytes,
-        /// The peer that passed it on.
-        from: PeerId,
-        /// What to do with it.
-        verdict: Verdict,
-    },
-    /// A command's answer.
-    Reply(u64, Result<Reply, CommandError>),
-    /// Close the connections to a peer that broke the rules, and do not talk
-    /// to it for a while.
-    Ban(PeerId, Misbehaviour),
-    /// Make what was written so far survive the loss of power, beside everything
-    /// else: it takes as long as the disk needs for what is not there yet. Answer
-    /// with [`Input::Synced`]; there is one at a time.
-    Sync,
-    /// A write failed: nothing more is written before the disk works again.
-    Stopped(StoreError),
-    /// The disk works again, and what it has was read back.
-    Resumed,
-    /// The disk has no room for so many bytes, which were to be published.
-    Refused(u64),
-    /// Open the store anew, if it can only be written after that, and write
-    /// something that survives the loss of power. Answer with
-    /// [`Input::Probed`]; there is one at a time.
-    Probe,
-    /// Have the disk give back the room of the rows with this log number, which
-    /// were deleted, beside everything else. Answer with [`Input::Reclaimed`].
-    Reclaim(u32),
-    /// Have the disk give back the room of this log number's chunks before the
-    /// second number, which were dropped, beside everything else. Nobody waits
-    /// for it, and it does no harm if it is not done.
-    ReclaimChunks(u32, u64),
-    /// Everything that was suspected was read, and what follows is done; up to
-    /// this repair of the store.
-    Audited(u64),
-    /// A head of a log of ours was signed: note it outside of the store before
-    /// what comes after this leaves the node. A store that says less than was
-    /// noted is not written to when it is opened again.
-    Signed(LogId, Mark),
-    /// The state of a log changed; it is not known any more if it has none.
-    Changed(LogId),
-}
-
-/// What is done with a gossip message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is passed on.
-    Accept,
-    /// It is not passed on; nobody is to blame.
-    Ignore,
-    /// It is false: it is not passed on, and who sent it loses score.
-    Reject,
-}
-
-/// What a peer did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misbehaviour {
-    /// The log that it was about, when one was.
-    pub log: Option<LogId>,
-    /// What was wrong, in words.
-    pub what: String,
-}
 
 /// A peer that is connected.
 #[derive(Debug, Default)]
@@ -305,36 +150,6 @@ pub struct Engine<S> {
     /// When it could be written again, after it could not.
     resumed_at: Timestamp,
     probe_pause_us: u64,
-}
-
-/// What an engine is told at its start, beside what is stored.
-#[derive(Clone)]
-pub struct Settings {
-    /// Random bytes that nobody else has: ephemeral keys come from them. The
-    /// same seed gives the same run.
-    pub seed: [u8; 32],
-    /// Chance in percent of an offer to a joiner that asks for the first time;
-    /// [`crate::limits::OFFER_PERCENT`] is a good one.
-    pub offer_percent: u32,
-    /// Whether joins, offers and acceptances are passed on for streams that are
-    /// not followed here, so that newcomers find those who follow them.
-    pub introduces: bool,
-    /// Whether the store is a copy of another one, or was restored from one:
-    /// then others may know more of our own logs than is here.
-    pub copied: bool,
-    /// Whether the store was repaired and may have lost any of its rows.
-    pub lost_rows: bool,
-    /// What was noted outside of the store of each log of ours: see
-    /// [`Output::Signed`]. Logs that are not in it have no such note.
-    pub marks: BTreeMap<LogId, Mark>,
-    /// What of the store is known to be lost, in words: logs of ours without a
-    /// note may be more than is here.
-    pub lost: Option<String>,
-    /// Whether it was not closed by itself the last time, and there is a network
-    /// on which followers can be asked.
-    pub ended_badly: bool,
-    /// What the system's clock shows at the start.
-    pub time: Timestamp,
 }
 
 impl<S: Store> Engine<S> {

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use libp2p_identity::PeerId;
 
 use super::Engine;
-use super::logs::LogState;
+use super::log_state::LogState;
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::MAX_ANNOUNCED_RECORD_BYTES;

@@ -2,7 +2,8 @@
 
 use bytes::BytesMut;
 
-use super::logs::{LogState, frontier, put_head, put_log};
+use super::log_state::LogState;
+use super::logs::{frontier, put_head, put_log};
 use super::repeats::{Known, RequestKey};
 use super::{CommandError, Engine, Mark, Output, Reply};
 use crate::head::SignedHead;

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use libp2p_identity::PeerId;
 
 use super::ages::LatestTimes;
-use super::logs::{LogState, put_head};
+use super::log_state::LogState;
+use super::logs::put_head;
 use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{Engine, Output};

@@ -8,7 +8,8 @@
 
 use std::collections::BTreeSet;
 
-use super::logs::{LogState, put_head, put_log};
+use super::log_state::LogState;
+use super::logs::{put_head, put_log};
 use super::recovery::{Mark, Recovery, Why};
 use super::repeats::Repeats;
 use super::salvage::Rows;

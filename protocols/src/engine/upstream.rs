@@ -4,7 +4,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Engine;
-use super::logs::LogState;
+use super::log_state::LogState;
 use super::news::nodes_between;
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};

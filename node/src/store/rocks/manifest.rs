@@ -2,19 +2,17 @@
 //! how one is taken out of it. A table file that is damaged cannot be removed
 //! through RocksDB, which would have to read all of it first.
 //!
-//! A MANIFEST is a log of edits, in records of RocksDB's log format; each edit is
-//! a list of tagged fields (`db/version_edit.h`, `db/log_format.h`).
+//! A MANIFEST is a log of edits (`store/log_format`); each edit is a list of tagged
+//! fields (`db/version_edit.h`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crc32c::crc32c;
 use headwater_protocols::store::Table;
 
-const BLOCK_BYTES: usize = 32 << 10;
-const HEADER_BYTES: usize = 7;
+use crate::store::log_format::{put_record, records};
 
 /// Tags of an edit's fields.
 mod tag {
@@ -160,80 +158,6 @@ pub(super) fn take_out(dir: &Path, files: &[u64]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// The records of a log, and where the last one ends.
-fn records(bytes: &[u8]) -> io::Result<(Vec<Vec<u8>>, usize)> {
-    let (mut whole, mut part) = (Vec::new(), Vec::new());
-    let (mut at, mut end) = (0, 0);
-    loop {
-        let left = BLOCK_BYTES - at % BLOCK_BYTES;
-        if left < HEADER_BYTES {
-            at += left;
-            continue;
-        }
-        let Some(header) = bytes.get(at..at + HEADER_BYTES) else {
-            return Ok((whole, end));
-        };
-        let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
-        let kind = header[6];
-        if kind == 0 && length == 0 {
-            return Ok((whole, end));
-        }
-        let from = at + HEADER_BYTES;
-        let Some(payload) = bytes.get(from..from + length) else {
-            return Ok((whole, end));
-        };
-        let checksum = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
-        if checksum != masked(crc32c(&bytes[at + 6..from + length])) {
-            return Err(malformed("a record's checksum is wrong"));
-        }
-        at = from + length;
-        part.extend_from_slice(payload);
-        match kind {
-            // Whole, or the last part.
-            1 | 4 => {
-                whole.push(std::mem::take(&mut part));
-                end = at;
-            }
-            // The first part, one in the middle.
-            2 | 3 => {}
-            _ => return Err(malformed("a record's kind is not known")),
-        }
-    }
-}
-
-fn put_record(bytes: &mut Vec<u8>, at: usize, payload: &[u8]) {
-    let mut at = at;
-    let mut rest = payload;
-    let mut is_first = true;
-    loop {
-        let left = BLOCK_BYTES - at % BLOCK_BYTES;
-        if left < HEADER_BYTES {
-            bytes.resize(bytes.len() + left, 0);
-            at += left;
-            continue;
-        }
-        let fits = rest.len().min(left - HEADER_BYTES);
-        let (part, behind) = rest.split_at(fits);
-        let kind = match (is_first, behind.is_empty()) {
-            (true, true) => 1,
-            (true, false) => 2,
-            (false, false) => 3,
-            (false, true) => 4,
-        };
-        let checksum = masked(crc32c(&[&[kind], part].concat()));
-        bytes.extend_from_slice(&checksum.to_le_bytes());
-        // No part is longer than a block.
-        bytes.extend_from_slice(&u16::try_from(fits).unwrap_or(u16::MAX).to_le_bytes());
-        bytes.push(kind);
-        bytes.extend_from_slice(part);
-        if behind.is_empty() {
-            return;
-        }
-        at += HEADER_BYTES + fits;
-        (rest, is_first) = (behind, false);
-    }
-}
-
 /// Notes what an edit adds and removes, and which tables it names.
 fn read_edit(
     edit: &[u8],
@@ -322,34 +246,4 @@ fn put_varint(bytes: &mut Vec<u8>, value: u64) {
 
 fn malformed(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
-}
-
-/// As RocksDB stores checksums.
-fn masked(crc: u32) -> u32 {
-    crc.rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn records_are_read_as_they_were_written_across_blocks() {
-        let payloads: Vec<Vec<u8>> = [0, 1, 40_000, 32_754, 7, 70_000, 3]
-            .iter()
-            .enumerate()
-            .map(|(seed, &length)| vec![seed as u8 + 1; length])
-            .collect();
-        let mut bytes = Vec::new();
-        for payload in &payloads {
-            let at = bytes.len();
-            put_record(&mut bytes, at, payload);
-        }
-        let end = bytes.len();
-        assert_eq!(records(&bytes).unwrap(), (payloads.clone(), end));
-        bytes.resize(end + 100, 0);
-        assert_eq!(records(&bytes).unwrap(), (payloads, end));
-        bytes[20] ^= 1;
-        assert!(records(&bytes).is_err());
-    }
 }

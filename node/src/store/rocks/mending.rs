@@ -18,10 +18,9 @@ use rocksdb::{
 };
 
 use super::damage::{Noticed, Places, is_damage};
+use super::open_error::open_error;
 use super::opening::{Opening, is_for_lack_of_writing};
-use super::{
-    OpenError, RocksStore, family, lock, manifest, open_error, open_tables, store_error, unusable,
-};
+use super::{OpenError, RocksStore, family, lock, manifest, open_tables, store_error, unusable};
 
 /// Rounds of opening in which damaged table files are taken out; each time all
 /// that are named go.
