@@ -27,6 +27,7 @@ use api::ApiOptions;
 use relay::{RelayLimits, RelayOptions};
 
 use crate::failure::usage;
+use crate::object;
 
 /// Where a node listens for others: TCP and QUIC over IPv4 and IPv6.
 const DEFAULT_LISTEN: [&str; 4] = [
@@ -182,6 +183,7 @@ pub struct Options {
     /// See [`Config::api_hosts`].
     pub api_hosts: Option<Vec<String>>,
     /// Who may do what over the API.
+    #[serde(deserialize_with = "object::optional")]
     pub api: Option<ApiOptions>,
     /// See [`Config::private_network`].
     pub private_network: Option<PathBuf>,
@@ -206,6 +208,7 @@ pub struct Options {
     /// See [`AccessLists::deny`].
     pub deny: Option<Vec<String>>,
     /// See [`Config::relay`].
+    #[serde(deserialize_with = "object::optional")]
     pub relay: Option<RelayOptions>,
 }
 

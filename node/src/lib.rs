@@ -16,6 +16,7 @@ pub mod json_value;
 pub mod keys;
 pub mod mark;
 pub mod net;
+pub mod object;
 pub mod proof;
 pub mod runtime;
 pub mod store;

@@ -37,6 +37,7 @@ const PROTOCOLS: &[&str] = &[
 const NODE: &[&str] = &[
     "failure",
     "json_value",
+    "object",
     "times",
     "config",
     "data_dir",

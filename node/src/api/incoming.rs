@@ -21,6 +21,7 @@ use super::limits::MAX_LISTED_ERRORS;
 use super::problem::ApiError;
 use super::types::ItemProblem;
 use crate::json_value;
+use crate::object;
 use crate::times::{self, Moment, TimeNotes, Unit};
 
 /// The form of a body.
@@ -162,6 +163,15 @@ impl Batch {
 
     fn json(&mut self, text: &str) -> Result<(), ApiError> {
         if !text.trim_ascii_start().starts_with('[') {
+            // The usual one is gone through once; what is wrong with another is
+            // found out at leisure.
+            if let Some(record) = object::from_json(text)
+                .ok()
+                .and_then(|item| self.record(item).ok())
+            {
+                self.take(record);
+                return Ok(());
+            }
             let raw = serde_json::from_str::<&RawValue>(text).map_err(not_json)?;
             self.item(0, raw.get());
             return Ok(());
@@ -189,11 +199,8 @@ impl Batch {
     }
 
     fn item(&mut self, place: usize, json: &str) {
-        match self.record(json) {
-            Ok(record) => {
-                self.bytes += record.as_bytes().len();
-                self.records.push(record);
-            }
+        match self.read(json) {
+            Ok(record) => self.take(record),
             Err(detail) => {
                 self.bad += 1;
                 if self.errors.len() < MAX_LISTED_ERRORS {
@@ -205,19 +212,27 @@ impl Batch {
             self.records.len() + self.bad > MAX_PUBLISH_RECORDS || self.bytes > MAX_PUBLISH_BYTES;
     }
 
-    fn record(&mut self, json: &str) -> Result<Record, String> {
-        // A struct would be read from an array as well.
+    fn take(&mut self, record: Record) {
+        self.bytes += record.as_bytes().len();
+        self.records.push(record);
+    }
+
+    fn read(&mut self, json: &str) -> Result<Record, String> {
         if !json.starts_with('{') {
             return Err("is not an object with `value` and, if it has one, `time`".to_owned());
         }
-        let item: Item<'_> = serde_json::from_str(json).map_err(|error| without_place(&error))?;
+        let item = object::from_json(json).map_err(|error| without_place(&error))?;
+        self.record(item)
+    }
+
+    fn record(&mut self, item: Item<'_>) -> Result<Record, String> {
         let (unit, now) = (item.time_unit.or(self.unit), self.now);
         let moment = match item.time {
             Some(time) => times::of_json(time.get(), unit, Some(now))
                 .map_err(|error| format!("the time {error}"))?,
             None => Moment::exact(now),
         };
-        let (value, is_rewritten) = value(self.value_type, item.value.get())?;
+        let (value, is_rewritten) = value(self.value_type, item.value)?;
         let (bytes, max) = (value.len(), self.max_value_bytes);
         if bytes > max {
             return Err(format!(
@@ -295,11 +310,11 @@ impl<'de> Visitor<'de> for Items<'_> {
 
 /// The bytes that are kept of a JSON token, and whether they are another token
 /// of the same number.
-fn value(value_type: ValueType, token: &str) -> Result<(Cow<'_, [u8]>, bool), String> {
-    let token = token.trim_ascii();
+fn value(value_type: ValueType, json: &RawValue) -> Result<(Cow<'_, [u8]>, bool), String> {
+    let token = json.get();
     let kept = match value_type {
         ValueType::Json => {
-            json_value::check(token).map_err(|why| format!("the value {why}"))?;
+            json_value::check_parsed(json).map_err(|why| format!("the value {why}"))?;
             Cow::Borrowed(token.as_bytes())
         }
         // Fields of CSV files come as strings.

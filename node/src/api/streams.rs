@@ -23,6 +23,7 @@ use super::state::{ApiState, blocking};
 use super::types::{ItemProblem, Problem, Recovery, StreamPeerView, StreamView, Subscription};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use crate::handle::wall_time;
+use crate::object;
 
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
@@ -336,7 +337,7 @@ async fn views(
 /// A body of JSON; the type of its content does not matter, because writing
 /// needs a header that no form can send.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body)
+    object::from_json_bytes(body)
         .map_err(|error| ApiError::bad_request(format!("the body is not as expected: {error}")))
 }
 

@@ -418,6 +418,36 @@ async fn what_is_not_there_or_not_allowed_is_a_problem() {
         .0,
         400
     );
+    // By the places of its fields an object could be read from an array.
+    for (method, path, body) in [
+        ("POST", "/v1/streams".to_owned(), json!(["y"])),
+        ("POST", format!("/v1/streams/{id}/recovery"), json!([true])),
+        (
+            "PUT",
+            format!("/v1/streams/{id}/subscription"),
+            json!([[], false]),
+        ),
+        (
+            "POST",
+            format!("/v1/streams/{id}/observations"),
+            json!([["2024-05-01", 5]]),
+        ),
+    ] {
+        let (status, problem) = api.call(method, &path, body).await;
+        assert_eq!(status, 400, "{path}: {problem}");
+        let said = problem.to_string();
+        assert!(said.contains("object"), "{said}");
+    }
+    let response = api
+        .send(
+            "DELETE",
+            &format!("/v1/streams/{id}/observations"),
+            Body::empty(),
+        )
+        .await;
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()["allow"], "GET,HEAD,POST");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     let long = json!({"name": "x", "description": "x".repeat(limits::MAX_BODY_BYTES)});
     assert_eq!(api.call("POST", "/v1/streams", long).await.0, 413);
 

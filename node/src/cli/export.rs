@@ -14,6 +14,7 @@ use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
 use crate::client::{ByteStream, Client, Query};
+use crate::object;
 use crate::proof::ExportProof;
 use crate::times::Unit;
 
@@ -321,7 +322,7 @@ pub(super) fn remove_stale_proof(
 
 fn is_export_proof(file: &Path) -> bool {
     let json = std::fs::read_to_string(file).unwrap_or_default();
-    serde_json::from_str::<ExportProof>(&json).is_ok()
+    object::from_json::<ExportProof>(&json).is_ok()
 }
 
 fn bound_index(bound: Option<&str>) -> anyhow::Result<Option<u64>> {

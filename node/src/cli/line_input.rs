@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::rows::{BadRow, Row, RowError};
 use super::value::ValueRules;
+use crate::object;
 use crate::times::{self, Moment, Unit};
 
 /// What a line of NDJSON has beside the value, escaped in the longest way.
@@ -73,7 +74,7 @@ impl LineForm {
     }
 
     fn object(&self, text: &str, now: Option<Timestamp>) -> Result<Row, String> {
-        let object: Object<'_> = serde_json::from_str(text)
+        let object: Object<'_> = object::from_json(text)
             .map_err(|error| format!("it is not an object with a `value` ({error})"))?;
         let unit = object.time_unit.or(self.time_unit);
         let moment = match object.time {
@@ -265,6 +266,9 @@ mod tests {
         for wrong in [
             "{}",
             "[1]",
+            // A struct could be read by the places of its fields.
+            "[3,1764400000000000,null,5]",
+            "[1764400000000000,5]",
             "x",
             r#"{"value":1} 2"#,
             r#"{"value":1,"time":1.5}"#,

@@ -54,6 +54,14 @@ impl ValueRules {
     /// # Errors
     /// The stream cannot take it; says why.
     pub(crate) fn of_text(&self, text: &str) -> Result<Taken, String> {
+        if self.value_type == ValueType::Json {
+            json_value::check(text).map_err(|why| format!("value `{}` {why}", shown(text)))?;
+        }
+        self.of_checked(text)
+    }
+
+    /// The bytes of a text that is JSON, where that is what it must be.
+    fn of_checked(&self, text: &str) -> Result<Taken, String> {
         let mut rewritten = None;
         let value = match self.value_type {
             ValueType::Text => text.as_bytes().to_vec(),
@@ -63,10 +71,7 @@ impl ValueRules {
                 rewritten = matches!(token, Cow::Owned(_)).then(|| given.into());
                 token.as_bytes().to_vec()
             }
-            ValueType::Json => {
-                json_value::check(text).map_err(|why| format!("value `{}` {why}", shown(text)))?;
-                without_breaks(text.trim())
-            }
+            ValueType::Json => without_breaks(text.trim()),
             ValueType::Bytes => BASE64
                 .decode(text.trim().as_bytes())
                 .map_err(|error| format!("value `{}` is not base64 ({error})", shown(text)))?,
@@ -97,7 +102,12 @@ impl ValueRules {
         let token = json.get();
         let is_string = token.starts_with('"');
         match (self.value_type, is_string) {
-            (ValueType::Json, _) | (ValueType::Number, false) => self.of_text(token),
+            (ValueType::Json, _) => {
+                json_value::check_parsed(json)
+                    .map_err(|why| format!("value `{}` {why}", shown(token)))?;
+                self.of_checked(token)
+            }
+            (ValueType::Number, false) => self.of_text(token),
             (ValueType::Number | ValueType::Text | ValueType::Bytes, true) => {
                 let content: String = serde_json::from_str(token)
                     .map_err(|error| format!("value `{}` is not text ({error})", shown(token)))?;
@@ -212,6 +222,13 @@ mod tests {
         assert!(json.of_text(&deep).unwrap_err().contains("more than 128"));
         let twice = r#"{"a":1,"a":2}"#;
         assert!(json.of_text(twice).unwrap_err().contains("key \"a\" twice"));
+        for (wrong, why) in [(r#""\ud800""#, "surrogate"), (r#"{"a":1e400}"#, "double")] {
+            assert!(json.of_text(wrong).unwrap_err().contains(why), "{wrong}");
+            assert!(
+                json.of_json(&raw(wrong)).unwrap_err().contains(why),
+                "{wrong}"
+            );
+        }
         assert_eq!(to_json(bytes, b"\x00\xff"), "\"AP8=\"");
         assert!(bytes.of_text("AP8").unwrap_err().contains("is not base64"));
         assert!(

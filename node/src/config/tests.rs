@@ -91,6 +91,9 @@ fn an_error_in_the_file_names_the_file_the_option_and_the_remedy() {
     assert!(refused("roles = ['storer']").contains("does not have the role `storer`"));
     assert!(refused("[relay]\nmax_circuit_bytes = 0").contains("relay.max_circuit_bytes"));
     assert!(refused("roles = ['king']").contains("is no role"));
+    // A table is no list of its values.
+    assert!(refused("api = [true]").contains("line 1"));
+    assert!(refused("relay = [1, 2]").contains("line 1"));
 }
 
 #[test]

@@ -145,18 +145,44 @@ fn bytes_are_base64_everywhere() {
 }
 
 #[test]
-fn a_format_is_chosen_by_name_or_by_what_is_accepted() {
+fn what_readers_of_json_give_up_on_is_a_text_there() {
+    let deep = "[".repeat(129) + &"]".repeat(129);
+    for (value_type, values) in [
+        (
+            ValueType::Json,
+            &[
+                r#""\ud800""#,
+                r#"{"a":1e400}"#,
+                r#"{"a":1,"a":2}"#,
+                &deep,
+                "{",
+                "",
+            ][..],
+        ),
+        (ValueType::Number, &["1e400", "-1e999", "NaN", "x"]),
+    ] {
+        for value in values {
+            let mut json = Vec::new();
+            put_json(&mut json, value_type, value.as_bytes());
+            let read: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            assert_eq!(read, **value, "it is no text");
+        }
+    }
+    for (value_type, value) in [
+        (ValueType::Json, r#"{"a":[1.50,"\ud83d\ude00"]}"#),
+        (ValueType::Number, "1e300"),
+        (ValueType::Number, "0.10"),
+    ] {
+        let mut json = Vec::new();
+        put_json(&mut json, value_type, value.as_bytes());
+        assert_eq!(json, value.as_bytes());
+    }
+}
+
+#[test]
+fn a_format_is_chosen_by_name() {
     assert_eq!("csv".parse(), Ok(Format::Csv));
     assert!("xls".parse::<Format>().is_err());
-    assert_eq!(
-        Format::accepted("text/html, text/csv;q=0.9"),
-        Some(Format::Csv)
-    );
-    assert_eq!(
-        Format::accepted("Application/X-NDJSON"),
-        Some(Format::Ndjson)
-    );
-    assert_eq!(Format::accepted("*/*"), None);
 }
 
 #[test]

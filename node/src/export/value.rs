@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use data_encoding::BASE64;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::number;
-use serde::de::IgnoredAny;
+
+use crate::json_value;
 
 /// Appends a value as one JSON value without a line break.
 ///
@@ -59,12 +60,13 @@ pub(super) fn text(value: &[u8]) -> Cow<'_, str> {
 
 fn is_json(value: &[u8]) -> bool {
     // As text, because the parser does not look at bytes that it skips.
-    std::str::from_utf8(value).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
+    std::str::from_utf8(value).is_ok_and(|text| json_value::check(text).is_ok())
 }
 
 fn put_number(out: &mut Vec<u8>, value: &[u8]) {
     let token = std::str::from_utf8(value).ok().and_then(number::json_token);
-    match token {
+    // One that no double has ends the reading of everything.
+    match token.filter(|token| json_value::is_finite(token)) {
         Some(token) => out.extend_from_slice(token.as_bytes()),
         None => put_string(out, value),
     }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Token, random_bytes, warn_if_others_can_read};
 use crate::data_dir::{Access, write_whole};
+use crate::object;
 
 /// Tokens at most: one for each program that a machine runs, and some more. All
 /// are compared with what a request shows.
@@ -61,6 +62,7 @@ pub struct NamedToken {
 #[serde(deny_unknown_fields)]
 pub struct NamedTokens {
     /// In the order in which they were made.
+    #[serde(deserialize_with = "object::list")]
     pub tokens: Vec<NamedToken>,
 }
 
@@ -79,7 +81,7 @@ impl NamedTokens {
             }
         };
         warn_if_others_can_read(path);
-        serde_json::from_slice(&bytes).with_context(|| {
+        object::from_json_bytes(&bytes).with_context(|| {
             format!(
                 "{} does not hold the tokens that `headwater token` writes; remove it, and make \
                  new ones",
@@ -243,6 +245,10 @@ mod tests {
     fn a_file_of_something_else_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
+        for other in [r#"[[]]"#, r#"{"tokens":[["a","read-only",1,"00"]]}"#] {
+            fs::write(&path, other).unwrap();
+            assert!(NamedTokens::load(&path).is_err(), "{other}");
+        }
         fs::write(&path, "{}\n[").unwrap();
         let changed = NamedTokens::change(&path, |tokens| tokens.add("a", Rights::ReadOnly, NOW));
         assert!(changed.unwrap_err().to_string().contains("remove it"));

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::verify::{ProofFileError, agrees_with, bytes, hashes, head, manifest, parse};
 use super::{base64, hexes};
+use crate::object;
 
 /// Two signed heads of one stream that no tree can hold together. Hashes are
 /// lower-case hex, bytes base64.
@@ -50,7 +51,11 @@ pub struct EvidenceFile {
     /// `second_root`. None for equal sizes.
     pub right: Vec<String>,
     /// What both trees begin with; absent where nobody has found it out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::optional"
+    )]
     pub common: Option<CommonPart>,
 }
 

@@ -365,6 +365,51 @@ fn forked() -> LogStatus {
     status
 }
 
+/// The values of an object, in the order in which they are written.
+fn by_place(json: &str) -> String {
+    let mut values = json.to_owned();
+    let object: serde_json::Map<String, Value> = serde_json::from_str(json).unwrap();
+    for field in object.keys() {
+        values = values.replacen(&format!("\"{field}\":"), "", 1);
+    }
+    let inner = values
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'));
+    let array = format!("[{}]", inner.unwrap());
+    let read: Vec<Value> = serde_json::from_str(&array).unwrap();
+    assert_eq!(read.len(), object.len());
+    array
+}
+
+#[test]
+fn an_array_of_the_right_values_is_no_proof() {
+    let (engine, status) = stream(20, 1);
+    let history = History::new(engine.store(), status.key.unwrap());
+    let export = serde_json::to_string(&prove_export(&status, &history, 3, 17).unwrap()).unwrap();
+    assert!(verify::parse::<ExportProof>(&export).is_ok());
+    assert!(verify::parse::<ExportProof>(&by_place(&export)).is_err());
+    let one = serde_json::to_string(&prove_inclusion(&status, &history, 3).unwrap()).unwrap();
+    assert!(verify(&one, None).is_ok());
+    assert!(verify(&by_place(&one), None).is_err());
+
+    let mut file = evidence(&forked()).unwrap();
+    let json = serde_json::to_string(&file).unwrap();
+    assert!(verify_evidence(&json, None).is_ok());
+    assert!(verify_evidence(&by_place(&json), None).is_err());
+    file.common = Some(CommonPart {
+        size: 1,
+        tree: Vec::new(),
+        first_rest: Vec::new(),
+        second_rest: Vec::new(),
+    });
+    let json = serde_json::to_string(&file).unwrap();
+    assert!(verify::parse::<EvidenceFile>(&json).is_ok());
+    let common = serde_json::to_string(&file.common).unwrap();
+    let within = json.replace(&common, &by_place(&common));
+    assert_ne!(within, json);
+    assert!(verify::parse::<EvidenceFile>(&within).is_err());
+}
+
 #[test]
 fn evidence_is_checked_with_the_file_alone() {
     let status = forked();

@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 
 use super::export::ExportProof;
 use super::file::{ConsistencyProof, InclusionProof};
+use crate::object;
 
 /// What a proof file has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +154,7 @@ pub fn verify(json: &str, expected: Option<LogId>) -> Result<Verified> {
 }
 
 pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
-    serde_json::from_str(json).map_err(|error| ProofFileError::NotJson(error.to_string()))
+    object::from_json(json).map_err(|error| ProofFileError::NotJson(error.to_string()))
 }
 
 fn inclusion(file: &InclusionProof, expected: Option<LogId>) -> Result<Verified> {

@@ -158,6 +158,14 @@ fn a_bad_item_is_refused_with_what_is_wrong() {
             "duplicate field",
         ),
         (Json, r#"{"value":{"a":1,"a":2}}"#, "key \"a\" twice"),
+        (Json, r#"{"value":"\ud800"}"#, "half of a surrogate pair"),
+        (
+            Json,
+            r#"{"value":[{"\udc00":1}]}"#,
+            "half of a surrogate pair",
+        ),
+        (Json, r#"{"value":1e400}"#, "beyond any double"),
+        (Json, r#"{"value":{"a":[-1e400]}}"#, "beyond any double"),
         (Number, r#"{"value":"NaN"}"#, "is not a finite number"),
         (Number, r#"{"value":"-Infinity"}"#, "is not a finite number"),
         (Number, "5", "is not an object"),
@@ -174,12 +182,17 @@ fn a_bad_item_is_refused_with_what_is_wrong() {
     // Chunks of 4,096 records take values of 256 bytes.
     let long = format!(r#"{{"value":"{}"}}"#, "x".repeat(257));
     assert!(complaint(Text, &long).contains("257 bytes, more than the 256"));
-    let array_in_array = read(Form::Json, Number, r#"[["1970-01-01T00:00:00Z",5]]"#).unwrap_err();
-    assert!(
-        array_in_array.problem().errors[0]
-            .detail
-            .contains("is not an object")
-    );
+    // A struct could be read by the places of its fields.
+    for (form, body) in [
+        (Form::Json, r#"[["1970-01-01T00:00:00Z",5]]"#),
+        (Form::Json, r#"[[1764400000000000,null,5]]"#),
+        (Form::Ndjson, "[1764400000000000,5]"),
+        (Form::Ndjson, r#"[1764400000000000,"us",5]"#),
+    ] {
+        let error = read(form, Number, body).unwrap_err();
+        let detail = &error.problem().errors[0].detail;
+        assert!(detail.contains("is not an object"), "{body}: {detail}");
+    }
 }
 
 #[test]

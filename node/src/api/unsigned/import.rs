@@ -22,6 +22,7 @@ use super::super::state::{ApiState, blocking};
 use super::super::types::{Problem, UnsignedView};
 use super::{claim, name_of, unsigned_view};
 use crate::handle::Node;
+use crate::object;
 use crate::runtime::quorum_walk::check_room;
 use crate::times::{self, Unit};
 
@@ -151,7 +152,7 @@ struct Row<'a> {
 }
 
 fn row_of(line: &[u8]) -> Result<(Timestamp, Bytes), String> {
-    let row: Row<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let row: Row<'_> = object::from_json_bytes(line).map_err(|error| error.to_string())?;
     let time = times::of_json(row.time.get(), row.time_unit, None);
     let time = time.map_err(|error| format!("the time {error}"))?.time;
     let value = text_or_number(row.value)?;
