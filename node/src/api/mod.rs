@@ -54,7 +54,6 @@ mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use tower::ServiceBuilder;
 
@@ -64,12 +63,15 @@ pub use resolve::{Candidates, Meaning, Names, Unresolved, did_you_mean, similar}
 pub use state::ApiState;
 pub use view::{StreamBytes, invite_to, peer_view, stream_view};
 
+use entrance::Entrance;
 use limits::{MAX_BODY_BYTES, MAX_OBSERVATIONS_BODY_BYTES};
 
 /// Every route of the API. A request without a socket behind it must name a
 /// loopback host, as in `http://localhost/v1/node`.
 pub fn router(state: ApiState) -> Router {
+    // What is published is answered in a few words, and often.
     let observations = get(observations::read)
+        .layer(compression::layer())
         .post(publish::publish)
         .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES));
     let trust = state.trust();
@@ -107,7 +109,6 @@ pub fn router(state: ApiState) -> Router {
             get(scrub::show).post(scrub::begin),
         )
         .route("/v1/streams/{id}/recovery", post(streams::recover))
-        .route("/v1/streams/{id}/observations", observations)
         .route("/v1/streams/{id}/live", get(live::live))
         .route("/v1/streams/{id}/gaps", get(gaps::gaps))
         .route("/v1/streams/{id}/head", get(proofs::head))
@@ -127,12 +128,13 @@ pub fn router(state: ApiState) -> Router {
         )
         .route("/v1/unsigned/{name}/walk", post(unsigned::walk))
         .fallback(problem::not_found)
-        .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(
             ServiceBuilder::new()
-                .layer(from_fn_with_state(trust, entrance::pass))
                 .layer(compression::layer())
                 .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
         )
+        .route("/v1/streams/{id}/observations", observations)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(Entrance(trust))
         .with_state(state)
 }

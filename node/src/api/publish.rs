@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use headwater_protocols::engine::{Command, CommandError, Reply, RequestKey};
 use serde::Deserialize;
@@ -44,8 +44,7 @@ pub(super) async fn publish(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<(StatusCode, Json<PublishAnswer>), ApiError> {
     let status = state.stream_meant(&id?, Meaning::Own)?;
     let Query(Options {
@@ -56,10 +55,11 @@ pub(super) async fn publish(
     if !status.owned {
         return Err(CommandError::NotOwner(log).into());
     }
-    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = request.headers().get(header::CONTENT_TYPE);
     let form = Form::of(content_type.and_then(|value| value.to_str().ok()))?;
-    let body = body?;
-    let request = request_key(&headers, form, (expect_size, time_unit), &body)?;
+    let name = request_name(request.headers())?;
+    let body = Bytes::from_request(request, &()).await?;
+    let request = name.map(|name| request_key(name, form, (expect_size, time_unit), &body));
     let is_short = body.len() <= SHORT_BODY_BYTES;
     let read = move || {
         let manifest = status.manifest.as_ref();
@@ -96,12 +96,8 @@ pub(super) async fn publish(
 /// gets the answer of the first time.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-fn request_key(
-    headers: &HeaderMap,
-    form: Form,
-    (expect_size, time_unit): (Option<u64>, Option<Unit>),
-    body: &[u8],
-) -> Result<Option<RequestKey>, ApiError> {
+/// The name of a request, hashed.
+fn request_name(headers: &HeaderMap) -> Result<Option<[u8; 32]>, ApiError> {
     let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
     let Some(key) = keys.next() else {
         return Ok(None);
@@ -113,14 +109,24 @@ fn request_key(
             "Idempotency-Key must be one text of 1 to {MAX_KEY_BYTES} visible ASCII characters, for example a UUID"
         )));
     }
+    Ok(Some(Sha256::digest(key).into()))
+}
+
+/// What tells a request from another one of the same name.
+fn request_key(
+    name: [u8; 32],
+    form: Form,
+    (expect_size, time_unit): (Option<u64>, Option<Unit>),
+    body: &[u8],
+) -> RequestKey {
     let unit = time_unit.map_or("", Unit::symbol);
     let content = Sha256::new()
         .chain_update(format!("{form:?} {expect_size:?}{unit}\n"))
         .chain_update(body);
-    Ok(Some(RequestKey {
-        name: Sha256::digest(key).into(),
+    RequestKey {
+        name,
         content: content.finalize().into(),
-    }))
+    }
 }
 
 #[cfg(test)]
@@ -132,8 +138,8 @@ mod tests {
         let key = |key: &str, size, body: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert(IDEMPOTENCY_KEY, key.parse().unwrap());
-            request_key(&headers, Form::Json, (size, None), body)
-                .map_err(|error| error.problem().status)
+            let name = request_name(&headers).map_err(|error| error.problem().status)?;
+            Ok(name.map(|name| request_key(name, Form::Json, (size, None), body)))
         };
         let first = key("a", None, b"1").unwrap();
         assert!(first.is_some());
@@ -146,10 +152,7 @@ mod tests {
         assert!(others.iter().all(|other| *other != Ok(first)));
         let names = others.map(|other| other.unwrap().unwrap().name == first.unwrap().name);
         assert_eq!(names, [false, true, true]);
-        assert_eq!(
-            request_key(&HeaderMap::new(), Form::Json, (None, None), b""),
-            Ok(None)
-        );
+        assert_eq!(request_name(&HeaderMap::new()), Ok(None));
         assert_eq!(key("", None, b""), Err(400));
         assert_eq!(key(&"x".repeat(MAX_KEY_BYTES + 1), None, b""), Err(400));
     }

@@ -35,6 +35,9 @@ impl TimeNotes {
 
     /// A sentence for each kind of thing that was not said yet.
     pub fn fresh(&mut self) -> Vec<String> {
+        if self.without_zone + self.cut + self.leap + self.far == 0 {
+            return Vec::new();
+        }
         let mut all = Vec::new();
         let mut said = self.said.iter_mut();
         let mut say = |count: u64, one: &str, many: &str| {
