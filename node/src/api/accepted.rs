@@ -9,8 +9,8 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
@@ -43,8 +43,27 @@ impl Peer {
         self.address
     }
 
+    /// The connection, without holding it.
+    pub(super) fn connection(&self) -> Connection {
+        Connection(Arc::downgrade(&self.owes))
+    }
+
     fn owes(&self, owes: bool) {
         self.owes.store(owes, Ordering::Release);
+    }
+}
+
+/// A connection that may have ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Connection(Weak<AtomicBool>);
+
+impl Connection {
+    pub(super) fn is_open(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.0.ptr_eq(&other.0)
     }
 }
 

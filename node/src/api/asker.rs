@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, COOKIE, FORWARDED, USER_AGENT};
 use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use super::accepted::Peer;
+use super::accepted::{Connection, Peer};
 
 /// What tells clients apart beside their address. A proxy says whom it asks
 /// for; whoever makes that up is only told apart from himself.
@@ -22,9 +22,13 @@ const HEADERS: [HeaderName; 6] = [
 ];
 
 /// A client: the address that it asks from, the token that it shows, and what
-/// it calls itself. Two programs that have all of this in common are one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asker([u8; 32]);
+/// it calls itself. Two programs that have all of this in common are one, but for
+/// their connections.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    known_by: [u8; 32],
+    connection: Connection,
+}
 
 impl Asker {
     fn of(parts: &Parts) -> Self {
@@ -39,13 +43,22 @@ impl Asker {
                 hash.update(value.as_bytes());
             }
         }
-        Self(hash.finalize().into())
+        let connection = peer.map(|ConnectInfo(peer)| peer.connection());
+        Self {
+            known_by: hash.finalize().into(),
+            connection: connection.unwrap_or_default(),
+        }
+    }
+
+    /// The connection of this request.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// What names a question of this client.
-    pub(super) fn about(self, resource: &str) -> [u8; 32] {
+    pub(super) fn about(&self, resource: &str) -> [u8; 32] {
         Sha256::new()
-            .chain_update(self.0)
+            .chain_update(self.known_by)
             .chain_update(resource)
             .finalize()
             .into()
@@ -80,7 +93,8 @@ mod tests {
     #[test]
     fn a_client_is_told_by_address_token_and_name_and_not_by_its_port() {
         let own = asker("127.0.0.1:1000", &[("user-agent", "polars")]);
-        assert_eq!(own, asker("127.0.0.1:2000", &[("user-agent", "polars")]));
+        let again = asker("127.0.0.1:2000", &[("user-agent", "polars")]);
+        assert_eq!(own.about("a"), again.about("a"));
         assert_eq!(own.about("a"), own.about("a"));
         assert_ne!(own.about("a"), own.about("b"));
         let token = ("authorization", "Bearer secret");
@@ -93,7 +107,7 @@ mod tests {
                 &[("user-agent", "polars"), ("x-forwarded-for", "10.0.0.7")],
             ),
         ] {
-            assert_ne!(own, other);
+            assert_ne!(own.about("a"), other.about("a"));
         }
     }
 }

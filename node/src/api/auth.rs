@@ -302,20 +302,50 @@ fn basic_password(headers: &HeaderMap) -> Option<Vec<u8>> {
     Some(password.to_vec())
 }
 
+/// What browsers alone call themselves with: all of them, and whatever wants to
+/// be taken for one.
+const BROWSERS: [&[u8]; 2] = [b"Mozilla/", b"Opera/"];
+
+/// What browsers say with a request, and hardly anybody else.
+const OF_BROWSERS: [HeaderName; 6] = [
+    header::ORIGIN,
+    header::REFERER,
+    header::COOKIE,
+    header::ACCEPT_LANGUAGE,
+    header::UPGRADE_INSECURE_REQUESTS,
+    header::DNT,
+];
+
+/// What browsers take for a page and for what stands on one, and readers of data
+/// do not.
+const ON_PAGES: [&str; 7] = [
+    "html",
+    "image/",
+    "video/",
+    "audio/",
+    "font/",
+    "text/css",
+    "javascript",
+];
+
 /// Whether a client may be told that it may show a token by HTTP Basic: some do
 /// not before they are asked. A browser would ask its user in a window of its
-/// own, and then send it along with whatever asks there.
+/// own, and then send it along with whatever asks there; so whoever has
+/// anything of a browser is not asked. What browsers say of a request
+/// (`Sec-Fetch-…`) they leave off without TLS, unless it is to this machine.
 fn may_be_asked_for_basic(method: &Method, headers: &HeaderMap) -> bool {
     let accepts_pages = headers.get_all(header::ACCEPT).iter().any(|accept| {
-        let accept = accept.as_bytes().to_ascii_lowercase();
-        accept.windows(9).any(|word| word == b"text/html")
+        let accept = String::from_utf8_lossy(accept.as_bytes()).to_ascii_lowercase();
+        ON_PAGES.iter().any(|kind| accept.contains(kind))
     });
-    let is_of_a_page = [header::ORIGIN, header::REFERER, header::COOKIE];
-    let is_of_a_page = is_of_a_page.iter().any(|name| headers.contains_key(name));
-    let is_browser = headers
-        .keys()
-        .any(|name| name.as_str().starts_with("sec-fetch-"));
-    method.is_safe() && !accepts_pages && !is_of_a_page && !is_browser
+    let mut agents = headers.get_all(header::USER_AGENT).iter();
+    let is_browser = agents.any(|agent| {
+        BROWSERS
+            .iter()
+            .any(|name| agent.as_bytes().starts_with(name))
+    }) || OF_BROWSERS.iter().any(|name| headers.contains_key(name))
+        || headers.keys().any(|name| name.as_str().starts_with("sec-"));
+    method.is_safe() && !accepts_pages && !is_browser
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -641,10 +671,48 @@ mod tests {
         assert!(asked(&Method::GET, &[]));
         assert!(asked(&Method::HEAD, &[("accept", "*/*")]));
         assert!(!asked(&Method::POST, &[("accept", "*/*")]));
+        for reader in [
+            "Wget/1.21.3",
+            "curl/7.88.1",
+            "Python-urllib/3.11",
+            "polars",
+            "R (4.3.1 x86_64-pc-linux-gnu)",
+        ] {
+            let headers = [
+                ("user-agent", reader),
+                ("accept", "*/*"),
+                ("accept-encoding", "identity"),
+            ];
+            assert!(asked(&Method::GET, &headers), "{reader}");
+        }
         for browser in [
             ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
             ("accept", "Text/HTML"),
+            // Firefox, of an image; of a style sheet; of a video.
+            (
+                "accept",
+                "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+            ),
+            ("accept", "text/css,*/*;q=0.1"),
+            (
+                "accept",
+                "video/webm,video/ogg,video/*;q=0.9,application/ogg;q=0.7,audio/*;q=0.6,*/*;q=0.5",
+            ),
+            // Of a script, without TLS.
+            (
+                "user-agent",
+                "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+            ),
+            (
+                "user-agent",
+                "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16",
+            ),
+            ("accept-language", "en-US,en;q=0.5"),
+            ("upgrade-insecure-requests", "1"),
             ("sec-fetch-mode", "no-cors"),
+            ("sec-ch-ua-mobile", "?0"),
+            ("sec-websocket-version", "13"),
+            ("dnt", "1"),
             ("origin", "http://localhost"),
             ("referer", "http://localhost/"),
             ("cookie", "a=b"),

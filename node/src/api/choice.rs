@@ -5,7 +5,7 @@
 use axum::http::{HeaderMap, header};
 
 use super::byte_range::ByteRange;
-use super::told::Version;
+use super::told::Last;
 
 /// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(super) struct Asked<'a> {
     /// The version of this moment.
     pub(super) current: &'a str,
     /// The one that the client was told last.
-    pub(super) told: Option<&'a Version>,
+    pub(super) told: Option<&'a Last>,
 }
 
 impl Asked<'_> {
@@ -77,21 +77,25 @@ impl Asked<'_> {
         range: ByteRange,
         is_there: impl Fn(&str) -> bool,
     ) -> Result<Choice, Refusal> {
-        let told = self.told.filter(|told| is_there(&told.tag));
-        let is_current = told.is_some_and(|told| told.tag == self.current);
+        let told = match self.told {
+            // Whatever is sent would be put to a part of another version by one
+            // of them.
+            Some(Last::Mixed) => None,
+            Some(Last::One(told)) => Some(told),
+            None => None,
+        };
+        let told = told.filter(|told| is_there(&told.tag));
         match range {
             ByteRange::Between(..) => Ok(match told {
                 Some(told) => part(&told.tag, range),
                 None => whole(self.current),
             }),
+            ByteRange::Last(_) if self.told == Some(&Last::Mixed) => Ok(whole(self.current)),
             ByteRange::Last(bytes) => Ok(match told.filter(|told| bytes > told.end) {
                 Some(told) => part(&told.tag, range),
                 None => part(self.current, range),
             }),
-            ByteRange::From(1..) if appends_anything(self.headers) => match is_current {
-                true => Ok(part(self.current, range)),
-                false => Err(Refusal::WouldBeAppended),
-            },
+            ByteRange::From(1..) if appends_anything(self.headers) => Err(Refusal::WouldBeAppended),
             // Who goes on with a download has its beginning from a version that
             // only he knows.
             ByteRange::From(_) => Ok(whole(self.current)),
@@ -133,11 +137,13 @@ pub(super) fn tags<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use super::super::told::Version;
     use super::*;
 
     const NOW: &str = "\"now\"";
     const KEPT: &str = "\"kept\"";
     const GONE: &str = "\"gone\"";
+    const MIXED: &str = "mixed";
 
     /// A request with these headers by a client that was told this.
     fn choice(told: Option<(&str, u64)>, headers: &[(&str, &str)]) -> Result<Choice, Refusal> {
@@ -146,9 +152,12 @@ mod tests {
             let name: header::HeaderName = name.parse().unwrap();
             map.append(name, value.parse().unwrap());
         }
-        let told = told.map(|(tag, end)| Version {
-            tag: tag.to_owned(),
-            end,
+        let told = told.map(|(tag, end)| match tag {
+            MIXED => Last::Mixed,
+            tag => Last::One(Version {
+                tag: tag.to_owned(),
+                end,
+            }),
         });
         let asked = Asked {
             headers: &map,
@@ -190,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn two_clients_that_cannot_be_told_apart_get_no_parts() {
+        for range in ["bytes=2-5", "bytes=-8", "bytes=7-", "bytes=0-"] {
+            assert!(
+                is_whole(choice(Some((MIXED, 0)), &[("range", range)])),
+                "{range}"
+            );
+        }
+        let named = [("range", "bytes=2-5"), ("if-range", KEPT)];
+        let between = ByteRange::Between(2, 5);
+        assert_eq!(choice(Some((MIXED, 0)), &named), Ok(part(KEPT, between)));
+    }
+
+    #[test]
     fn a_validator_stands_above_what_was_told() {
         let from = ByteRange::From(7);
         let with = |name, value| choice(Some((NOW, 0)), &[("range", "bytes=7-"), (name, value)]);
@@ -208,14 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_appends_anything_goes_on_only_with_what_it_has() {
+    fn a_client_that_appends_anything_is_sent_nothing_to_append() {
         let wget = |told, range| {
             let agent = ("user-agent", "Wget/1.21.3");
             choice(told, &[("range", range), agent])
         };
-        let from = ByteRange::From(7);
-        assert_eq!(wget(Some((NOW, 0)), "bytes=7-"), Ok(part(NOW, from)));
-        for told in [None, Some((KEPT, 0)), Some((GONE, 0))] {
+        for told in [None, Some((NOW, 0)), Some((KEPT, 0)), Some((GONE, 0))] {
             assert_eq!(wget(told, "bytes=7-"), Err(Refusal::WouldBeAppended));
             assert!(is_whole(wget(told, "bytes=0-")));
         }

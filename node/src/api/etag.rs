@@ -77,8 +77,12 @@ impl EntityTag {
         HeaderValue::try_from(tag).ok()
     }
 
-    /// Whether the client has it already.
+    /// Whether the client has it already. Whoever insists on a version (`If-Match`)
+    /// gets that one, or is told that it is gone, before anything else.
     pub(super) fn is_known(&self, headers: &HeaderMap) -> bool {
+        if headers.contains_key(header::IF_MATCH) {
+            return false;
+        }
         let known = tags(headers, &header::IF_NONE_MATCH);
         (known.iter()).any(|tag| *tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.0)
     }
@@ -156,5 +160,9 @@ mod tests {
         assert!(!known("\"3-0202020202020202-json\""));
         assert!(!known(""));
         assert!(!csv.is_known(&HeaderMap::new()));
+        let mut insisting = HeaderMap::new();
+        insisting.insert(header::IF_NONE_MATCH, "*".parse().unwrap());
+        insisting.insert(header::IF_MATCH, "\"another\"".parse().unwrap());
+        assert!(!csv.is_known(&insisting));
     }
 }

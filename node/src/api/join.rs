@@ -102,7 +102,7 @@ pub(super) async fn read(
         }
         false => {
             let request = parts::Request {
-                asker,
+                asker: &asker,
                 method: &method,
                 headers: &headers,
             };

@@ -143,6 +143,11 @@ pub const MAX_SPOOL_BYTES: u64 = 8 << 30;
 /// Who is forgotten gets the whole instead of a part.
 pub const MAX_TOLD: usize = 1_024;
 
+/// How long a client that has read a part of a file is taken to be reading still:
+/// who reads one asks for the next part within a second, and who thinks about it
+/// for longer gets the whole, or parts of what he is told then.
+pub const READING: Duration = Duration::from_secs(10);
+
 /// Findings of each kind in a report of gaps, unless more are asked for: enough
 /// to see what is wrong with a stream.
 pub const LISTED_GAPS: usize = 100;

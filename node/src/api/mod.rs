@@ -4,6 +4,7 @@
 //! its own process. Every error is an RFC 9457 problem. [`auth`] tells who is
 //! let in: writing needs a token, and reading too where the node is told so.
 
+mod accept;
 mod accepted;
 mod asker;
 pub mod auth;

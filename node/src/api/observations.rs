@@ -16,6 +16,7 @@ use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::accept;
 use super::asker::Asker;
 use super::bounds::{self, Range, is_span};
 use super::compression;
@@ -246,7 +247,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let request = parts::Request {
-        asker,
+        asker: &asker,
         method: &method,
         headers: &headers,
     };
@@ -402,10 +403,7 @@ pub(super) fn format_of(name: Option<&str>, headers: &HeaderMap) -> Result<Forma
         let format = format.parse::<Format>();
         return format.map_err(|error| ApiError::bad_request(error.to_string()));
     }
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    Ok(accept.and_then(Format::accepted).unwrap_or(Format::Json))
+    Ok(accept::format(headers))
 }
 
 /// What is asked for, and whether that moves as time goes by.

@@ -17,7 +17,7 @@ use super::problem::ApiError;
 use super::spool::{Name, Spool};
 use super::state::ApiState;
 use super::stream_body::{WriteError, written_by};
-use super::told::Version;
+use super::told::{Last, Version};
 use crate::export::Format;
 
 /// Writes an answer.
@@ -34,7 +34,7 @@ pub(super) struct Answer {
 /// One request for it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
-    pub(super) asker: Asker,
+    pub(super) asker: &'a Asker,
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
 }
@@ -49,7 +49,13 @@ pub(super) async fn answer(
     let question = request.asker.about(&answer.name.resource);
     let told = state.told().last(question);
     let is_head = request.method == Method::HEAD;
-    let choice = choice(state, &answer, request, told.as_ref())?;
+    let choice = match choice(state, &answer, request, told.as_ref()) {
+        Ok(choice) => choice,
+        Err(Refusal::WouldBeAppended) => {
+            return nothing_to_append(state, answer, request, permit).await;
+        }
+        Err(Refusal::Gone) => return Err(gone()),
+    };
     // Those who have it whole as it is know its version, too; what is compressed
     // has other bytes.
     let is_compressed =
@@ -57,9 +63,10 @@ pub(super) async fn answer(
     if !is_compressed {
         let version = Version {
             tag: choice.tag.clone(),
-            end: end(choice.part, told.filter(|told| told.tag == choice.tag)),
+            end: end(choice.part, told, &choice.tag),
         };
-        state.told().tell(question, version);
+        let connection = request.asker.connection();
+        state.told().tell(question, version, connection);
     }
     let name = Name {
         tag: choice.tag,
@@ -92,8 +99,8 @@ fn choice(
     state: &ApiState,
     answer: &Answer,
     request: Request<'_>,
-    told: Option<&Version>,
-) -> Result<Choice, ApiError> {
+    told: Option<&Last>,
+) -> Result<Choice, Refusal> {
     let asked = Asked {
         headers: request.headers,
         is_head: request.method == Method::HEAD,
@@ -105,26 +112,46 @@ fn choice(
         let resource = answer.name.resource.clone();
         state.spools().find(&Name { resource, tag }).is_some()
     };
-    asked.choice(is_kept).map_err(|refusal| match refusal {
-        Refusal::Gone => ApiError::new(
-            StatusCode::PRECONDITION_FAILED,
-            "the stream has grown, and the answer with this entity tag is gone; ask again from the start",
-        ),
-        Refusal::WouldBeAppended => ApiError::new(
+    asked.choice(is_kept)
+}
+
+fn gone() -> ApiError {
+    ApiError::new(
+        StatusCode::PRECONDITION_FAILED,
+        "the stream has grown, and the answer with this entity tag is gone; ask again from the start",
+    )
+}
+
+/// The answer to a client that would put whatever it is sent behind what it has:
+/// that it has everything, where it does, or else that it has to begin anew.
+async fn nothing_to_append(
+    state: &ApiState,
+    answer: Answer,
+    request: Request<'_>,
+    permit: OwnedSemaphorePermit,
+) -> Result<Response, ApiError> {
+    let range = ByteRange::asked(request.headers);
+    let spool = match state.spools().find(&answer.name) {
+        Some(spool) => spool,
+        None => written(state, answer, permit).await?,
+    };
+    match range.and_then(|range| range.within(spool.length())) {
+        None => Ok(beyond(spool.length())),
+        Some(_) => Err(ApiError::new(
             StatusCode::PRECONDITION_REQUIRED,
             "the stream may have grown, and a part of another version of the file must not be put behind \
              what is there; remove that and fetch the file anew, or name its version in If-Range",
         )
-        .with_reason("The stream may have grown; fetch the file anew without -c"),
-    })
+        .with_reason("The stream may have grown; fetch the file anew without -c")),
+    }
 }
 
 /// How much of the end this client has asked for since it began.
-fn end(part: Option<ByteRange>, told: Option<Version>) -> u64 {
-    match part {
-        Some(ByteRange::Last(bytes)) => bytes,
-        Some(ByteRange::Between(..) | ByteRange::From(_)) => told.map_or(0, |told| told.end),
-        None => 0,
+fn end(part: Option<ByteRange>, told: Option<Last>, tag: &str) -> u64 {
+    match (part, told) {
+        (Some(ByteRange::Last(bytes)), _) => bytes,
+        (Some(_), Some(Last::One(told))) if told.tag == tag => told.end,
+        _ => 0,
     }
 }
 

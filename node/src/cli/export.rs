@@ -189,7 +189,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             let proof = proof.await?;
             query.from = Some(proof.from.to_string());
             query.to = Some(proof.to.to_string());
-            let mut target = Target::open(Some(sidecar))?;
+            let mut target = Target::beside(sidecar.clone())?;
             let bytes = write(client, args, &query).await?;
             target.write(proof.to_json().as_bytes())?;
             target.write(b"\n")?;
@@ -303,7 +303,8 @@ pub(super) fn remove_stale_proof(
     let Some(proof) = output.filter(|file| file.is_file()).map(proof_of) else {
         return Ok(());
     };
-    if !proof.exists() {
+    // What is no file would not end when it is read.
+    if !proof.is_file() {
         return Ok(());
     }
     let shown = proof.display();

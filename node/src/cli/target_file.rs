@@ -2,9 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, IsTerminal, Write, stdout};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::output::Output;
 use super::terminal::TerminalText;
@@ -14,6 +15,9 @@ const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Names beside a file that may be taken already before no other one is tried.
 const MAX_NAMES_TAKEN: u32 = 100;
+
+/// Links that lead to each other, at most; Linux follows as many.
+const MAX_LINKS: usize = 40;
 
 /// Where a command's bytes go.
 #[derive(Debug)]
@@ -49,6 +53,7 @@ impl Target {
             });
         };
         let cannot = || format!("cannot write {}", path.display());
+        require_own_links(path).with_context(cannot)?;
         // A link stays, and what it points to is replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
@@ -60,6 +65,25 @@ impl Target {
             return Ok(Self::Special(file, path));
         }
         NewFile::create(path)
+            .map(|file| Self::File(Box::new(file)))
+            .with_context(cannot)
+    }
+
+    /// The file at a path that nobody has named, beside one that was: a link
+    /// there is replaced, wherever it leads.
+    ///
+    /// # Errors
+    /// It cannot be written, or is something else than a file.
+    pub(crate) fn beside(path: PathBuf) -> anyhow::Result<Self> {
+        let cannot = || format!("cannot write {}", path.display());
+        let is_other = |there: &fs::Metadata| !there.is_file() && !there.is_symlink();
+        if fs::symlink_metadata(&path).is_ok_and(|there| is_other(&there)) {
+            bail!(
+                "cannot write {}, which is there and no file",
+                path.display()
+            );
+        }
+        NewFile::create(path.clone())
             .map(|file| Self::File(Box::new(file)))
             .with_context(cannot)
     }
@@ -117,6 +141,28 @@ impl NewFile {
         let closed = self.out.take().map_or(Ok(()), close);
         closed.with_context(|| format!("cannot write {}", self.path.display()))
     }
+}
+
+/// Follows links as whoever writes would: those that somebody else has put
+/// there, in a folder that many may write to, lead to files of his choice.
+fn require_own_links(path: &Path) -> anyhow::Result<()> {
+    let own = [nix::unistd::geteuid().as_raw(), 0];
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let there = fs::symlink_metadata(&path).ok();
+        let Some(link) = there.filter(fs::Metadata::is_symlink) else {
+            return Ok(());
+        };
+        if !own.contains(&link.uid()) {
+            bail!(
+                "{} is a link that another user has made; remove it, or name the file that is meant",
+                path.display()
+            );
+        }
+        let to = fs::read_link(&path)?;
+        path = path.parent().unwrap_or(Path::new("")).join(to);
+    }
+    bail!("it is a link to a link, {MAX_LINKS} times over")
 }
 
 /// A file of a name that nothing had, beside another one. What stands there
@@ -191,6 +237,50 @@ mod tests {
         target.write(b"nothing").unwrap();
         target.finish().unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_file_beside_another_is_never_written_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let beside = folder.path().join("wind.csv.proof.json");
+        for planted in [&precious, &folder.path().join("nothing")] {
+            std::os::unix::fs::symlink(planted, &beside).unwrap();
+            let mut target = Target::beside(beside.clone()).unwrap();
+            target.write(b"a proof").unwrap();
+            target.finish().unwrap();
+            assert_eq!(fs::read(&beside).unwrap(), b"a proof");
+            assert!(fs::symlink_metadata(&beside).unwrap().is_file());
+            fs::remove_file(&beside).unwrap();
+        }
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert!(!folder.path().join("nothing").exists());
+        fs::create_dir(&beside).unwrap();
+        let error = Target::beside(beside).unwrap_err().to_string();
+        assert!(error.contains("no file"), "{error}");
+    }
+
+    #[test]
+    fn links_of_other_users_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let links = ["second", "first"].map(|name| folder.path().join(name));
+        std::os::unix::fs::symlink(&precious, &links[0]).unwrap();
+        std::os::unix::fs::symlink(&links[0], &links[1]).unwrap();
+        // Only root can play another user.
+        if std::os::unix::fs::lchown(&links[0], Some(65_534), None).is_err() {
+            return;
+        }
+        for link in &links {
+            let error = format!("{:#}", Target::open(Some(link)).unwrap_err());
+            assert!(error.contains("another user has made"), "{error}");
+        }
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        let round = folder.path().join("round");
+        std::os::unix::fs::symlink(&round, &round).unwrap();
+        assert!(Target::open(Some(&round)).is_err());
     }
 
     #[cfg(unix)]

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use headwater_protocols::manifest::ValueType;
+use headwater_protocols::number;
 
 /// Bytes that are collected before they go to the writer.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -39,10 +40,12 @@ impl<W: Write> CsvLines<W> {
         }
     }
 
-    /// A value of a stream. Numbers are no formulas, whatever their sign.
+    /// A value of a stream. Numbers are no formulas, whatever their sign; what
+    /// somebody has published in their place may be anything.
     pub(super) fn value(&mut self, value_type: ValueType, text: &[u8]) {
         match value_type {
-            ValueType::Number => self.exact(text),
+            ValueType::Number if !self.is_safe || is_number(text) => self.exact(text),
+            ValueType::Number => self.field(text),
             ValueType::Text | ValueType::Json | ValueType::Bytes => self.field(text),
         }
     }
@@ -114,6 +117,10 @@ impl<W: Write> CsvLines<W> {
     }
 }
 
+fn is_number(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| number::json_token(text).is_some())
+}
+
 /// Whether a spreadsheet that opens the file would run a text instead of showing
 /// it (OWASP's list of CSV injections).
 fn is_formula(text: &[u8]) -> bool {
@@ -177,18 +184,20 @@ mod tests {
             ] {
                 lines.value(ValueType::Text, text.as_bytes());
             }
-            lines.value(ValueType::Number, b"-5");
+            for number in ["-5", "+5", "=cmd|'/c calc'!A0", "-5+cmd"] {
+                lines.value(ValueType::Number, number.as_bytes());
+            }
             lines.end().unwrap();
             lines.write().unwrap();
             String::from_utf8(lines.out).unwrap()
         };
         assert_eq!(
             write(CsvLines::safe(Vec::new())),
-            "'=cmd|'/c calc'!A0,'@x,'\t=1,\"'+1,2\",'-,'＝1,a=1,',\"\",-5\n"
+            "'=cmd|'/c calc'!A0,'@x,'\t=1,\"'+1,2\",'-,'＝1,a=1,',\"\",-5,+5,'=cmd|'/c calc'!A0,'-5+cmd\n"
         );
         assert_eq!(
             write(CsvLines::new(Vec::new())),
-            "=cmd|'/c calc'!A0,@x,\t=1,\"+1,2\",-,＝1,a=1,',\"\",-5\n"
+            "=cmd|'/c calc'!A0,@x,\t=1,\"+1,2\",-,＝1,a=1,',\"\",-5,+5,=cmd|'/c calc'!A0,-5+cmd\n"
         );
     }
 

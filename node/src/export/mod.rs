@@ -110,26 +110,6 @@ impl Format {
             Self::Parquet => "application/vnd.apache.parquet",
         }
     }
-
-    /// The first format in an `Accept` header that is known here; `None` when
-    /// it names none of them.
-    #[must_use]
-    pub fn accepted(accept: &str) -> Option<Self> {
-        accept.split(',').find_map(|range| {
-            let media_type = range.split(';').next().unwrap_or_default().trim();
-            match media_type.to_ascii_lowercase().as_str() {
-                "text/csv" => Some(Self::Csv),
-                "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-                    Some(Self::Ndjson)
-                }
-                "application/json" => Some(Self::Json),
-                "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
-                "application/vnd.apache.arrow.file" => Some(Self::Feather),
-                "application/vnd.apache.parquet" => Some(Self::Parquet),
-                _ => None,
-            }
-        })
-    }
 }
 
 /// Writes records in one of the formats.
