@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::check_name;
+use headwater_protocols::manifest::{NameError, check_name};
 
 use crate::data_dir::{Access, write_whole};
 use crate::failure::usage;
@@ -55,7 +55,11 @@ impl Aliases {
         let mut aliases = Self::default();
         for (name, id) in kept {
             let log = id.parse()?;
-            check_name(&name)?;
+            // What was taken by an earlier version stays.
+            match check_name(&name) {
+                Ok(()) | Err(NameError::LikeId(_) | NameError::Invisible(..)) => {}
+                Err(error) => return Err(error.into()),
+            }
             if aliases.by_log.insert(log, name.clone()).is_some() {
                 bail!("stream {log} has two aliases");
             }
@@ -77,7 +81,12 @@ impl Aliases {
         self.by_log.get(&log).map(String::as_str)
     }
 
-    /// All of them.
+    /// All of them, with their streams.
+    pub fn all(&self) -> impl Iterator<Item = (LogId, &str)> {
+        self.by_name.iter().map(|(name, log)| (*log, name.as_str()))
+    }
+
+    /// What they are.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }

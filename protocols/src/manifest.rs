@@ -1,5 +1,6 @@
 //! What a stream is: written once, signed, and named by its hash.
 
+mod likeness;
 mod name;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::record::max_value_bytes;
 use crate::time::Timestamp;
 use crate::wire::{WireError, decode_canonical, v1};
 
+pub use self::likeness::{Likeness, likeness};
 pub use self::name::{NameError, check_name, is_invisible};
 
 /// What the values of a stream are.

@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::{Command, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility, check_name};
+use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
 use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::new_name::require_unlike;
 use super::problem::ApiError;
 use super::resolve::Names;
 use super::retention::Retained;
@@ -48,7 +49,6 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let Query(Options { if_not_exists }) = options?;
     let new: NewStream = parse(&body?)?;
-    check_name(&new.name).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let target = new.target.as_deref();
     let target = target.map(|target| target_of(&state, target)).transpose()?;
     // Two that come at once do not both find the name free.
@@ -58,12 +58,21 @@ pub(super) async fn create(
         fits(log, &there, &new, target)?;
         return Ok(answer(StatusCode::OK, log));
     }
+    require_new(&state, &new.name)?;
     let manifest = manifest(new, target, state.node().local_peer(), wall_time())?;
     let command = Command::Create(Box::new(manifest));
     match state.node().command(command).await? {
         Reply::Created(log) => Ok(answer(StatusCode::CREATED, log)),
         other => Err(unexpected(&other)),
     }
+}
+
+/// Refuses a name that would be taken for another one.
+fn require_new(state: &ApiState, name: &str) -> Result<(), ApiError> {
+    let known = state.node().streams();
+    let aliases = state.aliases();
+    let (known, aliases) = (&*known, &*aliases);
+    require_unlike(Names { known, aliases }, name, None)
 }
 
 fn answer(status: StatusCode, log: LogId) -> Response {

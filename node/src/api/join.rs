@@ -66,7 +66,7 @@ pub(super) struct Options {
 /// Answers with the table, by time.
 #[utoipa::path(get, path = "/v1/join", tag = "observations", summary = "Several streams as one table: the latest value of each at or before the time of each row",
     params(Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of a table that the client has"), ("Range" = Option<String>, Header, description = "A part of the table, as of observations"), ("If-Range" = Option<String>, Header, description = "The entity tag of the version that parts are wanted of")),
-    responses((status = 200, description = "The columns `time` and, for each stream, its name; of streams with the same name, the end of the id stands behind it. A value that is not there is null, in CSV empty", content(
+    responses((status = 200, description = "The columns `time` and, for each stream, what it is called on this node (its alias, if it has one, or else its name); where several are called alike, or `time` or `token`, `_` and the end of the id stand behind it. A value that is not there is null, in CSV empty", content(
             (Vec<serde_json::Value> = "application/json"),
             (String = "application/x-ndjson"),
             (String = "text/csv"),
@@ -117,6 +117,8 @@ pub(super) async fn read(
 /// One request, under the heads of the moment when it came.
 struct Joining {
     streams: Vec<Arc<LogStatus>>,
+    /// What their columns are called.
+    columns: Vec<String>,
     how: Join,
     format: Format,
 }
@@ -156,8 +158,10 @@ impl Joining {
             before,
             tolerance_us: micros("tolerance", tolerance, options.tolerance_us)?,
         };
+        let columns = column_names(&called(state, &streams));
         Ok(Self {
             streams,
+            columns,
             how,
             format,
         })
@@ -170,7 +174,11 @@ impl Joining {
         let (how, format) = (self.how, self.format);
         Answer {
             name: Name {
-                resource: format!("join {} {how:?} {format:?}", logs.join(" ")),
+                resource: format!(
+                    "join {} {:?} {how:?} {format:?}",
+                    logs.join(" "),
+                    self.columns
+                ),
                 tag: self.tag().to_string(),
             },
             format,
@@ -184,19 +192,15 @@ impl Joining {
             let head = status.head.as_ref()?;
             Some((head.root, status.begin, status.usable_size()))
         });
-        // A span such as `3d` is another one as time goes by.
-        EntityTag::joined(heads, self.format).of_question(&format!("{:?}", self.how))
+        // A span such as `3d` is another one as time goes by, and so may be what a
+        // stream is called here.
+        let question = format!("{:?} {:?}", self.how, self.columns);
+        EntityTag::joined(heads, self.format).of_question(&question)
     }
 
     fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
-        let name = |status: &Arc<LogStatus>| {
-            let manifest = status.manifest.as_ref();
-            let name = manifest.map(|manifest| manifest.name.clone());
-            (name.unwrap_or_default(), status.log.to_string())
-        };
-        let names: Vec<_> = self.streams.iter().map(name).collect();
         let mut streams = Vec::with_capacity(self.streams.len());
-        for (status, name) in self.streams.iter().zip(column_names(&names)) {
+        for (status, name) in self.streams.iter().zip(&self.columns) {
             let not_come_yet = || not_come_yet(status);
             let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
             let key = status.key.ok_or_else(not_come_yet)?;
@@ -206,13 +210,28 @@ impl Joining {
             require_held(status, &history, status.begin, size)?;
             let value_type = manifest.value_type;
             streams.push(JoinedStream {
-                column: Column { name, value_type },
+                column: Column {
+                    name: name.clone(),
+                    value_type,
+                },
                 history,
                 size,
             });
         }
         Ok(join(&streams, &self.how, self.format, out)?)
     }
+}
+
+/// What the user calls each stream: its alias, if it has one, or else its name;
+/// with its id.
+fn called(state: &ApiState, streams: &[Arc<LogStatus>]) -> Vec<(String, String)> {
+    let aliases = state.aliases();
+    let called = |status: &Arc<LogStatus>| {
+        let name = status.manifest.as_deref().map(|manifest| &*manifest.name);
+        let name = aliases.of(status.log).or(name).unwrap_or_default();
+        (name.to_owned(), status.log.to_string())
+    };
+    streams.iter().map(called).collect()
 }
 
 /// Refuses what only one of two histories has.

@@ -26,6 +26,7 @@ mod join;
 pub mod limits;
 mod live;
 mod live_tail;
+mod new_name;
 mod node_info;
 mod observations;
 mod openapi;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::{check_name, is_invisible};
+use headwater_protocols::manifest::{Likeness, check_name, is_invisible, likeness};
 use strsim::damerau_levenshtein;
 
 use super::limits::{
@@ -119,10 +119,26 @@ impl Names<'_> {
         }
         let fitting =
             (self.known.iter()).filter(|status| has_name(text, status) || has_part(text, status));
-        match self.choose(text, meaning, fitting.collect())? {
+        if let Some(log) = self.choose(text, meaning, fitting.collect())? {
+            return Ok(log);
+        }
+        match self.choose(text, meaning, self.written_otherwise(text))? {
             Some(log) => Ok(log),
             None => Err(self.unresolved(text)),
         }
+    }
+
+    /// The streams whose names are this text, written with other characters: what
+    /// keyboards and file names give for one is not the same everywhere.
+    fn written_otherwise(&self, text: &str) -> Vec<&Arc<LogStatus>> {
+        let is_it = |name: &str| likeness(text, name) == Some(Likeness::Written);
+        let fitting = self.known.iter().filter(|status| {
+            let name = status.manifest.as_deref().map(|manifest| &*manifest.name);
+            let name = name.filter(|name| check_name(name).is_ok());
+            name.is_some_and(is_it) || self.aliases.of(status.log).is_some_and(is_it)
+        });
+        // Nobody means a text with what cannot be seen.
+        fitting.filter(|_| check_name(text).is_ok()).collect()
     }
 
     /// Ids of the other streams that have the name by which `log` was found.
@@ -217,7 +233,13 @@ impl Names<'_> {
             .filter_map(|status| status.manifest.as_ref());
         let names = manifests.map(|manifest| manifest.name.as_str());
         let names = names.filter(|name| check_name(name).is_ok());
-        let found = similar(text, names.chain(self.aliases.names()));
+        let names: Vec<&str> = names.chain(self.aliases.names()).collect();
+        let alike = names.iter().filter(|name| likeness(text, name).is_some());
+        let alike: Vec<String> = alike.take(MAX_SIMILAR).map(|name| spelled(name)).collect();
+        if !alike.is_empty() {
+            return alike;
+        }
+        let found = similar(text, names.into_iter());
         if !found.is_empty() || text.len() < MIN_ID_PART || !text.is_ascii() {
             return found;
         }
@@ -261,6 +283,15 @@ fn shown(text: &str) -> String {
         }
     }
     safe
+}
+
+/// A name, with the characters spelled that another one could be taken for.
+pub(super) fn spelled(name: &str) -> String {
+    let spell = |c: char| match c.is_ascii() && !is_invisible(c) {
+        true => c.to_string(),
+        false => c.escape_unicode().to_string(),
+    };
+    name.chars().map(spell).collect()
 }
 
 /// The names that a text may be a slip of, the most similar first.
@@ -400,9 +431,17 @@ mod tests {
         let end = own[1].log.short();
         let known = known(&[&end], &["mine"]);
         assert_eq!(known[1].log, own[1].log);
-        assert_eq!(resolve(&end, &known), Ok(known[1].log));
-        let error = meant(&end, &known, Meaning::OnlyOne).unwrap_err();
-        assert!(error.to_string().contains("this node's own"), "{error}");
+        // What looks like a part of an id names nothing else.
+        assert!(check_name(&end).is_err(), "{end}");
+        for meaning in [Meaning::Reading, Meaning::Own, Meaning::OnlyOne] {
+            assert_eq!(meant(&end, &known, meaning), Ok(known[1].log));
+        }
+        let part = &end[2..];
+        let known = self::known(&[part], &["mine"]);
+        if check_name(part).is_ok() {
+            let error = meant(part, &known, Meaning::OnlyOne).unwrap_err();
+            assert!(error.to_string().contains("this node's own"), "{error}");
+        }
     }
 
     #[test]
@@ -421,6 +460,18 @@ mod tests {
         let error = names.resolve("berln", Meaning::Reading).unwrap_err();
         assert!(error.to_string().contains("`berlin`?"), "{error}");
         assert!(names.resolve("gone", Meaning::Reading).is_err());
+    }
+
+    #[test]
+    fn a_name_is_found_however_it_is_written_and_one_that_looks_like_it_is_spelled() {
+        let known = known(&["h\u{f6}he", "w\u{456}nd"], &[]);
+        assert_eq!(resolve("ho\u{308}he", &known), Ok(known[0].log));
+        assert_eq!(resolve("w\u{456}nd", &known), Ok(known[1].log));
+        let error = resolve("wind", &known).unwrap_err().to_string();
+        assert!(error.ends_with("did you mean `w\\u{456}nd`?"), "{error}");
+        // The one that is called exactly so comes before.
+        let both = super::tests::known(&["h\u{f6}he", "ho\u{308}he"], &[]);
+        assert_eq!(resolve("ho\u{308}he", &both), Ok(both[1].log));
     }
 
     #[test]

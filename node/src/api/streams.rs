@@ -9,7 +9,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::check_name;
 use headwater_protocols::store::History;
 use libp2p::Multiaddr;
 use serde::Deserialize;
@@ -17,6 +16,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::limits::MAX_KNOWN_PEERS;
+use super::new_name::{lookalikes, require_unlike};
 use super::problem::ApiError;
 use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
@@ -257,10 +257,11 @@ fn require_free_alias(state: &ApiState, log: LogId, alias: &str) -> Result<(), A
     if alias.is_empty() {
         return Ok(());
     }
-    check_name(alias).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let known = state.node().streams();
     let aliases = state.aliases();
     let (known, aliases) = (&*known, &*aliases);
+    let names = Names { known, aliases };
+    require_unlike(names, alias, Some(log))?;
     let conflict = |text: String| Err(ApiError::new(StatusCode::CONFLICT, text));
     if known.iter().any(|status| status.owned && status.log == log) {
         return conflict(format!(
@@ -268,7 +269,7 @@ fn require_free_alias(state: &ApiState, log: LogId, alias: &str) -> Result<(), A
              have aliases"
         ));
     }
-    if let Some(own) = (Names { known, aliases }).own(alias) {
+    if let Some(own) = names.own(alias) {
         return conflict(format!(
             "this node has a stream `{alias}` of its own, {}; take another alias",
             own.log
@@ -302,9 +303,21 @@ async fn changed(state: &ApiState, log: LogId) -> Result<Json<StreamView>, ApiEr
 }
 
 async fn view(state: &ApiState, status: Arc<LogStatus>) -> Result<Json<StreamView>, ApiError> {
+    let log = status.log;
     let view = views(state, vec![status], true).await?.pop();
-    let none = || ApiError::internal("one stream has no view");
-    view.map(Json).ok_or_else(none)
+    let mut view = view.ok_or_else(|| ApiError::internal("one stream has no view"))?;
+    let known = state.node().streams();
+    let aliases = state.aliases();
+    let (known, aliases) = (&*known, &*aliases);
+    let called: Vec<&str> = view
+        .alias
+        .iter()
+        .chain([&view.name])
+        .map(String::as_str)
+        .collect();
+    let alike = lookalikes(Names { known, aliases }, log, &called);
+    view.lookalikes = alike.iter().map(LogId::to_string).collect();
+    Ok(Json(view))
 }
 
 async fn views(

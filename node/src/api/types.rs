@@ -196,6 +196,11 @@ pub struct StreamView {
     /// for; only in the answer about one stream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namesakes: Vec<String>,
+    /// Ids of other streams here whose names a reader takes for the one of this
+    /// stream, although they are written with other characters; only in the answer
+    /// about one stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookalikes: Vec<String>,
     /// Peer id of the publisher; absent until the manifest has come.
     pub publisher: Option<String>,
     /// What a reader should know.

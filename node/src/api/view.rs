@@ -81,6 +81,7 @@ pub fn stream_view(
         name: text(|m| &m.name),
         alias: None,
         namesakes: Vec::new(),
+        lookalikes: Vec::new(),
         publisher: manifest.map(|m| m.publisher.peer_id().to_string()),
         description: text(|m| &m.description),
         source: text(|m| &m.source),

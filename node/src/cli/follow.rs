@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Invocation;
 use super::output::{counted, printable};
+use super::stream::say_lookalikes;
 use crate::api::types::Subscription;
 use crate::invite;
 
@@ -50,6 +51,7 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
     } else if how.peers.is_empty() && stream.known_peers.is_empty() && stream.sources.is_empty() {
         out.note("no peer that has it is known; an invite (`headwater show` on a node that has it) names some");
     }
+    say_lookalikes(out, &stream);
     match out.json {
         true => out.json(&stream),
         false => match stream.alias.as_ref().unwrap_or(&stream.name) {

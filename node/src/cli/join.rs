@@ -14,8 +14,9 @@ use crate::times::Unit;
 /// Write several streams as one table: the latest value of each at each time
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The columns are time and the name of each stream. A row has, of each stream, the latest value at
-or before its time (of several at one time the last one), and nothing where there is none. Rows
+    after_help = "The columns are time and the name of each stream, or what it is called here (follow --as); names
+that several have are followed by _ and the end of the id. A row has, of each stream, the latest
+value at or before its time (of several at one time the last one), and nothing where there is none. Rows
 are in the order of time. In CSV what is missing is nothing at all, and an empty text is \"\"."
 )]
 pub(crate) struct JoinArgs {

@@ -150,7 +150,12 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
         latest_only: args.latest_only,
     };
     let created = invocation
-        .with_client(async |client| client.create(&stream, args.if_not_exists).await)
+        .with_client(async |client| {
+            let created = client.create(&stream, args.if_not_exists).await?;
+            let made = client.stream(&created.id).await?;
+            say_lookalikes(invocation.out, &made);
+            Ok(created)
+        })
         .await?;
     let out = invocation.out;
     match out.json {
@@ -291,8 +296,21 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
     out.line(format!("  headwater follow '{}'", stream.invite))
 }
 
+/// Says which other streams have names that look like the one of this stream.
+pub(super) fn say_lookalikes(out: Output, stream: &StreamView) {
+    let others: Vec<&str> = stream.lookalikes.iter().map(|id| short(id)).collect();
+    if !others.is_empty() {
+        out.note(format!(
+            "the name of {} looks like that of {}, written with other characters; the ids tell them apart",
+            short(&stream.id),
+            others.join(", ")
+        ));
+    }
+}
+
 /// Says whose stream was meant by a name that several have.
 pub(super) fn say_namesakes(out: Output, text: &str, stream: &StreamView) {
+    say_lookalikes(out, stream);
     let others: Vec<&str> = stream.namesakes.iter().map(|id| short(id)).collect();
     let whose = match (stream.role, &stream.alias) {
         _ if others.is_empty() => return,
@@ -568,6 +586,7 @@ pub(super) mod tests {
             name: "wind".to_owned(),
             alias: None,
             namesakes: Vec::new(),
+            lookalikes: Vec::new(),
             publisher: None,
             description: "at\x1b[2J the pier".to_owned(),
             source: String::new(),

@@ -13,7 +13,7 @@ mod tokens;
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use headwater_protocols::manifest::ValueType;
+use headwater_protocols::manifest::{ValueType, likeness};
 use headwater_protocols::store::{History, ReadError, Store};
 use headwater_protocols::time::Timestamp;
 
@@ -356,20 +356,34 @@ impl<W: Write + Send> Table<W> {
     }
 }
 
-/// The names of columns, each once: those of streams, and where several are
-/// alike, or are called `time` or `token`, with the end of the id behind it.
+/// The names of columns, each once: what streams are called, and where several
+/// are called alike, or `time` or `token`, with the end of the id behind it. A
+/// stream that is called as another one's column would be then has its id, too.
 #[must_use]
 pub fn column_names(streams: &[(String, String)]) -> Vec<String> {
-    let taken = |name: &str| streams.iter().filter(|(other, _)| other == name).count();
-    let unique = |(name, id): &(String, String)| {
-        let is_free = !["", "time", TOKEN].contains(&name.as_str());
-        if is_free && taken(name) == 1 {
-            return name.clone();
+    let is_taken = |name: &str| ["", "time", TOKEN].contains(&name);
+    let mut names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
+    // With an id behind it a name stays, so that this ends.
+    loop {
+        let is_alike = |at: usize| {
+            let mut others = names.iter().enumerate();
+            others.any(|(other, name)| {
+                other != at && (*name == names[at] || likeness(name, &names[at]).is_some())
+            })
+        };
+        let is_plain = |at: usize| names[at] == streams[at].0;
+        let alike =
+            (0..names.len()).filter(|&at| is_plain(at) && (is_taken(&names[at]) || is_alike(at)));
+        let alike: Vec<usize> = alike.collect();
+        if alike.is_empty() {
+            return names;
         }
-        let end = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
-        format!("{name}_{}", id.get(end..).unwrap_or(id))
-    };
-    streams.iter().map(unique).collect()
+        for at in alike {
+            let (name, id) = &streams[at];
+            let end = id.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
+            names[at] = format!("{name}_{}", id.get(end..).unwrap_or(id));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -175,6 +175,104 @@ async fn a_followed_stream_takes_no_name_away() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_table_has_columns_that_are_called_as_the_streams_are_called_here() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    node.create("temperature")?;
+    node.append("temperature", r#"{"time":"2024-05-01","value": 3}"#)
+        .await?;
+    let publisher = InProcessNode::start(|_| ()).await?;
+    let log = publisher.create("temperature").await?;
+    publisher.publish(log, 0, 3).await?;
+    let other = log.to_string();
+    let end = &other[other.len() - 8..];
+    node.run(&["follow", &invite::format(log, [publisher.address()?])])?;
+    node.until_synced(&other, 3).await?;
+    for (alias, column) in [
+        ("", format!("temperature_{end}")),
+        ("berlin", "berlin".to_owned()),
+        ("time", format!("time_{end}")),
+        ("roof", "roof".to_owned()),
+    ] {
+        node.run(&["follow", &other, "--as", alias])?;
+        let table = node.run(&["join", "temperature", &other])?;
+        let header = table.lines().next().unwrap_or_default();
+        ensure!(
+            header.starts_with("time,temperature") && header.ends_with(&column),
+            "{header}"
+        );
+        let path = format!("/v1/join?streams=temperature,{other}&format=csv");
+        let answer = reqwest::get(node.url(&path)?).await?.text().await?;
+        ensure!(answer == table, "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn names_that_a_reader_takes_for_each_other_are_refused_or_said() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let own = node.create("caf\u{e9}")?;
+    let publisher = InProcessNode::start(|_| ()).await?;
+    let log = publisher.create("c\u{430}f\u{e9}").await?;
+    let other = log.to_string();
+    let said = node.command(&["follow", &invite::format(log, [publisher.address()?])])?;
+    ensure!(said.status.success());
+    node.until_synced(&other, 0).await?;
+    // Written with an accent of its own, and with a letter of another script.
+    for (name, spelled) in [
+        ("cafe\u{301}", "`cafe\\u{301}`"),
+        ("\u{441}af\u{e9}", "`\\u{441}af\\u{e9}`"),
+        ("caf\u{e9}\u{fe0f}", "\\u{fe0f}"),
+    ] {
+        for args in [
+            &["stream", "create", name][..],
+            &["follow", &other, "--as", name],
+        ] {
+            ensure_says(&node.fails(args)?, &[spelled, &own])?;
+        }
+    }
+    // A stream of somebody else takes no name away, and is said.
+    let latin = node.command(&["stream", "create", "cafe"])?;
+    ensure!(latin.status.success() && latin.stderr.is_empty());
+    let said = node.command(&["stream", "create", "c\u{430}fe\u{301}s"])?;
+    ensure!(said.status.success() && said.stderr.is_empty());
+    let follower = InProcessNode::start(|_| ()).await?;
+    let log = follower.create("w\u{456}nd").await?;
+    node.run(&["follow", &invite::format(log, [follower.address()?])])?;
+    node.until_synced(&log.to_string(), 0).await?;
+    let said = node.command(&["stream", "create", "wind"])?;
+    ensure!(said.status.success());
+    let short = log.to_string();
+    ensure_says(
+        &String::from_utf8(said.stderr)?,
+        &["looks like", &short[short.len() - 8..]],
+    )?;
+    // As it is typed on another machine.
+    ensure!(node.show("cafe\u{301}")?["id"] == own);
+    ensure!(node.show(&other)?["lookalikes"] == json!([own]));
+    let shown = node.command(&["show", &other])?;
+    ensure_says(
+        &String::from_utf8(shown.stderr)?,
+        &["looks like", &own[own.len() - 8..]],
+    )?;
+    // Parts of ids that are known here, and of peers.
+    let peer = publisher.address()?.to_string();
+    let peer = peer.rsplit('/').next().unwrap_or_default();
+    for name in [
+        &other[other.len() - 8..],
+        &own[own.len() - 6..],
+        &other[20..40],
+        &other[30..36],
+        peer,
+        &peer[..10],
+    ] {
+        let said = node.fails_with(USAGE, &["stream", "create", name])?;
+        ensure_says(&said, &["id of"])?;
+        node.fails_with(USAGE, &["follow", &other, "--as", name])?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_name_of_a_nodes_own_is_given_once() -> Result<()> {
     let mut node = TestNode::new()?;
     let create = ["stream", "create", "temperature", "--unit", "°C"];

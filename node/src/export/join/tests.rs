@@ -247,6 +247,26 @@ fn columns_of_one_name_are_told_apart() {
         "_x",
     ];
     assert_eq!(names, expected);
+    // What another one's column is called then is no name any more, either.
+    let names = column_names(&[
+        named("wind", "bafkre11111111"),
+        named("wind_11111111", "bafkre22222222"),
+        named("wind", "bafkre33333333"),
+        named("rain", "bafkre44444444"),
+    ]);
+    let expected = [
+        "wind_11111111",
+        "wind_11111111_22222222",
+        "wind_33333333",
+        "rain",
+    ];
+    assert_eq!(names, expected);
+    // Nor is what looks the same.
+    let names = column_names(&[
+        named("wind", "bafkre11111111"),
+        named("w\u{456}nd", "bafkre22222222"),
+    ]);
+    assert_eq!(names, ["wind_11111111", "w\u{456}nd_22222222"]);
 }
 
 fn observations() -> impl Strategy<Value = Observations> {
