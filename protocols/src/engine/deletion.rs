@@ -178,7 +178,7 @@ impl<S: Store> Engine<S> {
         self.early.remove(&log);
         let asked = self.requests.which(|request| request.log() == Some(log));
         for id in asked {
-            self.give_up(id, now);
+            self.withdraw(id, now);
         }
         if was_followed {
             for topic in [Topic::Data(log), Topic::Meta(log)] {

@@ -108,7 +108,7 @@ impl<S: Store> Engine<S> {
             request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
         });
         for id in open {
-            self.give_up(id, now);
+            self.withdraw(id, now);
         }
         let meta = v1::Meta {
             body: Some(v1::meta::Body::Fork(wire)),

@@ -11,7 +11,7 @@ use crate::id::LogId;
 use crate::limits::BUSY_HEAD_POLL_US;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
-use crate::sync::scheduler::Assignment;
+use crate::sync::scheduler::{Assignment, Ending};
 use crate::sync::session::{CheckedDelivery, Fetch};
 use crate::sync::{Lane, Priority};
 use crate::time::Timestamp;
@@ -126,7 +126,7 @@ impl<S: Store> Engine<S> {
         let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.fetches())
         else {
             // The log was closed in the meantime.
-            return self.give_up(id, now);
+            return self.withdraw(id, now);
         };
         let (mut answer, mut is_first) = (None, false);
         let result = match body {
@@ -147,10 +147,10 @@ impl<S: Store> Engine<S> {
                 })
             }
             // The offer was lost with a connection: nobody's fault.
-            Body::Delivery(_) if !fetch.is_offered() => return self.give_up(id, now),
+            Body::Delivery(_) if !fetch.is_offered() => return self.withdraw(id, now),
             // The room was used up since it was asked for. The reserve is for what
             // is new.
-            Body::Delivery(_) if self.room.stops(fetch.priority) => return self.give_up(id, now),
+            Body::Delivery(_) if self.room.stops(fetch.priority) => return self.withdraw(id, now),
             Body::Delivery(delivery) => {
                 fetch.arrives(now);
                 self.room
@@ -164,9 +164,7 @@ impl<S: Store> Engine<S> {
                 })
             }
             Body::Refused(refused) if refused.why() == Why::Busy => {
-                for Interval { from, to } in fetch.expected() {
-                    state.scheduler.release(from, to);
-                }
+                state.scheduler.release_all(fetch.expected());
                 state.scheduler.busy(peer, fetch.priority, now);
                 self.requests.remove(id);
                 return;
@@ -227,10 +225,8 @@ impl<S: Store> Engine<S> {
         };
         if let Some(state) = self.logs.get_mut(&fetch.log) {
             let scheduler = &mut state.scheduler;
-            for Interval { from, to } in fetch.expected() {
-                scheduler.release(from, to);
-            }
-            scheduler.ended(fetch.peer, fetch.priority, true, now);
+            scheduler.release_all(fetch.expected());
+            scheduler.ended(fetch.peer, fetch.priority, Ending::Well, now);
             if let Some((wait_us, transfer_us)) = fetch.took(begun, now)
                 && fetch.priority == Priority::History
             {

@@ -17,7 +17,7 @@ use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::{Batch, Durability, ReadError, Store, Table};
 use crate::sync::Lane;
-use crate::sync::scheduler::Order;
+use crate::sync::scheduler::{Ending, Order};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
@@ -304,11 +304,8 @@ impl<S: Store> Engine<S> {
             RequestKind::Retrieve { .. } | RequestKind::Discover(_) => {}
             RequestKind::Search(_) => state.search = None,
             RequestKind::Range(fetch) => {
-                let scheduler = &mut state.scheduler;
-                for Interval { from, to } in fetch.expected() {
-                    scheduler.release(from, to);
-                }
-                scheduler.ended(peer, fetch.priority, false, now);
+                state.scheduler.release_all(fetch.expected());
+                (state.scheduler).ended(peer, fetch.priority, Ending::Failed, now);
                 // It may have been behind what we took it to have.
                 if self.peers.get(&peer).is_some_and(|peer| peer.ready) {
                     self.ask_about(peer, log, now);
@@ -319,12 +316,35 @@ impl<S: Store> Engine<S> {
         self.schedule(log, now);
     }
 
-    /// Tells the peer that its answer is not wanted any more.
+    /// Tells a peer whose answer is late that it is not wanted any more.
     pub(super) fn give_up(&mut self, id: u64, now: Timestamp) {
-        if let Some(request) = self.requests.remove(id) {
-            self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
+        if let Some(request) = self.cancel(id) {
             self.failed(request, now);
         }
+    }
+
+    /// Tells a peer that its answer is not wanted any more, for a reason that is
+    /// not the peer's: it is asked again as soon as the reason is gone.
+    pub(super) fn withdraw(&mut self, id: u64, now: Timestamp) {
+        let Some(request) = self.cancel(id) else {
+            return;
+        };
+        let (peer, RequestKind::Range(fetch)) = (request.peer, &request.kind) else {
+            return self.failed(request, now);
+        };
+        let log = fetch.log;
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.scheduler.release_all(fetch.expected());
+            (state.scheduler).ended(peer, fetch.priority, Ending::Withdrawn, now);
+        }
+        self.schedule_hungry(log, now);
+        self.schedule(log, now);
+    }
+
+    fn cancel(&mut self, id: u64) -> Option<Request> {
+        let request = self.requests.remove(id)?;
+        self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
+        Some(request)
     }
 
     /// Forgets a peer as a source, and returns the logs of which it was one.

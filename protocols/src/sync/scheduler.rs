@@ -25,6 +25,17 @@ pub enum Order {
     NewestFirst,
 }
 
+/// How a request to a peer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All of it came.
+    Well,
+    /// It did not.
+    Failed,
+    /// It was not wanted any more.
+    Withdrawn,
+}
+
 /// A peer that has something of a log.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
@@ -214,22 +225,34 @@ impl Scheduler {
         let _ = self.assigned.remove(from, to);
     }
 
-    /// Notes that a request to a peer has ended, well or not. A peer that
-    /// failed is left alone for a while, longer each time.
-    pub fn ended(&mut self, peer: PeerId, priority: Priority, well: bool, now: Timestamp) {
+    /// Notes that nothing more is to be expected of these.
+    pub fn release_all(&mut self, intervals: impl IntoIterator<Item = Interval>) {
+        for Interval { from, to } in intervals {
+            self.release(from, to);
+        }
+    }
+
+    /// Notes that a request to a peer has ended. A peer that failed is left alone
+    /// for a while, longer each time; what fails during that while was asked
+    /// before it, and is the same failure.
+    pub fn ended(&mut self, peer: PeerId, priority: Priority, how: Ending, now: Timestamp) {
         let Some(source) = self.sources.get_mut(&peer) else {
             return;
         };
         let in_flight = &mut source.in_flight[class(priority)];
         *in_flight = in_flight.saturating_sub(1);
-        if well {
-            source.failures = 0;
-            source.busies = 0;
-            source.cool_until = None;
-        } else {
-            let pause = FIRST_COOL_OFF_US << source.failures.min(7);
-            source.cool_until = Some(now.plus(pause.min(MAX_COOL_OFF_US)));
-            source.failures += 1;
+        match how {
+            Ending::Well => {
+                source.failures = 0;
+                source.busies = 0;
+                source.cool_until = None;
+            }
+            Ending::Failed if source.cool_until.is_none_or(|until| until <= now) => {
+                let pause = FIRST_COOL_OFF_US << source.failures.min(7);
+                source.cool_until = Some(now.plus(pause.min(MAX_COOL_OFF_US)));
+                source.failures += 1;
+            }
+            Ending::Failed | Ending::Withdrawn => {}
         }
     }
 

@@ -67,6 +67,35 @@ fn a_history_stops_where_the_room_ends() {
 }
 
 #[test]
+fn a_peer_is_not_left_alone_because_there_was_no_room_for_what_it_sent() {
+    const SECOND: u64 = 1_000_000;
+    for seed in 0..5 {
+        let mut world = World::new(seed, 3, 65_000);
+        let (owner, log) = (world.owner, world.log);
+        let follower = world.sim.add_node();
+        let room = Room {
+            for_history: 30_000,
+            for_all: 1 << 20,
+            is_of_disk: false,
+        };
+        world.sim.follow(follower, log);
+        world.sim.run_for(0);
+        world.sim.connect(follower, owner);
+        // Each time what is on its way is more than there is room for.
+        let mut held = 0;
+        for _ in 0..5 {
+            world.sim.set_room(follower, room);
+            world.sim.run_for(SECOND);
+            let before = std::mem::replace(&mut held, world.status(follower).held_records);
+            assert!(held > before, "seed {seed}: {held} records since a second");
+        }
+        assert!(held < 65_000, "seed {seed}: all of it came");
+        world.sim.set_room(follower, Room::default());
+        world.complete(follower, 10 * SECOND);
+    }
+}
+
+#[test]
 fn a_publish_that_does_not_fit_is_refused_as_a_whole_and_a_smaller_one_is_not() {
     let mut world = World::new(1, 3, 10);
     let (owner, log) = (world.owner, world.log);

@@ -33,7 +33,7 @@ fn what_a_user_wants_is_asked_for_before_live_records_and_history() {
         if asked.len() == 3 {
             break;
         }
-        scheduler.ended(peer(1), next.priority, true, Timestamp(0));
+        scheduler.ended(peer(1), next.priority, Ending::Well, Timestamp(0));
     }
     // Whole chunks, and as far as there are records.
     assert_eq!(asked[0], (Priority::User, list(&[(39_936, 40_448)])));
@@ -71,7 +71,7 @@ fn two_batches_are_in_flight_from_a_peer_and_not_three() {
         ranges.push((from, to, next.all));
     }
     assert_eq!(ranges, [(0, 32_768, true), (32_768, 65_536, true)]);
-    scheduler.ended(peer(1), Priority::History, true, Timestamp(0));
+    scheduler.ended(peer(1), Priority::History, Ending::Well, Timestamp(0));
     assert!(
         scheduler
             .next(&[1 << 20], &set(&[]), 8, peer(9), |_| 0)
@@ -151,7 +151,7 @@ fn what_fails_is_asked_of_another_peer_while_the_first_one_cools_off() {
     assert_eq!(first.peer, peer(1));
     scheduler.assign(&first);
     scheduler.release(0, 100);
-    scheduler.ended(peer(1), Priority::History, false, Timestamp(0));
+    scheduler.ended(peer(1), Priority::History, Ending::Failed, Timestamp(0));
     assert_eq!(
         scheduler
             .next(&[100], &set(&[]), 8, peer(1), |_| 0)
@@ -339,7 +339,7 @@ proptest! {
                 let _ = held.insert(from, to);
                 end = Some(to);
             }
-            scheduler.ended(next.peer, next.priority, true, Timestamp(0));
+            scheduler.ended(next.peer, next.priority, Ending::Well, Timestamp(0));
             steps += 1;
             prop_assert!(steps < 5000);
         }
@@ -348,4 +348,24 @@ proptest! {
             prop_assert!(at(&held) || !(at(&a) || at(&b)), "{} was not fetched", index);
         }
     }
+}
+
+#[test]
+fn what_fails_together_is_one_failure_and_what_is_withdrawn_is_none() {
+    let cools_until = |endings: &[(Ending, i64)]| {
+        let mut scheduler = Scheduler::default();
+        scheduler.has(peer(1), 100, set(&[(0, 100)]));
+        for &(how, at) in endings {
+            scheduler.warm(Timestamp(at));
+            scheduler.ended(peer(1), Priority::History, how, Timestamp(at));
+        }
+        scheduler.next_cool().map(|until| until.0)
+    };
+    let first = FIRST_COOL_OFF_US.cast_signed();
+    assert_eq!(cools_until(&[(Ending::Withdrawn, 0); 9]), None);
+    assert_eq!(cools_until(&[(Ending::Failed, 0); 9]), Some(first));
+    let late = [(Ending::Failed, 0), (Ending::Failed, first - 1)];
+    assert_eq!(cools_until(&late), Some(first));
+    let again = [(Ending::Failed, 0), (Ending::Failed, first)];
+    assert_eq!(cools_until(&again), Some(3 * first));
 }
