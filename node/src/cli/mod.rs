@@ -59,6 +59,7 @@ mod token;
 mod unsigned;
 mod value;
 mod verify;
+mod whereabouts;
 
 use std::ffi::OsString;
 use std::io;

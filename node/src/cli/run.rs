@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::output::StdoutClosed;
 use super::signals::Signals;
+use super::whereabouts::{Whereabouts, sorted};
 use super::{Invocation, exit, init, listen, open_files};
 use crate::aliases::Aliases;
 use crate::api::{self, ApiState};
@@ -257,18 +258,12 @@ async fn announce(
         }
         while let Ok(Ok(())) = timeout(SETTLED, changes.changed()).await {}
     }
-    let addresses = sorted(&changes.borrow_and_update());
-    // Scripts take the second file as the sign that the node is ready. A disk that
-    // cannot be written must not keep from reading.
-    let written = (data_dir.write_node_addrs(&addresses))
-        .and_then(|()| data_dir.write_api_addr(server.reachable_at()));
-    if let Err(error) = written {
-        let api = server.reachable_at();
-        tracing::warn!("{error:#}; commands find the node with --api http://{api}");
-    }
+    let addresses = changes.borrow_and_update().clone();
+    let mut whereabouts = Whereabouts::new(data_dir.clone(), server.reachable_at());
+    whereabouts.write(&addresses);
     let started = Started {
         peer_id: running.node.local_peer().to_string(),
-        addresses,
+        addresses: sorted(&addresses),
         api: format!("http://{}", server.reachable_at()),
         data_dir: data_dir.path().display().to_string(),
         roles: config.roles.iter().map(|role| role.as_str()).collect(),
@@ -280,23 +275,7 @@ async fn announce(
         Err(error) if error.is::<StdoutClosed>() => {}
         said => said?,
     }
-    Ok(Some(tokio::spawn(keep_written(data_dir.clone(), changes))))
-}
-
-fn sorted(addresses: &[Multiaddr]) -> Vec<String> {
-    let mut addresses = addresses.to_vec();
-    addresses.sort_by_key(listen::usefulness);
-    addresses.iter().map(ToString::to_string).collect()
-}
-
-async fn keep_written(data_dir: DataDir, mut changes: watch::Receiver<Vec<Multiaddr>>) {
-    while changes.changed().await.is_ok() {
-        let addresses = sorted(&changes.borrow_and_update());
-        tracing::info!(?addresses, "the addresses have changed");
-        if let Err(error) = data_dir.write_node_addrs(&addresses) {
-            tracing::warn!("{error:#}");
-        }
-    }
+    Ok(Some(tokio::spawn(whereabouts.keep(changes))))
 }
 
 fn say(invocation: &Invocation, config: &Config, started: &Started) -> anyhow::Result<()> {
