@@ -161,6 +161,15 @@ impl<'a, S: Store + ?Sized> ByTime<'a, S> {
         Ok(self.waiting.peek().map(|waiting| waiting.time))
     }
 
+    /// The place and the time of the next record.
+    pub(super) fn next_place(&mut self) -> Result<Option<(u64, Timestamp)>, Disorder> {
+        self.look()?;
+        Ok(self.waiting.peek().and_then(|waiting| match waiting.what {
+            What::Record { index, .. } => Some((index, waiting.time)),
+            What::Place(_) => None,
+        }))
+    }
+
     /// The next record.
     pub(super) fn next(&mut self) -> Result<Option<Timed>, Disorder> {
         self.look()?;

@@ -7,6 +7,7 @@
 
 mod arrow;
 mod parquet;
+mod steps;
 mod text;
 mod tokens;
 
@@ -19,13 +20,14 @@ use headwater_protocols::time::Timestamp;
 
 use self::arrow::ArrowTable;
 use self::parquet::ParquetTable;
+use self::steps::Steps;
+pub use self::steps::TooManyRows;
 use self::text::{CsvTable, JsonTable};
 use super::Format;
 use super::arrow::TOKEN;
 use super::by_time::{ByTime, Disorder, Room, Timed};
 use super::csv_line::CsvLines;
 use super::ipc::Ipc;
-use super::limits::MAX_JOIN_ROWS;
 
 /// A column of a joined table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +81,8 @@ pub enum JoinError {
     )]
     Disorder(String),
     /// Nobody wants so many rows.
-    #[error(
-        "that would be {0} rows, more than {MAX_JOIN_ROWS}; make the steps longer, or narrow the join with from and to"
-    )]
-    TooManyRows(u128),
+    #[error(transparent)]
+    TooManyRows(#[from] TooManyRows),
     /// A record cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -239,76 +239,6 @@ fn rows_every<S: Store + ?Sized, W: Write + Send>(
         table.row(time, &values)?;
     }
     Ok(())
-}
-
-/// Times at equal distances. In 128 bits, because the last one may lie beyond
-/// those that can be kept.
-#[derive(Debug)]
-struct Steps {
-    next: i128,
-    /// Behind the last one.
-    end: i128,
-    step: i128,
-}
-
-impl Steps {
-    /// From the first record, or where it is said, to the first step that
-    /// knows the last one.
-    fn of<S: Store + ?Sized>(
-        streams: &[JoinedStream<'_, S>],
-        sides: &mut [Side<'_, S>],
-        how: &Join,
-        step_us: u64,
-    ) -> Result<Self, JoinError> {
-        let mut earliest = how.since;
-        if earliest.is_none() {
-            for side in sides {
-                earliest = [earliest, side.next_time()?].into_iter().flatten().min();
-            }
-        }
-        let mut latest = None;
-        for stream in streams {
-            let found = stream
-                .history
-                .at_or_before(Timestamp(i64::MAX), stream.size)?;
-            latest = latest.max(found.map(|(_, time)| time));
-        }
-        let step = i128::from(step_us.max(1));
-        let at_or_after = |time: i64| {
-            let time = i128::from(time);
-            time + (-time).rem_euclid(step)
-        };
-        let end = match how.before {
-            Some(before) => Some(at_or_after(before.0)),
-            None => latest.map(|latest| at_or_after(latest.0) + step),
-        };
-        let (Some(earliest), Some(end)) = (earliest, end) else {
-            return Ok(Self {
-                next: 0,
-                end: 0,
-                step,
-            });
-        };
-        let next = at_or_after(earliest.0);
-        let rows = (end - next).max(0).unsigned_abs() / step.unsigned_abs();
-        if rows > u128::from(MAX_JOIN_ROWS) {
-            return Err(JoinError::TooManyRows(rows));
-        }
-        Ok(Self { next, end, step })
-    }
-}
-
-impl Iterator for Steps {
-    type Item = Timestamp;
-
-    fn next(&mut self) -> Option<Timestamp> {
-        if self.next >= self.end {
-            return None;
-        }
-        let time = i64::try_from(self.next).ok()?;
-        self.next += self.step;
-        Some(Timestamp(time))
-    }
 }
 
 /// Writes a joined table in one of the formats.

@@ -38,6 +38,11 @@ pub const MAX_DISORDER_BYTES: usize = 64 << 20;
 /// in memory.
 pub const WAITING_BYTES: usize = 96;
 
-/// Rows of a join in equal steps: ten years of every three seconds. A year in
-/// microseconds would be a mistake that costs days.
+/// Rows of a join in equal steps of which it was said where they begin and end: ten
+/// years of every three seconds. A year in microseconds would be a mistake that
+/// costs days.
 pub const MAX_JOIN_ROWS: u64 = 100_000_000;
+
+/// Such rows where a record of some publisher says where they begin or end, which
+/// one of the year 9999 does, too: the seconds of a leap year, in half a minute.
+pub const MAX_OPEN_JOIN_ROWS: u64 = 32_000_000;

@@ -35,7 +35,7 @@ pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
 pub use crate::times::text as time;
 pub use gaps::{GapFinder, Gaps, Misplaced, TimeGap};
 pub use holes::{held, held_until, missing};
-pub use join::{Column, Join, JoinError, JoinedStream, Rows, column_names, join};
+pub use join::{Column, Join, JoinError, JoinedStream, Rows, TooManyRows, column_names, join};
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
 pub use select::{Order, Selection, visit};

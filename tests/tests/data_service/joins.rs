@@ -196,3 +196,38 @@ async fn a_wide_table_has_as_many_streams_as_an_address_can_name() -> Result<()>
     ensure!(said.contains("at most 256"), "{said}");
     Ok(())
 }
+
+#[tokio::test]
+async fn one_record_of_the_year_9999_makes_no_table_without_an_end() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let (wind, rain) = (node.create("wind")?, node.create("rain")?);
+    node.run(&["publish", &wind, "1", "--time", "2024-01-01T00:00:00Z"])?;
+    node.run(&["publish", &rain, "2", "--time", "9999-12-31T00:00:00Z"])?;
+    let words = [
+        "rows, from 2024-01-01T00:00:00.000000Z (record 0 of stream `wind`) to 9999-12-31T00:00:00.000000Z (record 0 of \
+         stream `rain`)",
+        "say from and to",
+    ];
+    for every in ["1s", "1h"] {
+        let errors = node.fails(&["join", &wind, &rain, "--every", every])?;
+        ensure!(words.iter().all(|word| errors.contains(word)), "{errors}");
+        let path = format!("/v1/join?streams={wind},{rain}&every={every}");
+        let answer = reqwest::get(node.url(&path)?).await?;
+        ensure!(answer.status() == 422, "{answer:?}");
+        let problem: Value = answer.json().await?;
+        let detail = problem["detail"].as_str().context("no detail")?;
+        ensure!(words.iter().all(|word| detail.contains(word)), "{detail}");
+    }
+    let narrow = ["--from", "2024-01-01", "--to", "2024-01-02"];
+    let table = node.run(&[&["join", &wind, &rain, "--every", "1h"], &narrow[..]].concat())?;
+    ensure!(table.lines().count() == 25, "{table}");
+    for (question, word) in [
+        ("every=0s", "longer than nothing"),
+        ("every_us=0", "longer"),
+    ] {
+        let answer = reqwest::get(node.url(&format!("/v1/join?streams={wind}&{question}"))?);
+        let text = answer.await?.text().await?;
+        ensure!(text.contains(word), "{text}");
+    }
+    Ok(())
+}

@@ -205,6 +205,38 @@ fn a_table_that_would_never_end_is_refused() {
     };
     let refused = joined(&wide, &every(1), Format::Csv).unwrap_err();
     assert!(matches!(refused, JoinError::TooManyRows(_)));
+    // One record of the year 9999 makes eight thousand years of hours.
+    const HOUR_US: u64 = 3_600_000_000;
+    let year_9999 = 253_402_214_400_000_000;
+    let streams = [vec![(5, 1)], vec![(7, 1), (year_9999, 2)]];
+    let refused = |how: &Join| joined(&streams, how, Format::Csv).unwrap_err().to_string();
+    assert_eq!(
+        refused(&every(HOUR_US)),
+        "that would be 70389504 rows, from 1970-01-01T00:00:00.000005Z (record 0 of stream `s0`) to \
+         9999-12-31T00:00:00.000000Z (record 1 of stream `s1`), and 32000000 are the most where from and to do not say \
+         both ends; make the steps longer, or say from and to"
+    );
+    let since = Some(Timestamp(0));
+    let from_alone = refused(&Join {
+        since,
+        ..every(HOUR_US)
+    });
+    assert!(
+        from_alone.contains("from 1970-01-01T00:00:00.000000Z to 9999"),
+        "{from_alone}"
+    );
+    let both = refused(&Join {
+        since,
+        before: Some(Timestamp(year_9999)),
+        ..every(HOUR_US / 2)
+    });
+    assert!(both.contains("100000000 are the most; make"), "{both}");
+    let narrow = Join {
+        before: Some(Timestamp(2 * HOUR_US as i64)),
+        ..every(HOUR_US)
+    };
+    assert_eq!(table(&streams, &narrow).len(), 1);
+    let wide = [vec![(i64::MIN, 1), (i64::MAX, 2)]];
     // The last step lies beyond the times that there are.
     assert_eq!(table(&wide, &every(1 << 62)).len(), 4);
     assert_eq!(table(&wide, &on(0)).len(), 2);
