@@ -5,6 +5,8 @@ use std::io::Read;
 use headwater_protocols::manifest::ValueType;
 
 use super::csv_records::{RecordError, Records};
+use super::delimiter::Delimiter;
+use super::extra_column::{DECIMAL_COMMAS, Extra, is_split_number};
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
 use super::output::{counted, printable};
@@ -33,6 +35,8 @@ pub(crate) enum Columns {
         count: usize,
         /// Whether the first row is a header.
         has_header: bool,
+        /// A column that is not read, and what stands in it.
+        extra: Option<(usize, Extra)>,
     },
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct CsvRows<R> {
     time: Column,
     value: Column,
     columns: usize,
+    extra: Option<(usize, Extra)>,
+    comma_delimits: bool,
     is_over: bool,
 }
 
@@ -71,17 +77,22 @@ impl<R: Read> CsvRows<R> {
     /// The file cannot be read, or a column is not there or there twice.
     pub(crate) fn open(input: R, form: &CsvForm) -> anyhow::Result<Self> {
         let mut records = Records::new(input, form.reading.delimiter.byte());
-        let (time, value, columns) = match &form.columns {
+        let (time, value, columns, extra) = match &form.columns {
             Columns::Named { time, value } => {
                 let names = header(&mut records)?;
                 let [time, value] = [time, value].map(|wanted| Column::find(&names, wanted));
-                (time?, value?, names.len())
+                let (time, value) = (time?, value?);
+                let behind = value.place + 1;
+                let is_unnamed = names.get(behind).is_some_and(String::is_empty);
+                let unnamed = is_unnamed.then_some((behind, Extra::Unnamed));
+                (time, value, names.len(), unnamed)
             }
             Columns::Placed {
                 time,
                 value,
                 count,
                 has_header,
+                extra,
             } => {
                 if *has_header {
                     header(&mut records)?;
@@ -90,7 +101,8 @@ impl<R: Read> CsvRows<R> {
                     place,
                     name: name.to_owned(),
                 };
-                (column(*time, "time"), column(*value, "value"), *count)
+                let (time, value) = (column(*time, "time"), column(*value, "value"));
+                (time, value, *count, *extra)
             }
         };
         Ok(Self {
@@ -101,29 +113,55 @@ impl<R: Read> CsvRows<R> {
             time,
             value,
             columns,
+            extra,
+            comma_delimits: form.reading.delimiter == Delimiter::COMMA,
             is_over: false,
         })
     }
 
     fn row(&mut self) -> Result<Row, String> {
         if self.records.len() != self.columns {
+            let advice = match self.has_decimal_comma() {
+                true => format!("; {DECIMAL_COMMAS}"),
+                false => String::new(),
+            };
             return Err(format!(
-                "it has {} instead of {}",
+                "it has {} instead of {}{advice}",
                 counted(self.records.len() as u64, "field"),
                 self.columns
             ));
         }
         let field = |column: &Column| {
-            let bytes = self.records.get(column.place).unwrap_or_default();
-            std::str::from_utf8(bytes).map_err(|_| format!("column `{}` is not UTF-8", column.name))
+            text(&self.records, column.place)
+                .ok_or_else(|| format!("column `{}` is not UTF-8", column.name))
         };
         let (time, value) = (field(&self.time)?, field(&self.value)?);
+        if let Some((place, extra)) = self.extra {
+            let field = text(&self.records, place).unwrap_or_default();
+            extra.check(field.trim(), value.trim())?;
+        }
         let moment = self.times.read(time.trim())?;
         Ok(Row::new(
             moment,
             value_of(value, self.rules, self.decimal_comma)?,
         ))
     }
+}
+
+impl<R: Read> CsvRows<R> {
+    /// A row with more fields than there are columns, because one of them was cut
+    /// at a decimal comma.
+    fn has_decimal_comma(&self) -> bool {
+        let field = |place| text(&self.records, place).unwrap_or_default().trim();
+        self.comma_delimits
+            && self.records.len() > self.columns
+            && is_split_number(field(self.value.place), field(self.value.place + 1))
+    }
+}
+
+/// A field; `None` where it is no text.
+fn text<R: Read>(records: &Records<R>, place: usize) -> Option<&str> {
+    std::str::from_utf8(records.get(place).unwrap_or_default()).ok()
 }
 
 /// The bytes of a value. White space is part of a text, and of nothing else.
@@ -149,7 +187,15 @@ fn value_of(text: &str, rules: ValueRules, decimal_comma: bool) -> Result<Taken,
 /// # Errors
 /// There is no row.
 pub(crate) fn header<R: Read>(records: &mut Records<R>) -> anyhow::Result<Vec<String>> {
-    anyhow::ensure!(records.advance()?, "it is empty");
+    let advanced = records.advance().map_err(|error| {
+        let line = error.bad_line();
+        let error = anyhow::Error::new(error);
+        match line {
+            Some(line) => error.context(format!("the header in line {line} is bad")),
+            None => error,
+        }
+    });
+    anyhow::ensure!(advanced?, "it is empty");
     let names = records.fields();
     Ok(names
         .map(|name| String::from_utf8_lossy(name).trim().to_owned())
@@ -170,12 +216,10 @@ impl<R: Read> Iterator for CsvRows<R> {
                 Err(what) => (self.records.line(), what),
             },
             Err(error) => {
-                self.is_over = true;
-                match error {
-                    RecordError::Unclosed { line } => (line, error.to_string()),
-                    RecordError::Io(_) | RecordError::TooLong { .. } => {
-                        return Some(Err(RowError::Read(error.into())));
-                    }
+                self.is_over = !matches!(error, RecordError::Misquoted { .. });
+                match error.bad_line() {
+                    Some(line) => (line, error.to_string()),
+                    None => return Some(Err(RowError::Read(error.into()))),
                 }
             }
         };
@@ -275,7 +319,13 @@ mod tests {
             bad[1]
         );
         assert_eq!(bad[2], "line 5: it has 1 field instead of 2");
-        assert_eq!(bad[3], "line 6: it has 3 fields instead of 2");
+        assert!(
+            bad[3].starts_with(
+                "line 6: it has 3 fields instead of 2; this looks like numbers with a decimal comma"
+            ),
+            "{}",
+            bad[3]
+        );
         assert_eq!(bad[4], "line 7: value `` is not a number");
         assert_eq!(bad.len(), 5);
     }
@@ -299,6 +349,19 @@ mod tests {
     }
 
     #[test]
+    fn a_field_behind_the_values_that_nobody_named_is_no_decimal() {
+        let (good, bad) = read(
+            "date,wind,\n2010-01-01,1,5\n2010-01-02,1.5,\n",
+            ValueType::Number,
+        );
+        assert_eq!(good, ["1.5"]);
+        assert!(
+            bad[0].contains("line 2") && bad[0].contains("decimal comma"),
+            "{bad:?}"
+        );
+    }
+
+    #[test]
     fn a_quotation_mark_that_is_never_closed_is_a_bad_row() {
         for rest in [
             "2010-01-01,\"b\n2010-01-02,c\n\n",
@@ -310,10 +373,28 @@ mod tests {
                 ValueType::Text,
             );
             assert_eq!(good, ["a"]);
-            assert_eq!(bad, ["line 4: a quotation mark is never closed"], "{rest}");
+            let lost = match rest.contains('c') {
+                true => "; the row has 1 more line",
+                false => "",
+            };
+            let expected = format!("line 4: a quotation mark is never closed{lost}");
+            assert_eq!(bad, [expected], "{rest}");
         }
         let (good, _) = read("date,wind\n2010-01-01,\"a\n\"", ValueType::Text);
         assert_eq!(good, ["a\n"]);
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_misplaced_is_a_bad_row() {
+        let text = "date,wind\n2010-01-01,\"a\"b\n2010-01-02,\"a\\\"b\"\n2010-01-03,5\" pipe\n2010-01-04,\"\"\"c\"\"\"\n";
+        let (good, bad) = read(text, ValueType::Text);
+        assert_eq!(good, ["\"c\""]);
+        assert_eq!(bad.len(), 3, "{bad:?}");
+        assert!(
+            bad[2].starts_with("line 4: a quotation mark stands within a field")
+                && bad[2].contains("column 13"),
+            "{bad:?}"
+        );
     }
 
     #[test]
@@ -388,6 +469,7 @@ mod tests {
                     value: 0,
                     count: 3,
                     has_header,
+                    extra: None,
                 },
                 reading: iso(),
                 rules: ValueRules::new(ValueType::Text, 8),

@@ -5,13 +5,16 @@ use std::io::{self, Read};
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use super::csv_quotes::{Misquoted, QuoteCheck};
 use super::limits::{BUFFER_BYTES, MAX_ROW_BYTES, MAX_ROW_FIELDS};
+use super::output::counted;
 
 /// Reads records one by one.
 #[derive(Debug)]
 pub(crate) struct Records<R> {
     input: R,
     core: Reader,
+    quotes: QuoteCheck,
     buffer: Box<[u8]>,
     /// What of the buffer was not taken yet.
     ready: std::ops::Range<usize>,
@@ -42,11 +45,49 @@ pub(crate) enum RecordError {
         line: u64,
     },
     /// The input ends within quotation marks.
-    #[error("a quotation mark is never closed")]
+    #[error("a quotation mark is never closed{}", and_more(*.lines))]
     Unclosed {
         /// Where the record begins.
         line: u64,
+        /// Lines behind that one, which are lost with it.
+        lines: u64,
     },
+    /// A quotation mark stands where none can. The record behind it can be read.
+    #[error("{}{what}{}", at_line(*.line, what), and_more(*.lines))]
+    Misquoted {
+        /// Where the record begins.
+        line: u64,
+        /// Lines behind that one which belong to it.
+        lines: u64,
+        what: Misquoted,
+    },
+}
+
+/// Lines that are part of a bad row are said: they may have been rows.
+fn and_more(lines: u64) -> String {
+    match lines {
+        0 => String::new(),
+        lines => format!("; the row has {} more", counted(lines, "line")),
+    }
+}
+
+/// The line of a fault, where the record does not begin on it.
+fn at_line(line: u64, what: &Misquoted) -> String {
+    match what.lines {
+        0 => String::new(),
+        lines => format!("in line {}: ", line + lines),
+    }
+}
+
+impl RecordError {
+    /// The line of a record that is bad in itself; `None` where nothing that
+    /// follows can be read.
+    pub(crate) fn bad_line(&self) -> Option<u64> {
+        match self {
+            Self::Io(_) | Self::TooLong { .. } => None,
+            Self::Unclosed { line, .. } | Self::Misquoted { line, .. } => Some(*line),
+        }
+    }
 }
 
 impl<R: Read> Records<R> {
@@ -54,6 +95,7 @@ impl<R: Read> Records<R> {
         Self {
             input,
             core: ReaderBuilder::new().delimiter(delimiter).build(),
+            quotes: QuoteCheck::new(delimiter),
             buffer: vec![0; BUFFER_BYTES].into(),
             ready: 0..0,
             is_ended: false,
@@ -133,9 +175,11 @@ impl<R: Read> Records<R> {
     fn read(&mut self) -> Result<(), RecordError> {
         let line = self.line;
         self.length = (0, 0);
+        self.quotes.begin();
         loop {
             if self.ready.is_empty() && !self.fill()? {
-                return Err(RecordError::Unclosed { line });
+                let lines = self.quotes.lines();
+                return Err(RecordError::Unclosed { line, lines });
             }
             let (bytes, fields) = self.length;
             let (result, taken, put, ended) = self.core.read_record(
@@ -143,10 +187,12 @@ impl<R: Read> Records<R> {
                 &mut self.bytes[bytes..],
                 &mut self.ends[fields..],
             );
+            self.quotes
+                .push(&self.buffer[self.ready.start..self.ready.start + taken]);
             self.ready.start += taken;
             self.length = (bytes + put, fields + ended);
             let has_room = match result {
-                ReadRecordResult::Record => return Ok(()),
+                ReadRecordResult::Record => return self.well_quoted(line),
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => true,
                 ReadRecordResult::OutputFull => grow(&mut self.bytes, MAX_ROW_BYTES),
                 ReadRecordResult::OutputEndsFull => grow(&mut self.ends, MAX_ROW_FIELDS),
@@ -155,6 +201,14 @@ impl<R: Read> Records<R> {
                 return Err(RecordError::TooLong { line });
             }
         }
+    }
+
+    fn well_quoted(&self, line: u64) -> Result<(), RecordError> {
+        let Some(what) = self.quotes.found() else {
+            return Ok(());
+        };
+        let lines = self.quotes.lines();
+        Err(RecordError::Misquoted { line, lines, what })
     }
 
     /// A line of white space alone.
@@ -251,7 +305,40 @@ mod tests {
     }
 
     #[test]
+    fn a_quotation_mark_where_none_can_stand_spoils_its_record_alone() {
+        let text = "a,b\n\"a\"b,1\n\"c\",\"d\"\n\"x\ny\"z,\"2\n3\",\n\"a\\\"b\",4\ne,f\"\ng,h\n";
+        let mut records = Records::new(text.as_bytes(), b',');
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        loop {
+            match records.advance() {
+                Ok(true) => good.push(records.line()),
+                Ok(false) => break,
+                Err(error) => bad.push((error.bad_line().unwrap(), error.to_string())),
+            }
+        }
+        assert_eq!(good, [1, 3, 9]);
+        let lines: Vec<_> = bad.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [2, 4, 7, 8]);
+        assert!(
+            bad[0]
+                .1
+                .contains("behind the quotation mark that ends it (column 4)")
+        );
+        let spread = &bad[1].1;
+        assert!(
+            spread.starts_with("in line 5: ") && spread.ends_with("; the row has 2 more lines"),
+            "{spread}"
+        );
+        assert!(bad[3].1.contains("within a field"), "{bad:?}");
+    }
+
+    #[test]
     fn an_end_within_quotation_marks_is_noticed() {
+        let lost = all("1,2\n\"3,4\n5,6\n7,8\n".as_bytes(), b',');
+        assert_eq!(
+            lost[1],
+            Err("a quotation mark is never closed; the row has 2 more lines".to_owned())
+        );
         for text in ["1,2\n\"3,4\n", "1,2\n\"3,4", "1,2\n\"", "1,2\n3,\"4\"\"\n"] {
             let found = all(text.as_bytes(), b',');
             assert_eq!(found.len(), 2, "{text}");

@@ -16,6 +16,7 @@ use super::file_kind::Expected;
 use super::file_source::Source;
 use super::gaps::of_times;
 use super::old_csv::{OldCsv, Survey};
+use super::old_layout::Layout;
 use super::output::{counted, printable};
 use super::publish::{Target, time_argument};
 use super::publish_file::{
@@ -104,6 +105,10 @@ pub(crate) struct ImportArgs {
     cadence: Option<Duration>,
     #[command(flatten)]
     reading: ReadingArgs,
+    /// The columns of files without a header, where the rows do not tell: ts,value or
+    /// ts,value,hash or date_time,value,id
+    #[arg(long, value_name = "NAMES", conflicts_with = "from_peers", value_parser = str::parse::<Layout>)]
+    columns: Option<Layout>,
     /// Go on behind those rows of the files that the stream has already
     #[arg(long, requires = "to", conflicts_with_all = ["create", "unsigned", "from_peers"])]
     resume: bool,
@@ -214,9 +219,10 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
 /// Looks at each file once.
 async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<(Source, OldCsv)>> {
     let (files, said) = (args.files.clone(), args.reading.said()?);
+    let columns = args.columns.clone();
     let one = move |path: &PathBuf| {
         let source = Source::of(path, Expected::Csv)?;
-        let old = OldCsv::survey(&source, &said);
+        let old = OldCsv::survey(&source, &said, columns.as_ref());
         let old = old.with_context(|| format!("cannot import {}", source.name))?;
         Ok((source, old))
     };

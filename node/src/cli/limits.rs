@@ -29,3 +29,7 @@ pub(crate) const MAX_LISTED_LINES: usize = 5;
 
 /// Columns that are named where one is missing: a screenful.
 pub(crate) const MAX_LISTED_COLUMNS: usize = 40;
+
+/// Bytes of an id of a row of an old file: a few times those of a UUID or a hash
+/// in hexadecimal digits.
+pub(crate) const MAX_ID_BYTES: usize = 256;

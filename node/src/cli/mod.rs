@@ -3,6 +3,7 @@
 
 mod batch;
 mod csv_input;
+mod csv_quotes;
 mod csv_records;
 mod dashboard;
 mod delete;
@@ -13,6 +14,7 @@ mod doctor;
 mod evidence;
 mod exit;
 mod export;
+mod extra_column;
 mod file_append;
 mod file_kind;
 mod file_range;
@@ -32,6 +34,7 @@ mod named_csv;
 mod network;
 mod number_text;
 mod old_csv;
+mod old_layout;
 mod open_files;
 mod others;
 mod output;
@@ -419,6 +422,7 @@ mod tests {
             "headwater import a.csv b.csv --create x --unit m/s --cadence 1h --limit 3",
             "headwater import a.csv --to x --resume --skip-bad --time-format unix-ms",
             "headwater import a.csv --check --value-type text",
+            "headwater import a.csv --check --columns date_time,value,id",
             "headwater import - --create x --check --time-zone Europe/Berlin --delimiter pipe --decimal-comma",
             "headwater import a.csv --to x --check --again",
             "headwater import a.csv a.csv --create x --again",

@@ -60,7 +60,15 @@ fn place(
     let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
     let mut best: Option<(usize, anyhow::Error)> = None;
     for delimiter in delimiters {
-        let names = header(&mut Records::new(source.open()?, delimiter.byte()))?;
+        let names = match header(&mut Records::new(source.open()?, delimiter.byte())) {
+            Ok(names) => names,
+            // Quotation marks may stand right with another delimiter.
+            Err(error) if is_misquoted(&error) => {
+                best.get_or_insert((0, error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let error = match (find(&names, time), find(&names, value)) {
             (Ok(time), Ok(value)) => {
                 return Ok(Place {
@@ -80,12 +88,22 @@ fn place(
     Err(error)
 }
 
+fn is_misquoted(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(RecordError::Misquoted { .. } | RecordError::Unclosed { .. })
+    )
+}
+
 /// The usual form of times, if the first row is of it, or there is none.
 fn usual(source: &Source, place: &Place) -> anyhow::Result<Option<TimeForm>> {
     let mut records = Records::new(source.open()?, place.delimiter.byte());
     header(&mut records)?;
-    if !matches!(records.advance(), Ok(true)) {
-        return Ok(Some(TimeForm::Iso));
+    match records.advance() {
+        Ok(true) => {}
+        // The rows behind it tell.
+        Err(RecordError::Misquoted { .. }) => return Ok(None),
+        Ok(false) | Err(_) => return Ok(Some(TimeForm::Iso)),
     }
     let time = String::from_utf8_lossy(records.get(place.time).unwrap_or_default());
     Ok(TimeForm::Iso.read(&time).is_ok().then_some(TimeForm::Iso))
@@ -103,6 +121,7 @@ fn census(
         match records.advance() {
             Ok(true) => {}
             // Who checks the rows says what is wrong with it.
+            Err(RecordError::Misquoted { .. }) => continue,
             Ok(false) | Err(RecordError::Unclosed { .. }) => return Ok((times, values)),
             Err(error) => return Err(error.into()),
         }
@@ -140,6 +159,7 @@ mod tests {
             ("\u{feff}id;date;wind\n1;2024-01-01;1\n", ";"),
             ("date\twind\n2024-01-01\t1\n", "tab"),
             ("date;wind\n", ";"),
+            ("\"date\";\"wind\"\n\"2024-01-01\";\"1\"\n", ";"),
         ] {
             assert_eq!(
                 read(text).unwrap().delimiter,

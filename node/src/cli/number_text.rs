@@ -115,6 +115,27 @@ impl Look {
     }
 }
 
+/// What may stand before a decimal comma: digits, and perhaps a sign and points
+/// that separate thousands.
+pub(crate) fn is_whole(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut groups = unsigned.split('.');
+    groups.next().is_some_and(is_digits) && groups.all(|group| group.len() == 3 && is_digits(group))
+}
+
+/// What may stand behind a decimal comma: digits, and perhaps an exponent or a
+/// unit.
+pub(crate) fn is_fraction(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = &text[digits..];
+    let exponent = rest.strip_prefix(['e', 'E']).unwrap_or("x");
+    let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    let is_exponent = !exponent.is_empty() && exponent.bytes().all(|byte| byte.is_ascii_digit());
+    let is_unit = rest.is_empty() || (rest.starts_with([' ', '%', '°']) && rest.len() <= 12);
+    digits > 0 && (is_exponent || is_unit)
+}
+
 /// Letters and digits to and fro without a break, as in hashes and ids: that is
 /// never a number.
 pub(crate) fn is_identifier(text: &str) -> bool {
@@ -226,6 +247,31 @@ mod tests {
             for text in texts {
                 assert_eq!(Look::of(text), look, "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_may_be_before_and_behind_a_decimal_comma_is_known() {
+        for (text, whole, fraction) in [
+            ("5", true, true),
+            ("05", true, true),
+            ("-5", true, false),
+            ("1.234", true, false),
+            ("1.5", false, false),
+            ("5e3", false, true),
+            ("5e-03", false, true),
+            ("5 C", false, true),
+            ("5%", false, true),
+            ("5e", false, false),
+            ("a5", false, false),
+            ("5a7c", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(
+                (is_whole(text), is_fraction(text)),
+                (whole, fraction),
+                "{text}"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use blake2::digest::consts::U8;
 use blake2::{Blake2s, Digest};
 use serde::Serialize;
@@ -11,8 +11,10 @@ use serde::Serialize;
 use super::csv_input::Columns;
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
+use super::extra_column::is_split_number;
 use super::file_source::Source;
 use super::guess::{TimeCensus, ValueCensus};
+use super::old_layout::{Layout, layout, text};
 use super::output::printable;
 use super::reading::{Reading, Said};
 
@@ -70,25 +72,18 @@ pub(super) enum Ids {
     Mixed,
 }
 
-/// Which column is where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Layout {
-    time: usize,
-    value: usize,
-    hash: Option<usize>,
-    id: Option<usize>,
-    columns: Vec<String>,
-    has_header: bool,
-}
-
 impl OldCsv {
     /// Finds out the form, and reads the file to its end.
     ///
     /// # Errors
     /// It cannot be read, or is of no old form, or its rows belong to several
     /// streams, or do not tell how they are written.
-    pub(super) fn survey(source: &Source, said: &Said) -> anyhow::Result<Self> {
-        let (delimiter, layout) = layout(source, said.delimiter)?;
+    pub(super) fn survey(
+        source: &Source,
+        said: &Said,
+        columns: Option<&Layout>,
+    ) -> anyhow::Result<Self> {
+        let (delimiter, layout) = layout(source, said.delimiter, columns)?;
         let mut records = Records::new(source.open()?, delimiter.byte());
         if layout.has_header {
             records.advance()?;
@@ -99,12 +94,16 @@ impl OldCsv {
                 Ok(true) => look.row(&layout, &records),
                 Ok(false) => break,
                 // It is counted as a row, and called a bad one, by who checks it.
+                Err(RecordError::Misquoted { .. }) => look.rows += 1,
                 Err(RecordError::Unclosed { .. }) => {
                     look.rows += 1;
                     break;
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        if columns.is_none() {
+            look.ensure_no_fractions(&layout, delimiter)?;
         }
         if look.rows == 0 {
             bail!("it has no rows");
@@ -133,104 +132,6 @@ impl OldCsv {
     }
 }
 
-/// What the first row tells, with the delimiter that makes it one of an old form.
-fn layout(source: &Source, said: Option<Delimiter>) -> anyhow::Result<(Delimiter, Layout)> {
-    let mut first_error = None;
-    let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
-    for delimiter in delimiters {
-        let mut records = Records::new(source.open()?, delimiter.byte());
-        if !records.advance()? {
-            bail!("it is empty");
-        }
-        let fields: Vec<_> = records.fields().map(text).collect();
-        match Layout::of(&fields) {
-            Ok(layout) => return Ok((delimiter, layout)),
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    Err(first_error.context("there is no delimiter to try")?)
-}
-
-fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(field.trim_ascii())
-}
-
-impl Layout {
-    /// By the first row: a header, or an observation.
-    fn of(first: &[impl AsRef<str>]) -> anyhow::Result<Self> {
-        let names: Vec<_> = (first.iter())
-            .map(|field| field.as_ref().to_ascii_lowercase())
-            .collect();
-        let place = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&&**name));
-        let is_known = |name: &String| TIMES.contains(&&**name) || OTHERS.contains(&&**name);
-        if let (Some(time), Some(value)) = (place(TIMES), place(&["value"]))
-            && names.iter().all(is_known)
-        {
-            return Ok(Self {
-                time,
-                value,
-                hash: place(&["hash"]),
-                id: place(&["id"]),
-                columns: names,
-                has_header: true,
-            });
-        }
-        let time = first.first().map_or("", AsRef::as_ref);
-        if !(2..=3).contains(&first.len()) || !is_like_a_time(time) {
-            let begin: String = names.join(",").chars().take(200).collect();
-            bail!(
-                "it is of no old form: those have the columns ts,value or ts,value,hash or date_time,value,id, and this \
-                 begins with `{}`; for others say `headwater publish STREAM --file FILE --time-column T --value-column V`",
-                printable(&begin)
-            );
-        }
-        let third = first.get(2).map(AsRef::as_ref);
-        let is_hash = third.is_some_and(|third| third.len() == 16 && is_hex(third));
-        let has_id = third.is_some() && !is_hash;
-        let columns = match (is_hash, has_id) {
-            (true, _) => &["ts", "value", "hash"][..],
-            (false, true) => &["date_time", "value", "id"],
-            (false, false) => &["ts", "value"],
-        };
-        Ok(Self {
-            time: 0,
-            value: 1,
-            hash: is_hash.then_some(2),
-            id: has_id.then_some(2),
-            columns: columns.iter().map(|&name| name.to_owned()).collect(),
-            has_header: false,
-        })
-    }
-
-    fn columns(&self) -> Columns {
-        Columns::Placed {
-            time: self.time,
-            value: self.value,
-            count: self.columns.len(),
-            has_header: self.has_header,
-        }
-    }
-}
-
-/// What the old forms call their times.
-const TIMES: &[&str] = &["ts", "date_time"];
-
-/// What they call the rest.
-const OTHERS: &[&str] = &["value", "hash", "id"];
-
-fn is_hex(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Whether a row that begins with this text may be an observation and no header:
-/// it begins with digits, and is no longer than times are.
-fn is_like_a_time(text: &str) -> bool {
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let is_one_field = !text.contains([';', '\t', '|']) && text.len() <= 40;
-    is_one_field && unsigned.starts_with(|c: char| c.is_ascii_digit()) && digits * 2 >= text.len()
-}
-
 /// What is noticed row by row.
 struct Look {
     times: TimeCensus,
@@ -240,6 +141,10 @@ struct Look {
     first_id: Option<String>,
     last_id: Option<u64>,
     rows: u64,
+    /// A row whose value and third field cannot be two parts of one number.
+    has_third: bool,
+    /// The first row in which they can, with its line.
+    fraction: Option<(u64, String)>,
 }
 
 impl Look {
@@ -252,6 +157,8 @@ impl Look {
             first_id: None,
             last_id: None,
             rows: 0,
+            has_third: false,
+            fraction: None,
         }
     }
 
@@ -268,6 +175,38 @@ impl Look {
         if let Some(place) = layout.id {
             self.id(&field(place));
         }
+        if let (3, Some(third)) = (records.len(), layout.id.or(layout.hash)) {
+            let third = field(third);
+            if !is_split_number(&value, &third) {
+                self.has_third |= !third.is_empty();
+            } else if self.fraction.is_none() {
+                self.fraction = Some((line, printable(&format!("{value},{third}"))));
+            }
+        }
+    }
+
+    /// Refuses numbers whose decimal comma was taken for the end of the field,
+    /// unless a header tells the columns or a row does.
+    fn ensure_no_fractions(&self, layout: &Layout, delimiter: Delimiter) -> anyhow::Result<()> {
+        let hashes = self.hashes.as_ref().map_or(0, |chain| chain.found.right);
+        let is_told = layout.has_header || self.has_third || hashes > 0;
+        let Some((line, text)) = self.fraction.as_ref().filter(|_| !is_told) else {
+            return Ok(());
+        };
+        if delimiter != Delimiter::COMMA {
+            return Ok(());
+        }
+        bail!(
+            "`{text}` in line {line} may be one number with a decimal comma, or a value and {}, and no row tells which; if it \
+             is one number, write such numbers in quotation marks, or another delimiter between the fields (--decimal-comma, \
+             --delimiter); if it is not, say --columns {}",
+            if layout.hash.is_some() {
+                "a hash"
+            } else {
+                "an id"
+            },
+            layout.columns.join(",")
+        )
     }
 
     fn id(&mut self, id: &str) {
@@ -369,7 +308,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.csv");
         std::fs::write(&path, text).unwrap();
-        OldCsv::survey(&Source::of(&path, Expected::Csv).unwrap(), &Said::default())
+        let source = Source::of(&path, Expected::Csv).unwrap();
+        OldCsv::survey(&source, &Said::default(), None)
     }
 
     fn refused(text: &str) -> String {
@@ -393,13 +333,14 @@ mod tests {
                 "ts,value,hash",
                 true,
             ),
-            (format!("{at},1,0011223344556677\n"), "ts,value,hash", false),
+            (format!("{at},1,0011223344556a77\n"), "ts,value,hash", false),
             (
                 format!("Date_Time,value,id\n{at},1,7\n"),
                 "date_time,value,id",
                 true,
             ),
-            (format!("{at},1,7\n"), "date_time,value,id", false),
+            (format!("{at},1.5,7\n"), "date_time,value,id", false),
+            (format!("{at},1,a7-x\n"), "date_time,value,id", false),
             (
                 "id,value,ts\n7,1,1700000000\n".to_owned(),
                 "id,value,ts",
@@ -431,6 +372,7 @@ mod tests {
             format!("{at};1,5\n"),
             format!("ts\tvalue\n{at}\t1.5"),
             format!("ts|value|hash\n{at}|1.5|0011223344556677"),
+            format!("{at};1;7"),
         ] {
             let found = survey(&text).unwrap();
             let said = &found.survey.reading;
@@ -443,6 +385,35 @@ mod tests {
             .survey
             .reading;
         assert!(!comma.contains("separated"), "{comma}");
+    }
+
+    #[test]
+    fn a_decimal_comma_that_separates_fields_is_no_value() {
+        let at = "2024-05-01T12:00:00Z";
+        for rows in [
+            &["1,5"][..],
+            &["1,5", "1,6", "1,7"],
+            &["-1,5", "2,5"],
+            &["1.234,5", "2,5"],
+            &["1,5,7"],
+            &["0,5488135039273248", "1,0011223344556677"],
+            &["1,05", "1,5e3"],
+        ] {
+            let rows = rows.iter().map(|row| format!("{at},{row}\n"));
+            let error = refused(&rows.collect::<String>());
+            assert!(error.contains("decimal comma"), "{error}");
+            assert!(
+                error.contains("line 1") || error.contains("first row"),
+                "{error}"
+            );
+        }
+        assert!(refused(&format!("{at},1,5\n{at},1,5\n")).contains("--columns date_time,value,id"));
+        // Something else tells that the third field is none of the number.
+        for rows in [["1.5,7", "2,7"], ["1,7", "calm,7"], ["1,a7", "2,a7"]] {
+            let rows = rows.iter().map(|row| format!("{at},{row}\n"));
+            let found = survey(&rows.collect::<String>()).unwrap();
+            assert_eq!(found.survey.form, "date_time,value,id");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The commands, as their users call them.
 
 mod answers;
+mod csv;
 mod dashboard;
 mod doctor;
 mod exit;
