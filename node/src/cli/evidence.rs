@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Invocation;
-use super::output::{Align, Output, Table, counted, grouped, printable, short};
+use super::output::{Align, Output, Table, counted, grouped, printable, short, shown_path};
 use super::target_file::Target;
 use super::verify::{read, stream_id};
 use crate::api::types::{EvidenceFile, EvidenceView};
@@ -120,10 +120,11 @@ async fn show(invocation: &Invocation, args: &EvidenceShowArgs) -> anyhow::Resul
     if path.as_os_str() == "-" {
         return Ok(());
     }
-    let file = path.display().to_string();
     match out.json {
-        true => out.json(&Written { file }),
-        false => out.line(format!("wrote {file}")),
+        true => out.json(&Written {
+            file: path.display().to_string(),
+        }),
+        false => out.line(format!("wrote {}", shown_path(path))),
     }
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use serde::Serialize;
 
-use super::output::Output;
+use super::output::{Output, shown_path};
 use super::stream::say_namesakes;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
@@ -229,11 +229,17 @@ pub(super) fn written(
     let Some(file) = output.filter(|file| file.as_os_str() != "-") else {
         return Ok(());
     };
-    let file = file.display().to_string();
     let out = invocation.out;
     match out.json {
-        true => out.json(&Exported { file, bytes }),
-        false => out.line(format!("wrote {file} ({})", output::bytes(bytes))),
+        true => out.json(&Exported {
+            file: file.display().to_string(),
+            bytes,
+        }),
+        false => out.line(format!(
+            "wrote {} ({})",
+            shown_path(file),
+            output::bytes(bytes)
+        )),
     }
 }
 
@@ -307,7 +313,7 @@ pub(super) fn remove_stale_proof(
     if !proof.is_file() {
         return Ok(());
     }
-    let shown = proof.display();
+    let shown = shown_path(&proof);
     // Another's file of that name stays, and `verify` refuses it.
     if !is_export_proof(&proof) {
         let note = format!("{shown} is not the proof of an export, and was left as it is");

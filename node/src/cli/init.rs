@@ -6,6 +6,7 @@ use libp2p::identity::Keypair;
 use serde::Serialize;
 
 use super::Invocation;
+use super::output::shown_path;
 use crate::config;
 use crate::data_dir::{Access, DataDir, Lock, write_whole};
 use crate::failure::usage;
@@ -31,17 +32,17 @@ pub(super) fn init(invocation: &Invocation, _args: &InitArgs) -> anyhow::Result<
     let (keypair, _) = create(&data_dir, &lock)?;
     let out = invocation.out;
     let peer_id = keypair.public().to_peer_id().to_string();
-    let path = data_dir.path().display();
     if out.json {
-        let data_dir = path.to_string();
+        let data_dir = data_dir.path().display().to_string();
         return out.json(&Created { peer_id, data_dir });
     }
-    out.line(format!("created a node in {path}"))?;
+    out.line(format!("created a node in {}", shown_path(data_dir.path())))?;
     out.line(format!("peer id  {peer_id}"))?;
-    out.line(format!("options  {}", data_dir.config_file().display()))?;
+    let options = shown_path(&data_dir.config_file());
+    out.line(format!("options  {options}"))?;
     out.line(format!(
         "Keep {} safe: whoever has it can publish in this node's name.",
-        data_dir.key_file().display()
+        shown_path(&data_dir.key_file())
     ))
 }
 

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::Invocation;
+use super::output::shown_path;
 use crate::keys::NetworkKey;
 
 #[derive(Debug, Subcommand)]
@@ -43,10 +44,11 @@ fn new(invocation: &Invocation, args: &NewArgs) -> anyhow::Result<()> {
     let path = std::path::absolute(&args.file)?;
     let fingerprint = NetworkKey::create(&path)?.fingerprint();
     let out = invocation.out;
-    let file = path.display().to_string();
     if out.json {
+        let file = path.display().to_string();
         return out.json(&Made { file, fingerprint });
     }
+    let file = shown_path(&path);
     out.line(format!(
         "made the key {fingerprint}… of a private network in {file}"
     ))?;

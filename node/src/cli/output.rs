@@ -3,6 +3,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -123,6 +124,11 @@ pub(crate) fn error(error: &anyhow::Error) {
     // Without stderr nobody is there to be told.
     let error = printable_lines(&format!("{error:#}"));
     let _ = writeln!(io::stderr().lock(), "{label} {error}");
+}
+
+/// A path, in one line and with nothing in it that a terminal would obey.
+pub(crate) fn shown_path(path: &Path) -> String {
+    printable(&path.display().to_string())
 }
 
 /// On which side of its column a cell stands.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Invocation;
-use super::output::printable;
+use super::output::{printable, shown_path};
 use super::target_file::Target;
 use crate::client::Client;
 
@@ -78,10 +78,11 @@ pub(super) async fn prove(invocation: &Invocation, args: &ProveArgs) -> anyhow::
     let Some(file) = args.output.as_ref().filter(|file| file.as_os_str() != "-") else {
         return Ok(());
     };
-    let file = file.display().to_string();
     let out = invocation.out;
     match out.json {
-        true => out.json(&Written { file }),
-        false => out.line(format!("wrote {file}")),
+        true => out.json(&Written {
+            file: file.display().to_string(),
+        }),
+        false => out.line(format!("wrote {}", shown_path(file))),
     }
 }

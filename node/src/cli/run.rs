@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::output::StdoutClosed;
+use super::output::{StdoutClosed, printable};
 use super::signals::Signals;
 use super::whereabouts::{Whereabouts, sorted};
 use super::{Invocation, exit, init, listen, open_files};
@@ -284,7 +284,10 @@ fn say(invocation: &Invocation, config: &Config, started: &Started) -> anyhow::R
         return out.json(started);
     }
     if started.initialised {
-        out.line(format!("created a new node in {}", started.data_dir))?;
+        out.line(format!(
+            "created a new node in {}",
+            printable(&started.data_dir)
+        ))?;
     }
     out.line(format!("{} {}", out.dim("peer id "), started.peer_id))?;
     let mut label = "address ";
@@ -296,7 +299,11 @@ fn say(invocation: &Invocation, config: &Config, started: &Started) -> anyhow::R
         out.line(format!("{} private, key {key}…", out.dim("network ")))?;
     }
     out.line(format!("{} {}", out.dim("api     "), started.api))?;
-    out.line(format!("{} {}", out.dim("data    "), started.data_dir))?;
+    out.line(format!(
+        "{} {}",
+        out.dim("data    "),
+        printable(&started.data_dir)
+    ))?;
     match started.addresses.first() {
         Some(best) if config.bootstrap.is_empty() => {
             out.line("No bootstrap node is set, so this node waits for others. On the second machine, run:")?;

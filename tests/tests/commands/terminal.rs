@@ -86,6 +86,35 @@ fn a_terminal_gets_nothing_to_obey_and_files_and_pipes_get_the_bytes() -> Result
 }
 
 #[test]
+fn the_name_of_a_file_is_nothing_to_obey_either() -> Result<()> {
+    const RED: &str = "x\u{1b}[31m\n\u{1b}[2Jy";
+    let node = TestNode::new()?;
+    texts(&node, "sky", "calm")?;
+    let file = path(&node, RED)?;
+    let key = path(&node, &format!("key{RED}"))?;
+    let missing = path(&node, &format!("missing{RED}"))?;
+    for args in [
+        &["export", "sky", "-o", &file][..],
+        &["prove", "sky", "0", "-o", &file],
+        &["join", "sky", "-o", &file],
+        &["network", "new", &key],
+        &["verify", &file],
+        &["import", &missing, "--check"],
+        &["publish", "sky", "--file", &missing, "--ndjson"],
+        &["--data-dir", &missing, "init"],
+        &["--data-dir", &missing, "init"],
+    ] {
+        let output = node.command(args)?;
+        for bytes in [output.stdout, output.stderr] {
+            let said = String::from_utf8(bytes)?;
+            ensure!(!said.contains('\u{1b}'), "{args:?}: {said:?}");
+        }
+    }
+    let said = node.run(&["export", "sky", "-o", &file])?;
+    ensure_says(&said, &["\\u{1b}[31m\\u{a}"])
+}
+
+#[test]
 fn a_dumb_terminal_gets_no_colours_and_tables_keep_to_the_columns() -> Result<()> {
     let node = TestNode::new()?;
     for name in ["温度 am Hafen, 2 m über dem Wasser, gemittelt", "🌊 height"] {
