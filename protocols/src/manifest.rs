@@ -43,6 +43,9 @@ impl ValueType {
         let text = std::str::from_utf8(value).map_err(|_| "is not UTF-8")?;
         match self {
             Self::Number => match text.parse::<f64>() {
+                Ok(number) if number.is_infinite() && number::json_token(text).is_some() => {
+                    Err("is beyond the largest number of 64 bits, 1.8e308")
+                }
                 Ok(number) if !number.is_finite() => Err("is not a finite number"),
                 // Readers of JSON, too, must take it for a number.
                 Ok(_) if number::is_json(text) => Ok(()),

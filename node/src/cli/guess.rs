@@ -48,6 +48,8 @@ const PATTERNS: &[&str] = &[
 struct Seen {
     count: u64,
     first: Option<(u64, String)>,
+    /// What is wrong with the first as a number.
+    advice: Option<&'static str>,
 }
 
 impl Seen {
@@ -56,6 +58,13 @@ impl Seen {
         if self.first.is_none() {
             self.first = Some((line, shown(text)));
         }
+    }
+
+    fn add_value(&mut self, line: u64, text: &str, look: Look) {
+        if self.first.is_none() {
+            self.advice = look.advice();
+        }
+        self.add(line, text);
     }
 
     /// The first of them, for people.
@@ -217,8 +226,6 @@ pub(crate) struct ValueCensus {
     /// are not.
     with_digit: Seen,
     words: Seen,
-    /// Why the first of those that look like numbers is none.
-    advice: Option<&'static str>,
 }
 
 impl ValueCensus {
@@ -226,7 +233,8 @@ impl ValueCensus {
     pub(crate) fn add(&mut self, line: u64, text: &str) {
         self.rows += 1;
         let look = Look::of(text);
-        match look {
+        let has_digit = |text: &str| text.contains(|c: char| c.is_ascii_digit());
+        let seen = match look {
             Look::Number => {
                 self.numbers += 1;
                 if text.contains('.') {
@@ -234,18 +242,14 @@ impl ValueCensus {
                 }
                 return;
             }
-            Look::DecimalComma => self.commas.add(line, text),
-            Look::Ambiguous => self.ambiguous.add(line, text),
-            Look::Missing => self.missing.add(line, text),
-            Look::Thousands | Look::WithUnit => self.with_digit.add(line, text),
-            Look::Other if text.contains(|c: char| c.is_ascii_digit()) && !is_identifier(text) => {
-                self.with_digit.add(line, text)
-            }
-            Look::Other => self.words.add(line, text),
-        }
-        if self.advice.is_none() {
-            self.advice = look.advice();
-        }
+            Look::DecimalComma => &mut self.commas,
+            Look::Ambiguous => &mut self.ambiguous,
+            Look::Missing => &mut self.missing,
+            Look::Thousands | Look::WithUnit | Look::TooLarge => &mut self.with_digit,
+            Look::Other if has_digit(text) && !is_identifier(text) => &mut self.with_digit,
+            Look::Other => &mut self.words,
+        };
+        seen.add_value(line, text, look);
     }
 
     /// Whether the comma is the decimal sign: where it does not separate the
@@ -286,7 +290,8 @@ impl ValueCensus {
             0 => "no value is a number".to_owned(),
             _ => format!("only {numbers} of {} values are numbers", self.rows),
         };
-        let advice = self
+        // About the value that is shown, and no other.
+        let advice = odd
             .advice
             .map_or(String::new(), |advice| format!("; {advice}"));
         Err(format!(
@@ -375,6 +380,18 @@ mod tests {
             (&["1.5 C", "2.5 C"], "--value-type"),
             (&["1,234.5"], "thousands separators"),
             (&["NaN", "NaN"], "no value is a number"),
+            (
+                &["1,234.5", "x", "1,5"],
+                "(line 4: `1,5`); it has a decimal comma: say --decimal-comma",
+            ),
+            (
+                &["1,234.5", "x", "y"],
+                "(line 2: `1,234.5`); it has thousands",
+            ),
+            (
+                &["9e999"],
+                "(line 2: `9e999`); it is beyond the largest number",
+            ),
             (&["station 7"], "--value-type number or text"),
             (
                 &["1", "calm", "wind"],

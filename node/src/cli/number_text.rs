@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use headwater_protocols::number;
+
 /// What a text that may be a number looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -14,6 +16,8 @@ pub(crate) enum Look {
     Ambiguous,
     /// `1,234.5`, `1.234,5`, `1 234`, `1'234`.
     Thousands,
+    /// More digits, or a larger exponent, than a number of 64 bits has.
+    TooLarge,
     /// `1.5 C`, `5%`: something stands behind the number, or before it.
     WithUnit,
     /// What stands where there is no value: nothing, `-`, `NaN`, `null`, `n/a`.
@@ -60,6 +64,9 @@ impl Look {
         }
         if text.len() <= 9 && MISSING.contains(&&*text.to_ascii_lowercase()) {
             return Self::Missing;
+        }
+        if number::json_token(text).is_some() {
+            return Self::TooLarge;
         }
         if let Some(look) = Self::with_comma(text) {
             return look;
@@ -108,6 +115,9 @@ impl Look {
             Self::Thousands => {
                 Some("it has thousands separators, which are not read: take them out")
             }
+            Self::TooLarge => Some(
+                "it is beyond the largest number of 64 bits, 1.8e308: if it is an id, it is a text (--value-type text)",
+            ),
             Self::WithUnit => Some(
                 "there is more than a number: take the unit out, or import it as --value-type text",
             ),
@@ -186,13 +196,19 @@ fn is_grouped(text: &str) -> bool {
 /// The number of a text with a decimal comma, as it is written with a point.
 ///
 /// # Errors
-/// It has a point, which would be a thousands separator.
+/// It has a point, or several commas.
 pub(crate) fn with_point(text: &str) -> Result<Cow<'_, str>, String> {
-    if text.contains('.') || text.matches(',').count() > 1 {
+    let (points, commas) = (text.matches('.').count(), text.matches(',').count());
+    if points > 0 || commas > 1 {
         let shown: String = text.chars().take(64).collect();
-        return Err(format!(
-            "value `{shown}` has thousands separators, which are not read where the comma is the decimal sign: take them out"
-        ));
+        return Err(match (points, commas) {
+            (1, 0) => format!(
+                "value `{shown}` has a decimal point, where the decimal sign of the others is a comma: write all alike"
+            ),
+            _ => format!(
+                "value `{shown}` has thousands separators, which are not read where the comma is the decimal sign: take them out"
+            ),
+        });
     }
     Ok(match text.contains(',') {
         true => Cow::Owned(text.replacen(',', ".", 1)),
@@ -230,6 +246,7 @@ mod tests {
                 Look::WithUnit,
                 &["1.5 C", "5%", "12 km/h", "€ 3", "1.5°C", "< 0.1", "1,5 mm"],
             ),
+            (Look::TooLarge, &["1e999", "-1e400"]),
             (Look::Missing, &["", "-", "NaN", "n/a", "NULL", "inf"]),
             (
                 Look::Other,
@@ -289,9 +306,10 @@ mod tests {
     fn a_decimal_comma_becomes_a_point_and_separators_are_refused() {
         assert_eq!(with_point("-1,5").unwrap(), "-1.5");
         assert_eq!(with_point("15").unwrap(), "15");
-        for wrong in ["1.234,5", "1.5", "1,234,567"] {
+        for wrong in ["1.234,5", "1,234,567", "1.234.567"] {
             let error = with_point(wrong).unwrap_err();
             assert!(error.contains("thousands separators"), "{error}");
         }
+        assert!(with_point("1.5").unwrap_err().contains("decimal point"));
     }
 }

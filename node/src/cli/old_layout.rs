@@ -68,8 +68,8 @@ impl FromStr for Layout {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let names: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
         let named = Self::named(&names).map_err(|error| error.to_string())?;
-        let layout =
-            named.ok_or_else(|| format!("`{text}` are no columns of an old form; {FORMS}"))?;
+        let layout = named
+            .ok_or_else(|| format!("`{text}` are no columns of an old form; {FORMS} are read"))?;
         Ok(Self {
             has_header: false,
             ..layout
@@ -78,7 +78,7 @@ impl FromStr for Layout {
 }
 
 /// The old forms.
-const FORMS: &str = "those have the columns ts,value or ts,value,hash or date_time,value,id";
+const FORMS: &str = "files with the columns ts,value or ts,value,hash or date_time,value,id";
 
 impl Layout {
     /// By the first row, or by what was said where that is no header.
@@ -145,10 +145,13 @@ impl Layout {
         if let Some(named) = Self::named(first)? {
             return Ok(named);
         }
+        if first.iter().all(|field| field.as_ref().is_empty()) {
+            bail!("its first row has no texts, only what stands between them; {FORMS} are read");
+        }
         let time = first.first().map_or("", AsRef::as_ref);
         if !(2..=4).contains(&first.len()) || !is_like_a_time(time) {
             bail!(
-                "it is of no old form: {FORMS}, and this begins with `{}`; for others say `headwater publish STREAM --file \
+                "it is of no old form: {FORMS} are read, and this begins with `{}`; for others say `headwater publish STREAM --file \
                  FILE --time-column T --value-column V`",
                 shown(first)
             );
@@ -162,7 +165,7 @@ impl Layout {
                 false => String::new(),
             };
             bail!(
-                "its first row has {} that are not those of an old form: {FORMS}, and this begins with `{}`{advice}",
+                "its first row has {} that are not those of an old form: {FORMS} are read, and this begins with `{}`{advice}",
                 counted(first.len() as u64, "field"),
                 shown(first)
             );

@@ -142,7 +142,11 @@ fn put_string(out: &mut Vec<u8>, text: &str) {
 
 /// What an error quotes of a text.
 fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
+    let mut shown: String = text.chars().take(64).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 #[cfg(test)]
