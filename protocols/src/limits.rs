@@ -507,7 +507,12 @@ pub const UNCLEAN_WAIT_US: u64 = 10_000_000;
 /// found, and a row of 1 KB.
 pub const MAX_KNOWN_FOLLOWERS: usize = 16;
 
-/// Microseconds after which one of them makes room for a newcomer again. Whoever
+/// Those of them that were known first keep their places, and one of the followers
+/// that open a restored log is one of these: whoever comes later under many names
+/// can neither push them out nor speak for all.
+pub const EARLY_FOLLOWERS: usize = MAX_KNOWN_FOLLOWERS / 2;
+
+/// Microseconds after which one of the others makes room for a newcomer again. Whoever
 /// comes with many names must not push the others out at once.
 pub const FOLLOWER_EXCHANGE_US: u64 = 60_000_000;
 

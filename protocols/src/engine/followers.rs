@@ -9,7 +9,7 @@ use super::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::{
-    BUSY_HEAD_POLL_US, FOLLOWER_EXCHANGE_US, MAX_HEAD_POLL_US, MAX_KNOWN_FOLLOWERS,
+    BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, FOLLOWER_EXCHANGE_US, MAX_HEAD_POLL_US, MAX_KNOWN_FOLLOWERS,
 };
 use crate::ranges::IntervalSet;
 use crate::store::{Batch, Durability, ReadError, Store};
@@ -18,7 +18,8 @@ use crate::time::Timestamp;
 /// The peers that were seen to hold everything of a log of ours.
 #[derive(Debug, Default)]
 pub(super) struct Followers {
-    /// Whoever was seen last stands last.
+    /// Those that were known first stand first, and stay there; behind them, whoever
+    /// was seen last stands last.
     known: Vec<PeerId>,
     /// When a newcomer took the place of another one last.
     exchanged_at: Option<Timestamp>,
@@ -60,8 +61,10 @@ impl Followers {
     /// before.
     fn seen(&mut self, peer: PeerId, now: Timestamp) -> bool {
         if let Some(place) = self.known.iter().position(|&known| known == peer) {
-            self.known.remove(place);
-            self.known.push(peer);
+            if place >= EARLY_FOLLOWERS {
+                self.known.remove(place);
+                self.known.push(peer);
+            }
             return false;
         }
         if self.known.len() >= MAX_KNOWN_FOLLOWERS {
@@ -70,7 +73,7 @@ impl Followers {
                 return false;
             }
             self.exchanged_at = Some(now);
-            self.known.remove(0);
+            self.known.remove(EARLY_FOLLOWERS);
         }
         self.known.push(peer);
         true
@@ -183,12 +186,21 @@ mod tests {
         for &peer in first {
             assert!(followers.seen(peer, at(0)));
         }
-        assert!(!followers.seen(first[0], at(1)), "it is known");
+        let place = EARLY_FOLLOWERS;
+        assert!(!followers.seen(first[place], at(1)), "it is known");
         assert!(followers.seen(late[0], at(2)));
         assert!(!followers.seen(late[1], at(3)), "one a while");
         assert!(followers.seen(late[1], at(2).plus(FOLLOWER_EXCHANGE_US)));
         assert_eq!(followers.known().len(), MAX_KNOWN_FOLLOWERS);
-        assert!(followers.known().contains(&first[0]), "it was seen again");
+        assert!(
+            followers.known().contains(&first[place]),
+            "it was seen again"
+        );
+        assert_eq!(
+            followers.known()[..place],
+            first[..place],
+            "they were first"
+        );
         let stored = Followers::from_stored(&followers.to_stored());
         assert_eq!(stored.known(), followers.known());
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use prost::Message;
 
 pub use self::answers::Answer;
-use self::answers::Answers;
+use self::answers::{Answers, Heard};
 use super::dispute::FORKED;
 use super::log_state::LogState;
 use super::logs::{frontier, put_log};
@@ -20,7 +20,7 @@ use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{
-    BUSY_HEAD_POLL_US, MAX_CLOCK_SKEW_US, RECOVERY_FOLLOWERS, RECOVERY_SETTLE_US,
+    BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, MAX_CLOCK_SKEW_US, RECOVERY_FOLLOWERS, RECOVERY_SETTLE_US,
     RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
 };
 use crate::log::{Appender, Relation};
@@ -166,9 +166,9 @@ impl Recovery {
         let reaches_mark = mark.is_none_or(|mark| size >= mark.size);
         let has_answers = match self.why {
             Why::Copied | Why::Behind { .. } | Why::Asked => {
-                self.answers.counting() >= RECOVERY_FOLLOWERS
+                self.answers.counting(known) >= RECOVERY_FOLLOWERS
             }
-            Why::Damaged(_) if mark.is_none() => self.answers.counting() >= RECOVERY_FOLLOWERS,
+            Why::Damaged(_) if mark.is_none() => self.answers.counting(known) >= RECOVERY_FOLLOWERS,
             // What was signed is known, and it is here.
             Why::Deleted | Why::Marked { .. } | Why::Damaged(_) => !self.answers.is_empty(),
             Why::Unclean => known.iter().all(|&peer| self.answers.has(peer)),
@@ -188,7 +188,7 @@ impl Recovery {
             Why::Deleted | Why::Marked { .. } => false,
         };
         may_open
-            && self.answers.counting() < RECOVERY_FOLLOWERS
+            && self.answers.counting(known) < RECOVERY_FOLLOWERS
             && self.begun.plus(RECOVERY_SILENCE_US) > now
     }
 }
@@ -224,9 +224,9 @@ impl LogState {
                     peers asked again: headwater stream recover"
                 .to_owned();
         }
+        let counting = recovery.answers.counting(self.followers.known());
         let known = self.followers.known().len();
         let answered = recovery.answers.len();
-        let counting = recovery.answers.counting();
         let cause = match &recovery.why {
             Why::Copied => {
                 "this data folder is a copy, or was restored or moved to another disk".to_owned()
@@ -266,7 +266,10 @@ impl LogState {
                                    --none-is-larger"
                     .to_owned()
             }
-            Why::Unclean => String::new(),
+            Why::Unclean => {
+                let seconds = UNCLEAN_WAIT_US / 1_000_000;
+                format!("; it opens by itself within {seconds} s if they have not")
+            }
             Why::Copied
             | Why::Behind { .. }
             | Why::Asked
@@ -281,9 +284,13 @@ impl LogState {
                      to say that nothing more was published"
                         .to_owned()
                 } else {
+                    let one_of_the_first = match known > EARLY_FOLLOWERS {
+                        true => ", one of the first of them,",
+                        false => "",
+                    };
                     format!(
-                        "it opens by itself when two of the {known} followers that had all of it \
-                         have answered ({counting} so far) and what they have is here; or say that \
+                        "it opens by itself when two of the {known} followers that had all of it\
+                         {one_of_the_first} have answered ({counting} so far) and what they have is here; or say that \
                          nothing more was published"
                     )
                 };
@@ -420,10 +427,12 @@ impl<S: Store> Engine<S> {
         let Some(recovery) = &mut state.recovery else {
             return;
         };
-        if recovery.answers.take(peer, head, recovery.here, is_known) {
-            recovery.news(now);
-            self.changed.insert(log);
+        match recovery.answers.take(peer, head, recovery.here, is_known) {
+            Heard::Nothing => return,
+            Heard::More => {}
+            Heard::News => recovery.news(now),
         }
+        self.changed.insert(log);
     }
 
     /// Writes the row of a log.

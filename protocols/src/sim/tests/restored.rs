@@ -3,7 +3,10 @@
 
 use super::*;
 use crate::engine::{Command, CommandError, Recovering, Reply};
-use crate::limits::{RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US};
+use crate::limits::{
+    EARLY_FOLLOWERS, FOLLOWER_EXCHANGE_US, MAX_KNOWN_FOLLOWERS, RECOVERY_FOLLOWERS,
+    RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
+};
 use crate::store::MemoryStore;
 
 impl World {
@@ -300,4 +303,48 @@ fn a_lost_stream_that_its_user_gives_up_does_not_come_back() {
     world.sim.crash(owner, Crash::Process);
     world.sim.reopen(owner);
     assert!(world.sim.status(owner, log).is_none());
+}
+
+#[test]
+fn late_followers_however_many_push_out_no_early_one_and_open_a_restored_owner_not_alone() {
+    let mut world = World::new(8, 3, 10);
+    let (owner, log) = (world.owner, world.log);
+    let early = [(); EARLY_FOLLOWERS].map(|()| world.full_follower(&[owner]));
+    world.sim.run_for(SECOND);
+    // One after the other comes, has everything, and leaves.
+    let late: Vec<_> = (0..2 * MAX_KNOWN_FOLLOWERS)
+        .map(|_| {
+            let follower = world.full_follower(&[owner]);
+            world.sim.run_for(FOLLOWER_EXCHANGE_US + SECOND);
+            world.sim.cut(owner, follower);
+            follower
+        })
+        .collect();
+    let image = world.sim.store(owner).copy();
+    world.publish(10);
+    for follower in early {
+        world.complete(follower, MINUTE);
+        world.sim.cut(owner, follower);
+    }
+    world.sim.crash(owner, Crash::Process);
+    world.sim.restore(owner, image);
+    world.sim.reopen(owner);
+    for &follower in &late {
+        world.sim.connect(owner, follower);
+    }
+    world.sim.run_for(RECOVERY_SILENCE_US - MINUTE);
+    world.assert_stopped();
+    let stopped = world.stopped().unwrap();
+    let peers = early.map(|follower| world.sim.peer(follower));
+    assert_eq!(stopped.followers.len(), MAX_KNOWN_FOLLOWERS);
+    assert!(peers.iter().all(|peer| stopped.followers.contains(peer)));
+    let counting = |said: &Recovering| said.answers.iter().filter(|a| a.counts).count();
+    assert!(counting(&stopped) > RECOVERY_FOLLOWERS, "{stopped:?}");
+    // One that was there from the beginning has what they do not.
+    world.sim.connect(owner, early[0]);
+    world.opens(MINUTE);
+    assert_eq!(world.sim.status(owner, log).unwrap().head.unwrap().size, 20);
+    world.publish(3);
+    world.complete(early[0], MINUTE);
+    world.nobody_knows_of_a_fork(&early);
 }
