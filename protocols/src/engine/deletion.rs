@@ -13,7 +13,8 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
-use super::logs::put_head;
+use super::logs::{put_head, put_row};
+use super::names::forget_name;
 use super::recovery::{Recovery, Why};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::{LogId, Topic};
@@ -133,6 +134,7 @@ impl<S: Store> Engine<S> {
             is_reclaiming: false,
         };
         put_deletion(&mut batch, number, &deletion);
+        forget_name(&mut batch, number);
         self.store.commit(batch, Durability::Synced)?;
         self.deletions.begin(number, deletion, now);
         if let Some(row) = tombstone {
@@ -210,7 +212,7 @@ impl<S: Store> Engine<S> {
             state.poll_at = Some(now);
         }
         let mut batch = Batch::new();
-        batch.put(Table::Logs, log.0, row.encode_to_vec());
+        put_row(&mut batch, log, &row);
         self.store.commit(batch, Durability::Synced)?;
         self.deletions.tombstones.remove(&log);
         self.logs.insert(log, state);

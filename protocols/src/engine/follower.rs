@@ -3,10 +3,9 @@
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
-use prost::Message;
 
 use super::log_state::LogState;
-use super::logs::put_log;
+use super::logs::{put_log, put_row};
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{SignedHead, UnverifiedHead};
@@ -15,7 +14,7 @@ use crate::limits::{BUSY_HEAD_POLL_US, MAX_INTERVALS};
 use crate::log::AdmitError;
 use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::ranges::{Interval, IntervalSet};
-use crate::store::{Batch, Durability, ReadError, Store, Table};
+use crate::store::{Batch, Durability, ReadError, Store};
 use crate::sync::Lane;
 use crate::sync::scheduler::{Ending, Order};
 use crate::time::Timestamp;
@@ -50,7 +49,7 @@ impl<S: Store> Engine<S> {
                 row.peers.push(peer);
             }
         }
-        batch.put(Table::Logs, log.0, row.encode_to_vec());
+        put_row(&mut batch, log, &row);
         self.store.commit(batch, Durability::Synced)?;
         if !self.logs.contains_key(&log) {
             self.logs.insert(log, LogState::new(row.number));
@@ -78,7 +77,7 @@ impl<S: Store> Engine<S> {
         let mut row = state.to_stored();
         row.followed = false;
         let mut batch = Batch::new();
-        batch.put(Table::Logs, log.0, row.encode_to_vec());
+        put_row(&mut batch, log, &row);
         self.store.commit(batch, Durability::Synced)?;
         state.followed = false;
         self.joining.forget(log);

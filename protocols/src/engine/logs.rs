@@ -9,6 +9,7 @@ use super::agenda::Agenda;
 use super::dispute::FORKED;
 use super::followers::Followers;
 use super::log_state::LogState;
+use super::names::put_name;
 use super::recovery::Start;
 use super::repeats::Repeats;
 use super::salvage::{Lost, Rows};
@@ -114,7 +115,13 @@ impl std::ops::Index<&LogId> for Logs {
 
 /// Writes the row of a log.
 pub(super) fn put_log(batch: &mut Batch, log: LogId, state: &LogState) {
-    batch.put(Table::Logs, log.0, state.to_stored().encode_to_vec());
+    put_row(batch, log, &state.to_stored());
+}
+
+/// Writes a row of a log, and by its number, which log it is.
+pub(super) fn put_row(batch: &mut Batch, log: LogId, row: &v1::StoredLog) {
+    batch.put(Table::Logs, log.0, row.encode_to_vec());
+    put_name(batch, log, row);
 }
 
 /// Writes the adopted head of a log.
@@ -137,7 +144,11 @@ impl<S: Store> Engine<S> {
         self.repeats = Repeats::load(&self.store)?;
         self.load_deletions(now)?;
         self.lost_rows = lost_rows;
-        let Rows { rows, nameless, .. } = self.load_rows(lost_rows)?;
+        let Rows {
+            rows,
+            nameless,
+            is_damaged,
+        } = self.load_rows(lost_rows)?;
         for (log, row) in rows {
             if row.deleted {
                 self.deletions.keep_tombstone(log, row);
@@ -169,6 +180,7 @@ impl<S: Store> Engine<S> {
         }
         let mut batch = Batch::new();
         self.load_lost(settings, &start, now, &mut batch);
+        self.load_names(is_damaged || lost_rows, &start, now, &mut batch)?;
         if settings.copied || settings.lost.is_some() {
             for (log, state) in self.logs.iter().filter(|(_, state)| state.owned) {
                 put_log(&mut batch, log, state);

@@ -28,6 +28,7 @@ mod input;
 mod joining;
 mod log_state;
 mod logs;
+mod names;
 mod news;
 mod output;
 mod owner;
@@ -143,6 +144,8 @@ pub struct Engine<S> {
     clock: Clock,
     /// It had lost rows then.
     lost_rows: bool,
+    /// Logs of which only rows without a name are left.
+    forgotten: usize,
     /// The present moment, as it was told last.
     now: Timestamp,
     /// While the disk cannot be written.
@@ -193,6 +196,7 @@ impl<S: Store> Engine<S> {
             opened_at: settings.time,
             clock: Clock::new(settings.time, now),
             lost_rows: false,
+            forgotten: 0,
             now,
             halt: None,
             resumed_at: Timestamp(i64::MIN),

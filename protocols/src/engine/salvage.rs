@@ -12,6 +12,7 @@ use super::damage::put_held;
 use super::deletion::put_deletion;
 use super::log_state::LogState;
 use super::logs::{frontier, put_head, put_log};
+use super::names::forget_name;
 use super::recovery::{Recovery, Why};
 use crate::head::UnverifiedHead;
 use crate::id::LogId;
@@ -35,7 +36,7 @@ const UNREADABLE_NUMBERS: u32 = 1 << 20;
 /// before it.
 const MAX_NUMBER: u32 = u32::MAX - UNREADABLE_NUMBERS;
 /// What is said of a log whose row is lost.
-const LOST: &str = "what it is was lost, and is asked of peers";
+pub(super) const LOST: &str = "what it is was lost, and is asked of peers";
 /// What is said of a log of ours whose tree is not whole.
 const PROOF: &str = "what proves it was damaged";
 /// What is said of a log that is begun anew.
@@ -357,6 +358,7 @@ impl<S: Store> Engine<S> {
             is_reclaiming: false,
         };
         put_deletion(&mut batch, old.number, &deletion);
+        forget_name(&mut batch, old.number);
         self.store.commit(batch, Durability::Synced)?;
         self.deletions.begin(old.number, deletion, self.opened_at);
         Ok(state)

@@ -81,6 +81,15 @@ pub const REPEATS: &[u8] = b"repeat/";
 /// log number (u32).
 pub const DELETIONS: &[u8] = b"deletion/";
 
+/// Beginning of keys of [`Table::Meta`]: which log has a number (u32).
+pub const NAMES: &[u8] = b"log/";
+
+/// Key of [`Table::Meta`] that says which log has a number.
+#[must_use]
+pub fn name_key(log: u32) -> Vec<u8> {
+    [NAMES, &log.to_be_bytes()].concat()
+}
+
 /// A kind of head, in [`Table::Heads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {

@@ -323,3 +323,59 @@ fn whatever_rows_an_owner_starts_without_it_does_not_fork_its_stream() {
         }
     }
 }
+
+#[test]
+fn streams_whose_rows_and_heads_are_lost_together_are_still_known_and_come_back() {
+    for way in WAYS {
+        let mut world = World::new(10, 2, 103);
+        let owner = world.owner;
+        let follower = world.full_follower(&[owner]);
+        world.sim.crash(follower, Crash::Process);
+        for table in [Table::Logs, Table::Heads] {
+            damage(&world.sim, follower, table, way, all);
+        }
+        world.sim.lost_rows(follower);
+        world.sim.reopen(follower);
+        let status = world.status(follower);
+        let what = status.damage.and_then(|damage| damage.what);
+        assert!(status.followed && what.is_some(), "{way:?}: {what:?}");
+        world.complete(follower, MINUTE);
+        assert_in_order(&world, follower);
+        for _ in 0..2 {
+            world.sim.crash(follower, Crash::Process);
+            world.sim.reopen(follower);
+            world.publish(5);
+            world.complete(follower, MINUTE);
+        }
+        assert!(world.sim.accusations().is_empty());
+    }
+}
+
+#[test]
+fn an_owner_without_rows_heads_and_mark_waits_for_its_followers() {
+    for way in [Way::Unreadable, Way::Gone] {
+        let mut world = World::new(11, 2, 103);
+        let owner = world.owner;
+        let follower = world.full_follower(&[owner]);
+        world.sim.crash(owner, Crash::Process);
+        for table in [Table::Logs, Table::Heads] {
+            damage(&world.sim, owner, table, way, all);
+        }
+        world.sim.set_marks(owner, None);
+        world.sim.lost_rows(owner);
+        world.sim.reopen(owner);
+        let status = world.status(owner);
+        assert!(status.owned && status.recovering.is_some(), "{way:?}");
+        world.complete(owner, MINUTE);
+        assert!(world.status(owner).recovering.is_some());
+        let command = Command::Recover {
+            log: world.log,
+            none_is_larger: true,
+        };
+        world.sim.command(owner, command);
+        world.sim.run_for(SECOND);
+        world.publish(3);
+        world.complete(follower, MINUTE);
+        assert_eq!(world.status(follower).fork, None);
+    }
+}
