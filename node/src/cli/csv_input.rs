@@ -212,7 +212,7 @@ impl<R: Read> Iterator for CsvRows<R> {
         let (line, what) = match self.records.advance() {
             Ok(false) => return None,
             Ok(true) => match self.row() {
-                Ok(row) => return Some(Ok(row)),
+                Ok(row) => return Some(Ok(row.on_line(self.records.line()))),
                 Err(what) => (self.records.line(), what),
             },
             Err(error) => {

@@ -18,22 +18,27 @@ type Token = (f64, Vec<u8>);
 #[derive(Clone, Debug)]
 pub(super) struct Range {
     value_type: ValueType,
+    /// What is later lies ahead of us.
+    soon: Timestamp,
     rows: u64,
     first: Option<Row>,
     last: Option<Row>,
     times: Option<(Timestamp, Timestamp)>,
+    earliest: Option<Timestamp>,
     /// The least and the greatest number, as they are written.
     numbers: Option<(Token, Token)>,
 }
 
 impl Range {
-    pub(super) fn new(value_type: ValueType) -> Self {
+    pub(super) fn new(value_type: ValueType, soon: Timestamp) -> Self {
         Self {
             value_type,
+            soon,
             rows: 0,
             first: None,
             last: None,
             times: None,
+            earliest: None,
             numbers: None,
         }
     }
@@ -44,6 +49,10 @@ impl Range {
             .times
             .map(|(from, to)| (from.min(row.time), to.max(row.time)));
         self.times = Some(times.unwrap_or((row.time, row.time)));
+        if row.time <= self.soon {
+            let earliest = self.earliest.unwrap_or(row.time);
+            self.earliest = Some(earliest.min(row.time));
+        }
         match &mut self.last {
             Some(last) => last.clone_from(row),
             none => {
@@ -80,8 +89,9 @@ impl Range {
         self.first.as_ref()
     }
 
+    /// The earliest time that does not lie ahead of us.
     pub(super) fn earliest(&self) -> Option<Timestamp> {
-        self.times.map(|(earliest, _)| earliest)
+        self.earliest
     }
 
     /// For people.
@@ -151,7 +161,7 @@ mod tests {
 
     fn described(value_type: ValueType, rows: &[(i64, &str)]) -> Vec<String> {
         let rules = ValueRules::new(value_type, 8);
-        let mut range = Range::new(value_type);
+        let mut range = Range::new(value_type, Timestamp(0));
         for (seconds, value) in rows {
             let moment = Moment::exact(Timestamp(seconds * 1_000_000));
             range.add(&Row::new(moment, rules.of_text(value).unwrap()));
@@ -176,5 +186,16 @@ mod tests {
             "{text:?}"
         );
         assert!(described(ValueType::Number, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_lies_ahead_is_no_beginning() {
+        let rules = ValueRules::new(ValueType::Number, 8);
+        let mut range = Range::new(ValueType::Number, Timestamp(5));
+        for time in [9, 4, 3, 7] {
+            let moment = Moment::exact(Timestamp(time));
+            range.add(&Row::new(moment, rules.of_text("1").unwrap()));
+        }
+        assert_eq!(range.earliest(), Some(Timestamp(3)));
     }
 }

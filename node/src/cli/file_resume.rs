@@ -1,99 +1,20 @@
 //! What a stream has of files already: so that nothing is in it twice, and a
 //! broken publish goes on where it ended.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
-
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use futures::TryStreamExt;
-use headwater_protocols::time::Timestamp;
 use tokio::sync::mpsc;
 
-use super::file_range::Range;
+use super::coming_rows::{ComingRows, Indexes, Met, within};
+use super::limits::{MAX_RUNS, ROWS_COMPARED};
 use super::publish::Target;
 use super::publish_file::FileForm;
 use super::rows::{Row, RowError};
 use super::value::ValueRules;
-use crate::client::{ApiError, Query};
-use crate::times::text::{LAST_RFC3339, to_text};
+use crate::client::{Query, is_gone};
 
 /// Rows that are handed over at a time.
 const ROWS_AT_ONCE: usize = 4_096;
-
-/// Records of others at the end of a stream that are looked for in the rest of
-/// the files, eight bytes each.
-const MAX_OTHERS: usize = 1 << 16;
-
-/// What a stream ends with.
-#[derive(Debug)]
-pub(super) struct StreamEnd {
-    /// The record with the latest time.
-    pub(super) latest: Row,
-}
-
-impl StreamEnd {
-    /// `None` where the stream has nothing, or keeps nothing.
-    ///
-    /// # Errors
-    /// The node is lost.
-    pub(super) async fn of(target: &Target<'_>) -> anyhow::Result<Option<Self>> {
-        if target.size == 0 {
-            return Ok(None);
-        }
-        let query = Query {
-            at_or_before: Some(to_text(LAST_RFC3339)),
-            ..Query::default()
-        };
-        let latest = match target.first_of(&query).await {
-            Ok(Some((_, latest))) => Some(latest),
-            Ok(None) => None,
-            Err(error) if is_gone(&error) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(latest.map(|latest| Self { latest }))
-    }
-
-    /// Refuses rows that the stream may have already.
-    ///
-    /// # Errors
-    /// The first of them is not behind the stream's end.
-    pub(super) async fn ensure_behind(
-        &self,
-        target: &Target<'_>,
-        form: &FileForm,
-        range: &Range,
-    ) -> anyhow::Result<()> {
-        let (Some(earliest), Some(first)) = (range.earliest(), range.first()) else {
-            return Ok(());
-        };
-        if form.again || earliest > self.latest.time {
-            return Ok(());
-        }
-        let name = form.name();
-        let known = match place_of(target, first, false).await? {
-            Some(index) => format!("its first row is record {index} of the stream"),
-            None => format!("its earliest row is of {}", to_text(earliest)),
-        };
-        let ends = to_text(self.latest.time);
-        if form.resume {
-            bail!(
-                "cannot resume: the stream does not have the first row of {name}, and reaches to {ends} ({known}); to append \
-                 all of it, say --again instead"
-            );
-        }
-        bail!(
-            "{name} begins before the end of the stream, so that its rows would be in it twice or out of order: the stream \
-             reaches to {ends}, and {known}; to go on behind those rows that the stream has, say --resume, and to append all of \
-             them, --again"
-        );
-    }
-}
-
-/// There is no such record.
-fn is_gone(error: &anyhow::Error) -> bool {
-    let refused = error.downcast_ref::<ApiError>();
-    refused.is_some_and(|refused| matches!(refused.status(), 404 | 410))
-}
 
 /// How many rows of the files the stream has already. They stand in it in their
 /// order; others may have published between them.
@@ -105,7 +26,7 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
         return Ok(0);
     }
     let mut rows = FileRows::read(form, target.rules);
-    let Some(first) = rows.peek().await?.cloned() else {
+    let Some((_, first)) = rows.peek().await?.cloned() else {
         return Ok(0);
     };
     let begin = match place_of(target, &first, form.again).await? {
@@ -114,7 +35,7 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
         // The first rows may have been dropped by the stream's retention.
         None => {
             let kept = target.stored(target.begin).await?;
-            while rows.peek().await?.is_some_and(|row| *row != kept) {
+            while rows.peek().await?.is_some_and(|(_, row)| *row != kept) {
                 rows.next().await?;
             }
             target.begin
@@ -123,63 +44,110 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
     if rows.peek().await?.is_none() {
         return Ok(0);
     }
-    walk(target, form, &mut rows, begin).await
+    let matched = walk(target, &mut rows, begin).await?;
+    let done = rows.taken;
+    // With --again, what lies before is another copy.
+    let from = if form.again { begin } else { 0 };
+    ensure_new(target, form, &mut rows, (from, &matched)).await?;
+    Ok(done)
 }
 
-/// Goes through the stream and the files together.
-async fn walk(
-    target: &Target<'_>,
-    form: &FileForm,
-    rows: &mut FileRows,
-    begin: u64,
-) -> anyhow::Result<u64> {
+/// Goes through the stream and the files together; returns the records that are
+/// rows of the files.
+async fn walk(target: &Target<'_>, rows: &mut FileRows, begin: u64) -> anyhow::Result<Indexes> {
     let query = Query {
         from: Some(begin.to_string()),
         ..Query::default()
     };
     let records = target.client.records(&target.id, &query).await?;
     let mut records = std::pin::pin!(records);
-    let hasher = RandomState::new();
-    let mut others = HashSet::new();
-    while let Some(row) = rows.peek().await? {
+    let mut matched = Indexes::default();
+    while let Some((_, row)) = rows.peek().await? {
         let Some(record) = records.try_next().await? else {
             break;
         };
-        let record = target.row_of(&record)?;
-        if record == *row {
+        if target.row_of(&record)? == *row {
+            matched.push(record.index);
             rows.next().await?;
-            others.clear();
-        } else if others.len() < MAX_OTHERS {
-            others.insert(hasher.hash_one((record.time.0, &record.value)));
         }
     }
-    let done = rows.taken;
-    if others.is_empty() {
-        return Ok(done);
+    ensure!(
+        matched.ranges() <= MAX_RUNS,
+        "cannot resume: the rows of the file are in the stream with those of others between them in more than {MAX_RUNS} \
+         places; leave the rows in it that are new"
+    );
+    Ok(matched)
+}
+
+/// Refuses the rows that are left where the stream has one of them, or another
+/// value at the same time: then the files were changed.
+async fn ensure_new(
+    target: &Target<'_>,
+    form: &FileForm,
+    rows: &mut FileRows,
+    (begin, matched): (u64, &Indexes),
+) -> anyhow::Result<()> {
+    let Some((place, first)) = rows.peek().await? else {
+        return Ok(());
+    };
+    let first = (*place, first.line);
+    loop {
+        let mut coming = ComingRows::default();
+        while coming.len() < ROWS_COMPARED
+            && let Some((place, row)) = rows.next().await?
+        {
+            coming.push(place, &row);
+        }
+        if coming.len() == 0 {
+            return Ok(());
+        }
+        let is_other = |met: &Met| met.index >= begin && !matched.contains(met.index);
+        if let Some(met) = coming.first_met(target, is_other).await? {
+            return Err(changed(form, first, &met));
+        }
     }
-    // What is not the next row may be one behind it.
-    let mut at = done;
-    while let Some(row) = rows.next().await? {
-        at += 1;
-        ensure!(
-            !others.contains(&hasher.hash_one((row.time.0, &row.value))),
-            "cannot resume: the stream has row {at} of {name}, but not row {}, and so {name} was changed since, or is not \
-             what was published; --again appends all of it",
-            done + 1,
-            name = form.name()
-        );
-    }
-    Ok(done)
+}
+
+fn changed(form: &FileForm, first: (usize, u64), met: &Met) -> anyhow::Error {
+    let name = form.name_of(met.row.place);
+    let what = if met.is_changed {
+        let (record, row) = met.values();
+        format!(
+            "line {} of {name} has {row} at {}, where record {} of the stream has {record}",
+            met.row.line,
+            met.time(),
+            met.index
+        )
+    } else if first == (met.row.place, met.row.line) {
+        format!(
+            "line {} of {name} is record {} of the stream, where others of its rows stand behind or between",
+            met.row.line, met.index
+        )
+    } else {
+        format!(
+            "the stream has line {} of {name} as record {}, but not line {} of {} before it",
+            met.row.line,
+            met.index,
+            first.1,
+            form.name_of(first.0)
+        )
+    };
+    anyhow::anyhow!(
+        "cannot resume: {what}; {name} was changed since it was published, or is another one. Leave the rows in it that \
+         are new, or append all of them with --again"
+    )
 }
 
 /// Where the stream has this row: the first or the last such place.
-async fn place_of(target: &Target<'_>, row: &Row, last: bool) -> anyhow::Result<Option<u64>> {
-    let (from, to) = (row.time, Timestamp(row.time.0.saturating_add(1)));
-    let mut query = Query::default();
-    if to <= LAST_RFC3339 && to_text(from).ends_with('Z') {
-        query.from = Some(to_text(from));
-        query.to = Some(to_text(to));
-    }
+///
+/// # Errors
+/// The node is lost.
+pub(super) async fn place_of(
+    target: &Target<'_>,
+    row: &Row,
+    last: bool,
+) -> anyhow::Result<Option<u64>> {
+    let query = within(row.time, row.time);
     let records = match target.client.records(&target.id, &query).await {
         Ok(records) => records,
         Err(error) if is_gone(&error) => return Ok(None),
@@ -198,10 +166,13 @@ async fn place_of(target: &Target<'_>, row: &Row, last: bool) -> anyhow::Result<
     Ok(found)
 }
 
+/// A row, and the place of its file.
+type PlacedRow = (usize, Row);
+
 /// The good rows of files, read by a thread.
 struct FileRows {
-    queue: mpsc::Receiver<anyhow::Result<Vec<Row>>>,
-    ready: std::collections::VecDeque<Row>,
+    queue: mpsc::Receiver<anyhow::Result<Vec<PlacedRow>>>,
+    ready: std::collections::VecDeque<PlacedRow>,
     taken: u64,
 }
 
@@ -217,7 +188,7 @@ impl FileRows {
         }
     }
 
-    async fn peek(&mut self) -> anyhow::Result<Option<&Row>> {
+    async fn peek(&mut self) -> anyhow::Result<Option<&PlacedRow>> {
         while self.ready.is_empty() {
             match self.queue.recv().await {
                 Some(rows) => self.ready.extend(rows?),
@@ -227,7 +198,7 @@ impl FileRows {
         Ok(self.ready.front())
     }
 
-    async fn next(&mut self) -> anyhow::Result<Option<Row>> {
+    async fn next(&mut self) -> anyhow::Result<Option<PlacedRow>> {
         self.peek().await?;
         let row = self.ready.pop_front();
         self.taken += u64::from(row.is_some());
@@ -235,11 +206,15 @@ impl FileRows {
     }
 }
 
-fn hand_over(form: &FileForm, rules: ValueRules, queue: &mpsc::Sender<anyhow::Result<Vec<Row>>>) {
+fn hand_over(
+    form: &FileForm,
+    rules: ValueRules,
+    queue: &mpsc::Sender<anyhow::Result<Vec<PlacedRow>>>,
+) {
     let mut ready = Vec::new();
-    for row in form.rows(rules) {
+    for (place, row) in form.rows_by_part(rules) {
         match row {
-            Ok(row) => ready.push(row),
+            Ok(row) => ready.push((place, row)),
             Err(RowError::Bad(_)) => {}
             Err(RowError::Read(error)) => {
                 let _ = queue.blocking_send(Err(error).context("while looking for where to go on"));

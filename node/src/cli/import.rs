@@ -43,8 +43,9 @@ rows do not tell, the files are refused, with the option that says it. They are 
 one bad row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
 reported; all of that is imported as it is. For other CSV files see `headwater publish --file`.
 
-Files that begin before the end of the stream, or of the files ahead of them, are refused: --resume
-goes on behind the rows that it has, also of a file that has grown, and --again appends all of them.
+Files that begin before the end of the stream, or of the files ahead of them, are refused, and so are
+those that have their rows twice: --resume goes on behind the rows that the stream has, also of a file
+that has grown, and --again appends all of them.
 
 What is imported into a stream is signed by this node. Where nobody should vouch for it, --unsigned
 keeps it apart, under a name by which peers can ask for it; --from-peers takes such a history from
@@ -113,7 +114,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, requires = "to", conflicts_with_all = ["create", "unsigned", "from_peers"])]
     resume: bool,
     /// Append the files also where they begin before the end of the stream, or of
-    /// the files ahead of them
+    /// the files ahead of them, or have their rows twice
     #[arg(long, conflicts_with = "from_peers")]
     again: bool,
     /// Leave out bad rows, and list them
@@ -188,7 +189,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
         file: path.display().to_string(),
         survey: old.survey,
     };
-    let in_order = checked.ensure_in_order(&form);
+    let once = checked.ensure_once(&form);
     let imported = Imported {
         stream,
         published,
@@ -200,7 +201,7 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
     };
     say(invocation, &imported)?;
     if args.check {
-        in_order?;
+        once?;
     }
     // With --check, too, a bad row is a failure: that is what one looks for.
     let are = if checked.bad.count() == 1 {

@@ -33,3 +33,18 @@ pub(crate) const MAX_LISTED_COLUMNS: usize = 40;
 /// Bytes of an id of a row of an old file: a few times those of a UUID or a hash
 /// in hexadecimal digits.
 pub(crate) const MAX_ID_BYTES: usize = 256;
+
+/// Rows of a file that are remembered to notice those that are there twice, about
+/// 150 bytes each. Of more rows a part is looked at.
+pub(crate) const MAX_REMEMBERED_ROWS: usize = 1 << 14;
+
+/// Rows of a file that are compared with a stream at a time, about 100 bytes each.
+pub(crate) const ROWS_COMPARED: usize = 1 << 15;
+
+/// Rows of a file whose time lies ahead of us and that are compared with the
+/// stream one by one: more are no mistakes of a clock.
+pub(crate) const MAX_ROWS_AHEAD: usize = 1 << 15;
+
+/// Places in which the records of a file may be cut apart by those of others, 16
+/// bytes each: batches of a file have thousands of rows.
+pub(crate) const MAX_RUNS: usize = 1 << 20;

@@ -211,7 +211,7 @@ impl<R: BufRead> Iterator for LineRows<R> {
             };
             let row = match self.0.form.row(&line.bytes, None) {
                 Ok(None) => continue,
-                Ok(Some(row)) => Ok(row),
+                Ok(Some(row)) => Ok(row.on_line(line.number)),
                 Err(what) => Err(what),
             };
             let line = line.number;

@@ -2,6 +2,7 @@
 //! node runs or not.
 
 mod batch;
+mod coming_rows;
 mod csv_input;
 mod csv_quotes;
 mod csv_records;
@@ -17,7 +18,9 @@ mod export;
 mod extra_column;
 mod file_append;
 mod file_kind;
+mod file_overlaps;
 mod file_range;
+mod file_repeats;
 mod file_resume;
 mod file_source;
 mod follow;
@@ -52,6 +55,7 @@ mod scrub;
 mod signals;
 mod status;
 mod stream;
+mod stream_end;
 mod sync;
 mod tail;
 mod target_file;

@@ -73,7 +73,8 @@ pub(crate) struct PublishArgs {
     /// Go on behind those rows of the file that the stream has already
     #[arg(long, requires = "file", conflicts_with = "value")]
     resume: bool,
-    /// Append the file also where it begins before the end of the stream
+    /// Append the file also where it begins before the end of the stream, or has its
+    /// rows twice
     #[arg(long, requires = "file", conflicts_with = "value")]
     again: bool,
     /// Leave out bad rows, and list them

@@ -5,26 +5,29 @@ use std::iter::once;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use headwater_protocols::time::Timestamp;
 
 use super::Invocation;
+use super::coming_rows::ComingRows;
 use super::csv_input::{Columns, CsvForm, CsvRows};
 use super::file_append::{Appended, append_all};
+use super::file_overlaps::{Overlap, Overlaps};
 use super::file_range::Range;
-use super::file_resume::{StreamEnd, resume_point};
+use super::file_repeats::{Repeated, Repeats};
+use super::file_resume::resume_point;
 use super::file_source::{Fingerprint, Source};
-use super::limits::BUFFER_BYTES;
+use super::limits::{BUFFER_BYTES, MAX_ROWS_AHEAD};
 use super::line_input::{LineForm, LineRows};
 use super::output::counted;
 use super::progress;
 use super::publish::Target;
 use super::reading::Reading;
 use super::rows::{BadRows, Row, RowError, RowNotes};
+use super::stream_end::StreamEnd;
 use super::value::ValueRules;
 use crate::export::{GapFinder, Gaps};
 use crate::runtime::wall_time;
-use crate::times::Unit;
 use crate::times::text::to_text;
+use crate::times::{Unit, soon};
 
 /// Files that are published one behind the other, and how.
 #[derive(Clone, Debug)]
@@ -66,6 +69,12 @@ impl FileForm {
         }
     }
 
+    /// What messages call one of several.
+    pub(super) fn name_of(&self, place: usize) -> String {
+        let part = self.parts.get(place);
+        part.map_or_else(|| self.name(), |part| part.source.name.clone())
+    }
+
     /// The rows of all files. Each is opened when its turn comes, because there
     /// may be more of them than a process may have open.
     pub(super) fn rows(&self, rules: ValueRules) -> Rows {
@@ -73,7 +82,7 @@ impl FileForm {
     }
 
     /// The same, each with the place of its file.
-    fn rows_by_part(
+    pub(super) fn rows_by_part(
         &self,
         rules: ValueRules,
     ) -> impl Iterator<Item = (usize, Result<Row, RowError>)> + Send + use<> {
@@ -144,8 +153,12 @@ pub(super) struct Checked {
     pub(super) times: Gaps,
     /// From where to where these rows go.
     pub(super) range: Range,
+    /// Those of them that lie ahead of us, as far as they are looked at.
+    ahead: ComingRows,
     /// The first file that does not lie behind those before it.
     overlap: Option<Overlap>,
+    /// Rows that are there twice.
+    repeated: Option<Repeated>,
     /// Shows whether they were changed since.
     fingerprints: Vec<Fingerprint>,
 }
@@ -187,23 +200,24 @@ pub(super) async fn look_at(
     form: &FileForm,
     finder: GapFinder,
 ) -> anyhow::Result<(u64, Checked)> {
-    let end = StreamEnd::of(target).await?;
+    let end = StreamEnd::of(target, soon(wall_time())).await?;
     let skip = match form.resume {
         true => resume_point(target, form).await?,
         false => 0,
     };
     let looking = Looking {
-        finder: match &end {
-            Some(end) => finder.behind(end.latest.time, &end.latest.value),
+        finder: match end.as_ref().and_then(|end| end.latest.as_ref()) {
+            Some(latest) => finder.behind(latest.time, &latest.value),
             None => finder,
         },
         skip,
         first: target.size,
     };
-    let checked = check(form, target.rules, looking).await?;
+    let mut checked = check(form, target.rules, looking).await?;
     let is_whole = checked.bad.is_empty() || form.skip_bad;
     if let Some(end) = end.filter(|_| skip == 0 && is_whole) {
-        end.ensure_behind(target, form, &checked.range).await?;
+        let Checked { range, ahead, .. } = &mut checked;
+        end.ensure_behind(target, form, range, ahead).await?;
     }
     Ok((skip, checked))
 }
@@ -229,7 +243,7 @@ pub(super) fn accept(
             .out
             .note(format!("leaving out bad rows: {listed}"));
     }
-    checked.ensure_in_order(form)?;
+    checked.ensure_once(form)?;
     show(invocation, form, checked);
     Ok(())
 }
@@ -242,7 +256,12 @@ pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) 
             out.note(format!("{}: {reading}", part.source.name));
         }
     }
-    for line in checked.range.described().iter().chain(&checked.notes) {
+    let repeated = checked
+        .repeated
+        .as_ref()
+        .map(|repeated| repeated.said(form));
+    let lines = checked.range.described().into_iter();
+    for line in lines.chain(checked.notes.clone()).chain(repeated) {
         out.note(format!("  {line}"));
     }
 }
@@ -264,19 +283,29 @@ pub(super) async fn publish_checked(
 
 impl Checked {
     /// # Errors
-    /// A file begins before the end of those ahead of it.
-    pub(super) fn ensure_in_order(&self, form: &FileForm) -> anyhow::Result<()> {
-        let Some(overlap) = self.overlap.filter(|_| !form.again) else {
+    /// A file begins before the end of those ahead of it, or has its rows twice.
+    pub(super) fn ensure_once(&self, form: &FileForm) -> anyhow::Result<()> {
+        if form.again {
             return Ok(());
-        };
-        bail!(
-            "{} begins before the end of the files ahead of it, so that rows would be there twice or out of order: those \
-             reach to {}, and its earliest row is of {}; name each file once, in the order of their times, or, to append \
-             all of them, say --again",
-            form.parts[overlap.place].source.name,
-            to_text(overlap.latest),
-            to_text(overlap.earliest)
-        )
+        }
+        if let Some(overlap) = self.overlap {
+            bail!(
+                "{} begins before the end of the files ahead of it, so that rows would be there twice or out of order: those \
+                 reach to {}, and its earliest row is of {}; name each file once, in the order of their times, or, to append \
+                 all of them, say --again",
+                form.name_of(overlap.place),
+                to_text(overlap.latest),
+                to_text(overlap.earliest)
+            );
+        }
+        if let Some(repeated) = self.repeated.as_ref().filter(|repeated| repeated.is_run) {
+            bail!(
+                "{} has rows twice: {}; take them out, or, to append all of them, say --again",
+                form.name(),
+                repeated.said(form)
+            );
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -288,43 +317,6 @@ impl Checked {
             form.name()
         );
         Ok(())
-    }
-}
-
-/// A file that begins at or before the end of those ahead of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Overlap {
-    place: usize,
-    earliest: Timestamp,
-    latest: Timestamp,
-}
-
-/// Looks for files that overlap.
-#[derive(Debug, Default)]
-struct Overlaps {
-    place: usize,
-    /// The latest time of the files ahead.
-    ahead: Option<Timestamp>,
-    latest: Option<Timestamp>,
-    found: Option<Overlap>,
-}
-
-impl Overlaps {
-    fn observe(&mut self, place: usize, time: Timestamp) {
-        if place != self.place {
-            (self.place, self.ahead) = (place, self.latest);
-        }
-        if let Some(latest) = self.ahead.filter(|&ahead| time <= ahead) {
-            let found = self.found.get_or_insert(Overlap {
-                place,
-                earliest: time,
-                latest,
-            });
-            if found.place == place {
-                found.earliest = found.earliest.min(time);
-            }
-        }
-        self.latest = self.latest.max(Some(time));
     }
 }
 
@@ -347,14 +339,22 @@ pub(super) async fn check(
             first,
         } = looking;
         let (mut good, mut bad) = (0, BadRows::default());
-        let mut range = Range::new(rules.value_type());
         let (mut notes, now) = (RowNotes::default(), wall_time());
-        let mut overlaps = Overlaps::default();
+        let mut range = Range::new(rules.value_type(), soon(now));
+        let mut ahead = ComingRows::default();
+        let (mut overlaps, mut repeats) = (Overlaps::default(), Repeats::new());
         for (place, row) in form.rows_by_part(rules) {
             match row {
                 Ok(row) => {
-                    overlaps.observe(place, row.time);
+                    let is_ahead = row.time > soon(now);
+                    if !is_ahead {
+                        overlaps.observe(place, row.time);
+                    }
+                    repeats.observe(place, &row);
                     if good >= skip {
+                        if is_ahead && ahead.len() < MAX_ROWS_AHEAD {
+                            ahead.push(place, &row);
+                        }
                         finder.observe(first + (good - skip), row.time, &row.value);
                         range.add(&row);
                         notes.add(&row, now);
@@ -375,7 +375,9 @@ pub(super) async fn check(
             notes: notes.fresh(),
             times: finder.finish(),
             range,
+            ahead,
             overlap: overlaps.found,
+            repeated: repeats.finish(),
             fingerprints,
         })
     });

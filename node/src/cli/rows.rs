@@ -16,6 +16,9 @@ pub(crate) struct Row {
     pub(crate) time: Timestamp,
     /// The bytes that are stored.
     pub(crate) value: Vec<u8>,
+    /// The line of the input on which it begins, from 1; 0 for what was not read
+    /// from one.
+    pub(crate) line: u64,
     moment: Moment,
     /// What was written instead of the token of a number that JSON has.
     rewritten: Option<Box<str>>,
@@ -28,13 +31,19 @@ impl Row {
         Self {
             time: moment.time,
             value: bytes,
+            line: 0,
             moment,
             rewritten,
         }
     }
+
+    /// The same row, which begins on this line.
+    pub(crate) fn on_line(self, line: u64) -> Self {
+        Self { line, ..self }
+    }
 }
 
-/// How a row was written is not what it is.
+/// How and where a row was written is not what it is.
 impl PartialEq for Row {
     fn eq(&self, other: &Self) -> bool {
         (self.time, &self.value) == (other.time, &other.value)

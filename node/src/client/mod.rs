@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in, until_taken};
 pub use lost::{Absence, Lost, Patience};
 pub use observation::Observation;
-pub use problem::ApiError;
+pub use problem::{ApiError, is_gone};
 pub use query::{GapQuery, JoinQuery, Query};
 pub use sse::{Event, EventError, EventReader};
 

@@ -40,6 +40,14 @@ impl ApiError {
     }
 }
 
+/// Whether a node answered that there is no such record, or that it is not kept
+/// any more.
+#[must_use]
+pub fn is_gone(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<ApiError>();
+    refused.is_some_and(|refused| matches!(refused.status(), 404 | 410))
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&one_line(&self.problem.detail))?;

@@ -9,6 +9,16 @@ use super::text::to_text;
 /// than 14 hours, so that beyond a day it is a forecast or a mistake.
 const FAR_US: u64 = 86_400_000_000;
 
+/// What is later than this lies ahead of us: it is a forecast, or its clock was
+/// not set.
+#[must_use]
+pub fn soon(now: Timestamp) -> Timestamp {
+    Timestamp(
+        now.0
+            .saturating_add(i64::try_from(FAR_US).unwrap_or(i64::MAX)),
+    )
+}
+
 /// Counts what was done to the times of an input, so that it is said once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeNotes {

@@ -111,6 +111,39 @@ async fn numbers_that_are_not_read_do_not_become_texts() -> Result<()> {
     node.run(&[&create[..], &["--value-type", "text"]].concat())?;
     ensure!(rows(&node, "suffix")?[0] == "2024-01-01T00:00:00.000000Z,1.5 C");
 
+    let odd = path(&node, "odd.csv")?;
+    for (rows, words) in [
+        // The advice is about the line that is named.
+        (
+            &["\"1,234.5\"", "x", "\"1,5\""][..],
+            &["line 4: `1,5`", "has a decimal comma"][..],
+        ),
+        (
+            &["\"1,234.5\"", "x", "y"],
+            &["line 2: `1,234.5`", "thousands separators"],
+        ),
+        (
+            &["9".repeat(400).as_str()],
+            &["line 2", "beyond the largest number"],
+        ),
+        (
+            &["1", "2", "1e999"],
+            &["line 4", "beyond the largest number"],
+        ),
+    ] {
+        let rows = (1..)
+            .zip(rows)
+            .map(|(day, row)| format!("2024-01-0{day},{row}\n"));
+        fs::write(&odd, format!("ts,value\n{}", rows.collect::<String>()))?;
+        ensure_says(&node.fails(&["import", &odd, "--check"])?, words)?;
+    }
+    fs::write(&odd, ",\n")?;
+    let errors = node.fails(&["import", &odd, "--check"])?;
+    ensure_says(&errors, &["its first row has no texts"])?;
+    fs::write(&odd, "ts;value\n2024-01-01;1,5\n2024-01-02;2.5\n")?;
+    let errors = node.fails(&["import", &odd, "--check", "--decimal-comma"])?;
+    ensure_says(&errors, &["line 3", "decimal point"])?;
+
     let grouped = path(&node, "grouped.csv")?;
     fs::write(&grouped, "ts,value\n2024-01-01,1\n2024-01-02,\"1,234.5\"\n")?;
     let errors = node.fails(&["import", &grouped, "--check"])?;
@@ -348,7 +381,7 @@ async fn a_file_gets_into_a_stream_once_unless_it_is_said() -> Result<()> {
     )?;
     ensure_says(
         &node.fails(&publish(&stream, &file, &["--resume"]))?,
-        &["cannot resume", "row 3", "row 2"],
+        &["cannot resume", "line 3", "`7.5`", "record 6", "`7`"],
     )?;
     let again = node.json(&["import", &file, "--to", &stream, "--again"])?;
     ensure!(number(&again, "to")? == 16, "{again}");

@@ -13,6 +13,7 @@ mod naming;
 mod proofs;
 mod publish;
 mod restart;
+mod resume;
 mod stop;
 mod tail;
 mod terminal;
