@@ -2,13 +2,13 @@
 
 mod clock;
 
-use anyhow::bail;
 use clap::Args;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::Serialize;
 
 use super::Invocation;
+use super::json_error::Reported;
 use super::output::{Output, bytes, counted, printable};
 use crate::api::types::{
     DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
@@ -104,7 +104,10 @@ pub(super) async fn doctor(invocation: &Invocation, _args: &DoctorArgs) -> anyho
         .filter(|finding| finding.level == Level::Problem);
     match problems.count() {
         0 => Ok(()),
-        count => bail!("{} found", counted(count as u64, "problem")),
+        count => {
+            let found = format!("{} found", counted(count as u64, "problem"));
+            Err(Reported::error(anyhow::Error::msg(found)))
+        }
     }
 }
 

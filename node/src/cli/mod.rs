@@ -30,6 +30,7 @@ mod guess;
 mod import;
 mod init;
 mod join;
+mod json_error;
 mod limits;
 mod line_input;
 mod listen;
@@ -251,6 +252,7 @@ const LAST_READS: Duration = Duration::from_secs(5);
 pub fn main() -> ExitCode {
     let cli = parse_arguments();
     start_log(&cli);
+    let out = Output::new(cli.global.json);
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -267,7 +269,9 @@ pub fn main() -> ExitCode {
         Err(error) if error.is::<StdoutClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
-            ExitCode::from(exit::failure(&error).exit_status())
+            let failure = exit::failure(&error);
+            json_error::print(out, &error, failure);
+            ExitCode::from(failure.exit_status())
         }
     }
 }
@@ -279,7 +283,10 @@ fn parse_arguments() -> Cli {
     Cli::try_parse_from(&arguments).unwrap_or_else(|error| {
         match fraction_last(&arguments).map(Cli::try_parse_from) {
             Some(Ok(cli)) => cli,
-            _ => error.exit(),
+            _ => {
+                json_error::print_usage(&arguments, &error);
+                error.exit()
+            }
         }
     })
 }

@@ -283,6 +283,19 @@ pub(super) async fn publish_checked(
 
 impl Checked {
     /// # Errors
+    /// The files would not be taken: a row is bad, or there twice.
+    pub(super) fn ensure_good(&self, form: &FileForm) -> anyhow::Result<()> {
+        self.ensure_once(form)?;
+        let is = if self.bad.count() == 1 { "is" } else { "are" };
+        ensure!(
+            form.skip_bad || self.bad.is_empty(),
+            "there {is} {}",
+            self.bad
+        );
+        Ok(())
+    }
+
+    /// # Errors
     /// A file begins before the end of those ahead of it, or has its rows twice.
     pub(super) fn ensure_once(&self, form: &FileForm) -> anyhow::Result<()> {
         if form.again {

@@ -256,3 +256,77 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
     ensure!(keys(&verified)? == wanted, "{verified}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_command_that_fails_says_why_in_json_where_it_is_asked_for() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    let bad = path(&node, "bad.csv")?;
+    fs::write(&bad, "ts,value\n2024-05-01,1\n2024-05-02,x\n")?;
+    let error = |args: &[&str]| -> Result<Value> {
+        let output = node.command(&[args, &["--json"]].concat())?;
+        let said = String::from_utf8(output.stderr)?;
+        let mut lines = json_lines(&String::from_utf8(output.stdout)?)?;
+        ensure!(lines.len() == 1, "{args:?}: {lines:?}");
+        let shown = lines.remove(0);
+        let text = shown["error"].as_str().unwrap_or_default();
+        // Whoever reads stderr is told the same.
+        let first = text.lines().next().unwrap_or_default();
+        ensure!(
+            !first.is_empty() && said.contains(first),
+            "{args:?}: {shown}: {said}"
+        );
+        let code = output.status.code();
+        ensure!(code != Some(0), "{args:?}");
+        let status = shown["exit_status"].as_i64();
+        ensure!(
+            args[0] == "import" || status == code.map(i64::from),
+            "{args:?}: {shown}"
+        );
+        Ok(shown)
+    };
+    for args in [
+        &["show", "nothing"][..],
+        &["publish", "numbers", "many"],
+        &[
+            "publish",
+            &stream,
+            "--file",
+            &bad,
+            "--time-column",
+            "ts",
+            "--value-column",
+            "value",
+        ],
+        &["export", "numbers", "--from", "yesterday"],
+        &["export", "numbers", "-o", "/nonexistent/file"],
+        &["prove", "numbers", "1000"],
+        &["verify", "/nonexistent"],
+        &["stream", "create", ""],
+        &["unsigned", "export", "nothing"],
+        &["--api", "http://127.0.0.1:1", "list"],
+        &["--data-dir", "/nonexistent", "list"],
+        &["run", "--max-disk", "lots"],
+        &["network", "new", "/nonexistent/file"],
+        // What is refused before it begins.
+        &["frobnicate"],
+        &["publish"],
+        &["export", "numbers", "--format", "xml"],
+    ] {
+        error(args)?;
+    }
+    let refused = error(&["show", "nothing"])?;
+    ensure!(
+        refused["problem"]["status"] == 404 && refused["exit_status"] == 1,
+        "{refused}"
+    );
+    // A report of what is wrong stays one value.
+    let report = error(&["import", &bad, "--check"])?;
+    ensure!(report["bad_rows"] == 1 && report["rows"] == 1, "{report}");
+    // Nothing was asked for in JSON.
+    let output = node.command(&["show", "nothing"])?;
+    ensure!(output.stdout.is_empty(), "{output:?}");
+    let output = node.command(&["publish", "numbers", "--frobnicate", "--", "--json"])?;
+    ensure!(output.stdout.is_empty(), "{output:?}");
+    Ok(())
+}
