@@ -67,7 +67,7 @@ pub(crate) enum RecordError {
 fn and_more(lines: u64) -> String {
     match lines {
         0 => String::new(),
-        lines => format!("; the row has {} more", counted(lines, "line")),
+        lines => format!("; the row has {}", counted(lines, "more line")),
     }
 }
 
