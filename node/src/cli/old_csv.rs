@@ -169,6 +169,10 @@ impl Look {
         self.rows += 1;
         self.times.add(line, &time);
         self.values.add(line, &value);
+        // A row that is torn, or has a field too many, is a bad one.
+        if records.len() != layout.columns.len() {
+            return;
+        }
         if let (Some(chain), Some(place)) = (&mut self.hashes, layout.hash) {
             chain.row(&time, &value, &field(place), line);
         }
@@ -443,6 +447,8 @@ mod tests {
         };
         assert_eq!(ids(&["7", "7", "7"]).unwrap(), Some(Ids::Same));
         assert_eq!(ids(&["1", "2", "5"]).unwrap(), Some(Ids::Rising));
+        let torn = survey("2024-01-01,1.5,7\n2024-01-02,2.5\n2024-01-03,2.5,7\n");
+        assert_eq!(torn.unwrap().survey.ids, Some(Ids::Same));
         for mixed in [
             &["7", "8", "7"][..],
             &["7", "7", "8"],
