@@ -217,6 +217,20 @@ pub(super) fn micros(
     Ok(Some(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
 }
 
+/// The same of what must be longer than nothing.
+pub(super) fn positive_micros(
+    name: &str,
+    text: Option<&str>,
+    us: Option<u64>,
+) -> Result<Option<u64>, ApiError> {
+    match micros(name, text, us)? {
+        Some(0) => Err(ApiError::bad_request(format!(
+            "{name} must be longer than nothing; leave it off where none is meant"
+        ))),
+        span => Ok(span),
+    }
+}
+
 fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }

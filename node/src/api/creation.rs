@@ -15,6 +15,7 @@ use libp2p::PeerId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::bounds::positive_micros;
 use super::new_name::require_unlike;
 use super::problem::ApiError;
 use super::resolve::Names;
@@ -48,7 +49,7 @@ pub(super) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let Query(Options { if_not_exists }) = options?;
-    let new: NewStream = parse(&body?)?;
+    let new = with_spans(parse(&body?)?)?;
     let target = new.target.as_deref();
     let target = target.map(|target| target_of(&state, target)).transpose()?;
     // Two that come at once do not both find the name free.
@@ -73,6 +74,18 @@ fn require_new(state: &ApiState, name: &str) -> Result<(), ApiError> {
     let aliases = state.aliases();
     let (known, aliases) = (&*known, &*aliases);
     require_unlike(Names { known, aliases }, name, None)
+}
+
+/// With spans in microseconds, also where they were said as texts.
+fn with_spans(mut new: NewStream) -> Result<NewStream, ApiError> {
+    for (name, text, us) in [
+        ("cadence", new.cadence.take(), &mut new.cadence_us),
+        ("retain_age", new.retain_age.take(), &mut new.retain_age_us),
+    ] {
+        let said = (*us > 0).then_some(*us);
+        *us = positive_micros(name, text.as_deref(), said)?.unwrap_or(0);
+    }
+    Ok(new)
 }
 
 fn answer(status: StatusCode, log: LogId) -> Response {
@@ -239,6 +252,31 @@ mod tests {
         );
         assert_eq!(manifest.target, target);
         assert!(manifest.sign(&key).is_ok());
+    }
+
+    #[test]
+    fn spans_of_a_new_stream_are_texts_or_microseconds() {
+        let spans = |json: &str| {
+            let new = with_spans(serde_json::from_str(json).unwrap());
+            let new = new.map_err(|error| error.problem().detail.clone())?;
+            Ok::<_, String>((new.cadence_us, new.retain_age_us))
+        };
+        let hour_us = 3_600_000_000;
+        assert_eq!(spans("{}"), Ok((0, 0)));
+        assert_eq!(
+            spans(r#"{"cadence":"1h","retain_age":"1d"}"#),
+            Ok((hour_us, 24 * hour_us))
+        );
+        assert_eq!(spans(r#"{"cadence_us":5,"retain_age_us":0}"#), Ok((5, 0)));
+        for (wrong, words) in [
+            (r#"{"cadence":"0s"}"#, "cadence must be longer than nothing"),
+            (r#"{"retain_age":"0d"}"#, "retain_age must be longer"),
+            (r#"{"cadence":"1h","cadence_us":5}"#, "leave one off"),
+            (r#"{"cadence":"hourly"}"#, "is not a duration"),
+        ] {
+            let error = spans(wrong).unwrap_err();
+            assert!(error.contains(words), "{wrong}: {error}");
+        }
     }
 
     #[test]

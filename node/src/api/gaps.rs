@@ -9,7 +9,7 @@ use headwater_protocols::store::{History, Store};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::bounds::{Range, micros};
+use super::bounds::{Range, positive_micros};
 use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
@@ -85,7 +85,7 @@ impl Wanted {
         let cadence = options.cadence.as_deref();
         Ok(Self {
             selection: range.selection(size)?,
-            cadence_us: micros("cadence", cadence, options.cadence_us)?,
+            cadence_us: positive_micros("cadence", cadence, options.cadence_us)?,
             listed: options.limit.unwrap_or(LISTED_GAPS).min(MAX_LISTED_GAPS),
         })
     }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::asker::Asker;
-use super::bounds::{Range, micros};
+use super::bounds::{Range, micros, positive_micros};
 use super::compression;
 use super::etag::EntityTag;
 use super::limits::MAX_JOINED_STREAMS;
@@ -40,7 +40,8 @@ pub(super) struct Options {
     /// said.
     on: Option<String>,
     /// Or a row for each multiple of this span since 1970, such as `1h`, up to the
-    /// first one that has seen everything.
+    /// first one that has seen everything: 32,000,000 rows at most, unless `from` and
+    /// `to` say both ends.
     every: Option<String>,
     /// The same in microseconds.
     every_us: Option<u64>,
@@ -250,13 +251,10 @@ fn require_undisputed(status: &LogStatus) -> Result<(), ApiError> {
 }
 
 fn rows(state: &ApiState, options: &Options, streams: &[Arc<LogStatus>]) -> Result<Rows, ApiError> {
-    let every_us = micros("every", options.every.as_deref(), options.every_us)?;
+    let every_us = positive_micros("every", options.every.as_deref(), options.every_us)?;
     match (&options.on, every_us) {
         (Some(_), Some(_)) => Err(ApiError::bad_request(
             "the rows are those of one stream or at equal steps: give on or every",
-        )),
-        (None, Some(0)) => Err(ApiError::bad_request(
-            "every must be at least 1 microsecond",
         )),
         (None, Some(step_us)) => Ok(Rows::Every(step_us)),
         (None, None) => Ok(Rows::On(0)),

@@ -385,14 +385,19 @@ pub struct NewStream {
     pub unit: String,
     /// What the values are; `number` when absent.
     pub value_type: Option<ValueTypeView>,
-    /// Expected microseconds between two observations; 0 or absent: not known.
+    /// The usual time between two observations, such as `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cadence: Option<String>,
+    /// The same in microseconds; 0 or absent: not known.
     pub cadence_us: u64,
     /// A chunk is 2^chunk_level records; 8 when absent, at most 12.
     pub chunk_level: Option<u8>,
     /// The stream that this one predicts: its id, or what names it here.
     pub target: Option<String>,
-    /// Everybody drops chunks whose records are all older than this many
-    /// microseconds; 0 or absent: never.
+    /// Everybody drops chunks whose records are all older than this, such as `30d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain_age: Option<String>,
+    /// The same in microseconds; 0 or absent: never.
     pub retain_age_us: u64,
     /// Everybody drops chunks behind which there are this many records; 0 or
     /// absent: never.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Invocation;
+use super::duration;
 use super::output::{Output, counted, grouped, printable};
-use super::{Usage, duration};
 use crate::api::types::GapReport;
 use crate::client::GapQuery;
 use crate::export::{Gaps, Misplaced};
@@ -25,7 +25,7 @@ pub(crate) struct GapsArgs {
     /// The stream: id, part of it, or name
     stream: String,
     /// The usual time between two observations [default: that of the stream]
-    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    #[arg(long, value_name = "D", value_parser = duration::parse_positive)]
     cadence: Option<Duration>,
     /// From this index or time on: RFC 3339 (UTC if it has no offset), a date, or
     /// 3d for three days ago
@@ -44,7 +44,8 @@ pub(crate) struct GapsArgs {
 }
 
 pub(super) async fn gaps(invocation: &Invocation, args: &GapsArgs) -> anyhow::Result<()> {
-    let cadence_us = args.cadence.map(micros).transpose()?;
+    let micros = |cadence: Duration| u64::try_from(cadence.as_micros()).unwrap_or(u64::MAX);
+    let cadence_us = args.cadence.map(micros);
     let query = GapQuery {
         from: args.from.clone(),
         to: args.to.clone(),
@@ -60,13 +61,6 @@ pub(super) async fn gaps(invocation: &Invocation, args: &GapsArgs) -> anyhow::Re
         true => out.json(&report),
         false => described(&report, out).try_for_each(|line| out.line(line)),
     }
-}
-
-fn micros(duration: Duration) -> anyhow::Result<u64> {
-    u64::try_from(duration.as_micros())
-        .ok()
-        .filter(|&micros| micros > 0)
-        .ok_or_else(|| Usage::error("--cadence must be longer than nothing"))
 }
 
 fn described(report: &GapReport, out: Output) -> impl Iterator<Item = String> {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::export::{ExportFormat, Wanted, remove_stale_proof, save, written};
 use super::stream::say_namesakes;
-use super::{Invocation, Usage, duration};
+use super::{Invocation, duration};
 use crate::client::{Client, JoinQuery};
 use crate::times::Unit;
 
@@ -26,8 +26,9 @@ pub(crate) struct JoinArgs {
     /// One of them: its observations make the rows [default: the first]
     #[arg(long, value_name = "STREAM", conflicts_with = "every")]
     on: Option<String>,
-    /// A row for each multiple of this time since 1970 (UTC), such as 1h
-    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    /// A row for each multiple of this time since 1970 (UTC), such as 1h; without both
+    /// --from and --to at most 32,000,000 rows
+    #[arg(long, value_name = "D", value_parser = duration::parse_positive)]
     every: Option<Duration>,
     /// Leave out values that are older than the row by more than this
     #[arg(long, value_name = "D", value_parser = duration::parse)]
@@ -58,9 +59,6 @@ pub(crate) struct JoinArgs {
 pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Result<()> {
     let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let every_us = args.every.map(micros);
-    if every_us == Some(0) {
-        return Err(Usage::error("--every must be longer than nothing"));
-    }
     let wanted = Wanted {
         format: args.format,
         safe_csv: args.safe_csv,

@@ -10,6 +10,7 @@ use super::Invocation;
 use super::output::{printable, shown_path};
 use super::target_file::Target;
 use crate::client::Client;
+use crate::times::Unit;
 
 /// Write a proof that a record is in a stream, or that a stream only grew
 #[derive(Args, Debug)]
@@ -22,6 +23,10 @@ pub(crate) struct ProveArgs {
     /// The record: its index, or a time, which means the last one at or before it
     #[arg(value_name = "INDEX|TIME", required_unless_present = "consistency")]
     index: Option<String>,
+    /// The unit of a time that is a number since 1970: s, ms, us or ns. Without it a
+    /// whole number is an index
+    #[arg(long, value_name = "UNIT", requires = "index", value_parser = str::parse::<Unit>)]
+    time_unit: Option<Unit>,
     /// Prove that the first M records are the beginning of the first N
     #[arg(long, num_args = 2, value_names = ["M", "N"], conflicts_with = "index")]
     consistency: Option<Vec<u64>>,
@@ -41,12 +46,12 @@ async fn index_of(
     invocation: &Invocation,
     client: &Client,
     stream: &str,
-    asked: &str,
+    (asked, unit): (&str, Option<Unit>),
 ) -> anyhow::Result<u64> {
-    if let Ok(index) = asked.parse() {
+    if let (Ok(index), None) = (asked.parse(), unit) {
         return Ok(index);
     }
-    let record = client.at_or_before(stream, asked).await?;
+    let record = client.at_or_before(stream, asked, unit).await?;
     let record = record
         .with_context(|| format!("nothing of `{}` is as early as that", printable(stream)))?;
     let (index, time) = (record.index, &record.time);
@@ -63,7 +68,7 @@ pub(super) async fn prove(invocation: &Invocation, args: &ProveArgs) -> anyhow::
                     serde_json::to_vec_pretty(&proof)?
                 }
                 (_, index) => {
-                    let asked = index.as_deref().unwrap_or_default();
+                    let asked = (index.as_deref().unwrap_or_default(), args.time_unit);
                     let index = index_of(invocation, client, &args.stream, asked).await?;
                     serde_json::to_vec_pretty(&client.proof(&args.stream, index).await?)?
                 }

@@ -65,13 +65,13 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "S")]
     target: Option<String>,
     /// The usual time between two observations, such as 1h
-    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    #[arg(long, value_name = "D", value_parser = duration::parse_positive)]
     cadence: Option<Duration>,
     /// A chunk is 2^K records, and a value at most 1 MiB / 2^K [default: 8]
     #[arg(long, value_name = "K")]
     chunk_level: Option<u8>,
     /// Everybody drops observations that are older, in whole chunks, such as 30d
-    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    #[arg(long, value_name = "D", value_parser = duration::parse_positive)]
     retain_age: Option<Duration>,
     /// Everybody keeps this many of the latest observations, and drops whole
     /// chunks before them
@@ -148,6 +148,7 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
         retain_age_us: micros(args.retain_age),
         retain_records: args.retain_records.unwrap_or(0),
         latest_only: args.latest_only,
+        ..NewStream::default()
     };
     let created = invocation
         .with_client(async |client| {

@@ -14,6 +14,7 @@ use super::{Invocation, duration, progress};
 use crate::api::types::{FetchView, RoleView, StreamView};
 use crate::client::{Client, Patience};
 use crate::failure::for_now;
+use crate::times::Unit;
 
 /// Pause before the node is asked for the first time. A short stream is in step
 /// within milliseconds.
@@ -39,6 +40,10 @@ pub(crate) struct SyncArgs {
     /// Up to this index or time, which is left out
     #[arg(long, value_name = "INDEX|TIME")]
     to: Option<String>,
+    /// The unit of --from and --to where they are numbers since 1970: s, ms, us or ns.
+    /// Without it a whole number is an index
+    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>)]
+    time_unit: Option<Unit>,
     /// Wait until it is in step
     #[arg(long)]
     wait: bool,
@@ -74,7 +79,7 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
                 (None, None) => None,
                 (from, to) => {
                     refuse_hopeless(&first)?;
-                    Some(client.fetch(&first.id, from, to).await?)
+                    Some(client.fetch(&first.id, from, to, args.time_unit).await?)
                 }
             };
             let stream = match args.wait {

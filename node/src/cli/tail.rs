@@ -10,6 +10,7 @@ use super::stream::{disputed, say_namesakes};
 use super::{Invocation, duration};
 use crate::api::types::{Problem, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
+use crate::times::Unit;
 
 /// Observations that are shown when nothing is said.
 const DEFAULT_COUNT: u64 = 10;
@@ -29,6 +30,10 @@ pub(crate) struct TailArgs {
     /// 3d for three days ago
     #[arg(long, value_name = "INDEX|TIME")]
     from: Option<String>,
+    /// The unit of --from where it is a number since 1970: s, ms, us or ns.
+    /// Without it a whole number is an index
+    #[arg(long, value_name = "UNIT", requires = "from", value_parser = str::parse::<Unit>)]
+    time_unit: Option<Unit>,
     /// Go on with every new observation
     #[arg(short, long)]
     follow: bool,
@@ -48,8 +53,13 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             say_namesakes(invocation.out, &args.stream, &stream);
             let count = args.count.unwrap_or(DEFAULT_COUNT);
             let size = stream.usable_size();
-            let from =
-                (args.from.clone()).unwrap_or_else(|| first(&stream, size, count).to_string());
+            let from = match &args.from {
+                Some(text) => Begin {
+                    text: text.clone(),
+                    unit: args.time_unit,
+                },
+                None => Begin::index(first(&stream, size, count)),
+            };
             if let Some(from) = stream.disputed_from {
                 let what = disputed(from, stream.size);
                 invocation.out.note(format!(
@@ -76,9 +86,27 @@ fn first(stream: &StreamView, size: u64, count: u64) -> u64 {
     size.saturating_sub(count).max(stream.begin).min(size)
 }
 
-async fn history(client: &Client, id: &str, from: String, out: Output) -> anyhow::Result<()> {
+/// Where to begin.
+struct Begin {
+    /// An index, or a time.
+    text: String,
+    /// What it counts since 1970, if it is such a number.
+    unit: Option<Unit>,
+}
+
+impl Begin {
+    fn index(index: u64) -> Self {
+        Self {
+            text: index.to_string(),
+            unit: None,
+        }
+    }
+}
+
+async fn history(client: &Client, id: &str, from: Begin, out: Output) -> anyhow::Result<()> {
     let query = Query {
-        from: Some(from),
+        from: Some(from.text),
+        time_unit: from.unit,
         ..Query::default()
     };
     let records = client.records(id, &query).await?;
@@ -93,7 +121,7 @@ async fn history(client: &Client, id: &str, from: String, out: Output) -> anyhow
 async fn live(
     client: &Client,
     id: &str,
-    mut from: String,
+    mut from: Begin,
     timeout: Option<Duration>,
     out: Output,
 ) -> anyhow::Result<()> {
@@ -101,7 +129,7 @@ async fn live(
     let patience = Patience::new(timeout, &tell);
     let mut absence: Option<Absence> = None;
     loop {
-        let error = match client.live(id, &from).await {
+        let error = match client.live(id, &from.text, from.unit).await {
             Ok(events) => {
                 absence.take().inspect(|_| patience.is_back());
                 print_all(events, &mut from, id, out).await
@@ -122,7 +150,7 @@ async fn live(
 /// Prints what comes, and notes where to go on.
 async fn print_all(
     mut events: impl Stream<Item = anyhow::Result<Event>> + Unpin,
-    from: &mut String,
+    from: &mut Begin,
     id: &str,
     out: Output,
 ) -> anyhow::Result<()> {
@@ -131,7 +159,7 @@ async fn print_all(
             "message" => {
                 let record = Observation::parse(event.data.as_bytes())?;
                 print(&record, out)?;
-                *from = record.index.saturating_add(1).to_string();
+                *from = Begin::index(record.index.saturating_add(1));
             }
             "error" => return Err(refusal(&event.data)),
             other => tracing::debug!(kind = other, "an event that this version does not know"),

@@ -41,7 +41,8 @@ use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
 use crate::invite;
 use crate::keys::Token;
-use query::put_range;
+use crate::times::Unit;
+use query::{put_range, put_unit};
 use transport::Transport;
 
 /// Bytes of an answer that is read whole, at most: a list of 10,000 streams
@@ -316,8 +317,10 @@ impl Client {
         name: &str,
         from: Option<&str>,
         to: Option<&str>,
+        unit: Option<Unit>,
     ) -> anyhow::Result<FetchView> {
-        let bounds = [("from", from), ("to", to)].into_iter();
+        let unit = unit.map(Unit::symbol);
+        let bounds = [("from", from), ("to", to), ("time_unit", unit)].into_iter();
         let bounds = bounds.filter_map(|(key, bound)| Some(format!("{key}={}", encode(bound?))));
         let query = bounds.collect::<Vec<_>>().join("&");
         let path = stream_path(name, &format!("/fetch?{query}"));
@@ -473,8 +476,10 @@ impl Client {
         &self,
         name: &str,
         time: &str,
+        unit: Option<Unit>,
     ) -> anyhow::Result<Option<Observation>> {
-        let query = format!("format=ndjson&at_or_before={}", encode(time));
+        let mut query = format!("format=ndjson&at_or_before={}", encode(time));
+        put_unit(&mut query, unit);
         let path = stream_path(name, &format!("/observations?{query}"));
         let answer = self.request(Method::GET, &path, None).await?;
         let mut found = std::pin::pin!(observation::lines(bytes_of(answer)));
@@ -489,8 +494,10 @@ impl Client {
         &self,
         name: &str,
         from: &str,
+        unit: Option<Unit>,
     ) -> anyhow::Result<BoxStream<'static, anyhow::Result<Event>>> {
-        let path = stream_path(name, &format!("/live?from={}", encode(from)));
+        let mut path = stream_path(name, &format!("/live?from={}", encode(from)));
+        put_unit(&mut path, unit);
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(events(bytes_of(answer)).boxed())
     }

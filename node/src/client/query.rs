@@ -71,6 +71,11 @@ pub(super) fn put_range(
             path.push_str(&format!("&{key}={}", encode(value)));
         }
     }
+    put_unit(path, unit);
+}
+
+/// Says in an address what times count that are numbers.
+pub(super) fn put_unit(path: &mut String, unit: Option<Unit>) {
     if let Some(unit) = unit {
         path.push_str(&format!("&time_unit={}", unit.symbol()));
     }

@@ -45,6 +45,17 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros))
 }
 
+/// Reads a span that is longer than nothing.
+///
+/// # Errors
+/// As [`parse`]; or it is 0.
+pub fn parse_positive(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err(format!("`{text}` must be longer than nothing")),
+        span => Ok(span),
+    }
+}
+
 /// Writes what [`parse`] reads, in at most two units.
 #[must_use]
 pub fn text(duration: Duration) -> String {
@@ -112,6 +123,16 @@ mod tests {
         ] {
             assert_eq!(text(Duration::from_secs_f64(seconds)), text_of);
         }
+    }
+
+    #[test]
+    fn nothing_is_no_span_between_two_observations() {
+        for nothing in ["0s", "0d", "0h0m", "00us"] {
+            let error = parse_positive(nothing).unwrap_err();
+            assert!(error.contains("longer than nothing"), "{error}");
+        }
+        assert_eq!(parse_positive("1us"), Ok(Duration::from_micros(1)));
+        assert!(parse_positive("1").is_err());
     }
 
     proptest! {

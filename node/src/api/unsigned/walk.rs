@@ -24,6 +24,7 @@ use super::name_of;
 use super::view::{report_view, unsigned_view};
 use crate::handle::wall_time;
 use crate::runtime::quorum_walk::{QuorumWalk, Step};
+use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -33,6 +34,9 @@ pub(in crate::api) struct Options {
     /// What lies before this time is wanted (RFC 3339, a date, or a span such as
     /// `3d` before now); now unless it is said.
     before: Option<String>,
+    /// `before` is a number of this unit since 1970: `s`, `ms`, `us` or `ns`.
+    #[param(inline)]
+    time_unit: Option<Unit>,
     /// How long the answers of a round are waited for: 5,000 unless it is said,
     /// at most 60,000.
     deadline_ms: Option<u64>,
@@ -53,7 +57,7 @@ pub(in crate::api) async fn walk(
     let name = name_of(name)?;
     let Query(options) = options?;
     let before = options.before.as_deref();
-    let before = before.map(|text| instant("before", text, None, wall_time()));
+    let before = before.map(|text| instant("before", text, options.time_unit, wall_time()));
     let before = before.transpose()?;
     let deadline = options.deadline_ms.map(Duration::from_millis);
     let deadline = deadline.unwrap_or(WALK_DEADLINE);
