@@ -74,7 +74,7 @@ impl ComingRows {
     }
 
     /// The earliest and the latest time.
-    fn span(&mut self) -> Option<(Timestamp, Timestamp)> {
+    pub(super) fn span(&mut self) -> Option<(Timestamp, Timestamp)> {
         self.sort();
         Some((self.rows.first()?.time, self.rows.last()?.time))
     }

@@ -175,6 +175,8 @@ fn value_of(text: &str, rules: ValueRules, decimal_comma: bool) -> Result<Taken,
             rules
                 .of_text(text)
                 .map_err(|why| match Look::of(text).advice() {
+                    // That is what was said.
+                    Some(_) if Look::of(text) == Look::TooLarge => why,
                     Some(advice) => format!("{why}; {advice}"),
                     None => why,
                 })

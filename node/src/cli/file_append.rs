@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 use super::Invocation;
 use super::batch::{Batch, BatchWriter};
 use super::delivery::{Delivery, Undelivered};
+use super::file_form::FileForm;
 use super::output::{counted, grouped};
 use super::progress;
 use super::publish::{Target, said};
-use super::publish_file::{Checked, FileForm};
+use super::publish_file::Checked;
 use super::publish_lines::interrupted;
 use super::rows::RowError;
 use super::value::ValueRules;
@@ -222,7 +223,7 @@ pub(super) async fn ndjson(
 mod tests {
     use std::fs;
 
-    use super::super::publish_file::tests::{csv, rules};
+    use super::super::file_form::tests::{csv, rules};
     use super::*;
 
     fn batches(form: &FileForm, skip: u64) -> Vec<anyhow::Result<Batch>> {

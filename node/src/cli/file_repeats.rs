@@ -10,9 +10,9 @@ use std::hash::{BuildHasher, RandomState};
 
 use headwater_protocols::time::Timestamp;
 
+use super::file_form::FileForm;
 use super::limits::MAX_REMEMBERED_ROWS;
 use super::output::counted;
-use super::publish_file::FileForm;
 use super::rows::Row;
 
 /// A file of which so many rows (one of a hundred) are there again, one behind the

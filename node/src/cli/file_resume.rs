@@ -6,9 +6,9 @@ use futures::TryStreamExt;
 use tokio::sync::mpsc;
 
 use super::coming_rows::{ComingRows, Indexes, Met, within};
+use super::file_form::FileForm;
 use super::limits::{MAX_RUNS, ROWS_COMPARED};
 use super::publish::Target;
-use super::publish_file::FileForm;
 use super::rows::{Row, RowError};
 use super::value::ValueRules;
 use crate::client::{Query, is_gone};

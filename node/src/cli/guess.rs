@@ -4,6 +4,7 @@
 
 use headwater_protocols::manifest::ValueType;
 
+use super::ask::Flag;
 use super::number_text::{Look, is_identifier};
 use crate::times::{TimeForm, Unit, can_be_meant};
 
@@ -260,6 +261,14 @@ impl ValueCensus {
             && self.commas.count > 0
             && self.with_point.count == 0
             && (self.numbers + fractions) * 2 > self.rows
+    }
+
+    /// What the values are, if that is not told.
+    pub(super) fn proposal(&self) -> Flag {
+        match self.commas.count + self.ambiguous.count {
+            0 => Flag::Text,
+            _ => Flag::DecimalComma,
+        }
     }
 
     /// What the values are.

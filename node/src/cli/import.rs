@@ -11,18 +11,19 @@ use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
+use super::ask::{Flag, asking, unclear};
 use super::file_append::{Appended, ndjson};
+use super::file_form::{FileForm, FilePart, PartForm};
 use super::file_kind::Expected;
 use super::file_source::Source;
 use super::gaps::of_times;
 use super::json_error::Reported;
 use super::old_csv::{OldCsv, Survey};
 use super::old_layout::Layout;
-use super::output::{counted, printable};
+use super::output::{counted, printable, shown_path};
 use super::publish::{Target, time_argument};
 use super::publish_file::{
-    Checked, FileForm, FilePart, Looking, PartForm, accept, check, look_at, publish,
-    publish_checked, show,
+    Checked, Looking, accept, check, look_at, publish, publish_checked, show,
 };
 use super::reading::ReadingArgs;
 use super::stream::value_types;
@@ -34,14 +35,14 @@ use crate::client::Client;
 use crate::export::{GapFinder, Gaps};
 
 /// Import CSV files of older programs, or histories of peers, that nobody signed
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     group = ArgGroup::new("where").args(["to", "create", "unsigned", "from_peers"]),
     group = ArgGroup::new("what").required(true).multiple(true).args(["to", "create", "unsigned", "from_peers", "check"]),
     after_help = "The files have the columns ts,value or ts,value,hash or date_time,value,id, with or without that
 header; which, and how times and numbers are written, is found out from all rows, and shown. Where the
-rows do not tell, the files are refused, with the option that says it. They are checked wholly first:
-one bad row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
+rows do not tell, the files are refused, with the option that says it; on a terminal it is asked for.
+They are checked wholly first: one bad row and nothing is stored. Gaps, duplicates, what is out of order and what the hashes say are
 reported; all of that is imported as it is. For other CSV files see `headwater publish --file`.
 
 Files that begin before the end of the stream, or of the files ahead of them, are refused, and so are
@@ -161,6 +162,25 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
     if let Some(name) = &args.from_peers {
         return from_peers::take(invocation, name, args).await;
     }
+    // What comes once cannot be read again behind a question.
+    let comes_once = |file: &PathBuf| file.as_os_str() == "-" || !file.is_file();
+    let is_silent = args.check || args.files.iter().any(comes_once);
+    let mut args = args.clone();
+    asking(invocation, is_silent, async |flag| {
+        match flag {
+            None => {}
+            Some(Flag::Again) => args.again = true,
+            Some(Flag::Resume) => args.resume = true,
+            Some(Flag::SkipBad) => args.skip_bad = true,
+            Some(Flag::DecimalComma) => args.reading.decimal_comma = true,
+            Some(Flag::Text) => args.value_type = Some(ValueTypeView::Text),
+        }
+        import_files(invocation, &args).await
+    })
+    .await
+}
+
+async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
     let old = survey(args).await?;
     let form = FileForm {
         parts: old.iter().map(|(source, old)| part(source, old)).collect(),
@@ -245,10 +265,9 @@ fn value_type(args: &ImportArgs, old: &[OldCsv]) -> anyhow::Result<ValueType> {
     for (path, old) in args.files.iter().zip(old) {
         let found = old.values.value_type(old.reading.decimal_comma);
         let found = found.map_err(|why| {
-            anyhow::anyhow!(
-                "cannot import {}: {why}",
-                printable(&path.display().to_string())
-            )
+            let flag = old.values.proposal();
+            let error = anyhow::anyhow!("cannot import {}: {why}", shown_path(path));
+            unclear(flag, error)
         })?;
         ensure!(
             *all.get_or_insert(found) == found,

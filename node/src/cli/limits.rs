@@ -45,6 +45,10 @@ pub(crate) const ROWS_COMPARED: usize = 1 << 15;
 /// stream one by one: more are no mistakes of a clock.
 pub(crate) const MAX_ROWS_AHEAD: usize = 1 << 15;
 
+/// Rows of a file whose time lies ahead of us and that may be mistakes of a clock;
+/// more are forecasts.
+pub(crate) const FEW_AHEAD: usize = 16;
+
 /// Places in which the records of a file may be cut apart by those of others, 16
 /// bytes each: batches of a file have thousands of rows.
 pub(crate) const MAX_RUNS: usize = 1 << 20;

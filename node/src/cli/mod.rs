@@ -1,6 +1,7 @@
 //! The command line. Each command is written once, against the API, whether a
 //! node runs or not.
 
+mod ask;
 mod batch;
 mod coming_rows;
 mod csv_input;
@@ -17,6 +18,7 @@ mod exit;
 mod export;
 mod extra_column;
 mod file_append;
+mod file_form;
 mod file_kind;
 mod file_overlaps;
 mod file_range;

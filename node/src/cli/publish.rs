@@ -9,13 +9,15 @@ use futures::TryStreamExt;
 use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 
+use super::ask::{Flag, asking};
 use super::batch::BatchWriter;
 use super::csv_input::Columns;
 use super::delivery::{Delivery, Undelivered};
+use super::file_append::Appended;
+use super::file_form::{FileForm, FilePart, PartForm};
 use super::file_kind::Expected;
 use super::file_source::Source;
 use super::output::printable;
-use super::publish_file::{FileForm, FilePart, PartForm};
 use super::reading::ReadingArgs;
 use super::rows::{Row, RowNotes};
 use super::value::ValueRules;
@@ -30,7 +32,7 @@ use crate::runtime::wall_time;
 use crate::times::{self, Moment};
 
 /// Append observations to a stream of this node.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Without VALUE and --file, lines are read from stdin, and each is published as it comes:
 a value a line with the time of its arrival, or with --ndjson an object a line:
@@ -42,8 +44,9 @@ said. A leap second is the last microsecond before the next second.
 
 A file is checked wholly first: one bad row and nothing is published. How it is written is found out
 from all of its rows and shown before anything is signed; where they do not tell, it is refused, with
-the option that says it. A file that begins before the end of the stream is refused, too: --resume
-goes on behind the rows that the stream has, also of a file that has grown, --again appends them all.
+the option that says it. A file that begins before the end of the stream, or has its rows twice, is
+refused, too: --resume goes on behind the rows that the stream has, also of a file that has grown,
+--again appends them all. On a terminal these are asked for.
 
 When the node goes away meanwhile, values, lines and files wait until it is back and go on; nothing is
 lost, and nothing is published twice."
@@ -98,22 +101,9 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
             "how times and numbers are written is said of a CSV file: --file F --time-column T --value-column V",
         ));
     }
-    let file = match &args.file {
-        Some(path) => Some(named_file(path, &args).await?),
-        None => None,
-    };
     let out = invocation.out;
-    if let Some(file) = file {
-        let appended = invocation
-            .with_client(async |client| {
-                let target = Target::find(client, &args.stream).await?;
-                let form = file.form(&target, &args).await?;
-                let finder = GapFinder::new(None, 0);
-                Ok(publish_file::publish(invocation, &target, &form, finder)
-                    .await?
-                    .0)
-            })
-            .await?;
+    if let Some(path) = &args.file {
+        let appended = publish_named(invocation, path, &args).await?;
         return match out.json {
             true => out.json(&appended),
             false => out.line(appended.said()),
@@ -149,6 +139,34 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
         return out.json(&published);
     }
     out.line(said(published))
+}
+
+/// Publishes a file, and asks where it is not clear what is meant.
+async fn publish_named(
+    invocation: &Invocation,
+    path: &Path,
+    args: &PublishArgs,
+) -> anyhow::Result<Appended> {
+    let file = named_file(path, args).await?;
+    let mut args = args.clone();
+    asking(invocation, path.as_os_str() == "-", async |flag| {
+        match flag {
+            None | Some(Flag::Text) => {}
+            Some(Flag::Again) => args.again = true,
+            Some(Flag::Resume) => args.resume = true,
+            Some(Flag::SkipBad) => args.skip_bad = true,
+            Some(Flag::DecimalComma) => args.reading.decimal_comma = true,
+        }
+        let publish = async |client: &Client| {
+            let target = Target::find(client, &args.stream).await?;
+            let form = file.form(&target, &args).await?;
+            let finder = GapFinder::new(None, 0);
+            let done = publish_file::publish(invocation, &target, &form, finder).await?;
+            anyhow::Ok(done.0)
+        };
+        invocation.with_client(publish).await
+    })
+    .await
 }
 
 pub(super) fn said(published: Published) -> String {
@@ -195,8 +213,8 @@ async fn named_file(path: &Path, args: &PublishArgs) -> anyhow::Result<NamedFile
 
 impl NamedFile {
     /// How it is read into this stream.
-    async fn form(self, target: &Target<'_>, args: &PublishArgs) -> anyhow::Result<FileForm> {
-        let form = match self.columns {
+    async fn form(&self, target: &Target<'_>, args: &PublishArgs) -> anyhow::Result<FileForm> {
+        let form = match &self.columns {
             None => PartForm::Ndjson(args.reading.time_unit),
             Some(columns) => {
                 let (said, source) = (args.reading.said()?, self.source.clone());
@@ -205,12 +223,12 @@ impl NamedFile {
                 let reading = tokio::task::spawn_blocking(find).await?;
                 let reading =
                     reading.with_context(|| format!("cannot read {}", self.source.name))?;
-                PartForm::Csv(columns, reading)
+                PartForm::Csv(columns.clone(), reading)
             }
         };
         Ok(FileForm {
             parts: vec![FilePart {
-                source: self.source,
+                source: self.source.clone(),
                 form,
             }],
             resume: args.resume,

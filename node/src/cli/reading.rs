@@ -34,7 +34,7 @@ pub(crate) struct ReadingArgs {
     delimiter: Option<Delimiter>,
     /// Numbers have a decimal comma (1,5)
     #[arg(long)]
-    decimal_comma: bool,
+    pub(crate) decimal_comma: bool,
 }
 
 impl ReadingArgs {

@@ -1,16 +1,18 @@
 //! What a stream ends with: rows that do not lie behind that may be in it already.
 
-use anyhow::bail;
+use anyhow::anyhow;
 use headwater_protocols::time::Timestamp;
 
+use super::ask::{Flag, unclear};
 use super::coming_rows::ComingRows;
+use super::file_form::FileForm;
 use super::file_range::Range;
 use super::file_resume::place_of;
+use super::limits::FEW_AHEAD;
 use super::publish::Target;
-use super::publish_file::FileForm;
 use super::rows::Row;
 use crate::client::{Query, is_gone};
-use crate::times::text::to_text;
+use crate::times::text::{LAST_RFC3339, to_text};
 
 /// The end of a stream.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(super) struct StreamEnd {
     /// The record with the latest time that does not lie ahead of us: one of a
     /// clock that was not set is no end.
     pub(super) latest: Option<Row>,
+    /// The one with the latest time of all.
+    last: Option<Row>,
 }
 
 impl StreamEnd {
@@ -30,16 +34,12 @@ impl StreamEnd {
         if target.size == 0 {
             return Ok(None);
         }
-        let query = Query {
-            at_or_before: Some(to_text(soon)),
-            ..Query::default()
+        let last = latest(target, LAST_RFC3339).await?;
+        let latest = match last.as_ref().is_some_and(|last| last.time > soon) {
+            true => latest(target, soon).await?,
+            false => last.clone(),
         };
-        let latest = match target.first_of(&query).await {
-            Ok(latest) => latest.map(|(_, latest)| latest),
-            Err(error) if is_gone(&error) => None,
-            Err(error) => return Err(error),
-        };
-        Ok(Some(Self { latest }))
+        Ok(Some(Self { latest, last }))
     }
 
     /// Refuses rows that the stream may have already: those that are not behind
@@ -57,13 +57,18 @@ impl StreamEnd {
         if form.again {
             return Ok(());
         }
-        let earliest = range.earliest();
-        let behind = |latest: &&Row| earliest.is_some_and(|earliest| earliest <= latest.time);
-        if let Some(latest) = self.latest.as_ref().filter(behind) {
-            return refuse(target, form, range, latest).await;
+        if let Some(end) = reaching(self.latest.as_ref(), range.earliest()) {
+            return refuse(target, form, range.first(), range.earliest(), end).await;
+        }
+        // So many are forecasts, and have an order like all others.
+        let ahead_from = ahead.span().map(|(from, _)| from);
+        if ahead.len() > FEW_AHEAD
+            && let Some(end) = reaching(self.last.as_ref(), ahead_from)
+        {
+            return refuse(target, form, range.first(), ahead_from, end).await;
         }
         if let Some(met) = ahead.first_met(target, |met| !met.is_changed).await? {
-            bail!(
+            let error = anyhow!(
                 "{} has a row that the stream has already: that of {} in line {} is record {}; take it out, or append all \
                  rows with --again",
                 form.name_of(met.row.place),
@@ -71,39 +76,62 @@ impl StreamEnd {
                 met.row.line,
                 met.index
             );
+            return Err(unclear(Flag::Again, error));
         }
         Ok(())
+    }
+}
+
+/// The end of a stream, if rows from this time on do not lie behind it.
+fn reaching(end: Option<&Row>, from: Option<Timestamp>) -> Option<&Row> {
+    let (end, from) = end.zip(from)?;
+    (from <= end.time).then_some(end)
+}
+
+/// The record with the latest time up to this one.
+async fn latest(target: &Target<'_>, until: Timestamp) -> anyhow::Result<Option<Row>> {
+    let query = Query {
+        at_or_before: Some(to_text(until)),
+        ..Query::default()
+    };
+    match target.first_of(&query).await {
+        Ok(latest) => Ok(latest.map(|(_, latest)| latest)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 async fn refuse(
     target: &Target<'_>,
     form: &FileForm,
-    range: &Range,
-    latest: &Row,
+    first: Option<&Row>,
+    earliest: Option<Timestamp>,
+    end: &Row,
 ) -> anyhow::Result<()> {
-    let (name, ends) = (form.name(), to_text(latest.time));
-    let known = match range.first() {
+    let (name, ends) = (form.name(), to_text(end.time));
+    let known = match first {
         Some(first) => place_of(target, first, false).await?,
         None => None,
     };
     if let Some(index) = known {
-        bail!(
+        let error = anyhow!(
             "{name} begins before the end of the stream, so that its rows would be in it twice: the stream reaches to {ends}, \
              and its first row is record {index} of the stream; to go on behind those rows that the stream has, say --resume, \
              and to append all of them, --again"
         );
+        return Err(unclear(Flag::Resume, error));
     }
-    let earliest = range.earliest().map(to_text).unwrap_or_default();
+    let earliest = earliest.map(to_text).unwrap_or_default();
     let only_new = "leave the rows in it that are new, or append all of them, out of order or twice, with --again";
-    if form.resume {
-        bail!(
+    let error = match form.resume {
+        true => anyhow!(
             "cannot resume: the stream does not have the first row of {name}, but reaches to {ends}, and the earliest row of \
              {name} is of {earliest}; {only_new}"
-        );
-    }
-    bail!(
-        "{name} begins before the end of the stream, so that its rows would be in it out of order or twice: the stream reaches \
-         to {ends}, and its earliest row is of {earliest}; {only_new}"
-    );
+        ),
+        false => anyhow!(
+            "{name} begins before the end of the stream, so that its rows would be in it out of order or twice: the stream \
+             reaches to {ends}, and its earliest row is of {earliest}; {only_new}"
+        ),
+    };
+    Err(unclear(Flag::Again, error))
 }

@@ -166,6 +166,17 @@ async fn one_record_far_ahead_is_no_end_of_a_stream() -> Result<()> {
         stream.write(rows)?;
         ensure_says(&stream.node.fails(&stream.publish(&[]))?, &["--again"])?;
     }
+    // Many rows ahead are forecasts, which have an order like all others.
+    let forecast = |value: u32| {
+        let hours = (0..24).map(|hour| format!("2099-05-01T{hour:02}:00:00Z,{value}\n"));
+        format!("ts,value\n{}", hours.collect::<String>())
+    };
+    let (plan, plan_file) = (stream.node.create("plan")?, path(&stream.node, "plan.csv")?);
+    fs::write(&plan_file, forecast(1))?;
+    stream.node.run(&["import", &plan_file, "--to", &plan])?;
+    fs::write(&plan_file, forecast(2))?;
+    let errors = stream.node.fails(&["import", &plan_file, "--to", &plan])?;
+    ensure_says(&errors, &["2099-05-01T23:00:00", "--again"])?;
     // What lies ahead is not there twice either, in the stream or in files.
     let file = stream.file.clone();
     fs::write(&file, format!("ts,value\n2024-05-05,5\n{ahead},0\n"))?;

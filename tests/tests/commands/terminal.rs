@@ -1,9 +1,10 @@
 //! What terminals, spreadsheets and shells get.
 
 use std::fs;
+use std::io::Write;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use headwater_tests::{TestNode, USAGE, binary};
 use serde_json::{Value, json};
 
@@ -21,6 +22,16 @@ fn texts(node: &TestNode, name: &str, value: &str) -> Result<String> {
 
 /// What a command writes to a terminal, and with which status it ends.
 fn on_terminal(node: &TestNode, columns: &str, args: &[&str]) -> Result<(bool, String)> {
+    typed_on_terminal(node, columns, args, "")
+}
+
+/// The same, where somebody types this.
+fn typed_on_terminal(
+    node: &TestNode,
+    columns: &str,
+    args: &[&str],
+    typed: &str,
+) -> Result<(bool, String)> {
     let quoted = args.iter().map(|arg| format!(" '{arg}'"));
     let line = format!(
         "{} --data-dir {}{}",
@@ -28,13 +39,18 @@ fn on_terminal(node: &TestNode, columns: &str, args: &[&str]) -> Result<(bool, S
         node.dir().display(),
         quoted.collect::<String>()
     );
-    let output = Command::new("script")
+    let mut script = Command::new("script")
         .args(["-qec", &line, "/dev/null"])
         .env("HEADWATER_MARK_DIR", node.mark_dir())
         .env("TERM", "xterm")
         .env("COLUMNS", columns)
-        .stdin(Stdio::null())
-        .output()?;
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut keyboard = script.stdin.take().context("no stdin")?;
+    keyboard.write_all(typed.as_bytes())?;
+    drop(keyboard);
+    let output = script.wait_with_output()?;
     Ok((output.status.success(), String::from_utf8(output.stdout)?))
 }
 
@@ -112,6 +128,70 @@ fn the_name_of_a_file_is_nothing_to_obey_either() -> Result<()> {
     }
     let said = node.run(&["export", "sky", "-o", &file])?;
     ensure_says(&said, &["\\u{1b}[31m\\u{a}"])
+}
+
+#[test]
+fn what_is_not_clear_is_asked_on_a_terminal_alone() -> Result<()> {
+    let node = TestNode::new()?;
+    node.create("days")?;
+    let file = path(&node, "days.csv")?;
+    let publish = [
+        "publish",
+        "days",
+        "--file",
+        &file,
+        "--time-column",
+        "ts",
+        "--value-column",
+        "value",
+    ];
+    let size = || Ok::<_, anyhow::Error>(node.show("days")?["size"].as_u64());
+    fs::write(
+        &file,
+        "ts,value\n2024-05-01,1\n2024-05-02,x\n2024-05-03,3\n",
+    )?;
+    for no in ["n\n", "\n", "perhaps\n"] {
+        let (done, said) = typed_on_terminal(&node, "200", &publish, no)?;
+        ensure!(!done && size()? == Some(0), "{said}");
+        ensure_says(
+            &said,
+            &["1 bad row", "(--skip-bad)? [y/N]", "nothing was published"],
+        )?;
+    }
+    let (done, said) = typed_on_terminal(&node, "200", &publish, "y\n")?;
+    ensure!(done && size()? == Some(2), "{said}");
+    // One question behind the other, and none that a flag answers.
+    fs::write(
+        &file,
+        "ts,value\n2024-05-01,1\n2024-05-03,3\n2024-05-04,4\n2024-05-05,x\n",
+    )?;
+    let (done, said) = typed_on_terminal(&node, "200", &publish, "yes\ny\n")?;
+    ensure!(done && size()? == Some(3), "{said}");
+    ensure_says(&said, &["(--skip-bad)? [y/N]", "(--resume)? [y/N]"])?;
+    let with_flag = [&publish[..], &["--skip-bad", "--resume"]].concat();
+    let (done, said) = typed_on_terminal(&node, "200", &with_flag, "")?;
+    ensure!(done && !said.contains("[y/N]"), "{said}");
+    // A program is not asked.
+    let as_json = [&publish[..], &["--json"]].concat();
+    let (done, said) = typed_on_terminal(&node, "200", &as_json, "y\n")?;
+    ensure!(
+        !done && !said.contains("[y/N]") && size()? == Some(3),
+        "{said}"
+    );
+    ensure!(!node.fails(&publish)?.contains("[y/N]"));
+
+    let comma = path(&node, "comma.csv")?;
+    fs::write(&comma, "ts,value\n2024-05-01,\"1,5\"\n2024-05-02,\"2,5\"\n")?;
+    let (done, said) = typed_on_terminal(
+        &node,
+        "200",
+        &["import", &comma, "--create", "comma"],
+        "y\n",
+    )?;
+    ensure!(done, "{said}");
+    ensure_says(&said, &["(--decimal-comma)? [y/N]"])?;
+    ensure!(node.show("comma")?["value_type"] == "number");
+    Ok(())
 }
 
 #[test]

@@ -1,0 +1,170 @@
+//! Files that are read one behind the other, and how each is read.
+
+use std::iter::once;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::csv_input::{Columns, CsvForm, CsvRows};
+use super::file_source::{Fingerprint, Source};
+use super::limits::BUFFER_BYTES;
+use super::line_input::{LineForm, LineRows};
+use super::output::counted;
+use super::reading::Reading;
+use super::rows::{Row, RowError};
+use super::value::ValueRules;
+use crate::times::Unit;
+
+/// Files that are published one behind the other, and how.
+#[derive(Clone, Debug)]
+pub(super) struct FileForm {
+    pub(super) parts: Vec<FilePart>,
+    pub(super) resume: bool,
+    /// Also where the stream may have the rows already.
+    pub(super) again: bool,
+    pub(super) skip_bad: bool,
+    /// How long the node may stay away.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// A file, and how it is read.
+#[derive(Clone, Debug)]
+pub(super) struct FilePart {
+    pub(super) source: Source,
+    pub(super) form: PartForm,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug)]
+pub(super) enum PartForm {
+    /// Its columns, and how they are written.
+    Csv(Columns, Reading),
+    /// One object a line. The unit is that of times that are numbers, where a
+    /// line says none.
+    Ndjson(Option<Unit>),
+}
+
+pub(super) type Rows = Box<dyn Iterator<Item = Result<Row, RowError>> + Send>;
+
+impl FileForm {
+    /// What messages call it.
+    pub(super) fn name(&self) -> String {
+        match &self.parts[..] {
+            [part] => part.source.name.clone(),
+            parts => counted(parts.len() as u64, "file"),
+        }
+    }
+
+    /// What messages call one of several.
+    pub(super) fn name_of(&self, place: usize) -> String {
+        let part = self.parts.get(place);
+        part.map_or_else(|| self.name(), |part| part.source.name.clone())
+    }
+
+    /// The rows of all files. Each is opened when its turn comes, because there
+    /// may be more of them than a process may have open.
+    pub(super) fn rows(&self, rules: ValueRules) -> Rows {
+        Box::new(self.rows_by_part(rules).map(|(_, row)| row))
+    }
+
+    /// The same, each with the place of its file.
+    pub(super) fn rows_by_part(
+        &self,
+        rules: ValueRules,
+    ) -> impl Iterator<Item = (usize, Result<Row, RowError>)> + Send + use<> {
+        let several = self.parts.len() > 1;
+        let parts = self.parts.clone().into_iter().enumerate();
+        parts.flat_map(move |(place, part)| {
+            let rows = part.rows(rules);
+            let rows = rows.unwrap_or_else(|error| Box::new(once(Err(RowError::Read(error)))));
+            rows.map(move |row| match row {
+                Err(RowError::Bad(mut row)) if several => {
+                    row.what.push_str(&format!(" ({})", part.source.name));
+                    (place, Err(RowError::Bad(row)))
+                }
+                other => (place, other),
+            })
+        })
+    }
+
+    pub(super) fn fingerprints(&self) -> anyhow::Result<Vec<Fingerprint>> {
+        (self.parts.iter())
+            .map(|part| part.source.fingerprint())
+            .collect()
+    }
+}
+
+impl FilePart {
+    fn rows(&self, rules: ValueRules) -> anyhow::Result<Rows> {
+        let cannot = format!("cannot read {}", self.source.name);
+        let rows = self.open(rules).with_context(|| cannot.clone())?;
+        Ok(Box::new(rows.map(move |row| match row {
+            Err(RowError::Read(error)) => Err(RowError::Read(error.context(cannot.clone()))),
+            other => other,
+        })))
+    }
+
+    fn open(&self, rules: ValueRules) -> anyhow::Result<Rows> {
+        let bytes = self.source.open()?;
+        Ok(match &self.form {
+            PartForm::Csv(columns, reading) => {
+                let form = CsvForm {
+                    columns: columns.clone(),
+                    reading: reading.clone(),
+                    rules,
+                };
+                Box::new(CsvRows::open(bytes, &form)?)
+            }
+            PartForm::Ndjson(time_unit) => {
+                let form = LineForm {
+                    ndjson: true,
+                    rules,
+                    time_unit: *time_unit,
+                };
+                let bytes = std::io::BufReader::with_capacity(BUFFER_BYTES, bytes);
+                Box::new(LineRows::new(bytes, form))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use headwater_protocols::manifest::ValueType;
+
+    use super::super::delimiter::Delimiter;
+    use super::super::file_kind::Expected;
+    use super::super::reading::Said;
+    use super::*;
+    use crate::times::TimeForm;
+
+    pub(in super::super) fn rules() -> ValueRules {
+        ValueRules::new(ValueType::Number, 8)
+    }
+
+    pub(in super::super) fn csv(folder: &Path, text: &str) -> FileForm {
+        let path = folder.join("weather.csv");
+        fs::write(&path, text).unwrap();
+        let columns = Columns::Named {
+            time: "date".to_owned(),
+            value: "wind".to_owned(),
+        };
+        let reading = Said::default()
+            .plain(Delimiter::COMMA, TimeForm::Iso)
+            .unwrap();
+        let part = FilePart {
+            source: Source::of(&path, Expected::Csv).unwrap(),
+            form: PartForm::Csv(columns, reading),
+        };
+        FileForm {
+            parts: vec![part],
+            resume: false,
+            again: false,
+            skip_bad: false,
+            timeout: None,
+        }
+    }
+}
