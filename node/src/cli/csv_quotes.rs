@@ -65,7 +65,7 @@ impl QuoteCheck {
     }
 
     /// Lines of the record behind that on which it begins.
-    pub(crate) fn lines(&self) -> u64 {
+    pub(crate) fn lines_behind(&self) -> u64 {
         self.reached
     }
 
@@ -205,7 +205,7 @@ mod tests {
         let lines = |text: &str| {
             let mut check = QuoteCheck::new(b',');
             check.push(text.as_bytes());
-            check.lines()
+            check.lines_behind()
         };
         assert_eq!(lines("a,b\r\n"), 0);
         assert_eq!(lines("\"a\nb\n"), 1);

@@ -178,7 +178,7 @@ impl<R: Read> Records<R> {
         self.quotes.begin();
         loop {
             if self.ready.is_empty() && !self.fill()? {
-                let lines = self.quotes.lines();
+                let lines = self.quotes.lines_behind();
                 return Err(RecordError::Unclosed { line, lines });
             }
             let (bytes, fields) = self.length;
@@ -207,7 +207,7 @@ impl<R: Read> Records<R> {
         let Some(what) = self.quotes.found() else {
             return Ok(());
         };
-        let lines = self.quotes.lines();
+        let lines = self.quotes.lines_behind();
         Err(RecordError::Misquoted { line, lines, what })
     }
 
