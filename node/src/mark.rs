@@ -2,7 +2,7 @@
 //! outside of the data folder. A store that says less has lost something, or is
 //! an older one that was put back, and nothing tells that from inside of it.
 //!
-//! docs/formats.md draws the file. It is written in place, a slot of 64 bytes a
+//! docs/formats.md draws the file, which says whose it is. It is written in place, a slot of 64 bytes a
 //! stream, before anybody hears of what was signed, and synced once a second: a
 //! publish waits for no second sync of the disk, and what the loss of power
 //! takes away makes the mark say less, which does no harm.
@@ -17,6 +17,7 @@ use headwater_protocols::engine::Mark;
 use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
+use libp2p::identity::{PublicKey, ed25519};
 use sha2::{Digest, Sha256};
 
 /// What the file begins with; another form of it would have another number.
@@ -40,6 +41,15 @@ pub enum MarkError {
     /// machine, on another data folder.
     #[error("{} is in use by another process with the same key", .0.display())]
     InUse(PathBuf),
+    /// It has this node's name and is another's, which a copy or a new name has put
+    /// there. What it says is nothing of this node's.
+    #[error("{} is the mark of the node {owner}", .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: PeerId,
+    },
     /// It cannot be read or written.
     #[error("{}: {why}", .path.display())]
     Failed {
@@ -55,6 +65,8 @@ pub enum MarkError {
 pub struct MarkFile {
     file: File,
     path: PathBuf,
+    /// Whose it is.
+    peer: PeerId,
     /// Which slot each stream has.
     slots: BTreeMap<LogId, u64>,
     marks: BTreeMap<LogId, Mark>,
@@ -92,6 +104,7 @@ impl MarkFile {
         let mut mark = Self {
             file,
             path: path.clone(),
+            peer,
             slots: BTreeMap::new(),
             marks: BTreeMap::new(),
             starts: None,
@@ -99,16 +112,21 @@ impl MarkFile {
             damaged: 0,
             refused,
         };
-        mark.read(&bytes);
-        Ok(mark)
+        match mark.read(&bytes) {
+            Some(owner) if owner != peer => Err(MarkError::Foreign { path, owner }),
+            _ => Ok(mark),
+        }
     }
 
-    fn read(&mut self, bytes: &[u8]) {
+    /// Takes what the file says; whose it is, where it says that.
+    fn read(&mut self, bytes: &[u8]) -> Option<PeerId> {
         let mut slots = bytes.chunks(SLOT_BYTES);
+        let mut owner = None;
         match slots.next().map(|header| checked(header)) {
-            None => return,
+            None => return None,
             Some(Some(header)) if header[..16] == *MAGIC => {
                 self.starts = Some(number(&header[16..24]));
+                owner = owner_of(&header[24..CHECKED_BYTES]);
             }
             // Whatever this file is, its slots are looked at.
             Some(_) => self.damaged += 1,
@@ -131,6 +149,7 @@ impl MarkFile {
                 None => self.damaged += 1,
             }
         }
+        owner
     }
 
     /// How often the node had been started when it was written last; `None` if
@@ -166,6 +185,9 @@ impl MarkFile {
         let mut header = [0; SLOT_BYTES];
         header[..16].copy_from_slice(MAGIC);
         header[16..24].copy_from_slice(&starts.to_be_bytes());
+        if let Some(key) = key_of(&self.peer) {
+            header[24..CHECKED_BYTES].copy_from_slice(&key);
+        }
         seal(&mut header);
         self.write(&header, 0)?;
         if self.starts.is_none() {
@@ -275,6 +297,22 @@ fn checked(slot: &[u8]) -> Option<&[u8]> {
     (*check == digest[..SLOT_BYTES - CHECKED_BYTES]).then_some(said)
 }
 
+/// The Ed25519 key that a peer id consists of. Nodes have no other ones.
+fn key_of(peer: &PeerId) -> Option<[u8; 32]> {
+    let encoded = peer.as_ref().digest();
+    let key = PublicKey::try_decode_protobuf(encoded).ok()?;
+    Some(key.try_into_ed25519().ok()?.to_bytes())
+}
+
+/// Whose mark it is. Zeros say nothing: a version before this wrote them.
+fn owner_of(key: &[u8]) -> Option<PeerId> {
+    if key.iter().all(|&byte| byte == 0) {
+        return None;
+    }
+    let key = ed25519::PublicKey::try_from_bytes(key).ok()?;
+    Some(PublicKey::from(key).to_peer_id())
+}
+
 fn number(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -288,6 +326,11 @@ mod tests {
     fn mark(size: u64) -> Mark {
         let time = Timestamp(-(size.cast_signed()));
         Mark { size, time }
+    }
+
+    fn peer() -> PeerId {
+        let key = libp2p::identity::Keypair::generate_ed25519();
+        key.public().to_peer_id()
     }
 
     fn log(number: u8) -> LogId {
@@ -315,6 +358,43 @@ mod tests {
         let expected = [(log(1), mark(9)), (log(2), mark(20)), (log(3), mark(0))];
         assert_eq!(said, expected);
         assert_eq!(fs::metadata(file.path()).unwrap().len(), 4 * 64);
+    }
+
+    #[test]
+    fn another_s_file_under_this_one_s_name_is_not_read_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (peer(), peer());
+        let mut file = MarkFile::open(dir.path(), theirs).unwrap();
+        file.begin(3).unwrap();
+        file.set(log(1), mark(10)).unwrap();
+        let (from, to) = (
+            file.path().to_owned(),
+            dir.path().join(format!("{ours}.mark")),
+        );
+        drop(file);
+        fs::rename(&from, &to).unwrap();
+        let bytes = fs::read(&to).unwrap();
+        match MarkFile::open(dir.path(), ours) {
+            Err(MarkError::Foreign { path, owner }) => {
+                assert_eq!((path, owner), (to.clone(), theirs))
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(fs::read(&to).unwrap(), bytes);
+        // One of a version that did not say whose it is counts, and says it from
+        // then on.
+        let mut old = bytes;
+        old[24..CHECKED_BYTES].fill(0);
+        let check = Sha256::digest(&old[..CHECKED_BYTES]);
+        old[CHECKED_BYTES..SLOT_BYTES].copy_from_slice(&check[..8]);
+        fs::write(&to, old).unwrap();
+        let mut file = MarkFile::open(dir.path(), ours).unwrap();
+        assert_eq!((file.starts(), file.marks().len()), (Some(3), 1));
+        file.begin(4).unwrap();
+        drop(file);
+        fs::rename(&to, &from).unwrap();
+        let foreign = MarkFile::open(dir.path(), theirs);
+        assert!(matches!(foreign, Err(MarkError::Foreign { .. })));
     }
 
     #[test]

@@ -318,3 +318,49 @@ async fn a_mark_that_can_only_be_read_is_written_as_soon_as_it_can_be() -> Resul
     ensure!(mark.marks().get(&log).is_some_and(|mark| mark.size == 20));
     Ok(())
 }
+
+#[tokio::test]
+async fn another_node_s_mark_under_this_one_s_name_is_said_and_makes_no_stream() -> Result<()> {
+    let mut other = TestNode::start(&[]).await?;
+    let theirs = other.create("theirs")?;
+    other.publish_numbers(&theirs, 0, 10)?;
+    let foreign = mark_file(&other)?;
+    other.stop().await?;
+
+    let mut node = TestNode::start(&[]).await?;
+    let ours = node.create("ours")?;
+    node.publish_numbers(&ours, 0, 10)?;
+    let mark = mark_file(&node)?;
+    node.stop().await?;
+    let (away, bytes) = (mark.with_extension("away"), fs::read(&foreign)?);
+    fs::rename(&mark, &away)?;
+    fs::copy(&foreign, &mark)?;
+    node.launch().await?;
+    // One line for each stream.
+    let listed = node.run(&["list", "--json"])?;
+    ensure!(listed.lines().count() == 1, "{listed}");
+    let health = reqwest::get(node.url("/health")?).await?;
+    ensure!(health.status() == 503);
+    let health = health.text().await?;
+    let owner = foreign.file_stem().and_then(|name| name.to_str());
+    let owner = owner.context("no name")?.to_owned();
+    ensure!(health.contains(&owner), "{health}");
+    let doctor = String::from_utf8(node.command(&["doctor"])?.stdout)?;
+    ensure!(
+        doctor.contains("is the mark of the node") && doctor.contains(&owner),
+        "{doctor}"
+    );
+    node.publish_numbers(&ours, 10, 10)?;
+    ensure!(fs::read(&mark)? == bytes, "another node's mark was written");
+
+    // It ends by itself, and what was signed meanwhile is noted.
+    fs::rename(&away, &mark)?;
+    let is_well = |shown: &Value| shown["troubles"] == serde_json::json!([]);
+    node.until_get("/v1/node", is_well).await?;
+    let peer = node.peer_id()?.parse()?;
+    node.kill()?;
+    let mark = MarkFile::open(&node.mark_dir(), peer)?;
+    let log: LogId = ours.parse()?;
+    ensure!(mark.marks().get(&log).is_some_and(|mark| mark.size == 20));
+    Ok(())
+}

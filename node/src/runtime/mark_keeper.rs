@@ -23,6 +23,10 @@ const SYNCED_EVERY: Duration = Duration::from_secs(1);
 /// The trouble that there is no mark.
 const TROUBLE: &str = "mark";
 
+/// What to do about one that is another's.
+const FOREIGN: &str = "move that file to the node that it belongs to, and put this node's own there; \
+                       until then what protects a publisher from signing two histories is missing";
+
 const ADVICE: &str = "what protects a publisher from signing two histories is missing; name a \
                       folder outside of the data folder, that no backup of it takes along, with \
                       --mark-dir or mark_dir in config.toml";
@@ -34,6 +38,8 @@ pub(super) enum Found {
     File(MarkFile),
     /// Another process writes it, on another data folder.
     InUse(PathBuf),
+    /// The file with its name is another's.
+    Foreign(String),
     /// There is none, and why.
     Missing(String),
 }
@@ -47,6 +53,7 @@ impl Found {
         match MarkFile::open(dir, node.local_peer()) {
             Ok(file) => Self::File(file),
             Err(MarkError::InUse(path)) => Self::InUse(path),
+            Err(error @ MarkError::Foreign { .. }) => Self::Foreign(error.to_string()),
             Err(error) => Self::Missing(error.to_string()),
         }
     }
@@ -55,7 +62,7 @@ impl Found {
     pub(super) fn file(&self) -> Option<&MarkFile> {
         match self {
             Self::File(file) => Some(file),
-            Self::InUse(_) | Self::Missing(_) => None,
+            Self::InUse(_) | Self::Foreign(_) | Self::Missing(_) => None,
         }
     }
 
@@ -128,6 +135,7 @@ impl MarkKeeper {
                     "two nodes with one key sign two histories; end one of them, and never run a copy",
                 );
             }
+            Found::Foreign(why) => kept.is_foreign(&why),
             Found::Missing(why) => kept.is_missing(&why),
         }
         let kept = Arc::new(Mutex::new(kept));
@@ -222,6 +230,7 @@ impl Kept {
         };
         let file = match MarkFile::open(dir, self.node.local_peer()) {
             Ok(file) => file,
+            Err(error @ MarkError::Foreign { .. }) => return self.is_foreign(&error.to_string()),
             Err(error) => return self.is_missing(&error.to_string()),
         };
         let says_more = |(log, mark): (&LogId, &Mark)| {
@@ -252,6 +261,14 @@ impl Kept {
             }
         }
         self.write();
+    }
+
+    fn is_foreign(&self, why: &str) {
+        self.fails(
+            Severity::Failure,
+            format!("what this node signs is not noted outside of its data folder: {why}"),
+            FOREIGN,
+        );
     }
 
     fn is_missing(&self, why: &str) {
