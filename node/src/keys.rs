@@ -3,13 +3,12 @@
 
 mod named_tokens;
 mod network_key;
+mod token;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use data_encoding::HEXLOWER;
 use libp2p::identity::Keypair;
 
 use crate::data_dir::{Access, write_whole};
@@ -17,6 +16,7 @@ use crate::failure::usage;
 
 pub use named_tokens::{NamedToken, NamedTokens, Rights};
 pub use network_key::NetworkKey;
+pub use token::Token;
 
 /// Bytes of an API token: as hard to guess as the key itself.
 const TOKEN_BYTES: usize = 32;
@@ -66,66 +66,6 @@ fn read_key(path: &Path) -> anyhow::Result<Keypair> {
     })
 }
 
-/// What a caller of the local API must know. It is not shown in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// A token that came from somewhere.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Makes a token and writes it down.
-    ///
-    /// # Errors
-    /// The file exists or cannot be written, or the system has no random bytes.
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
-        refuse_existing(path)?;
-        let token = HEXLOWER.encode(&random_bytes()?);
-        write_whole(path, format!("{token}\n").as_bytes(), Access::Owner)?;
-        Ok(Self(token))
-    }
-
-    /// Reads a token.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds no token.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
-        Self::read(path).map_err(usage)
-    }
-
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = fs::read(path)
-            .with_context(|| format!("cannot read the API token {}", path.display()))?;
-        let text = String::from_utf8_lossy(&text);
-        let token = text.trim();
-        let visible = |byte: u8| byte.is_ascii_graphic();
-        if token.is_empty() || !token.bytes().all(visible) {
-            bail!(
-                "{} holds no API token (one line of letters and digits); remove it, and the next \
-                 `headwater run` writes a new one",
-                path.display()
-            );
-        }
-        warn_if_others_can_read(path);
-        Ok(Self(token.to_owned()))
-    }
-
-    /// The secret itself.
-    #[must_use]
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 fn random_bytes() -> anyhow::Result<[u8; TOKEN_BYTES]> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).context("the system has no random bytes")?;
@@ -168,17 +108,6 @@ mod tests {
         assert_eq!(load_key(&path).unwrap().public(), created.public());
     }
 
-    #[test]
-    fn a_token_is_read_as_it_was_written_and_is_not_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        let created = Token::create(&path).unwrap();
-        assert_eq!(created.secret().len(), 2 * TOKEN_BYTES);
-        assert_eq!(Token::load(&path).unwrap(), created);
-        assert!(Token::create(&path).is_err());
-        assert_eq!(format!("{created:?}"), "Token(…)");
-    }
-
     #[cfg(unix)]
     #[test]
     fn secrets_are_for_their_owner_alone() {
@@ -200,9 +129,5 @@ mod tests {
         fs::write(&path, "").unwrap();
         let error = load_key(&path).unwrap_err().to_string();
         assert!(error.contains("is damaged: it has 0 bytes"), "{error}");
-        let error = Token::load(&path).unwrap_err().to_string();
-        assert!(error.contains("holds no API token"), "{error}");
-        fs::write(&path, "to\r\nken").unwrap();
-        assert!(Token::load(&path).is_err());
     }
 }

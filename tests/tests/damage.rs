@@ -173,7 +173,8 @@ async fn whatever_becomes_of_the_small_files_of_a_folder_the_word_is_right() -> 
     for (name, bytes, word) in [
         ("key", &b""[..], "is damaged: it has 0 bytes"),
         ("key", b"\x08\x01\x12\x40half", "is damaged: it has 8 bytes"),
-        ("token", b"", "holds no API token"),
+        ("token", b"guess me", "holds no API token"),
+        ("token", b"guess-me", "can be guessed"),
         ("token", b"\xff\xfe", "holds no API token"),
         ("config.toml", b"\xff\xfe", "is not text"),
         ("config.toml", b"api = ", "config.toml"),
@@ -184,6 +185,20 @@ async fn whatever_becomes_of_the_small_files_of_a_folder_the_word_is_right() -> 
         let said = refused(&node)?;
         ensure!(said.contains(word), "{name}: {said}");
         fs::write(&file, whole)?;
+    }
+    // Of a token that was cut short nobody has the rest.
+    for left in [0, 20, 63] {
+        let file = node.dir().join("token");
+        fs::write(&file, &fs::read(&file)?[..left])?;
+        node.launch().await?;
+        ensure!(
+            node.log().contains(&format!("({left} of 64 digits")),
+            "{}",
+            node.log()
+        );
+        node.create(&format!("made-with-{left}"))?;
+        ensure!(node.token()?.len() == 64);
+        node.stop().await?;
     }
     for name in ["token", "peers", "config.toml"] {
         let file = node.dir().join(name);

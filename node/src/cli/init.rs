@@ -83,10 +83,7 @@ pub(super) fn create(data_dir: &DataDir, _lock: &Lock) -> anyhow::Result<(Keypai
             written?;
         }
     }
-    let token = match data_dir.token_file().exists() {
-        true => Token::load(&data_dir.token_file())?,
-        false => Token::create(&data_dir.token_file())?,
-    };
+    let token = Token::load_or_create(&data_dir.token_file())?;
     // The key comes last: it is what makes the folder a node's.
     let keypair = match data_dir.is_initialised() {
         true => keys::load_key(&data_dir.key_file())?,

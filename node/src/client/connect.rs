@@ -70,14 +70,15 @@ impl Client {
             return Err(no_node_in(data_dir));
         }
         let keypair = keys::load_key(&data_dir.key_file())?;
-        let token = Token::load(&data_dir.token_file())?;
         match claim(data_dir).await? {
             Claim::Running(http) => {
+                let token = Token::load(&data_dir.token_file())?;
                 let transport = Transport::Http(http.0);
                 Ok(Self::new(transport, Some(token), data_dir.clone(), None))
             }
             Claim::Ours(lock) => {
                 data_dir.forget_addresses(&lock);
+                let token = Token::load_or_create(&data_dir.token_file())?;
                 Self::open(data_dir, &keypair, token, lock).await
             }
         }
