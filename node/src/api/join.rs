@@ -27,6 +27,7 @@ use super::types::Problem;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use crate::handle::wall_time;
 use crate::proof::disputed;
+use crate::store::Patient;
 use crate::times::Unit;
 
 /// What the address may say.
@@ -183,7 +184,7 @@ impl Joining {
                 tag: self.tag().to_string(),
             },
             format,
-            writing: Box::new(move |out| self.write(&*store, out)),
+            writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }
 

@@ -32,6 +32,7 @@ use super::types::{Observation, Problem};
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
 use crate::handle::wall_time;
 use crate::proof::{disputed, prove_export};
+use crate::store::Patient;
 use crate::times::Unit;
 
 /// In answers from a forked stream: the index from which on it is disputed.
@@ -124,7 +125,7 @@ impl Reading {
                 tag: self.tag().to_string(),
             },
             format: self.format,
-            writing: Box::new(move |out| self.write(&*store, out)),
+            writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }
 

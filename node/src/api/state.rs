@@ -19,7 +19,7 @@ use super::spool::Spools;
 use super::told::Told;
 use crate::aliases::Aliases;
 use crate::handle::Node;
-use crate::store::RocksStore;
+use crate::store::Patient;
 
 /// What the API needs to know. Cheap to clone, which axum does several times a
 /// request.
@@ -250,12 +250,12 @@ impl ApiState {
     pub(super) async fn with_history<T: Send + 'static>(
         &self,
         status: Arc<LogStatus>,
-        read: impl FnOnce(&LogStatus, &History<'_, RocksStore>) -> Result<T, ApiError> + Send + 'static,
+        read: impl FnOnce(&LogStatus, &History<'_, Patient<'_>>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let store = self.0.node.store().clone();
         blocking(move || {
             let key = status.key.ok_or_else(|| not_come_yet(&status))?;
-            read(&status, &History::new(&*store, key))
+            read(&status, &History::new(&Patient::new(&store), key))
         })
         .await
     }

@@ -8,7 +8,7 @@ mod tests;
 mod wal;
 
 pub use reserve::{Reserve, Space};
-pub use rocks::{FORMAT_VERSION, Lost, Mended, OpenError, PastCache, RocksStore};
+pub use rocks::{FORMAT_VERSION, Lost, Mended, OpenError, PastCache, Patient, RocksStore};
 pub use wal::LostWrites;
 
 /// In the store's folder, and no part of the data.

@@ -7,6 +7,7 @@ mod open_error;
 mod opening;
 mod options;
 mod past_cache;
+mod patient;
 mod space;
 
 use std::fs;
@@ -27,6 +28,7 @@ use open_error::{check_version, unusable};
 use opening::{Handle, Opening, Writable};
 use options::{MAX_FIRST_LEVEL_FILES, families, store_options, write_options};
 pub use past_cache::PastCache;
+pub use patient::Patient;
 use rocksdb::{
     ColumnFamily, DB, DBRecoveryMode, ErrorKind, Options, ReadOptions, WriteOptions, properties,
 };

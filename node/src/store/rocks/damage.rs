@@ -119,6 +119,11 @@ impl LostParts {
         known.last_repair <= repair
     }
 
+    /// Whether there are any.
+    pub(super) fn are_some(&self) -> bool {
+        self.some.load(Ordering::Acquire)
+    }
+
     pub(super) fn last_repair(&self) -> u64 {
         self.lock().last_repair
     }
