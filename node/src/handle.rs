@@ -18,7 +18,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::clock::{COMPARED_EVERY, ClockWatch};
-pub use self::clock::{now, wall_time};
+pub use self::clock::{impossible_time, now, wall_time};
 pub use self::scrubs::{MAX_NAMED_PARTS, ScrubStatus};
 pub use self::troubles::{Severity, Trouble};
 pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};

@@ -267,7 +267,9 @@ impl TestNode {
         self.folder.path().join("mark")
     }
 
-    fn log_path(&self) -> PathBuf {
+    /// Where its log lies.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
         self.folder.path().join("log")
     }
 

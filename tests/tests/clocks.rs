@@ -43,11 +43,29 @@ impl Machine {
 
     /// Sets its clock to so many seconds ahead of ours.
     fn set(&self, ahead_s: i64) -> Result<()> {
-        // In one step: the node may read it at any moment.
-        let new = self.shift.with_extension("new");
-        fs::write(&new, ahead_s.to_string())?;
-        Ok(fs::rename(new, &self.shift)?)
+        set(&self.shift, ahead_s)
     }
+
+    /// A command on this machine, by its clock; its exit status, and what it says on
+    /// standard error.
+    fn command(&self, args: &[&str]) -> Result<(Option<i32>, String)> {
+        let output = Command::new(headwater_tests::binary())
+            .arg("--data-dir")
+            .arg(self.node.dir())
+            .args(args)
+            .env("HEADWATER_MARK_DIR", self.node.mark_dir())
+            .env("LD_PRELOAD", self.node.dir().join("clockshift.so"))
+            .env("CLOCK_SHIFT_FILE", &self.shift)
+            .output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    }
+}
+
+fn set(shift: &Path, ahead_s: i64) -> Result<()> {
+    // In one step: the node may read it at any moment.
+    let new = shift.with_extension("new");
+    fs::write(&new, ahead_s.to_string())?;
+    Ok(fs::rename(new, shift)?)
 }
 
 /// Seconds since 1970, by our clock.
@@ -217,5 +235,66 @@ async fn a_start_with_a_clock_that_is_years_ahead_drops_nothing() -> Result<()> 
     let shown = |shown: &Value| shown["holds_back"] == false && shown["held"] == whole;
     machine.node.until(&stream, shown).await?;
     machine.node.until_logged("it is over").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_cannot_be_right_waits_with_its_start_and_signs_nothing() -> Result<()> {
+    let Some(mut machine) = Machine::new()? else {
+        println!("skipped: there is no C compiler here");
+        return Ok(());
+    };
+    let stream = machine.node.create("tide")?;
+    machine.node.publish_numbers(&stream, 0, 10)?;
+    let (before_1970, in_1970) = (-time()? - HOUR, -time()? + HOUR);
+    for ahead in [before_1970, in_1970] {
+        machine.set(ahead)?;
+        for args in [
+            &["publish", &stream, "1"][..],
+            &["stream", "create", "wind"],
+        ] {
+            let (status, said) = machine.command(args)?;
+            ensure!(
+                status == Some(headwater_tests::FOR_NOW),
+                "{status:?}: {said}"
+            );
+            ensure!(said.contains("the system's clock shows 19"), "{said}");
+        }
+        // Reading works.
+        let (status, said) = machine.command(&["export", &stream])?;
+        ensure!(status == Some(0), "{said}");
+
+        let (log, shift) = (machine.node.log_path(), machine.shift.clone());
+        let begun = fs::read_to_string(&log).unwrap_or_default().len();
+        let is_set = async {
+            let waited = Instant::now();
+            loop {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                if said[begun..].contains("the node waits for that") {
+                    return set(&shift, 0);
+                }
+                ensure!(waited.elapsed() < headwater_tests::PATIENCE, "{said}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let (launched, is_set) = tokio::join!(machine.node.launch(), is_set);
+        is_set?;
+        launched?;
+        let got = publish(&machine.node, &stream).await?;
+        ensure!((got - time()?).abs() < 5, "{got}");
+
+        // The same while it runs.
+        machine.set(ahead)?;
+        let refused = machine.node.append(&stream, r#"{"value": 1}"#).await;
+        let said = format!("{:#}", refused.err().context("it was signed")?);
+        ensure!(said.contains("503") && said.contains("cannot be"), "{said}");
+        machine
+            .node
+            .until_logged("nothing is signed before")
+            .await?;
+        machine.set(0)?;
+        publish(&machine.node, &stream).await?;
+        machine.node.stop().await?;
+    }
     Ok(())
 }

@@ -17,7 +17,7 @@ use utoipa::IntoParams;
 
 use super::bounds::positive_micros;
 use super::new_name::require_unlike;
-use super::problem::ApiError;
+use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Names;
 use super::retention::Retained;
 use super::state::ApiState;
@@ -60,6 +60,7 @@ pub(super) async fn create(
         return Ok(answer(StatusCode::OK, log));
     }
     require_new(&state, &new.name)?;
+    require_a_possible_time()?;
     let manifest = manifest(new, target, state.node().local_peer(), wall_time())?;
     let command = Command::Create(Box::new(manifest));
     match state.node().command(command).await? {

@@ -11,7 +11,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
 use super::types::{ItemProblem, Problem};
-use crate::handle::NodeError;
+use crate::handle::{NodeError, impossible_time};
 use crate::proof::NoProof;
 
 /// A request that is answered with a problem.
@@ -137,6 +137,15 @@ pub(super) async fn method_not_allowed(method: axum::http::Method) -> ApiError {
         StatusCode::METHOD_NOT_ALLOWED,
         format!("this path does not take {method}; the header Allow lists what it takes"),
     )
+}
+
+/// Refuses to sign anything by a clock that cannot be right. It is set within
+/// seconds where it ever is.
+pub(super) fn require_a_possible_time() -> Result<(), ApiError> {
+    match impossible_time() {
+        Some(why) => Err(ApiError::busy(why)),
+        None => Ok(()),
+    }
 }
 
 impl From<NodeError> for ApiError {

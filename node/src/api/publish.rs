@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 
 use super::incoming::{self, Form, Incoming};
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
-use super::problem::ApiError;
+use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Meaning;
 use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
@@ -55,6 +55,7 @@ pub(super) async fn publish(
     if !status.owned {
         return Err(CommandError::NotOwner(log).into());
     }
+    require_a_possible_time()?;
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let form = Form::of(content_type.and_then(|value| value.to_str().ok()))?;
     let name = request_name(request.headers())?;

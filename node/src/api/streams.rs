@@ -17,13 +17,14 @@ use utoipa::IntoParams;
 
 use super::limits::MAX_KNOWN_PEERS;
 use super::new_name::{lookalikes, require_unlike};
-use super::problem::ApiError;
+use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
 use super::types::{ItemProblem, Problem, Recovery, StreamPeerView, StreamView, Subscription};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use crate::handle::wall_time;
 use crate::object;
+use crate::store::Patient;
 
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
@@ -174,6 +175,7 @@ pub(super) async fn recover(
         false => parse(&body)?,
     };
     let none_is_larger = how.none_is_larger;
+    require_a_possible_time()?;
     let command = Command::Recover {
         log,
         none_is_larger,
@@ -330,11 +332,12 @@ async fn views(
     let now = wall_time();
     let aliases = state.aliases().clone();
     blocking(move || {
+        let patient = Patient::new(&store);
         let view = |status: &Arc<LogStatus>| {
             let disk = match status.key {
                 Some(key) => StreamBytes {
-                    records: History::new(&*store, key).bytes()?,
-                    files: with_disk.then(|| store.disk_bytes_of(key)).transpose()?,
+                    records: History::new(&patient, key).bytes()?,
+                    files: with_disk.then(|| patient.disk_bytes_of(key)).transpose()?,
                 },
                 None => StreamBytes::default(),
             };

@@ -2,6 +2,8 @@
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::failure::for_now;
+
 /// Files that are open beside connections: 512 of the store, connections under
 /// negotiation, listeners, the API.
 const OTHERS: u64 = 1_024;
@@ -26,17 +28,44 @@ pub(super) fn allow(connections: u32) {
     }
     if hard < wanted {
         tracing::warn!(
-            hard,
-            wanted,
-            "too few files may be open for max_connections = {connections}; lower it, or raise the \
-             limit with `ulimit -Hn` or LimitNOFILE"
+            "{}; for fewer connections (max_connections = {connections}) it needs fewer",
+            too_few(hard, wanted)
         );
+    }
+}
+
+fn too_few(limit: u64, wanted: u64) -> String {
+    format!(
+        "this process may have {limit} files open, and the node needs {wanted}; raise the limit \
+         (`ulimit -Hn`, or LimitNOFILE of the service)"
+    )
+}
+
+/// Says what to do about a start that failed because too few files may be open.
+pub(super) fn explain(error: anyhow::Error, connections: u32) -> anyhow::Error {
+    let is_cause = |text: String| text.contains("Too many open files");
+    if !error.chain().any(|cause| is_cause(cause.to_string())) {
+        return error;
+    }
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((limit, _)) => for_now(error.context(too_few(limit, u64::from(connections) + OTHERS))),
+        Err(_) => error,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_without_descriptors_says_how_many_it_needs() {
+        let said = |why: &str| format!("{:#}", explain(anyhow::anyhow!("{why}"), 512));
+        let why = "cannot read store/instance: Too many open files (os error 24)";
+        let text = said(why);
+        assert!(text.contains("the node needs 1536"), "{text}");
+        assert!(text.ends_with(why), "{text}");
+        assert_eq!(said("Permission denied"), "Permission denied");
+    }
 
     #[test]
     fn the_limit_is_raised_for_many_connections_and_never_lowered() {

@@ -25,6 +25,7 @@ use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
 use crate::data_dir::DataDir;
 use crate::failure::for_now;
+use crate::handle::impossible_time;
 use crate::keys::NetworkKey;
 use crate::net::limits::{MAX_CONNECTIONS, MAX_PUBLIC_CONNECTIONS};
 use crate::runtime::{self, Running, RuntimeConfig, Services};
@@ -112,6 +113,9 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     let mut signals = Signals::new()?;
     let data_dir = invocation.data_dir()?;
     data_dir.create()?;
+    if !clock_is_possible(&mut signals).await {
+        return Ok(());
+    }
     let lock = match claim(&data_dir).await? {
         Claim::Ours(lock) => lock,
         Claim::Running(node) => {
@@ -169,6 +173,26 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     data_dir.forget_addresses(&lock);
     running.stop().await?;
     ended
+}
+
+/// Between two looks at a clock that cannot be right.
+const CLOCK_PAUSE: Duration = Duration::from_millis(500);
+
+/// Waits until the system's clock shows a time that can be: a node would sign by
+/// it, and what it is made of knows no time before 1970. Commands work on the folder
+/// meanwhile. `false` if a signal came first.
+async fn clock_is_possible(signals: &mut Signals) -> bool {
+    let Some(why) = impossible_time() else {
+        return true;
+    };
+    tracing::error!("{why}; the node waits for that");
+    while impossible_time().is_some() {
+        if timeout(CLOCK_PAUSE, signals.wait()).await.is_ok() {
+            return false;
+        }
+    }
+    tracing::info!("the system's clock was set; the node starts");
+    true
 }
 
 fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyhow::Result<Config> {
@@ -230,7 +254,9 @@ async fn start(
     runtime.max_connections_per_ip = config.max_connections_per_ip;
     runtime.ip_limits_exempt = config.ip_limits_exempt.clone();
     runtime.access = config.access.clone();
-    runtime::start(runtime).await
+    let connections = runtime.max_connections;
+    let started = runtime::start(runtime).await;
+    started.map_err(|error| open_files::explain(error, connections))
 }
 
 /// Waits until the node listens, writes its addresses down and says them. From

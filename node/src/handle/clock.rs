@@ -11,6 +11,7 @@ use headwater_protocols::time::Timestamp;
 use tokio::sync::watch;
 
 use super::{Node, Severity};
+use crate::times::text::to_text;
 
 /// How often the two clocks are compared.
 pub(crate) const COMPARED_EVERY: Duration = Duration::from_secs(1);
@@ -23,6 +24,27 @@ const JUMP_US: i64 = 2_000_000;
 const SHOWN_US: u64 = 3_600_000_000;
 
 const TROUBLE: &str = "clock";
+
+/// The beginning of 2025, before which there was no such program. A machine that
+/// keeps no time while it is off begins in 1970 until it has heard what time it is.
+const EARLIEST: Timestamp = Timestamp(1_735_689_600_000_000);
+
+/// What is wrong with the system's clock, if it cannot be right. Nothing is signed
+/// by it: who reads the stream would take its times for true.
+#[must_use]
+pub fn impossible_time() -> Option<String> {
+    impossible(wall_time())
+}
+
+fn impossible(time: Timestamp) -> Option<String> {
+    (time < EARLIEST).then(|| {
+        format!(
+            "the system's clock shows {}, which cannot be; nothing is signed before it is set \
+             (see `timedatectl`)",
+            to_text(time)
+        )
+    })
+}
 
 /// Microseconds for which the machine has slept since the program started.
 static SLEPT_US: AtomicU64 = AtomicU64::new(0);
@@ -177,7 +199,13 @@ impl ClockWatch {
             seconds(by)
         );
         let advice = "check that this machine's time is right (`timedatectl`); NTP keeps it";
-        node.trouble_begins(TROUBLE, Severity::Warning, what, advice);
+        match impossible(reading.wall) {
+            Some(why) => {
+                let what = format!("{what}: {why}");
+                node.trouble_begins(TROUBLE, Severity::Failure, what, advice);
+            }
+            None => node.trouble_begins(TROUBLE, Severity::Warning, what, advice),
+        }
     }
 }
 
@@ -236,6 +264,17 @@ mod tests {
     fn where_the_time_since_the_start_is_not_known_sleep_is_taken_for_a_set_clock() {
         let begin = reading(10_000, 100, None);
         assert_eq!(passed(begin, reading(13_660, 160, None)), (0, 3_600));
+    }
+
+    #[test]
+    fn a_time_before_this_program_cannot_be() {
+        for time in [i64::MIN, -1, 0, EARLIEST.0 - 1] {
+            assert!(impossible(Timestamp(time)).is_some(), "{time}");
+        }
+        assert_eq!(impossible(EARLIEST), None);
+        assert_eq!(impossible_time(), None);
+        let said = impossible(Timestamp(0)).unwrap();
+        assert!(said.contains("shows 1970-01-01T00:00:00"), "{said}");
     }
 
     #[test]

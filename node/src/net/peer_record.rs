@@ -8,6 +8,8 @@ use libp2p::core::{PeerRecord, SignedEnvelope};
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::handle::impossible_time;
+
 /// A peer record whose signature was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedRecord {
@@ -58,7 +60,12 @@ impl SignedRecord {
     }
 
     /// Signs our own, in the form that go-libp2p and js-libp2p read as well.
+    /// There is none while the clock cannot be right: what is signed then would
+    /// count for less than what peers have, or, before 1970, has no number at all.
     pub(crate) fn sign(keypair: &Keypair, addresses: Vec<Multiaddr>) -> Option<Self> {
+        if impossible_time().is_some() {
+            return None;
+        }
         let record = PeerRecord::new_interop(keypair, addresses).ok()?;
         let bytes = Bytes::from(record.to_signed_envelope().into_protobuf_encoding());
         (bytes.len() <= MAX_PEER_RECORD_BYTES).then(|| Self {
