@@ -208,6 +208,7 @@ impl Way<'_> {
     ) -> anyhow::Result<Published> {
         let client = self.target.client;
         let mut absence: Option<Absence> = None;
+        let mut closed = Closed::default();
         loop {
             let mut error = match send().await {
                 Ok(published) => {
@@ -222,8 +223,10 @@ impl Way<'_> {
                         self.patience.is_back();
                         return Ok(published);
                     }
-                    Ok(None) if !self.is_opening(&error).await => return Err(error),
-                    Ok(None) => {}
+                    Ok(None) => match self.why_closed(&error).await {
+                        Some(why) => closed.tell(self.patience, &why),
+                        None => return Err(error),
+                    },
                     Err(lost) if Lost::is_cause_of(&lost) => error = lost,
                     Err(_) => return Err(error),
                 }
@@ -235,14 +238,35 @@ impl Way<'_> {
         }
     }
 
-    /// Whether the stream was refused because a node that has just come back
-    /// still asks others what they know of it.
-    async fn is_opening(&self, error: &anyhow::Error) -> bool {
+    /// Why the stream was refused, if a node that has just come back still asks
+    /// others what they know of it.
+    async fn why_closed(&self, error: &anyhow::Error) -> Option<String> {
         if !is_conflict(error) {
-            return false;
+            return None;
         }
         let stream = self.target.client.stream(&self.target.id).await;
-        stream.is_ok_and(|stream| stream.recovering.is_some())
+        stream.ok()?.recovering
+    }
+}
+
+/// What the user was told of a stream that is closed for writing.
+#[derive(Default)]
+struct Closed {
+    cause: String,
+}
+
+impl Closed {
+    /// Says why it is waited, and what ends that, once for each cause: who has
+    /// answered so far changes all the time.
+    fn tell(&mut self, patience: &Patience<'_>, why: &str) {
+        let cause = why.split([';', '.']).next().unwrap_or_default();
+        if self.cause == cause {
+            return;
+        }
+        cause.clone_into(&mut self.cause);
+        patience.say_that_it_waits(&format!(
+            "the node is back, and the stream is closed for writing: {why}; waiting until it opens"
+        ));
     }
 }
 

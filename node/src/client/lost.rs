@@ -122,8 +122,8 @@ impl<'a> Patience<'a> {
             // Nobody else starts a node that runs in this process.
             return Err(error);
         }
-        if !std::mem::replace(&mut absence.said, true) && self.limit != Some(Duration::ZERO) {
-            (self.tell)(&format!("{error:#}; waiting until it is back"));
+        if !std::mem::replace(&mut absence.said, true) {
+            self.say_that_it_waits(&format!("{error:#}; waiting until it is back"));
         }
         loop {
             let over = self.limit.map(|limit| absence.since + limit);
@@ -135,6 +135,13 @@ impl<'a> Patience<'a> {
             if client.find_again().await {
                 return Ok(());
             }
+        }
+    }
+
+    /// Says for what is waited, if it is.
+    pub fn say_that_it_waits(&self, what: &str) {
+        if self.limit != Some(Duration::ZERO) {
+            (self.tell)(what);
         }
     }
 

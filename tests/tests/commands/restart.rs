@@ -46,18 +46,18 @@ impl Running {
         Ok(())
     }
 
-    /// Waits until it has said this, on standard error.
-    async fn until_said(&mut self, words: &str) -> Result<()> {
+    /// Waits until it has said this, on standard error; the line.
+    async fn until_said(&mut self, words: &str) -> Result<String> {
         let said = async {
             while let Some(line) = self.errors.next_line().await? {
                 if line.contains(words) {
-                    return Ok(true);
+                    return Ok(Some(line));
                 }
             }
-            anyhow::Ok(false)
+            anyhow::Ok(None)
         };
-        ensure!(timeout(PATIENCE, said).await??, "it never said `{words}`");
-        Ok(())
+        let said = timeout(PATIENCE, said).await??;
+        said.with_context(|| format!("it never said `{words}`"))
     }
 
     /// Ends the input, and waits for the end; the exit status, and what it has
@@ -86,6 +86,35 @@ fn values(node: &TestNode, stream: &str) -> Result<Vec<u64>> {
 
 fn numbers(range: std::ops::Range<u64>) -> String {
     range.map(|number| format!("{number}\n")).collect()
+}
+
+#[tokio::test]
+async fn a_pipe_says_once_why_a_stream_is_closed_after_a_crash_and_what_opens_it() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    let mut follower = TestNode::start(&[]).await?;
+    follower.run(&["follow", &node.invite(&stream)?])?;
+    let mut publish = Running::start(&node, &["publish", &stream])?;
+    publish.write("0\n").await?;
+    follower.until_synced(&stream, 1).await?;
+    node.until(&stream, |shown| shown["known_followers"] == 1)
+        .await?;
+    follower.stop().await?;
+    // Without the mark nothing here tells whether more was signed.
+    node.crash()?;
+    fs::remove_dir_all(node.mark_dir())?;
+    publish.write("1\n").await?;
+    publish.until_said(WAITS).await?;
+    node.launch().await?;
+    let line = publish.until_said("closed for writing").await?;
+    ensure!(line.contains("the node did not end well"), "{line}");
+    ensure!(line.contains("it opens by itself within 10 s"), "{line}");
+    let (status, said) = publish.end().await?;
+    ensure!(status == Some(0), "{said}");
+    ensure!(!said.contains("closed for writing"), "said twice: {said}");
+    ensure!(said.contains(GOES_ON), "{said}");
+    ensure!(values(&node, &stream)? == [0, 1]);
+    Ok(())
 }
 
 #[tokio::test]
