@@ -414,6 +414,7 @@ async fn open(
                 anyhow::Error::new(error)
                     .context(format!("cannot read the store in {}", dir.display()))
             })?;
+        note_forgotten(&node, engine.forgotten());
         // From here on the engine remembers what is to be recovered. Where nothing
         // can be written, what was is still true.
         let started = match store.failure() {
@@ -490,6 +491,20 @@ async fn open(
         frames,
         dials,
     })
+}
+
+/// Says that streams are not known any more. Which they were nobody can say.
+fn note_forgotten(node: &Node, streams: usize) {
+    if streams == 0 {
+        return;
+    }
+    let what = format!(
+        "the store is damaged, and of {streams} of its streams records are left and not what they \
+         are: they are not followed any more"
+    );
+    let advice = "compare `headwater list` with what you followed, and follow what is missing again, \
+                  by its id or invite (`aliases` in the data folder has ids that were named)";
+    node.trouble_begins("forgotten", Severity::Failure, what, advice);
 }
 
 /// Says what was done to open a damaged store, until all of it was read.
