@@ -427,3 +427,33 @@ async fn a_disk_that_is_mounted_read_only_is_read_with_and_without_a_node() -> R
     ensure!(at["from"] == 20, "{at}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_start_with_too_few_descriptors_says_how_many_are_needed() -> Result<()> {
+    let node = TestNode::new()?;
+    let log = node.dir().join("said");
+    for limit in [24, 200] {
+        let mut process = Command::new("prlimit")
+            .arg(format!("--nofile={limit}:{limit}"))
+            .arg(headwater_tests::binary())
+            .arg("--data-dir")
+            .arg(node.dir())
+            .args(["run", "--listen", "/ip4/127.0.0.1/tcp/0"])
+            .args(["--api-listen", "127.0.0.1:0"])
+            .env("HEADWATER_MARK_DIR", node.mark_dir())
+            .stdout(std::process::Stdio::null())
+            .stderr(fs::File::create(&log)?)
+            .spawn()?;
+        let since = Instant::now();
+        let wanted = format!("may have {limit} files open, and the node needs 1536");
+        while !fs::read_to_string(&log)?.contains(&wanted) {
+            let said = fs::read_to_string(&log)?;
+            ensure!(since.elapsed() < NOTICED, "{limit}: {said}");
+            ensure!(!said.contains("panicked"), "{limit}: {said}");
+            sleep(Duration::from_millis(20)).await;
+        }
+        let _ = process.kill();
+        process.wait()?;
+    }
+    Ok(())
+}
