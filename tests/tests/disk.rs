@@ -98,8 +98,15 @@ fn noise(mut state: u64) -> String {
 /// Publishes texts until that is refused: how many were acknowledged, and the
 /// refusal.
 async fn publish_until_refused(node: &TestNode, stream: &str) -> Result<(u64, u16, String)> {
+    publish_by(&reqwest::Client::new(), node, stream).await
+}
+
+async fn publish_by(
+    client: &reqwest::Client,
+    node: &TestNode,
+    stream: &str,
+) -> Result<(u64, u16, String)> {
     let url = node.url(&format!("/v1/streams/{stream}/observations"))?;
-    let client = reqwest::Client::new();
     let mut acknowledged = 0;
     loop {
         let rows: Vec<_> = (acknowledged..acknowledged + 1_000)
@@ -425,6 +432,60 @@ async fn a_disk_that_is_mounted_read_only_is_read_with_and_without_a_node() -> R
     disk.set_read_only(false)?;
     let at = post_when_possible(&node, &stream, json!("again")).await?;
     ensure!(at["from"] == 20, "{at}");
+    Ok(())
+}
+
+/// Lets a process have so many files open from now on.
+fn allow_files(pid: u32, limit: usize) -> Result<()> {
+    let set = Command::new("prlimit")
+        .args(["--pid", &pid.to_string()])
+        .arg(format!("--nofile={limit}:"))
+        .status()?;
+    ensure!(set.success(), "prlimit ended with {set}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_descriptors_publishing_is_refused_and_nothing_lost_and_goes_on_by_itself()
+-> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = create_texts(&node, "texts")?;
+    let pid = node.pid().context("it runs")?;
+    // One connection, which is open already: there will be none for another.
+    let client = reqwest::Client::builder()
+        .pool_max_idle_per_host(1)
+        .build()?;
+    let ask = async |path: &str| -> Result<(u16, String)> {
+        let answer = client.get(node.url(path)?).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    };
+    ensure!(ask("/health").await?.0 == 200);
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    allow_files(pid, open)?;
+    let (acknowledged, status, said) = publish_by(&client, &node, &stream).await?;
+    ensure!(status == 503, "{status}: {said}");
+    ensure!(said.contains("oo many") && said.contains("files"), "{said}");
+    let (status, health) = ask("/health").await?;
+    ensure!(
+        status == 503 && health.contains("too many files are open"),
+        "{health}"
+    );
+    ensure!(health.contains("LimitNOFILE"), "{health}");
+
+    allow_files(pid, 4_096)?;
+    until_health(&node, 200).await?;
+    post_when_possible(&node, &stream, json!("after it")).await?;
+    let shown = node.show(&stream)?;
+    let size = shown["size"].as_u64().context("size")?;
+    ensure!(size > acknowledged, "{size} of {acknowledged}");
+    ensure!(shown["held"] == json!([[0, size]]), "{shown}");
+    let rows = node.run(&["export", &stream, "--format", "ndjson"])?;
+    let rows: Vec<&str> = rows.lines().collect();
+    for (at, row) in rows.iter().take(usize::try_from(acknowledged)?).enumerate() {
+        ensure!(row.contains(&noise(at as u64)), "{at}: {row}");
+    }
+    ensure!(rows.len() as u64 == size);
+    node.until_logged("it is over").await?;
     Ok(())
 }
 

@@ -190,6 +190,10 @@ impl From<CommandError> for ApiError {
                     detail: format!("the value {why}"),
                 }]);
             }
+            // Nothing was written, and writing goes on when the disk works again.
+            CommandError::Store(error @ StoreError::Failed(_)) => {
+                return Self::stopped(&error, detail);
+            }
             CommandError::Store(error) => return error.into(),
         };
         Self::new(status, detail)

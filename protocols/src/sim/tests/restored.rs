@@ -2,7 +2,7 @@
 //! None of them signs a second history.
 
 use super::*;
-use crate::engine::{Command, CommandError, Recovering, Reply};
+use crate::engine::{Command, CommandError, Recovering, Reply, Room};
 use crate::limits::{
     EARLY_FOLLOWERS, FOLLOWER_EXCHANGE_US, MAX_KNOWN_FOLLOWERS, RECOVERY_FOLLOWERS,
     RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
@@ -347,4 +347,50 @@ fn late_followers_however_many_push_out_no_early_one_and_open_a_restored_owner_n
     world.publish(3);
     world.complete(early[0], MINUTE);
     world.nobody_knows_of_a_fork(&early);
+}
+
+#[test]
+fn a_follower_with_a_part_of_what_was_signed_does_not_open_a_damaged_stream() {
+    let mut world = World::new(9, 3, 21);
+    let owner = world.owner;
+    let [part, whole] = world.known_followers();
+    world.sim.cut(owner, part);
+    let before = world.sim.store(owner).copy();
+    world.publish(30);
+    world.complete(whole, MINUTE);
+    world.sim.crash(owner, Crash::Process);
+    world.sim.damage(owner, before);
+    world.sim.reopen(owner);
+    world.sim.cut(owner, whole);
+    world.sim.connect(owner, part);
+    world.sim.run_for(30 * MINUTE);
+    world.assert_stopped();
+    assert_eq!(world.stopped().unwrap().answers.len(), 1);
+    world.sim.connect(owner, whole);
+    world.opens(MINUTE);
+    world.nobody_knows_of_a_fork(&[part, whole]);
+}
+
+#[test]
+fn who_follows_and_does_not_have_everything_is_no_follower_to_be_asked() {
+    let mut world = World::new(10, 3, 100);
+    let owner = world.owner;
+    let follower = world.sim.add_node();
+    let no_history = Room {
+        for_history: 0,
+        ..Room::default()
+    };
+    world.sim.set_room(follower, no_history);
+    world.sim.follow(follower, world.log);
+    world.sim.run_for(0);
+    world.sim.connect(follower, owner);
+    world.sim.run_for(10 * MINUTE);
+    world.publish(7);
+    world.sim.run_for(10 * MINUTE);
+    assert_eq!(world.status(follower).held_records, 7);
+    assert_eq!(world.status(owner).known_followers, 0);
+    world.sim.set_room(follower, Room::default());
+    world.complete(follower, MINUTE);
+    world.sim.run_for(10 * MINUTE);
+    assert_eq!(world.status(owner).known_followers, 1);
 }
