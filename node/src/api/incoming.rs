@@ -229,6 +229,7 @@ impl Batch {
         let (unit, now) = (item.time_unit.or(self.unit), self.now);
         let moment = match item.time {
             Some(time) => times::of_json(time.get(), unit, Some(now))
+                .and_then(|moment| times::observed(moment, time.get()))
                 .map_err(|error| format!("the time {error}"))?,
             None => Moment::exact(now),
         };

@@ -108,7 +108,9 @@ async fn what_is_published_is_read_back_in_every_format() {
     let id = api.create("temperature").await;
     let path = format!("/v1/streams/{id}/observations");
     let (status, published) = api.call("POST", &path, items(0..11)).await;
-    assert_eq!((status, published), (201, json!({"from": 0, "to": 11})));
+    let note = "11 times lie before 1990, the earliest at 1970-01-01T00:00:00.000000Z";
+    let answer = json!({"from": 0, "to": 11, "notes": [note]});
+    assert_eq!((status, published), (201, answer));
 
     let csv = api
         .text("/v1/streams/temperature/observations?format=csv&from=9")

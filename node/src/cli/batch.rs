@@ -8,6 +8,7 @@ use headwater_protocols::limits::MAX_PUBLISH_RECORDS;
 use super::rows::Row;
 use super::value::ValueRules;
 use crate::export::time::{TimeFormat, TimeText};
+use crate::times;
 
 /// Bytes of a batch at most. Half of what the API takes, because the last value
 /// (up to 1 MiB, and escaped six times as long) may come on top.
@@ -44,7 +45,12 @@ impl BatchWriter {
     }
 
     pub(crate) fn push(&mut self, row: Row) {
-        let written = match self.times.text(row.time) {
+        // The text of a year that is refused, unless it is said to be meant.
+        let text = match times::is_early(row.time) {
+            true => TimeText::Micros(row.time.0),
+            false => self.times.text(row.time),
+        };
+        let written = match text {
             TimeText::Rfc3339(text) => write!(self.ndjson, r#"{{"time":"{text}","value":"#),
             TimeText::Micros(micros) => write!(
                 self.ndjson,

@@ -7,6 +7,7 @@ use headwater_protocols::manifest::ValueType;
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
 use super::extra_column::{DECIMAL_COMMAS, Extra, is_split_number};
+use super::folds::{LocalRow, RowPlace};
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
 use super::output::{counted, printable};
@@ -60,6 +61,8 @@ pub(crate) struct CsvRows<R> {
     columns: usize,
     extra: Option<(usize, Extra)>,
     comma_delimits: bool,
+    /// Rows that were read, good and bad.
+    rows: u64,
     is_over: bool,
 }
 
@@ -115,6 +118,7 @@ impl<R: Read> CsvRows<R> {
             columns,
             extra,
             comma_delimits: form.reading.delimiter == Delimiter::COMMA,
+            rows: 0,
             is_over: false,
         })
     }
@@ -140,7 +144,11 @@ impl<R: Read> CsvRows<R> {
             let field = text(&self.records, place).unwrap_or_default();
             extra.check(field.trim(), value.trim())?;
         }
-        let moment = self.times.read(time.trim())?;
+        let place = RowPlace {
+            row: self.rows,
+            line: self.records.line(),
+        };
+        let moment = self.times.read(time.trim(), place)?;
         Ok(Row::new(
             moment,
             value_of(value, self.rules, self.decimal_comma)?,
@@ -156,6 +164,36 @@ impl<R: Read> CsvRows<R> {
         self.comma_delimits
             && self.records.len() > self.columns
             && is_split_number(field(self.value.place), field(self.value.place + 1))
+    }
+
+    /// Looks at what the clocks of a zone showed, row by row, of the file at this
+    /// place among others. What is no local time is passed over.
+    ///
+    /// # Errors
+    /// The file cannot be read to its end.
+    pub(crate) fn look_at_local_times(
+        mut self,
+        file: usize,
+        mut look: impl FnMut(LocalRow),
+    ) -> anyhow::Result<()> {
+        loop {
+            match self.records.advance() {
+                Ok(true) => self.rows += 1,
+                // Who checks the rows says what is wrong with them.
+                Err(RecordError::Misquoted { .. }) => continue,
+                Ok(false) | Err(RecordError::Unclosed { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+            let place = RowPlace {
+                row: self.rows,
+                line: self.records.line(),
+            };
+            let time = self.records.get(self.time.place).unwrap_or_default();
+            let is_whole = self.records.len() == self.columns;
+            let row = (std::str::from_utf8(time).ok().filter(|_| is_whole))
+                .and_then(|time| self.times.local_row(time.trim(), file, place));
+            row.map(&mut look);
+        }
     }
 }
 
@@ -213,10 +251,13 @@ impl<R: Read> Iterator for CsvRows<R> {
         }
         let (line, what) = match self.records.advance() {
             Ok(false) => return None,
-            Ok(true) => match self.row() {
-                Ok(row) => return Some(Ok(row.on_line(self.records.line()))),
-                Err(what) => (self.records.line(), what),
-            },
+            Ok(true) => {
+                self.rows += 1;
+                match self.row() {
+                    Ok(row) => return Some(Ok(row.on_line(self.records.line()))),
+                    Err(what) => (self.records.line(), what),
+                }
+            }
             Err(error) => {
                 self.is_over = !matches!(error, RecordError::Misquoted { .. });
                 match error.bad_line() {

@@ -7,8 +7,10 @@ use anyhow::Context;
 
 use super::csv_input::{Columns, CsvForm, CsvRows};
 use super::file_source::{Fingerprint, Source};
+use super::folds::RepeatedHours;
 use super::limits::BUFFER_BYTES;
 use super::line_input::{LineForm, LineRows};
+use super::local_files::LookedAt;
 use super::output::counted;
 use super::reading::Reading;
 use super::rows::{Row, RowError};
@@ -25,6 +27,8 @@ pub(super) struct FileForm {
     pub(super) skip_bad: bool,
     /// How long the node may stay away.
     pub(super) timeout: Option<Duration>,
+    /// What was found out of local times, where there may be some.
+    pub(super) looked_at: Option<LookedAt>,
 }
 
 /// A file, and how it is read.
@@ -39,9 +43,13 @@ pub(super) struct FilePart {
 pub(super) enum PartForm {
     /// Its columns, and how they are written.
     Csv(Columns, Reading),
-    /// One object a line. The unit is that of times that are numbers, where a
-    /// line says none.
-    Ndjson(Option<Unit>),
+    /// One object a line.
+    Ndjson {
+        /// That of times that are numbers, where a line says none.
+        time_unit: Option<Unit>,
+        /// Years before 1000 are meant.
+        any_year: bool,
+    },
 }
 
 pub(super) type Rows = Box<dyn Iterator<Item = Result<Row, RowError>> + Send>;
@@ -87,6 +95,12 @@ impl FileForm {
         })
     }
 
+    /// The times that the clocks of a zone showed twice, where one was said.
+    pub(super) fn repeated_hours(&self) -> Option<RepeatedHours> {
+        let looked_at = self.looked_at.as_ref();
+        looked_at.map(|looked_at| looked_at.folds.report())
+    }
+
     pub(super) fn fingerprints(&self) -> anyhow::Result<Vec<Fingerprint>> {
         (self.parts.iter())
             .map(|part| part.source.fingerprint())
@@ -115,11 +129,15 @@ impl FilePart {
                 };
                 Box::new(CsvRows::open(bytes, &form)?)
             }
-            PartForm::Ndjson(time_unit) => {
+            &PartForm::Ndjson {
+                time_unit,
+                any_year,
+            } => {
                 let form = LineForm {
                     ndjson: true,
                     rules,
-                    time_unit: *time_unit,
+                    time_unit,
+                    any_year,
                 };
                 let bytes = std::io::BufReader::with_capacity(BUFFER_BYTES, bytes);
                 Box::new(LineRows::new(bytes, form))
@@ -165,6 +183,7 @@ pub(super) mod tests {
             again: false,
             skip_bad: false,
             timeout: None,
+            looked_at: None,
         }
     }
 }

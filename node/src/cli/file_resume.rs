@@ -31,6 +31,9 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
     };
     let begin = match place_of(target, &first, form.again).await? {
         Some(index) => index,
+        None if other_place_of(target, &first).await?.is_some() => {
+            return Err(read_otherwise(form, &first));
+        }
         None if target.begin == 0 || target.begin >= target.size => return Ok(0),
         // The first rows may have been dropped by the stream's retention.
         None => {
@@ -44,7 +47,7 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
     if rows.peek().await?.is_none() {
         return Ok(0);
     }
-    let matched = walk(target, &mut rows, begin).await?;
+    let matched = walk(target, form, &mut rows, begin).await?;
     let done = rows.taken;
     // With --again, what lies before is another copy.
     let from = if form.again { begin } else { 0 };
@@ -54,7 +57,12 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
 
 /// Goes through the stream and the files together; returns the records that are
 /// rows of the files.
-async fn walk(target: &Target<'_>, rows: &mut FileRows, begin: u64) -> anyhow::Result<Indexes> {
+async fn walk(
+    target: &Target<'_>,
+    form: &FileForm,
+    rows: &mut FileRows,
+    begin: u64,
+) -> anyhow::Result<Indexes> {
     let query = Query {
         from: Some(begin.to_string()),
         ..Query::default()
@@ -66,9 +74,12 @@ async fn walk(target: &Target<'_>, rows: &mut FileRows, begin: u64) -> anyhow::R
         let Some(record) = records.try_next().await? else {
             break;
         };
-        if target.row_of(&record)? == *row {
+        let stored = target.row_of(&record)?;
+        if stored == *row {
             matched.push(record.index);
             rows.next().await?;
+        } else if row.at_other_time().is_some_and(|row| row == stored) {
+            return Err(read_otherwise(form, row));
         }
     }
     ensure!(
@@ -136,6 +147,25 @@ fn changed(form: &FileForm, first: (usize, u64), met: &Met) -> anyhow::Error {
         "cannot resume: {what}; {name} was changed since it was published, or is another one. Leave the rows in it that \
          are new, or append all of them with --again"
     )
+}
+
+/// The stream has a row as it was read before, an hour away.
+fn read_otherwise(form: &FileForm, row: &Row) -> anyhow::Error {
+    let other = row.at_other_time().map_or(row.time, |other| other.time);
+    anyhow::anyhow!(
+        "cannot resume: the clocks showed the time of a row of {} twice, and it is {} now, while the stream has it as {}; \
+         say --repeated-hour as before, or write the offset behind the times of the file",
+        form.name(),
+        to_text(row.time),
+        to_text(other)
+    )
+}
+
+async fn other_place_of(target: &Target<'_>, row: &Row) -> anyhow::Result<Option<u64>> {
+    match row.at_other_time() {
+        Some(other) => place_of(target, &other, false).await,
+        None => Ok(None),
+    }
 }
 
 /// Where the stream has this row: the first or the last such place.

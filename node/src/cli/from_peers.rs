@@ -32,7 +32,7 @@ pub(super) async fn take(
     let patience = Patience::new(args.timeout, &tell);
     let asked = Asked {
         name,
-        before: args.before,
+        before: args.before()?,
         deadline: args.deadline,
     };
     let last = invocation

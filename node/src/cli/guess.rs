@@ -6,7 +6,7 @@ use headwater_protocols::manifest::ValueType;
 
 use super::ask::Flag;
 use super::number_text::{Look, is_identifier};
-use crate::times::{TimeForm, Unit, can_be_meant};
+use crate::times::{TimeError, TimeForm, Unit, can_be_meant};
 
 /// Texts that are read before it is said that none of them is a time.
 const TRIED: u64 = 100;
@@ -118,7 +118,9 @@ impl TimeCensus {
     fn word(&mut self, line: u64, text: &str) {
         self.words.add(line, text);
         if !self.is_iso && self.words.count <= TRIED {
-            self.is_iso = TimeForm::Iso.read(text).is_ok();
+            // One that is no time, such as of the 31st of June, tells the form, too.
+            let not_of_it = |error| matches!(error, TimeError::NotRfc3339 { .. });
+            self.is_iso = !TimeForm::Iso.read(text).is_err_and(not_of_it);
         }
     }
 
@@ -367,6 +369,16 @@ mod tests {
         let error = refused(&["05/06/2024"]);
         assert!(error.contains("\"%d/%m/%Y\" or \"%m/%d/%Y\""), "{error}");
         assert!(refused(&["soon", "later"]).contains("`soon`"));
+        // These are of the form, and no times.
+        for text in [
+            "2024-05-01T12:30:60Z",
+            "2024-05-01T12:30:61",
+            "2024-06-31",
+            "2024-05-01 25:00",
+            "2024-05-01T12:00:00+25:00",
+        ] {
+            assert_eq!(form(&[text]), Ok(TimeForm::Iso), "{text}");
+        }
         assert_eq!(form(&["1700000000123.5"]), Ok(TimeForm::Unix(Unit::Millis)));
     }
 

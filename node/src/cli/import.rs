@@ -16,12 +16,13 @@ use super::file_append::{Appended, ndjson};
 use super::file_form::{FileForm, FilePart, PartForm};
 use super::file_kind::Expected;
 use super::file_source::Source;
+use super::folds::RepeatedHours;
 use super::gaps::of_times;
 use super::json_error::Reported;
 use super::old_csv::{OldCsv, Survey};
 use super::old_layout::Layout;
 use super::output::{counted, printable, shown_path};
-use super::publish::{Target, time_argument};
+use super::publish::Target;
 use super::publish_file::{
     Checked, Looking, accept, check, look_at, publish, publish_checked, show,
 };
@@ -33,6 +34,8 @@ use super::{Invocation, Usage, duration, from_peers};
 use crate::api::types::{NewStream, RoleView, StreamView, UnsignedView, ValueTypeView};
 use crate::client::Client;
 use crate::export::{GapFinder, Gaps};
+use crate::runtime::wall_time;
+use crate::times;
 
 /// Import CSV files of older programs, or histories of peers, that nobody signed
 #[derive(Args, Clone, Debug)]
@@ -74,9 +77,11 @@ pub(crate) struct ImportArgs {
     /// No file: take the history of this name, that nobody signed, from peers
     #[arg(long, value_name = "NAME")]
     from_peers: Option<String>,
-    /// What lies before this time (RFC 3339) is taken from peers [default: now]
-    #[arg(long, value_name = "TIME", conflicts_with = "files", value_parser = time_argument)]
-    pub(super) before: Option<Timestamp>,
+    /// What lies before this time is taken from peers: RFC 3339 (UTC if it has no
+    /// offset), a date, 3d for three days ago, or a number with --time-unit [default:
+    /// now]
+    #[arg(long, value_name = "TIME", conflicts_with = "files")]
+    before: Option<String>,
     /// How long the answers of peers to one question are waited for
     #[arg(long, value_name = "D", conflicts_with = "files", default_value = "5s", value_parser = duration::parse)]
     pub(super) deadline: Duration,
@@ -104,7 +109,7 @@ pub(crate) struct ImportArgs {
     )]
     source: String,
     /// The usual time between two observations, such as 1h; that of the new stream
-    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    #[arg(long, value_name = "D", value_parser = duration::parse_positive)]
     cadence: Option<Duration>,
     #[command(flatten)]
     reading: ReadingArgs,
@@ -149,6 +154,9 @@ struct Imported {
     /// Why the files would not be imported.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// The times that the clocks of the files' zone showed twice, if one was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeated_hours: Option<RepeatedHours>,
 }
 
 #[derive(Serialize)]
@@ -156,6 +164,17 @@ struct FileReport {
     file: String,
     #[serde(flatten)]
     survey: Survey,
+}
+
+impl ImportArgs {
+    /// What lies before this time is taken from peers.
+    pub(super) fn before(&self) -> anyhow::Result<Option<Timestamp>> {
+        let (before, unit) = (self.before.as_deref(), self.reading.time_unit);
+        let moment = before.map(|text| times::of_text(text, unit, Some(wall_time())));
+        let moment = moment.transpose();
+        let moment = moment.map_err(|error| Usage::error(format!("--before: {error}")))?;
+        Ok(moment.map(|moment| moment.time))
+    }
 }
 
 pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
@@ -188,7 +207,9 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
         again: args.again,
         skip_bad: args.skip_bad,
         timeout: args.timeout,
+        looked_at: None,
     };
+    let form = form.with_local_times(args.reading.repeated_hour).await?;
     let old: Vec<_> = old.into_iter().map(|(_, old)| old).collect();
     let mut unsigned = None;
     let (stream, published, checked) = if let Some(name) = &args.unsigned {
@@ -224,6 +245,7 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
         bad_rows: checked.bad.count(),
         times: checked.times,
         error: wrong.as_ref().err().map(|error| format!("{error:#}")),
+        repeated_hours: form.repeated_hours(),
     };
     say(invocation, &imported)?;
     wrong.map(|_| ()).map_err(Reported::error)
@@ -386,6 +408,10 @@ fn say(invocation: &Invocation, imported: &Imported) -> anyhow::Result<()> {
     }
     out.line(counted(imported.rows, "good row"))?;
     for line in of_times(&imported.times) {
+        out.line(format!("  {line}"))?;
+    }
+    let hours = imported.repeated_hours.iter();
+    for line in hours.flat_map(RepeatedHours::described) {
         out.line(format!("  {line}"))?;
     }
     if let Some(unsigned) = &imported.unsigned {

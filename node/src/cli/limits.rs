@@ -52,3 +52,6 @@ pub(crate) const FEW_AHEAD: usize = 16;
 /// Places in which the records of a file may be cut apart by those of others, 16
 /// bytes each: batches of a file have thousands of rows.
 pub(crate) const MAX_RUNS: usize = 1 << 20;
+
+/// Hours that the clocks showed twice that are listed: those of a few years.
+pub(crate) const MAX_LISTED_FOLDS: usize = 10;

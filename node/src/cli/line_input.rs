@@ -30,6 +30,8 @@ pub(crate) struct LineForm {
     pub(crate) rules: ValueRules,
     /// That of times that are numbers, where a line says none.
     pub(crate) time_unit: Option<Unit>,
+    /// Years before 1000 are meant.
+    pub(crate) any_year: bool,
 }
 
 /// A line of NDJSON.
@@ -80,7 +82,12 @@ impl LineForm {
         let moment = match object.time {
             None => present(now)?,
             Some(json) => {
-                times::of_json(json.get(), unit, now).map_err(|error| format!("time {error}"))?
+                let moment = times::of_json(json.get(), unit, now);
+                let moment = moment.and_then(|moment| match self.any_year {
+                    true => Ok(moment),
+                    false => times::observed(moment, json.get()),
+                });
+                moment.map_err(|error| format!("time {error}"))?
             }
         };
         Ok(Row::new(moment, self.rules.of_json(object.value)?))
@@ -230,6 +237,7 @@ mod tests {
             ndjson,
             rules,
             time_unit: None,
+            any_year: false,
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use futures::TryStreamExt;
 use headwater_protocols::id::LogId;
-use headwater_protocols::time::Timestamp;
+use serde::Serialize;
 
 use super::ask::{Flag, asking};
 use super::batch::BatchWriter;
@@ -17,6 +17,7 @@ use super::file_append::Appended;
 use super::file_form::{FileForm, FilePart, PartForm};
 use super::file_kind::Expected;
 use super::file_source::Source;
+use super::folds::RepeatedHours;
 use super::output::printable;
 use super::reading::ReadingArgs;
 use super::rows::{Row, RowNotes};
@@ -29,7 +30,7 @@ use crate::data_dir::quoted;
 use crate::export::GapFinder;
 use crate::invite;
 use crate::runtime::wall_time;
-use crate::times::{self, Moment};
+use crate::times::{self, Moment, TimeError};
 
 /// Append observations to a stream of this node.
 #[derive(Args, Clone, Debug)]
@@ -40,7 +41,8 @@ a value a line with the time of its arrival, or with --ndjson an object a line:
   {\"time\":1714564800.25,\"time_unit\":\"s\",\"value\":4.0}
 
 A time that is finer than a microsecond is rounded down, and one without an offset is UTC; both are
-said. A leap second is the last microsecond before the next second.
+said, and so are times before 1990 and in the future. A leap second is the last microsecond before the
+next second.
 
 A file is checked wholly first: one bad row and nothing is published. How it is written is found out
 from all of its rows and shown before anything is signed; where they do not tell, it is refused, with
@@ -96,22 +98,28 @@ pub(crate) struct PublishArgs {
 }
 
 pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyhow::Result<()> {
-    if args.reading.is_about_csv() && args.time_column.is_none() {
-        return Err(Usage::error(
-            "how times and numbers are written is said of a CSV file: --file F --time-column T --value-column V",
-        ));
+    if let Some(flag) = args.reading.of_csv().filter(|_| args.time_column.is_none()) {
+        let instead = match (flag, args.ndjson) {
+            ("--time-zone" | "--repeated-hour", true) => {
+                "; in NDJSON a time has its offset behind it, as 2024-05-01T12:00:00+02:00, or is UTC"
+            }
+            (_, true) => {
+                "; in NDJSON a time is RFC 3339 or a number with --time-unit, and a value is JSON"
+            }
+            (_, false) => ": --file F --time-column T --value-column V",
+        };
+        return Err(Usage::error(format!("{flag} is for CSV files{instead}")));
     }
     let out = invocation.out;
     if let Some(path) = &args.file {
-        let appended = publish_named(invocation, path, &args).await?;
+        let published = publish_named(invocation, path, &args).await?;
         return match out.json {
-            true => out.json(&appended),
-            false => out.line(appended.said()),
+            true => out.json(&published),
+            false => out.line(published.appended.said()),
         };
     }
-    let time_unit = args.reading.time_unit;
     let moment = (args.time.as_deref())
-        .map(|text| times::of_text(text, time_unit, Some(wall_time())))
+        .map(|text| time_of(text, &args.reading))
         .transpose()
         .map_err(|error| Usage::error(format!("--time: {error}")))?;
     let published = match &args.value {
@@ -127,7 +135,8 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
         None => {
             let how = publish_lines::How {
                 ndjson: args.ndjson,
-                time_unit,
+                time_unit: args.reading.time_unit,
+                any_year: args.reading.any_year,
                 plain: args.plain,
                 skip_bad: args.skip_bad,
                 timeout: args.timeout,
@@ -146,7 +155,7 @@ async fn publish_named(
     invocation: &Invocation,
     path: &Path,
     args: &PublishArgs,
-) -> anyhow::Result<Appended> {
+) -> anyhow::Result<FilePublished> {
     let file = named_file(path, args).await?;
     let mut args = args.clone();
     asking(invocation, path.as_os_str() == "-", async |flag| {
@@ -161,12 +170,24 @@ async fn publish_named(
             let target = Target::find(client, &args.stream).await?;
             let form = file.form(&target, &args).await?;
             let finder = GapFinder::new(None, 0);
-            let done = publish_file::publish(invocation, &target, &form, finder).await?;
-            anyhow::Ok(done.0)
+            let publish = publish_file::publish(invocation, &target, &form, finder);
+            let (appended, _) = publish.await?;
+            anyhow::Ok(FilePublished {
+                appended,
+                repeated_hours: form.repeated_hours(),
+            })
         };
         invocation.with_client(publish).await
     })
     .await
+}
+
+fn time_of(text: &str, reading: &ReadingArgs) -> Result<Moment, TimeError> {
+    let moment = times::of_text(text, reading.time_unit, Some(wall_time()))?;
+    match reading.any_year {
+        true => Ok(moment),
+        false => times::observed(moment, text),
+    }
 }
 
 pub(super) fn said(published: Published) -> String {
@@ -180,6 +201,16 @@ pub(super) fn said(published: Published) -> String {
             to - 1
         ),
     }
+}
+
+/// What `--json` prints of a file.
+#[derive(Serialize)]
+struct FilePublished {
+    #[serde(flatten)]
+    appended: Appended,
+    /// The times that the clocks of the file's zone showed twice, if one was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeated_hours: Option<RepeatedHours>,
 }
 
 /// A file, and which columns of it are meant; `None` for NDJSON.
@@ -215,7 +246,10 @@ impl NamedFile {
     /// How it is read into this stream.
     async fn form(&self, target: &Target<'_>, args: &PublishArgs) -> anyhow::Result<FileForm> {
         let form = match &self.columns {
-            None => PartForm::Ndjson(args.reading.time_unit),
+            None => PartForm::Ndjson {
+                time_unit: args.reading.time_unit,
+                any_year: args.reading.any_year,
+            },
             Some(columns) => {
                 let (said, source) = (args.reading.said()?, self.source.clone());
                 let (named, value_type) = (columns.clone(), target.rules.value_type());
@@ -226,7 +260,7 @@ impl NamedFile {
                 PartForm::Csv(columns.clone(), reading)
             }
         };
-        Ok(FileForm {
+        let form = FileForm {
             parts: vec![FilePart {
                 source: self.source.clone(),
                 form,
@@ -235,7 +269,9 @@ impl NamedFile {
             again: args.again,
             skip_bad: args.skip_bad,
             timeout: args.timeout,
-        })
+            looked_at: None,
+        };
+        form.with_local_times(args.reading.repeated_hour).await
     }
 }
 
@@ -352,13 +388,6 @@ async fn unknown(client: &Client, name: &str, error: anyhow::Error) -> anyhow::E
         printable(name),
         quoted(Path::new(name))
     )
-}
-
-pub(super) fn time_argument(text: &str) -> Result<Timestamp, String> {
-    let moment = times::of_text(text, None, Some(wall_time()));
-    moment
-        .map(|moment| moment.time)
-        .map_err(|error| format!("time {error}"))
 }
 
 async fn publish_one(

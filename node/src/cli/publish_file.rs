@@ -144,8 +144,11 @@ pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) 
         .repeated
         .as_ref()
         .map(|repeated| repeated.said(form));
+    let hours = form.repeated_hours();
+    let hours = hours.map_or(Vec::new(), |hours| hours.described());
     let lines = checked.range.described().into_iter();
-    for line in lines.chain(checked.notes.clone()).chain(repeated) {
+    let lines = lines.chain(checked.notes.clone()).chain(hours);
+    for line in lines.chain(repeated) {
         out.note(format!("  {line}"));
     }
 }
@@ -229,6 +232,12 @@ pub(super) async fn check(
     looking: Looking,
 ) -> anyhow::Result<Checked> {
     let fingerprints = form.fingerprints()?;
+    let before = form.looked_at.as_ref();
+    ensure!(
+        before.is_none_or(|before| before.fingerprints == fingerprints),
+        "{} changed while being read; nothing was published",
+        form.name()
+    );
     let form = form.clone();
     let bar = progress::spinner("checking");
     let task = tokio::task::spawn_blocking(move || {

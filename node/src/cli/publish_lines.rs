@@ -44,6 +44,8 @@ const LOOK_AROUND: Duration = Duration::from_millis(200);
 pub(super) struct How {
     pub(super) ndjson: bool,
     pub(super) time_unit: Option<Unit>,
+    /// Years before 1000 are meant.
+    pub(super) any_year: bool,
     pub(super) plain: bool,
     pub(super) skip_bad: bool,
     /// How long the node may stay away.
@@ -129,6 +131,7 @@ impl Stdin {
             ndjson: how.ndjson,
             rules: target.rules,
             time_unit: how.time_unit,
+            any_year: how.any_year,
         };
         let (rows, queue) = mpsc::channel(WAITING);
         // Not a task: reading from a terminal would keep the runtime from ending.

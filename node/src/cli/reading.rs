@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::Usage;
 use super::delimiter::Delimiter;
+use super::folds::Pass;
 use super::guess::{TimeCensus, ValueCensus};
 use super::time_reader::TimeReading;
-use super::time_zone::Zone;
+use super::time_zone::{LocalTimes, Zone};
 use crate::times::{TimeForm, Unit};
 
 /// What a user can say of how a CSV file is written.
@@ -25,9 +26,17 @@ pub(crate) struct ReadingArgs {
     #[arg(long, value_name = "UNIT", conflicts_with = "time_format", value_parser = str::parse::<Unit>)]
     pub(crate) time_unit: Option<Unit>,
     /// The time zone of times without an offset, such as Europe/Berlin [default:
-    /// UTC]. Hours that the clocks show twice are told by the order of the rows
+    /// UTC]. Hours that the clocks show twice are told by the order of all rows, or
+    /// they are bad rows
     #[arg(long, value_name = "TZ", value_parser = str::parse::<Zone>)]
     time_zone: Option<Zone>,
+    /// Which time is meant in an hour that the clocks show twice, where the order of
+    /// the rows does not tell
+    #[arg(long, value_name = "WHICH", value_enum, requires = "time_zone")]
+    pub(crate) repeated_hour: Option<Pass>,
+    /// Take times of years before 1000, too, which are slips such as 24 for 2024 mostly
+    #[arg(long)]
+    pub(crate) any_year: bool,
     /// What stands between the fields of a CSV file, if that is not found out:
     /// one character, or tab, semicolon, pipe, space
     #[arg(long, value_name = "C", value_parser = str::parse::<Delimiter>)]
@@ -38,10 +47,17 @@ pub(crate) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    /// Whether anything was said that is of CSV files alone.
-    pub(crate) fn is_about_csv(&self) -> bool {
-        let about_times = self.time_format.is_some() || self.time_zone.is_some();
-        about_times || self.delimiter.is_some() || self.decimal_comma
+    /// A flag that was said and is of CSV files alone.
+    pub(crate) fn of_csv(&self) -> Option<&'static str> {
+        let said = [
+            ("--time-zone", self.time_zone.is_some()),
+            ("--repeated-hour", self.repeated_hour.is_some()),
+            ("--time-format", self.time_format.is_some()),
+            ("--delimiter", self.delimiter.is_some()),
+            ("--decimal-comma", self.decimal_comma),
+        ];
+        let first = said.into_iter().find(|(_, is_said)| *is_said);
+        first.map(|(flag, _)| flag)
     }
 
     /// # Errors
@@ -51,6 +67,7 @@ impl ReadingArgs {
         let said = Said {
             form: self.time_format.clone().or(unit),
             zone: self.time_zone.clone(),
+            any_year: self.any_year,
             delimiter: self.delimiter,
             decimal_comma: self.decimal_comma,
         };
@@ -66,6 +83,7 @@ impl ReadingArgs {
 pub(crate) struct Said {
     pub(crate) form: Option<TimeForm>,
     zone: Option<Zone>,
+    any_year: bool,
     pub(crate) delimiter: Option<Delimiter>,
     pub(crate) decimal_comma: bool,
 }
@@ -85,8 +103,9 @@ impl Said {
     fn times(&self, form: TimeForm) -> Result<TimeReading, String> {
         let reading = TimeReading {
             form,
-            zone: self.zone.clone(),
+            local: self.zone.clone().map(LocalTimes::new),
             is_found_out: self.form.is_none(),
+            any_year: self.any_year,
         };
         match (&reading.form, &self.zone) {
             (TimeForm::Unix(unit), Some(zone)) => Err(format!(
@@ -181,6 +200,7 @@ mod tests {
             delimiter: Some(semicolon),
             decimal_comma: true,
             zone: Some("Europe/Berlin".parse().unwrap()),
+            any_year: false,
         };
         assert_eq!(
             said.reading(semicolon, &times, &values)

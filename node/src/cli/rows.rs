@@ -41,6 +41,15 @@ impl Row {
     pub(crate) fn on_line(self, line: u64) -> Self {
         Self { line, ..self }
     }
+
+    /// The same, read as the other one of two times that the clocks showed the
+    /// same.
+    pub(crate) fn at_other_time(&self) -> Option<Self> {
+        let other = self.moment.other?;
+        let mut row = self.clone();
+        (row.time, row.moment.other) = (other, Some(row.time));
+        Some(row)
+    }
 }
 
 /// How and where a row was written is not what it is.
@@ -230,6 +239,9 @@ mod tests {
     use super::*;
     use crate::times::TimeForm;
 
+    /// 2025-11-29T07:06:40Z.
+    const NOW: Timestamp = Timestamp(1_764_400_000_000_000);
+
     #[test]
     fn what_was_done_to_rows_is_said_once_of_each_kind() {
         let rules = ValueRules::new(ValueType::Number, 8);
@@ -239,13 +251,13 @@ mod tests {
         };
         let mut notes = RowNotes::default();
         let mut said_after = |rows: &[Row]| {
-            rows.iter().for_each(|row| notes.add(row, Timestamp(0)));
+            rows.iter().for_each(|row| notes.add(row, NOW));
             notes.fresh()
         };
-        assert!(said_after(&[row("1970-01-01T00:00:00Z", "1.50")]).is_empty());
+        assert!(said_after(&[row("1990-01-01T00:00:00Z", "1.50")]).is_empty());
         let said = said_after(&[
-            row("1970-01-01T00:00:00Z", "+3"),
-            row("1970-01-01T00:00:00.1234567", "007"),
+            row("1990-01-01T00:00:00Z", "+3"),
+            row("1990-01-01T00:00:00.1234567", "007"),
         ]);
         assert_eq!(
             said,

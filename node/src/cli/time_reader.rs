@@ -1,19 +1,22 @@
 //! The times of a file, row by row.
 
+use super::folds::{LocalRow, RowPlace};
 use super::guess::pattern_advice;
-use super::time_zone::{LocalTimes, Zone};
+use super::time_zone::LocalTimes;
 use crate::times::form::Written;
 use crate::times::text::to_text;
-use crate::times::{Moment, TimeError, TimeForm, can_be_meant};
+use crate::times::{self, Moment, TimeError, TimeForm, can_be_meant};
 
 /// How the times of a file are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TimeReading {
     pub(crate) form: TimeForm,
     /// What those without an offset are in; UTC, unless it is said.
-    pub(crate) zone: Option<Zone>,
+    pub(crate) local: Option<LocalTimes>,
     /// Nobody has said the form.
     pub(crate) is_found_out: bool,
+    /// Years before 1000 are meant.
+    pub(crate) any_year: bool,
 }
 
 impl TimeReading {
@@ -24,8 +27,9 @@ impl TimeReading {
             TimeForm::Strptime(pattern) => (format!("times are of the form `{pattern}`"), ""),
             TimeForm::Iso => ("times are RFC 3339".to_owned(), "--time-format"),
         };
-        if let Some(zone) = &self.zone {
-            said.push_str(&format!(", in {} where they have no offset", zone.name()));
+        if let Some(local) = &self.local {
+            let zone = local.zone().name();
+            said.push_str(&format!(", in {zone} where they have no offset"));
         }
         if self.is_found_out {
             said.push_str(&format!(" (found out; else say {flag})"));
@@ -37,17 +41,15 @@ impl TimeReading {
     pub(crate) fn reader(&self) -> TimeReader {
         TimeReader {
             reading: self.clone(),
-            local: self.zone.clone().map(LocalTimes::new),
             advice: None,
         }
     }
 }
 
-/// Reads times in the order in which they stand in a file.
+/// Reads the times of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct TimeReader {
     reading: TimeReading,
-    local: Option<LocalTimes>,
     /// What to do about the first text that was no time: it is the same for the
     /// others, and takes long to find out.
     advice: Option<String>,
@@ -58,18 +60,40 @@ impl TimeReader {
     ///
     /// # Errors
     /// It is none; says why.
-    pub(crate) fn read(&mut self, text: &str) -> Result<Moment, String> {
+    pub(crate) fn read(&mut self, text: &str, row: RowPlace) -> Result<Moment, String> {
         let written = match self.reading.form.written(text) {
             Ok(written) => written,
             Err(error) => return Err(self.advised(text, &error)),
         };
-        match (written, &mut self.local) {
+        let moment = self.moment(written, text, row)?;
+        match self.reading.any_year {
+            true => Ok(moment),
+            false => times::observed(moment, text).map_err(|error| format!("time {error}")),
+        }
+    }
+
+    fn moment(&self, written: Written, text: &str, row: RowPlace) -> Result<Moment, String> {
+        match (written, &self.reading.local) {
             (Written::Moment(moment), _) => self.likely(text, moment),
-            (Written::Local(local), Some(zone)) => zone.at(local, text),
+            (Written::Local(local), Some(zone)) => zone.at(local, row, text),
             (Written::Local(local), None) => {
                 let moment = local.in_utc(text);
                 moment.map_err(|error| format!("time {error}"))
             }
+        }
+    }
+
+    /// How often the clocks of the zone showed it, of a row of the file at this
+    /// place; `None` where there is no zone, or it is no local time.
+    pub(crate) fn local_row(&self, text: &str, file: usize, row: RowPlace) -> Option<LocalRow> {
+        let zone = self.reading.local.as_ref()?.zone();
+        match self.reading.form.written(text) {
+            Ok(Written::Local(local)) => Some(LocalRow {
+                at: row.of_file(file),
+                local: local.micros(),
+                shown: zone.shown(local)?,
+            }),
+            Ok(Written::Moment(_)) | Err(_) => None,
         }
     }
 
@@ -101,18 +125,21 @@ impl TimeReader {
 mod tests {
     use super::*;
 
+    const ROW: RowPlace = RowPlace { row: 0, line: 2 };
+
     fn reader(form: &str, zone: Option<&str>, is_found_out: bool) -> TimeReader {
         let reading = TimeReading {
             form: form.parse().unwrap(),
-            zone: zone.map(|zone| zone.parse().unwrap()),
+            local: zone.map(|zone| LocalTimes::new(zone.parse().unwrap())),
             is_found_out,
+            any_year: false,
         };
         reading.reader()
     }
 
     #[test]
     fn a_number_is_far_from_the_others_only_where_its_unit_was_said() {
-        let read = |text: &str, is_found_out| reader("unix-ms", None, is_found_out).read(text);
+        let read = |text: &str, is_found_out| reader("unix-ms", None, is_found_out).read(text, ROW);
         assert!(read("1700000000123", true).is_ok());
         let error = read("0", true).unwrap_err();
         assert!(
@@ -125,7 +152,7 @@ mod tests {
     #[test]
     fn a_zone_is_for_times_that_have_no_offset() {
         let mut reader = reader("iso", Some("Europe/Berlin"), false);
-        let mut read = |text: &str| to_text(reader.read(text).unwrap().time)[..16].to_owned();
+        let mut read = |text: &str| to_text(reader.read(text, ROW).unwrap().time)[..16].to_owned();
         assert_eq!(read("2024-05-01 12:00:00"), "2024-05-01T10:00");
         assert_eq!(read("2024-05-01T12:00:00Z"), "2024-05-01T12:00");
         assert_eq!(read("2024-05-01T12:00:00-02:00"), "2024-05-01T14:00");
@@ -134,11 +161,15 @@ mod tests {
 
     #[test]
     fn what_is_no_time_comes_with_the_pattern_that_reads_it() {
-        let error = reader("iso", None, true).read("01.05.2024").unwrap_err();
+        let error = reader("iso", None, true)
+            .read("01.05.2024", ROW)
+            .unwrap_err();
         assert!(error.contains("--time-format \"%d.%m.%Y\""), "{error}");
-        let said = reader("iso", None, false).read("01.05.2024").unwrap_err();
+        let said = reader("iso", None, false)
+            .read("01.05.2024", ROW)
+            .unwrap_err();
         assert!(!said.contains("%d"), "{said}");
-        let leap = reader("iso", None, true).read("2024-05-01T12:30:60Z");
+        let leap = reader("iso", None, true).read("2024-05-01T12:30:60Z", ROW);
         assert!(!leap.unwrap_err().contains("--time-format"));
     }
 }

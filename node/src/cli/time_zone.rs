@@ -1,12 +1,16 @@
 //! Times without an offset, in a time zone.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use headwater_protocols::time::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use super::folds::{Folds, Pass, RowPlace, Shown, Span};
 use crate::times::Moment;
 use crate::times::form::Local;
+
+const SECOND_US: i64 = 1_000_000;
 
 /// A time zone that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,84 +49,139 @@ fn fixed(text: &str) -> Option<TimeZone> {
     }
     let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
     let offset = Offset::from_seconds(sign * (hours * 3_600 + minutes * 60));
-    (hours < 24 && minutes < 60).then(|| offset.ok().map(TimeZone::fixed))?
+    (hours < 16 && minutes < 60).then(|| offset.ok().map(TimeZone::fixed))?
 }
 
 impl Zone {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+
+    /// Whether its clocks never show a time twice.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.zone.to_fixed_offset().is_ok()
+    }
+
+    fn offset(&self, local: Local) -> AmbiguousOffset {
+        self.zone.to_ambiguous_timestamp(local.clock).offset()
+    }
+
+    /// How often the clocks showed this; `None` where they never did.
+    pub(crate) fn shown(&self, local: Local) -> Option<Shown> {
+        let at = |offset: Offset| {
+            let of_offset = i64::from(offset.seconds()) * SECOND_US;
+            Timestamp(local.micros().saturating_sub(of_offset))
+        };
+        match self.offset(local) {
+            AmbiguousOffset::Unambiguous { offset } => Some(Shown::Once(at(offset))),
+            AmbiguousOffset::Gap { .. } => None,
+            AmbiguousOffset::Fold { before, after } => {
+                let (first, second) = (at(before), at(after));
+                let put_back = self.put_back(first, second, after)?;
+                let clock = |offset: Offset| put_back.0 + i64::from(offset.seconds()) * SECOND_US;
+                let span = Span {
+                    from: clock(after),
+                    to: clock(before),
+                };
+                Some(Shown::Twice(span, first))
+            }
+        }
+    }
+
+    /// When the clocks were put back, between the two times that they showed the
+    /// same.
+    fn put_back(&self, first: Timestamp, second: Timestamp, after: Offset) -> Option<Timestamp> {
+        let from = jiff::Timestamp::from_microsecond(first.0).ok()?;
+        let changes = self.zone.following(from);
+        let mut changes = changes.map(|change| (change.timestamp().as_microsecond(), change));
+        changes
+            .find(|(at, change)| change.offset() == after || *at > second.0)
+            .filter(|(at, _)| *at <= second.0)
+            .map(|(at, _)| Timestamp(at))
+    }
 }
 
-/// The local times of one file, in the order in which they stand there: an hour
-/// that comes twice is told by it.
-#[derive(Clone, Debug)]
+/// The local times of a file, of whose rows it is known of which time they are
+/// where the clocks showed it twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalTimes {
     zone: Zone,
-    last: Option<Timestamp>,
-    /// The file has its latest times first.
-    is_descending: bool,
+    /// The file's place among those of the command, and what the rows of all of
+    /// them tell, once they were looked at.
+    folds: Option<(usize, Arc<Folds>)>,
 }
 
 impl LocalTimes {
     pub(crate) fn new(zone: Zone) -> Self {
+        Self { zone, folds: None }
+    }
+
+    /// With what the rows of all files tell, of which this one is at this place.
+    pub(crate) fn told_by(self, file: usize, folds: Arc<Folds>) -> Self {
         Self {
-            zone,
-            last: None,
-            is_descending: false,
+            folds: Some((file, folds)),
+            ..self
         }
     }
 
-    /// The moment of the next local time. The text is what errors quote.
+    pub(crate) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The moment of a local time of this row. The text is what errors quote.
     ///
     /// # Errors
-    /// The clocks of the zone never showed it.
-    pub(crate) fn at(&mut self, local: Local, text: &str) -> Result<Moment, String> {
+    /// The clocks of the zone never showed it, or twice, and nobody knows which
+    /// time is meant.
+    pub(crate) fn at(&self, local: Local, row: RowPlace, text: &str) -> Result<Moment, String> {
         let moment = |offset: Offset| {
             let moment = local.at(offset, text);
             moment.map_err(|error| format!("time {error}"))
         };
-        let found = match self.zone.zone.to_ambiguous_timestamp(local.clock).offset() {
-            AmbiguousOffset::Unambiguous { offset } => {
-                let moment = moment(offset)?;
-                if let Some(last) = self.last.filter(|&last| last != moment.time) {
-                    self.is_descending = moment.time < last;
-                }
-                moment
-            }
-            AmbiguousOffset::Gap { before, after } => {
-                return Err(self.skipped(text, before, after));
-            }
+        match self.zone.offset(local) {
+            AmbiguousOffset::Unambiguous { offset } => moment(offset),
+            AmbiguousOffset::Gap { before, after } => Err(self.skipped(text, before, after)),
             AmbiguousOffset::Fold { before, after } => {
-                let (first, second) = (moment(before)?, moment(after)?);
-                match self.is_second(first.time, second.time) {
-                    true => second,
-                    false => first,
-                }
+                let (meant, other) = match self.pass(local, row, text)? {
+                    Pass::First => (before, after),
+                    Pass::Second => (after, before),
+                };
+                let other = moment(other)?.time;
+                Ok(Moment {
+                    other: Some(other),
+                    ..moment(meant)?
+                })
             }
-        };
-        self.last = Some(found.time);
-        Ok(found)
+        }
     }
 
-    /// Whether, of the two moments of a local time that came twice, the order of
-    /// the file tells the second one.
-    fn is_second(&self, first: Timestamp, second: Timestamp) -> bool {
-        match self.last {
-            Some(last) if self.is_descending => second < last,
-            Some(last) => first <= last,
-            None => false,
-        }
+    fn pass(&self, local: Local, row: RowPlace, text: &str) -> Result<Pass, String> {
+        let pass = match &self.folds {
+            Some((file, folds)) => folds.pass(local.micros(), row.of_file(*file)),
+            None => Err("the rows around it were not looked at".to_owned()),
+        };
+        pass.map_err(|why| {
+            format!(
+                "time `{}` is of an hour that the clocks of {} showed twice, and {why}",
+                shown(text),
+                self.zone.name
+            )
+        })
     }
 
     fn skipped(&self, text: &str, before: Offset, after: Offset) -> String {
         let by = (after.seconds() - before.seconds()) / 60;
-        let shown: String = text.chars().take(64).collect();
         format!(
-            "time `{shown}` does not exist in {}: the clocks were put forward by {by} minutes over it",
+            "time `{}` does not exist in {}: the clocks were put forward by {by} minutes over it; if it was written by \
+             other clocks, say their zone, such as --time-zone UTC",
+            shown(text),
             self.zone.name
         )
     }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
 }
 
 #[cfg(test)]
@@ -133,43 +192,59 @@ mod tests {
     use crate::times::text::to_text;
 
     fn read(zone: &str, texts: &[&str]) -> Vec<Result<String, String>> {
-        let mut times = LocalTimes::new(zone.parse().unwrap());
+        let times = LocalTimes::new(zone.parse().unwrap());
+        let place = RowPlace { row: 1, line: 2 };
         let moments = texts.iter().map(|text| match TimeForm::Iso.written(text) {
-            Ok(Written::Local(local)) => times.at(local, text),
+            Ok(Written::Local(local)) => times.at(local, place, text),
             other => panic!("{other:?}"),
         });
         let shown = |moment: Moment| to_text(moment.time)[..16].replace('T', " ");
         moments.map(|moment| moment.map(shown)).collect()
     }
 
-    fn in_berlin(texts: &[&str]) -> Vec<String> {
-        let read = read("Europe/Berlin", texts).into_iter();
-        read.map(|time| time.unwrap()[11..].to_owned()).collect()
-    }
-
     #[test]
-    fn an_hour_that_comes_twice_is_told_by_the_order_of_the_file() {
-        let d = |hour: &str| format!("2024-10-27 {hour}");
-        let night = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"].map(d);
-        let mut night: Vec<&str> = night.iter().map(String::as_str).collect();
-        let utc = ["23:30", "00:00", "00:30", "01:00", "01:30", "02:00"];
-        assert_eq!(in_berlin(&night), utc);
-        // The other way round, behind two rows that show the way.
-        let before = ["2024-10-27 04:00", "2024-10-27 03:30"];
-        night.reverse();
-        let descending = in_berlin(&[&before[..], &night].concat());
-        assert_eq!(
-            descending[2..],
-            ["02:00", "01:30", "01:00", "00:30", "00:00", "23:30"]
-        );
-        // Once an hour, the hour has the same text twice.
-        let hours = [
-            "2024-10-27 01:00",
-            "2024-10-27 02:00",
-            "2024-10-27 02:00",
-            "2024-10-27 03:00",
-        ];
-        assert_eq!(in_berlin(&hours), ["23:00", "00:00", "01:00", "02:00"]);
+    fn what_clocks_showed_twice_is_a_span_of_its_own() {
+        let span = |zone: &str, text: &str| {
+            let zone: Zone = zone.parse().unwrap();
+            let Ok(Written::Local(local)) = TimeForm::Iso.written(text) else {
+                panic!("{text} has no offset");
+            };
+            match zone.shown(local) {
+                Some(Shown::Twice(span, first)) => {
+                    let shown = [span.from, span.to, first.0];
+                    shown.map(|us| to_text(Timestamp(us))[..16].to_owned())
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        };
+        for (zone, text, shown) in [
+            (
+                "Europe/Berlin",
+                "2024-10-27 02:59:59",
+                ["2024-10-27T02:00", "2024-10-27T03:00", "2024-10-27T00:59"],
+            ),
+            // Half an hour, and over midnight.
+            (
+                "Australia/Lord_Howe",
+                "2024-04-07 01:30",
+                ["2024-04-07T01:30", "2024-04-07T02:00", "2024-04-06T14:30"],
+            ),
+            (
+                "America/Havana",
+                "2024-11-03",
+                ["2024-11-03T00:00", "2024-11-03T01:00", "2024-11-03T04:00"],
+            ),
+            // By the rule of the zone, which has no end.
+            (
+                "Europe/Berlin",
+                "2499-10-25 02:30",
+                ["2499-10-25T02:00", "2499-10-25T03:00", "2499-10-25T00:30"],
+            ),
+        ] {
+            assert_eq!(span(zone, text), shown, "{zone} {text}");
+        }
+        let alone = read("Europe/Berlin", &["2024-10-27 02:00"]);
+        assert!(alone[0].clone().unwrap_err().contains("showed twice"));
     }
 
     #[test]
@@ -206,7 +281,7 @@ mod tests {
                 Err(error) => assert!(utc.is_empty() && error.contains("Europe/Berlin"), "{error}"),
             }
         }
-        for wrong in ["Berlin", "CEST!", "", "+25:00", "+02:60", "+2"] {
+        for wrong in ["Berlin", "CEST!", "", "+25:00", "+16:00", "+02:60", "+2"] {
             assert!(wrong.parse::<Zone>().is_err(), "{wrong}");
         }
         assert_eq!(

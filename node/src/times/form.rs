@@ -62,6 +62,16 @@ impl Local {
         }
     }
 
+    /// Microseconds since the clocks showed the year 1970.
+    #[must_use]
+    pub fn micros(self) -> i64 {
+        let since = self
+            .clock
+            .duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0));
+        // The years from -9999 to 9999 fit.
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    }
+
     /// The time at which clocks that are ahead of UTC by this much showed it.
     ///
     /// # Errors
@@ -183,6 +193,7 @@ fn strptime(text: &str, pattern: &str) -> Result<Written, TimeError> {
 fn broken_down(text: &str, pattern: &str) -> Result<(Written, Option<i8>), String> {
     let parsed = BrokenDownTime::parse(pattern, text).map_err(|error| error.to_string())?;
     let second = parsed.second();
+    iso::require_place(parsed.offset(), text).map_err(|error| error.to_string())?;
     let instant = match parsed.to_timestamp() {
         Ok(instant) => instant,
         Err(error) if parsed.offset().is_some() || parsed.iana_time_zone().is_some() => {
@@ -372,6 +383,29 @@ mod tests {
                 .contains("is not of the form `%d.%m.%Y`")
         );
         assert!(read("%H:%M", "12:00").is_err());
+    }
+
+    #[test]
+    fn an_offset_that_no_place_has_is_refused() {
+        for (form, text) in [
+            ("iso", "2024-05-01T12:00:00+25:00"),
+            ("iso", "2024-05-01T12:00:00+14:75"),
+            ("iso", "2024-05-01T12:00:00+1475"),
+            ("iso", "2024-05-01T12:00:00+24:00"),
+            ("iso", "2024-05-01T12:00:00-16:00"),
+            ("iso", "2024-05-01T12:00:00+16"),
+            ("%Y-%m-%d %H:%M %z", "2024-05-01 12:00 +2500"),
+            ("%Y-%m-%d %H:%M %z", "2024-05-01 12:00 -1600"),
+            ("%Y-%m-%d %H:%M %:z", "2024-05-01 12:00 +14:75"),
+        ] {
+            let error = read(form, text).unwrap_err();
+            assert!(error.contains("offset"), "{text}: {error}");
+        }
+        for text in ["2024-05-01T12:00:00+14:00", "2024-05-01T12:00:00-15:59"] {
+            assert!(read("iso", text).is_ok(), "{text}");
+        }
+        let rfc3339 = super::super::parse_rfc3339("2024-05-01T12:00:00+25:00");
+        assert!(rfc3339.is_err());
     }
 
     #[test]

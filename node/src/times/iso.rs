@@ -7,6 +7,7 @@ use jiff::tz::Offset;
 
 use super::form::{Local, Written};
 use super::leap::says_second_60;
+use super::limits::MAX_OFFSET_S;
 use super::read::{Moment, TimeError};
 use super::shown;
 
@@ -47,6 +48,7 @@ impl Parts {
 /// It is none.
 pub(super) fn written(text: &str) -> Result<Written, TimeError> {
     let parts = Parts::parse(text).map_err(|why| not(text, why))?;
+    require_place(parts.offset, text)?;
     let local = parts.local(text);
     match parts.offset {
         Some(offset) => local.at(offset, text).map(Written::Moment),
@@ -60,21 +62,62 @@ pub(super) fn written(text: &str) -> Result<Written, TimeError> {
 /// It is none, has no offset, or is finer than a microsecond.
 pub fn parse_rfc3339(text: &str) -> Result<Timestamp, TimeError> {
     let parts = Parts::parse(text).map_err(|why| not(text, why))?;
+    let missing = |why: &str| TimeError::NotRfc3339 {
+        text: shown(text),
+        why: why.to_owned(),
+    };
     if parts.time.is_none() {
-        return Err(not(text, "the time of day is missing"));
+        return Err(missing("the time of day is missing"));
     }
     let offset = parts.offset;
-    let offset =
-        offset.ok_or_else(|| not(text, "the offset from UTC is missing: add Z for UTC"))?;
+    let offset = offset.ok_or_else(|| missing("the offset from UTC is missing: add Z for UTC"))?;
+    require_place(Some(offset), text)?;
     match parts.local(text).at(offset, text)? {
         Moment { is_cut: true, .. } => Err(TimeError::TooFine(shown(text))),
         moment => Ok(moment.time),
     }
 }
 
-fn not(text: &str, why: impl Into<String>) -> TimeError {
-    TimeError::NotRfc3339 {
-        text: shown(text),
-        why: why.into(),
+/// Refuses an offset that no place has.
+pub(super) fn require_place(offset: Option<Offset>, text: &str) -> Result<(), TimeError> {
+    match offset {
+        Some(offset) if offset.seconds().abs() > MAX_OFFSET_S => {
+            Err(TimeError::NoSuchOffset(shown(text)))
+        }
+        _ => Ok(()),
     }
+}
+
+fn not(text: &str, why: String) -> TimeError {
+    let text = shown(text);
+    // What the parser says of seconds counts the second 60 among them.
+    if why.contains("'second'") && why.contains("range") {
+        return TimeError::NoSuchSecond(text);
+    }
+    match is_dated(&text) {
+        true => TimeError::NoSuchTime { text, why },
+        false => TimeError::NotRfc3339 { text, why },
+    }
+}
+
+/// Whether a text is written as RFC 3339 has it, though it is no time: it begins
+/// with a year, a month and a day, and goes on with a time of day or not at all.
+fn is_dated(text: &str) -> bool {
+    let is_digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    let has = |at: usize, byte: u8| text.as_bytes().get(at) == Some(&byte);
+    let is_date = (0..10).all(|at| match at {
+        4 | 7 => has(at, b'-'),
+        _ => is_digit(at),
+    });
+    let goes_on = match text.as_bytes().get(10) {
+        None => true,
+        Some(b'T' | b't' | b' ') => is_digit(11) && is_digit(12) && has(13, b':'),
+        Some(_) => false,
+    };
+    let rest = text.bytes().skip(11);
+    is_date
+        && goes_on
+        && rest
+            .into_iter()
+            .all(|byte| b"0123456789:.,+-Zz".contains(&byte))
 }

@@ -8,6 +8,9 @@
 //!   microseconds, and only such as can be meant: see [`Unit`].
 //! - Spans such as `3d`: so long before now.
 //!
+//! Offsets that no place has are refused, and of observations texts of years before
+//! 1000, which are slips: see [`observed`].
+//!
 //! What is finer than a microsecond is rounded down, which keeps the order. A
 //! leap second is the last microsecond of the second before it, which keeps the
 //! order, too.
@@ -15,8 +18,10 @@
 pub mod form;
 mod iso;
 mod leap;
+mod limits;
 mod notes;
 mod number;
+mod observed;
 mod read;
 pub mod span;
 pub mod text;
@@ -25,6 +30,7 @@ mod unit;
 pub use form::TimeForm;
 pub use iso::parse_rfc3339;
 pub use notes::{TimeNotes, soon};
+pub use observed::{is_early, observed};
 pub use read::{Bound, Moment, TimeError, bound, epoch_unit, exact, of_json, of_text, there};
 pub use unit::{Unit, can_be_meant};
 

@@ -2,12 +2,10 @@
 
 use headwater_protocols::time::Timestamp;
 
+use super::limits::FAR_US;
 use super::read::Moment;
 use super::text::to_text;
-
-/// A time that lies so far ahead of now is said. No zone is farther from UTC
-/// than 14 hours, so that beyond a day it is a forecast or a mistake.
-const FAR_US: u64 = 86_400_000_000;
+use super::unit::FIRST_MEANT;
 
 /// What is later than this lies ahead of us: it is a forecast, or its clock was
 /// not set.
@@ -27,8 +25,10 @@ pub struct TimeNotes {
     leap: u64,
     far: u64,
     farthest: Timestamp,
+    early: u64,
+    earliest: Option<Timestamp>,
     /// The kinds that were said already.
-    said: [bool; 4],
+    said: [bool; 5],
 }
 
 impl TimeNotes {
@@ -40,6 +40,14 @@ impl TimeNotes {
         if moment.time.since(now) > FAR_US {
             self.far += 1;
             self.farthest = self.farthest.max(moment.time);
+        }
+        // As numbers in a wrong unit do, which are of 1970 mostly.
+        if moment.time < FIRST_MEANT {
+            self.early += 1;
+            let earliest = self
+                .earliest
+                .map_or(moment.time, |time| time.min(moment.time));
+            self.earliest = Some(earliest);
         }
     }
 
@@ -82,6 +90,12 @@ impl TimeNotes {
             &format!("lies in the future: {farthest}"),
             &format!("lie in the future, the farthest at {farthest}"),
         );
+        let earliest = self.earliest.map_or(String::new(), to_text);
+        say(
+            self.early,
+            &format!("lies before 1990: {earliest}"),
+            &format!("lie before 1990, the earliest at {earliest}"),
+        );
         all
     }
 }
@@ -102,6 +116,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_1970_may_be_a_number_in_another_unit() {
+        let said = notes(&["1970-01-21T10:06:40Z"]);
+        assert_eq!(
+            said,
+            ["1 time lies before 1990: 1970-01-21T10:06:40.000000Z"]
+        );
+        let said = notes(&["1985-01-01T00:00:00Z"]);
+        assert_eq!(
+            said,
+            ["1 time lies before 1990: 1985-01-01T00:00:00.000000Z"]
+        );
+    }
+
+    #[test]
     fn what_was_done_to_times_is_said_once_for_all() {
         assert!(notes(&["2023-11-14T00:00:00Z", "1h", "2023-11-15T12:00:00Z"]).is_empty());
         let said = notes(&[
@@ -110,6 +138,8 @@ mod tests {
             "2023-11-14T00:00:00.0000001Z",
             "2099-01-01T00:00:00Z",
             "2106-02-07T06:28:15Z",
+            "1989-12-31T23:59:59Z",
+            "1750-01-01T00:00:00Z",
         ]);
         assert_eq!(
             said,
@@ -118,6 +148,7 @@ mod tests {
                 "1 time finer than a microsecond was rounded down to the microsecond",
                 "1 time in a leap second was moved to the last microsecond before the next second",
                 "2 times lie in the future, the farthest at 2106-02-07T06:28:15.000000Z",
+                "2 times lie before 1990, the earliest at 1750-01-01T00:00:00.000000Z",
             ]
         );
     }

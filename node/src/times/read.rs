@@ -18,6 +18,8 @@ pub struct Moment {
     pub has_no_zone: bool,
     /// It lies in a leap second, and was moved before the next second.
     pub is_leap: bool,
+    /// The clocks of its zone showed the same once more: at this time.
+    pub other: Option<Timestamp>,
 }
 
 impl Moment {
@@ -29,6 +31,7 @@ impl Moment {
             is_cut: false,
             has_no_zone: false,
             is_leap: false,
+            other: None,
         }
     }
 
@@ -59,6 +62,17 @@ pub enum TimeError {
         /// What the parser says.
         why: String,
     },
+    /// Of the form of RFC 3339, but there is no such day, hour, or the like.
+    #[error("`{text}` is no time ({why})")]
+    NoSuchTime {
+        /// The text, shortened.
+        text: String,
+        /// What the parser says.
+        why: String,
+    },
+    /// A second beyond those that a minute has.
+    #[error("`{0}` has a second that no minute has: they go to 59, and to 60 in a leap second")]
+    NoSuchSecond(String),
     /// Not as the pattern says.
     #[error("`{text}` is not of the form `{pattern}` ({why})")]
     NotOfPattern {
@@ -110,6 +124,15 @@ pub enum TimeError {
     /// Outside of what 64 bits of microseconds hold.
     #[error("`{0}` is outside of the times that can be kept")]
     OutOfRange(String),
+    /// An offset that no place has.
+    #[error("`{0}` is farther from UTC than any place: an offset is at most 15:59")]
+    NoSuchOffset(String),
+    /// Of an observation, with a year of fewer than four digits.
+    #[error(
+        "`{0}` lies before the year 1000; a year of two digits is %y in a pattern, and if it is meant, say --any-year, or \
+         give a number with its `time_unit`"
+    )]
+    Early(String),
     /// A second 60 where there is none.
     #[error("`{0}` has a second 60, which only the last minute of a month in UTC can have")]
     NoLeapSecond(String),

@@ -26,7 +26,7 @@ pub enum Unit {
 /// 1990-01-01T00:00:00Z. Between this and [`BEHIND_MEANT`] a number can be meant
 /// as it stands. The spans of two units do not overlap, so that a number tells
 /// its unit: seconds of these years are no milliseconds of them.
-const FIRST_MEANT: Timestamp = Timestamp(631_152_000_000_000);
+pub(super) const FIRST_MEANT: Timestamp = Timestamp(631_152_000_000_000);
 
 /// 2101-01-01T00:00:00Z.
 const BEHIND_MEANT: Timestamp = Timestamp(4_133_980_800_000_000);

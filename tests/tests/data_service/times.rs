@@ -260,3 +260,147 @@ async fn a_table_is_asked_for_with_spans_and_dates() -> Result<()> {
     ensure!(String::from_utf8(csv.stdout)?.lines().count() == 3);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_year_that_nobody_means_is_refused_at_every_door() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = create(&node, "years", "number")?;
+    let word = "lies before the year 1000";
+    let line = "{\"time\":\"0024-05-01T12:30:00Z\",\"value\":1}\n";
+    for kind in [JSON, NDJSON] {
+        let (status, answer) = post(&node, &stream, ("", kind), line).await?;
+        ensure!(status == StatusCode::BAD_REQUEST, "{answer}");
+        ensure!(answer.to_string().contains(word), "{answer}");
+    }
+    let unsigned = Client::new().put(node.url("/v1/unsigned/old")?);
+    let unsigned = unsigned.bearer_auth(node.token()?).body(line);
+    let answer = unsigned.header("content-type", NDJSON).send().await?.text();
+    ensure!(answer.await?.contains(word));
+
+    let csv = node.dir().join("years.csv");
+    std::fs::write(&csv, "ts,value\n01.05.24,1\n")?;
+    let csv = csv.to_str().context("the path is no text")?;
+    let ndjson = node.dir().join("years.ndjson");
+    std::fs::write(&ndjson, line)?;
+    let ndjson = ndjson.to_str().context("the path is no text")?;
+    let columns = ["--time-column", "ts", "--value-column", "value"];
+    let publish = ["publish", &stream, "--file"];
+    let pattern = ["--time-format", "%d.%m.%Y"];
+    for (args, input) in [
+        (vec!["publish", &stream, "1", "--time", "0024-05-01"], ""),
+        (vec!["publish", &stream, "--ndjson"], line),
+        (
+            [&publish[..], &[ndjson, "--ndjson", "--again"]].concat(),
+            "",
+        ),
+        (
+            [&publish[..], &[csv, "--again"], &columns, &pattern].concat(),
+            "",
+        ),
+        (
+            [&["import", csv, "--create", "old"], &pattern[..]].concat(),
+            "",
+        ),
+        ([&["import", csv, "--check"], &pattern[..]].concat(), ""),
+        (
+            [&["import", csv, "--unsigned", "old"], &pattern[..]].concat(),
+            "",
+        ),
+    ] {
+        let before = node.show(&stream)?["size"].clone();
+        let refused = node.command_with_input(&args, input).await?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(!refused.status.success(), "{args:?}");
+        ensure!(said.contains(word) && said.contains("--any-year"), "{said}");
+        ensure!(node.show(&stream)?["size"] == before, "{args:?}");
+        let meant = [&args[..], &["--any-year"]].concat();
+        let meant = node.command_with_input(&meant, input).await?;
+        ensure!(meant.status.success(), "{args:?}: {meant:?}");
+    }
+    let kept = times(&node, &stream, 2)?;
+    ensure!(
+        kept == ["0024-05-01T12:30:00.000000Z", "0024-05-01T00:00:00.000000Z"],
+        "{kept:?}"
+    );
+    // A number says its unit, and then anything can be meant; what is long ago is said.
+    let number = r#"{"time":-61409188200,"time_unit":"s","value":1}"#;
+    let (status, answer) = post(&node, &stream, ("", JSON), number).await?;
+    ensure!(status == StatusCode::CREATED, "{answer}");
+    let note = json!(["1 time lies before 1990: 0024-01-08T12:10:00.000000Z"]);
+    ensure!(answer["notes"] == note, "{answer}");
+    let old = ["publish", &stream, "1", "--time", "1750-01-01"];
+    let old = node.command_with_input(&old, "").await?;
+    let said = String::from_utf8_lossy(&old.stderr).into_owned();
+    ensure!(
+        old.status.success() && said.contains("lies before 1990: 1750"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_unit_goes_with_every_time_and_a_span_is_longer_than_nothing() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    for second in ["1577836800", "1577836801", "1577836802"] {
+        let time = ["--time", second, "--time-unit", "s"];
+        node.run(&[&["publish", &stream, "5"], &time[..]].concat())?;
+    }
+    let from = ["--from", "1577836801", "--time-unit", "s"];
+    let tail = node.run(&[&["tail", &stream], &from[..]].concat())?;
+    ensure!(tail.lines().count() == 2, "{tail}");
+    let mut live = node.spawn(&[&["tail", &stream, "--follow", "--json"], &from[..]].concat())?;
+    let output = live.stdout.take().context("no output")?;
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(output));
+    for index in [1, 2] {
+        let line = lines.next_line().await?.context("it ended")?;
+        let record: Value = serde_json::from_str(&line)?;
+        ensure!(record["index"] == index, "{line}");
+    }
+    node.run(&[&["sync", &stream], &from[..]].concat())?;
+    let proof = node.run(&["prove", &stream, "1577836801", "--time-unit", "s"])?;
+    let proof: Value = serde_json::from_str(&proof)?;
+    ensure!(proof["index"] == 1, "{proof}");
+    let errors = node.fails_with(
+        2,
+        &["import", "--from-peers", "x", "--before", "1577836801"],
+    )?;
+    ensure!(errors.contains("looks like seconds"), "{errors}");
+
+    for nothing in [
+        &["stream", "create", "x", "--cadence", "0s"][..],
+        &["stream", "create", "x", "--retain-age", "0d"],
+        &["stream", "gaps", &stream, "--cadence", "0s"],
+        &["import", "a.csv", "--create", "x", "--cadence", "0s"],
+        &["join", &stream, "--every", "0s"],
+    ] {
+        let errors = node.fails_with(2, nothing)?;
+        ensure!(
+            errors.contains("longer than nothing"),
+            "{nothing:?}: {errors}"
+        );
+    }
+    for question in ["cadence=0s", "cadence_us=0"] {
+        let url = node.url(&format!("/v1/streams/{stream}/gaps?{question}"))?;
+        let answer = reqwest::get(url).await?;
+        ensure!(answer.status() == StatusCode::BAD_REQUEST, "{question}");
+    }
+    let created = async |body: Value| {
+        let request = Client::new().post(node.url("/v1/streams")?);
+        let answer = request
+            .bearer_auth(node.token()?)
+            .json(&body)
+            .send()
+            .await?;
+        anyhow::Ok((answer.status(), answer.json::<Value>().await?))
+    };
+    let (status, answer) = created(json!({"name": "never", "cadence": "0s"})).await?;
+    ensure!(status == StatusCode::BAD_REQUEST, "{answer}");
+    let spans = json!({"name": "spans", "cadence": "1h", "retain_age": "30d"});
+    let (status, answer) = created(spans).await?;
+    ensure!(status == StatusCode::CREATED, "{answer}");
+    ensure!(node.show("spans")?["cadence_us"] == 3_600_000_000_u64);
+    let (status, answer) = created(json!({"name": "unsaid", "cadence_us": 0})).await?;
+    ensure!(status == StatusCode::CREATED, "{answer}");
+    Ok(())
+}

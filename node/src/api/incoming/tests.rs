@@ -411,7 +411,12 @@ proptest! {
         text in ".{0,20}",
         bytes in prop::collection::vec(any::<u8>(), 0..30),
         // Beyond the year 9999 some look like other units, and are refused.
-        time in prop_oneof![i64::MIN..600_000_000_000_000_000, 4_200_000_000_000_000_000_i64..],
+        // The texts of the years before 1000 need a number and its unit.
+        time in prop_oneof![
+            i64::MIN..-62_167_219_200_000_000,
+            -30_610_224_000_000_000_i64..600_000_000_000_000_000,
+            4_200_000_000_000_000_000_i64..,
+        ],
     ) {
         for (value_type, value) in [
             (ValueType::Number, number.as_bytes()),

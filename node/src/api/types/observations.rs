@@ -36,7 +36,8 @@ pub struct Observation {
 pub struct NewObservation {
     /// RFC 3339 (UTC without an offset), a date, a number since 1970 in
     /// `time_unit`, or a span such as `1h`, which is so long ago; the present when
-    /// absent. What is finer than a microsecond is rounded down.
+    /// absent. What is finer than a microsecond is rounded down. Before the year 1000
+    /// only a number with its unit is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub time: Option<serde_json::Value>,

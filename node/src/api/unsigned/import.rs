@@ -153,7 +153,9 @@ struct Row<'a> {
 
 fn row_of(line: &[u8]) -> Result<(Timestamp, Bytes), String> {
     let row: Row<'_> = object::from_json_bytes(line).map_err(|error| error.to_string())?;
-    let time = times::of_json(row.time.get(), row.time_unit, None);
+    let written = row.time.get();
+    let time = times::of_json(written, row.time_unit, None)
+        .and_then(|moment| times::observed(moment, written));
     let time = time.map_err(|error| format!("the time {error}"))?.time;
     let value = text_or_number(row.value)?;
     Ok((time, Bytes::copy_from_slice(value.as_bytes())))

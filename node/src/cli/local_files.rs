@@ -1,0 +1,92 @@
+//! Files with local times: one look at all of them, before any row is read, finds
+//! out which times are meant in the hours that the clocks show twice.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
+use headwater_protocols::manifest::ValueType;
+
+use super::csv_input::{CsvForm, CsvRows};
+use super::file_form::{FileForm, FilePart, PartForm};
+use super::file_source::Fingerprint;
+use super::folds::{FoldSurvey, Folds, Pass};
+use super::progress;
+use super::value::ValueRules;
+
+/// What was found out of local times.
+#[derive(Clone, Debug)]
+pub(super) struct LookedAt {
+    pub(super) folds: Arc<Folds>,
+    /// Of the files that were looked at: what was found out is of no others.
+    pub(super) fingerprints: Vec<Fingerprint>,
+}
+
+impl FileForm {
+    /// Looks at the local times of all files; where there are none, not a file is
+    /// opened.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub(super) async fn with_local_times(self, said: Option<Pass>) -> anyhow::Result<Self> {
+        let Some(zone) = self.zone() else {
+            return Ok(self);
+        };
+        let bar = progress::spinner("looking at local times");
+        let look = move || {
+            let form = self.look_at(&zone, said)?;
+            bar.finish_and_clear();
+            Ok(form)
+        };
+        tokio::task::spawn_blocking(look).await?
+    }
+
+    /// The zone of the local times, if its clocks show some twice.
+    fn zone(&self) -> Option<String> {
+        self.parts.iter().find_map(|part| {
+            let PartForm::Csv(_, reading) = &part.form else {
+                return None;
+            };
+            let zone = reading.times.local.as_ref()?.zone();
+            (!zone.is_fixed()).then(|| zone.name().to_owned())
+        })
+    }
+
+    fn look_at(mut self, zone: &str, said: Option<Pass>) -> anyhow::Result<Self> {
+        let fingerprints = self.fingerprints()?;
+        let mut survey = FoldSurvey::default();
+        for (file, part) in self.parts.iter().enumerate() {
+            let looked = part.look_at_local_times(file, &mut survey);
+            looked.with_context(|| format!("cannot read {}", part.source.name))?;
+        }
+        let folds = Arc::new(survey.finish(zone, said));
+        for (file, part) in self.parts.iter_mut().enumerate() {
+            if let PartForm::Csv(_, reading) = &mut part.form {
+                let local = reading.times.local.take();
+                reading.times.local = local.map(|local| local.told_by(file, Arc::clone(&folds)));
+            }
+        }
+        self.looked_at = Some(LookedAt {
+            folds,
+            fingerprints,
+        });
+        Ok(self)
+    }
+}
+
+impl FilePart {
+    fn look_at_local_times(&self, file: usize, survey: &mut FoldSurvey) -> anyhow::Result<()> {
+        let PartForm::Csv(columns, reading) = &self.form else {
+            return Ok(());
+        };
+        let form = CsvForm {
+            columns: columns.clone(),
+            reading: reading.clone(),
+            // Values are not looked at.
+            rules: ValueRules::new(ValueType::Number, DEFAULT_CHUNK_LEVEL),
+        };
+        let rows = CsvRows::open(self.source.open()?, &form)?;
+        rows.look_at_local_times(file, |row| survey.add(row))
+    }
+}
