@@ -209,7 +209,7 @@ async fn one_record_of_the_year_9999_makes_no_table_without_an_end() -> Result<(
         "say from and to",
     ];
     for every in ["1s", "1h"] {
-        let errors = node.fails(&["join", &wind, &rain, "--every", every])?;
+        let errors = node.fails_with(USAGE, &["join", &wind, &rain, "--every", every])?;
         ensure!(words.iter().all(|word| errors.contains(word)), "{errors}");
         let path = format!("/v1/join?streams={wind},{rain}&every={every}");
         let answer = reqwest::get(node.url(&path)?).await?;
