@@ -53,7 +53,7 @@ impl TimeNotes {
 
     /// A sentence for each kind of thing that was not said yet.
     pub fn fresh(&mut self) -> Vec<String> {
-        if self.without_zone + self.cut + self.leap + self.far == 0 {
+        if self.without_zone + self.cut + self.leap + self.far + self.early == 0 {
             return Vec::new();
         }
         let mut all = Vec::new();
