@@ -469,12 +469,6 @@ pub const MAX_UNSIGNED_HISTORY_BYTES: u64 = 16 << 30;
 /// in every list.
 pub const MAX_UNSIGNED_HISTORIES: usize = 10_000;
 
-/// How often a fork proof of a log is replaced by one that says more of what
-/// both branches begin with, and passed on. Each has to say more than the one
-/// before, and an honest node's search finds all of it at once; what comes after
-/// these is a game.
-pub const MAX_FORK_IMPROVEMENTS: u32 = 16;
-
 /// How often the search for what two branches begin with begins anew because
 /// the peer has adopted another head. Once it knows of the fork it adopts none.
 pub const MAX_SEARCH_RESTARTS: u32 = 3;

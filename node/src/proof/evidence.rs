@@ -67,10 +67,14 @@ pub struct CommonPart {
     pub size: u64,
     /// The hashes of the subtrees that cover them.
     pub tree: Vec<String>,
-    /// Those that cover the rest of the first tree: with `tree` they make up
-    /// `first_root`.
+    /// Level of the nodes behind them that differ: 0 for records; the stream's
+    /// chunk level where the records of that chunk were dropped.
+    pub level: u8,
+    /// In the first tree, the hash of the node that differs, and those of the
+    /// subtrees that cover the rest: with `tree` they make up `first_root`.
     pub first_rest: Vec<String>,
-    /// Those that cover the rest of the second tree.
+    /// The same in the second tree. Its first hash is another one: the two trees
+    /// have no more in common.
     pub second_rest: Vec<String>,
 }
 
@@ -91,6 +95,7 @@ pub fn evidence(status: &LogStatus) -> Option<EvidenceFile> {
     let common = fork.common.as_ref().map(|common| CommonPart {
         size: common.size(),
         tree: hexes(common.tree.hashes()),
+        level: common.level,
         first_rest: hexes(&common.smaller),
         second_rest: hexes(&common.larger),
     });
@@ -151,6 +156,7 @@ pub fn verify_evidence(json: &str, expected: Option<LogId>) -> Result<ProvedFork
             tree: wire("common.tree", &common.tree)?,
             smaller: wire("common.first_rest", &common.first_rest)?,
             larger: wire("common.second_rest", &common.second_rest)?,
+            level: common.level.into(),
         })
     });
     let proof = v1::ForkProof {
@@ -166,7 +172,7 @@ pub fn verify_evidence(json: &str, expected: Option<LogId>) -> Result<ProvedFork
         right: wire("right", &file.right)?,
         common: common.transpose()?,
     };
-    let fork = ForkProof::verify(proof, manifest.stream(), &manifest.publisher);
+    let fork = ForkProof::verify(proof, manifest.stream(), &manifest);
     let fork = fork.map_err(|error| match error {
         AdmitError::Head(error) => ProofFileError::Head(error),
         error => ProofFileError::NoFork(error.to_string()),

@@ -399,6 +399,7 @@ fn an_array_of_the_right_values_is_no_proof() {
     file.common = Some(CommonPart {
         size: 1,
         tree: Vec::new(),
+        level: 0,
         first_rest: Vec::new(),
         second_rest: Vec::new(),
     });

@@ -13,8 +13,7 @@ use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};
 use crate::head::{SignedHead, Tree};
 use crate::id::{LogId, Topic};
-use crate::limits::MAX_FORK_IMPROVEMENTS;
-use crate::log::{AdmitError, Common, Extension, ForkProof, Node};
+use crate::log::{AdmitError, Extension, ForkProof, Node};
 use crate::merkle::{CompactRange, Nodes, empty_root};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{
@@ -30,17 +29,26 @@ pub(super) const FORKED: &str = "two histories of it were signed with its key, w
                                  create a new stream";
 
 impl LogState {
-    /// Whether a fork proof with this common part says more than the one that
-    /// is known.
-    pub(super) fn is_better_fork(&self, common: Option<u64>) -> bool {
-        match &self.fork {
-            None => true,
-            Some(known) => {
-                let known = known.common.as_ref().map(Common::size);
-                self.improved < MAX_FORK_IMPROVEMENTS && common > known
-            }
+    /// Whether a fork proof says more than the one that is known. What the trees
+    /// of a proof begin with has one right answer, so that nothing is to be
+    /// waited for after that; where records were dropped, there is one that says
+    /// less. `level` is that of the nodes that it shows to differ.
+    pub(super) fn is_better_fork(&self, level: Option<u8>) -> bool {
+        let Some(known) = &self.fork else {
+            return true;
+        };
+        match (&known.common, level) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(known), Some(level)) => level < known.level,
         }
     }
+}
+
+/// The level of the nodes that a proof says to differ.
+pub(super) fn level_of(fork: &v1::ForkProof) -> Option<u8> {
+    let level = fork.common.as_ref()?.level;
+    Some(u8::try_from(level).unwrap_or(u8::MAX))
 }
 
 impl<S: Store> Engine<S> {
@@ -54,7 +62,7 @@ impl<S: Store> Engine<S> {
         from: Option<PeerId>,
         now: Timestamp,
     ) {
-        let says = proof.common.as_ref().map(Common::size);
+        let says = proof.common.as_ref().map(|common| common.level);
         let state = self.logs.get_mut(&log);
         let Some(state) = state.filter(|state| state.is_better_fork(says)) else {
             return;
@@ -62,7 +70,6 @@ impl<S: Store> Engine<S> {
         let Some(key) = state.key() else {
             return;
         };
-        state.improved += u32::from(state.fork.is_some());
         let wire = proof.to_wire();
         let mut batch = Batch::new();
         let row = head_key(state.number, HeadKind::Fork);
@@ -137,12 +144,11 @@ impl<S: Store> Engine<S> {
         let (Some(state), Some(fork)) = (self.logs.get(&log), wire.fork) else {
             return;
         };
-        let says = fork.common.as_ref().map(|common| common.size);
-        let news = state.is_better_fork(says);
+        let news = state.is_better_fork(level_of(&fork));
         let Some(manifest) = state.manifest.as_ref().filter(|_| news) else {
             return;
         };
-        match ForkProof::verify(fork, log, &manifest.publisher) {
+        match ForkProof::verify(fork, log, manifest) {
             Ok(proof) => {
                 self.take_fork(log, Box::new(proof), None, now);
             }
@@ -295,10 +301,7 @@ impl<S: Store> Engine<S> {
             Ok(Step::Found(proof)) => {
                 // Both branches may have gone on meanwhile: what would not
                 // convince others is not kept.
-                let owner = &manifest.publisher;
-                if let Ok(proof) = ForkProof::verify(proof.to_wire(), log, owner) {
-                    // Whatever others have said before, this is taken.
-                    state.improved = state.improved.min(MAX_FORK_IMPROVEMENTS - 1);
+                if let Ok(proof) = ForkProof::verify(proof.to_wire(), log, manifest) {
                     self.take_fork(log, Box::new(proof), None, now);
                 }
             }
@@ -375,15 +378,19 @@ fn proved_nodes(proof: &ForkProof, tree: Option<Tree>) -> Vec<Node> {
         (&proof.smaller, &common.smaller),
         (&proof.larger, &common.larger),
     ] {
+        let [first, behind @ ..] = &rest[..] else {
+            continue;
+        };
         if Some(head.tree()) != tree {
             continue;
         }
-        let rest = CompactRange::from_hashes(common.size(), head.size, rest.clone());
-        if let Ok(rest) = rest {
-            nodes.extend(common.tree.nodes().chain(rest.nodes()));
-            let mut whole = common.tree.clone();
-            // The two fit: the proof was checked.
-            let _ = whole.merge(&rest, &mut |node, hash| nodes.push((node, hash)));
+        let next = common.differing();
+        let after = CompactRange::from_hashes(next.end(), head.size, behind.to_vec());
+        if let Ok(after) = after {
+            nodes.extend(common.tree.nodes().chain([(next, *first)]));
+            nodes.extend(after.nodes());
+            // It fits: the proof was checked.
+            let _ = common.with_rest(rest, head.size, &mut |node, hash| nodes.push((node, hash)));
         }
     }
     nodes

@@ -24,7 +24,7 @@ pub(super) struct Search {
     /// The smallest subtree that is known to differ: everything before it is
     /// the same.
     differs: Option<Subtree>,
-    /// The question is the last one: everything below `asked` is the same.
+    /// The question is the last one: it shows the node that differs.
     last: bool,
     restarts: u32,
 }
@@ -103,14 +103,20 @@ impl Search {
             (None, Some(whole)) => whole.right_child(),
             (None, None) => return Ok(Step::Nothing),
         };
-        let Some(differs) = self.differs else {
+        let Some(differs) = self.differs.filter(|_| known) else {
+            // Somebody who knows our tree has to find out.
             return Ok(Step::Nothing);
         };
         // Within a chunk that was dropped nobody can tell.
         let level = history.key().chunk_level;
         let is_told = differs.level > level || differs.begin() >= begin;
-        let halves = differs.left_child().filter(|_| known && is_told);
-        self.asked = halves.map_or(differs.begin(), |half| half.end());
+        let halves = differs.left_child().filter(|_| is_told);
+        self.asked = match halves {
+            Some(half) => half.end(),
+            // Where the peer shows the node that differs by itself: as the last one
+            // before, or, if it is a right half, as the first one behind.
+            None => (differs.index | 1) << differs.level,
+        };
         self.last = halves.is_none();
         Ok(Step::Ask(self))
     }
@@ -129,7 +135,7 @@ impl Search {
         })
     }
 
-    /// Everything below `asked` is the same on both branches.
+    /// Everything before the node that differs is the same on both branches.
     fn found<S: Store + ?Sized>(
         self,
         history: &History<'_, S>,
@@ -137,21 +143,32 @@ impl Search {
         answer: &Extension,
         left: &CompactRange,
     ) -> Result<Step, SearchError> {
-        let here = nodes_between(history, 0, self.asked)?;
-        let rest = nodes_between(history, self.asked, ours.size)?;
-        let (Some(here), Some(rest), Some(mut proof)) = (here, rest, self.basis) else {
+        let (Some(differs), Some(mut proof)) = (self.differs, self.basis) else {
             return Ok(Step::Nothing);
         };
-        if here != left.hashes() {
+        let here = nodes_between(history, 0, differs.begin())?;
+        let node = history.node(differs)?;
+        let rest = nodes_between(history, differs.end(), ours.size)?;
+        let (Some(here), Some(node), Some(rest)) = (here, node, rest) else {
             return Ok(Step::Nothing);
+        };
+        let mut theirs = answer.right.clone();
+        let mut common = left.hashes().to_vec();
+        if differs.is_left() {
+            theirs.splice(0..0, common.pop());
         }
-        let theirs = answer.right.clone();
+        let tree = CompactRange::from_hashes(0, differs.begin(), common);
+        let Some(tree) = tree.ok().filter(|tree| tree.hashes() == here) else {
+            return Ok(Step::Nothing);
+        };
+        let ours_rest = [&[node][..], &rest].concat();
         let (smaller, larger) = match proof.smaller.tree() == ours.tree() {
-            true => (rest, theirs),
-            false => (theirs, rest),
+            true => (ours_rest, theirs),
+            false => (theirs, ours_rest),
         };
         proof.common = Some(Common {
-            tree: left.clone(),
+            tree,
+            level: differs.level,
             smaller,
             larger,
         });

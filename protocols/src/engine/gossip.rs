@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
+use super::dispute::level_of;
 use super::logs::put_head;
 use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
@@ -238,12 +239,12 @@ impl<S: Store> Engine<S> {
         fork: v1::ForkProof,
         now: Timestamp,
     ) -> Result<Verdict, AdmitError> {
-        let says = fork.common.as_ref().map(|common| common.size);
-        let is_news = (self.logs.get(&log)).is_some_and(|state| state.is_better_fork(says));
+        let level = level_of(&fork);
+        let is_news = (self.logs.get(&log)).is_some_and(|state| state.is_better_fork(level));
         let Some(manifest) = self.followed_manifest(log).filter(|_| is_news) else {
             return Ok(Verdict::Ignore);
         };
-        let fork = ForkProof::verify(fork, log, &manifest.publisher)?;
+        let fork = ForkProof::verify(fork, log, manifest)?;
         self.take_fork(log, Box::new(fork), None, now);
         Ok(Verdict::Accept)
     }

@@ -48,8 +48,6 @@ pub(super) struct LogState {
     pub(super) fork: Option<Box<ForkProof>>,
     /// Of a forked log: records from the beginning on that are not disputed.
     pub(super) undisputed: u64,
-    /// How often a fork proof was replaced by one that says more.
-    pub(super) improved: u32,
     /// The search for what both branches begin with.
     pub(super) search: Option<Search>,
     /// It was searched for what both branches begin with.
@@ -119,7 +117,6 @@ impl LogState {
             kept: Kept::default(),
             fork: None,
             undisputed: 0,
-            improved: 0,
             search: None,
             searched: false,
             owned: false,

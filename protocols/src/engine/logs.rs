@@ -18,7 +18,7 @@ use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
 use crate::log::ForkProof;
-use crate::manifest::UnverifiedManifest;
+use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
 use crate::store::audit::readable;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
@@ -281,7 +281,8 @@ impl<S: Store> Engine<S> {
             None => lost.head = true,
         }
         let key = state.key().expect("the manifest is set");
-        match readable(self.load_fork(log, row.number, &owner))? {
+        let manifest = state.manifest.as_ref().expect("it is set");
+        match readable(self.load_fork(log, row.number, manifest))? {
             Some(Some(fork)) => match readable(self.set_fork(&mut state, key, fork))? {
                 Some(()) => {}
                 None => lost.fork = true,
@@ -334,14 +335,14 @@ impl<S: Store> Engine<S> {
         &self,
         log: LogId,
         number: u32,
-        owner: &PublicKey,
+        manifest: &SignedManifest,
     ) -> Result<Option<Box<ForkProof>>, StoreError> {
         let key = head_key(number, HeadKind::Fork);
         let Some(bytes) = self.store.get(Table::Heads, &key)? else {
             return Ok(None);
         };
         let wire = v1::ForkProof::decode(bytes).map_err(|_| damaged("a fork proof"))?;
-        let fork = ForkProof::verify(wire, log, owner);
+        let fork = ForkProof::verify(wire, log, manifest);
         let fork = fork.map_err(|error| damaged(&error.to_string()))?;
         Ok(Some(Box::new(fork)))
     }

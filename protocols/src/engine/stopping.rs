@@ -72,7 +72,6 @@ impl LogState {
         self.recovery = old.recovery.or(self.recovery.take());
         self.mark = old.mark;
         self.followers = old.followers;
-        self.improved = old.improved;
         self.search = old.search;
         self.searched = old.searched;
         self.extending = old.extending;

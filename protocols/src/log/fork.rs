@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::AdmitError;
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::LogId;
-use crate::identity::PublicKey;
-use crate::merkle::{CompactRange, ExtensionError, Hash, verify_extension};
+use crate::manifest::SignedManifest;
+use crate::merkle::{CompactRange, ExtensionError, Hash, ProofError, Subtree, verify_extension};
 use crate::wire::{WireError, v1};
 
 /// What the errors are about.
@@ -30,14 +30,18 @@ pub struct ForkProof {
 }
 
 /// The beginning that both trees have in common: its records are as good as
-/// those of any other log.
+/// those of any other log. The node behind it differs, so that of two trees there
+/// is one such proof, and nobody can say less; or two, where records were dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
     /// The nodes that cover it. Its end is its size.
     pub tree: CompactRange,
-    /// The nodes that cover the rest of the smaller tree.
+    /// The level of the nodes that differ: 0, or that of a chunk whose records
+    /// nobody has to keep.
+    pub level: u8,
+    /// In the smaller tree, the node that differs, and those that cover the rest.
     pub smaller: Vec<Hash>,
-    /// The nodes that cover the rest of the larger tree.
+    /// The same in the larger tree.
     pub larger: Vec<Hash>,
 }
 
@@ -57,23 +61,63 @@ impl Common {
         self.tree.root().expect("it begins at 0")
     }
 
-    /// Checks that both heads' trees begin with it.
+    /// The node that differs.
+    #[must_use]
+    pub fn differing(&self) -> Subtree {
+        Subtree {
+            level: self.level,
+            index: self.size() >> self.level,
+        }
+    }
+
+    /// The tree of this size that begins with it and goes on like this; `visit`
+    /// is given the nodes above.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn with_rest(
+        &self,
+        rest: &[Hash],
+        size: u64,
+        visit: &mut impl FnMut(Subtree, Hash),
+    ) -> Result<CompactRange, ProofError> {
+        let next = self.differing();
+        let [first, rest @ ..] = rest else {
+            return Err(ProofError::HashCount {
+                expected: 1,
+                actual: 0,
+            });
+        };
+        let rest = CompactRange::from_hashes(next.end(), size, rest.to_vec())?;
+        let mut whole = self.tree.clone();
+        whole.push(next, *first, visit)?;
+        whole.merge(&rest, visit)?;
+        Ok(whole)
+    }
+
+    /// Checks that both heads' trees begin with it, and differ behind it.
     fn verify(
         wire: &v1::Common,
         smaller: &SignedHead,
         larger: &SignedHead,
+        chunk_level: u8,
     ) -> Result<Self, AdmitError> {
-        let size = wire.size;
-        let tree = CompactRange::from_hashes(0, size, hashes(&wire.tree, "common tree")?)?;
+        let level = match u8::try_from(wire.level) {
+            Ok(level) if level == 0 || level == chunk_level => level,
+            _ => return Err(bad("common level: it is neither a record's nor a chunk's")),
+        };
+        let tree = CompactRange::from_hashes(0, wire.size, hashes(&wire.tree, "common tree")?)?;
         let common = Self {
             tree,
+            level,
             smaller: hashes(&wire.smaller, "rest of the smaller tree")?,
             larger: hashes(&wire.larger, "rest of the larger tree")?,
         };
+        if common.smaller.first() == common.larger.first() {
+            return Err(bad("claim: both trees have more in common"));
+        }
         for (head, rest) in [(smaller, &common.smaller), (larger, &common.larger)] {
-            let rest = CompactRange::from_hashes(size, head.size, rest.clone())?;
-            let mut whole = common.tree.clone();
-            whole.merge(&rest, &mut |_, _| ())?;
+            let whole = common.with_rest(rest, head.size, &mut |_, _| ())?;
             if whole.root() != Some(head.root) {
                 return Err(bad("claim: not both trees begin with the common one"));
             }
@@ -87,6 +131,7 @@ impl Common {
             tree: bytes(self.tree.hashes()),
             smaller: bytes(&self.smaller),
             larger: bytes(&self.larger),
+            level: self.level.into(),
         }
     }
 }
@@ -112,11 +157,17 @@ impl ForkProof {
     }
 
     /// Decodes and checks: both heads are signed by the owner of `log`, no tree
-    /// can hold both, and both begin with what is said to be common.
+    /// can hold both, and both begin with what is said to be common, and with no
+    /// more than that.
     ///
     /// # Errors
     /// Malformed, not signed, or the heads do not contradict each other.
-    pub fn verify(wire: v1::ForkProof, log: LogId, owner: &PublicKey) -> Result<Self, AdmitError> {
+    pub fn verify(
+        wire: v1::ForkProof,
+        log: LogId,
+        manifest: &SignedManifest,
+    ) -> Result<Self, AdmitError> {
+        let owner = &manifest.publisher;
         let smaller = UnverifiedHead::try_from(wire.smaller)?.verify(log, owner)?;
         let larger = UnverifiedHead::try_from(wire.larger)?.verify(log, owner)?;
         let left = hashes(&wire.left, "left")?;
@@ -126,7 +177,7 @@ impl ForkProof {
         }
         let common = wire
             .common
-            .map(|common| Common::verify(&common, &smaller, &larger));
+            .map(|common| Common::verify(&common, &smaller, &larger, manifest.chunk_level));
         Ok(Self {
             common: common.transpose()?,
             smaller,

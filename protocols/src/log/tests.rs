@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::identity::SigningKey;
+use crate::manifest::SignedManifest;
+use crate::manifest::tests::manifest;
 use crate::merkle::{Subtree, cover, subtree_root};
 use crate::record::{Record, put_record};
 use crate::time::Timestamp;
@@ -11,6 +13,7 @@ use bytes::BytesMut;
 
 const LOG: LogId = LogId([5; 32]);
 const MAX_VALUE: usize = 100;
+const CHUNK_LEVEL: u8 = 2;
 
 fn key(n: u8) -> SigningKey {
     SigningKey::from_secret(&mut [n; 32])
@@ -85,11 +88,17 @@ fn extension(records: &[Record], from: u64) -> Extension {
     }
 }
 
+/// The manifest of the owner; its log has another id than the one that is used
+/// here, which is no matter.
+fn signed_manifest() -> SignedManifest {
+    manifest(&key(1), "t", CHUNK_LEVEL).sign(&key(1)).unwrap()
+}
+
 /// A fork proof as it comes from somebody else.
 fn received(proof: &ForkProof) -> Result<ForkProof, AdmitError> {
     let bytes = proof.to_wire().encode_to_vec();
     let wire = v1::ForkProof::decode(&bytes[..]).unwrap();
-    ForkProof::verify(wire, LOG, &key(1).public())
+    ForkProof::verify(wire, LOG, &signed_manifest())
 }
 
 fn fork(relation: Relation) -> ForkProof {
@@ -334,5 +343,73 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..300)
     ) {
         prop_assert!(verify(&bytes.into()).is_err());
+    }
+}
+
+/// What is said to be common of two trees, whether it is or not.
+fn said_common(ours: &[Record], theirs: &[Record], size: u64, level: u8) -> Common {
+    let hashes = |records: &[Record], from, to| -> Vec<Hash> {
+        let cover = cover(from, to, crate::merkle::MAX_LEVEL);
+        cover.map(|subtree| naive(records, subtree)).collect()
+    };
+    let next = Subtree {
+        level,
+        index: size >> level,
+    };
+    let rest = |records: &[Record]| {
+        let behind = hashes(records, next.end(), records.len() as u64);
+        [&[naive(records, next)][..], &behind].concat()
+    };
+    let tree = hashes(ours, 0, size);
+    Common {
+        tree: CompactRange::from_hashes(0, size, tree).unwrap(),
+        level,
+        smaller: rest(ours),
+        larger: rest(theirs),
+    }
+}
+
+#[test]
+fn of_what_two_trees_begin_with_nobody_can_say_less_than_there_is() {
+    for (common, size) in [
+        (0, 1),
+        (3, 4),
+        (3, 9),
+        (4, 30),
+        (15, 16),
+        (16, 17),
+        (90, 99),
+    ] {
+        let ours = records(common, "a", size);
+        let theirs = records(common, "b", size);
+        let proof = |said: u64, level| {
+            let proof = ForkProof {
+                smaller: head(&ours, 9),
+                larger: head(&theirs, 9),
+                left: Vec::new(),
+                right: Vec::new(),
+                common: Some(said_common(&ours, &theirs, said, level)),
+            };
+            received(&proof)
+        };
+        let all = proof(common, 0).unwrap();
+        assert_eq!(all.common_size(), common);
+        for less in 0..common {
+            assert!(proof(less, 0).is_err(), "{less} of {common}");
+        }
+        // By whole chunks there is one right answer, too.
+        let chunk = 1 << CHUNK_LEVEL;
+        for said in (0..size)
+            .step_by(chunk)
+            .filter(|said| said + chunk as u64 <= size)
+        {
+            let is_all = said == common / chunk as u64 * chunk as u64;
+            let shown = proof(said, CHUNK_LEVEL).is_ok();
+            assert_eq!(shown, is_all, "{said} of {common}, by chunks");
+            // Not by larger parts of the tree.
+            if said % 8 == 0 && said + 8 <= size {
+                assert!(proof(said, CHUNK_LEVEL + 1).is_err());
+            }
+        }
     }
 }

@@ -63,8 +63,8 @@ impl Forked {
         let status = self.sim.status(node, self.log).unwrap();
         let proof = status.fork.expect("the fork is proved");
         let wire = proof.to_wire();
-        let owner = self.sim.key(self.a).public();
-        let checked = ForkProof::verify(wire, self.log, &owner).unwrap();
+        let manifest = status.manifest.expect("it is known");
+        let checked = ForkProof::verify(wire, self.log, &manifest).unwrap();
         assert_eq!(checked, *proof);
     }
 }
@@ -339,4 +339,74 @@ fn whoever_asks_about_another_tree_of_that_size_is_told_so() {
     }
     world.sim.run_for(SECOND);
     assert_eq!(*whys.borrow(), [v1::refused::Why::OtherTree; 4]);
+}
+
+/// Proofs of a fork that say less of what both branches begin with than there is,
+/// as whoever knows both can make them.
+fn proofs_that_say_less(forked: &Forked, node: NodeId) -> Vec<v1::ForkProof> {
+    let status = forked.sim.status(node, forked.log).unwrap();
+    let proof = status.fork.unwrap();
+    let hashes = |engine: NodeId, from: u64, to: u64| -> Vec<Bytes> {
+        let status = forked.sim.status(engine, forked.log).unwrap();
+        let history = History::new(&**forked.sim.store(engine), status.key.unwrap());
+        let cover = crate::merkle::cover(from, to, crate::merkle::MAX_LEVEL);
+        let hash = |subtree| {
+            crate::merkle::Nodes::node(&history, subtree)
+                .unwrap()
+                .unwrap()
+        };
+        let hashes = cover.map(hash);
+        hashes.map(|hash| Bytes::copy_from_slice(&hash.0)).collect()
+    };
+    let rest = |engine, said, size| {
+        [
+            hashes(engine, said, said + 1),
+            hashes(engine, said + 1, size),
+        ]
+        .concat()
+    };
+    let said = |said: u64| v1::ForkProof {
+        common: Some(v1::Common {
+            size: said,
+            tree: hashes(forked.a, 0, said),
+            smaller: rest(forked.a, said, proof.smaller.size),
+            larger: rest(forked.b, said, proof.larger.size),
+            level: 0,
+        }),
+        ..proof.to_wire()
+    };
+    (0..16).map(said).collect()
+}
+
+#[test]
+fn who_says_less_of_the_common_part_than_there_is_is_dropped_and_changes_nothing() {
+    let mut forked = Forked::new(11, 90, 99, 120);
+    let (log, follower) = (forked.log, forked.follower);
+    // It knows both branches already, and learns of the fork before the others.
+    let liar = forked.sim.add_node();
+    forked.sim.connect(follower, liar);
+    forked.meet();
+    let lies = proofs_that_say_less(&forked, follower);
+    let late = forked.sim.add_node();
+    forked.sim.follow(late, log);
+    forked.sim.connect(late, liar);
+    forked.sim.connect(late, forked.a);
+    forked.sim.run_for(MINUTE);
+    // It meets the lies first, and the other branch then.
+    for fork in lies {
+        let evidence = v1::Evidence {
+            log: Bytes::copy_from_slice(&log.0),
+            fork: Some(fork),
+        };
+        let body = v1::frame::Body::Evidence(Box::new(evidence));
+        forked.sim.send(liar, late, Lane::Control, encoded(body, 0));
+    }
+    forked.sim.run_for(SECOND);
+    assert_eq!(forked.sim.status(late, log).unwrap().fork, None);
+    assert!(forked.sim.accusations().iter().all(|one| one.of == liar));
+    assert_eq!(forked.sim.accusations().len(), 1);
+    forked.sim.connect(late, follower);
+    forked.sim.run_for(MINUTE);
+    let status = forked.sim.status(late, log).unwrap();
+    assert_eq!((status.disputed_from, status.held_records), (Some(90), 99));
 }
