@@ -201,9 +201,14 @@ pub const MAX_PUBLISH_BYTES: usize = 16 << 20;
 /// Peers that one log remembers as sources at a time.
 pub const MAX_SOURCES: usize = 64;
 
-/// Holes of one log that are remembered as intervals. Chunks are asked for in
-/// order, so that many holes come only from live records of a sparse listener.
+/// Intervals of one log that are held. Chunks are asked for in order, so that many
+/// come only from live records of a sparse listener, or from sources that have
+/// single records.
 pub const MAX_HELD_INTERVALS: usize = 1 << 16;
+
+/// Intervals of one log that are asked of peers at a time: a full request of each
+/// of 16 sources.
+pub const MAX_ASSIGNED_INTERVALS: usize = 16 * MAX_INTERVALS;
 
 /// Heads that were adopted lately and can still be asked for, so that a source
 /// which is a few heads behind is not idle. One a second for about a minute.

@@ -228,8 +228,19 @@ impl IntervalSet {
         self.held(from, to).map(Interval::len).sum()
     }
 
+    /// How many positions lie outside of [from, to).
+    pub fn outside(&self, from: u64, to: u64) -> u64 {
+        self.covered(0, from) + self.covered(to.max(from), u64::MAX)
+    }
+
+    /// Whether [from, to) would become a part of an interval that is there, so that
+    /// there are no more of them than before.
+    pub fn joins(&self, from: u64, to: u64) -> bool {
+        self.before(to).is_some_and(|before| before.to >= from)
+    }
+
     /// The parts of [from, to) that are in the set, ascending.
-    pub fn held(&self, from: u64, to: u64) -> impl Iterator<Item = Interval> {
+    pub fn held(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = Interval> {
         self.overlapping(from, to).map(move |found| Interval {
             from: found.from.max(from),
             to: found.to.min(to),
@@ -259,6 +270,23 @@ impl IntervalSet {
     /// The first part of [from, to) that is not in the set.
     pub fn first_missing(&self, from: u64, to: u64) -> Option<Interval> {
         self.missing(from, to).next()
+    }
+
+    /// The last part of [from, to) that is not in the set.
+    pub fn last_missing(&self, from: u64, to: u64) -> Option<Interval> {
+        let mut to = to;
+        if let Some(last) = to.checked_sub(1).and_then(|last| self.before(last))
+            && last.to >= to
+        {
+            to = last.from;
+        }
+        // No two intervals touch: before this one there is a gap.
+        let before = to.checked_sub(1).and_then(|last| self.before(last));
+        let gap = Interval {
+            from: before.map_or(0, |before| before.to).max(from),
+            to,
+        };
+        (!gap.is_empty()).then_some(gap)
     }
 
     /// How far the set reaches from `from` without a gap: the end of the
@@ -293,7 +321,7 @@ impl IntervalSet {
     }
 
     /// The whole intervals that have positions in [from, to).
-    fn overlapping(&self, from: u64, to: u64) -> impl Iterator<Item = Interval> {
+    fn overlapping(&self, from: u64, to: u64) -> impl DoubleEndedIterator<Item = Interval> {
         let begin = match self.before(from) {
             Some(before) if before.to > from => before.from,
             _ => from,
@@ -492,6 +520,16 @@ mod tests {
             prop_assert_eq!(positions(set.missing(from, to)), missing);
             prop_assert!(set.held(from, to).chain(set.missing(from, to)).all(|i| !i.is_empty()));
             prop_assert_eq!(set.first_missing(from, to), set.missing(from, to).next());
+            prop_assert_eq!(set.last_missing(from, to), set.missing(from, to).last());
+            prop_assert!(set.held(from, to).rev().eq(Vec::from_iter(set.held(from, to)).into_iter().rev()));
+            let inside = set.covered(from, to);
+            prop_assert_eq!(set.outside(from, to.max(from)), set.len() - inside);
+            if from < to {
+                let mut with = set.clone();
+                let _ = with.insert(from, to);
+                let is_one_more = with.interval_count() > set.interval_count();
+                prop_assert_eq!(set.joins(from, to), !is_one_more);
+            }
             let prefix = (from..).find(|at| !model.contains(at));
             prop_assert_eq!(Some(set.prefix(from)), prefix);
         }

@@ -322,9 +322,11 @@ pub struct LagView {
     /// Milliseconds from the newest head with which everything was held here to
     /// the newest one heard of; `null` while there was no such head.
     pub ms: Option<u64>,
-    /// Sources of which everything that they hold is held here, too.
+    /// Sources of which everything that they hold is held here, too. One that has
+    /// not delivered anything yet does not count, whatever it says.
     pub synced_sources: u64,
-    /// Sources that hold everything below the adopted head.
+    /// Sources that hold everything below the adopted head; the same goes for
+    /// these.
     pub full_sources: u64,
 }
 

@@ -20,9 +20,11 @@ use crate::wire::{WireError, v1};
 /// How a log stands to what its sources have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Sources of which everything that they hold is held here, too.
+    /// Sources of which everything that they hold is held here, too. Those that
+    /// never delivered anything do not count: they may say what they like.
     pub synced_sources: usize,
-    /// Sources that hold everything up to the adopted head.
+    /// Sources that hold everything up to the adopted head; the same goes for
+    /// these.
     pub full_sources: usize,
     /// Records up to the largest head heard of that are not held here.
     pub records: u64,
@@ -43,6 +45,7 @@ impl LogState {
     pub(super) fn lag(&self) -> Lag {
         let size = self.target();
         let sources = || self.scheduler.sources().map(|(_, source)| source);
+        let delivering = || sources().filter(|source| source.has_delivered);
         let largest = sources().map(|source| source.size).max().unwrap_or(0);
         // Of a forked log nothing more is wanted.
         let largest = match self.fork {
@@ -50,7 +53,8 @@ impl LogState {
             Some(_) => size,
         };
         let begin = self.begin_at(largest);
-        let records = largest.saturating_sub(begin) - self.held.covered(begin, largest);
+        let held = self.held.len() - self.held.outside(begin, largest);
+        let records = largest.saturating_sub(begin).saturating_sub(held);
         let time_us = if records == 0 && size > 0 {
             Some(0)
         } else {
@@ -58,8 +62,10 @@ impl LogState {
             (newest.zip(self.complete_at)).map(|(newest, at)| newest.since(at))
         };
         Lag {
-            synced_sources: sources().filter(|source| self.has_all_of(source)).count(),
-            full_sources: sources()
+            synced_sources: delivering()
+                .filter(|source| self.has_all_of(source))
+                .count(),
+            full_sources: delivering()
                 .filter(|source| size > 0 && source.has_all(self.begin(), size))
                 .count(),
             records,
@@ -69,8 +75,7 @@ impl LogState {
 
     /// Whether everything that a source holds up to its head is held here.
     fn has_all_of(&self, source: &Source) -> bool {
-        let held = source.held.held(self.begin(), source.size);
-        source.size <= self.size() && held.into_iter().all(|i| self.held.contains(i.from, i.to))
+        source.size <= self.size() && source.has_nothing_new(&self.held, self.begin())
     }
 
     /// Notes the time of a head with which everything is held.

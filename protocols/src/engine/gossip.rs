@@ -8,9 +8,7 @@ use super::logs::put_head;
 use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
-use crate::limits::{
-    MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US, MAX_HELD_INTERVALS,
-};
+use crate::limits::{MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US};
 use crate::log::{AdmitError, Announcement, ForkProof, Relation};
 use crate::manifest::SignedManifest;
 use crate::record::Record;
@@ -92,6 +90,9 @@ impl<S: Store> Engine<S> {
         let known = state
             .scheduler
             .has_live(from, announcement.first(), head.size);
+        if announcement.chunk().is_some() {
+            state.scheduler.note_delivery(from);
+        }
         if !state.takes_heads() {
             return Verdict::Ignore;
         }
@@ -161,11 +162,10 @@ impl<S: Store> Engine<S> {
             .chunk()
             .map_or(0, |chunk| chunk.encoded.bytes.len());
         let full = self.room.for_all < bytes as u64;
-        let sparse = full || state.held.interval_count() >= MAX_HELD_INTERVALS;
         let begin = state.begin_at(head.size);
         let mut admission = Admission::new(&self.store, key, &mut state.held);
         let mut result = Ok(());
-        if let Some(chunk) = announcement.chunk().filter(|_| !sparse) {
+        if let Some(chunk) = announcement.chunk().filter(|_| !full) {
             let records: Vec<Record> = chunk.records().collect();
             // What nobody has to keep is not taken at all.
             let first = announcement.first().max(begin).min(announced.size);

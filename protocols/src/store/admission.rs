@@ -10,6 +10,7 @@ use super::history::{History, LogKey, ReadError};
 use super::tables::{edge_key, index_key, level_key};
 use super::times::{Summary, TimesChange};
 use super::{Batch, Store, StoreError, Table};
+use crate::limits::MAX_HELD_INTERVALS;
 use crate::log::Node;
 use crate::merkle::{Hash, Subtree, subtree_root};
 use crate::ranges::IntervalSet;
@@ -17,6 +18,9 @@ use crate::record::{CheckedChunk, EncodedChunk, Record, encoded_len};
 
 /// Puts verified data into one batch: the data, the nodes that prove it, the
 /// time index and the intervals that claim it.
+///
+/// What would make more intervals than may be remembered is left out: it is asked
+/// for again when others have been joined.
 ///
 /// The store is read as it was before the batch: of one log, one `Admission`
 /// must be committed before the next one is begun. When the commit fails,
@@ -79,13 +83,19 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
         hash: Hash,
     ) -> Result<(), ReadError> {
         if subtree.level == self.key().chunk_level {
-            if !self.held.contains(subtree.begin(), subtree.end()) {
+            let (begin, end) = (subtree.begin(), subtree.end());
+            if !self.held.contains(begin, end) && self.has_room(begin, end) {
                 self.put_chunk(subtree.index, &chunk.encoded, hash)?;
             }
             return Ok(());
         }
         let records: Vec<_> = chunk.records().collect();
         self.put_records(subtree.begin(), &records, &chunk.leaves)
+    }
+
+    /// Whether another interval may be claimed.
+    fn has_room(&self, from: u64, to: u64) -> bool {
+        self.held.interval_count() < MAX_HELD_INTERVALS || self.held.joins(from, to)
     }
 
     /// Keeps a run of records that was compared with the tree, with the leaf of
@@ -121,7 +131,7 @@ impl<'a, S: Store + ?Sized> Admission<'a, S> {
         leaves: &[Hash],
     ) -> Result<(), ReadError> {
         let to = from + part.len() as u64;
-        if self.held.contains(from, to) {
+        if self.held.contains(from, to) || !self.has_room(from, to) {
             return Ok(());
         }
         let whole = self.key().chunk_interval(chunk);

@@ -1,6 +1,7 @@
 //! Which part of a log is asked next, and of whom. Every missing record is
 //! wanted from one peer at a time.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use libp2p_identity::PeerId;
@@ -8,9 +9,9 @@ use libp2p_identity::PeerId;
 use super::Priority;
 use super::window::Window;
 use crate::limits::{
-    BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_BATCH_BYTES, MAX_COOL_OFF_US,
-    MAX_HISTORY_BATCHES, MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_BATCHES, MAX_SOURCES, MAX_WISHES,
-    MIN_REQUEST_RECORDS, MIN_SHARED_INTERVALS,
+    BATCHES_IN_FLIGHT, BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_ASSIGNED_INTERVALS, MAX_BATCH_BYTES,
+    MAX_COOL_OFF_US, MAX_HELD_INTERVALS, MAX_HISTORY_BATCHES, MAX_INTERVALS, MAX_OFFERED,
+    MAX_OPEN_BATCHES, MAX_SOURCES, MAX_WISHES, MIN_REQUEST_RECORDS, MIN_SHARED_INTERVALS,
 };
 use crate::ranges::{Interval, IntervalSet};
 use crate::time::Timestamp;
@@ -41,8 +42,13 @@ pub enum Ending {
 pub struct Source {
     /// Size of the tree that it can prove against.
     pub size: u64,
-    /// What it holds.
+    /// What it holds, in at most [`MAX_INTERVALS`] parts.
     pub held: IntervalSet,
+    /// It has delivered something: what it says that it holds is more than words.
+    pub has_delivered: bool,
+    /// Before this one there is nothing that it holds and that is missing here, as
+    /// far as was looked.
+    looked_to: Cell<u64>,
     /// Requests under way, by priority class: history, and everything above.
     in_flight: [usize; 2],
     /// How many of history there may be.
@@ -128,7 +134,14 @@ impl Scheduler {
         }
         let source = self.sources.entry(peer).or_default();
         source.size = size;
-        source.held = held;
+        source.set_held(held);
+    }
+
+    /// Notes that a source has delivered something.
+    pub fn note_delivery(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.has_delivered = true;
+        }
     }
 
     /// The source that makes room for another one: one that is idle and of no
@@ -157,7 +170,7 @@ impl Scheduler {
             return false;
         };
         source.size = source.size.max(to);
-        let _ = source.held.insert(from, to);
+        source.has_live(from, to);
         true
     }
 
@@ -243,6 +256,7 @@ impl Scheduler {
         *in_flight = in_flight.saturating_sub(1);
         match how {
             Ending::Well => {
+                source.has_delivered = true;
                 source.failures = 0;
                 source.busies = 0;
                 source.cool_until = None;
@@ -372,18 +386,15 @@ impl Scheduler {
         order: Order,
         chunk_level: u8,
     ) -> Option<(Vec<Interval>, bool)> {
-        let wanted = |from, to| {
-            (held.missing(from, to))
-                .flat_map(|gap| self.assigned.missing(gap.from, gap.to))
-                .flat_map(|gap| source.held.held(gap.from, gap.to))
-        };
+        let few = self.share_of_intervals(held);
+        let from = range.from.max(source.looks_from(held, self.begin));
         match order {
             Order::OldestFirst => {
                 let records = ((MAX_OFFERED as u64) << chunk_level).max(MIN_REQUEST_RECORDS);
                 let records = records.min(self.fitting_in_chunks(chunk_level));
                 let records = records.min(self.share_of_rest(held, range, chunk_level));
-                let few = self.share_of_intervals();
-                let picked = take_first(wanted(range.from, range.to), few, records, chunk_level);
+                let wanted = self.wanted(source, held, from, range.to);
+                let picked = take_first(wanted, few, records, chunk_level);
                 let span = Interval {
                     from: picked.first()?.from,
                     to: picked.last()?.to,
@@ -398,8 +409,8 @@ impl Scheduler {
                 Some((picked, true))
             }
             Order::NewestFirst => {
-                let gaps: Vec<_> = wanted(range.from, range.to).collect();
-                let last = gaps.last()?;
+                let range = Interval { from, ..range };
+                let last = *self.last_wanted(source, held, range, 1, 1).first()?;
                 // As much again as is held behind it: an upstream begins a
                 // batch with its oldest chunks, and ends it at its limit of
                 // bytes, for which four chunks can be enough. The last chunks
@@ -412,12 +423,61 @@ impl Scheduler {
                 let begin = chunk_start(last.to - 1, chunk_level);
                 let begin = begin.saturating_sub(chunks << chunk_level);
                 let records = last.to - begin;
-                let few = self.share_of_intervals();
-                let mut picked = take_last(&gaps, few, records, chunk_level);
+                let gaps = self.last_wanted(source, held, range, few, records);
+                let mut picked = take_last(&gaps, records, chunk_level);
                 picked.reverse();
-                Some((picked, true))
+                (!picked.is_empty()).then_some((picked, true))
             }
         }
+    }
+
+    /// What of `[from, to)` a source holds that is missing here and not asked of
+    /// anybody, as far as there is room to hold it. The source's few parts come
+    /// first: what it takes does not grow with the holes that it cannot fill.
+    fn wanted<'a>(
+        &'a self,
+        source: &'a Source,
+        held: &'a IntervalSet,
+        from: u64,
+        to: u64,
+    ) -> impl Iterator<Item = Interval> + 'a {
+        let is_full = held.interval_count() >= MAX_HELD_INTERVALS;
+        (source.held.held(from, to))
+            .flat_map(|part| held.missing(part.from, part.to))
+            .flat_map(|gap| self.assigned.missing(gap.from, gap.to))
+            .filter(move |gap| !is_full || held.joins(gap.from, gap.to))
+    }
+
+    /// The last parts of that in a range, from the end: at most `few`, and no more
+    /// than it takes to have so many records.
+    fn last_wanted(
+        &self,
+        source: &Source,
+        held: &IntervalSet,
+        range: Interval,
+        few: usize,
+        records: u64,
+    ) -> Vec<Interval> {
+        let is_full = held.interval_count() >= MAX_HELD_INTERVALS;
+        let (mut found, mut left) = (Vec::new(), records);
+        let to = range.to.max(range.from);
+        for Interval { from, mut to } in source.held.held(range.from, to).rev() {
+            while let Some(gap) = held.last_missing(from, to) {
+                to = gap.from;
+                let mut end = gap.to;
+                while let Some(last) = self.assigned.last_missing(gap.from, end) {
+                    if left == 0 || found.len() == few {
+                        return found;
+                    }
+                    end = last.from;
+                    if !is_full || held.joins(last.from, last.to) {
+                        left = left.saturating_sub(last.len());
+                        found.push(last);
+                    }
+                }
+            }
+        }
+        found
     }
 
     /// Records of the whole chunks that fit into a batch, of one at least.
@@ -428,8 +488,15 @@ impl Scheduler {
 
     /// Holes that one source is asked for at a time: where several have
     /// something, each gets its part of them.
-    fn share_of_intervals(&self) -> usize {
-        (MAX_INTERVALS / self.useful_sources()).max(MIN_SHARED_INTERVALS)
+    fn share_of_intervals(&self, held: &IntervalSet) -> usize {
+        let share = (MAX_INTERVALS / self.useful_sources()).max(MIN_SHARED_INTERVALS);
+        let left = MAX_ASSIGNED_INTERVALS.saturating_sub(self.assigned.interval_count());
+        // What is on its way needs room when it is here; what joins others none.
+        let room = MAX_HELD_INTERVALS.saturating_sub(held.interval_count());
+        let room = room
+            .saturating_sub(self.assigned.interval_count())
+            .max(MIN_SHARED_INTERVALS);
+        share.min(left).min(room)
     }
 
     /// Records that one source is asked for at a time: where several have
@@ -439,7 +506,8 @@ impl Scheduler {
     fn share_of_rest(&self, held: &IntervalSet, range: Interval, chunk_level: u8) -> u64 {
         let sources = self.useful_sources() as u64;
         // Counting what is left would take longer than it saves.
-        let is_sparse = held.interval_count() > MAX_INTERVALS;
+        let parts = held.interval_count() + self.assigned.interval_count();
+        let is_sparse = parts > 2 * MAX_INTERVALS;
         if sources == 1 || is_sparse {
             return u64::MAX;
         }
@@ -461,6 +529,48 @@ impl Scheduler {
 }
 
 impl Source {
+    fn set_held(&mut self, held: IntervalSet) {
+        self.held = held;
+        self.looked_to.set(0);
+        self.forget_the_first();
+    }
+
+    fn has_live(&mut self, from: u64, to: u64) {
+        let _ = self.held.insert(from, to);
+        self.looked_to.set(self.looked_to.get().min(from));
+        self.forget_the_first();
+    }
+
+    /// Of too many parts the first are forgotten: the peer tells of them when it
+    /// is asked, and what is live is not told again.
+    fn forget_the_first(&mut self) {
+        while self.held.interval_count() > MAX_INTERVALS {
+            let Some(first) = self.held.intervals().next() else {
+                return;
+            };
+            let _ = self.held.remove(first.from, first.to);
+        }
+    }
+
+    /// Where it is worth to begin to look for something that it holds and that is
+    /// missing here, from a beginning on. What was looked at once is not looked at
+    /// again before the peer says anew what it holds.
+    fn looks_from(&self, held: &IntervalSet, begin: u64) -> u64 {
+        let from = self.looked_to.get().max(begin);
+        let mut parts = self.held.held(from, u64::MAX);
+        let missing = parts.find_map(|part| held.first_missing(part.from, part.to));
+        let from = missing.map_or(u64::MAX, |missing| missing.from);
+        self.looked_to.set(from);
+        from
+    }
+
+    /// Whether everything that it holds from a beginning up to its head is held
+    /// here.
+    #[must_use]
+    pub fn has_nothing_new(&self, held: &IntervalSet, begin: u64) -> bool {
+        self.looks_from(held, begin) >= self.size
+    }
+
     /// Whether it may be asked for another batch. Of history there is one at a time
     /// until the first offer has told how much fits into it: what does not would
     /// come after the second one.
@@ -529,11 +639,11 @@ fn take_first(
     picked
 }
 
-/// The last gaps, from the end, at most `few` of them and at most `records` in
-/// all. What is cut off begins with a chunk.
-fn take_last(gaps: &[Interval], few: usize, mut records: u64, chunk_level: u8) -> Vec<Interval> {
+/// The last gaps, which come from the end, at most `records` in all. What is cut
+/// off begins with a chunk.
+fn take_last(gaps: &[Interval], mut records: u64, chunk_level: u8) -> Vec<Interval> {
     let mut picked = Vec::new();
-    for &Interval { from, to } in gaps.iter().rev().take(few) {
+    for &Interval { from, to } in gaps {
         let from = if to - from <= records {
             from
         } else {

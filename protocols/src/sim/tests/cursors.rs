@@ -62,7 +62,7 @@ fn a_follower_tells_once_that_it_has_caught_up() {
 }
 
 #[test]
-fn who_has_caught_up_counts_as_a_full_source_at_once() {
+fn who_says_that_it_has_everything_counts_as_a_full_source_once_it_has_delivered_some() {
     let mut world = World::new(2, 3, 40_000);
     let owner = world.owner;
     let reader = world.full_follower(&[owner]);
@@ -74,6 +74,18 @@ fn who_has_caught_up_counts_as_a_full_source_at_once() {
     world.complete(late, MINUTE);
     world.sim.run_for(SECOND);
     assert_eq!(world.told().last(), Some(&(late, 40_000)));
+    // It may say what it likes.
+    let lag = world.lag(reader);
+    assert_eq!((lag.synced_sources, lag.full_sources), (1, 1));
+    world.sim.cut(reader, owner);
+    world.publish(5_000);
+    world.complete(reader, MINUTE);
+    let lag = world.lag(reader);
+    assert_eq!((lag.synced_sources, lag.full_sources), (1, 1));
+    world.sim.connect(reader, owner);
+    world.publish(5_000);
+    world.complete(reader, MINUTE);
+    world.sim.run_for(MINUTE);
     let lag = world.lag(reader);
     assert_eq!((lag.synced_sources, lag.full_sources), (2, 2));
 }
@@ -105,17 +117,19 @@ fn the_lag_is_what_is_missing_of_the_largest_head_heard_of() {
     let lag = world.lag(stranger);
     assert_eq!(
         (lag.records, lag.time_us, lag.full_sources),
-        (5_500, None, 1)
+        (5_500, None, 0)
     );
 
     world.sim.untwist(owner);
     world.complete(follower, MINUTE);
+    world.complete(stranger, MINUTE);
+    assert_eq!(world.lag(stranger).full_sources, 1);
     assert_eq!(world.lag(follower).time_us, Some(0));
     assert!(world.lag(follower).is_none());
 }
 
 #[test]
-fn a_source_that_does_not_have_everything_is_synced_with_and_not_full() {
+fn a_source_that_has_delivered_nothing_is_neither_synced_with_nor_full() {
     let mut world = World::new(4, 3, 500);
     let owner = world.owner;
     let reader = world.full_follower(&[owner]);
@@ -140,7 +154,7 @@ fn a_source_that_does_not_have_everything_is_synced_with_and_not_full() {
     world.sim.connect(empty, reader);
     world.sim.run_for(20 * SECOND);
     let lag = world.lag(reader);
-    assert_eq!((lag.synced_sources, lag.full_sources), (2, 1));
+    assert_eq!((lag.synced_sources, lag.full_sources), (1, 1));
 }
 
 #[test]

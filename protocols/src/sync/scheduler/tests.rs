@@ -369,3 +369,101 @@ fn what_fails_together_is_one_failure_and_what_is_withdrawn_is_none() {
     let again = [(Ending::Failed, 0), (Ending::Failed, first)];
     assert_eq!(cools_until(&again), Some(3 * first));
 }
+
+/// Every other record of a range.
+fn every_other(from: u64, count: u64) -> IntervalSet {
+    let at = |i| from + 2 * i;
+    (0..count)
+        .map(|i| Interval {
+            from: at(i),
+            to: at(i) + 1,
+        })
+        .collect()
+}
+
+#[test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long it takes is what is tested"
+)]
+fn holes_that_nobody_can_fill_cost_no_more_than_a_few() {
+    const SIZE: u64 = 1 << 20;
+    let started = std::time::Instant::now();
+    let held = every_other(0, MAX_HELD_INTERVALS as u64);
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut scheduler = Scheduler {
+            order,
+            live_from: SIZE,
+            ..Scheduler::default()
+        };
+        // Each says that it holds what is held here.
+        for n in 0..MAX_SOURCES {
+            let from = 2 * n as u64 * MAX_INTERVALS as u64;
+            scheduler.has(peer(n as u8), SIZE, every_other(from, MAX_INTERVALS as u64));
+        }
+        for _ in 0..1_000 {
+            assert_eq!(scheduler.next(&[SIZE], &held, 8, peer(1), |_| 0), None);
+            let sources = scheduler
+                .sources()
+                .filter(|(_, one)| one.has_nothing_new(&held, 0));
+            assert_eq!(sources.count(), MAX_SOURCES);
+        }
+    }
+    // All holes of all sources each time were minutes.
+    let took = started.elapsed();
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn what_would_be_one_hole_too_many_is_not_asked_for() {
+    const SIZE: u64 = 1 << 20;
+    let held = every_other(0, MAX_HELD_INTERVALS as u64);
+    let end = 2 * MAX_HELD_INTERVALS as u64;
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let mut scheduler = Scheduler {
+            order,
+            live_from: SIZE,
+            ..Scheduler::default()
+        };
+        // Alone, far behind what is held.
+        scheduler.has(peer(1), SIZE, every_other(end + 1_000, 500));
+        assert_eq!(scheduler.next(&[SIZE], &held, 0, peer(1), |_| 0), None);
+        // What joins two intervals is welcome.
+        scheduler.has(peer(2), SIZE, every_other(1, 500));
+        let next = scheduler.next(&[SIZE], &held, 0, peer(1), |_| 0).unwrap();
+        assert_eq!(next.peer, peer(2));
+    }
+}
+
+#[test]
+fn a_source_that_comes_and_goes_is_remembered_in_a_bounded_number_of_parts() {
+    let mut scheduler = Scheduler::default();
+    scheduler.has(peer(1), 10, IntervalSet::new());
+    for i in 0..5_000 {
+        assert!(scheduler.has_live(peer(1), 3 * i, 3 * i + 1));
+    }
+    let (_, source) = scheduler.sources().next().unwrap();
+    assert_eq!(source.held.interval_count(), MAX_INTERVALS);
+    // The latest count: it tells of the first ones when it is asked.
+    assert!(source.held.contains(3 * 4_999, 3 * 4_999 + 1));
+}
+
+#[test]
+fn requests_under_way_name_a_bounded_number_of_holes() {
+    const SIZE: u64 = 1 << 24;
+    let held = IntervalSet::new();
+    let mut scheduler = Scheduler {
+        live_from: SIZE,
+        fitting: Some(u64::MAX),
+        ..Scheduler::default()
+    };
+    for n in 0..MAX_SOURCES {
+        let from = 4 * n as u64 * MAX_INTERVALS as u64;
+        scheduler.has(peer(n as u8), SIZE, every_other(from, MAX_INTERVALS as u64));
+    }
+    while let Some(next) = scheduler.next(&[SIZE], &held, 0, peer(1), |_| 0) {
+        scheduler.assign(&next);
+    }
+    let assigned = scheduler.assigned.interval_count();
+    assert!(assigned <= MAX_ASSIGNED_INTERVALS, "{assigned}");
+}
