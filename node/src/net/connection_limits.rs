@@ -20,8 +20,10 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 
 use super::addresses::{ip, is_quic};
+use super::familiar::Familiar;
 use super::limits::{
-    MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS, MAX_PENDING_PER_IP, MIN_CONNECTIONS_PER_IP,
+    MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS, MAX_PENDING_FAMILIAR,
+    MAX_PENDING_FAMILIAR_PER_IP, MAX_PENDING_PER_IP, MIN_CONNECTIONS_PER_IP,
 };
 use super::newcomer_rates::NewcomerRates;
 use super::origin::Origin;
@@ -65,6 +67,7 @@ pub(crate) struct ConnectionLimits {
     connections: HashMap<ConnectionId, Connection>,
     counts: Counts,
     rates: NewcomerRates,
+    familiar: Familiar,
     refusals: Refusals,
 }
 
@@ -100,6 +103,12 @@ struct Share {
 enum Refused {
     #[error("{0} connections are being set up already, which is the most there may be")]
     Pending(u32),
+    #[error(
+        "{} connections are being set up already, and the rest is for addresses from which one has \
+         come about before",
+        MAX_PENDING_CONNECTIONS - MAX_PENDING_FAMILIAR
+    )]
+    PendingOfStrangers,
     #[error("{0} connections from this address are being set up already")]
     PendingOfOrigin(u32),
     #[error("there are {0} connections from this address already (max_connections_per_ip)")]
@@ -121,6 +130,7 @@ impl ConnectionLimits {
             bounds,
             connections: HashMap::new(),
             counts: Counts::default(),
+            familiar: Familiar::default(),
             refusals: Refusals::default(),
         }
     }
@@ -134,7 +144,8 @@ impl ConnectionLimits {
 
     /// Whether one more may be set up that comes from there.
     fn may_arrive(&mut self, origin: Option<Origin>, now: Instant) -> Result<(), Refused> {
-        if self.counts.pending_incoming >= MAX_PENDING_CONNECTIONS {
+        let pending = self.counts.pending_incoming;
+        if pending >= MAX_PENDING_CONNECTIONS {
             return Err(Refused::Pending(MAX_PENDING_CONNECTIONS));
         }
         let Some(origin) = origin else {
@@ -142,6 +153,11 @@ impl ConnectionLimits {
         };
         let share = self.counts.origins.get(&origin).copied();
         let share = share.unwrap_or_default();
+        let is_familiar =
+            self.familiar.knows(origin) && share.pending < MAX_PENDING_FAMILIAR_PER_IP;
+        if pending >= MAX_PENDING_CONNECTIONS - MAX_PENDING_FAMILIAR && !is_familiar {
+            return Err(Refused::PendingOfStrangers);
+        }
         if share.established + share.pending >= self.bounds.per_ip {
             return Err(Refused::Origin(self.bounds.per_ip));
         }
@@ -192,8 +208,16 @@ impl ConnectionLimits {
 
     fn established(&mut self, id: ConnectionId, peer: PeerId, endpoint: &ConnectedPoint) {
         let before = self.ended(id);
+        let dialled = || Origin::of(endpoint.get_remote_address());
+        let origin = before.and_then(|before| before.origin);
+        match (origin, endpoint.is_dialer()) {
+            (None, true) => self.familiar.note(dialled()),
+            (Some(origin), _) => self.familiar.note(origin),
+            // It does not count in any case.
+            (None, false) => {}
+        }
         let connection = Connection {
-            origin: before.and_then(|before| before.origin),
+            origin,
             incoming: endpoint.is_listener(),
             peer: Some(peer),
         };

@@ -39,8 +39,18 @@ pub const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
 /// must not use up memory; honest bursts (20 nodes starting at once) fit.
 pub const MAX_PENDING_CONNECTIONS: u32 = 128;
 
-/// Frames of one lane, from all peers, that wait for the engine. A frame is at
-/// most 1.1 MiB, typically 128 KiB in the bulk lane: 4 MiB. While the lane is
+/// Of these, incoming ones that are kept for addresses from where, or to where, a
+/// connection has come about before: nine addresses whose connections say nothing
+/// take all the others for ten seconds at a time.
+pub const MAX_PENDING_FAMILIAR: u32 = 32;
+
+/// Of those, from one such address: who has one that came about must not have all.
+pub const MAX_PENDING_FAMILIAR_PER_IP: u32 = 2;
+
+/// Addresses that are remembered for it, about 50 bytes each.
+pub const MAX_FAMILIAR_ORIGINS: usize = 16_384;
+
+/// Frames of one lane, from all peers, that wait for the engine. While the lane is
 /// full nothing more is read of it from any peer.
 pub const INBOUND_FRAMES: usize = 32;
 

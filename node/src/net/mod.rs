@@ -10,6 +10,7 @@ pub(crate) mod connection_limits;
 pub(crate) mod dialer;
 pub(crate) mod discovery;
 pub(crate) mod exchange;
+mod familiar;
 pub mod gossip;
 mod gossip_noise;
 mod gossip_offenders;

@@ -185,3 +185,36 @@ fn the_usual_share_is_a_sixteenth() {
     assert_eq!(default_per_ip(512), 32);
     assert_eq!(default_per_ip(16), MIN_CONNECTIONS_PER_IP);
 }
+
+#[test]
+fn silent_connections_of_many_addresses_leave_places_to_those_who_came_before() {
+    let mut world = World::new(BOUNDS);
+    let known = host(250);
+    let id = world.connects(&known).unwrap();
+    world.limits.ended(id);
+    // They say nothing, and come again as soon as they are given up.
+    let silent = (0..200).filter(|&i| world.arrives(&host(i % 40)).is_some());
+    let strangers = MAX_PENDING_CONNECTIONS - MAX_PENDING_FAMILIAR;
+    assert_eq!(silent.count(), strangers as usize);
+    assert!(world.arrives(&host(60)).is_none(), "a stranger has a place");
+    assert!(world.connects(&known).is_some());
+    // One known address does not take the places of the others.
+    let more = (0..20).filter(|_| world.arrives(&known).is_some());
+    assert_eq!(more.count(), MAX_PENDING_FAMILIAR_PER_IP as usize);
+}
+
+#[test]
+fn where_we_have_dialled_to_is_no_stranger() {
+    let mut world = World::new(BOUNDS);
+    let endpoint = ConnectedPoint::Dialer {
+        address: host(250),
+        role_override: Endpoint::Dialer,
+        port_use: PortUse::Reuse,
+    };
+    let id = ConnectionId::new_unchecked(1_000);
+    world.limits.established(id, PeerId::random(), &endpoint);
+    for i in 0..200 {
+        world.arrives(&host(i % 40));
+    }
+    assert!(world.connects(&host(250)).is_some());
+}
