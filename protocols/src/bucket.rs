@@ -35,6 +35,19 @@ impl Bucket {
         self.full_at = self.full_at.max(now).plus(cost_us);
     }
 
+    /// Gives back tokens that were charged for what was not done.
+    pub fn give_back(&mut self, tokens: u64, (every_us, _): (u64, u64)) {
+        let earned_us = every_us.saturating_mul(tokens);
+        self.full_at = Timestamp(self.full_at.0.saturating_sub_unsigned(earned_us));
+    }
+
+    /// How many tokens are owed.
+    #[must_use]
+    pub fn owed(&self, (every_us, burst): (u64, u64), now: Timestamp) -> u64 {
+        let owed_us = (self.full_at.since(now)).saturating_sub(every_us.saturating_mul(burst));
+        owed_us / every_us.max(1)
+    }
+
     /// When there is a token again; not later than now when there is one.
     #[must_use]
     pub fn next(&self, (every_us, burst): (u64, u64)) -> Timestamp {

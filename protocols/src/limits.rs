@@ -88,15 +88,52 @@ pub const BATCHES_IN_FLIGHT: usize = 2;
 /// MB a second at 100 ms.
 pub const MAX_OPEN_BATCHES: usize = 12;
 
-/// Bytes that one unit of [`READ_ALLOWANCE`] stands for: hashing them takes about
-/// as long as looking up a page's worth of nodes.
-pub const READ_UNIT_BYTES: u64 = 16 * 1024;
+/// Bytes that one unit of [`READ_ALLOWANCE`] stands for: reading them, and hashing
+/// half of them, takes about as long as looking up a node of the tree, 4 µs. (A
+/// chunk of which a part is offered is read twice and hashed once.)
+pub const READ_UNIT_BYTES: u64 = 2048;
 
 /// Microseconds in which a peer earns a unit of reading and proving, and how many
-/// it may use up at once. 64 MB a second are a tenth of a core; whoever takes
-/// whole chunks at 10 GB/s uses a third of that, because only what is read in
-/// vain counts, and the burst is for 30,000 holes in chunks of 27 KB.
-pub const READ_ALLOWANCE: (u64, u64) = (250, 1 << 16);
+/// it may use up at once. 6,400 units a second are a fortieth of a core, and the
+/// burst is a quarter of a second of one: it is for 1,400 holes in chunks of 27 KB.
+/// Whoever takes what it is offered gets back what the offer cost, so that only
+/// what is read in vain counts: a page of whole chunks costs nothing then.
+pub const READ_ALLOWANCE: (u64, u64) = (156, 1 << 16);
+
+/// The same of all peers at one place: of two that use all of theirs.
+pub const READ_ALLOWANCE_OF_PLACE: (u64, u64) = (READ_ALLOWANCE.0 / 2, READ_ALLOWANCE.1 * 2);
+
+/// Units that each question costs, whatever becomes of it: it is decoded, looked
+/// at and answered, if only by saying that the peer has to wait. 640 questions a
+/// second about the heads of 10,000 streams in common are a fifth of what a peer
+/// earns.
+pub const QUESTION_UNITS: u64 = 2;
+
+/// Units that a peer may owe and still be told a manifest or a head, which cost
+/// little: several times what one page can cost more than there was.
+pub const MAX_OWED_UNITS: u64 = READ_ALLOWANCE.1 / 8;
+
+/// Units that a peer may owe. Who is told to wait and waits never owes as much; who
+/// goes on asking until it does, 32,000 questions later, is dropped. What nobody
+/// asked for counts by its bytes: this and the burst are 256 MiB, five times what
+/// may be on its way when it is cancelled.
+pub const MAX_FLOOD_UNITS: u64 = READ_ALLOWANCE.1;
+
+/// Bytes of chunks after which a page of an offer ends that are read because only
+/// a part of each is offered, and how many such chunks: 2 ms of the engine's time,
+/// for which a live record waits.
+pub const MAX_PAGE_READ_BYTES: u64 = 512 * 1024;
+
+/// See [`MAX_PAGE_READ_BYTES`].
+pub const MAX_PAGE_PARTS: usize = 16;
+
+/// Records that are hashed in the time of one unit of [`READ_ALLOWANCE`], when a
+/// node within a chunk is made from all of the chunk's.
+pub const HASHED_AS_A_UNIT: usize = 16;
+
+/// Bytes of a frame of a kind that is not known here. A later version may have
+/// small ones; who fills large ones with nothing is up to no good.
+pub const MAX_UNKNOWN_FRAME_BYTES: usize = 4 * 1024;
 
 /// Peers whose reading is counted, 50 bytes each: several times the connections
 /// of the busiest node.
@@ -131,6 +168,33 @@ pub const MAX_OPEN_QUESTIONS: usize = 64;
 /// Bytes of frames that wait in the transport for one peer. With it a bulk
 /// transfer keeps the wire busy, and an urgent frame overtakes all the rest.
 pub const OUTBOX_BYTES: usize = 1 << 20;
+
+/// Bytes that a frame takes up beside its own while it waits to be taken: its
+/// place in a queue that doubles as it grows (64), its length and capacity, and
+/// what the allocator adds. An answer of eight bytes would otherwise count for a
+/// tenth of what it is.
+pub const FRAME_OVERHEAD_BYTES: usize = 128;
+
+/// Bytes of frames that may wait for one peer, answers included. At two thirds of
+/// it nothing more is read from the peer; the rest is for what was read already.
+pub const MAX_UNTAKEN_OF_PEER: usize = 6 << 20;
+
+/// Bytes that may wait for a peer in any case: a few short answers, whatever
+/// others at its place do not take.
+pub const MIN_UNTAKEN_OF_PEER: usize = 64 * 1024;
+
+/// Bytes of frames that may wait for all peers at one place (an IP address):
+/// [`OUTBOX_BYTES`] for each of the 32 that an ordinary node lets in from there.
+pub const MAX_UNTAKEN_AT_PLACE: usize = 32 << 20;
+
+/// Bytes that may wait at one place in any case: one transfer goes on, whatever is
+/// not taken elsewhere.
+pub const MIN_UNTAKEN_AT_PLACE: usize = OUTBOX_BYTES;
+
+/// Bytes of frames that may wait for all peers together. With it a node serves
+/// 100 peers at a time at their full rate, and the others at that of their round
+/// trips.
+pub const MAX_UNTAKEN_BYTES: usize = 128 << 20;
 
 /// Microseconds without any progress after which a request is given up and
 /// asked of somebody else. Bee's serial requests that waited for a minute

@@ -15,7 +15,9 @@ use super::connection_limits::{self, ConnectionLimits};
 use super::discovery::{Kademlia, kademlia};
 use super::exchange;
 use super::gossip::{Gossip, gossip};
-use super::limits::{PING_INTERVAL, PING_TIMEOUT};
+use super::limits::{
+    MAX_CONTROL_FRAME_BYTES, MAX_UNTAKEN_BEFORE_QUESTIONS, PING_INTERVAL, PING_TIMEOUT,
+};
 use super::nat;
 use super::observations;
 use super::rendezvous;
@@ -72,6 +74,12 @@ impl Behaviour {
         frames: FrameSender,
     ) -> anyhow::Result<Self> {
         let local = keypair.public().to_peer_id();
+        let sync = sync_streams::Config {
+            max_control_bytes: MAX_CONTROL_FRAME_BYTES,
+            max_untaken_bytes: MAX_UNTAKEN_BEFORE_QUESTIONS,
+            exempt: limits.exempt.clone(),
+            ..sync_streams::Config::new(MAX_FRAME_BYTES)
+        };
         let agent = concat!("headwater/", env!("CARGO_PKG_VERSION"));
         let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
             .with_agent_version(agent.to_owned());
@@ -103,7 +111,7 @@ impl Behaviour {
             mdns: None.into(),
             rendezvous: rendezvous::messages(),
             observations: observations::messages(),
-            sync: sync_streams::Behaviour::new(sync_streams::Config::new(MAX_FRAME_BYTES), frames),
+            sync: sync_streams::Behaviour::new(sync, frames),
         })
     }
 

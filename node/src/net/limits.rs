@@ -54,6 +54,21 @@ pub const MAX_FAMILIAR_ORIGINS: usize = 16_384;
 /// full nothing more is read of it from any peer.
 pub const INBOUND_FRAMES: usize = 32;
 
+/// Bytes of these frames, as they are unpacked: twice what they typically have in
+/// the bulk lane, 128 KiB each. The largest have 1.1 MiB.
+pub const INBOUND_FRAME_BYTES: usize = 8 << 20;
+
+/// Bytes of a frame in the control lane. Its longest answers, a head with 1,024
+/// intervals and an announcement, or the streams that are known, have 90 KB; three
+/// lanes of the largest frames, not sent to their ends, would be 3.3 MiB a
+/// connection.
+pub const MAX_CONTROL_FRAME_BYTES: usize = 256 * 1024;
+
+/// What the frames may cost that wait for a peer before its questions are read no
+/// further. More than the answers to all questions that an honest one has open at
+/// a time, 64 of 60 KB, so that two of them never wait for each other.
+pub const MAX_UNTAKEN_BEFORE_QUESTIONS: usize = 4 << 20;
+
 /// Topics a peer may be subscribed to: two for each of 10,000 streams.
 /// (Gossipsub's default of 100 is reached at 51 streams, and then drops all.)
 pub const MAX_TOPICS_PER_PEER: usize = 20_000;

@@ -538,9 +538,9 @@ impl Network {
 
     fn on_sync(&mut self, event: sync_streams::Event) {
         match event {
-            sync_streams::Event::Ready { peer } => {
+            sync_streams::Event::Ready { peer, place } => {
                 self.set_syncs(peer, true);
-                self.input(Input::Ready(peer));
+                self.input(Input::Ready(peer, place));
             }
             sync_streams::Event::Gone { peer } => {
                 self.set_syncs(peer, false);
@@ -549,9 +549,9 @@ impl Network {
                 // open for gossip: it is closed, so that it is made anew.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
-            sync_streams::Event::Reset { peer } => {
+            sync_streams::Event::Reset { peer, place } => {
                 self.input(Input::Gone(peer));
-                self.input(Input::Ready(peer));
+                self.input(Input::Ready(peer, place));
             }
             sync_streams::Event::Sent { peer, bytes, .. } => self.input(Input::Sent(peer, bytes)),
             sync_streams::Event::Misbehaved {

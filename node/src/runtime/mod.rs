@@ -42,7 +42,7 @@ use crate::mark::MarkFile;
 use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
-use crate::net::limits::{INBOUND_FRAMES, MAX_CONNECTIONS};
+use crate::net::limits::{INBOUND_FRAME_BYTES, INBOUND_FRAMES, MAX_CONNECTIONS};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::net::sync_streams::{FrameSender, frame_channel};
 use crate::store::{Mended, Reserve, RocksStore};
@@ -365,7 +365,7 @@ async fn open(
     let (commands, command_queue) = mpsc::channel(QUEUED_COMMANDS);
     let (dial, dials) = mpsc::unbounded_channel();
     let (inputs, input_queue) = mpsc::channel(QUEUED_INPUTS);
-    let (frames, frame_queue) = frame_channel(INBOUND_FRAMES);
+    let (frames, frame_queue) = frame_channel(INBOUND_FRAMES, INBOUND_FRAME_BYTES);
     let (stop_engine, stop) = oneshot::channel();
 
     let has_network = outputs.is_some();

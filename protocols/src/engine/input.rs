@@ -15,8 +15,9 @@ use crate::time::Timestamp;
 /// Something happened.
 #[derive(Debug)]
 pub enum Input {
-    /// A peer that speaks the sync protocol is there.
-    Ready(PeerId),
+    /// A peer that speaks the sync protocol is there; and a number for where it is,
+    /// if that is known and few parties can be at many such places.
+    Ready(PeerId, Option<u64>),
     /// A peer is gone, or its streams were opened anew: what was on the way to
     /// it or from it is lost.
     Gone(PeerId),
@@ -28,7 +29,8 @@ pub enum Input {
     Unsubscribed(PeerId, Topic),
     /// A frame of a sync stream.
     Frame(PeerId, Bytes),
-    /// Frames of this many bytes have left the transport's queue.
+    /// Frames that cost so much ([`crate::sync::frame_cost`]) have left the
+    /// transport's queue.
     Sent(PeerId, usize),
     /// A gossip message that waits for a verdict.
     Gossip {

@@ -23,6 +23,7 @@ mod fetching;
 mod follower;
 mod followers;
 mod fork_search;
+mod frames;
 mod gossip;
 mod input;
 mod joining;
@@ -48,19 +49,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
-use prost::Message;
 
 use crate::bucket::Bucket;
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
-use crate::limits::{MAX_FRAME_BYTES, MAX_OPEN_BATCHES, OUTBOX_BYTES};
 use crate::log::AdmitError;
 use crate::store::{Store, StoreError};
-use crate::sync::Lane;
 use crate::sync::provider::Provider;
 use crate::time::Timestamp;
-use crate::wire::v1::frame::Body;
-use crate::wire::{decode, v1};
 use clock::Clock;
 pub use command::{Command, CommandError, Reply};
 pub use cursors::Lag;
@@ -77,7 +73,7 @@ pub use output::{Misbehaviour, Output, Verdict};
 pub use recovery::{Answer, Mark, Recovering};
 use repeats::Repeats;
 pub use repeats::RequestKey;
-use requests::{RequestKind, Requests};
+use requests::Requests;
 use retrieving::Retrievals;
 pub use room::Room;
 pub use settings::Settings;
@@ -116,6 +112,8 @@ pub struct Engine<S> {
     peers: BTreeMap<PeerId, Peer>,
     requests: Requests,
     provider: Provider,
+    /// Peers that have got a page, and go on when others have had their turn.
+    pages_due: VecDeque<PeerId>,
     repeats: Repeats,
     /// Streams with records that wait for the next commit.
     staged: BTreeMap<LogId, owner::Staged>,
@@ -177,6 +175,7 @@ impl<S: Store> Engine<S> {
             peers: BTreeMap::new(),
             requests: Requests::default(),
             provider: Provider::default(),
+            pages_due: VecDeque::new(),
             repeats: Repeats::default(),
             staged: BTreeMap::new(),
             unsynced: BTreeSet::new(),
@@ -235,7 +234,7 @@ impl<S: Store> Engine<S> {
     pub fn handle(&mut self, input: Input, now: Timestamp) {
         self.now = now;
         match input {
-            Input::Ready(peer) => self.ready(peer, now),
+            Input::Ready(peer, place) => self.ready(peer, place, now),
             Input::Gone(peer) => self.gone(peer, now),
             Input::Disconnected(peer) => {
                 self.gone(peer, now);
@@ -259,6 +258,7 @@ impl<S: Store> Engine<S> {
             Input::Sent(peer, bytes) => {
                 self.provider.sent(peer, bytes);
                 self.deliver(peer, now);
+                self.deliver_what_was_held_up(now);
             }
             Input::Gossip {
                 id,
@@ -336,6 +336,7 @@ impl<S: Store> Engine<S> {
             .chain(deletions)
             .chain(self.suspects.next_due().filter(|_| self.halt.is_none()))
             .chain(discoveries)
+            .chain((!self.pages_due.is_empty()).then_some(self.now))
             .chain(probe)
             .min()
     }
@@ -343,6 +344,7 @@ impl<S: Store> Engine<S> {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.now = now;
+        self.delivering_is_due(now);
         for id in self.requests.late(now) {
             self.give_up(id, now);
         }
@@ -427,9 +429,9 @@ impl<S: Store> Engine<S> {
         self.outputs.push_back(Output::Reply(id, result));
     }
 
-    fn ready(&mut self, peer: PeerId, now: Timestamp) {
+    fn ready(&mut self, peer: PeerId, place: Option<u64>, now: Timestamp) {
         // Nothing of an earlier connection is on its way any more.
-        self.provider.gone(peer);
+        self.provider.ready(peer, place);
         let state = self.peers.entry(peer).or_default();
         state.ready = true;
         for log in state.topics.clone() {
@@ -456,6 +458,7 @@ impl<S: Store> Engine<S> {
 
     fn gone(&mut self, peer: PeerId, now: Timestamp) {
         self.provider.gone(peer);
+        self.deliver_what_was_held_up(now);
         if let Some(state) = self.peers.get_mut(&peer) {
             state.ready = false;
             if state.topics.is_empty() && state.listens.is_empty() {
@@ -473,76 +476,6 @@ impl<S: Store> Engine<S> {
         }
         for log in logs {
             self.schedule(log, now);
-        }
-    }
-
-    fn frame(&mut self, peer: PeerId, bytes: Bytes, now: Timestamp) {
-        // What a peer sent before it went must not bring it back to life.
-        if !self.peers.get(&peer).is_some_and(|peer| peer.ready) {
-            return;
-        }
-        let frame: v1::Frame = match decode("a frame", bytes, MAX_FRAME_BYTES) {
-            Ok(frame) => frame,
-            Err(error) => return self.ban(peer, None, &AdmitError::from(error)),
-        };
-        let Some(body) = frame.body else {
-            // A kind of message that a later version knows.
-            return;
-        };
-        match body {
-            Body::GetManifest(ask) => self.answer_manifest(peer, frame.id, &ask),
-            Body::GetHead(ask) => self.answer_head(peer, frame.id, &ask, now),
-            Body::GetRange(ask) => self.answer_range(peer, frame.id, &ask, now),
-            Body::WantedHashes(wanted) => {
-                self.provider.wanted(peer, frame.id, &wanted);
-                self.deliver(peer, now);
-            }
-            Body::Extend(ask) => self.answer_extend(peer, frame.id, &ask, now),
-            Body::Retrieve(ask) => self.answer_retrieve(peer, frame.id, &ask, now),
-            Body::Discover(ask) => self.answer_discover(peer, frame.id, &ask, now),
-            Body::Cancel(_) => self.provider.cancel(peer, frame.id),
-            Body::Evidence(evidence) => self.take_evidence(peer, *evidence, now),
-            answer => self.answered(peer, frame.id, answer, now),
-        }
-    }
-
-    /// Asks a peer a question.
-    fn ask(&mut self, peer: PeerId, kind: RequestKind, body: Body, now: Timestamp) {
-        let id = self.requests.insert(peer, kind, now);
-        self.send(peer, Lane::Control, id, body);
-    }
-
-    fn send(&mut self, peer: PeerId, lane: Lane, id: u64, body: Body) {
-        let body = Some(body);
-        let bytes = Bytes::from(v1::Frame { id, body }.encode_to_vec());
-        self.provider.queued(peer, bytes.len());
-        self.outputs.push_back(Output::Send(peer, lane, bytes));
-    }
-
-    /// Sends a short answer.
-    fn reply(&mut self, peer: PeerId, id: u64, body: Body) {
-        self.reply_in(Lane::Control, peer, id, body);
-    }
-
-    /// Sends an answer, unless the peer asks without taking the answers: then
-    /// it asks again, or its connection is found to stand still.
-    fn reply_in(&mut self, lane: Lane, peer: PeerId, id: u64, body: Body) {
-        // Offers are the longest answers: a peer that keeps to the rules never
-        // has more than its open batches of them on the way.
-        if self.provider.queued_bytes(peer) > OUTBOX_BYTES * MAX_OPEN_BATCHES {
-            return;
-        }
-        self.send(peer, lane, id, body);
-    }
-
-    /// Sends what a peer wants, as far as it takes it.
-    fn deliver(&mut self, peer: PeerId, now: Timestamp) {
-        while let Some(served) = self.provider.next_frame(peer, &self.store, now) {
-            self.changed.insert(served.log);
-            if let Some(interval) = served.unreadable {
-                self.suspect(served.log, interval);
-            }
-            self.send(peer, served.priority.lane(), served.id, served.body);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::log::{AdmitError, Announcement};
 use crate::merkle::{CompactRange, Hash, MAX_LEVEL, Nodes, cover, join_hashes};
 use crate::record::put_record;
 use crate::store::{History, ReadError, Store, StoreError};
+use crate::sync::provider::Work;
 use crate::time::Timestamp;
 use crate::wire::v1;
 
@@ -21,8 +22,7 @@ const MIN_RECORD_BYTES: u64 = 9;
 
 impl<S: Store> Engine<S> {
     /// Adds to an answer what the asker has missed since its head: the records,
-    /// or at least what shows that the head extends its own; whether there was
-    /// anything of that.
+    /// or at least what shows that the head extends its own; and what that took.
     ///
     /// # Errors
     /// The store fails.
@@ -31,17 +31,17 @@ impl<S: Store> Engine<S> {
         answer: &mut v1::HeadState,
         state: &LogState,
         ask: &v1::GetHead,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Work, StoreError> {
         let (Some(key), Some(head)) = (state.key(), &state.adopted) else {
-            return Ok(false);
+            return Ok(Work::default());
         };
         let size = ask.size;
         if size == 0 || size >= head.size {
-            return Ok(false);
+            return Ok(Work::default());
         }
         let history = History::new(&self.store, key);
         let Some(left) = nodes_between(&history, 0, size)? else {
-            return Ok(false);
+            return Ok(Work::of(&history));
         };
         // What is disputed is nobody's history.
         let is_ours = state.fork.is_none() && state.held.contains(size, head.size);
@@ -58,7 +58,7 @@ impl<S: Store> Engine<S> {
             answer.left = join_hashes(&left);
             answer.right = join_hashes(&right);
         }
-        Ok(true)
+        Ok(Work::of(&history))
     }
 
     /// Takes what came with a head that a peer was asked for when `from` was the

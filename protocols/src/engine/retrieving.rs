@@ -8,6 +8,7 @@ use libp2p_identity::PeerId;
 
 use super::agenda::Agenda;
 use super::requests::{Request, RequestKind};
+use super::upstream::UNKNOWN_TREE;
 use super::{CommandError, Engine, Output, Reply};
 use crate::head::Tree;
 use crate::id::LogId;
@@ -308,10 +309,10 @@ impl<S: Store> Engine<S> {
         ask: &v1::Retrieve,
         now: Timestamp,
     ) {
-        let answer = if self.provider.may_ask(peer, now) {
-            self.look_up(ask)
-        } else {
-            Err(RefuseError::Busy)
+        let may = self.provider.may_ask(peer, now) && self.provider.may_answer(peer);
+        let answer = match may {
+            true => self.look_up(ask),
+            false => Err(RefuseError::Busy),
         };
         match answer {
             Ok((answer, work)) => {
@@ -319,8 +320,10 @@ impl<S: Store> Engine<S> {
                 self.reply_in(Lane::Urgent, peer, id, Body::Retrieved(answer));
             }
             Err(error) => {
-                // Looking for it was work, too.
-                self.provider.charge(peer, Work::default(), now);
+                if !matches!(error, RefuseError::Busy | RefuseError::UnknownLog) {
+                    // Looking for it was work, too.
+                    self.provider.charge(peer, UNKNOWN_TREE, now);
+                }
                 self.refuse_peer(peer, id, error.why());
             }
         }
@@ -335,10 +338,10 @@ impl<S: Store> Engine<S> {
             return answer_chunk(&self.store, address);
         }
         let (_, state) = (self.asked_log(&ask.log)).ok_or(RefuseError::UnknownLog)?;
-        let key = self.key_of_tree(state, ask.size, &ask.root)?;
+        let (key, known) = self.key_of_tree(state, ask.size, &ask.root)?;
         let history = History::new(&self.store, key);
         let (held, size) = (&state.held, ask.size);
-        match what {
+        let (answer, work) = match what {
             What::Index(index) if *index < MAX_LOG_SIZE => {
                 answer_index(&history, held, size, *index)
             }
@@ -346,7 +349,8 @@ impl<S: Store> Engine<S> {
                 answer_time(&history, held, (state.begin(), size), Timestamp(*time))
             }
             What::Index(_) | What::Address(_) => Err(RefuseError::Malformed),
-        }
+        }?;
+        Ok((answer, known + work))
     }
 }
 

@@ -18,12 +18,16 @@ use crate::wire::v1;
 use crate::wire::v1::frame::Body;
 use crate::wire::v1::refused::Why;
 
-/// What it takes to show that one head extends another: the nodes, and the
-/// chunks that the smaller one ends in and the larger one.
-const SHOWN: Work = Work {
+/// What it may have taken to find out that a tree is not known here: the nodes,
+/// and the chunk that it ends in.
+pub(super) const UNKNOWN_TREE: Work = Work {
+    questions: 0,
     nodes: 64,
     bytes: 64 * 1024,
 };
+
+/// Intervals that are told in the time in which a node is looked up.
+const INTERVALS_AS_A_NODE: usize = 16;
 
 impl<S: Store> Engine<S> {
     /// A log that a peer names, if it is known here.
@@ -33,7 +37,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Where the rows of a log are, if the tree that a peer asks about is the one
-    /// here. Only what lies below a head that was adopted can be proved, what is
+    /// here; and what it took to know that. Only what lies below a head that was adopted can be proved, what is
     /// disputed is nobody's history, and a proof in another tree, which a forked
     /// owner has signed, would look like a lie of ours.
     pub(super) fn key_of_tree(
@@ -41,19 +45,19 @@ impl<S: Store> Engine<S> {
         state: &LogState,
         size: u64,
         root: &Bytes,
-    ) -> Result<LogKey, RefuseError> {
+    ) -> Result<(LogKey, Work), RefuseError> {
         let root = Hash::from_slice(root).ok_or(RefuseError::Malformed)?;
         let key = state.key().filter(|_| size <= state.target());
         let key = key.ok_or(RefuseError::NotHeld)?;
-        let known = state.recent.get(&size).map(|tree| tree.root);
-        let ours = match known {
-            Some(root) => Some(root),
-            None => nodes_between(&History::new(&self.store, key), 0, size)?
+        let history = History::new(&self.store, key);
+        let ours = match state.recent.get(&size) {
+            Some(tree) => Some(tree.root),
+            None => nodes_between(&history, 0, size)?
                 .and_then(|nodes| CompactRange::from_hashes(0, size, nodes).ok())
                 .and_then(|range| range.root()),
         };
         match ours {
-            Some(ours) if ours == root => Ok(key),
+            Some(ours) if ours == root => Ok((key, Work::of(&history))),
             Some(_) => Err(RefuseError::OtherTree),
             None => Err(RefuseError::NotHeld),
         }
@@ -72,7 +76,16 @@ impl<S: Store> Engine<S> {
         self.reply(peer, id, Body::Refused(refused));
     }
 
-    pub(super) fn answer_manifest(&mut self, peer: PeerId, id: u64, ask: &v1::GetManifest) {
+    pub(super) fn answer_manifest(
+        &mut self,
+        peer: PeerId,
+        id: u64,
+        ask: &v1::GetManifest,
+        now: Timestamp,
+    ) {
+        if !self.provider.may_ask_little(peer, now) {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
         let manifest = self
             .asked_log(&ask.log)
             .and_then(|(_, state)| state.manifest.as_ref());
@@ -83,6 +96,9 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn answer_head(&mut self, peer: PeerId, id: u64, ask: &v1::GetHead, now: Timestamp) {
+        if !self.provider.may_ask_little(peer, now) {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
         if let Some(log) = LogId::from_slice(&ask.log) {
             // First of all: a head of a forked log is only a branch.
             self.send_evidence(peer, log);
@@ -107,13 +123,12 @@ impl<S: Store> Engine<S> {
         let shows = if self.provider.may_ask(peer, now) {
             self.add_news(&mut answer, state, ask)
         } else {
-            Ok(false)
+            Ok(Work::default())
         };
         match shows {
-            Ok(shows) => {
-                if shows {
-                    self.provider.charge(peer, SHOWN, now);
-                }
+            Ok(mut work) => {
+                work.nodes += answer.held.len() / INTERVALS_AS_A_NODE;
+                self.provider.charge(peer, work, now);
                 self.told_head(log);
                 self.reply(peer, id, Body::Head(answer));
             }
@@ -135,18 +150,24 @@ impl<S: Store> Engine<S> {
         let Ok(intervals) = Interval::list_from_wire("a range request", &ask.intervals) else {
             return self.refuse_peer(peer, id, Why::Malformed);
         };
+        if !self.provider.may_ask(peer, now) {
+            return self.refuse_peer(peer, id, Why::Busy);
+        }
         let log = LogId::from_slice(&ask.log);
         let known = log.and_then(|log| Some((log, self.logs.get(&log)?)));
         let Some((log, state)) = known else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
         let key = match self.key_of_tree(state, ask.size, &ask.root) {
-            Ok(key) => key,
+            Ok((key, work)) => {
+                self.provider.charge(peer, work, now);
+                key
+            }
             Err(error) => {
                 if let RefuseError::Store(_) = error {
                     self.suspect_end(log, ask.size);
                 }
-                self.provider.charge(peer, SHOWN, now);
+                self.provider.charge(peer, UNKNOWN_TREE, now);
                 return self.refuse_peer(peer, id, error.why());
             }
         };
@@ -206,14 +227,15 @@ impl<S: Store> Engine<S> {
         let history = History::new(&self.store, key);
         let head = head.clone();
         let left = nodes_between(&history, 0, from_size);
-        match (left, nodes_between(&history, from_size, head.size)) {
+        let right = nodes_between(&history, from_size, head.size);
+        self.provider.charge(peer, Work::of(&history), now);
+        match (left, right) {
             (Ok(Some(left)), Ok(Some(right))) => {
                 let extension = v1::Extension {
                     head: Some(head.to_wire()),
                     left: join_hashes(&left),
                     right: join_hashes(&right),
                 };
-                self.provider.charge(peer, SHOWN, now);
                 self.told_head(log);
                 self.reply(peer, id, Body::Extension(extension));
             }

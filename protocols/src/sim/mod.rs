@@ -23,7 +23,7 @@ use crate::identity::SigningKey;
 use crate::limits::OFFER_PERCENT;
 use crate::rendezvous::Rendezvous;
 use crate::store::{Batch, Durability, MemoryStore, Store};
-use crate::sync::Lane;
+use crate::sync::{Lane, frame_cost};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use network::{Network, Way};
@@ -244,7 +244,7 @@ impl Sim {
         }
         let peer_id = |peer: NodeId| self.nodes[peer.0].peer;
         match event {
-            Event::Ready { peer, .. } => Some(Input::Ready(peer_id(peer))),
+            Event::Ready { peer, .. } => Some(Input::Ready(peer_id(peer), None)),
             Event::Gone { peer, closed: true } => Some(Input::Disconnected(peer)),
             Event::Gone { peer, .. } => Some(Input::Gone(peer)),
             Event::Subscription {
@@ -256,7 +256,7 @@ impl Sim {
             Event::Subscription { peer, topic, .. } => {
                 Some(Input::Unsubscribed(peer_id(peer), topic))
             }
-            Event::Sent { peer, bytes, .. } => Some(Input::Sent(peer_id(peer), bytes)),
+            Event::Sent { peer, cost, .. } => Some(Input::Sent(peer_id(peer), cost)),
             Event::Frame {
                 from, epoch, bytes, ..
             } => {
@@ -301,7 +301,7 @@ impl Sim {
         let sent = Event::Sent {
             peer: to,
             epoch,
-            bytes: bytes.len(),
+            cost: frame_cost(bytes.len()),
         };
         self.queue.push(self.now(), from, sent);
     }

@@ -33,11 +33,11 @@ pub(super) enum Event {
         epoch: u64,
         bytes: Bytes,
     },
-    /// Bytes have left the transport's queue.
+    /// A frame that cost so much has left the transport's queue.
     Sent {
         peer: NodeId,
         epoch: u64,
-        bytes: usize,
+        cost: usize,
     },
     /// A gossip message arrives.
     Gossip {

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use super::tables::{edge_key, index_key, index_of, level_key};
 use super::times::{Place, Summary, Times};
 use super::{Store, StoreError, Table};
+use crate::limits::HASHED_AS_A_UNIT;
 use crate::merkle::{Hash, Nodes, Subtree, subtree_levels, subtree_root};
 use crate::ranges::{Interval, IntervalSet};
 use crate::record::{self, Record, RecordError, encoded_len, put_record};
@@ -71,8 +72,10 @@ pub struct History<'s, S: ?Sized> {
     key: LogKey,
     /// The nodes of the chunk that a proof was last made from, by level.
     chunk_nodes: RefCell<Option<(u64, Vec<Vec<Hash>>)>>,
-    /// Bytes of the chunks in which a time was looked for.
-    bytes_searched: Cell<u64>,
+    /// Nodes that were looked up, and bytes of records that were read for whatever
+    /// was asked.
+    nodes_read: Cell<usize>,
+    bytes_read: Cell<u64>,
 }
 
 impl<'s, S: Store + ?Sized> History<'s, S> {
@@ -82,7 +85,8 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             store,
             key,
             chunk_nodes: RefCell::new(None),
-            bytes_searched: Cell::new(0),
+            nodes_read: Cell::new(0),
+            bytes_read: Cell::new(0),
         }
     }
 
@@ -176,6 +180,7 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
         let Some(bytes) = self.chunk(chunk)? else {
             return Ok(None);
         };
+        self.has_read(bytes.len());
         let first = self.key.chunk_interval(chunk).from;
         let records: Result<Vec<_>, _> = record::records(&bytes)
             .skip((from - first) as usize)
@@ -201,6 +206,7 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
                     return ControlFlow::Break(());
                 }
                 next += 1;
+                self.has_read(value.len());
                 records.push(Record::from_bytes(Bytes::copy_from_slice(value)));
                 ControlFlow::Continue(())
             },
@@ -256,11 +262,30 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
         Ok(best.map(|(time, index)| (index, time)))
     }
 
-    /// Bytes of the chunks that [`at_or_before`](Self::at_or_before) has read: in
-    /// a log whose times run to and fro they may be many.
+    /// Nodes of the tree that were looked up so far, or made from records, which
+    /// counts for as many as take the time.
     #[must_use]
-    pub fn bytes_searched(&self) -> u64 {
-        self.bytes_searched.get()
+    pub fn nodes_read(&self) -> usize {
+        self.nodes_read.get()
+    }
+
+    /// Bytes of the chunks and single records that were read so far, to give them
+    /// out, to hash them or to look for a time in them: in a log whose times run
+    /// to and fro they may be many. Chunks that are given out as they are do not
+    /// count.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.get()
+    }
+
+    fn has_hashed(&self, records: usize) {
+        let nodes = records.div_ceil(HASHED_AS_A_UNIT);
+        self.nodes_read.set(self.nodes_read.get() + nodes);
+    }
+
+    fn has_read(&self, bytes: usize) {
+        let before = self.bytes_read.get();
+        self.bytes_read.set(before.saturating_add(bytes as u64));
     }
 
     fn search(
@@ -280,8 +305,6 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             return Ok(());
         }
         if place.height == 0 {
-            let searched = self.bytes_searched.get().saturating_add(summary.bytes);
-            self.bytes_searched.set(searched);
             return self.search_chunk(place.index, summary.bytes, time, size, best);
         }
         let mut children = self.times().children(place)?;
@@ -330,6 +353,7 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             &index_key(self.key.number, to),
             &mut |key, value| {
                 if let Some(index) = index_of(key) {
+                    self.has_read(value.len());
                     found.push((index, Record::from_bytes(Bytes::copy_from_slice(value))));
                 }
                 ControlFlow::Continue(())
@@ -360,6 +384,7 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
         let interval = self.key.chunk_interval(chunk);
         match self.run(interval.from, interval.to) {
             Ok(run) => {
+                self.has_hashed(run.len());
                 let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
                 let nodes = subtree_levels(&leaves).expect("a chunk has 2^k records");
                 let hash = at(&nodes);
@@ -370,7 +395,10 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             Err(ReadError::Store(error)) => return Err(error),
         }
         match self.run(subtree.begin(), subtree.end()) {
-            Ok(run) => Ok(Some(subtree_root(run.iter().map(Record::leaf).collect()))),
+            Ok(run) => {
+                self.has_hashed(run.len());
+                Ok(Some(subtree_root(run.iter().map(Record::leaf).collect())))
+            }
             Err(ReadError::NotHeld(_)) => Ok(None),
             Err(ReadError::Store(error)) => Err(error),
         }
@@ -383,6 +411,7 @@ impl<S: Store + ?Sized> Nodes for History<'_, S> {
     fn node(&self, subtree: Subtree) -> Result<Option<Hash>, StoreError> {
         let Subtree { level, index } = subtree;
         let number = self.key.number;
+        self.nodes_read.set(self.nodes_read.get() + 1);
         let stored = if level >= self.key.chunk_level {
             (self.store).get(Table::Nodes, &level_key(number, level, index))?
         } else {

@@ -1,5 +1,6 @@
 //! History from peer to peer: who serves what to whom, and who is asked next.
 
+mod outbox;
 pub mod provider;
 mod readers;
 pub mod retrieval;
@@ -10,6 +11,7 @@ mod turns;
 mod window;
 
 use crate::wire::v1;
+pub use outbox::frame_cost;
 
 /// One of the long-lived streams to a peer. What is in one of them does not
 /// wait for what is in another.

@@ -1,19 +1,20 @@
 //! The upstream side: offers ranges that are held, with proof, and delivers
 //! what is wanted, each log in its turn, as far as the peer takes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Priority;
-use super::readers::Readers;
+use super::outbox::{Outboxes, frame_cost};
 pub use super::readers::Work;
+use super::readers::{Reader, Readers};
 pub use super::serving::{RangeRequest, RefuseError};
 use super::serving::{Serving, Step};
 use super::turns::Turns;
 use crate::id::LogId;
-use crate::limits::{MAX_HISTORY_BATCHES, MAX_OFFERED, MAX_OPEN_BATCHES, OUTBOX_BYTES};
+use crate::limits::{MAX_HISTORY_BATCHES, MAX_OFFERED, MAX_OPEN_BATCHES};
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::{History, Store};
 use crate::time::Timestamp;
@@ -30,14 +31,13 @@ pub struct Provider {
     /// Records delivered, by log.
     served: BTreeMap<LogId, u64>,
     readers: Readers,
+    outboxes: Outboxes,
 }
 
 #[derive(Debug, Default)]
 struct Downstream {
     requests: BTreeMap<u64, Serving>,
     turns: Turns,
-    /// Bytes that were handed to the transport and are not yet sent.
-    queued_bytes: usize,
 }
 
 /// A frame for a peer.
@@ -54,6 +54,8 @@ pub struct Served {
     /// What is refused because it could not be read, though it was held when it
     /// was asked for.
     pub unreadable: Option<Interval>,
+    /// Something had to be looked up for it: others come before the next one.
+    pub is_page: bool,
 }
 
 impl Provider {
@@ -70,43 +72,58 @@ impl Provider {
         held: &IntervalSet,
         now: Timestamp,
     ) -> Result<v1::OfferedHashes, RefuseError> {
-        let may_ask = self.may_ask(peer, now);
-        let downstream = self.peers.entry(peer).or_default();
+        let reader = self.reader(peer);
+        let may_ask = self.readers.may_ask(reader, now);
         let places = match request.priority {
             Priority::History => MAX_HISTORY_BATCHES,
             Priority::Live | Priority::User => MAX_OPEN_BATCHES,
         };
-        if downstream.requests.len() >= places || !may_ask {
+        if self.open_requests(peer) >= places || !may_ask {
             return Err(RefuseError::Busy);
         }
         let mut serving = Serving::new(request, history.key(), held)?;
         let page = serving.next_page(history);
         let (offer, work) = page.inspect_err(|_| {
             // What was looked up in vain was looked up, too.
-            self.readers.charge(
-                peer,
-                Work {
-                    nodes: MAX_OFFERED,
-                    bytes: 0,
-                },
-                now,
-            );
+            self.readers.charge(reader, Work::nodes(MAX_OFFERED), now);
         })?;
+        let downstream = self.peers.entry(peer).or_default();
         downstream.requests.insert(request.id, serving);
-        self.readers.charge(peer, work, now);
+        self.readers.charge(reader, work, now);
         Ok(offer)
+    }
+
+    /// Who asks, and from where.
+    fn reader(&self, peer: PeerId) -> Reader {
+        (peer, self.outboxes.place(peer))
+    }
+
+    fn open_requests(&self, peer: PeerId) -> usize {
+        (self.peers.get(&peer)).map_or(0, |downstream| downstream.requests.len())
     }
 
     /// Whether a peer may ask for something that has to be read, or has made us
     /// read so much lately that it has to wait.
     #[must_use]
     pub fn may_ask(&self, peer: PeerId, now: Timestamp) -> bool {
-        self.readers.may_ask(peer, now)
+        self.readers.may_ask(self.reader(peer), now)
     }
 
-    /// Counts what an answer took that is given elsewhere.
+    /// Whether a peer may ask for something that costs little.
+    #[must_use]
+    pub fn may_ask_little(&self, peer: PeerId, now: Timestamp) -> bool {
+        self.readers.may_ask_little(self.reader(peer), now)
+    }
+
+    /// Whether a peer has gone on asking although it was told to wait.
+    #[must_use]
+    pub fn floods(&self, peer: PeerId, now: Timestamp) -> bool {
+        self.readers.floods(self.reader(peer), now)
+    }
+
+    /// Counts what a question, or an answer that is given elsewhere, took.
     pub fn charge(&mut self, peer: PeerId, work: Work, now: Timestamp) {
-        self.readers.charge(peer, work, now);
+        self.readers.charge(self.reader(peer), work, now);
     }
 
     /// Notes what a peer wants of a page. An unknown one is ignored: the request
@@ -125,34 +142,54 @@ impl Provider {
         }
     }
 
-    /// Forgets a peer.
-    pub fn gone(&mut self, peer: PeerId) {
-        self.peers.remove(&peer);
-    }
-
-    /// Notes that bytes left the transport's queue.
-    pub fn sent(&mut self, peer: PeerId, bytes: usize) {
-        if let Some(downstream) = self.peers.get_mut(&peer) {
-            downstream.queued_bytes = downstream.queued_bytes.saturating_sub(bytes);
+    /// A peer is there, at a place if that is known, and nothing is on its way to
+    /// it.
+    pub fn ready(&mut self, peer: PeerId, place: Option<u64>) {
+        self.gone(peer);
+        if let Some(place) = place {
+            self.outboxes.is_at(peer, place);
         }
     }
 
-    /// Notes that bytes were handed to the transport.
+    /// Where a peer is that is there, if that is known.
+    #[must_use]
+    pub fn place(&self, peer: PeerId) -> Option<u64> {
+        self.outboxes.place(peer)
+    }
+
+    /// Forgets a peer, and what was on its way to it.
+    pub fn gone(&mut self, peer: PeerId) {
+        self.peers.remove(&peer);
+        self.outboxes.gone(peer);
+    }
+
+    /// Notes that frames which cost so much (see [`frame_cost`]) left the
+    /// transport's queue.
+    pub fn sent(&mut self, peer: PeerId, cost: usize) {
+        self.outboxes.sent(peer, cost);
+    }
+
+    /// Notes that a frame of so many bytes was handed to the transport.
     pub fn queued(&mut self, peer: PeerId, bytes: usize) {
-        let downstream = self.peers.entry(peer).or_default();
-        downstream.queued_bytes = downstream.queued_bytes.saturating_add(bytes);
+        self.outboxes.queued(peer, frame_cost(bytes));
+    }
+
+    /// Whether there is room for a short answer.
+    #[must_use]
+    pub fn may_answer(&self, peer: PeerId) -> bool {
+        self.outboxes.may_answer(peer)
+    }
+
+    /// A peer to which something may be delivered now that others have taken
+    /// something.
+    pub fn take_held_up(&mut self) -> Option<PeerId> {
+        self.outboxes.take_held_up()
     }
 
     /// Records of a log that were delivered to others since the node started.
     #[must_use]
     pub fn served_records(&self, log: LogId) -> u64 {
         self.served.get(&log).copied().unwrap_or(0)
-    }
-
-    /// Bytes that were handed to the transport and are not yet sent.
-    #[must_use]
-    pub fn queued_bytes(&self, peer: PeerId) -> usize {
-        self.peers.get(&peer).map_or(0, |d| d.queued_bytes)
     }
 
     /// The next frame for a peer, of the request whose turn it is: a run of
@@ -164,33 +201,37 @@ impl Provider {
         store: &S,
         now: Timestamp,
     ) -> Option<Served> {
+        let reader = self.reader(peer);
         let downstream = self.peers.get_mut(&peer)?;
-        if downstream.queued_bytes >= OUTBOX_BYTES {
-            return None;
-        }
         let waiting = || {
             let requests = downstream.requests.iter();
             requests.filter(|(_, serving)| serving.step() != Step::Wait)
         };
         let ready = waiting().map(|(_, serving)| (serving.priority, serving.log));
-        let (priority, log) = downstream.turns.next(&ready.collect())?;
+        let ready: BTreeSet<_> = ready.collect();
+        if ready.is_empty() || !self.outboxes.may_deliver(peer) {
+            return None;
+        }
+        let (priority, log) = downstream.turns.next(&ready)?;
         // Of one log the request that came first.
         let is_next = |serving: &Serving| (serving.priority, serving.log) == (priority, log);
         let (&id, _) = waiting().find(|(_, serving)| is_next(serving))?;
         let serving = downstream.requests.get_mut(&id)?;
         let history = History::new(store, serving.key);
-        let made = match serving.step() {
+        let step = serving.step();
+        let made = match step {
             Step::Deliver => (serving.next_run(&history))
                 .map_err(RefuseError::from)
                 .map(|run| {
-                    run.map(|(delivery, records)| {
-                        *self.served.entry(log).or_default() += records;
-                        v1::frame::Body::Delivery(delivery)
+                    run.map(|run| {
+                        *self.served.entry(log).or_default() += run.records;
+                        self.readers.give_back(reader, run.paid_nodes);
+                        v1::frame::Body::Delivery(run.delivery)
                     })
                 }),
-            Step::Offer if !self.readers.may_ask(peer, now) => Err(RefuseError::Busy),
+            Step::Offer if !self.readers.may_ask(reader, now) => Err(RefuseError::Busy),
             Step::Offer => serving.next_page(&history).map(|(page, work)| {
-                self.readers.charge(peer, work, now);
+                self.readers.charge(reader, work, now);
                 Some(v1::frame::Body::OfferedHashes(page))
             }),
             Step::Done | Step::Wait => Ok(None),
@@ -218,6 +259,7 @@ impl Provider {
             priority,
             body,
             unreadable,
+            is_page: step == Step::Offer,
         })
     }
 }

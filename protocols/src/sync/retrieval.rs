@@ -187,10 +187,7 @@ pub fn answer_chunk<S: Store + ?Sized>(
     address: Hash,
 ) -> Result<(v1::Retrieved, Work), RefuseError> {
     let records = chunk_at(store, address)?.ok_or(RefuseError::NotHeld)?;
-    let work = Work {
-        nodes: 0,
-        bytes: records.len() as u64,
-    };
+    let work = Work::bytes(records.len() as u64);
     let answer = v1::Retrieved {
         records,
         ..v1::Retrieved::default()
@@ -251,10 +248,7 @@ pub(crate) fn answer_records<S: Store + ?Sized>(
     let range = from..to;
     let proof = prove_ranges(history, std::slice::from_ref(&range), size);
     let proof = proof.map_err(super::serving::refuse)?;
-    let work = Work {
-        nodes: proof.len(),
-        bytes: history.bytes_searched() + bytes.len() as u64,
-    };
+    let work = Work::of(history);
     let answer = v1::Retrieved {
         index: from,
         records: bytes.freeze(),

@@ -11,6 +11,7 @@ use super::readers::Work;
 use crate::id::LogId;
 use crate::limits::{
     DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_PAGES,
+    MAX_PAGE_PARTS, MAX_PAGE_READ_BYTES,
 };
 use crate::merkle::{Hash, Nodes, ProveError, Subtree, cover, join_hashes, prove_ranges};
 use crate::ranges::{Interval, IntervalSet};
@@ -106,6 +107,9 @@ pub(super) struct Serving {
 struct Page {
     first: usize,
     items: Vec<Subtree>,
+    /// Nodes that were looked up for it, and not yet paid by taking what they are
+    /// for.
+    unpaid_nodes: usize,
     /// Places of what is wanted and not delivered; `None` until it is known.
     wanted: Option<VecDeque<usize>>,
 }
@@ -219,15 +223,13 @@ impl Serving {
             proof: join_hashes(&proof),
             last: self.left.is_empty(),
         };
-        let work = Work {
-            nodes: cut.items.len() + proof.len(),
-            bytes: cut.bytes_read,
-        };
+        let work = Work::of(history);
         let first = self.places;
         self.places += cut.items.len();
         self.pages.push_back(Page {
             first,
             wanted: self.all.then(|| (0..cut.items.len()).collect()),
+            unpaid_nodes: cut.items.len() + proof.len(),
             items: cut.items,
         });
         Ok((offer, work))
@@ -241,6 +243,15 @@ impl Serving {
         while let Some(&Interval { from, to }) = self.left.front() {
             let mut end = from;
             for item in cover(from, to, self.key.chunk_level) {
+                // One that surely fits into the next page need not be read for it
+                // to be known that there is one.
+                let reads = edge.reads(history, item)?;
+                let is_long = edge.parts >= MAX_PAGE_PARTS
+                    || edge.bytes_read.saturating_add(reads) > MAX_PAGE_READ_BYTES;
+                let fits = reads > 0 && reads <= self.bytes_left as u64;
+                if is_long && fits && !cut.items.is_empty() {
+                    break;
+                }
                 let bytes = edge.subtree_len(history, item, to)?;
                 let is_first = self.places == 0 && cut.items.is_empty();
                 if bytes > self.bytes_left && !is_first {
@@ -272,16 +283,15 @@ impl Serving {
         if cut.items.is_empty() {
             return Err(RefuseError::NotHeld);
         }
-        cut.bytes_read = edge.bytes_read;
         Ok(cut)
     }
 
     /// The next chunks that are wanted and stand side by side in a page, up to
-    /// the bytes of one frame; and of how many records they are.
+    /// the bytes of one frame.
     pub(super) fn next_run<S: Store + ?Sized>(
         &mut self,
         history: &History<'_, S>,
-    ) -> Result<Option<(v1::Delivery, u64)>, ReadError> {
+    ) -> Result<Option<Run>, ReadError> {
         let Some(at) = (self.pages.iter()).position(|page| page.wanted.is_some()) else {
             return Ok(None);
         };
@@ -306,11 +316,28 @@ impl Serving {
             wanted.pop_front();
         }
         let first = u32::try_from(page.first + first).unwrap_or(u32::MAX);
+        // Each pays for itself and for as much of the proof: what is side by side
+        // has little, single ones have more than they pay.
+        let paid_nodes = page.unpaid_nodes.min(2 * chunks.len());
+        page.unpaid_nodes -= paid_nodes;
         if wanted.is_empty() {
             self.pages.remove(at);
         }
-        Ok(Some((v1::Delivery { first, chunks }, records)))
+        Ok(Some(Run {
+            delivery: v1::Delivery { first, chunks },
+            records,
+            paid_nodes,
+        }))
     }
+}
+
+/// Chunks that go out together.
+pub(super) struct Run {
+    pub(super) delivery: v1::Delivery,
+    /// Of how many records they are.
+    pub(super) records: u64,
+    /// Nodes that were not looked up in vain.
+    pub(super) paid_nodes: usize,
 }
 
 /// The subtrees of one page.
@@ -319,7 +346,6 @@ struct Cut {
     ranges: Vec<Range<u64>>,
     items: Vec<Subtree>,
     lengths: Vec<u32>,
-    bytes_read: u64,
 }
 
 /// The lengths of the records of a chunk that only a part of is offered: its
@@ -328,11 +354,42 @@ struct Cut {
 struct Edge {
     first: u64,
     lengths: Vec<usize>,
-    /// Bytes of all chunks that were read like this.
+    /// Bytes of all chunks that were read like this, and how many they are.
     bytes_read: u64,
+    parts: usize,
 }
 
 impl Edge {
+    /// Whether the records of a subtree have been read.
+    fn has(&self, item: Subtree) -> bool {
+        let end = self.first + self.lengths.len() as u64;
+        self.first <= item.begin() && item.end() <= end
+    }
+
+    /// Bytes of the chunk that a subtree is in.
+    fn chunk_bytes<S: Store + ?Sized>(
+        history: &History<'_, S>,
+        item: Subtree,
+    ) -> Result<u64, RefuseError> {
+        let place = Place {
+            height: 0,
+            index: history.key().chunk_of(item.begin()),
+        };
+        Ok(history.times().at(place)?.map_or(0, |chunk| chunk.bytes))
+    }
+
+    /// Bytes that have to be read to know those of a subtree.
+    fn reads<S: Store + ?Sized>(
+        &self,
+        history: &History<'_, S>,
+        item: Subtree,
+    ) -> Result<u64, RefuseError> {
+        match self.has(item) || item.level == history.key().chunk_level {
+            true => Ok(0),
+            false => Self::chunk_bytes(history, item),
+        }
+    }
+
     /// Bytes of a subtree of at most a chunk, of an interval that ends at `to`.
     fn subtree_len<S: Store + ?Sized>(
         &mut self,
@@ -340,18 +397,13 @@ impl Edge {
         item: Subtree,
         to: u64,
     ) -> Result<usize, RefuseError> {
-        let end = self.first + self.lengths.len() as u64;
-        let is_read = self.first <= item.begin() && item.end() <= end;
-        if !is_read || item.level == history.key().chunk_level {
-            let place = Place {
-                height: 0,
-                index: history.key().chunk_of(item.begin()),
-            };
-            let chunk = history.times().at(place)?.map_or(0, |chunk| chunk.bytes);
+        if !self.has(item) || item.level == history.key().chunk_level {
+            let chunk = Self::chunk_bytes(history, item)?;
             if item.level == history.key().chunk_level && chunk > 0 {
                 return Ok(usize::try_from(chunk).unwrap_or(usize::MAX));
             }
             self.bytes_read = self.bytes_read.saturating_add(chunk);
+            self.parts += 1;
             let run = history.run(item.begin(), to)?;
             self.first = item.begin();
             self.lengths = run.iter().map(|r| encoded_len(r.as_bytes())).collect();

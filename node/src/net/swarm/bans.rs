@@ -124,7 +124,7 @@ mod tests {
             },
             relayed_bytes_per_second: 1,
         };
-        Network::listen(config, node, mpsc::channel(1).0, frame_channel(1).0).unwrap()
+        Network::listen(config, node, mpsc::channel(1).0, frame_channel(1, 1).0).unwrap()
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use headwater_protocols::sync::frame_cost;
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
@@ -21,7 +22,9 @@ use libp2p::{
 use super::{
     Config, Event, FrameSender, Lane, NotConnected,
     handler::{Accept, Command, FromHandler, Handler, Link},
+    place::Places,
 };
+use crate::net::origin::Origin;
 
 /// What a connection runs over, the better ones greater. TCP moves more than
 /// QUIC (730 against 500 MB/s on loopback); a relayed circuit carries 128 KiB
@@ -65,6 +68,7 @@ pub struct Behaviour {
     peers: HashMap<PeerId, Peer>,
     actions: VecDeque<ToSwarm<Event, Accept>>,
     opened: u64,
+    places: Places,
 }
 
 /// A peer that is ready.
@@ -80,7 +84,7 @@ struct Connection {
     age: u64,
     /// Number of the last `Discard`; reports of earlier ones are stale.
     epoch: u64,
-    queued_bytes: usize,
+    queued_cost: usize,
 }
 
 impl Connection {
@@ -96,7 +100,7 @@ impl Connection {
 
     fn discard(&mut self) {
         self.epoch += 1;
-        self.queued_bytes = 0;
+        self.queued_cost = 0;
         self.command(Command::Discard { epoch: self.epoch });
     }
 }
@@ -106,6 +110,7 @@ impl Behaviour {
     /// further of a lane while that one is full.
     pub fn new(config: Config, inbound: FrameSender) -> Self {
         Self {
+            places: Places::new(config.exempt.clone()),
             config: Arc::new(config),
             delivery: inbound,
             peers: HashMap::new(),
@@ -118,19 +123,20 @@ impl Behaviour {
     /// swarm being polled, and reported by [`Event::Sent`].
     ///
     /// The queue has no bound of its own: the caller bounds it by its credits
-    /// (see [`queued_bytes`](Behaviour::queued_bytes)), and keeps frames within
+    /// (see [`queued_cost`](Behaviour::queued_cost)), and keeps frames within
     /// the remote's [`Config::max_frame_bytes`].
     pub fn send(&mut self, peer: PeerId, lane: Lane, frame: Bytes) -> Result<(), NotConnected> {
         let preferred = &mut self.peers.get_mut(&peer).ok_or(NotConnected)?.preferred;
-        preferred.queued_bytes += frame.len();
+        preferred.queued_cost += frame_cost(frame.len());
         preferred.command(Command::Frame(lane, frame));
         Ok(())
     }
 
-    /// Bytes of frames accepted for the peer and not yet reported as sent.
-    pub fn queued_bytes(&self, peer: &PeerId) -> usize {
+    /// What the frames cost that were accepted for the peer and are not yet reported
+    /// as sent.
+    pub fn queued_cost(&self, peer: &PeerId) -> usize {
         let peer = self.peers.get(peer);
-        peer.map_or(0, |peer| peer.preferred.queued_bytes)
+        peer.map_or(0, |peer| peer.preferred.queued_cost)
     }
 
     /// The connection that frames for the peer go to, if it is ready.
@@ -142,9 +148,9 @@ impl Behaviour {
         self.actions.push_back(ToSwarm::GenerateEvent(event));
     }
 
-    fn handler(&self, id: ConnectionId, peer: PeerId, addresses: &[&Multiaddr]) -> Handler {
-        let path = Path::of(addresses);
-        Handler::new(self.config.clone(), peer, id, path, self.delivery.clone())
+    fn handler(&self, id: ConnectionId, peer: PeerId, path: Path, place: Option<u64>) -> Handler {
+        let delivery = self.delivery.clone();
+        Handler::new(self.config.clone(), peer, id, (path, place), delivery)
     }
 
     fn add(&mut self, peer: PeerId, id: ConnectionId, link: Link) {
@@ -154,15 +160,16 @@ impl Behaviour {
             link,
             age: self.opened,
             epoch: 0,
-            queued_bytes: 0,
+            queued_cost: 0,
         };
+        let place = added.link.place;
         match self.peers.entry(peer) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Peer {
                     preferred: added,
                     others: Vec::new(),
                 });
-                self.emit(Event::Ready { peer });
+                self.emit(Event::Ready { peer, place });
             }
             Entry::Occupied(mut occupied) => {
                 let known = occupied.get_mut();
@@ -173,7 +180,7 @@ impl Behaviour {
                 }
                 known.others.push(added);
                 if is_better {
-                    self.emit(Event::Reset { peer });
+                    self.emit(Event::Reset { peer, place });
                 }
             }
         }
@@ -197,7 +204,8 @@ impl Behaviour {
         match ranked.max_by_key(|(_, other)| other.rank()) {
             Some((best, _)) => {
                 known.preferred = known.others.swap_remove(best);
-                self.emit(Event::Reset { peer });
+                let place = known.preferred.link.place;
+                self.emit(Event::Reset { peer, place });
             }
             None => {
                 self.peers.remove(&peer);
@@ -215,7 +223,7 @@ impl Behaviour {
     fn sent(&mut self, peer: PeerId, id: ConnectionId, epoch: u64, lane: Lane, bytes: usize) {
         let preferred = self.preferred_mut(peer, id);
         if let Some(preferred) = preferred.filter(|preferred| preferred.epoch == epoch) {
-            preferred.queued_bytes = preferred.queued_bytes.saturating_sub(bytes);
+            preferred.queued_cost = preferred.queued_cost.saturating_sub(bytes);
             self.emit(Event::Sent { peer, lane, bytes });
         }
     }
@@ -223,7 +231,8 @@ impl Behaviour {
     fn lane_lost(&mut self, peer: PeerId, id: ConnectionId) {
         if let Some(preferred) = self.preferred_mut(peer, id) {
             preferred.discard();
-            self.emit(Event::Reset { peer });
+            let place = preferred.link.place;
+            self.emit(Event::Reset { peer, place });
         }
     }
 }
@@ -239,7 +248,10 @@ impl NetworkBehaviour for Behaviour {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(self.handler(id, peer, &[local, remote]))
+        let place = self
+            .places
+            .number(Origin::of_incoming(local, remote), remote);
+        Ok(self.handler(id, peer, Path::of(&[local, remote]), place))
     }
 
     fn handle_established_outbound_connection(
@@ -250,7 +262,8 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(self.handler(id, peer, &[address]))
+        let place = self.places.number(Origin::of(address), address);
+        Ok(self.handler(id, peer, Path::of(&[address]), place))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

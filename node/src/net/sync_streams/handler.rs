@@ -61,7 +61,7 @@ pub enum FromHandler {
         epoch: u64,
         /// The lane.
         lane: Lane,
-        /// Payload bytes.
+        /// What the frames cost.
         bytes: usize,
     },
     /// A lane broke; frames are lost, the connection may still be used.
@@ -79,6 +79,7 @@ pub enum FromHandler {
 pub struct Link {
     pub(super) outbox: mpsc::UnboundedSender<Command>,
     pub(super) path: Path,
+    pub(super) place: Option<u64>,
 }
 
 /// Runs the sync streams of one connection.
@@ -111,16 +112,21 @@ impl Handler {
         config: Arc<Config>,
         peer: PeerId,
         connection: ConnectionId,
-        path: Path,
+        (path, place): (Path, Option<u64>),
         delivery: FrameSender,
     ) -> Self {
         let (outbox, commands) = mpsc::unbounded_channel();
         let write_buffer_bytes = config.write_buffer_bytes;
+        let link = Link {
+            outbox,
+            path,
+            place,
+        };
         Self {
             config,
             peer,
             commands,
-            phase: Phase::Opening(Link { outbox, path }),
+            phase: Phase::Opening(link),
             epoch: 0,
             outbound: Lane::ALL.map(|lane| OutboundLane::new(lane, write_buffer_bytes)),
             inbound: Inbound::new(peer, connection, delivery),
@@ -242,9 +248,18 @@ impl Handler {
 
     fn stalls_at(&self) -> Option<Instant> {
         let timeout = self.config.stall_timeout;
-        let lanes = self.outbound.iter();
-        let first = lanes.filter_map(|lane| lane.stalls_at(timeout)).min();
+        let outbound = self.outbound.iter();
+        let outbound = outbound.filter_map(|lane| lane.stalls_at(timeout));
+        let first = outbound.chain(self.inbound.stalls_at(timeout)).min();
         first.filter(|_| !self.stall_reported)
+    }
+
+    /// Whether questions are read: not from whoever leaves the answers. Deliveries
+    /// and other answers go on, so that two who both have much for each other do
+    /// not wait for each other.
+    fn takes_questions(&self) -> bool {
+        let untaken: usize = self.outbound.iter().map(OutboundLane::queued_cost).sum();
+        untaken <= self.config.max_untaken_bytes
     }
 
     fn claim(&self, mut negotiated: Negotiated) -> Negotiated {
@@ -297,7 +312,8 @@ impl ConnectionHandler for Handler {
             return Poll::Ready(request);
         }
         self.write(cx);
-        if let Err(error) = self.inbound.poll(cx, &self.config) {
+        let takes_questions = self.takes_questions();
+        if let Err(error) = self.inbound.poll(cx, &self.config, takes_questions) {
             self.misbehaved(error);
         }
         self.watch(cx);

@@ -8,11 +8,12 @@ use std::{
 use bytes::Bytes;
 use libp2p::{PeerId, swarm::ConnectionId};
 use tokio::time::Instant;
-use tokio_util::sync::PollSender;
 
 use super::{
     Config, FrameSender, InboundFrame, Lane, ProtocolError,
-    packing::{FORM_BYTES, UnpackError, unpack},
+    frames::Delivery,
+    outbound::LEAST_PROGRESS_BYTES,
+    packing::{FORM_BYTES, UnpackError, unpack, unpacked_len},
     reader::{ReadError, Reader},
     upgrade::Negotiated,
 };
@@ -35,7 +36,7 @@ const MAX_DELIVERIES: usize = 64;
 pub(super) struct Inbound {
     peer: PeerId,
     connection: ConnectionId,
-    delivery: [PollSender<InboundFrame>; 3],
+    delivery: [Delivery; 3],
     lanes: [Option<InboundLane>; 3],
     waiting: Vec<Waiting>,
     /// The lane that ended inside a frame, and when that becomes a breach.
@@ -54,9 +55,51 @@ enum State {
 struct InboundLane {
     reader: Reader,
     is_packed: bool,
-    /// The next frame. It is read before room for it is reserved, because an
-    /// idle connection must not hold a place in the channel.
+    /// The next frame, packed if the lane is. It is read before room for it is
+    /// reserved, because an idle connection must not hold a place in the channel,
+    /// and unpacked after that.
     next: Option<Bytes>,
+    /// Since when it is in the middle of a frame and has not moved, and how many
+    /// bytes had been read then.
+    still: Option<(Instant, u64)>,
+}
+
+impl InboundLane {
+    /// Notes whether the lane moves, after it was read as far as it goes.
+    fn note_progress(&mut self) {
+        let inside = (self.reader.inside_frame()).filter(|_| self.next.is_none());
+        self.still = inside.map(|received| match self.still {
+            Some((since, before)) if received - before < LEAST_PROGRESS_BYTES as u64 => {
+                (since, before)
+            }
+            _ => (Instant::now(), received),
+        });
+    }
+
+    /// The bytes of the next frame.
+    fn next_len(&self, max_bytes: usize) -> Option<Result<usize, UnpackError>> {
+        let next = self.next.as_ref()?;
+        Some(match self.is_packed {
+            true => unpacked_len(next, max_bytes),
+            false => Ok(next.len()),
+        })
+    }
+
+    fn take_next(&mut self, max_bytes: usize) -> Option<Result<Bytes, UnpackError>> {
+        let next = self.next.take()?;
+        Some(match self.is_packed {
+            true => unpack(&next, max_bytes),
+            false => Ok(next),
+        })
+    }
+}
+
+/// The bytes of the largest frame of a lane.
+fn max_bytes(lane: Lane, config: &Config) -> usize {
+    match lane {
+        Lane::Control => config.max_control_bytes,
+        Lane::Urgent | Lane::Bulk => config.max_frame_bytes,
+    }
 }
 
 /// A substream whose lane is not known, or is still taken.
@@ -72,7 +115,7 @@ impl Inbound {
         Self {
             peer,
             connection,
-            delivery: delivery.into_polled(),
+            delivery: delivery.into_deliveries(),
             lanes: [None, None, None],
             waiting: Vec::new(),
             cut: None,
@@ -93,7 +136,7 @@ impl Inbound {
         self.lanes = [None, None, None];
         self.waiting.clear();
         self.cut = None;
-        self.delivery.iter_mut().for_each(PollSender::close);
+        self.delivery.iter_mut().for_each(Delivery::close);
     }
 
     /// Takes a new substream, or refuses it by dropping it.
@@ -111,21 +154,23 @@ impl Inbound {
         });
     }
 
-    /// Reads and delivers what there is.
+    /// Reads and delivers what there is, of the control lane only if questions are
+    /// taken.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         config: &Config,
+        takes_questions: bool,
     ) -> Result<(), ProtocolError> {
         if self.state != State::Reading {
             return Ok(());
         }
         for _ in 0..MAX_DELIVERIES {
-            self.read_lanes(cx, config)?;
+            self.read_lanes(cx, config, takes_questions)?;
             if self.place_waiting(cx, config)? {
                 continue;
             }
-            if !self.deliver_one(cx) {
+            if !self.deliver_one(cx, config)? {
                 return Ok(());
             }
         }
@@ -162,22 +207,36 @@ impl Inbound {
         Ok(())
     }
 
-    fn read_lanes(&mut self, cx: &mut Context<'_>, config: &Config) -> Result<(), ProtocolError> {
+    /// When the lanes count as standing still, unless they move before.
+    pub(super) fn stalls_at(&self, timeout: Duration) -> Option<Instant> {
+        let still = self.lanes.iter().flatten().filter_map(|lane| lane.still);
+        still.map(|(since, _)| since + timeout).min()
+    }
+
+    fn read_lanes(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &Config,
+        takes_questions: bool,
+    ) -> Result<(), ProtocolError> {
         for lane in Lane::ALL {
             let slot = &mut self.lanes[lane.index()];
             let Some(open) = slot.as_mut().filter(|open| open.next.is_none()) else {
                 continue;
             };
-            let max_bytes = config.max_frame_bytes;
+            if lane == Lane::Control && !takes_questions {
+                // It stands still because of us.
+                open.still = None;
+                continue;
+            }
+            let max_bytes = max_bytes(lane, config);
             let form_bytes = if open.is_packed { FORM_BYTES } else { 0 };
             match open.reader.poll_frame(cx, max_bytes + form_bytes) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(Some(frame))) if open.is_packed => {
-                    let frame = unpack(&frame, max_bytes);
-                    let frame = frame.map_err(|error| breach(error, lane, max_bytes))?;
+                Poll::Pending => open.note_progress(),
+                Poll::Ready(Ok(Some(frame))) => {
                     open.next = Some(frame);
+                    open.note_progress();
                 }
-                Poll::Ready(Ok(Some(frame))) => open.next = Some(frame),
                 Poll::Ready(Ok(None)) => *slot = None,
                 Poll::Ready(Err(ReadError::Cut)) => {
                     *slot = None;
@@ -225,6 +284,7 @@ impl Inbound {
                         reader: waiting.reader,
                         is_packed: waiting.is_packed,
                         next: None,
+                        still: None,
                     });
                     placed = true;
                 }
@@ -242,35 +302,43 @@ impl Inbound {
 
     /// Delivers the most important frame that there is room for; false when there
     /// is none.
-    fn deliver_one(&mut self, cx: &mut Context<'_>) -> bool {
+    fn deliver_one(
+        &mut self,
+        cx: &mut Context<'_>,
+        config: &Config,
+    ) -> Result<bool, ProtocolError> {
         for lane in Lane::ALL {
-            let open = self.lanes[lane.index()].as_mut();
-            let Some(open) = open.filter(|open| open.next.is_some()) else {
+            let max_bytes = max_bytes(lane, config);
+            let Some(open) = self.lanes[lane.index()].as_mut() else {
                 continue;
             };
+            let Some(len) = open.next_len(max_bytes) else {
+                continue;
+            };
+            let len = len.map_err(|error| breach(error, lane, max_bytes))?;
             let delivery = &mut self.delivery[lane.index()];
-            match delivery.poll_reserve(cx) {
+            match delivery.poll_reserve(cx, len) {
                 Poll::Pending => continue,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => {
                     tracing::debug!(peer = %self.peer, "nobody takes sync frames any more");
                     self.shut();
-                    return false;
+                    return Ok(false);
                 }
             }
-            let Some(bytes) = open.next.take() else {
+            let Some(bytes) = open.take_next(max_bytes) else {
                 continue;
             };
             let frame = InboundFrame {
                 peer: self.peer,
                 connection: self.connection,
                 lane,
-                bytes,
+                bytes: bytes.map_err(|error| breach(error, lane, max_bytes))?,
             };
             // A closed channel shows at the next reservation.
-            return delivery.send_item(frame).is_ok();
+            return Ok(delivery.send(frame));
         }
-        false
+        Ok(false)
     }
 }
 

@@ -51,6 +51,7 @@ mod inbound;
 mod lane;
 mod outbound;
 mod packing;
+mod place;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,7 @@ mod upgrade;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use libp2p::{PeerId, StreamProtocol, swarm::ConnectionId};
 
 pub use behaviour::Behaviour;
@@ -77,13 +79,21 @@ pub struct Config {
     /// inbound lane may hold one frame of this size in memory. The caller of
     /// [`Behaviour::send`] keeps to the remote's maximum.
     pub max_frame_bytes: usize,
+    /// The same in the control lane, where questions and short answers are.
+    pub max_control_bytes: usize,
+    /// Nothing is read of the control lane while the frames that wait for the peer
+    /// cost more: whoever asks takes the answers.
+    pub max_untaken_bytes: usize,
+    /// Networks in which those at one address have nothing in common.
+    pub exempt: Vec<IpNet>,
     /// Small frames are gathered up to this size before they are written:
     /// 64-byte writes moved 18 MiB/s over yamux on loopback, 16 KiB ones 379.
     pub write_buffer_bytes: usize,
     /// Whether a connection to a sync peer is kept open while it is idle.
     pub keep_alive: bool,
-    /// [`Event::Stalled`] is emitted when a lane with queued bytes has not moved
-    /// for this long (rust-yamux #227 loses wake-ups).
+    /// [`Event::Stalled`] is emitted when a lane with queued bytes, or one in the
+    /// middle of a frame, has not moved by 16 KiB for this long (rust-yamux #227
+    /// loses wake-ups; and nobody may hold memory for good).
     pub stall_timeout: Duration,
     /// How long an inbound lane that ended inside a frame, or a second one
     /// beside the first, is tolerated before it is reported. yamux shows a
@@ -97,6 +107,9 @@ impl Config {
     pub fn new(max_frame_bytes: usize) -> Self {
         Self {
             max_frame_bytes,
+            max_control_bytes: max_frame_bytes,
+            max_untaken_bytes: usize::MAX,
+            exempt: Vec::new(),
             write_buffer_bytes: 64 * 1024,
             keep_alive: true,
             stall_timeout: Duration::from_secs(30),
@@ -125,6 +138,8 @@ pub enum Event {
     Ready {
         /// The peer.
         peer: PeerId,
+        /// A number for where it is; `None` where that says nothing.
+        place: Option<u64>,
     },
     /// The last usable connection to a ready peer is closed, or was given up
     /// because its lanes kept breaking (then it may still be open for others).
@@ -139,16 +154,19 @@ pub enum Event {
     Reset {
         /// The peer.
         peer: PeerId,
+        /// As with `Ready`.
+        place: Option<u64>,
     },
     /// The muxer accepted this much of what was queued. All reports since the
-    /// last `Ready` or `Reset` add up to the bytes accepted by
-    /// [`Behaviour::send`] since then, less what is still queued.
+    /// last `Ready` or `Reset` add up to what the frames cost
+    /// ([`headwater_protocols::sync::frame_cost`]) that [`Behaviour::send`]
+    /// accepted since then, less what is still queued.
     Sent {
         /// The receiver.
         peer: PeerId,
         /// The lane.
         lane: Lane,
-        /// Bytes of frames, without length prefixes; never 0.
+        /// What frames cost, without length prefixes; never 0.
         bytes: usize,
     },
     /// The peer broke the protocol. Nothing more is read from the connection;
@@ -161,7 +179,8 @@ pub enum Event {
         /// What the peer did.
         error: ProtocolError,
     },
-    /// A lane has queued bytes and has not moved for [`Config::stall_timeout`].
+    /// A lane has queued bytes, or a part of a frame, and has not moved for
+    /// [`Config::stall_timeout`].
     /// Once a connection; the owner of the swarm is expected to close it.
     Stalled {
         /// The peer.
@@ -174,7 +193,8 @@ pub enum Event {
 /// How a peer broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
-    /// A frame's length is above [`Config::max_frame_bytes`].
+    /// A frame's length is above [`Config::max_frame_bytes`], or
+    /// [`Config::max_control_bytes`].
     #[error("{lane} frame of {bytes} bytes exceeds the maximum of {max_bytes}")]
     FrameTooLarge {
         /// The lane.

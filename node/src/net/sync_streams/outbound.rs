@@ -9,6 +9,7 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use futures::AsyncWrite;
+use headwater_protocols::sync::frame_cost;
 use libp2p::Stream;
 use tokio::time::{Duration, Instant};
 
@@ -22,9 +23,17 @@ use super::{
 /// size on; less is gathered with what follows. yamux cuts writes at 16 KiB.
 const DIRECT_BYTES: usize = 16 * 1024;
 
+/// A lane moves when at least this much of it does in the time of a stall: a peer
+/// that takes a byte now and then would hold what waits for it for good. The
+/// slowest line that a relay allows has four times as much.
+pub(super) const LEAST_PROGRESS_BYTES: usize = 16 * 1024;
+
 /// Sent bytes are reported when this many have gathered, or when nothing is
 /// left to write.
 const REPORT_BYTES: usize = 64 * 1024;
+
+/// Places that an empty queue keeps.
+const KEPT_PLACES: usize = 1_024;
 
 /// An opening that fails, or an open substream that breaks, is tried once more.
 const MAX_FAILURES: u8 = 1;
@@ -34,11 +43,15 @@ pub(super) struct OutboundLane {
     lane: Lane,
     write_buffer_bytes: usize,
     queue: VecDeque<Bytes>,
+    /// What the frames in it cost.
+    queued_cost: usize,
     state: State,
     failures: u8,
-    /// Payload that the muxer accepted, not yet reported.
+    /// What the muxer accepted, not yet reported.
     unreported: usize,
     last_progress: Instant,
+    /// Bytes that the muxer has accepted since then.
+    moved: usize,
 }
 
 enum State {
@@ -60,26 +73,45 @@ impl OutboundLane {
             lane,
             write_buffer_bytes,
             queue: VecDeque::new(),
+            queued_cost: 0,
             state: State::Closed,
             failures: 0,
             unreported: 0,
             last_progress: Instant::now(),
+            moved: 0,
         }
     }
 
     pub(super) fn push(&mut self, frame: Bytes) {
         if !self.is_outstanding() {
-            self.last_progress = Instant::now();
+            self.has_moved(Instant::now());
         }
+        self.queued_cost += frame_cost(frame.len());
         self.queue.push_back(frame);
+    }
+
+    /// What the frames cost that wait here.
+    pub(super) fn queued_cost(&self) -> usize {
+        self.queued_cost
+    }
+
+    fn has_moved(&mut self, now: Instant) {
+        self.last_progress = now;
+        self.moved = 0;
+    }
+
+    /// Forgets the queue, and gives its memory back.
+    fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.queued_cost = 0;
+        self.unreported = 0;
     }
 
     /// Forgets the queue and what was not reported; a frame that is partly
     /// written is finished, because the remote would take its end for a breach,
     /// but counts for nothing.
     pub(super) fn discard(&mut self) {
-        self.queue.clear();
-        self.unreported = 0;
+        self.clear();
         match &mut self.state {
             State::Open(writer) => writer.disown(),
             State::Closed | State::Opening => {}
@@ -96,7 +128,7 @@ impl OutboundLane {
     }
 
     pub(super) fn opened(&mut self, negotiated: Negotiated) {
-        self.last_progress = Instant::now();
+        self.has_moved(Instant::now());
         self.state = State::Open(Box::new(Writer::new(negotiated, self.lane)));
     }
 
@@ -112,8 +144,7 @@ impl OutboundLane {
 
     /// The substream broke: what was queued is gone with what was in flight.
     pub(super) fn broken(&mut self) -> AfterFailure {
-        self.queue.clear();
-        self.unreported = 0;
+        self.clear();
         self.opening_failed()
     }
 
@@ -128,14 +159,23 @@ impl OutboundLane {
                 cx.waker().wake_by_ref();
                 return Ok(());
             }
-            writer.gather(&mut self.queue, self.write_buffer_bytes);
+            let begun = writer.gather(&mut self.queue, self.write_buffer_bytes);
+            self.queued_cost -= begun;
+            if self.queue.is_empty() && self.queue.capacity() > KEPT_PLACES {
+                self.queue = VecDeque::new();
+            }
             match writer.poll_step(cx)? {
                 Poll::Ready(Step::Wrote { bytes, payload }) => {
+                    let now = Instant::now();
                     *budget = budget.saturating_sub(bytes);
                     self.unreported += payload;
-                    self.last_progress = Instant::now();
+                    self.moved += bytes;
+                    if self.moved >= LEAST_PROGRESS_BYTES {
+                        self.last_progress = now;
+                        self.moved = 0;
+                    }
                     if let Some(packer) = &mut writer.packer {
-                        packer.wrote(bytes, self.last_progress);
+                        packer.wrote(bytes, now);
                     }
                 }
                 Poll::Ready(Step::Idle) => return Ok(()),
@@ -147,7 +187,7 @@ impl OutboundLane {
         }
     }
 
-    /// Payload bytes to report as sent, if it is time to.
+    /// What to report as sent, if it is time to.
     pub(super) fn take_report(&mut self) -> Option<usize> {
         let due =
             self.unreported >= REPORT_BYTES || (self.unreported > 0 && !self.is_outstanding());
@@ -177,12 +217,12 @@ struct Writer {
     /// Gathered bytes, and how many of them are written.
     buffer: Vec<u8>,
     written: usize,
-    /// Payload among the gathered bytes.
+    /// What the gathered bytes stand for, as below.
     buffered_payload: usize,
     /// What is not yet gathered or written of the frame begun last.
     rest: Bytes,
-    /// The payload that it stands for, which is more if it is compressed, and
-    /// nothing if it was discarded.
+    /// The part of the frame's cost that it stands for; nothing if it was
+    /// discarded.
     rest_payload: usize,
     flushed: bool,
     /// Where frames may be compressed.
@@ -214,7 +254,7 @@ impl Writer {
 
     /// Begins with a frame: its length goes into the buffer, and its form.
     fn begin(&mut self, frame: Bytes) {
-        self.rest_payload = frame.len();
+        self.rest_payload = frame_cost(frame.len());
         let (form, body) = match &mut self.packer {
             None => (None, frame),
             Some(packer) => {
@@ -230,7 +270,7 @@ impl Writer {
         self.rest = body;
     }
 
-    /// The payload that the next bytes of the rest stand for.
+    /// The part of the cost that the next bytes of the rest stand for.
     fn count(&mut self, bytes: usize) -> usize {
         let payload = match bytes == self.rest.len() {
             true => self.rest_payload,
@@ -241,21 +281,24 @@ impl Writer {
     }
 
     /// Fills the empty buffer: whole small frames up to `limit`, or as much of a
-    /// large one as makes a full write of its beginning or end.
-    fn gather(&mut self, queue: &mut VecDeque<Bytes>, limit: usize) {
+    /// large one as makes a full write of its beginning or end. Returns what the
+    /// frames cost that it takes from the queue.
+    fn gather(&mut self, queue: &mut VecDeque<Bytes>, limit: usize) -> usize {
+        let mut begun = 0;
         if !self.buffer.is_empty() {
-            return;
+            return begun;
         }
         loop {
             if self.rest.is_empty() {
                 let Some(frame) = queue.pop_front() else {
-                    return;
+                    return begun;
                 };
+                begun += frame_cost(frame.len());
                 self.begin(frame);
             }
             let is_large = self.rest.len() >= DIRECT_BYTES;
             if is_large && self.buffer.is_empty() {
-                return;
+                return begun;
             }
             let limit = if is_large { DIRECT_BYTES } else { limit };
             let room = limit.saturating_sub(self.buffer.len());
@@ -263,7 +306,7 @@ impl Writer {
             self.buffered_payload += self.count(taken);
             self.buffer.extend_from_slice(&self.rest.split_to(taken));
             if !self.rest.is_empty() || self.buffer.len() >= limit {
-                return;
+                return begun;
             }
         }
     }

@@ -136,6 +136,16 @@ impl Packer {
     }
 }
 
+/// How many bytes the frame has of which these are the form and the bytes; it is
+/// not unpacked before there is room for it.
+pub(super) fn unpacked_len(packed: &Bytes, max_bytes: usize) -> Result<usize, UnpackError> {
+    match packed.split_first() {
+        Some((&AS_IT_IS, body)) => Ok(body.len()),
+        Some((&ZSTD, body)) => content_len(body, max_bytes),
+        _ => Err(UnpackError::Malformed),
+    }
+}
+
 /// The frame of which these are the form and the bytes.
 pub(super) fn unpack(packed: &Bytes, max_bytes: usize) -> Result<Bytes, UnpackError> {
     let body = || packed.slice(FORM_BYTES..);
@@ -146,16 +156,22 @@ pub(super) fn unpack(packed: &Bytes, max_bytes: usize) -> Result<Bytes, UnpackEr
     }
 }
 
-/// What is allocated is what the frame says that it will have, at most the
-/// bytes of the largest frame.
-fn unpack_zstd(body: &[u8], max_bytes: usize) -> Result<Bytes, UnpackError> {
+/// What a zstd frame says that it will have.
+fn content_len(body: &[u8], max_bytes: usize) -> Result<usize, UnpackError> {
     let Ok(Some(bytes)) = zstd_safe::get_frame_content_size(body) else {
         return Err(UnpackError::Malformed);
     };
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    if bytes > max_bytes {
-        return Err(UnpackError::TooLarge(bytes));
+    match bytes > max_bytes {
+        true => Err(UnpackError::TooLarge(bytes)),
+        false => Ok(bytes),
     }
+}
+
+/// What is allocated is what the frame says that it will have, at most the
+/// bytes of the largest frame.
+fn unpack_zstd(body: &[u8], max_bytes: usize) -> Result<Bytes, UnpackError> {
+    let bytes = content_len(body, max_bytes)?;
     let mut frame = vec![0; bytes];
     match zstd_safe::decompress(&mut frame[..], body) {
         Ok(count) if count == bytes => Ok(frame.into()),

@@ -26,6 +26,8 @@ pub(super) struct Reader {
     start: usize,
     end: usize,
     partial: Option<Partial>,
+    /// Bytes read so far.
+    received: u64,
 }
 
 /// A frame of `len` bytes of which `filled` are there.
@@ -52,7 +54,14 @@ impl Reader {
             start: 0,
             end: 0,
             partial: None,
+            received: 0,
         }
+    }
+
+    /// Bytes that were read so far, if the last of them are a part of a frame.
+    pub(super) fn inside_frame(&self) -> Option<u64> {
+        let is_inside = self.partial.is_some() || self.start < self.end;
+        is_inside.then_some(self.received)
     }
 
     /// The first byte of the substream; `None` when there is none.
@@ -110,7 +119,10 @@ impl Reader {
             let read = Pin::new(&mut self.stream).poll_read(cx, partial.space());
             match ready!(read) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(ReadError::Cut)),
-                Ok(bytes) => partial.filled += bytes,
+                Ok(bytes) => {
+                    partial.filled += bytes;
+                    self.received += bytes as u64;
+                }
             }
         }
         let bytes = self.partial.take().map(|partial| partial.bytes);
@@ -127,6 +139,7 @@ impl Reader {
         let read: io::Result<usize> = ready!(Pin::new(&mut self.stream).poll_read(cx, space));
         let bytes = read.unwrap_or(0);
         self.end += bytes;
+        self.received += bytes as u64;
         Poll::Ready(bytes > 0)
     }
 }

@@ -6,10 +6,12 @@ mod breaches;
 mod harness;
 mod preference;
 mod raw;
+mod untaken;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
+use headwater_protocols::sync::frame_cost;
 use libp2p::{
     Multiaddr,
     swarm::{SwarmEvent, dummy},
@@ -55,14 +57,14 @@ async fn frames_arrive_unaltered_and_in_order(address: fn(&Node) -> Multiaddr) {
     }
     assert!(received == expected, "frames differ");
 
-    let total = lens.iter().sum::<usize>();
+    let total = lens.iter().map(|&len| frame_cost(len)).sum::<usize>();
     let mut sent: BTreeMap<Lane, usize> = BTreeMap::new();
     while sent.values().sum::<usize>() < total * Lane::ALL.len() {
         let (lane, bytes) = sender.sent().await;
         *sent.entry(lane).or_default() += bytes;
     }
     assert_eq!(sent, Lane::ALL.map(|lane| (lane, total)).into());
-    assert_eq!(sender.queued_bytes(to).await, 0);
+    assert_eq!(sender.queued_cost(to).await, 0);
 }
 
 #[tokio::test]
@@ -101,15 +103,15 @@ async fn a_full_channel_holds_the_sender_back_until_it_is_drained() {
         }
     }
     assert!(sent < 16 * MIB, "{sent} bytes went into a full channel");
-    assert_eq!(sender.queued_bytes(to).await, count * len - sent);
+    assert_eq!(sender.queued_cost(to).await, count * frame_cost(len) - sent);
 
     for number in 0..count {
         assert!(receiver.frame().await.bytes == frame(number, len));
     }
-    while sent < count * len {
+    while sent < count * frame_cost(len) {
         sent += sender.sent().await.1;
     }
-    assert_eq!(sent, count * len);
+    assert_eq!(sent, count * frame_cost(len));
 }
 
 #[tokio::test]
@@ -203,16 +205,16 @@ async fn frames_take_the_remaining_connection_when_the_preferred_one_closes() {
 
     // TCP is better than QUIC and takes over.
     one.dial(to, other.tcp.clone()).await;
-    assert!(matches!(one.event().await, Event::Reset { peer } if peer == to));
+    assert!(matches!(one.event().await, Event::Reset { peer, .. } if peer == to));
     let tcp = one.preferred(to).await;
     assert_ne!(tcp, quic);
     one.send(to, Lane::Bulk, frame(1, 1000)).await;
     assert_eq!(other.frame().await.bytes, frame(1, 1000));
-    assert_eq!(one.sent().await, (Lane::Bulk, 1000));
+    assert_eq!(one.sent().await, (Lane::Bulk, frame_cost(1000)));
 
     one.with_swarm(move |swarm| swarm.close_connection(tcp))
         .await;
-    assert!(matches!(one.event().await, Event::Reset { peer } if peer == to));
+    assert!(matches!(one.event().await, Event::Reset { peer, .. } if peer == to));
     assert_eq!(one.preferred(to).await, quic);
     for lane in Lane::ALL {
         one.send(to, lane, frame(2, 70_000)).await;
@@ -236,7 +238,7 @@ async fn a_frame_under_way_is_finished_when_its_connection_is_left() {
 
     one.dial(to, other.tcp.clone()).await;
     while !matches!(one.event().await, Event::Reset { .. }) {}
-    assert_eq!(one.queued_bytes(to).await, 0);
+    assert_eq!(one.queued_cost(to).await, 0);
     let tcp = one.preferred(to).await;
     one.with_swarm(move |swarm| swarm.close_connection(tcp))
         .await;
@@ -255,5 +257,5 @@ async fn a_frame_under_way_is_finished_when_its_connection_is_left() {
         arrived += 1;
     }
     assert!(arrived < count, "nothing was discarded");
-    assert_eq!(one.sent().await, (Lane::Bulk, 10));
+    assert_eq!(one.sent().await, (Lane::Bulk, frame_cost(10)));
 }

@@ -337,7 +337,10 @@ fn a_page_with_a_node_more_or_less_is_found_out() {
 #[test]
 fn a_page_that_leaves_out_a_range_of_its_proof_is_found_out() {
     filled_in_spite_of(true, |offer, _| {
-        offer.intervals.remove(1);
+        // The last page may have one alone.
+        if offer.intervals.len() > 1 {
+            offer.intervals.remove(1);
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::MAX_HELD_INTERVALS;
 use crate::log::Node;
 use crate::merkle::{MAX_LEVEL, RangeProof, cover, prove_range, verify_range};
 use crate::record::{CheckedChunk, EncodedChunk};
@@ -437,4 +438,37 @@ fn a_commit_that_fails_leaves_what_was_held_before() {
     model.check();
     model.admit(13, 40, Way::Subtrees);
     model.check();
+}
+
+#[test]
+fn what_would_be_one_interval_too_many_is_left_out_and_what_joins_some_is_kept() {
+    let store = MemoryStore::default();
+    let key = LogKey {
+        number: 1,
+        chunk_level: 0,
+    };
+    let mut held = IntervalSet::new();
+    let put = |held: &mut IntervalSet, index: u64| {
+        let record = Record::new(Timestamp(index as i64), b"1");
+        let mut admission = Admission::new(&store, key, held);
+        let leaf = record.leaf();
+        admission.put_records(index, &[record], &[leaf]).unwrap();
+        let batch = admission.finish();
+        store.commit(batch, Durability::Written).unwrap();
+    };
+    let count = MAX_HELD_INTERVALS as u64;
+    // As a publisher whose followers have every other record would have it.
+    for index in 0..count + 100 {
+        put(&mut held, 2 * index);
+    }
+    assert_eq!(held.interval_count(), MAX_HELD_INTERVALS);
+    assert!(!held.contains(2 * count, 2 * count + 1));
+    put(&mut held, 1);
+    assert!(held.contains(0, 3));
+    put(&mut held, 2 * count);
+    assert_eq!(held.interval_count(), MAX_HELD_INTERVALS);
+    // What is claimed is there, and nothing else is.
+    let history = History::new(&store, key);
+    assert_eq!(history.held().unwrap(), held);
+    assert!(history.record(2 * count + 2).is_err());
 }

@@ -13,9 +13,9 @@ use super::{
 };
 
 /// A node, and a raw peer connected to it.
-struct Pair {
-    node: Node,
-    raw: Node<Raw>,
+pub(super) struct Pair {
+    pub(super) node: Node,
+    pub(super) raw: Node<Raw>,
     /// The node's outbound substreams as the raw peer got them.
     inbound: VecDeque<Stream>,
 }
@@ -34,7 +34,7 @@ impl Pair {
         .await
     }
 
-    async fn with(config: Config) -> Self {
+    pub(super) async fn with(config: Config) -> Self {
         let mut node = Node::new(config, 4).await;
         let raw = Node::with(Raw::default(), Duration::from_secs(60)).await;
         node.dial(raw.peer, raw.tcp.clone()).await;
@@ -46,7 +46,7 @@ impl Pair {
         }
     }
 
-    async fn open(&mut self, first: &[u8]) -> Stream {
+    pub(super) async fn open(&mut self, first: &[u8]) -> Stream {
         let peer: PeerId = self.node.peer;
         self.raw
             .with_swarm(move |swarm| swarm.behaviour_mut().open(peer))
@@ -63,7 +63,7 @@ impl Pair {
     }
 
     /// The node's next outbound substream.
-    async fn accept(&mut self) -> Stream {
+    pub(super) async fn accept(&mut self) -> Stream {
         if let Some(stream) = self.inbound.pop_front() {
             return stream;
         }
@@ -73,7 +73,7 @@ impl Pair {
         }
     }
 
-    async fn breach(&mut self) -> ProtocolError {
+    pub(super) async fn breach(&mut self) -> ProtocolError {
         match self.node.event().await {
             Event::Misbehaved { peer, error, .. } => {
                 assert_eq!(peer, self.raw.peer);

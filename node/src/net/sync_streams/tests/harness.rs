@@ -41,7 +41,7 @@ where
 {
     /// A node without sync streams.
     pub(super) async fn with(behaviour: B, idle: Duration) -> Self {
-        let (_, frames) = frame_channel(1);
+        let (_, frames) = frame_channel(1, 64 << 20);
         let mut swarm = SwarmBuilder::with_new_identity()
             .with_tokio()
             .with_tcp(
@@ -131,7 +131,7 @@ where
 impl Node {
     /// A node whose inbound channels take `capacity` frames each.
     pub(super) async fn new(config: Config, capacity: usize) -> Self {
-        let (inbound, frames) = frame_channel(capacity);
+        let (inbound, frames) = frame_channel(capacity, 64 << 20);
         let behaviour = Behaviour::new(config, inbound);
         // Only the sync streams keep connections alive.
         let mut node = Self::with(behaviour, Duration::ZERO).await;
@@ -141,7 +141,7 @@ impl Node {
 
     pub(super) async fn ready(&mut self, expected: PeerId) {
         match self.event().await {
-            Event::Ready { peer } => assert_eq!(peer, expected),
+            Event::Ready { peer, .. } => assert_eq!(peer, expected),
             other => panic!("unexpected {other:?}"),
         }
     }
@@ -164,8 +164,8 @@ impl Node {
             .unwrap();
     }
 
-    pub(super) async fn queued_bytes(&self, peer: PeerId) -> usize {
-        self.with_swarm(move |swarm| swarm.behaviour().queued_bytes(&peer))
+    pub(super) async fn queued_cost(&self, peer: PeerId) -> usize {
+        self.with_swarm(move |swarm| swarm.behaviour().queued_cost(&peer))
             .await
     }
 

@@ -3,6 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use headwater_protocols::sync::frame_cost;
 use libp2p::{
     Multiaddr, PeerId,
     swarm::{ConnectionId, NetworkBehaviour, ToSwarm},
@@ -24,7 +25,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let (inbound, _) = frame_channel(1);
+        let (inbound, _) = frame_channel(1, 64 << 20);
         Self {
             behaviour: Behaviour::new(Config::new(1000), inbound),
             peer: PeerId::random(),
@@ -39,7 +40,12 @@ impl Bench {
 
     fn open(&mut self, connection: usize, path: Path) -> mpsc::UnboundedReceiver<Command> {
         let (outbox, commands) = mpsc::unbounded_channel();
-        self.tell(connection, FromHandler::Open(Link { outbox, path }));
+        let link = Link {
+            outbox,
+            path,
+            place: None,
+        };
+        self.tell(connection, FromHandler::Open(link));
         commands
     }
 
@@ -88,7 +94,7 @@ fn a_direct_connection_takes_over_from_a_relayed_one() {
     let _direct = bench.open(2, Path::Quic);
     assert_eq!(bench.events(), ["reset", "accept"]);
     assert_eq!(bench.preferred(), Some(2));
-    assert_eq!(bench.behaviour.queued_bytes(&bench.peer), 0);
+    assert_eq!(bench.behaviour.queued_cost(&bench.peer), 0);
     // The relayed one forgets what it had queued.
     assert!(matches!(relayed.try_recv(), Ok(Command::Frame(..))));
     assert!(matches!(
@@ -135,12 +141,12 @@ fn reports_from_before_a_reset_do_not_count() {
     let sent = |epoch| FromHandler::Sent {
         epoch,
         lane: Lane::Bulk,
-        bytes: 3,
+        bytes: frame_cost(3),
     };
     bench.tell(1, sent(0));
-    assert_eq!(bench.behaviour.queued_bytes(&bench.peer), 3);
+    assert_eq!(bench.behaviour.queued_cost(&bench.peer), frame_cost(3));
     bench.tell(1, sent(1));
-    assert_eq!(bench.behaviour.queued_bytes(&bench.peer), 0);
+    assert_eq!(bench.behaviour.queued_cost(&bench.peer), 0);
     assert_eq!(bench.events(), ["ready", "accept", "reset", "sent"]);
 }
 
