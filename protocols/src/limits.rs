@@ -638,6 +638,11 @@ pub const MAX_TOLD_STREAM_BYTES: usize = 64 * 1024;
 /// streams that matter are known to several.
 pub const DISCOVER_PEERS: usize = 32;
 
+/// Places among them for peers that have delivered something of a followed stream:
+/// those who know what we know are likely to know more of its kind, and were not
+/// made up.
+pub const DISCOVER_SOURCES: usize = DISCOVER_PEERS / 2;
+
 /// Searches under way at a time: each keeps at most 32 answers of 64 KiB.
 pub const MAX_DISCOVERIES: usize = 8;
 

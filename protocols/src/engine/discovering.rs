@@ -3,7 +3,7 @@
 //! signatures, so that a peer can hide streams and invent its own, but not
 //! alter anybody's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p_identity::PeerId;
 use prost::Message;
@@ -14,8 +14,8 @@ use super::{CommandError, Engine, Output, Reply};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::LogId;
 use crate::limits::{
-    DISCOVER_ALLOWANCE, DISCOVER_PEERS, DISCOVER_TIMEOUT_US, MAX_DISCOVER_TEXT_BYTES,
-    MAX_DISCOVERIES, MAX_TOLD_STREAM_BYTES, MAX_TOLD_STREAMS,
+    DISCOVER_ALLOWANCE, DISCOVER_PEERS, DISCOVER_SOURCES, DISCOVER_TIMEOUT_US,
+    MAX_DISCOVER_TEXT_BYTES, MAX_DISCOVERIES, MAX_TOLD_STREAM_BYTES, MAX_TOLD_STREAMS,
 };
 use crate::log::AdmitError;
 use crate::manifest::{Manifest, SignedManifest, UnverifiedManifest, Visibility};
@@ -140,8 +140,7 @@ impl<S: Store> Engine<S> {
                 Some((log, found))
             })
             .collect();
-        let ready = self.peers.iter().filter(|(_, peer)| peer.ready);
-        let peers: Vec<PeerId> = ready.map(|(&peer, _)| peer).take(DISCOVER_PEERS).collect();
+        let peers = self.whom_to_ask();
         let open = Open {
             words,
             found,
@@ -165,6 +164,48 @@ impl<S: Store> Engine<S> {
         if peers.is_empty() {
             self.end_discovery(command);
         }
+    }
+
+    /// The peers that are asked: some that have delivered what is followed here,
+    /// and any others, by lot, so that nobody can be sure to be asked, or to keep
+    /// others from it.
+    fn whom_to_ask(&mut self) -> Vec<PeerId> {
+        let ready: BTreeSet<PeerId> = (self.peers.iter())
+            .filter(|(_, peer)| peer.ready)
+            .map(|(&peer, _)| peer)
+            .collect();
+        let states = self.logs.iter().map(|(_, state)| state);
+        let sources: BTreeSet<PeerId> = (states.filter(|state| state.followed))
+            .flat_map(|state| state.scheduler.sources())
+            .filter(|(peer, source)| source.has_delivered && ready.contains(peer))
+            .map(|(&peer, _)| peer)
+            .collect();
+        let mut chosen = self.draw(&sources, DISCOVER_SOURCES);
+        let others = ready.into_iter().filter(|peer| !chosen.contains(peer));
+        let others = others.collect();
+        chosen.extend(self.draw(&others, DISCOVER_PEERS - chosen.len()));
+        chosen
+    }
+
+    /// Draws peers by lot: one of each place before the second one of any, because
+    /// their ids cost nothing.
+    fn draw(&mut self, peers: &BTreeSet<PeerId>, most: usize) -> Vec<PeerId> {
+        let mut places: BTreeMap<_, Vec<PeerId>> = BTreeMap::new();
+        for &peer in peers {
+            let place = self.provider.place(peer);
+            // Where it is not known, each is somewhere else.
+            let alone = place.is_none().then_some(peer);
+            places.entry((place, alone)).or_default().push(peer);
+        }
+        let mut lots: Vec<_> = (places.into_values())
+            .flat_map(|mut there| {
+                self.joining.shuffle(&mut there);
+                there.into_iter().enumerate()
+            })
+            .collect();
+        self.joining.shuffle(&mut lots);
+        lots.sort_by_key(|(round, _)| *round);
+        (lots.into_iter().take(most).map(|(_, peer)| peer)).collect()
     }
 
     /// Takes the answer of a peer.
@@ -319,8 +360,10 @@ impl<S: Store> Engine<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::SigningKey;
+    use crate::engine::{Input, Settings};
+    use crate::identity::{SigningKey, another_peer};
     use crate::manifest::tests::manifest;
+    use crate::store::MemoryStore;
 
     #[test]
     fn every_word_must_be_somewhere_in_what_describes_a_stream() {
@@ -338,5 +381,60 @@ mod tests {
         }
         assert!(finds(&log.to_string()[20..30]));
         assert!(Words::of(&"x".repeat(MAX_DISCOVER_TEXT_BYTES + 1)).is_none());
+    }
+
+    /// An engine that knows nobody.
+    fn engine(seed: u8) -> Engine<MemoryStore> {
+        let key = SigningKey::from_secret(&mut [9; 32]);
+        let settings = Settings {
+            seed: [seed; 32],
+            offer_percent: 50,
+            introduces: false,
+            copied: false,
+            lost_rows: false,
+            marks: BTreeMap::new(),
+            lost: None,
+            ended_badly: false,
+            time: Timestamp(0),
+        };
+        Engine::open(MemoryStore::default(), key, &settings, Timestamp(0)).unwrap()
+    }
+
+    #[test]
+    fn those_with_small_ids_at_one_place_do_not_keep_others_from_being_asked() {
+        for seed in 0..8 {
+            let mut engine = engine(seed);
+            let mut ids: Vec<PeerId> = (0..300).map(|_| another_peer()).collect();
+            ids.sort_unstable();
+            // The smallest are at one place, or at none that is known; the others
+            // are honest, each somewhere else.
+            let (ground, honest) = ids.split_at(280);
+            for &peer in ground {
+                engine.handle(Input::Ready(peer, Some(1)), Timestamp(0));
+            }
+            for (place, &peer) in (10..).zip(honest) {
+                engine.handle(Input::Ready(peer, Some(place)), Timestamp(0));
+            }
+            let asked = engine.whom_to_ask();
+            assert_eq!(asked.len(), DISCOVER_PEERS);
+            let lacking = honest.iter().filter(|peer| !asked.contains(peer)).count();
+            assert_eq!(lacking, 0, "seed {seed}");
+            assert_eq!(BTreeSet::from_iter(asked.iter()).len(), DISCOVER_PEERS);
+        }
+    }
+
+    #[test]
+    fn whom_is_asked_is_decided_by_lot() {
+        let ids: Vec<PeerId> = (0..300).map(|_| another_peer()).collect();
+        let asked = |seed| {
+            let mut engine = engine(seed);
+            for &peer in &ids {
+                engine.handle(Input::Ready(peer, None), Timestamp(0));
+            }
+            BTreeSet::from_iter(engine.whom_to_ask())
+        };
+        assert_eq!(asked(1), asked(1));
+        let both = asked(1).intersection(&asked(2)).count();
+        assert!(both < DISCOVER_PEERS / 2, "{both} are asked in any case");
     }
 }

@@ -119,6 +119,14 @@ impl Joining {
         self.rng.next_u64()
     }
 
+    /// Puts things into a random order (Fisher and Yates).
+    pub(super) fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            let place = self.dice() % (last as u64 + 1);
+            things.swap(last, place as usize);
+        }
+    }
+
     fn random_bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         self.rng.fill_bytes(&mut bytes);
