@@ -12,6 +12,7 @@ use super::publish::Target;
 use super::rows::{Row, RowError};
 use super::value::ValueRules;
 use crate::client::{Query, is_gone};
+use crate::times::text::to_text;
 
 /// Rows that are handed over at a time.
 const ROWS_AT_ONCE: usize = 4_096;
