@@ -2,6 +2,7 @@
 
 mod clock;
 mod damage;
+mod open_files;
 mod scrubs;
 mod troubles;
 mod unsigned;
@@ -19,11 +20,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::clock::{COMPARED_EVERY, ClockWatch};
 pub use self::clock::{impossible_time, now, wall_time};
+pub(crate) use self::open_files::is_out_of_files;
 pub use self::scrubs::{MAX_NAMED_PARTS, ScrubStatus};
 pub use self::troubles::{Severity, Trouble};
 pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};
 
 use self::damage::damage_of;
+use self::open_files::OutOfFiles;
 use self::scrubs::Scrubs;
 use self::troubles::Troubles;
 use self::unsigned::Unsigned;
@@ -204,6 +207,7 @@ struct Shared {
     disk: Mutex<Option<DiskStatus>>,
     scrubs: Scrubs,
     troubles: Troubles,
+    out_of_files: OutOfFiles,
     /// How long the machine slept last.
     sleeps: watch::Sender<Duration>,
     unsigned: Unsigned,
@@ -230,6 +234,7 @@ impl Node {
             disk: Mutex::default(),
             scrubs: Scrubs::default(),
             troubles: Troubles::default(),
+            out_of_files: OutOfFiles::default(),
             sleeps: watch::Sender::new(Duration::ZERO),
             unsigned: Unsigned::default(),
         };

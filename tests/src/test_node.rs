@@ -28,6 +28,8 @@ pub struct TestNode {
     port: u16,
     /// Where the API listens, if that is not to be found in the folder.
     api: Option<SocketAddr>,
+    /// How many files it may have open, soft and hard, if not as many as the test.
+    open_files: Option<(u64, u64)>,
     /// The machine on which it runs, if not this one.
     namespace: Option<Namespace>,
     process: Option<Child>,
@@ -50,6 +52,7 @@ impl TestNode {
             listen: None,
             port: 0,
             api: None,
+            open_files: None,
             namespace: None,
             process: None,
         };
@@ -152,6 +155,22 @@ impl TestNode {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Sets the soft and the hard limit of open files for the next launch.
+    pub fn set_open_files(&mut self, soft: u64, hard: u64) {
+        self.open_files = Some((soft, hard));
+    }
+
+    /// What the node is started with.
+    fn program(&self) -> Command {
+        let Some((soft, hard)) = self.open_files else {
+            return Command::new(binary());
+        };
+        let mut shell = Command::new("sh");
+        let limits = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(limits).arg(binary());
+        shell
+    }
+
     /// Moves to another data folder, which is initialised.
     ///
     /// # Errors
@@ -238,7 +257,7 @@ impl TestNode {
             .append(true)
             .open(self.log_path())?;
         let rust_log = std::env::var("HEADWATER_TEST_LOG");
-        let mut command = Command::new(binary());
+        let mut command = self.program();
         command
             .arg("--data-dir")
             .arg(self.dir())

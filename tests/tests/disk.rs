@@ -506,7 +506,7 @@ async fn a_start_with_too_few_descriptors_says_how_many_are_needed() -> Result<(
             .stderr(fs::File::create(&log)?)
             .spawn()?;
         let since = Instant::now();
-        let wanted = format!("may have {limit} files open, and the node needs 1536");
+        let wanted = format!("may have {limit} files open, and the node needs 832");
         while !fs::read_to_string(&log)?.contains(&wanted) {
             let said = fs::read_to_string(&log)?;
             ensure!(since.elapsed() < NOTICED, "{limit}: {said}");

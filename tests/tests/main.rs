@@ -3,6 +3,7 @@
 //! with RocksDB takes longer to build than to run.
 //! `scripts/test mesh::` runs those of one file.
 
+mod api_floods;
 mod browser;
 mod clocks;
 mod commands;

@@ -1,5 +1,8 @@
-//! Connections that the API has accepted: who is at the other end, and what
-//! their end means.
+//! Connections that the API has accepted: who is at the other end, what they
+//! wait for, and what their end means.
+//!
+//! A connection is ended from here ([`super::line`]) by failing what is read of
+//! it and written to it, so that whatever answers it comes to its end, too.
 //!
 //! An answer of unknown length to a client of HTTP/1.0 (nginx asks what is
 //! behind it so, unless it is told otherwise) ends with the connection: one that
@@ -13,34 +16,61 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderValue, Version, header};
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures::StreamExt;
+use hyper::body::{Frame, SizeHint};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+
+use super::crowd::{Crowd, Entry, Membership, NO_FILE_PAUSE};
+use super::line::{Cut, Line};
+use super::state::ApiState;
+use crate::handle::{Node, is_out_of_files};
+
+/// How much the system takes that was not yet sent: what somebody does not read
+/// must not take megabytes of its memory, and shows soon. What is under way on a
+/// long line comes on top of it.
+const UNSENT_BYTES: u32 = 256 << 10;
+
+/// What one is told for whom there is no place.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+Connection: close\r\nRetry-After: 5\r\nContent-Type: application/problem+json\r\n\
+Content-Length: 146\r\n\r\n\
+{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+\"detail\":\"all connections of the API are taken; close some, or try again later\"}\n";
 
 /// The other end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    address: SocketAddr,
+    line: Arc<Line>,
     /// Whether an answer is under way whose end is that of the connection.
     owes: Arc<AtomicBool>,
 }
 
 impl Peer {
+    fn on(line: Arc<Line>) -> Self {
+        let owes = Arc::default();
+        Self { line, owes }
+    }
+
+    #[cfg(test)]
     pub(super) fn of(address: SocketAddr) -> Self {
-        Self {
-            address,
-            owes: Arc::default(),
-        }
+        Self::on(Arc::new(Line::new(address, std::time::Instant::now())))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        self.line.address
+    }
+
+    /// The connection itself.
+    pub(super) fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 
     /// The connection, without holding it.
@@ -75,13 +105,50 @@ impl Connected<IncomingStream<'_, Accepting>> for Peer {
 
 /// Accepts the connections of the API.
 #[derive(Debug)]
-pub struct Accepting(TcpListener);
+pub struct Accepting {
+    listener: TcpListener,
+    node: Node,
+    crowd: Arc<Crowd>,
+}
 
 impl Accepting {
-    /// From this socket.
+    /// From this socket, for this API.
     #[must_use]
-    pub fn new(listener: TcpListener) -> Self {
-        Self(listener)
+    pub fn new(listener: TcpListener, state: &ApiState) -> Self {
+        let crowd = state.crowd().clone();
+        tokio::spawn(Crowd::watch(Arc::downgrade(&crowd)));
+        Self {
+            listener,
+            node: state.node().clone(),
+            crowd,
+        }
+    }
+
+    /// The next connection, and a place for it.
+    async fn next(&self) -> (TcpStream, SocketAddr, Membership) {
+        loop {
+            let (stream, address) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) if is_out_of_files(&error) => {
+                    self.node.ran_out_of_files("the API", &error);
+                    self.crowd.make_room();
+                    tokio::time::sleep(NO_FILE_PAUSE).await;
+                    continue;
+                }
+                // It was gone before it was accepted.
+                Err(error) => {
+                    tracing::debug!(%error, "a connection could not be accepted");
+                    continue;
+                }
+            };
+            match self.crowd.enter(address).await {
+                Entry::Taken(membership) => return (stream, address, membership),
+                Entry::Refused => {
+                    // A new socket takes so much at once, or is gone.
+                    let _ = stream.try_write(REFUSAL);
+                }
+            }
+        }
     }
 }
 
@@ -90,26 +157,27 @@ impl Listener for Accepting {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Accepted, SocketAddr) {
-        // It goes on after errors by itself.
-        let (stream, address) = Listener::accept(&mut self.0).await;
+        let (stream, address, membership) = self.next().await;
         // A command's small request must not wait for an acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let peer = Peer::of(address);
+        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES) {
+            tracing::debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
+        }
+        let peer = Peer::on(membership.line.clone());
         let resets = false;
-        (
-            Accepted {
-                stream,
-                peer,
-                resets,
-            },
-            address,
-        )
+        let accepted = Accepted {
+            stream,
+            peer,
+            resets,
+            _membership: membership,
+        };
+        (accepted, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -120,6 +188,8 @@ pub struct Accepted {
     peer: Peer,
     /// Whether closing it now resets it.
     resets: bool,
+    /// Given back when the socket is closed.
+    _membership: Membership,
 }
 
 impl Accepted {
@@ -143,6 +213,26 @@ impl Accepted {
     fn stream(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(&mut self.stream)
     }
+
+    /// Fails once the connection is to end.
+    fn go_on(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        let Some(why) = self.peer.line.cut_for(cx.waker()) else {
+            return Ok(());
+        };
+        // The system would go on to offer what nobody takes.
+        if why == Cut::Stalled
+            && let Err(error) = self.stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "cannot set SO_LINGER");
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    /// Notes how much the other end has taken, if it has taken anything.
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.peer.line.wrote(written.is_ready());
+        written
+    }
 }
 
 /// As it was: what is not yet sent goes on its way after the close.
@@ -160,7 +250,16 @@ impl AsyncRead for Accepted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream().poll_read(cx, buffer)
+        self.go_on(cx)?;
+        if !self.peer.line.may_read() {
+            let text = "the head of a request is too long";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+        }
+        let before = buffer.filled().len();
+        let read = self.stream().poll_read(cx, buffer);
+        let bytes = read.is_ready().then(|| buffer.filled().len() - before);
+        self.peer.line.read(bytes);
+        read
     }
 }
 
@@ -170,8 +269,10 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.go_on(cx)?;
         self.take_over();
-        self.stream().poll_write(cx, bytes)
+        let written = self.stream().poll_write(cx, bytes);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -179,8 +280,10 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.go_on(cx)?;
         self.take_over();
-        self.stream().poll_write_vectored(cx, bytes)
+        let written = self.stream().poll_write_vectored(cx, bytes);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -199,6 +302,67 @@ impl AsyncWrite for Accepted {
             true => Poll::Ready(Ok(())),
             false => self.stream().poll_shutdown(cx),
         }
+    }
+}
+
+/// The connection of a request, if there is a socket.
+pub(super) fn line_of(request: &Request) -> Option<Arc<Line>> {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    peer.map(|ConnectInfo(peer)| peer.line.clone())
+}
+
+/// Notes that a request is there, and when its body is read.
+pub(super) fn asked(line: &Arc<Line>, request: Request) -> Request {
+    let has_body = !request.body().is_end_stream();
+    line.asked(has_body);
+    match has_body {
+        true => request.map(|body| until(body, line.clone(), Line::body_ended)),
+        false => request,
+    }
+}
+
+/// Notes when a request is answered. A WebSocket is, for as long as it is open.
+pub(super) fn answered(line: Arc<Line>, response: Response) -> Response {
+    match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => response,
+        _ => response.map(|body| until(body, line, Line::answered)),
+    }
+}
+
+/// A body, and what is done when it has ended or is given up.
+fn until(body: Body, line: Arc<Line>, ended: fn(&Line)) -> Body {
+    Body::new(Noted { body, line, ended })
+}
+
+struct Noted {
+    body: Body,
+    line: Arc<Line>,
+    ended: fn(&Line),
+}
+
+impl HttpBody for Noted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        (self.ended)(&self.line);
     }
 }
 

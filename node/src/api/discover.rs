@@ -9,6 +9,7 @@ use libp2p::multiaddr::Protocol;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::ApiState;
 use super::streams::unexpected;
@@ -35,8 +36,10 @@ pub(super) struct Options {
 )]
 pub(super) async fn discover(
     State(state): State<ApiState>,
+    may_ask: PeersMayBeAsked,
     options: Result<Query<Options>, QueryRejection>,
 ) -> Result<Json<DiscoveryView>, ApiError> {
+    may_ask.require()?;
     let Query(Options { q }) = options?;
     let found = match state.node().command(Command::Discover(q)).await? {
         Reply::Discovered(found) => found,

@@ -15,14 +15,18 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tower::{Layer, Service};
 
-use super::accepted::Ending;
-use super::auth::LocalTrust;
+use super::accepted::{self, Ending};
+use super::auth::Caller;
+use super::crowd::Crowd;
+use super::line::Line;
+use super::problem::ApiError;
 use super::request_coding;
+use super::state::ApiState;
 
-/// Lets in what [`LocalTrust`] lets in and comes in a form that is read, before
-/// anything of the body is.
+/// Lets in what [`LocalTrust`](super::auth::LocalTrust) lets in and comes in a
+/// form that is read, before anything of the body is.
 #[derive(Clone, Debug)]
-pub(super) struct Entrance(pub(super) Arc<LocalTrust>);
+pub(super) struct Entrance(pub(super) ApiState);
 
 impl<S> Layer<S> for Entrance {
     type Service = Entered<S>;
@@ -34,10 +38,27 @@ impl<S> Layer<S> for Entrance {
 }
 
 impl Entrance {
-    fn refusal(&self, request: &Request) -> Option<Response> {
+    /// The answer to a request that is not let in. One that is says whose it is,
+    /// and whether peers may be asked for it.
+    fn refusal(&self, line: Option<&Line>, request: &mut Request) -> Option<Response> {
+        let Self(state) = self;
+        let trust = state.trust();
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let refused = self.0.refusal(method, uri, headers);
-        refused.or_else(|| request_coding::refusal(request).map(IntoResponse::into_response))
+        let refused = trust.refusal(method, uri, headers);
+        let refused =
+            refused.or_else(|| request_coding::refusal(request).map(IntoResponse::into_response));
+        if refused.is_some() {
+            return refused;
+        }
+        let caller = trust.caller(headers);
+        if let Some(refused) = line.and_then(|line| no_place(state.crowd(), &caller, line)) {
+            return Some(refused.into_response());
+        }
+        let may_ask = trust.may_ask_peers(uri, headers, &caller);
+        let known = request.extensions_mut();
+        known.insert(may_ask);
+        known.insert(caller);
+        None
     }
 }
 
@@ -63,23 +84,49 @@ where
 
     fn call(&mut self, request: Request) -> Self::Future {
         let ending = Ending::of(&request);
-        match self.entrance.refusal(&request) {
-            Some(refused) => ready(Ok(sent(refused, ending))).boxed(),
+        let line = accepted::line_of(&request);
+        let mut request = match &line {
+            Some(line) => accepted::asked(line, request),
+            None => request,
+        };
+        match self.entrance.refusal(line.as_deref(), &mut request) {
+            Some(refused) => ready(Ok(sent(refused, ending, line))).boxed(),
             None => {
                 let answered = self.inner.call(request);
                 answered
-                    .map(|Ok(response)| Ok(sent(response, ending)))
+                    .map(|Ok(response)| Ok(sent(response, ending, line)))
                     .boxed()
             }
         }
     }
 }
 
-fn sent(mut response: Response, ending: Ending) -> Response {
+fn sent(mut response: Response, ending: Ending, line: Option<Arc<Line>>) -> Response {
     // Values are whatever a publisher wrote; a browser must not guess that
     // they are a page.
     let nosniff = HeaderValue::from_static("nosniff");
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    ending.told(response)
+    let response = ending.told(response);
+    match line {
+        Some(line) => accepted::answered(line, response),
+        None => response,
+    }
+}
+
+/// Notes who a connection belongs to. A part of all connections is for those who
+/// show a token.
+fn no_place(crowd: &Crowd, caller: &Caller, line: &Line) -> Option<ApiError> {
+    if *caller != Caller::Unknown {
+        line.trust();
+        return None;
+    }
+    if crowd.has_room_for_strangers() {
+        return None;
+    }
+    crowd.refused();
+    Some(ApiError::busy(
+        "the connections of the API that are for requests without a token are taken; close some, show a \
+         token, or try again later",
+    ))
 }

@@ -1,19 +1,21 @@
 //! `GET /v1/streams/{id}/gaps`: what is missing of a stream, what is there
 //! twice, and what came late.
 
-use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use axum::response::Response;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::bounds::{Range, positive_micros};
+use super::caller::Client;
 use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::types::{GapReport, Problem};
+use super::waiting::Written;
 use crate::export::{GapFinder, Selection, held, visit};
 use crate::handle::wall_time;
 use crate::times::Unit;
@@ -51,18 +53,17 @@ pub(super) async fn gaps(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
-) -> Result<Json<GapReport>, ApiError> {
+    client: Client,
+) -> Result<Response, ApiError> {
     let status = state.stream(&id?)?;
     let Query(options) = options?;
     let size = status.head.as_ref().map_or(0, |head| head.size);
     let wanted = Wanted::of(&options, size)?;
-    let permit = state.read_permit()?;
-    let find = state.with_history(status, move |status, history| {
-        // Held until it is done, even when nobody waits for it any more.
-        let _permit = permit;
-        report(status, history, &wanted)
+    let find = state.look_through(&client, status, move |status, history, work| {
+        let report = report(status, history, &wanted, || work.step())?;
+        Written::json(&report)
     });
-    find.await.map(Json)
+    find.await?.for_client(state.crowd(), &client)
 }
 
 #[derive(Debug)]
@@ -95,6 +96,7 @@ fn report<S: Store>(
     status: &LogStatus,
     history: &History<'_, S>,
     wanted: &Wanted,
+    mut step: impl FnMut() -> Result<(), ApiError>,
 ) -> Result<GapReport, ApiError> {
     if status.head.is_none() {
         return Err(not_come_yet(status));
@@ -116,7 +118,7 @@ fn report<S: Store>(
         };
         visit(history, &selection, |index, record| {
             finder.observe(index, record.time(), &record.value());
-            Ok::<_, ApiError>(())
+            step()
         })?;
     }
     let first_holes = held.missing(from, to).take(wanted.listed);
@@ -156,7 +158,7 @@ mod tests {
         let history = History::new(&store, key);
         let report = |options: Options| {
             let wanted = Wanted::of(&options, 13).unwrap();
-            report(&status, &history, &wanted).unwrap()
+            report(&status, &history, &wanted, || Ok(())).unwrap()
         };
         let cadence_us = Some(1_000_000);
         let all = report(Options {

@@ -14,11 +14,14 @@ use utoipa::IntoParams;
 
 use super::asker::Asker;
 use super::bounds::{Range, micros, positive_micros};
+use super::caller::Client;
 use super::compression;
+use super::elsewhere::PeersMayBeAsked;
 use super::etag::EntityTag;
 use super::limits::MAX_JOINED_STREAMS;
 use super::observations::{format_of, require_held};
 use super::parts::{self, Answer};
+use super::places::mebibytes;
 use super::problem::ApiError;
 use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
@@ -29,6 +32,11 @@ use crate::handle::wall_time;
 use crate::proof::disputed;
 use crate::store::Patient;
 use crate::times::Unit;
+
+/// Mebibytes that a join keeps of the records of its streams: one and a half of
+/// each of a few, which have text. More is bounded by `MAX_DISORDER_BYTES`, and is
+/// needed where times run backwards.
+const JOIN_MEBIBYTES: usize = 8;
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -88,6 +96,7 @@ pub(super) async fn read(
     State(state): State<ApiState>,
     options: Result<Query<Options>, QueryRejection>,
     asker: Asker,
+    (client, may_ask): (Client, PeersMayBeAsked),
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -105,6 +114,8 @@ pub(super) async fn read(
         false => {
             let request = parts::Request {
                 asker: &asker,
+                client: &client,
+                may_ask,
                 method: &method,
                 headers: &headers,
             };
@@ -174,7 +185,14 @@ impl Joining {
         let store = state.node().store().clone();
         let logs: Vec<_> = self.streams.iter().map(|s| s.log.to_string()).collect();
         let (how, format) = (self.how, self.format);
+        let sizes = (self
+            .streams
+            .iter()
+            .filter_map(|status| status.manifest.as_ref()))
+        .map(|manifest| mebibytes(format, manifest.value_type));
         Answer {
+            // All columns together are bounded as one is.
+            size: JOIN_MEBIBYTES + sizes.max().unwrap_or_default(),
             name: Name {
                 resource: format!(
                     "join {} {:?} {how:?} {format:?}",

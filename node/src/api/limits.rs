@@ -2,11 +2,79 @@
 
 use std::time::Duration;
 
+/// Connections of the API at a time: the live streams, the reads, and four
+/// hundred of programs that publish. Each is an open file and 20 KB; while an
+/// answer is not taken it holds what `READ_MEBIBYTES` and `LIVE_BATCH_BYTES` say.
+pub const MAX_API_CONNECTIONS: usize = 1_024;
+
+/// As many are left to the API however few files may be open: commands, a
+/// dashboard, and some programs.
+pub const MIN_API_CONNECTIONS: usize = 64;
+
+/// Connections that were told to go and are not closed yet. While there are so
+/// many, nobody is accepted: each is an open file until then.
+pub const CLOSING_CONNECTIONS: usize = 64;
+
+/// Bytes of the head of a request: the address of a join of 256 streams has 15 KB,
+/// and cookies and what proxies add a few more. Of a thousand connections that is
+/// 64 MB.
+pub const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Bytes of all answers together that are made in memory and wait for their
+/// clients, beside the first `BLOCK_BYTES` of each: a report of gaps may have
+/// 4 MB, and the list of ten thousand streams 10 MB.
+pub const MAX_WAITING_BYTES: usize = 256 << 20;
+
+/// How long the head of a request may take, from the first moment of a
+/// connection, or from its first byte: a few packets, of which each may be lost
+/// twice.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long somebody who has connected may take to ask before others that come
+/// take the place, unless nobody had more: programs ask within a millisecond,
+/// over a far line within two round trips.
+pub const HEAD_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a connection may be kept that asks for nothing. Clients keep theirs
+/// for 60 to 90 s; whoever keeps it longer than the other end may lose a request
+/// at the moment at which it is closed.
+pub const IDLE_CONNECTION: Duration = Duration::from_secs(120);
+
+/// How long nothing may come of the body of a request that is waited for. Each
+/// byte begins it anew, so that a slow line or a pipe goes on.
+pub const BODY_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often all connections are looked at: far less than the shortest of these
+/// times.
+pub const CONNECTIONS_LOOKED_AT: Duration = Duration::from_millis(500);
+
+/// How long after the last one that was turned away the API is no longer said
+/// to be crowded.
+pub const API_CROWDED_FOR: Duration = Duration::from_secs(4);
+
 /// Bytes of the body of a publish. A command takes 65,536 records (see
 /// `MAX_PUBLISH_RECORDS`); with a time of 27 characters and a short value an
 /// item has 60 to 200 bytes of JSON, so that the usual batch is cut by the
 /// number of records and not by this. It is all in memory at once.
 pub const MAX_OBSERVATIONS_BODY_BYTES: usize = 16 << 20;
+
+/// Kibibytes of all such bodies that are read at a time and have more than
+/// [`MIDDLE_BODY_KIB`]: eight of the largest. What is made of one takes twice as
+/// much beside it, so that they have 400 MB together.
+pub const LARGE_BODIES_KIB: u32 = 128 << 10;
+
+/// The same for all that have less: they do not wait for large ones.
+pub const MIDDLE_BODIES_KIB: u32 = 32 << 10;
+
+/// Kibibytes of a body of a few thousand observations.
+pub const MIDDLE_BODY_KIB: u32 = 1 << 10;
+
+/// Kibibytes of a body that need not wait for room among the others: those of all
+/// connections have 64 MB, and whoever publishes a few observations never waits.
+pub const SMALL_BODY_KIB: u32 = 64;
+
+/// How long a body may wait until there is room for it.
+pub const BODY_WAIT: Duration = Duration::from_secs(10);
 
 /// Bytes of such a body that is read where it arrives: microseconds, less than a
 /// thread takes to be woken for it.
@@ -50,15 +118,34 @@ pub const MAX_KNOWN_PEERS: usize = 32;
 pub const MAX_INVITE_ADDRESSES: usize = 4;
 
 /// Live streams at a time: 500 clients and some that just come back. Each may
-/// hold the records of one chunk while its client reads slowly, which are 1 MiB
-/// at most and for numbers about 30 KiB.
+/// hold `LIVE_BATCH_BYTES` while its client reads slowly, and for numbers about
+/// 30 KiB. A quarter is for those who show a token.
 pub const MAX_LIVE_STREAMS: usize = 600;
 
-/// Reads of history at a time. Each occupies a thread and at most
-/// `QUEUED_BLOCKS` + 2 blocks, beside what its encoder holds: a line of text, a
-/// record batch of Arrow, or a row group of Parquet twice (see the limits of
-/// `export`).
-pub const MAX_READS: usize = 64;
+/// Readers of histories that work at a time, at least: one for each processor.
+/// With more, who publishes beside them would wait for its turn at a processor.
+/// The others wait for theirs here.
+pub const MIN_READS: usize = 2;
+
+/// How long one of them works before another one gets its turn.
+pub const READ_TURN: Duration = Duration::from_millis(50);
+
+/// Readers of histories in all, those included that wait for their clients. Each
+/// is a thread, of the 512 that the runtime has for all that blocks.
+pub const MAX_READERS: usize = 256;
+
+/// Mebibytes that all of them may need together: the blocks that wait for each
+/// client (`QUEUED_BLOCKS`, and what the connection holds of them, together one),
+/// and what its encoder holds (the limits of `export`).
+pub const READ_MEBIBYTES: usize = 1_024;
+
+/// How long somebody waits for a place before the answer is that there is none:
+/// longer than it takes until those have gone who do not read.
+pub const READ_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a client may take nothing of its answer when others need its place.
+/// On a line with long pauses a packet comes again after a second or two.
+pub const STALLED_READ_IN_CROWD: Duration = Duration::from_secs(5);
 
 /// Bytes of a block of an answer that is written while it is read: large enough
 /// that the hand-over between threads costs little, small enough that the first
@@ -68,13 +155,17 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 /// Blocks that wait for the client.
 pub const QUEUED_BLOCKS: usize = 4;
 
-/// How long a client may read nothing of an answer before it is cut off, so
-/// that forgotten clients do not hold the threads. Long enough for a person who
-/// pages through an export.
+/// How long a client may read nothing of an answer before it is cut off although
+/// nobody needs its place, so that forgotten clients do not hold the threads.
+/// Long enough for a person who pages through an export.
 pub const STALLED_READ: Duration = Duration::from_secs(600);
 
 /// Records that are turned into events of a live stream at a time.
 pub const LIVE_BATCH: u64 = 512;
+
+/// Bytes of such events, unless one of them has more: 600 clients that are behind
+/// hold 150 MB.
+pub const LIVE_BATCH_BYTES: usize = 256 << 10;
 
 /// Quiet time after which a live stream sends a comment, so that proxies and
 /// clients see that it lives. Common proxies cut at 60 s.
@@ -84,8 +175,12 @@ pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(15);
 /// with the last index that it has, and misses nothing.
 pub const STALLED_LIVE: Duration = Duration::from_secs(30);
 
-/// How long a WebSocket that is dropped may take to hear why.
-pub const SOCKET_FAREWELL: Duration = Duration::from_secs(2);
+/// How long a live client that is dropped may take to hear why.
+pub const LIVE_FAREWELL: Duration = Duration::from_secs(2);
+
+/// Messages that a live client may send over a WebSocket between two of our
+/// pings: it has nothing to say, but may ping us once a second.
+pub const MAX_SOCKET_MESSAGES: u32 = 100;
 
 /// Bytes of a message that a live client may send over a WebSocket: it has
 /// nothing to say.

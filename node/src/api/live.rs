@@ -25,11 +25,17 @@ use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{mpsc, watch};
 use utoipa::IntoParams;
 
 use super::bounds::bound;
-use super::limits::{LIVE_BATCH, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES};
+use super::caller::Client;
+use super::limits::{
+    LIVE_BATCH, LIVE_BATCH_BYTES, LIVE_FAREWELL, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES,
+};
+use super::line::{Cut, Line};
+use super::live_places::LivePlace;
 use super::live_tail::LiveTail;
 use super::observations::{refused, require_held};
 use super::problem::ApiError;
@@ -67,6 +73,7 @@ pub(super) async fn live(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
+    client: Client,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
@@ -76,7 +83,7 @@ pub(super) async fn live(
         true => Some(upgrade?),
         false => None,
     };
-    let permit = state.live_permit()?;
+    let place = state.live_place(&client)?;
     let status_log = status.log;
     let watch = state.node().watch(status_log);
     let watch = watch.ok_or_else(|| not_come_yet(&status))?;
@@ -96,7 +103,8 @@ pub(super) async fn live(
         next,
         ready: VecDeque::new(),
         ended: false,
-        _permit: permit,
+        line: client.line.clone(),
+        _place: place,
     };
     let begin = live.watch.borrow().begin;
     let mut response = match socket {
@@ -118,14 +126,15 @@ pub(super) async fn live(
 /// The records as events.
 fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
     // A connection that stands still asks for no event, and tells nobody.
-    let patience = live.patience();
-    let observations = handed_over(live, patience);
+    let (patience, line) = (live.patience(), live.line.clone());
+    let observations = handed_over(live, patience, line);
     futures::stream::unfold(observations, |mut observations| async {
         let event = match observations.recv().await? {
             Said::Observation(Observation { index, json }) => {
                 Event::default().id(index.to_string()).data(&*json)
             }
             Said::End(problem) => Event::default().event("error").data(problem),
+            Said::TooSlow => Event::default().comment("too slow; come back with Last-Event-ID"),
         };
         Some((Ok(event), observations))
     })
@@ -133,7 +142,13 @@ fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
 
 /// The records, from a task of its own that ends when the client takes none for
 /// so long, is gone, or the node stops.
-pub(super) fn handed_over(mut live: Live, patience: Duration) -> mpsc::Receiver<Said> {
+///
+/// A connection that is given has to end soon after, whatever still waits there.
+pub(super) fn handed_over(
+    mut live: Live,
+    patience: Duration,
+    line: Option<Arc<Line>>,
+) -> mpsc::Receiver<Said> {
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
@@ -144,9 +159,19 @@ pub(super) fn handed_over(mut live: Live, patience: Duration) -> mpsc::Receiver<
             let Some(said) = said else {
                 return;
             };
-            if sender.send_timeout(said, patience).await.is_err() {
-                tracing::debug!("a live client takes nothing more and is dropped");
-                return;
+            match sender.send_timeout(said, patience).await {
+                Ok(()) => {}
+                Err(SendTimeoutError::Closed(_)) => return,
+                Err(SendTimeoutError::Timeout(_)) => {
+                    tracing::debug!("a live client takes nothing more and is dropped");
+                    drop(live);
+                    // Should it take something after all, it hears why.
+                    let _ = sender.send_timeout(Said::TooSlow, LIVE_FAREWELL).await;
+                    if let Some(line) = line {
+                        line.cut(Cut::Stalled);
+                    }
+                    return;
+                }
             }
         }
     });
@@ -220,6 +245,8 @@ pub(super) enum Said {
     Observation(Observation),
     /// Problem details: nothing more comes.
     End(String),
+    /// The client took nothing for too long.
+    TooSlow,
 }
 
 /// A record, as live clients get it.
@@ -240,7 +267,9 @@ pub(super) struct Live {
     ready: VecDeque<Observation>,
     /// The last word was sent.
     ended: bool,
-    _permit: OwnedSemaphorePermit,
+    /// The connection, if there is a socket.
+    line: Option<Arc<Line>>,
+    _place: LivePlace,
 }
 
 impl Live {
@@ -359,10 +388,15 @@ fn read<S: Store + ?Sized>(
     let chunk = history.key().chunk_interval(history.key().chunk_of(next));
     let to = held_until.min(chunk.to).min(next + LIVE_BATCH);
     let mut object = RecordObject::new(manifest.value_type);
-    let mut observations = Vec::new();
+    let (mut observations, mut bytes) = (Vec::new(), 0);
     visit(history, &Selection::indexes(next, to), |index, record| {
+        // The rest is read when these were taken.
+        if bytes >= LIVE_BATCH_BYTES {
+            return Ok(());
+        }
         let mut json = Vec::new();
         object.put(&mut json, index, record);
+        bytes += json.len();
         let json = String::from_utf8_lossy(&json).into();
         observations.push(Observation { index, json });
         Ok::<_, ApiError>(())

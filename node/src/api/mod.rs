@@ -8,14 +8,18 @@ mod accept;
 mod accepted;
 mod asker;
 pub mod auth;
+mod body_room;
 mod bounds;
 mod byte_range;
+mod caller;
 mod choice;
 mod compression;
 mod creation;
+mod crowd;
 mod dashboard;
 mod deletion;
 mod discover;
+mod elsewhere;
 mod entrance;
 mod etag;
 mod evidence;
@@ -24,13 +28,16 @@ mod gaps;
 mod incoming;
 mod join;
 pub mod limits;
+mod line;
 mod live;
+mod live_places;
 mod live_tail;
 mod new_name;
 mod node_info;
 mod observations;
 mod openapi;
 mod parts;
+mod places;
 mod problem;
 mod proofs;
 mod publish;
@@ -50,6 +57,8 @@ mod told;
 pub mod types;
 mod unsigned;
 mod view;
+mod waiting;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -76,7 +85,6 @@ pub fn router(state: ApiState) -> Router {
         .layer(compression::layer())
         .post(publish::publish)
         .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES));
-    let trust = state.trust();
     Router::new()
         .route("/", get(dashboard::show))
         .route("/open/{link}", get(dashboard::open))
@@ -137,6 +145,6 @@ pub fn router(state: ApiState) -> Router {
         )
         .route("/v1/streams/{id}/observations", observations)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(Entrance(trust))
+        .layer(Entrance(state.clone()))
         .with_state(state)
 }

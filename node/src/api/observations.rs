@@ -19,9 +19,12 @@ use utoipa::IntoParams;
 use super::accept;
 use super::asker::Asker;
 use super::bounds::{self, Range, is_span};
+use super::caller::Client;
 use super::compression;
+use super::elsewhere::PeersMayBeAsked;
 use super::etag::EntityTag;
 use super::parts::{self, Answer};
+use super::places::mebibytes;
 use super::problem::ApiError;
 use super::retention::{BEGINS_AT, MAX_BEGINNINGS, dropped, kept};
 use super::retrieve;
@@ -119,7 +122,9 @@ impl Reading {
     /// The answer, as a file.
     fn into_answer(self, state: &ApiState) -> Answer {
         let store = state.node().store().clone();
+        let manifest = self.status.manifest.as_ref();
         Answer {
+            size: manifest.map_or(1, |manifest| mebibytes(self.format, manifest.value_type)),
             name: Name {
                 resource: self.resource(),
                 tag: self.tag().to_string(),
@@ -244,11 +249,14 @@ pub(super) async fn read(
     id: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
     asker: Asker,
+    (client, may_ask): (Client, PeersMayBeAsked),
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let request = parts::Request {
         asker: &asker,
+        client: &client,
+        may_ask,
         method: &method,
         headers: &headers,
     };
@@ -285,6 +293,7 @@ async fn read_under(
     let mut response = if tag.is_known(headers) {
         StatusCode::NOT_MODIFIED.into_response()
     } else if let Some(what) = reading.to_retrieve() {
+        request.may_ask.require()?;
         retrieve::observation(state, &reading.status, reading.format, what).await?
     } else {
         parts::answer(state, reading.into_answer(state), request).await?

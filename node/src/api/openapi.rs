@@ -2,8 +2,9 @@
 //! `/openapi.json` and as a page that needs no other host.
 
 use std::fmt::{self, Write};
+use std::sync::OnceLock;
 
-use axum::Json;
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
@@ -134,17 +135,29 @@ fn one_of(words: &[&'static str]) -> Schema {
 }
 
 /// `GET /openapi.json`.
-pub(super) async fn document(State(state): State<ApiState>) -> Json<utoipa::openapi::OpenApi> {
-    Json(description(state.trust().guards_reading()))
+pub(super) async fn document(State(state): State<ApiState>) -> Response {
+    // It is the same for as long as the program runs, and long.
+    static WRITTEN: [OnceLock<Bytes>; 2] = [OnceLock::new(), OnceLock::new()];
+    let guards_reading = state.trust().guards_reading();
+    let written = WRITTEN[usize::from(guards_reading)].get_or_init(|| {
+        let written = serde_json::to_vec(&description(guards_reading));
+        written.unwrap_or_default().into()
+    });
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, kind)], written.clone()).into_response()
 }
 
 /// `GET /docs`: the same for people.
 pub(super) async fn page() -> Response {
-    let document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    static WRITTEN: OnceLock<String> = OnceLock::new();
+    let written = WRITTEN.get_or_init(|| {
+        let document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+        html(&document).unwrap_or_default()
+    });
     // Nothing of it may load or run anything.
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
     let policy = [(header::CONTENT_SECURITY_POLICY, policy)];
-    (policy, Html(html(&document).unwrap_or_default())).into_response()
+    (policy, Html(written.as_str())).into_response()
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;\

@@ -3,22 +3,23 @@
 
 use std::io::Write;
 
-use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::asker::Asker;
 use super::byte_range::ByteRange;
+use super::caller::Client;
 use super::choice::{Asked, Choice, Refusal};
 use super::compression;
+use super::elsewhere::PeersMayBeAsked;
 use super::etag::weak;
+use super::places::Place;
 use super::problem::ApiError;
 use super::spool::{Name, Spool};
 use super::state::ApiState;
 use super::stream_body::{WriteError, written_by};
 use super::told::{Last, Version};
 use crate::export::Format;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 /// Writes an answer.
 type Writing = Box<dyn FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send>;
@@ -28,6 +29,8 @@ pub(super) struct Answer {
     /// What is asked, and the version of this moment.
     pub(super) name: Name,
     pub(super) format: Format,
+    /// Mebibytes of memory that writing it may need.
+    pub(super) size: usize,
     pub(super) writing: Writing,
 }
 
@@ -35,6 +38,8 @@ pub(super) struct Answer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub(super) asker: &'a Asker,
+    pub(super) client: &'a Client,
+    pub(super) may_ask: PeersMayBeAsked,
     pub(super) method: &'a Method,
     pub(super) headers: &'a HeaderMap,
 }
@@ -45,14 +50,13 @@ pub(super) async fn answer(
     answer: Answer,
     request: Request<'_>,
 ) -> Result<Response, ApiError> {
-    let permit = state.read_permit()?;
     let question = request.asker.about(&answer.name.resource);
     let told = state.told().last(question);
     let is_head = request.method == Method::HEAD;
     let choice = match choice(state, &answer, request, told.as_ref()) {
         Ok(choice) => choice,
         Err(Refusal::WouldBeAppended) => {
-            return nothing_to_append(state, answer, request, permit).await;
+            return nothing_to_append(state, answer, request).await;
         }
         Err(Refusal::Gone) => return Err(gone()),
     };
@@ -79,21 +83,25 @@ pub(super) async fn answer(
         },
         format: answer.format,
     };
-    let (spool, permit) = match state.spools().find(&name) {
-        Some(spool) => (spool, permit),
-        None if !is_head && choice.part.is_none() => {
-            return about.streamed(answer.writing, permit).await;
-        }
+    let spool = match state.spools().find(&name) {
+        Some(spool) => spool,
         None => {
-            let spool = written(state, answer, permit).await?;
-            (spool, state.read_permit()?)
+            let place = state.place(request.client, answer.size).await?;
+            if !is_head && choice.part.is_none() {
+                return about.streamed(answer.writing, place).await;
+            }
+            written(state, answer, place).await?
         }
     };
-    match is_head {
-        true => Ok(about.whole(Body::empty(), spool.length())),
-        false => about.read(spool, choice.part, permit).await,
+    if is_head {
+        return Ok(about.whole(Body::empty(), spool.length()));
     }
+    let place = state.place(request.client, COPY_MEBIBYTES).await?;
+    about.read(spool, choice.part, place).await
 }
+
+/// What a copy of a file needs: the blocks that wait.
+const COPY_MEBIBYTES: usize = 1;
 
 fn choice(
     state: &ApiState,
@@ -128,12 +136,14 @@ async fn nothing_to_append(
     state: &ApiState,
     answer: Answer,
     request: Request<'_>,
-    permit: OwnedSemaphorePermit,
 ) -> Result<Response, ApiError> {
     let range = ByteRange::asked(request.headers);
     let spool = match state.spools().find(&answer.name) {
         Some(spool) => spool,
-        None => written(state, answer, permit).await?,
+        None => {
+            let place = state.place(request.client, answer.size).await?;
+            written(state, answer, place).await?
+        }
     };
     match range.and_then(|range| range.within(spool.length())) {
         None => Ok(beyond(spool.length())),
@@ -155,14 +165,10 @@ fn end(part: Option<ByteRange>, told: Option<Last>, tag: &str) -> u64 {
     }
 }
 
-async fn written(
-    state: &ApiState,
-    answer: Answer,
-    permit: OwnedSemaphorePermit,
-) -> Result<Spool, ApiError> {
+async fn written(state: &ApiState, answer: Answer, place: Place) -> Result<Spool, ApiError> {
     let written = state
         .spools()
-        .written(&answer.name, state.data_dir(), permit, answer.writing);
+        .written(&answer.name, state.data_dir(), place, answer.writing);
     written.await
 }
 
@@ -191,15 +197,8 @@ impl About {
     }
 
     /// The whole of an answer that is in no file, as it is written.
-    async fn streamed(
-        self,
-        writing: Writing,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Response, ApiError> {
-        let body = written_by(move |out| {
-            let _permit = permit;
-            writing(out)
-        });
+    async fn streamed(self, writing: Writing, place: Place) -> Result<Response, ApiError> {
+        let body = written_by(place, move |out| writing(out));
         Ok(self.head(StatusCode::OK, body.await?))
     }
 
@@ -208,16 +207,13 @@ impl About {
         self,
         spool: Spool,
         part: Option<ByteRange>,
-        permit: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Response, ApiError> {
         let length = spool.length();
         let Some((from, to)) = part.map_or(Some((0, length)), |part| part.within(length)) else {
             return Ok(beyond(length));
         };
-        let copy = written_by(move |out| {
-            let _permit = permit;
-            spool.copy(from, to, out)
-        });
+        let copy = written_by(place, move |out| spool.copy(from, to, out));
         let mut response = self.whole(copy.await?, to - from);
         if part.is_some() {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -21,7 +21,8 @@ pub struct ApiError {
     header: Option<(HeaderName, HeaderValue)>,
     /// The words behind the status, if not the usual ones.
     reason: Option<&'static str>,
-    is_trouble: bool,
+    /// It has no line of its own in the log.
+    is_expected: bool,
 }
 
 impl ApiError {
@@ -39,7 +40,7 @@ impl ApiError {
             problem: Box::new(problem),
             header: None,
             reason: None,
-            is_trouble: false,
+            is_expected: false,
         }
     }
 
@@ -78,7 +79,11 @@ impl ApiError {
 
     /// Too many of something at a time.
     pub(super) fn busy(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, "5")
+        let busy = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        let mut busy = busy.with_header(header::RETRY_AFTER, "5");
+        // Whoever asks too much must not fill the log, too.
+        busy.is_expected = true;
+        busy
     }
 
     /// The disk cannot be written, or not be read, now.
@@ -88,7 +93,7 @@ impl ApiError {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         let mut problem = Self::new(status, detail).with_header(header::RETRY_AFTER, "5");
-        problem.is_trouble = true;
+        problem.is_expected = true;
         problem
     }
 
@@ -103,8 +108,8 @@ impl IntoResponse for ApiError {
         let status = StatusCode::from_u16(self.problem.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         // What lasts is a trouble of the node, and has its own line in the log.
-        let is_trouble = self.is_trouble || status == StatusCode::INSUFFICIENT_STORAGE;
-        if status.is_server_error() && !is_trouble {
+        let is_expected = self.is_expected || status == StatusCode::INSUFFICIENT_STORAGE;
+        if status.is_server_error() && !is_expected {
             tracing::warn!(%status, detail = %self.problem.detail, "a request failed");
         }
         let mut response = (status, Json(&*self.problem)).into_response();

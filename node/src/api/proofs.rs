@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::bounds::require_rising;
+use super::caller::Client;
 use super::observations::require_undisputed;
 use super::problem::ApiError;
 use super::retention::{kept, require_kept};
@@ -52,11 +53,12 @@ pub(super) async fn head(
 )]
 pub(super) async fn inclusion(
     State(state): State<ApiState>,
+    client: Client,
     place: Result<Path<(String, u64)>, PathRejection>,
 ) -> Result<Json<InclusionProof>, ApiError> {
     let Path((id, index)) = place?;
     let status = state.stream(&id)?;
-    let prove = state.with_history(status, move |status, history| {
+    let prove = state.look_through(&client, status, move |status, history, _| {
         require_kept(status, index)?;
         Ok(proof::prove_inclusion(status, history, index)?)
     });
@@ -82,12 +84,13 @@ pub(super) struct Sizes {
 )]
 pub(super) async fn consistency(
     State(state): State<ApiState>,
+    client: Client,
     id: Result<Path<String>, PathRejection>,
     sizes: Result<Query<Sizes>, QueryRejection>,
 ) -> Result<Json<ConsistencyProof>, ApiError> {
     let status = state.stream(&id?)?;
     let Query(Sizes { first, second }) = sizes?;
-    let prove = state.with_history(status, move |status, history| {
+    let prove = state.look_through(&client, status, move |status, history, _| {
         let usable = status.head.as_ref().map(|_| status.usable_size());
         let second = second.or(usable).unwrap_or(first);
         Ok(proof::prove_consistency(status, history, first, second)?)
@@ -115,12 +118,13 @@ pub(super) struct Range {
 )]
 pub(super) async fn export(
     State(state): State<ApiState>,
+    client: Client,
     id: Result<Path<String>, PathRejection>,
     range: Result<Query<Range>, QueryRejection>,
 ) -> Result<Json<ExportProof>, ApiError> {
     let status = state.stream(&id?)?;
     let Query(Range { from, to }) = range?;
-    let prove = state.with_history(status, move |status, history| {
+    let prove = state.look_through(&client, status, move |status, history, _| {
         let size = status.head.as_ref().map_or(0, |head| head.size);
         let from = from.unwrap_or(0);
         require_rising(from, to)?;

@@ -13,6 +13,7 @@ use headwater_protocols::merkle::Hash;
 use headwater_protocols::record::Record;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
 
+use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::types::Problem;
@@ -25,8 +26,10 @@ use crate::export::{Encoder, Format};
 )]
 pub(super) async fn chunk(
     State(state): State<ApiState>,
+    may_ask: PeersMayBeAsked,
     address: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
+    may_ask.require()?;
     let Path(text) = address?;
     let address: Hash = (text.parse()).map_err(|error| {
         let why = format!("`{text}` is not the address of a chunk: {error}");

@@ -9,7 +9,7 @@ use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
 use tokio::time::{interval_at, timeout};
 
-use super::limits::{LIVE_HEARTBEAT, SOCKET_FAREWELL};
+use super::limits::{LIVE_FAREWELL, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGES};
 use super::live::{Live, Observation, Said, handed_over};
 
 type Sender = SplitSink<WebSocket, Message>;
@@ -18,9 +18,10 @@ type Sender = SplitSink<WebSocket, Message>;
 pub(super) async fn serve(socket: WebSocket, live: Live) {
     // The socket tells when it stands still, so that the records can wait.
     let patience = live.patience();
-    let mut observations = handed_over(live, 2 * patience);
+    let mut observations = handed_over(live, 2 * patience, None);
     let (mut sender, mut receiver) = socket.split();
     let mut next = None;
+    let mut heard_since = 0;
     let mut heartbeat = interval_at(tokio::time::Instant::now() + LIVE_HEARTBEAT, LIVE_HEARTBEAT);
     loop {
         let message = tokio::select! {
@@ -33,6 +34,9 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
                     let _ = send(&mut sender, Message::Text(problem.into()), patience).await;
                     return close(&mut sender, close_code::POLICY, "the rest is disputed", next).await;
                 }
+                Some(Said::TooSlow) => {
+                    return close(&mut sender, close_code::AGAIN, "too slow", next).await;
+                }
                 None => {
                     return close(&mut sender, close_code::AWAY, "the node stops", next).await;
                 }
@@ -40,9 +44,19 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
             // Pings are answered below; nothing else is expected of a client.
             heard = receiver.next() => match heard {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => continue,
+                Some(Ok(_)) if heard_since >= MAX_SOCKET_MESSAGES => {
+                    let why = "too many messages; nothing is expected of a live client";
+                    return close(&mut sender, close_code::POLICY, why, next).await;
+                }
+                Some(Ok(_)) => {
+                    heard_since += 1;
+                    continue;
+                }
             },
-            _ = heartbeat.tick() => Message::Ping(Default::default()),
+            _ = heartbeat.tick() => {
+                heard_since = 0;
+                Message::Ping(Default::default())
+            }
         };
         match send(&mut sender, message, patience).await {
             Sent::Done => {}
@@ -82,5 +96,5 @@ async fn close(sender: &mut Sender, code: u16, why: &str, next: Option<u64>) {
         reason: reason.into(),
     };
     // It is dropped in any case.
-    let _ = send(sender, Message::Close(Some(frame)), SOCKET_FAREWELL).await;
+    let _ = send(sender, Message::Close(Some(frame)), LIVE_FAREWELL).await;
 }

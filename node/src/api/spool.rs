@@ -16,9 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use headwater_protocols::id::LogId;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::limits::{BLOCK_BYTES, MAX_SPOOL_AGE, MAX_SPOOL_BYTES, MAX_SPOOLS, SPOOL_IDLE};
+use super::places::Place;
 use super::problem::ApiError;
 use super::state::blocking;
 use super::stream_body::{BlockWriter, WriteError};
@@ -47,6 +49,7 @@ impl Spool {
     fn write(
         spools: Arc<Spools>,
         dir: Option<&Path>,
+        place: Place,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError>,
     ) -> Result<Self, ApiError> {
         let file = match dir {
@@ -63,6 +66,8 @@ impl Spool {
             spools,
             dir: dir.map(Path::to_owned),
             unchecked: u64::MAX,
+            place,
+            runtime: Handle::current(),
             failure: None,
         };
         if let Err(error) = write(&mut out) {
@@ -139,6 +144,8 @@ struct Noticing {
     dir: Option<PathBuf>,
     /// Bytes that were written since the disk was looked at.
     unchecked: u64,
+    place: Place,
+    runtime: Handle,
     failure: Option<io::Error>,
 }
 
@@ -173,6 +180,8 @@ impl Noticing {
 
 impl Write for Noticing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Nobody is told to go who writes a file.
+        let _ = self.place.take_turns(&self.runtime);
         let written = self.take_room(bytes.len());
         let written = written.and_then(|()| self.out.write_all(bytes));
         written.map(|()| bytes.len()).inspect_err(|error| {
@@ -249,12 +258,12 @@ impl Spools {
     }
 
     /// The answer of this name. If there is none, it is written by a task that
-    /// goes on, and keeps the permit, when the request is given up.
+    /// goes on, and keeps its place, when the request is given up.
     pub(super) async fn written(
         self: &Arc<Self>,
         name: &Name,
         dir: Option<Arc<Path>>,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send + 'static,
     ) -> Result<Spool, ApiError> {
         let (filling, mut spool) = self.enter(name)?;
@@ -262,8 +271,7 @@ impl Spools {
             let (spools, name) = (self.clone(), name.clone());
             tokio::spawn(async move {
                 let to = spools.clone();
-                let spool = blocking(move || Spool::write(to, dir.as_deref(), write)).await;
-                drop(permit);
+                let spool = blocking(move || Spool::write(to, dir.as_deref(), place, write)).await;
                 if spools.fill(&name, spool, filling) {
                     spools.forget_idle(&name).await;
                 }
@@ -378,8 +386,9 @@ fn forget_oldest(entries: &mut Vec<Entry>) -> bool {
 mod tests {
     use std::sync::mpsc;
 
-    use tokio::sync::Semaphore;
-
+    use super::super::auth::Caller;
+    use super::super::places::Places;
+    use super::super::places::tests::client;
     use super::*;
 
     fn name(tag: &str) -> Name {
@@ -389,17 +398,17 @@ mod tests {
         }
     }
 
-    /// Spools with room for so many bytes, and the permits of those who write.
+    /// Spools with room for so many bytes, and the places of those who write.
     struct Fixture {
         spools: Arc<Spools>,
-        permits: Arc<Semaphore>,
+        places: Arc<Places>,
     }
 
     impl Fixture {
         fn new(most: u64) -> Self {
             Self {
                 spools: Arc::new(Spools::with_most(most)),
-                permits: Arc::new(Semaphore::new(1_000)),
+                places: Arc::new(Places::with_turns(1_000)),
             }
         }
 
@@ -412,8 +421,13 @@ mod tests {
             F: FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send + 'static,
         {
             let (spools, name) = (self.spools.clone(), name(tag));
-            let permit = self.permits.clone().try_acquire_owned().unwrap();
-            async move { spools.written(&name, None, permit, write).await }
+            let places = self.places.clone();
+            async move {
+                let place = places
+                    .enter(&client("127.0.0.1", Caller::Unknown), 1)
+                    .await?;
+                spools.written(&name, None, place, write).await
+            }
         }
 
         async fn bytes(&self, tag: &str, bytes: usize) -> Result<Spool, u16> {
@@ -439,8 +453,8 @@ mod tests {
         begun.await.unwrap();
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
-        // Its permit is not free before it is written.
-        assert_eq!(fixture.permits.available_permits(), 999);
+        // Its place is not free before it is written.
+        assert_eq!(fixture.places.taken(), 1);
         let tries =
             (0..20).map(|_| tokio::spawn(fixture.write("a", |_| panic!("it is written twice"))));
         let tries: Vec<_> = tries.collect();

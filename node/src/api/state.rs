@@ -7,16 +7,21 @@ use std::time::{Duration, Instant};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::LocalTrust;
-use super::limits::{MAX_LIVE_STREAMS, MAX_READS, STALLED_LIVE};
+use super::body_room::BodyRooms;
+use super::caller::Client;
+use super::crowd::Crowd;
+use super::limits::{MAX_API_CONNECTIONS, STALLED_LIVE};
+use super::live_places::{LivePlace, LivePlaces};
 use super::live_tail::LiveTails;
+use super::places::{Place, Places};
 use super::problem::ApiError;
 use super::resolve::{Meaning, Names};
 use super::spool::Spools;
 use super::told::Told;
+use super::work::{Work, working};
 use crate::aliases::Aliases;
 use crate::handle::Node;
 use crate::store::Patient;
@@ -34,13 +39,15 @@ struct Parts {
     private_network: Option<Arc<str>>,
     data_dir: Option<Arc<Path>>,
     started: Instant,
+    crowd: Arc<Crowd>,
     aliases: Arc<Mutex<Aliases>>,
     /// Held while a name is given, so that two do not get the same one.
     naming: Arc<tokio::sync::Mutex<()>>,
-    live: Arc<Semaphore>,
+    live: Arc<LivePlaces>,
     live_patience: Duration,
     live_tails: Arc<LiveTails>,
-    reads: Arc<Semaphore>,
+    places: Arc<Places>,
+    bodies: BodyRooms,
     spools: Arc<Spools>,
     told: Arc<Told>,
     stopping: CancellationToken,
@@ -53,6 +60,7 @@ impl ApiState {
         let trust = LocalTrust::new(token.into(), Vec::new());
         let trust = trust.of_node(&node.local_peer().to_string());
         Self(Arc::new(Parts {
+            crowd: Arc::new(Crowd::new(node.clone(), MAX_API_CONNECTIONS)),
             node,
             trust: Arc::new(trust),
             roles: Arc::new([]),
@@ -61,10 +69,11 @@ impl ApiState {
             started: Instant::now(),
             aliases: Arc::default(),
             naming: Arc::default(),
-            live: Arc::new(Semaphore::new(MAX_LIVE_STREAMS)),
+            live: Arc::default(),
             live_patience: STALLED_LIVE,
             live_tails: Arc::default(),
-            reads: Arc::new(Semaphore::new(MAX_READS)),
+            places: Arc::default(),
+            bodies: BodyRooms::default(),
             spools: Arc::default(),
             told: Arc::default(),
             stopping: CancellationToken::new(),
@@ -126,6 +135,13 @@ impl ApiState {
         self
     }
 
+    /// Has no more connections than this at a time.
+    #[must_use]
+    pub fn with_connections(mut self, most: usize) -> Self {
+        self.parts().crowd = Arc::new(Crowd::new(self.0.node.clone(), most));
+        self
+    }
+
     /// Drops live clients that take nothing for so long, [`STALLED_LIVE`] unless
     /// it is said.
     #[must_use]
@@ -146,6 +162,10 @@ impl ApiState {
 
     pub(super) fn node(&self) -> &Node {
         &self.0.node
+    }
+
+    pub(super) fn crowd(&self) -> &Arc<Crowd> {
+        &self.0.crowd
     }
 
     pub(super) fn roles(&self) -> &[String] {
@@ -224,26 +244,43 @@ impl ApiState {
     }
 
     /// The places of live streams.
-    pub(super) fn live(&self) -> &Arc<Semaphore> {
+    #[cfg(test)]
+    pub(super) fn live(&self) -> &LivePlaces {
         &self.0.live
     }
 
-    /// A place among the live streams, until it is dropped.
-    pub(super) fn live_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permit = self.live().clone().try_acquire_owned();
-        permit.map_err(|_| {
-            let text = format!("{MAX_LIVE_STREAMS} live streams are open already; close some");
-            ApiError::busy(text)
-        })
+    /// Room for bodies that are read into memory.
+    pub(super) fn bodies(&self) -> &BodyRooms {
+        &self.0.bodies
     }
 
-    /// A place among the reads of history, until it is dropped.
-    pub(super) fn read_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permit = self.0.reads.clone().try_acquire_owned();
-        permit.map_err(|_| {
-            let text = format!("{MAX_READS} reads of history are running already; try again later");
-            ApiError::busy(text)
+    /// A place among the live streams, until it is dropped.
+    pub(super) fn live_place(&self, client: &Client) -> Result<LivePlace, ApiError> {
+        self.0.live.enter(client)
+    }
+
+    /// A place among those who read histories and need so much memory, until it
+    /// is dropped.
+    pub(super) async fn place(&self, client: &Client, mebibytes: usize) -> Result<Place, ApiError> {
+        self.0.places.enter(client, mebibytes).await
+    }
+
+    /// Looks through the history of a stream, in turns with all who read.
+    pub(super) async fn look_through<T: Send + 'static>(
+        &self,
+        client: &Client,
+        status: Arc<LogStatus>,
+        look: impl FnOnce(&LogStatus, &History<'_, RocksStore>, &mut Work) -> Result<T, ApiError>
+        + Send
+        + 'static,
+    ) -> Result<T, ApiError> {
+        let place = self.place(client, 1).await?;
+        let store = self.0.node.store().clone();
+        working(place, move |work| {
+            let key = status.key.ok_or_else(|| not_come_yet(&status))?;
+            look(&status, &History::new(&*store, key), work)
         })
+        .await
     }
 
     /// Reads the history of a stream on a thread that may block.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::limits::{BLOCK_BYTES, QUEUED_BLOCKS, STALLED_READ};
+use super::places::Place;
 use super::problem::ApiError;
 
 /// What the writing thread tells the connection.
@@ -28,6 +29,7 @@ pub(super) struct BlockWriter {
     block: BytesMut,
     /// Gone once the client is.
     parts: Option<mpsc::Sender<Part>>,
+    place: Place,
     runtime: Handle,
 }
 
@@ -35,15 +37,17 @@ impl BlockWriter {
     fn send(&mut self, part: Part) -> io::Result<()> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let parts = self.parts.as_ref().ok_or_else(gone)?;
-        let sent = match parts.try_send(part) {
-            Ok(()) => true,
+        let goes_on = match parts.try_send(part) {
+            Ok(()) => self.place.take_turns(&self.runtime),
             Err(TrySendError::Closed(_)) => false,
             Err(TrySendError::Full(part)) => {
+                self.place.stall();
                 let send = parts.send_timeout(part, STALLED_READ);
-                self.runtime.block_on(send).is_ok()
+                let sent = self.runtime.block_on(send).is_ok();
+                sent && self.place.go_on(&self.runtime)
             }
         };
-        if sent {
+        if goes_on {
             return Ok(());
         }
         self.parts = None;
@@ -104,10 +108,10 @@ impl From<ReadError> for WriteError {
     }
 }
 
-/// The body that `write` writes on a thread of its own. When it fails before
+/// The body that `write` writes at this place, on a thread of its own. When it fails before
 /// the first block is full, that is an error of the request; when it fails
 /// later, the connection is cut off.
-pub(super) async fn written_by<F>(write: F) -> Result<Body, ApiError>
+pub(super) async fn written_by<F>(place: Place, write: F) -> Result<Body, ApiError>
 where
     F: FnOnce(&mut BlockWriter) -> Result<(), WriteError> + Send + 'static,
 {
@@ -117,6 +121,7 @@ where
         let mut writer = BlockWriter {
             block: BytesMut::with_capacity(BLOCK_BYTES),
             parts: Some(sender),
+            place,
             runtime,
         };
         let written = write(&mut writer);
@@ -170,12 +175,13 @@ mod tests {
     use axum::http::StatusCode;
     use http_body_util::BodyExt;
 
+    use super::super::places::tests::place;
     use super::*;
 
     async fn read(
         write: impl FnOnce(&mut BlockWriter) -> Result<(), WriteError> + Send + 'static,
     ) -> Result<Bytes, String> {
-        let body = written_by(write)
+        let body = written_by(place().await, write)
             .await
             .map_err(|e| e.problem().detail.clone())?;
         let collected = body.collect().await.map_err(|error| error.to_string())?;
@@ -200,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_write_is_many_blocks() {
         let bytes = BLOCK_BYTES * 40 + 1;
-        let body = written_by(move |out| {
+        let body = written_by(place().await, move |out| {
             out.write_all(b"x")?;
             Ok(out.write_all(&vec![b'x'; bytes])?)
         });
@@ -240,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn writing_ends_when_the_client_goes() {
         let (ended, end) = tokio::sync::oneshot::channel();
-        let body = written_by(move |out| {
+        let body = written_by(place().await, move |out| {
             let result =
                 std::iter::repeat_with(|| out.write_all(&[b'x'; BLOCK_BYTES])).find(Result::is_err);
             let _ = ended.send(());

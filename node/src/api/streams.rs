@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use super::caller::Client;
 use super::limits::MAX_KNOWN_PEERS;
 use super::new_name::{lookalikes, require_unlike};
 use super::problem::{ApiError, require_a_possible_time};
@@ -22,6 +24,7 @@ use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
 use super::types::{ItemProblem, Problem, Recovery, StreamPeerView, StreamView, Subscription};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
+use super::waiting::Written;
 use crate::handle::wall_time;
 use crate::object;
 use crate::store::Patient;
@@ -49,6 +52,9 @@ pub(super) struct ShowOptions {
     own: bool,
 }
 
+/// What a list of ten thousand streams takes, as it is made and as it is written.
+const LIST_MEBIBYTES: usize = 32;
+
 /// `GET /v1/streams`.
 #[utoipa::path(get, path = "/v1/streams", tag = "streams", summary = "Streams that are known here",
     params(ListOptions),
@@ -56,13 +62,19 @@ pub(super) struct ShowOptions {
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
+    client: Client,
     options: Result<Query<ListOptions>, QueryRejection>,
-) -> Result<Json<Vec<StreamView>>, ApiError> {
+) -> Result<Response, ApiError> {
     let Query(ListOptions { disk }) = options?;
+    // Of ten thousand streams it is long.
+    let _place = state.place(&client, LIST_MEBIBYTES).await?;
     let known = state.node().streams();
     let mut views = views(&state, known, disk).await?;
-    views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(Json(views))
+    let written = blocking(move || {
+        views.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        Written::json(&views)
+    });
+    written.await?.for_client(state.crowd(), &client)
 }
 
 /// `GET /v1/streams/{id}`.

@@ -17,6 +17,7 @@ use headwater_protocols::quorum::{BadName, Group, HistoryName};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::caller::Client;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::stream_body::{BlockWriter, WriteError, written_by};
@@ -101,15 +102,15 @@ pub(super) async fn observations(
     State(state): State<ApiState>,
     name: Result<Path<String>, PathRejection>,
     options: Result<Query<Options>, QueryRejection>,
+    client: Client,
 ) -> Result<Response, ApiError> {
     let kept = found(&state, name_of(name)?).await?;
     let Query(Options { format }) = options?;
     let format = format.unwrap_or(Format::Csv);
-    let permit = state.read_permit()?;
+    let place = state.place(&client, 1).await?;
     let store = state.node().store().clone();
     let id = kept.name.id();
-    let body = written_by(move |out| {
-        let _permit = permit;
+    let body = written_by(place, move |out| {
         if let Format::Csv = format {
             out.write_all(b"time,value,unsigned\n")?;
         }

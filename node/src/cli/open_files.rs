@@ -1,37 +1,115 @@
-//! How many files the process may have open: each connection is one.
+//! How many files the process may have open, and who may have them: each
+//! connection is one, and the store must never be without.
 
+use anyhow::anyhow;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::failure::for_now;
+use crate::api::limits::{CLOSING_CONNECTIONS, MAX_API_CONNECTIONS, MIN_API_CONNECTIONS};
+use crate::failure::{for_now, usage};
+use crate::net::limits::MAX_PENDING_CONNECTIONS;
 
-/// Files that are open beside connections: 512 of the store, connections under
-/// negotiation, listeners, the API.
-const OTHERS: u64 = 1_024;
+/// Files of the store: 512 tables, and the logs, locks, marks, answers in files
+/// and listeners of the rest of the node.
+const STORE: u64 = 640;
 
-/// Raises the limit as far as this many connections need, and the system
-/// allows. Shells usually start programs with 1,024 of half a million.
-pub(super) fn allow(connections: u32) {
-    let wanted = u64::from(connections) + OTHERS;
-    let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok(limits) => limits,
+/// Connections to peers at least: the sources of a few streams.
+const MIN_PEERS: u64 = 32;
+
+/// Sockets of peers beside established connections: those under negotiation, in
+/// both directions.
+const NEGOTIATED: u64 = 2 * MAX_PENDING_CONNECTIONS as u64;
+
+/// What each part of the node may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// Established connections to peers.
+    pub(super) connections: u32,
+    /// Connections of the API.
+    pub(super) api: usize,
+}
+
+/// Raises the limit as far as the system allows (shells usually start programs
+/// with 1,024 of half a million) and says what becomes of it.
+///
+/// # Errors
+/// Too few files may be open for a node.
+pub(super) fn allow(connections: u32) -> anyhow::Result<Shares> {
+    let limit = match raised() {
+        Ok(limit) => limit,
         Err(error) => {
-            tracing::debug!(%error, "the limit of open files is not known");
-            return;
+            tracing::warn!(%error, "the limit of open files is not known, or cannot be raised");
+            // What is usual where nothing is said.
+            1_024
         }
     };
-    let limit = wanted.min(hard);
-    if soft < limit
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, limit, hard)
-    {
-        tracing::warn!(%error, soft, wanted, "cannot raise the limit of open files");
-        return;
-    }
-    if hard < wanted {
+    let shares = shares(limit, connections);
+    let shares = shares.ok_or_else(|| usage(anyhow!("{}", too_few(limit, least()))))?;
+    let Shares {
+        connections: peers,
+        api,
+    } = shares;
+    tracing::info!(
+        limit,
+        store = STORE,
+        peers,
+        api,
+        "open files: so many for the store, and as connections to peers and of the API"
+    );
+    if peers < connections || api < MAX_API_CONNECTIONS {
         tracing::warn!(
-            "{}; for fewer connections (max_connections = {connections}) it needs fewer",
-            too_few(hard, wanted)
+            limit,
+            wanted = wanted(connections),
+            "too few files may be open for {connections} connections to peers (max_connections) and \
+             {MAX_API_CONNECTIONS} of the API: they are {peers} and {api}; raise the limit with `ulimit -Hn` or \
+             LimitNOFILE"
         );
     }
+    Ok(shares)
+}
+
+fn raised() -> nix::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
+}
+
+/// Files that so many connections to peers need, with all else.
+fn wanted(connections: u32) -> u64 {
+    let api = MAX_API_CONNECTIONS + CLOSING_CONNECTIONS;
+    STORE + NEGOTIATED + u64::from(connections) + api as u64
+}
+
+fn least() -> u64 {
+    let api = MIN_API_CONNECTIONS + CLOSING_CONNECTIONS;
+    STORE + 2 * MIN_PEERS + api as u64
+}
+
+/// What is left beside the store, for peers and the API in the proportion in
+/// which they want it; nothing where that is too little.
+fn shares(limit: u64, connections: u32) -> Option<Shares> {
+    if limit >= wanted(connections) {
+        let api = MAX_API_CONNECTIONS;
+        return Some(Shares { connections, api });
+    }
+    if limit < least() {
+        return None;
+    }
+    let left = limit - STORE - CLOSING_CONNECTIONS as u64;
+    let least_api = MIN_API_CONNECTIONS as u64;
+    let (peers, api) = (
+        NEGOTIATED + u64::from(connections),
+        MAX_API_CONNECTIONS as u64,
+    );
+    let api = (left * api / (peers + api)).clamp(least_api, left - 2 * MIN_PEERS);
+    // Of a small share more than half stays for those that are established.
+    let peers = left - api;
+    let established = (peers - NEGOTIATED.min(peers / 2)).min(u64::from(connections));
+    Some(Shares {
+        connections: u32::try_from(established).unwrap_or(connections),
+        api: usize::try_from(api).unwrap_or(MAX_API_CONNECTIONS),
+    })
 }
 
 fn too_few(limit: u64, wanted: u64) -> String {
@@ -59,23 +137,46 @@ mod tests {
 
     #[test]
     fn a_start_without_descriptors_says_how_many_it_needs() {
-        let said = |why: &str| format!("{:#}", explain(anyhow::anyhow!("{why}"), 512));
+        let said = |why: &str| format!("{:#}", explain(anyhow!("{why}"), 512));
         let why = "cannot read store/instance: Too many open files (os error 24)";
         let text = said(why);
-        assert!(text.contains("the node needs 1536"), "{text}");
+        let needs = format!("the node needs {}", wanted(512));
+        assert!(text.contains(&needs), "{text}");
         assert!(text.ends_with(why), "{text}");
         assert_eq!(said("Permission denied"), "Permission denied");
     }
 
     #[test]
-    fn the_limit_is_raised_for_many_connections_and_never_lowered() {
+    fn the_soft_limit_is_raised_to_the_hard_one() {
         let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        allow(16);
-        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap().0, soft);
         setrlimit(Resource::RLIMIT_NOFILE, 256, hard).unwrap();
-        allow(4_096);
-        let raised = getrlimit(Resource::RLIMIT_NOFILE).unwrap().0;
-        assert_eq!(raised, (4_096 + OTHERS).min(hard));
+        allow(16).unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    }
+
+    #[test]
+    fn all_get_what_they_want_where_there_is_enough() {
+        let all = |connections| Shares {
+            connections,
+            api: 1_024,
+        };
+        assert_eq!(shares(wanted(512), 512), Some(all(512)));
+        assert_eq!(shares(524_288, 4_096), Some(all(4_096)));
+    }
+
+    #[test]
+    fn the_store_keeps_its_files_however_few_there_are() {
+        assert_eq!(shares(least() - 1, 512), None);
+        for limit in least()..wanted(512) {
+            let Shares { connections, api } = shares(limit, 512).unwrap();
+            let peers = u64::from(connections);
+            assert!(peers >= MIN_PEERS, "{limit}: {connections}");
+            assert!(api >= MIN_API_CONNECTIONS, "{limit}: {api}");
+            let taken = STORE + peers + (api + CLOSING_CONNECTIONS) as u64;
+            assert!(taken <= limit, "{limit}: {connections} {api}");
+        }
+        let few = shares(1_024, 512).unwrap();
+        assert!(few.connections >= 60 && few.api >= 120, "{few:?}");
     }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use serde::Serialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -139,12 +139,21 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     data_dir.forget_addresses(&lock);
     let aliases = Aliases::load(&data_dir.aliases_file())?;
 
-    let mut running = start(&data_dir, &config, listen, keypair, network_key).await?;
+    let shares = open_files::allow(wanted_connections(&config))?;
+    let mut running = start(
+        &data_dir,
+        &config,
+        (listen, shares.connections),
+        keypair,
+        network_key,
+    )
+    .await?;
     let mut state = ApiState::new(running.node.clone(), token.secret())
         .with_roles(config.roles.iter().map(|role| role.as_str()))
         .with_private_network(fingerprint.clone())
         .with_data_dir(data_dir.path())
         .with_hosts(config.api_hosts.clone())
+        .with_connections(shares.api)
         .with_named_tokens(&data_dir.tokens_file())
         .with_aliases(aliases);
     if config.requires_token_to_read() {
@@ -220,10 +229,19 @@ fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyh
     Ok(config)
 }
 
+/// Connections to peers, if enough files may be open.
+fn wanted_connections(config: &Config) -> u32 {
+    (config.max_connections).unwrap_or(if config.is_public() {
+        MAX_PUBLIC_CONNECTIONS
+    } else {
+        MAX_CONNECTIONS
+    })
+}
+
 async fn start(
     data_dir: &DataDir,
     config: &Config,
-    listen: Vec<Multiaddr>,
+    (listen, connections): (Vec<Multiaddr>, u32),
     keypair: Keypair,
     network_key: Option<NetworkKey>,
 ) -> anyhow::Result<Running> {
@@ -245,12 +263,7 @@ async fn start(
     // Whoever is there for newcomers also lets them hear of each other.
     runtime.introduces = runtime.services != Services::default();
     runtime.offer_percent = config.offer_percent;
-    runtime.max_connections = (config.max_connections).unwrap_or(if config.is_public() {
-        MAX_PUBLIC_CONNECTIONS
-    } else {
-        MAX_CONNECTIONS
-    });
-    open_files::allow(runtime.max_connections);
+    runtime.max_connections = connections;
     runtime.max_connections_per_ip = config.max_connections_per_ip;
     runtime.ip_limits_exempt = config.ip_limits_exempt.clone();
     runtime.access = config.access.clone();
@@ -352,7 +365,7 @@ struct ApiListener {
 impl ApiListener {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let wanted = config.api_listen;
-        let listener = match TcpListener::bind(wanted).await {
+        let listener = match listen_on(wanted) {
             Ok(listener) => listener,
             Err(error) => {
                 let failure = listen::not_bound(&error);
@@ -387,7 +400,7 @@ impl ApiListener {
         let (stop, stopped) = oneshot::channel::<()>();
         let router = api::router(state.clone());
         let service = router.into_make_service_with_connect_info::<api::Peer>();
-        let listener = api::Accepting::new(self.listener);
+        let listener = api::Accepting::new(self.listener, &state);
         let serve = axum::serve(listener, service).with_graceful_shutdown(async {
             // Dropped without a word, it means the same.
             let _ = stopped.await;
@@ -406,6 +419,21 @@ impl ApiListener {
             failed,
         }
     }
+}
+
+/// Connections that wait to be accepted: a flood must not make the system leave
+/// those unanswered that come in the same second.
+const BACKLOG: u32 = 4_096;
+
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // As tokio's own does, so that a node that is started anew gets its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The API while it is served.

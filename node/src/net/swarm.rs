@@ -42,7 +42,7 @@ use super::sync_streams::{self, FrameSender};
 use super::transport::transport;
 use crate::config::access::AccessLists;
 use crate::failure::Failure;
-use crate::handle::{Node, PeersAsked};
+use crate::handle::{Node, PeersAsked, is_out_of_files};
 use crate::keys::NetworkKey;
 use bans::Bans;
 
@@ -409,6 +409,9 @@ impl Network {
                 tracing::info!(%address, "not reached by others any more");
                 self.nat.expired(&address);
                 self.external_changed();
+            }
+            SwarmEvent::ListenerError { error, .. } if is_out_of_files(&error) => {
+                self.node.ran_out_of_files("a listener for peers", &error);
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener failed");

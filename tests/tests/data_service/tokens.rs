@@ -117,7 +117,7 @@ async fn the_dashboards_cookie_reads_a_guarded_node() -> Result<()> {
         ensure!(status(site, "headwater-x=1").await? == 401, "{site:?}");
     }
     // A page of another port of this machine.
-    ensure!(status(Some("same-site"), cookie).await? == 401);
+    ensure!(status(Some("same-site"), cookie).await? == 403);
     Ok(())
 }
 

@@ -1,0 +1,362 @@
+//! One connection of the API: what it is doing, and for what it waits. Whoever
+//! is at the other end decides how long that takes, so that there is a bound for
+//! each wait.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use futures::task::AtomicWaker;
+
+use super::limits::{BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, STALLED_READ};
+
+/// What one party can hardly have many of, so that shares go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Whence {
+    /// This machine: every program here, and what a proxy lets in.
+    Here,
+    /// An address; of IPv6 its first half, which is a customer's.
+    There(u64),
+}
+
+impl Whence {
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            address if address.is_loopback() => Self::Here,
+            IpAddr::V4(address) => Self::There(u64::from(u32::from(address))),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::There(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+            }
+        }
+    }
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// The head of a request is waited for, since then.
+    Head(Instant),
+    /// All that was asked was answered, then; the next request may come.
+    Idle(Instant),
+    /// The body of a request is read.
+    Body,
+    /// A request is answered.
+    Answer,
+}
+
+/// How a connection stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) whence: Whence,
+    pub(super) doing: Doing,
+    /// Whether a token was shown, or a session.
+    pub(super) is_trusted: bool,
+    /// Bytes that came while a head was waited for.
+    head_bytes: usize,
+    /// Since when bytes of the other end are waited for.
+    reads_since: Option<Instant>,
+    /// Since when the other end takes nothing of what it is sent.
+    stalled_since: Option<Instant>,
+}
+
+impl Standing {
+    fn new(whence: Whence, now: Instant) -> Self {
+        Self {
+            whence,
+            doing: Doing::Head(now),
+            is_trusted: false,
+            head_bytes: 0,
+            reads_since: None,
+            stalled_since: None,
+        }
+    }
+
+    /// What is going on, as far as one outside sees: the end of an answer may
+    /// still be on its way.
+    pub(super) fn doing(&self) -> Doing {
+        match self.doing {
+            Doing::Idle(_) if self.stalled_since.is_some() => Doing::Answer,
+            doing => doing,
+        }
+    }
+
+    /// Whether the other end has taken nothing for so long.
+    pub(super) fn has_stalled(&self, now: Instant, most: Duration) -> bool {
+        (self.stalled_since).is_some_and(|since| now.saturating_duration_since(since) >= most)
+    }
+
+    /// Whether nothing has come for so long of a body that is waited for.
+    pub(super) fn waits_for_body(&self, now: Instant, most: Duration) -> bool {
+        let waited = |since| now.saturating_duration_since(since) >= most;
+        self.doing == Doing::Body && self.reads_since.is_some_and(waited)
+    }
+
+    /// Why the connection has to be closed now, if it has to be.
+    pub(super) fn overdue(&self, now: Instant) -> Option<Cut> {
+        let is_over = |since: Option<Instant>, most| {
+            since.is_some_and(|since| now.saturating_duration_since(since) > most)
+        };
+        if is_over(self.stalled_since, STALLED_READ) {
+            return Some(Cut::Stalled);
+        }
+        let (since, most) = match self.doing {
+            Doing::Head(since) => (Some(since), HEAD_TIMEOUT),
+            Doing::Idle(since) => (Some(since), IDLE_CONNECTION),
+            Doing::Body => (self.reads_since, BODY_PAUSE),
+            Doing::Answer => return None,
+        };
+        is_over(since, most).then_some(Cut::TimedOut)
+    }
+}
+
+/// Why a connection was closed from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// What was waited for did not come.
+    TimedOut,
+    /// The other end takes nothing. What waits for it is thrown away.
+    Stalled,
+    /// Others needed the place.
+    Crowded,
+}
+
+/// A connection, as those see it who keep order among all.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) address: SocketAddr,
+    /// Bytes of an answer that wait in memory.
+    waiting: AtomicUsize,
+    standing: Mutex<Standing>,
+    cut: Mutex<Option<Cut>>,
+    is_cut: AtomicBool,
+    /// Whoever reads and writes.
+    task: AtomicWaker,
+}
+
+impl Line {
+    pub(super) fn new(address: SocketAddr, now: Instant) -> Self {
+        Self {
+            address,
+            waiting: AtomicUsize::new(0),
+            standing: Mutex::new(Standing::new(Whence::of(address.ip()), now)),
+            cut: Mutex::default(),
+            is_cut: AtomicBool::new(false),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        *self.locked()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Standing> {
+        (self.standing.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the other end have come, or are waited for.
+    pub(super) fn read(&self, bytes: Option<usize>) {
+        let mut standing = self.locked();
+        match (bytes, standing.doing) {
+            (None, _) => {
+                standing.reads_since.get_or_insert_with(Instant::now);
+            }
+            (Some(bytes @ 1..), Doing::Idle(_)) => {
+                standing.reads_since = None;
+                standing.doing = Doing::Head(Instant::now());
+                standing.head_bytes = bytes;
+            }
+            (Some(bytes), Doing::Head(_)) => {
+                standing.reads_since = None;
+                standing.head_bytes = standing.head_bytes.saturating_add(bytes);
+            }
+            (Some(_), _) => standing.reads_since = None,
+        }
+    }
+
+    /// Whether more may be read: a head has an end, and what comes behind it in
+    /// one go is its body.
+    pub(super) fn may_read(&self) -> bool {
+        let standing = self.locked();
+        !matches!(standing.doing, Doing::Head(_)) || standing.head_bytes < MAX_HEAD_BYTES
+    }
+
+    /// The other end has taken something, or takes nothing.
+    pub(super) fn wrote(&self, has_taken: bool) {
+        let mut standing = self.locked();
+        match has_taken {
+            true => standing.stalled_since = None,
+            false => {
+                standing.stalled_since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// The head of a request is there.
+    pub(super) fn asked(&self, has_body: bool) {
+        let mut standing = self.locked();
+        standing.reads_since = None;
+        standing.head_bytes = 0;
+        standing.doing = match has_body {
+            true => Doing::Body,
+            false => Doing::Answer,
+        };
+    }
+
+    /// Nothing more of the body is waited for.
+    pub(super) fn body_ended(&self) {
+        let mut standing = self.locked();
+        if standing.doing == Doing::Body {
+            standing.doing = Doing::Answer;
+        }
+    }
+
+    /// The request is answered.
+    pub(super) fn answered(&self) {
+        self.locked().doing = Doing::Idle(Instant::now());
+    }
+
+    /// Bytes of an answer that wait in memory.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_waiting(&self, bytes: usize) {
+        self.waiting.store(bytes, Ordering::Relaxed);
+    }
+
+    /// A token was shown, or a session.
+    pub(super) fn trust(&self) {
+        self.locked().is_trusted = true;
+    }
+
+    /// Closes the connection, whatever it is doing.
+    pub(super) fn cut(&self, why: Cut) {
+        let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
+        cut.get_or_insert(why);
+        drop(cut);
+        self.is_cut.store(true, Ordering::Release);
+        self.task.wake();
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
+
+    /// Why it was cut, if it was; whoever asks is told when it is.
+    pub(super) fn cut_for(&self, task: &Waker) -> Option<Cut> {
+        self.task.register(task);
+        match self.is_cut() {
+            true => *self.cut.lock().unwrap_or_else(PoisonError::into_inner),
+            false => None,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    impl Standing {
+        /// That of a connection in a test.
+        pub(in super::super) fn of(whence: Whence, doing: Doing, is_trusted: bool) -> Self {
+            Self {
+                doing,
+                is_trusted,
+                ..Self::new(whence, Instant::now())
+            }
+        }
+    }
+
+    fn line() -> Line {
+        Line::new("192.0.2.1:4".parse().unwrap(), Instant::now())
+    }
+
+    fn overdue_in(line: &Line, seconds: u64) -> Option<Cut> {
+        let later = Instant::now() + Duration::from_secs(seconds);
+        line.standing().overdue(later)
+    }
+
+    #[test]
+    fn a_head_has_its_time_however_many_bytes_of_it_come() {
+        let line = line();
+        for _ in 0..3 {
+            line.read(Some(1));
+            line.read(None);
+        }
+        assert_eq!(overdue_in(&line, 5), None);
+        assert_eq!(overdue_in(&line, 11), Some(Cut::TimedOut));
+    }
+
+    #[test]
+    fn a_head_has_an_end_and_what_comes_with_it_is_no_part_of_it() {
+        let line = line();
+        line.read(Some(MAX_HEAD_BYTES - 1));
+        assert!(line.may_read());
+        line.read(Some(1));
+        assert!(!line.may_read());
+        line.asked(true);
+        line.read(Some(MAX_HEAD_BYTES));
+        assert!(line.may_read());
+        line.answered();
+        line.read(Some(MAX_HEAD_BYTES));
+        assert!(!line.may_read());
+    }
+
+    #[test]
+    fn a_body_that_comes_slowly_goes_on_and_one_that_does_not_come_ends() {
+        let line = line();
+        line.asked(true);
+        line.read(None);
+        assert_eq!(overdue_in(&line, 50), None);
+        assert_eq!(overdue_in(&line, 70), Some(Cut::TimedOut));
+        // What has come is progress, and whoever stores it may take its time.
+        line.read(Some(1));
+        assert_eq!(overdue_in(&line, 1_000), None);
+        line.read(None);
+        line.body_ended();
+        assert_eq!(overdue_in(&line, 1_000), None);
+    }
+
+    #[test]
+    fn an_answer_lasts_as_long_as_it_is_taken_and_then_the_next_request_may_come() {
+        let line = line();
+        line.asked(false);
+        assert_eq!(overdue_in(&line, 10_000), None);
+        line.wrote(false);
+        assert_eq!(overdue_in(&line, 500), None);
+        assert_eq!(overdue_in(&line, 700), Some(Cut::Stalled));
+        line.wrote(true);
+        line.answered();
+        assert_eq!(overdue_in(&line, 100), None);
+        assert_eq!(overdue_in(&line, 200), Some(Cut::TimedOut));
+        line.read(Some(1));
+        assert!(matches!(line.standing().doing(), Doing::Head(_)));
+        assert_eq!(overdue_in(&line, 11), Some(Cut::TimedOut));
+    }
+
+    #[test]
+    fn the_end_of_an_answer_that_is_not_taken_is_still_an_answer() {
+        let line = line();
+        line.asked(false);
+        line.wrote(false);
+        line.answered();
+        assert_eq!(line.standing().doing(), Doing::Answer);
+        line.wrote(true);
+        assert!(matches!(line.standing().doing(), Doing::Idle(_)));
+    }
+
+    #[test]
+    fn all_of_this_machine_is_one_and_so_is_half_an_address_of_ipv6() {
+        let of = |text: &str| Whence::of(text.parse().unwrap());
+        assert_eq!(of("127.0.0.1"), Whence::Here);
+        assert_eq!(of("127.9.9.9"), of("::1"));
+        assert_eq!(of("::ffff:127.0.0.1"), Whence::Here);
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    }
+}
