@@ -270,7 +270,7 @@ impl ApiState {
         &self,
         client: &Client,
         status: Arc<LogStatus>,
-        look: impl FnOnce(&LogStatus, &History<'_, RocksStore>, &mut Work) -> Result<T, ApiError>
+        look: impl FnOnce(&LogStatus, &History<'_, Patient<'_>>, &mut Work) -> Result<T, ApiError>
         + Send
         + 'static,
     ) -> Result<T, ApiError> {
@@ -278,7 +278,7 @@ impl ApiState {
         let store = self.0.node.store().clone();
         working(place, move |work| {
             let key = status.key.ok_or_else(|| not_come_yet(&status))?;
-            look(&status, &History::new(&*store, key), work)
+            look(&status, &History::new(&Patient::new(&store), key), work)
         })
         .await
     }

@@ -126,7 +126,7 @@ pub(super) fn explain(error: anyhow::Error, connections: u32) -> anyhow::Error {
         return error;
     }
     match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((limit, _)) => for_now(error.context(too_few(limit, u64::from(connections) + OTHERS))),
+        Ok((limit, _)) => for_now(error.context(too_few(limit, wanted(connections)))),
         Err(_) => error,
     }
 }
