@@ -88,16 +88,18 @@ impl Topic {
         }
     }
 
-    /// Reads `/headwater/1/<stream id>/data` or `…/meta`; `None` for anything else.
+    /// Reads `/headwater/1/<stream id>/data` or `…/meta`; `None` for anything else,
+    /// also for the id in another base: gossip would carry that as another topic.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (log, kind) = text.strip_prefix("/headwater/1/")?.split_once('/')?;
         let log = log.parse().ok()?;
-        match kind {
-            "data" => Some(Self::Data(log)),
-            "meta" => Some(Self::Meta(log)),
-            _ => None,
-        }
+        let topic = match kind {
+            "data" => Self::Data(log),
+            "meta" => Self::Meta(log),
+            _ => return None,
+        };
+        (topic.to_string() == text).then_some(topic)
     }
 }
 
@@ -166,6 +168,9 @@ mod tests {
             assert_eq!(Topic::parse(&topic.to_string()), Some(topic));
         }
         assert_eq!(Topic::parse("/headwater/1/x/data"), None);
+        let upper = log.to_string().to_uppercase();
+        assert_eq!(upper.parse(), Ok(log));
+        assert_eq!(Topic::parse(&format!("/headwater/1/{upper}/data")), None);
         assert_eq!(Topic::parse(&format!("/headwater/1/{log}/else")), None);
     }
 }

@@ -61,6 +61,12 @@ pub const RESERVED_PART: i64 = 16;
 /// Bytes of one frame: the largest chunk and its envelope.
 pub const MAX_FRAME_BYTES: usize = MAX_CHUNK_BYTES + 64 * 1024;
 
+/// Fields in the body of one frame, each element of a list being one: four times
+/// the longest list. An empty element has two bytes on the wire and up to 128 in
+/// memory, three times as many while its list grows: without this bound one frame
+/// would take 200 MB.
+pub const MAX_FRAME_FIELDS: usize = 4 * MAX_INTERVALS;
+
 /// Intervals in one list of what is held, or in one request: 1,024 × 22 bytes
 /// fit into a frame many times, and a stream with more holes is told from its
 /// lowest ones.

@@ -1,7 +1,9 @@
 //! Messages as they travel: generated from `proto/`, decoded with bounds.
 
-use bytes::Bytes;
-use prost::Message;
+use bytes::{Buf, Bytes};
+use prost::{Message, decode_length_delimiter as varint};
+
+use crate::limits::{MAX_FRAME_BYTES, MAX_FRAME_FIELDS};
 
 /// The messages of `proto/headwater/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -29,6 +31,14 @@ pub enum WireError {
         what: &'static str,
         /// The decoder's complaint.
         why: String,
+    },
+    /// Longer lists than a message of its kind may have.
+    #[error("{what} has more than {max} fields")]
+    TooMany {
+        /// The kind of message.
+        what: &'static str,
+        /// The limit.
+        max: usize,
     },
     /// Decodable, but not the one encoding of its content.
     #[error("{0} is not in its canonical encoding")]
@@ -80,6 +90,65 @@ pub fn decode_canonical<M: Message + Default>(
     Ok(message)
 }
 
+/// The field of a frame whose message has lists within messages.
+const EVIDENCE: usize = 17;
+
+/// Decodes a frame of a sync stream, which is bounded in its fields, too.
+///
+/// # Errors
+/// Too long, too many fields, or undecodable.
+pub fn decode_frame(bytes: Bytes) -> Result<v1::Frame, WireError> {
+    let (what, max) = ("a frame", MAX_FRAME_FIELDS);
+    if bytes.len() <= MAX_FRAME_BYTES && count_body_fields(&bytes, max) > max {
+        return Err(WireError::TooMany { what, max });
+    }
+    decode(what, bytes, MAX_FRAME_BYTES)
+}
+
+fn count_body_fields(mut frame: &[u8], max: usize) -> usize {
+    let mut count = 0;
+    while let Some((tag, body)) = next_field(&mut frame)
+        && count <= max
+    {
+        // Evidence has a fork proof, and that what is common. (Hashes may look like
+        // messages: that is half of what there may be at most.)
+        let depth = if tag == EVIDENCE { 2 } else { 0 };
+        count += count_fields(body, depth, max);
+    }
+    count
+}
+
+/// Counts the fields of a message, and those within them to a depth; not much
+/// beyond `max`. Behind what is no field there is nothing to decode.
+fn count_fields(mut message: &[u8], depth: u8, max: usize) -> usize {
+    let mut count = 0;
+    while let Some((_, inner)) = next_field(&mut message)
+        && count <= max
+    {
+        count += 1;
+        if depth > 0 {
+            count += count_fields(inner, depth - 1, max);
+        }
+    }
+    count
+}
+
+/// The number of the next field, and its bytes if it has a length.
+fn next_field<'a>(message: &mut &'a [u8]) -> Option<(usize, &'a [u8])> {
+    let key = varint(&mut *message).ok()?;
+    let length = match key & 7 {
+        0 => varint(&mut *message).ok().map(|_| 0)?,
+        1 => 8,
+        2 => varint(&mut *message).ok()?,
+        5 => 4,
+        // The fields of a group, whose ends these are, count as those beside it.
+        _ => 0,
+    };
+    let field = message.get(..length)?;
+    message.advance(length);
+    Some((key >> 3, field))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +174,74 @@ mod tests {
                 decode_canonical::<v1::Head>("a head", &second, 99),
                 Err(WireError::NotCanonical("a head"))
             );
+        }
+    }
+
+    fn field(tag: usize, inner: &[u8]) -> Vec<u8> {
+        let mut field = Vec::new();
+        for number in [tag << 3 | 2, inner.len()] {
+            prost::encode_length_delimiter(number, &mut field).unwrap();
+        }
+        field.extend_from_slice(inner);
+        field
+    }
+
+    /// A frame of nothing but these bytes, again and again, in the field of a body.
+    fn dense(tag: usize, element: &[u8]) -> Bytes {
+        field(tag, &element.repeat(1_000_000 / element.len())).into()
+    }
+
+    #[test]
+    fn a_frame_with_more_elements_than_any_list_may_have_is_not_decoded() {
+        let too_many = Err(WireError::TooMany {
+            what: "a frame",
+            max: MAX_FRAME_FIELDS,
+        });
+        // Streams that were discovered, chunks of a delivery, intervals of a head.
+        for (tag, element) in [(19, b"\x0a\0"), (11, b"\x12\0"), (9, b"\x1a\0")] {
+            assert_eq!(decode_frame(dense(tag, element)), too_many);
+            let in_a_group = [b"\x83\x03", &element[..], b"\x84\x03"].concat();
+            assert_eq!(decode_frame(dense(tag, &in_a_group)), too_many);
+        }
+        // Evidence, in it a fork proof, in it hashes, and what is common.
+        for inner in [&b"\x1a\0"[..], b"\x2a\x02\x12\0"] {
+            let evidence = field(2, &inner.repeat(200_000));
+            assert_eq!(decode_frame(dense(EVIDENCE, &evidence)), too_many);
+        }
+    }
+
+    #[test]
+    fn a_frame_with_the_longest_lists_that_there_may_be_is_decoded() {
+        let held = vec![v1::Interval { from: 1, to: 2 }; crate::limits::MAX_INTERVALS];
+        let head = v1::frame::Body::Head(v1::HeadState {
+            held,
+            ..v1::HeadState::default()
+        });
+        // Hashes that look like as many fields as can be.
+        let hashes = vec![Bytes::from_static(&[0x08; 32]); 62];
+        let fork = v1::ForkProof {
+            left: hashes.clone(),
+            right: hashes.clone(),
+            common: Some(v1::Common {
+                tree: hashes.clone(),
+                smaller: hashes.clone(),
+                larger: hashes,
+                ..v1::Common::default()
+            }),
+            ..v1::ForkProof::default()
+        };
+        let evidence = v1::frame::Body::Evidence(Box::new(v1::Evidence {
+            log: Bytes::from_static(&[0x08; 32]),
+            fork: Some(fork),
+        }));
+        let chunk = v1::frame::Body::Delivery(v1::Delivery {
+            first: 0,
+            chunks: vec![Bytes::from_static(&[0x08; 4_000]); crate::limits::MAX_OFFERED],
+        });
+        for body in [head, evidence, chunk] {
+            let body = Some(body);
+            let frame = v1::Frame { id: 1, body };
+            assert_eq!(decode_frame(frame.encode_to_vec().into()), Ok(frame));
         }
     }
 

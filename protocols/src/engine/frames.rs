@@ -7,14 +7,14 @@ use prost::Message;
 
 use super::requests::RequestKind;
 use super::{Engine, Output};
-use crate::limits::{MAX_FRAME_BYTES, MAX_UNKNOWN_FRAME_BYTES};
+use crate::limits::MAX_UNKNOWN_FRAME_BYTES;
 use crate::log::AdmitError;
 use crate::store::Store;
 use crate::sync::Lane;
 use crate::sync::provider::Work;
 use crate::time::Timestamp;
 use crate::wire::v1::frame::Body;
-use crate::wire::{decode, v1};
+use crate::wire::{decode_frame, v1};
 
 /// Whether something that a peer says asks for something.
 fn is_question(body: &Body) -> bool {
@@ -39,7 +39,7 @@ impl<S: Store> Engine<S> {
             return;
         }
         let len = bytes.len();
-        let frame: v1::Frame = match decode("a frame", bytes, MAX_FRAME_BYTES) {
+        let frame = match decode_frame(bytes) {
             Ok(frame) => frame,
             Err(error) => return self.ban(peer, None, &AdmitError::from(error)),
         };
