@@ -1,0 +1,141 @@
+//! Manifests and heads that their owner has signed, whatever they say.
+
+use bytes::Bytes;
+use headwater_protocols::head::{Head, UnverifiedHead};
+use headwater_protocols::id::LogId;
+use headwater_protocols::identity::{Domain, SigningKey};
+use headwater_protocols::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE};
+use headwater_protocols::manifest::{Manifest, Prior, UnverifiedManifest, ValueType, Visibility};
+use headwater_protocols::merkle::Hash;
+use headwater_protocols::time::Timestamp;
+use libfuzzer_sys::arbitrary::{Result, Unstructured};
+
+use crate::memory::bounded;
+
+/// The stream of all heads here.
+const LOG: LogId = LogId([7; 32]);
+
+/// The first byte says what is signed: the other bytes as they are, or what they
+/// make as the fields of a manifest or a head.
+pub fn manifests(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let key = SigningKey::from_secret(&mut [1; 32]);
+    let signed = |domain| Bytes::from(key.sign(domain, bytes));
+    let bytes = Bytes::copy_from_slice(bytes);
+    match kind % 4 {
+        0 => manifest(bytes.clone(), signed(Domain::Manifest)),
+        1 => head(&key, bytes.clone(), signed(Domain::Head)),
+        2 => drop(any_manifest(&key, &mut Unstructured::new(&bytes))),
+        _ => drop(any_head(&key, &mut Unstructured::new(&bytes))),
+    }
+}
+
+fn manifest(bytes: Bytes, signature: Bytes) {
+    let unverified = UnverifiedManifest {
+        bytes: bytes.clone(),
+        signature,
+    };
+    let verified = bounded("a manifest", bytes.len(), 8, || {
+        unverified.clone().verify(None)
+    });
+    let Ok(manifest) = verified else {
+        return;
+    };
+    assert_eq!(manifest.bytes(), &bytes);
+    assert_eq!(manifest.stream(), LogId::of_manifest(&bytes));
+    assert!(manifest.chunk_level <= MAX_CHUNK_LEVEL);
+    let again = UnverifiedManifest::from(manifest.to_wire());
+    assert_eq!(
+        again.clone().verify(Some(manifest.stream())),
+        Ok(manifest.clone())
+    );
+    assert!(again.clone().verify(Some(LOG)).is_err());
+    let mut altered = again;
+    altered.signature = flipped(&altered.signature, bytes.len());
+    assert!(altered.verify(None).is_err());
+    for size in [0, 1, bytes.len() as u64, u64::MAX] {
+        assert!(manifest.begin_by_number(size) <= size);
+        assert!(manifest.last_begin(size) <= size);
+    }
+}
+
+fn head(key: &SigningKey, bytes: Bytes, signature: Bytes) {
+    let unverified = UnverifiedHead {
+        bytes: bytes.clone(),
+        signature,
+    };
+    let owner = key.public();
+    let verified = bounded("a head", bytes.len(), 8, || unverified.verify(LOG, &owner));
+    let Ok(head) = verified else {
+        return;
+    };
+    assert!(head.log == LOG && head.size <= MAX_LOG_SIZE);
+    // What it says has no other bytes.
+    assert_eq!((*head).sign(key), head);
+    let again = UnverifiedHead::try_from(Some(head.to_wire())).expect("it is there");
+    assert_eq!(again.clone().verify(LOG, &owner), Ok(head.clone()));
+    let stranger = SigningKey::from_secret(&mut [2; 32]).public();
+    assert!(again.clone().verify(LOG, &stranger).is_err());
+    let mut altered = again;
+    altered.bytes = flipped(&altered.bytes, bytes[bytes.len() - 1].into());
+    assert!(altered.verify(LOG, &owner).is_err());
+}
+
+/// The same with one bit changed.
+fn flipped(bytes: &Bytes, place: usize) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    let place = place % bytes.len();
+    bytes[place] ^= 1 << (place % 8);
+    bytes.into()
+}
+
+fn any_manifest(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
+    let types = [
+        ValueType::Number,
+        ValueType::Text,
+        ValueType::Json,
+        ValueType::Bytes,
+    ];
+    let written = Manifest {
+        publisher: key.public(),
+        name: fields.arbitrary()?,
+        description: fields.arbitrary()?,
+        source: fields.arbitrary()?,
+        target: fields.arbitrary::<Option<[u8; 32]>>()?.map(LogId),
+        unit: fields.arbitrary()?,
+        value_type: *fields.choose(&types)?,
+        cadence_us: fields.arbitrary()?,
+        chunk_level: fields.arbitrary()?,
+        prior: fields
+            .arbitrary::<Option<(u64, [u8; 32])>>()?
+            .map(|(size, root)| Prior {
+                stream: LOG,
+                size,
+                root: Hash(root),
+            }),
+        visibility: *fields.choose(&[Visibility::Public, Visibility::Private])?,
+        retain_us: fields.arbitrary()?,
+        retain_records: fields.arbitrary()?,
+        created: Timestamp(fields.arbitrary()?),
+    };
+    if let Ok(signed) = written.sign(key) {
+        assert_eq!(*signed, written);
+        manifest(signed.bytes().clone(), signed.signature().clone());
+    }
+    Ok(())
+}
+
+fn any_head(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
+    let written = Head {
+        log: LOG,
+        size: fields.arbitrary()?,
+        root: Hash(fields.arbitrary()?),
+        time: Timestamp(fields.arbitrary()?),
+        successor: fields.arbitrary::<Option<[u8; 32]>>()?.map(LogId),
+    };
+    let signed = written.sign(key);
+    head(key, signed.bytes().clone(), signed.signature().clone());
+    Ok(())
+}
