@@ -410,3 +410,111 @@ lab_reboot() {
     ip netns exec "$router" conntrack -F -f ipv6 2>/dev/null
     ip -n "$INTERNET" link set "$port" up
 }
+
+# lab_forget NODE: the router of the node knows none of its connections any more,
+# nor does it take up one in the middle. (Its cable stays plugged, so that neither
+# end hears of it.)
+lab_forget() {
+    local kind router
+    lab_place_of "$1"
+    [[ $kind != public ]] || fail "node $1 has no router"
+    set_sysctl "$router" net.netfilter.nf_conntrack_tcp_loose=0
+    # What it does not know would leave it with an address of the LAN.
+    ip netns exec "$router" iptables -t mangle -I FORWARD -m conntrack --ctstate INVALID -j DROP
+    ip netns exec "$router" conntrack -F 2>/dev/null
+}
+
+# lab_move NODE: another address in the same network. The old one is dead: what
+# comes for it, or still leaves from it, is lost.
+lab_move() {
+    local kind router address moved device=lan gateway other
+    lab_place_of "$1"
+    address=$(lab_address_of "$1")
+    moved=${address%.*}.$(($1 + 100))
+    [[ $address != "$moved" ]] || fail "node $1 has moved before"
+    gateway=${address%.*}.1
+    if [[ $router == "$PREFIX-n$1" ]]; then device=wan gateway=198.51.100.254 other=203.0.113.0/24; fi
+    lab_bury "$1" "$address"
+    ip -n "$PREFIX-n$1" address del "$address/24" dev "$device"
+    ip -n "$PREFIX-n$1" address add "$moved/24" dev "$device"
+    [[ -z ${other:-} ]] || ip -n "$PREFIX-n$1" route add "$other" dev "$device"
+    ip -n "$PREFIX-n$1" route add default via "$gateway"
+    lab_readdress "$1" "$moved"
+}
+
+# lab_part NODE: another network of the same household: its router leads from one
+# to the other.
+lab_part() {
+    local kind router address site
+    lab_place_of "$1"
+    address=$(lab_address_of "$1")
+    [[ $address == 10.0.* ]] || fail "node $1 is not in the first network behind a router"
+    site=${address#10.0.} site=${site%.*}
+    ip -n "$router" address replace "10.1.$site.1/24" dev lan
+    # It says where a shorter way is, which leads out of the other's network.
+    set_sysctl "$router" net.ipv4.conf.all.send_redirects=0
+    set_sysctl "$router" net.ipv4.conf.lan.send_redirects=0
+    ip -n "$PREFIX-n$1" -batch - <<BATCH
+address del $address/24 dev lan
+address add 10.1.$site.$1/24 dev lan
+route add default via 10.1.$site.1
+BATCH
+    lab_readdress "$1" "10.1.$site.$1"
+}
+
+# lab_roam NODE KIND: behind a new router, as from the Wi-Fi to the phone.
+lab_roam() {
+    local node=$1 kind router address device=lan site=$(($1 + 100)) port=$((4600 + $1)) moved
+    lab_check "$node" "$2"
+    [[ $2 != public && $2 != firewall && $2 != dual-stack ]] || fail "there is no router of the kind $2 to go behind"
+    lab_place_of "$node"
+    address=$(lab_address_of "$node")
+    moved=10.0.$site.$node
+    [[ ! -e /var/run/netns/$PREFIX-r$site ]] || fail "node $node has gone before"
+    [[ $router != "$PREFIX-n$node" ]] || device=wan
+    lab_bury "$node" "$address"
+    ip -n "$PREFIX-n$node" link del "$device"
+    router_up "$site" east
+    lan_join "$site" "$node" "$moved"
+    awk -v OFS='\t' -v node="$node" -v kind="$2" -v router="$PREFIX-r$site" -v port="$port" \
+        '$1 == node { $2 = kind; $3 = "east"; $5 = router; $7 = port; $8 = "-" } 1' "$PLACES" >"$PLACES.new"
+    mv "$PLACES.new" "$PLACES"
+    lab_readdress "$node" "$moved"
+    router_rules "$2" "$PREFIX-r$site"
+}
+
+# lab_bury NODE ADDRESS: nothing comes for it any more, and nothing leaves from it.
+lab_bury() {
+    ip netns exec "$PREFIX-n$1" iptables -t raw -A PREROUTING -d "$2" -j DROP
+    ip netns exec "$PREFIX-n$1" iptables -t raw -A OUTPUT -s "$2" -j DROP
+}
+
+lab_address_of() {
+    awk -v node="$1" '$1 == node { print $6 }' "$PLACES"
+}
+
+# lab_readdress NODE ADDRESS: in the list of places.
+lab_readdress() {
+    awk -v OFS='\t' -v node="$1" -v address="$2" '$1 == node { $6 = address } 1' "$PLACES" >"$PLACES.new"
+    mv "$PLACES.new" "$PLACES"
+}
+
+# lab_hole NODE BYTES|off: packets above so many bytes are lost at the node's
+# place, and nobody is told. The interfaces on the way hand over packets as they
+# go over a wire, not many of them in one.
+lab_hole() {
+    local kind router device=lan
+    lab_place_of "$1"
+    [[ $2 =~ ^(off|[1-9][0-9]{2,3})$ ]] || fail "$2 is not a size in bytes; write off to lose nothing"
+    [[ $router != "$PREFIX-n$1" ]] || device=wan
+    ip -n "$PREFIX-n$1" link set "$device" gso_max_segs 1
+    ip -n "$router" link set wan gso_max_segs 1
+    ip -n "$INTERNET" link set "${router#"$PREFIX-"}" gso_max_segs 1
+    {
+        printf '*mangle\n'
+        [[ $2 == off ]] ||
+            printf -- '-A %s wan -m length --length %s:65535 -j DROP\n' \
+                'PREROUTING -i' "$(($2 + 1))" 'POSTROUTING -o' "$(($2 + 1))"
+        printf 'COMMIT\n'
+    } | ip netns exec "$router" iptables-restore
+}

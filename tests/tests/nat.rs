@@ -3,6 +3,8 @@
 
 mod dead_relay;
 mod ipv6;
+mod moved;
+mod narrow;
 mod one_router;
 mod relayed_bytes;
 mod rendezvous;

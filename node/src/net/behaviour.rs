@@ -6,8 +6,8 @@ use headwater_protocols::limits::MAX_FRAME_BYTES;
 use headwater_protocols::sync::Lane;
 use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::identity::Keypair;
-use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{PeerId, autonat, dcutr, identify, mdns, ping, relay};
 
 use super::access::Access;
@@ -133,6 +133,16 @@ impl Behaviour {
             Lane::Bulk => sync_streams::Lane::Bulk,
         };
         self.sync.send(peer, lane, frame).is_ok()
+    }
+
+    /// Notes that a peer has answered over a connection.
+    pub(super) fn heard(&mut self, peer: PeerId, id: ConnectionId) {
+        self.sync.heard(peer, id);
+    }
+
+    /// Whether something came over a connection a short while ago.
+    pub(super) fn was_heard(&self, peer: &PeerId, id: ConnectionId) -> bool {
+        self.sync.was_heard(peer, id)
     }
 
     /// Refuses all connections of a peer and closes those there are; whether it

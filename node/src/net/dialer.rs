@@ -1,13 +1,14 @@
 //! The addresses that are kept connected: bootstrap peers, and the known peers
 //! of followed streams.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use super::addresses::{is_circuit, peer_of};
+use super::addresses::{is_circuit, peer_of, without_peer};
 use super::limits::{FIRST_REDIAL, MAX_KEPT_ADDRESSES, MAX_REDIAL};
 
 /// Says which addresses are to be dialled, and when.
@@ -27,10 +28,12 @@ struct Kept {
     due: Instant,
 }
 
-/// An address that is to be dialled now.
+/// A peer that is to be dialled now, at all addresses that are kept of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Due {
-    pub(super) address: Multiaddr,
+    /// Who is there, if that is known.
+    pub(super) peer: Option<PeerId>,
+    pub(super) addresses: Vec<Multiaddr>,
     /// Its peer can also be reached through a relay, so that it is likely to
     /// stand behind a router.
     pub(super) has_relay: bool,
@@ -54,13 +57,26 @@ pub(super) fn plain_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
 }
 
 impl Due {
-    /// The dial, as [`plain_dial`].
-    pub(super) fn options(self) -> DialOpts {
-        let options = DialOpts::unknown_peer_id().address(self.address);
-        match self.has_relay {
+    /// The dial, as [`plain_dial`], at these other addresses of the peer, too.
+    pub(super) fn options(mut self, others: &[Multiaddr]) -> Option<DialOpts> {
+        let Some(peer) = self.peer else {
+            let options = DialOpts::unknown_peer_id().address(self.addresses.pop()?);
+            return Some(options.build());
+        };
+        let bare = |address: &Multiaddr| without_peer(address.clone(), peer);
+        let mut addresses: Vec<Multiaddr> = self.addresses.iter().map(bare).collect();
+        for other in others.iter().map(bare) {
+            if !addresses.contains(&other) {
+                addresses.push(other);
+            }
+        }
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses);
+        Some(match self.has_relay {
             true => options.allocate_new_port().build(),
             false => options.build(),
-        }
+        })
     }
 }
 
@@ -102,8 +118,8 @@ impl Dialer {
         waiting.map(|kept| kept.due).min()
     }
 
-    /// The addresses that are due. Each is due again, later, until it is
-    /// connected.
+    /// Who is due. Each address is due again, later, until it is connected; with
+    /// the first one of a peer that is due go its others.
     pub(super) fn take_due(
         &mut self,
         now: Instant,
@@ -113,9 +129,17 @@ impl Dialer {
             .filter(|kept| is_circuit(&kept.address))
             .filter_map(|kept| kept.peer)
             .collect();
-        let mut due = Vec::new();
+        let waiting = |kept: &&Kept| kept.connected.is_none() && kept.due <= now;
+        let first: BTreeSet<PeerId> = (self
+            .kept
+            .iter()
+            .filter(waiting)
+            .filter_map(|kept| kept.peer))
+        .collect();
+        let mut due: Vec<Due> = Vec::new();
         for kept in &mut self.kept {
-            if kept.connected.is_some() || kept.due > now {
+            let goes_along = kept.peer.is_some_and(|peer| first.contains(&peer));
+            if kept.connected.is_some() || kept.due > now && !goes_along {
                 continue;
             }
             if kept.peer.is_some_and(|peer| is_connected(&peer)) {
@@ -124,8 +148,14 @@ impl Dialer {
             }
             kept.due = now + kept.pause;
             kept.pause = (kept.pause * 2).min(MAX_REDIAL);
+            let of_peer = |due: &&mut Due| due.peer.is_some() && due.peer == kept.peer;
+            if let Some(due) = due.iter_mut().find(of_peer) {
+                due.addresses.push(kept.address.clone());
+                continue;
+            }
             due.push(Due {
-                address: kept.address.clone(),
+                peer: kept.peer,
+                addresses: vec![kept.address.clone()],
                 has_relay: kept.peer.is_some_and(|peer| relayed.contains(&peer)),
             });
         }
@@ -226,7 +256,32 @@ mod tests {
         dialer.keep(circuit, now);
         dialer.keep(address(peer), now);
         let due = dialer.take_due(now, |connected| *connected == relay);
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].addresses.len(), 2);
+        assert!(due[0].has_relay);
+    }
+
+    #[test]
+    fn a_peer_is_dialled_at_all_its_addresses_at_once() {
+        let now = Instant::now();
+        let mut dialer = Dialer::default();
+        let peer = PeerId::random();
+        let quic: Multiaddr = (format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{peer}").parse()).unwrap();
+        dialer.keep(address(peer), now);
+        dialer.take_due(now, |_| false);
+        let later = now + FIRST_REDIAL;
+        // One that is not due yet goes along.
+        dialer.keep(quic.clone(), later + FIRST_REDIAL);
+        dialer.keep("/ip4/127.0.0.1/tcp/2".parse().unwrap(), later);
+        let mut due = dialer.take_due(later, |_| false);
         assert_eq!(due.len(), 2);
-        assert!(due.iter().all(|due| due.has_relay));
+        let of_peer = due.remove(0);
+        assert_eq!(of_peer.addresses, [address(peer), quic.clone()]);
+        let known = [
+            without_peer(quic, peer),
+            "/ip4/192.0.2.1/tcp/1".parse().unwrap(),
+        ];
+        let options = format!("{:?}", of_peer.options(&known));
+        assert_eq!(options.matches("/ip4/").count(), 3, "{options}");
     }
 }

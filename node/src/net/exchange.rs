@@ -30,7 +30,9 @@ use super::addresses::{Reach, reach};
 use super::behaviour::Behaviour;
 use super::dialer::Dialer;
 use super::idle::{Crowd, Idleness, Use};
-use super::limits::{EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US};
+use super::limits::{
+    EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, FORGET_WAITING_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US,
+};
 use super::nat::Nat;
 use super::peer_book::PeerBook;
 use super::peer_record::SignedRecord;
@@ -78,6 +80,8 @@ pub(super) struct Exchange {
     asked: BTreeMap<OutboundRequestId, (PeerId, Vec<LogId>)>,
     nearby: Nearby,
     dialling: BTreeSet<PeerId>,
+    /// Peers that are not dialled because others of us do, and since when.
+    waiting: BTreeMap<PeerId, Timestamp>,
     allowance: Allowance,
     rescue_at: Timestamp,
     rescue_pause_us: u64,
@@ -123,6 +127,7 @@ impl Exchange {
             asked: BTreeMap::new(),
             nearby: Nearby::default(),
             dialling: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             allowance: Allowance::default(),
             rescue_at: now(),
             rescue_pause_us: FIRST_RESCUE_PAUSE_US,
@@ -153,6 +158,7 @@ impl Exchange {
         self.due = clock + EXCHANGE_TICK;
         let now = now();
         self.book.expire(now);
+        (self.waiting).retain(|_, since| now.since(*since) < FORGET_WAITING_US);
         let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
         (self.bootstrap).tick(dialer, is_connected, now, clock);
         let needed = self.look(node, now);
@@ -182,6 +188,11 @@ impl Exchange {
         if let Some(cache) = self.cache {
             cache.close(&self.book).await;
         }
+    }
+
+    /// Where a known peer may be reached.
+    pub(super) fn addresses(&self, peer: &PeerId) -> &[Multiaddr] {
+        self.book.addresses(peer)
     }
 
     /// The peers of a stream that are connected or known: its publisher first,
@@ -315,6 +326,7 @@ impl Exchange {
     pub(super) fn connected(&mut self, peer: PeerId, remote: &Multiaddr, inbound: bool) {
         let now = now();
         self.dialling.remove(&peer);
+        self.waiting.remove(&peer);
         let reach = reach(remote).unwrap_or(Reach::World);
         let neighbour = self.neighbours.entry(peer).or_insert(Neighbour {
             since: now,

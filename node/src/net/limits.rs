@@ -271,6 +271,14 @@ pub const LOOKUP_AGAIN_US: u64 = 1_800_000_000;
 /// [`MAX_PENDING_CONNECTIONS`].
 pub const MAX_EXCHANGE_DIALS: usize = 16;
 
+/// Microseconds for which a peer that one part of the node dials is not dialled by
+/// another one. A dial that leads to somebody takes less; one to an address where
+/// nobody is any more takes [`CONNECT_TIMEOUT`], and is made again and again.
+pub const OTHER_DIAL_US: u64 = 1_500_000;
+
+/// Microseconds after which it is forgotten that somebody waited for that.
+pub const FORGET_WAITING_US: u64 = 20_000_000;
+
 /// Peers of the local network that are remembered, as mDNS announces them.
 pub const MAX_NEARBY_PEERS: usize = 64;
 
@@ -401,6 +409,17 @@ pub const RESERVATION_TIMEOUT: Duration = Duration::from_secs(15);
 /// that comes and goes.
 pub const RELAYED_PER_PEER_HOUR: u32 = 30;
 
+/// Peers that are said to be behind our own router, and are dialled at their
+/// addresses in its private networks, within [`NEAR_DIALS_WITHIN`]. Anybody may say
+/// so: these are not to become a scan of what is in there. A household has fewer.
+pub const MAX_NEAR_DIALS: usize = 16;
+/// See [`MAX_NEAR_DIALS`].
+pub const NEAR_DIALS_WITHIN: Duration = Duration::from_secs(600);
+
+/// The lowest port at which such a peer is dialled: below are the services of the
+/// system, at which no node listens.
+pub const MIN_NEAR_PORT: u16 = 1_024;
+
 /// How long a relayed connection stays once a direct one is there: the other
 /// side may need a round trip more to be ready, and what is under way arrives.
 pub const RELAYED_GRACE: Duration = Duration::from_secs(2);
@@ -485,8 +504,52 @@ pub const NAME_STRANGER_AGAIN: Duration = Duration::from_secs(600);
 /// which must fill neither the memory nor the log.
 pub const MAX_NAMED_STRANGERS: usize = 256;
 
+/// How long what was sent over TCP may go without any acknowledgement before the
+/// system gives the connection up. It has repeated it six times by then, after
+/// 0.2 to 6.4 s; with the ping that shows it, a dead line ends after 22 s, and the
+/// rest of half a minute is left for a new connection.
+pub const UNACKNOWLEDGED: Duration = Duration::from_secs(12);
+
+/// How long nothing may come over TCP before the system asks the other end, and
+/// how often it does so then. No process has to wake up for it.
+pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(6);
+/// See [`KEEPALIVE_AFTER`].
+pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
+
+/// TCP sockets after which those that have ended are looked for: 1 KB.
+pub const MIN_TRACKED_LINES: usize = 64;
+
+/// How often it is looked at whether the addresses that we use are still this
+/// machine's, should the system not tell. A few microseconds for each.
+pub const DEPARTURES_EVERY: Duration = Duration::from_secs(3);
+
+/// How long a path is remembered on which large packets of TCP are lost: a line
+/// with such a fault keeps it, but whoever moves gets another line.
+pub const NARROW_FOR: Duration = Duration::from_secs(1_800);
+
+/// Such paths that are remembered, 50 bytes each.
+pub const MAX_NARROW_PATHS: usize = 256;
+
+/// By how much QUIC goes before TCP on such a path: a handshake and its first
+/// repetition.
+pub const QUIC_HEAD_START: Duration = Duration::from_secs(3);
+
+/// How long nothing may come over a connection before another one to the same
+/// peer takes its place: a ping and its answer, and a second more.
+pub const SILENT_AFTER: Duration = Duration::from_secs(12);
+
+/// The same when a new connection comes that is as good. What is under way on a
+/// busy one is not to be disturbed.
+pub const QUIET_AFTER: Duration = Duration::from_secs(2);
+
+/// How old a connection is before one that its peer makes beside it is taken for a
+/// sign that the peer may have lost it: two that dial each other at once have both
+/// of theirs within this time. (Where it is alive a ping shows that.)
+pub const RIVAL_AFTER: Duration = Duration::from_secs(2);
+
 /// How often a peer is asked for a sign of life. Two answers that do not come
-/// end the connection: after 50 s at most.
+/// end the connection, after 45 s at most: this is for peers that hang. What is
+/// lost on the way is noticed earlier, by [`UNACKNOWLEDGED`] and by QUIC.
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long an answer may take. The 256 KiB that may be queued before it take

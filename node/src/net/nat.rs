@@ -9,7 +9,8 @@ mod paths;
 mod reachability;
 mod relays;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, autonat, dcutr, relay};
 use tokio::time::Instant;
 
-use super::addresses::{Reach, is_circuit, reach};
+use super::addresses::{Reach, ip, is_circuit, reach};
 use super::behaviour::Behaviour;
 use super::limits::{RELAYED_PER_PEER_HOUR, RELAYED_SAID_EVERY, RELAYED_WATCHED_EVERY};
 use crate::config::relay::RelayLimits;
@@ -77,11 +78,32 @@ pub(super) fn remote_address(peer: PeerId, endpoint: &ConnectedPoint) -> Multiad
     }
 }
 
+/// Dials a peer that is connected through a relay.
+fn dial_directly(swarm: &mut Swarm<Behaviour>, peer: PeerId, direct: Vec<Multiaddr>) {
+    if direct.is_empty() {
+        return;
+    }
+    tracing::debug!(%peer, ?direct, "dialling a relayed peer directly");
+    // From another port than DCUtR's: two SYNs that cross between the same
+    // ports become one connection with a dialler at both ends, which fails, and
+    // for a minute the ports cannot be used again.
+    let options = DialOpts::peer_id(peer)
+        .condition(PeerCondition::Always)
+        .addresses(direct)
+        .allocate_new_port()
+        .build();
+    if let Err(error) = swarm.dial(options) {
+        tracing::debug!(%peer, %error, "not dialled directly");
+    }
+}
+
 /// What is known of the ways to us and to others.
 pub(super) struct Nat {
     /// Serves others from an address that it was given, so that its own
     /// addresses are taken as they are.
     is_operator: bool,
+    /// Addresses that the user named, which stay.
+    given: Vec<Multiaddr>,
     signs: Signs,
     relays: Relays,
     /// How far away the farthest relay is that could be used.
@@ -110,6 +132,7 @@ impl Nat {
         }
         Self {
             is_operator: is_operator && external.is_empty(),
+            given: external.to_vec(),
             signs,
             relays: Relays::default(),
             relay_reach: None,
@@ -233,7 +256,10 @@ impl Nat {
         now: Instant,
     ) {
         if (swarm.behaviour_mut().observed).observed(id, &info.observed_addr) {
-            self.signs.observed(peer, &info.observed_addr);
+            let before = self.signs.observed(peer, &info.observed_addr);
+            if let Some(before) = before {
+                self.moved_outside(swarm, &before, &info.observed_addr);
+            }
         }
         if info.protocols.contains(&HOP)
             && let Some(address) = self.dialled.get(&id)
@@ -247,20 +273,17 @@ impl Nat {
         }
         let told = info.listen_addrs.iter().cloned();
         let direct = (self.paths).direct_addresses(&peer, told, swarm.listeners());
-        if !direct.is_empty() {
-            tracing::debug!(%peer, ?direct, "dialling a relayed peer directly");
-            // From another port than DCUtR's: two SYNs that cross between the same
-            // ports become one connection with a dialler at both ends, which
-            // fails, and for a minute the ports cannot be used again.
-            let options = DialOpts::peer_id(peer)
-                .condition(PeerCondition::Always)
-                .addresses(direct)
-                .allocate_new_port()
-                .build();
-            if let Err(error) = swarm.dial(options) {
-                tracing::debug!(%peer, %error, "not dialled directly");
-            }
-        }
+        dial_directly(swarm, peer, direct);
+        let near = self.paths.near_addresses(&peer, now);
+        dial_directly(swarm, peer, near);
+    }
+
+    /// A peer is behind the same router as we are, which may not lead back to those
+    /// behind it who call its outside address.
+    pub(super) fn same_router(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, now: Instant) {
+        self.paths.same_router(&peer);
+        let near = self.paths.near_addresses(&peer, now);
+        dial_directly(swarm, peer, near);
     }
 
     fn consider_relays(&mut self) {
@@ -277,6 +300,48 @@ impl Nat {
     /// An address of ours is not valid any more.
     pub(super) fn expired(&mut self, address: &Multiaddr) {
         self.signs.expired(address);
+        self.consider_relays();
+    }
+
+    /// Addresses have left this machine: what was reached there is not any more,
+    /// nor what a router passed on to them.
+    pub(super) fn departed(&mut self, swarm: &mut Swarm<Behaviour>, left: &BTreeSet<IpAddr>) {
+        let from = |signs: &Signs, address: &Multiaddr| {
+            let source = signs.source(address).or_else(|| ip(address));
+            source.is_some_and(|source| left.contains(&source))
+        };
+        self.withdraw(swarm, from);
+        self.signs.forget_observations();
+    }
+
+    /// A peer sees us at another IP address than before: our router has a new
+    /// one. What was reached at the old one is in doubt.
+    fn moved_outside(&mut self, swarm: &mut Swarm<Behaviour>, before: &Multiaddr, now: &Multiaddr) {
+        let old = ip(before);
+        if old == ip(now) || swarm.listeners().any(|own| ip(own) == old) {
+            return;
+        }
+        tracing::info!(%before, %now, "seen at another address");
+        self.withdraw(swarm, |_, address| ip(address) == old);
+    }
+
+    /// Takes back addresses that were confirmed, but for those that the user named.
+    fn withdraw(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        is_gone: impl Fn(&Signs, &Multiaddr) -> bool,
+    ) {
+        let known = swarm.external_addresses().chain(self.signs.addresses());
+        let gone: BTreeSet<Multiaddr> = known
+            .filter(|address| !is_circuit(address) && !self.given.contains(address))
+            .filter(|address| is_gone(&self.signs, address))
+            .cloned()
+            .collect();
+        for address in gone {
+            tracing::info!(%address, "not reached by others any more");
+            swarm.remove_external_address(&address);
+            self.signs.expired(&address);
+        }
         self.consider_relays();
     }
 

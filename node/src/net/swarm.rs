@@ -3,6 +3,7 @@
 //! back.
 
 mod bans;
+mod dead;
 mod gossip;
 mod peers;
 
@@ -25,6 +26,7 @@ use super::addresses::useful_to_others;
 use super::behaviour::{Behaviour, BehaviourEvent, Services};
 use super::bootstraps::Bootstraps;
 use super::connection_limits::Bounds;
+use super::departures::Departures;
 use super::dialer::Dialer;
 use super::discovery::{Discovery, is_reachable};
 use super::exchange::{Exchange, ExchangeConfig};
@@ -32,12 +34,15 @@ use super::gossip::topic_score;
 use super::gossip_noise::GossipNoise;
 use super::gossip_offenders::GossipOffenders;
 use super::limits::{LISTEN_TIMEOUT, PING_TIMEOUT};
+use super::lines::Lines;
 use super::meetings::Meetings;
 use super::nat::Nat;
 use super::nat::circuit_meter::CircuitMeter;
+use super::nat::observed;
 use super::observations::Observations;
 use super::own_record::OwnRecord;
 use super::private_network::strangers::Strangers;
+use super::rivals::Rivals;
 use super::sync_streams::{self, FrameSender};
 use super::transport::transport;
 use crate::config::access::AccessLists;
@@ -71,6 +76,9 @@ pub(crate) struct Network {
     offenders: GossipOffenders,
     noise: GossipNoise,
     nat: Nat,
+    lines: Lines,
+    departures: Departures,
+    rivals: Rivals,
     meetings: Meetings,
     observations: Observations,
     own_record: OwnRecord,
@@ -123,11 +131,13 @@ impl Network {
         };
         let strangers = Strangers::default();
         let meter = CircuitMeter::new(config.relayed_bytes_per_second);
+        let lines = Lines::default();
         let (transport, relay_client) = transport(
             &config.keypair,
             config.network_key.as_ref(),
             &strangers,
             meter.clone(),
+            &lines,
         )?;
         let behaviour = Behaviour::new(
             &config.keypair,
@@ -182,6 +192,9 @@ impl Network {
             offenders: GossipOffenders::new(Instant::now()),
             noise: GossipNoise::default(),
             nat: Nat::new(is_operator, &config.external, meter),
+            departures: Departures::new(lines.clone(), Instant::now()),
+            lines,
+            rivals: Rivals::default(),
             meetings: Meetings::default(),
             observations,
             own_record: OwnRecord::new(config.keypair),
@@ -247,6 +260,8 @@ impl Network {
         }
         let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
         tracing::info!(peers = peers.len(), "connections from before are closed");
+        self.lines.cut_all();
+        self.departures.hurry(Instant::now());
         for peer in peers {
             // It may just have been closed.
             let _ = self.swarm.disconnect_peer_id(peer);
@@ -279,12 +294,18 @@ impl Network {
             .chain([self.offenders.next_due()])
             .chain(self.nat.next_due())
             .chain(self.meetings.next_due())
+            .chain([self.departures.next_due()])
+            .chain(self.rivals.next_due())
             .min()
     }
 
     fn timers(&mut self) {
         let now = Instant::now();
         self.end_bans(now);
+        if self.departures.next_due() <= now {
+            self.look_for_departures(now);
+        }
+        self.part_from_stale(now);
         self.nat.tick(&mut self.swarm, &self.node, now);
         self.meetings.tick();
         if self.offenders.is_due(now) {
@@ -296,9 +317,15 @@ impl Network {
         let swarm = &self.swarm;
         let due = self.dialer.take_due(now, |peer| swarm.is_connected(peer));
         for due in due {
-            let address = due.address.clone();
-            if let Err(error) = self.swarm.dial(due.options()) {
-                tracing::debug!(%address, %error, "cannot dial");
+            let addresses = due.addresses.clone();
+            let others = due
+                .peer
+                .map_or(&[][..], |peer| self.exchange.addresses(&peer));
+            let Some(options) = due.options(others) else {
+                continue;
+            };
+            if let Err(error) = self.swarm.dial(options) {
+                tracing::debug!(?addresses, %error, "cannot dial");
             }
         }
         let short = || self.exchange.lookups();
@@ -392,9 +419,13 @@ impl Network {
                 self.opening.remove(&listener_id);
                 self.nat.listening(&mut self.swarm, &address);
                 self.discovery.let_rest(&mut self.swarm);
-                self.addresses_changed();
+                self.listeners_changed();
             }
-            SwarmEvent::ExpiredListenAddr { .. } => self.addresses_changed(),
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                tracing::info!(%address, "not listening there any more");
+                self.look_for_departures(Instant::now());
+                self.listeners_changed();
+            }
             SwarmEvent::ListenerClosed { listener_id, .. } => {
                 self.opening.remove(&listener_id);
                 self.nat.listener_closed(listener_id, Instant::now());
@@ -424,6 +455,11 @@ impl Network {
             } => {
                 let now = Instant::now();
                 (self.nat).connected(peer_id, connection_id, &endpoint, now);
+                self.departures.connected(connection_id, &endpoint);
+                if !endpoint.is_relayed() {
+                    let inbound = endpoint.is_listener();
+                    (self.rivals).connected(peer_id, connection_id, inbound, now);
+                }
                 self.meetings.connected(connection_id, &endpoint);
                 let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
                 self.dialer.connected(peer_id, dialled, now);
@@ -441,6 +477,10 @@ impl Network {
                 cause,
             } => {
                 (self.nat).closed(&mut self.swarm, peer_id, connection_id, cause.is_some());
+                self.departures.closed(connection_id);
+                if (self.rivals).closed(&peer_id, connection_id, cause.is_some()) {
+                    self.part_from(peer_id);
+                }
                 (self.meetings).closed(connection_id, &peer_id, num_established == 0);
                 self.backlog.extend(self.meetings.news());
                 if let Some(cause) = &cause {
@@ -501,7 +541,9 @@ impl Network {
             BehaviourEvent::Mdns(event) => self.exchange.on_mdns(event),
             BehaviourEvent::Relay(event) => self.exchange.on_relay(&event),
             BehaviourEvent::AutonatServer(_) => {}
-            BehaviourEvent::Observed(never) => match never {},
+            BehaviourEvent::Observed(observed::Event::SameRouter(peer)) => {
+                self.nat.same_router(&mut self.swarm, peer, Instant::now());
+            }
             BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,
                 connection_id,
@@ -521,16 +563,19 @@ impl Network {
                 result,
             }) => match result {
                 Ok(rtt) => {
+                    self.swarm.behaviour_mut().heard(peer, connection);
+                    self.rivals.heard(connection);
                     let rtt_us = u64::try_from(rtt.as_micros()).ok();
                     self.change_peer(&peer, |status| status.rtt_us = rtt_us);
                 }
-                // The pauses of TCP double: what was out of reach for a minute
-                // would be silent for one more. A new connection is not.
-                Err(ping::Failure::Timeout) => {
-                    tracing::debug!(%peer, "silent, so its connection is closed");
-                    self.swarm.close_connection(connection);
+                Err(ping::Failure::Unsupported) => {}
+                // It is the second one of a row, of whatever kind: libp2p keeps
+                // the first one to itself, and opens a stream for the next, so
+                // that a dead line fails to negotiate and does not time out.
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "silent, so its connection is closed");
+                    self.give_up(connection);
                 }
-                Err(ping::Failure::Unsupported | ping::Failure::Other { .. }) => {}
             },
             BehaviourEvent::Identify(identify::Event::Pushed { peer_id, .. }) => {
                 self.exchange.pushed(&peer_id);
@@ -569,7 +614,7 @@ impl Network {
                 peer, connection, ..
             } => {
                 tracing::warn!(%peer, "a connection does not move any more and is closed");
-                self.swarm.close_connection(connection);
+                self.give_up(connection);
             }
         }
     }
@@ -580,6 +625,16 @@ impl Network {
         self.swarm.behaviour_mut().identify.push(peers);
         self.discovery.hurry(&mut self.swarm, Instant::now());
         self.addresses_changed();
+    }
+
+    /// As [`external_changed`](Self::external_changed), while anybody is there to
+    /// hear of it.
+    fn listeners_changed(&mut self) {
+        let has_company = self.swarm.connected_peers().next().is_some();
+        match has_company {
+            true => self.external_changed(),
+            false => self.addresses_changed(),
+        }
     }
 
     fn addresses_changed(&mut self) {
@@ -594,7 +649,11 @@ impl Network {
         for address in (self.external.iter())
             .chain(self.nat.addresses())
             .chain(confirmed)
-            .chain(self.swarm.listeners())
+            .chain(
+                self.swarm
+                    .listeners()
+                    .filter(|own| self.departures.is_here(own)),
+            )
         {
             let named = match address.iter().last() {
                 Some(Protocol::P2p(_)) => address.clone(),

@@ -1,6 +1,7 @@
 //! How connections come about: TCP with noise and yamux, QUIC, and circuits
 //! through relays; in a private network only with those who have its key.
 
+mod after_quic;
 #[cfg(test)]
 pub(super) mod tests;
 mod told;
@@ -9,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::Context;
-use futures::future::TryFutureExt;
+use futures::future::{TryFutureExt, ready};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::timeout::{TransportTimeout, TransportTimeoutError};
@@ -19,10 +20,12 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, dns, noise, quic, relay, tcp, yamux};
 
 use super::limits::{CONNECT_TIMEOUT, CONNECTION_TIMEOUT, DIAL_TIMEOUT};
+use super::lines::Lines;
 use super::nat::circuit_meter::{CircuitMeter, MeteredCircuit};
 use super::private_network::PrivateNetwork;
 use super::private_network::strangers::Strangers;
 use crate::keys::NetworkKey;
+use after_quic::AfterQuic;
 use told::Told;
 
 /// Where Unix says how names are looked up.
@@ -60,7 +63,8 @@ impl ChannelError {
 
 /// The transports of the node with this key pair, in the private network of
 /// `key` when there is one, and what circuits through relays need of the swarm.
-/// The log tells of `strangers`; what goes through relays goes by `meter`.
+/// The log tells of `strangers`; what goes through relays goes by `meter`, and
+/// sockets of TCP are `lines`.
 ///
 /// # Errors
 /// The key pair cannot be used for noise, or the machine's way of looking up
@@ -70,10 +74,11 @@ pub(super) fn transport(
     key: Option<&NetworkKey>,
     strangers: &Strangers,
     meter: CircuitMeter,
+    lines: &Lines,
 ) -> anyhow::Result<(Connections, relay::client::Behaviour)> {
     let local = keypair.public().to_peer_id();
     let network = key.map(|key| PrivateNetwork::new(local, key, strangers.clone()));
-    let direct = direct(keypair, network.as_ref(), strangers)?;
+    let direct = direct(keypair, network.as_ref(), strangers, lines)?;
     let (circuits, relay_client) = circuits(keypair, network, meter)?;
     Ok((timed(either(circuits, direct)), relay_client))
 }
@@ -83,16 +88,22 @@ fn direct(
     keypair: &Keypair,
     network: Option<&PrivateNetwork>,
     strangers: &Strangers,
+    lines: &Lines,
 ) -> anyhow::Result<Connections> {
+    let narrow = lines.narrow().clone();
+    let lines = lines.clone();
     // Live records are small and must not wait for an acknowledgement.
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let tcp = tcp
+        .and_then(move |socket, _| ready(lines.keep(socket)))
+        .map_err(|error| error.into_inner());
     let tcp = TransportTimeout::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
     let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let both = match network {
         None => {
             let tcp = Told::public(channels(tcp, keypair)?, strangers.clone());
-            either(tcp.boxed(), quic.boxed())
+            either(AfterQuic::new(tcp, narrow).boxed(), quic.boxed())
         }
         Some(network) => {
             let cipher = network.cipher();
@@ -102,7 +113,8 @@ fn direct(
                 })
                 .map_err(|error| error.into_inner());
             let tcp = Told::private(channels(tcp, keypair)?, strangers.clone());
-            either(tcp.boxed(), admitted(quic, network.clone()))
+            let tcp = AfterQuic::new(tcp, narrow).boxed();
+            either(tcp, admitted(quic, network.clone()))
         }
     };
     if !Path::new(RESOLVER_CONFIG).exists() {

@@ -21,9 +21,13 @@ async fn ways(node: &LabNode, peer: &LabNode) -> Result<Vec<String>> {
 }
 
 async fn neighbours_meet_at_home(transport: Transport, introducer: &str) -> Result<()> {
-    let Some(lab) = Lab::with(&KINDS, 2)? else {
-        return Ok(());
-    };
+    match Lab::with(&KINDS, 2)? {
+        Some(lab) => neighbours_meet(&lab, transport, introducer).await,
+        None => Ok(()),
+    }
+}
+
+async fn neighbours_meet(lab: &Lab, transport: Transport, introducer: &str) -> Result<()> {
     let (introducer, bootstrap) = LabNode::public(lab.first(), transport, introducer).await?;
     let known = ["--bootstrap", &bootstrap];
     let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
@@ -72,4 +76,26 @@ async fn two_behind_one_router_are_connected_at_their_private_addresses_over_qui
 #[tokio::test]
 async fn two_behind_one_router_meet_without_any_relay() -> Result<()> {
     neighbours_meet_at_home(Transport::Tcp, "bootstrap").await
+}
+
+/// Addresses alone do not tell that the two are near.
+async fn two_parts_of_one_network(transport: Transport) -> Result<()> {
+    let Some(lab) = Lab::with(&KINDS, 2)? else {
+        return Ok(());
+    };
+    for kind in KINDS {
+        let far = lab.two(kind)[1].node.to_string();
+        lab.run(&["part", &far])?;
+    }
+    neighbours_meet(&lab, transport, "bootstrap,relay").await
+}
+
+#[tokio::test]
+async fn two_in_different_parts_of_one_network_do_not_stay_on_the_relay_over_tcp() -> Result<()> {
+    two_parts_of_one_network(Transport::Tcp).await
+}
+
+#[tokio::test]
+async fn two_in_different_parts_of_one_network_do_not_stay_on_the_relay_over_quic() -> Result<()> {
+    two_parts_of_one_network(Transport::Quic).await
 }

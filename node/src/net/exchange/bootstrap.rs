@@ -115,7 +115,7 @@ mod tests {
                 dialer
                     .take_due(clock, |_| false)
                     .into_iter()
-                    .map(|due| due.address),
+                    .flat_map(|due| due.addresses),
             );
             assert!(bootstrap.kept().count() <= MAX_KEPT_BOOTSTRAP);
         }

@@ -2,12 +2,13 @@
 
 use headwater_protocols::time::Timestamp;
 use libp2p::swarm::DialError;
-use libp2p::{PeerId, Swarm};
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId, Swarm};
 
 use super::super::behaviour::Behaviour;
 use super::super::dialer::plain_dial;
 use super::super::limits::{
-    FIRST_RESCUE_PAUSE_US, MAX_EXCHANGE_DIALS, MAX_RESCUE_PAUSE_US, RESCUE_DIALS,
+    FIRST_RESCUE_PAUSE_US, MAX_EXCHANGE_DIALS, MAX_RESCUE_PAUSE_US, OTHER_DIAL_US, RESCUE_DIALS,
 };
 use super::super::peer_book::Candidate;
 use super::{Exchange, random};
@@ -61,16 +62,31 @@ impl Exchange {
             return;
         }
         tracing::debug!(%peer, ?addresses, "dialling a known peer");
-        match swarm.dial(plain_dial(peer, addresses)) {
+        let options = match self.has_waited(&peer, now) {
+            true => patient_dial(peer, addresses),
+            false => plain_dial(peer, addresses),
+        };
+        match swarm.dial(options) {
             Ok(()) => {
+                self.waiting.remove(&peer);
                 self.dialling.insert(peer);
             }
-            Err(DialError::DialPeerConditionFalse(_)) => {}
+            // Perhaps at an address where it is not any more, which takes its time.
+            Err(DialError::DialPeerConditionFalse(_)) => {
+                self.waiting.entry(peer).or_insert(now);
+            }
             Err(error) => {
                 tracing::debug!(%peer, %error, "not dialled");
                 self.note_failure(&peer, &error, now);
             }
         }
+    }
+
+    /// Whether a peer was to be dialled for some time, while another dial was under
+    /// way that would have ended by now if it led anywhere.
+    fn has_waited(&self, peer: &PeerId, now: Timestamp) -> bool {
+        let since = self.waiting.get(peer);
+        since.is_some_and(|since| now.since(*since) >= OTHER_DIAL_US)
     }
 
     /// What our own limits and access lists refuse says nothing about the peer.
@@ -112,6 +128,15 @@ impl Exchange {
             self.dial(swarm, candidate, now);
         }
     }
+}
+
+/// As [`plain_dial`], beside another dial to the peer.
+fn patient_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
+    let options = DialOpts::peer_id(peer)
+        .condition(PeerCondition::Disconnected)
+        .addresses(addresses);
+    // The port may be in use for the other one.
+    options.allocate_new_port().build()
 }
 
 /// Whether a dial has failed because the peer is not where it says it is.

@@ -1,9 +1,10 @@
 //! At which addresses peers see us. Behind a router these are the ones to which
 //! others can punch a hole, and the ones that AutoNAT tests; so are those of the
-//! open internet that are our own.
+//! open internet that are our own. A peer that is told to be at one of them is
+//! behind the same router.
 
-use std::collections::{HashMap, VecDeque};
-use std::convert::Infallible;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use libp2p::core::transport::PortUse;
@@ -15,7 +16,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 
-use super::super::addresses::is_circuit;
+use super::super::addresses::{Reach, ip, is_circuit, reach};
 use super::super::limits::MAX_OBSERVATIONS_PER_CONNECTION;
 
 /// Turns what peers observe into candidates for external addresses.
@@ -29,6 +30,18 @@ pub(crate) struct Behaviour {
     /// told something new.
     reusing: HashMap<ConnectionId, u8>,
     candidates: VecDeque<Multiaddr>,
+    /// The IP addresses at which connected peers see us.
+    outside: HashMap<ConnectionId, IpAddr>,
+    /// Peers that were dialled there.
+    neighbours: HashSet<PeerId>,
+}
+
+/// What shows in dials.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A peer is said to be at an IP address that is our own, seen from outside:
+    /// behind the same router.
+    SameRouter(PeerId),
 }
 
 impl Behaviour {
@@ -50,13 +63,16 @@ impl Behaviour {
         }
         *told += 1;
         self.candidates.push_back(address.clone());
+        if let Some(ip) = ip(address).filter(|_| reach(address) == Some(Reach::World)) {
+            self.outside.insert(id, ip);
+        }
         true
     }
 }
 
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = Infallible;
+    type ToSwarm = Event;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -66,6 +82,25 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let is_ours = |address: &Multiaddr| {
+            let ip = ip(address).filter(|_| !is_circuit(address));
+            ip.is_some_and(|ip| self.outside.values().any(|ours| *ours == ip))
+        };
+        if let Some(peer) = peer
+            && addresses.iter().any(is_ours)
+        {
+            self.neighbours.insert(peer);
+        }
+        Ok(Vec::new())
     }
 
     fn handle_established_outbound_connection(
@@ -95,6 +130,7 @@ impl NetworkBehaviour for Behaviour {
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
                 self.reusing.remove(&connection_id);
+                self.outside.remove(&connection_id);
             }
             _ => {}
         }
@@ -110,6 +146,10 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if let Some(&peer) = self.neighbours.iter().next() {
+            self.neighbours.remove(&peer);
+            return Poll::Ready(ToSwarm::GenerateEvent(Event::SameRouter(peer)));
+        }
         (self.candidates.pop_front()).map_or(Poll::Pending, |address| {
             Poll::Ready(ToSwarm::NewExternalAddrCandidate(address))
         })

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
 use super::super::addresses::{Networks, Reach, is_circuit, reach, useful};
-use super::super::limits::RELAYED_GRACE;
+use super::super::limits::{MAX_NEAR_DIALS, MIN_NEAR_PORT, NEAR_DIALS_WITHIN, RELAYED_GRACE};
 
 /// The connections of each peer, by the way they take.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Paths {
     peers: BTreeMap<PeerId, Ways>,
     /// Relayed connections that are not needed any more, and when they go.
     leaving: Vec<(Instant, ConnectionId)>,
+    /// When peers behind our router were dialled there.
+    near_dials: Vec<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +27,12 @@ struct Ways {
     relayed: BTreeSet<ConnectionId>,
     /// Its direct addresses were dialled already.
     dialled: bool,
+    /// Addresses in private networks that it has told of.
+    near: Vec<Multiaddr>,
+    /// It is behind the same router as we are.
+    same_router: bool,
+    /// The near ones were dialled already.
+    near_dialled: bool,
 }
 
 impl Paths {
@@ -92,6 +101,8 @@ impl Paths {
         let Some(ways) = self.peers.get_mut(peer).filter(|ways| !ways.dialled) else {
             return Vec::new();
         };
+        let told: Vec<Multiaddr> = told.into_iter().collect();
+        ways.near = near(&told);
         let networks = Networks::of(listeners);
         let told = told.into_iter().filter(|address| {
             !is_circuit(address)
@@ -100,6 +111,35 @@ impl Paths {
         let direct = useful(told, Reach::Site);
         ways.dialled = !direct.is_empty();
         direct
+    }
+
+    /// Notes that a peer is behind the same router as we are.
+    pub(super) fn same_router(&mut self, peer: &PeerId) {
+        if let Some(ways) = self.peers.get_mut(peer) {
+            ways.same_router = true;
+        }
+    }
+
+    /// The addresses in private networks at which a peer behind the same router
+    /// may be reached, when we are connected through a relay only: such a network
+    /// may have several parts. Each peer's once, and of strangers none.
+    pub(super) fn near_addresses(&mut self, peer: &PeerId, now: Instant) -> Vec<Multiaddr> {
+        if !self.is_relayed(peer) {
+            return Vec::new();
+        }
+        let is_due =
+            |ways: &&mut Ways| ways.same_router && !ways.near_dialled && !ways.near.is_empty();
+        let Some(ways) = self.peers.get_mut(peer).filter(is_due) else {
+            return Vec::new();
+        };
+        // Anybody can say that it is behind our router.
+        self.near_dials.retain(|at| now < *at + NEAR_DIALS_WITHIN);
+        if self.near_dials.len() >= MAX_NEAR_DIALS {
+            return Vec::new();
+        }
+        self.near_dials.push(now);
+        ways.near_dialled = true;
+        std::mem::take(&mut ways.near)
     }
 
     /// When the next relayed connection goes.
@@ -113,6 +153,20 @@ impl Paths {
         let due = self.leaving.extract_if(.., is_due);
         due.map(|(_, id)| id).collect()
     }
+}
+
+/// The addresses in private networks, but none of a service of the system: nodes
+/// do not listen there, and a port is not to be knocked at because a stranger
+/// says so.
+fn near(told: &[Multiaddr]) -> Vec<Multiaddr> {
+    let is_near = |address: &&Multiaddr| {
+        reach(address) == Some(Reach::Site)
+            && address.iter().any(|part| match part {
+                Protocol::Tcp(port) | Protocol::Udp(port) => port >= MIN_NEAR_PORT,
+                _ => false,
+            })
+    };
+    useful(told.iter().filter(is_near).cloned(), Reach::Site)
 }
 
 #[cfg(test)]
@@ -149,6 +203,41 @@ mod tests {
         assert!(paths.take_due(now + RELAYED_GRACE).is_empty());
         paths.closed(peer, id(1));
         assert!(paths.peers.is_empty());
+    }
+
+    #[test]
+    fn a_peer_behind_our_router_is_dialled_in_other_parts_of_the_network_and_once() {
+        let now = Instant::now();
+        let mut paths = Paths::default();
+        let told = |texts: &[&str]| -> Vec<Multiaddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let addresses = told(&[
+            "/ip4/10.1.0.3/tcp/4600",
+            "/ip4/10.1.0.3/tcp/22",
+            "/ip4/127.0.0.1/tcp/4600",
+        ]);
+        let peer = PeerId::random();
+        paths.connected(peer, id(1), true, now);
+        assert!(
+            paths
+                .direct_addresses(&peer, addresses.clone(), &[])
+                .is_empty()
+        );
+        assert!(paths.near_addresses(&peer, now).is_empty(), "a stranger");
+        paths.same_router(&peer);
+        assert_eq!(paths.near_addresses(&peer, now), addresses[..1]);
+        assert!(paths.near_addresses(&peer, now).is_empty());
+        // However many say so, few dials come of it.
+        let mut dialled = 1;
+        for number in 0..10 * MAX_NEAR_DIALS {
+            let peer = PeerId::random();
+            paths.connected(peer, id(number + 2), true, now);
+            paths.same_router(&peer);
+            paths.direct_addresses(&peer, addresses.clone(), &[]);
+            dialled += paths.near_addresses(&peer, now).len();
+        }
+        assert_eq!(dialled, MAX_NEAR_DIALS);
     }
 
     #[test]

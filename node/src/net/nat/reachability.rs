@@ -2,19 +2,22 @@
 //! confirmed, and what kind of router stands before us.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
-use super::super::addresses::{Reach, is_circuit, reach};
+use super::super::addresses::{Reach, ip, is_circuit, reach};
 use super::super::limits::MAX_OBSERVATIONS;
+use super::super::lines::source_of;
 use crate::handle::{Mapping, Reachability};
 
 /// Gathers the signs.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
-    /// Addresses of ours that are confirmed, by AutoNAT or by the user.
-    confirmed: BTreeSet<Multiaddr>,
+    /// Addresses of ours that are confirmed, by AutoNAT or by the user, each with
+    /// the address of this machine that leads out there.
+    confirmed: BTreeMap<Multiaddr, Option<IpAddr>>,
     /// Tests of AutoNAT that failed since the last success.
     failed: u32,
     /// What peers saw of us, the newest last; one for each peer and transport.
@@ -40,7 +43,8 @@ impl Signs {
     /// An address of ours is confirmed.
     pub(super) fn confirmed(&mut self, address: &Multiaddr) {
         if !is_circuit(address) {
-            self.confirmed.insert(address.clone());
+            let source = ip(address).and_then(source_of);
+            self.confirmed.insert(address.clone(), source);
             self.failed = 0;
         }
     }
@@ -50,16 +54,30 @@ impl Signs {
         self.confirmed.remove(address);
     }
 
+    /// The address of this machine behind one that is confirmed.
+    pub(super) fn source(&self, address: &Multiaddr) -> Option<IpAddr> {
+        self.confirmed.get(address).copied().flatten()
+    }
+
+    /// What peers saw is not true any more.
+    pub(super) fn forget_observations(&mut self) {
+        self.observations.clear();
+    }
+
     /// A server of AutoNAT could not reach an address of ours.
     pub(super) fn failed(&mut self) {
         self.failed = self.failed.saturating_add(1);
     }
 
-    /// A peer that we dialled from a listen port sees us at this address.
-    pub(super) fn observed(&mut self, peer: PeerId, address: &Multiaddr) {
-        let Some(transport) = transport(address) else {
-            return;
+    /// A peer that we dialled from a listen port sees us at this address. Where
+    /// it saw us before comes back.
+    pub(super) fn observed(&mut self, peer: PeerId, address: &Multiaddr) -> Option<Multiaddr> {
+        let transport = transport(address)?;
+        let same = |known: &&Observation| {
+            known.peer == peer && self::transport(&known.address) == Some(transport)
         };
+        let before = self.observations.iter().find(same);
+        let before = before.map(|known| known.address.clone());
         self.observations.retain(|known| {
             known.peer != peer || self::transport(&known.address) != Some(transport)
         });
@@ -70,17 +88,18 @@ impl Signs {
             peer,
             address: address.clone(),
         });
+        before
     }
 
     /// Whether somebody as far away as this can reach us directly.
     pub(super) fn is_reachable_from(&self, far: Reach) -> bool {
-        let mut confirmed = self.confirmed.iter();
+        let mut confirmed = self.confirmed.keys();
         confirmed.any(|address| reach(address).is_some_and(|reach| reach >= far))
     }
 
     /// Confirmed addresses.
     pub(super) fn addresses(&self) -> impl Iterator<Item = &Multiaddr> {
-        self.confirmed.iter()
+        self.confirmed.keys()
     }
 
     /// What the signs say.

@@ -1,7 +1,6 @@
 //! All connections: which of a peer's is used, and what the engine hears.
 
 use std::{
-    cmp::Reverse,
     collections::{HashMap, VecDeque, hash_map::Entry},
     sync::Arc,
     task::{Context, Poll},
@@ -59,9 +58,10 @@ impl Path {
 /// again, [`send`](Behaviour::send) to peers between their [`Event::Ready`] and
 /// [`Event::Gone`].
 ///
-/// Of several connections to a peer a direct one is preferred to a relayed one,
-/// TCP to QUIC, then the oldest. A better one that appears later takes over with
-/// [`Event::Reset`]; an equal one does not.
+/// Of several connections to a peer one over which something came lately is
+/// preferred to one that is silent, a direct one to a relayed one, TCP to QUIC. A
+/// better one that appears later takes over with [`Event::Reset`]; an equal one
+/// does if nothing comes over the old one just then.
 pub struct Behaviour {
     config: Arc<Config>,
     delivery: FrameSender,
@@ -81,15 +81,27 @@ struct Connection {
     id: ConnectionId,
     link: Link,
     /// Position in the order of opening.
-    age: u64,
+    place: u64,
     /// Number of the last `Discard`; reports of earlier ones are stale.
     epoch: u64,
     queued_cost: usize,
 }
 
 impl Connection {
-    fn rank(&self) -> (Path, Reverse<u64>) {
-        (self.link.path, Reverse(self.age))
+    /// The best one is the greatest.
+    fn rank(&self, config: &Config) -> (bool, Path, u64) {
+        let is_heard = self.link.heard.is_within(config.silent_after);
+        (is_heard, self.link.path, self.place)
+    }
+
+    /// Whether this one, which was there first, is to give way to a new one: a
+    /// connected peer dials when it has lost what it had.
+    fn gives_way_to(&self, new: &Self, config: &Config) -> bool {
+        let heard = &self.link.heard;
+        let is_equal = new.link.path == self.link.path;
+        new.link.path > self.link.path
+            || !heard.is_within(config.silent_after)
+            || is_equal && !heard.is_within(config.quiet_after)
     }
 
     /// A failure to send means that the handler is gone, which the swarm is
@@ -158,7 +170,7 @@ impl Behaviour {
         let mut added = Connection {
             id,
             link,
-            age: self.opened,
+            place: self.opened,
             epoch: 0,
             queued_cost: 0,
         };
@@ -173,7 +185,7 @@ impl Behaviour {
             }
             Entry::Occupied(mut occupied) => {
                 let known = occupied.get_mut();
-                let is_better = added.link.path > known.preferred.link.path;
+                let is_better = known.preferred.gives_way_to(&added, &self.config);
                 if is_better {
                     known.preferred.discard();
                     std::mem::swap(&mut known.preferred, &mut added);
@@ -201,7 +213,7 @@ impl Behaviour {
             return;
         }
         let ranked = known.others.iter().enumerate();
-        match ranked.max_by_key(|(_, other)| other.rank()) {
+        match ranked.max_by_key(|(_, other)| other.rank(&self.config)) {
             Some((best, _)) => {
                 known.preferred = known.others.swap_remove(best);
                 let place = known.preferred.link.place;
@@ -212,6 +224,38 @@ impl Behaviour {
                 self.emit(Event::Gone { peer });
             }
         }
+    }
+
+    /// Notes that the peer has answered over a connection. Another one over which
+    /// nothing comes gives way to it.
+    pub fn heard(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if known.preferred.id == id {
+            known.preferred.link.heard.note();
+            return;
+        }
+        let Some(place) = known.others.iter().position(|other| other.id == id) else {
+            return;
+        };
+        let other = &mut known.others[place];
+        other.link.heard.note();
+        let preferred = known.preferred.rank(&self.config);
+        let is_better = preferred < (true, other.link.path, 0);
+        if is_better {
+            known.preferred.discard();
+            std::mem::swap(&mut known.preferred, other);
+            self.emit(Event::Reset { peer });
+        }
+    }
+
+    /// Whether something came over a connection within [`Config::silent_after`].
+    pub fn was_heard(&self, peer: &PeerId, id: ConnectionId) -> bool {
+        let peer = self.peers.get(peer).into_iter();
+        let mut all = peer.flat_map(|peer| peer.others.iter().chain([&peer.preferred]));
+        let known = all.find(|known| known.id == id);
+        known.is_some_and(|known| known.link.heard.is_within(self.config.silent_after))
     }
 
     /// The peer's preferred connection, if it is this one.

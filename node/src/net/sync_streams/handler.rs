@@ -28,6 +28,7 @@ use tokio::{
 use super::{
     Config, FrameSender, Lane, ProtocolError,
     behaviour::Path,
+    heard::Heard,
     inbound::Inbound,
     outbound::{AfterFailure, OutboundLane},
     upgrade::{Negotiated, Offered},
@@ -80,6 +81,7 @@ pub struct Link {
     pub(super) outbox: mpsc::UnboundedSender<Command>,
     pub(super) path: Path,
     pub(super) place: Option<u64>,
+    pub(super) heard: Arc<Heard>,
 }
 
 /// Runs the sync streams of one connection.
@@ -117,10 +119,13 @@ impl Handler {
     ) -> Self {
         let (outbox, commands) = mpsc::unbounded_channel();
         let write_buffer_bytes = config.write_buffer_bytes;
+        let heard = Arc::new(Heard::new());
+        let inbound = Inbound::new(peer, connection, delivery, heard.clone());
         let link = Link {
             outbox,
             path,
             place,
+            heard,
         };
         Self {
             config,
@@ -129,7 +134,7 @@ impl Handler {
             phase: Phase::Opening(link),
             epoch: 0,
             outbound: Lane::ALL.map(|lane| OutboundLane::new(lane, write_buffer_bytes)),
-            inbound: Inbound::new(peer, connection, delivery),
+            inbound,
             events: VecDeque::new(),
             timer: None,
             stall_reported: false,

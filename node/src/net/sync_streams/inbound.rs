@@ -1,6 +1,7 @@
 //! The inbound lanes of a connection, and their way to the engine.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     Config, FrameSender, InboundFrame, Lane, ProtocolError,
     frames::Delivery,
+    heard::Heard,
     outbound::LEAST_PROGRESS_BYTES,
     packing::{FORM_BYTES, UnpackError, unpack, unpacked_len},
     reader::{ReadError, Reader},
@@ -37,6 +39,7 @@ pub(super) struct Inbound {
     peer: PeerId,
     connection: ConnectionId,
     delivery: [Delivery; 3],
+    heard: Arc<Heard>,
     lanes: [Option<InboundLane>; 3],
     waiting: Vec<Waiting>,
     /// The lane that ended inside a frame, and when that becomes a breach.
@@ -111,11 +114,17 @@ struct Waiting {
 }
 
 impl Inbound {
-    pub(super) fn new(peer: PeerId, connection: ConnectionId, delivery: FrameSender) -> Self {
+    pub(super) fn new(
+        peer: PeerId,
+        connection: ConnectionId,
+        delivery: FrameSender,
+        heard: Arc<Heard>,
+    ) -> Self {
         Self {
             peer,
             connection,
             delivery: delivery.into_deliveries(),
+            heard,
             lanes: [None, None, None],
             waiting: Vec::new(),
             cut: None,
@@ -147,7 +156,7 @@ impl Inbound {
             return;
         }
         self.waiting.push(Waiting {
-            reader: Reader::new(negotiated.stream),
+            reader: Reader::new(negotiated.stream, self.heard.clone()),
             is_packed: negotiated.is_packed,
             lane: None,
             deadline: None,

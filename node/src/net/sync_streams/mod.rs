@@ -47,6 +47,7 @@
 mod behaviour;
 mod frames;
 mod handler;
+mod heard;
 mod inbound;
 mod lane;
 mod outbound;
@@ -68,6 +69,8 @@ pub use frames::{FrameReceiver, FrameSender, frame_channel};
 pub use handler::Handler;
 pub use lane::Lane;
 pub use packing::PACKED_PROTOCOL;
+
+use super::limits::{QUIET_AFTER, SILENT_AFTER};
 
 /// Name under which the protocol is negotiated.
 pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/1");
@@ -95,6 +98,10 @@ pub struct Config {
     /// middle of a frame, has not moved by 16 KiB for this long (rust-yamux #227
     /// loses wake-ups; and nobody may hold memory for good).
     pub stall_timeout: Duration,
+    /// A connection over which nothing came for this long gives way to another.
+    pub silent_after: Duration,
+    /// The same when a new one comes that is as good.
+    pub quiet_after: Duration,
     /// How long an inbound lane that ended inside a frame, or a second one
     /// beside the first, is tolerated before it is reported. yamux shows a
     /// dying connection's reset as an end of stream, and QUIC may deliver a new
@@ -113,6 +120,8 @@ impl Config {
             write_buffer_bytes: 64 * 1024,
             keep_alive: true,
             stall_timeout: Duration::from_secs(30),
+            silent_after: SILENT_AFTER,
+            quiet_after: QUIET_AFTER,
             grace: Duration::from_secs(5),
         }
     }

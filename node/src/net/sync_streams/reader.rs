@@ -3,6 +3,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -10,6 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures::AsyncRead;
 use libp2p::Stream;
 use unsigned_varint::decode;
+
+use super::heard::Heard;
 
 /// Read at once while no large frame is under way; a muxer's frame.
 const SCRATCH_BYTES: usize = 16 * 1024;
@@ -28,6 +31,7 @@ pub(super) struct Reader {
     partial: Option<Partial>,
     /// Bytes read so far.
     received: u64,
+    heard: Arc<Heard>,
 }
 
 /// A frame of `len` bytes of which `filled` are there.
@@ -47,7 +51,7 @@ pub(super) enum ReadError {
 }
 
 impl Reader {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, heard: Arc<Heard>) -> Self {
         Self {
             stream,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -55,6 +59,7 @@ impl Reader {
             end: 0,
             partial: None,
             received: 0,
+            heard,
         }
     }
 
@@ -124,6 +129,7 @@ impl Reader {
                     self.received += bytes as u64;
                 }
             }
+            self.heard.note();
         }
         let bytes = self.partial.take().map(|partial| partial.bytes);
         Poll::Ready(Ok(bytes.unwrap_or_default().freeze()))
@@ -139,7 +145,10 @@ impl Reader {
         let read: io::Result<usize> = ready!(Pin::new(&mut self.stream).poll_read(cx, space));
         let bytes = read.unwrap_or(0);
         self.end += bytes;
-        self.received += bytes as u64;
+        if bytes > 0 {
+            self.received += bytes as u64;
+            self.heard.note();
+        }
         Poll::Ready(bytes > 0)
     }
 }

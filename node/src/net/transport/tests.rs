@@ -16,6 +16,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::{Connections, transport};
 use crate::keys::NetworkKey;
+use crate::net::lines::Lines;
 use crate::net::nat::circuit_meter::CircuitMeter;
 use crate::net::private_network::strangers::Strangers;
 
@@ -43,6 +44,7 @@ impl Listening {
             key.as_ref(),
             &strangers,
             CircuitMeter::new(u64::MAX),
+            &Lines::default(),
         )
         .unwrap();
         Self::new(keypair.public().to_peer_id(), transport, address).await

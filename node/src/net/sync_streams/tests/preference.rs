@@ -1,6 +1,11 @@
 //! Which connection is used, without sockets.
 
-use std::task::{Context, Poll, Waker};
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    thread::sleep,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use headwater_protocols::sync::frame_cost;
@@ -16,6 +21,7 @@ use super::super::{
     behaviour::Path,
     frame_channel,
     handler::{Command, FromHandler, Link},
+    heard::Heard,
 };
 
 struct Bench {
@@ -25,9 +31,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with(Config::new(1000))
+    }
+
+    fn with(config: Config) -> Self {
         let (inbound, _) = frame_channel(1, 64 << 20);
         Self {
-            behaviour: Behaviour::new(Config::new(1000), inbound),
+            behaviour: Behaviour::new(config, inbound),
             peer: PeerId::random(),
         }
     }
@@ -40,13 +50,20 @@ impl Bench {
 
     fn open(&mut self, connection: usize, path: Path) -> mpsc::UnboundedReceiver<Command> {
         let (outbox, commands) = mpsc::unbounded_channel();
+        let heard = Arc::new(Heard::new());
         let link = Link {
             outbox,
             path,
             place: None,
+            heard,
         };
         self.tell(connection, FromHandler::Open(link));
         commands
+    }
+
+    fn heard(&mut self, connection: usize) {
+        let id = ConnectionId::new_unchecked(connection);
+        self.behaviour.heard(self.peer, id);
     }
 
     fn send(&mut self, bytes: &'static [u8]) {
@@ -111,6 +128,50 @@ fn an_equal_or_worse_connection_does_not_take_over() {
     let _third = bench.open(3, Path::Relayed);
     assert_eq!(bench.events(), ["ready", "accept", "accept", "accept"]);
     assert_eq!(bench.preferred(), Some(1));
+}
+
+/// So short that a test can wait for longer.
+const SHORT: Duration = Duration::from_millis(20);
+
+#[test]
+fn an_equal_connection_takes_over_where_nothing_comes_over_the_old_one() {
+    let mut config = Config::new(1000);
+    config.quiet_after = SHORT;
+    let mut bench = Bench::with(config);
+    let _first = bench.open(1, Path::Tcp);
+    sleep(2 * SHORT);
+    let _worse = bench.open(2, Path::Quic);
+    assert_eq!(bench.preferred(), Some(1));
+    let _equal = bench.open(3, Path::Tcp);
+    assert_eq!(bench.preferred(), Some(3));
+    bench.events();
+    // It is not taken from it when the old one turns out to be alive.
+    bench.heard(1);
+    assert_eq!((bench.events(), bench.preferred()), (vec![], Some(3)));
+}
+
+#[test]
+fn a_silent_connection_gives_way_to_one_that_is_heard_of_whatever_its_path() {
+    let mut config = Config::new(1000);
+    config.silent_after = SHORT;
+    let mut bench = Bench::with(config);
+    let _tcp = bench.open(1, Path::Tcp);
+    let _quic = bench.open(2, Path::Quic);
+    bench.heard(2);
+    assert_eq!(bench.preferred(), Some(1));
+    sleep(2 * SHORT);
+    bench.events();
+    bench.heard(2);
+    assert_eq!(
+        (bench.events(), bench.preferred()),
+        (vec!["reset"], Some(2))
+    );
+    // It was only slow.
+    bench.heard(1);
+    assert_eq!(
+        (bench.events(), bench.preferred()),
+        (vec!["reset"], Some(1))
+    );
 }
 
 #[test]

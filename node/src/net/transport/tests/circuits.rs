@@ -11,6 +11,7 @@ use libp2p::swarm::{Config, NetworkBehaviour, SwarmEvent};
 
 use super::super::{circuits, direct, either};
 use super::*;
+use crate::net::lines::Lines;
 use crate::net::nat::circuit_meter::CircuitMeter;
 use crate::net::private_network::PrivateNetwork;
 
@@ -28,7 +29,13 @@ fn node(keys: (u8, Option<u8>), relays: bool) -> Swarm<Relaying> {
     let strangers = Strangers::default();
     let network =
         |byte| PrivateNetwork::new(local, &NetworkKey::new([byte; 32]), strangers.clone());
-    let direct = direct(&keypair, Some(&network(keys.0)), &strangers).unwrap();
+    let direct = direct(
+        &keypair,
+        Some(&network(keys.0)),
+        &strangers,
+        &Lines::default(),
+    )
+    .unwrap();
     let (circuits, client) =
         circuits(&keypair, keys.1.map(network), CircuitMeter::new(u64::MAX)).unwrap();
     let relay = relays.then(|| relay::Behaviour::new(local, relay::Config::default()));
