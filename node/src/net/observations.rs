@@ -261,7 +261,7 @@ fn too_long(error: &OutboundFailure) -> Option<String> {
         return None;
     };
     match error.get_ref()?.downcast_ref::<WireError>()? {
-        error @ WireError::TooLong { .. } => Some(error.to_string()),
+        error @ (WireError::TooLong { .. } | WireError::TooMany { .. }) => Some(error.to_string()),
         WireError::Undecodable { .. } | WireError::NotCanonical(_) | WireError::BadField { .. } => {
             None
         }

@@ -236,17 +236,18 @@ impl Behaviour {
             known.preferred.link.heard.note();
             return;
         }
-        let Some(place) = known.others.iter().position(|other| other.id == id) else {
+        let Some(at) = known.others.iter().position(|other| other.id == id) else {
             return;
         };
-        let other = &mut known.others[place];
+        let other = &mut known.others[at];
         other.link.heard.note();
         let preferred = known.preferred.rank(&self.config);
         let is_better = preferred < (true, other.link.path, 0);
         if is_better {
             known.preferred.discard();
             std::mem::swap(&mut known.preferred, other);
-            self.emit(Event::Reset { peer });
+            let place = known.preferred.link.place;
+            self.emit(Event::Reset { peer, place });
         }
     }
 
