@@ -62,9 +62,9 @@ fn write(target: &str, inputs: BTreeSet<Vec<u8>>) {
 
 /// Scripts of any bytes.
 fn scripts(name: &str, lengths: [usize; 2]) -> BTreeSet<Vec<u8>> {
-    let mut state = name
-        .bytes()
-        .fold(1_u64, |state, byte| state * 31 + u64::from(byte));
+    let mut state = name.bytes().fold(1_u64, |state, byte| {
+        state.wrapping_mul(31).wrapping_add(u64::from(byte))
+    });
     let mut dice = move || {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)

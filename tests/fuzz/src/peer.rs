@@ -42,7 +42,6 @@ struct Scene {
     log: LogId,
     size: u64,
     retains: u64,
-    down: Vec<NodeId>,
     hostile: Vec<Hostile>,
 }
 
@@ -60,7 +59,6 @@ impl Scene {
             log,
             size: 0,
             retains,
-            down: Vec::new(),
             hostile: Vec::new(),
         };
         scene.publish(size.into());
@@ -98,7 +96,7 @@ impl Scene {
 
     fn publish(&mut self, count: u64) {
         let owner = self.world.honest[0];
-        if count > 0 && !self.down.contains(&owner) {
+        if count > 0 && !self.world.down.contains(&owner) {
             let records = (self.size..self.size + count).map(|index| record("", index));
             self.world.sim.publish(owner, self.log, records.collect());
             self.world.sim.run_for(0);
@@ -111,7 +109,7 @@ impl Scene {
         let to = self.world.honest[usize::from(whom) % self.world.honest.len()];
         let (log, hostile) = (self.log, self.hostile.last().expect("there is one"));
         let node = hostile.node;
-        let runs = !self.down.contains(&to);
+        let runs = !self.world.down.contains(&to);
         match action % 16 {
             0 | 1 => self.pass(whom),
             2 | 3 => hostile.repeat(&mut self.world, to, script)?,
@@ -130,7 +128,7 @@ impl Scene {
             }
             15 if runs => {
                 self.world.sim.crash(to, Crash::Process);
-                self.down.push(to);
+                self.world.down.push(to);
             }
             15 => self.reopen(to),
             _ => {}
@@ -139,7 +137,7 @@ impl Scene {
     }
 
     fn reopen(&mut self, node: NodeId) {
-        self.down.retain(|&down| down != node);
+        self.world.down.retain(|&down| down != node);
         self.world.sim.reopen(node);
     }
 
@@ -157,7 +155,7 @@ impl Scene {
     fn check(&self) {
         self.world.check_blame();
         for &node in &self.world.honest {
-            if !self.down.contains(&node) {
+            if !self.world.down.contains(&node) {
                 self.world
                     .check_held(node, self.log, |index, held| record("", index) == *held);
             }
@@ -171,7 +169,7 @@ impl Scene {
         }
         let honest = self.world.honest.clone();
         for &node in &honest {
-            if self.down.contains(&node) {
+            if self.world.down.contains(&node) {
                 self.reopen(node);
             }
         }

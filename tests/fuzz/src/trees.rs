@@ -6,6 +6,7 @@ use headwater_protocols::head::{Head, SignedHead};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::{PublicKey, SigningKey};
 use headwater_protocols::log::{Announcement, Extension, ForkProof, Node, Relation, Shown};
+use headwater_protocols::manifest::SignedManifest;
 use headwater_protocols::merkle::{CompactRange, Hash, join_hashes, subtree_root};
 use headwater_protocols::record::{Record, put_record};
 use headwater_protocols::time::Timestamp;
@@ -44,6 +45,7 @@ fn run(script: &mut Unstructured<'_>) -> Result<()> {
 struct Branches {
     key: SigningKey,
     owner: PublicKey,
+    manifest: SignedManifest,
     common: u64,
     leaves: [Vec<Hash>; 2],
 }
@@ -82,7 +84,10 @@ impl Branches {
             records.map(|record| record.leaf()).collect()
         });
         let owner = key.public();
+        // Of some records only the hashes of their chunks are left.
+        let manifest = crate::world::manifest(&key, 2, 20).sign(&key);
         Self {
+            manifest: manifest.expect("it is a manifest"),
             key,
             owner,
             common,
@@ -243,7 +248,7 @@ impl Branches {
 
     /// What was found here convinces everybody, and is the same everywhere.
     fn check_fork(&self, proof: ForkProof) {
-        let again = ForkProof::verify(proof.to_wire(), LOG, &self.owner);
+        let again = ForkProof::verify(proof.to_wire(), LOG, &self.manifest);
         assert_eq!(again, Ok(proof));
     }
 
@@ -290,7 +295,7 @@ impl Branches {
             return Ok(());
         };
         let verified = bounded("a fork proof", bytes.len(), 16, || {
-            ForkProof::verify(wire, LOG, &self.owner)
+            ForkProof::verify(wire, LOG, &self.manifest)
         });
         let Ok(proof) = verified else {
             return Ok(());

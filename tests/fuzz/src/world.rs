@@ -35,6 +35,8 @@ pub(crate) type Heard = Rc<RefCell<VecDeque<v1::Frame>>>;
 pub(crate) struct World {
     pub(crate) sim: Sim,
     pub(crate) honest: Vec<NodeId>,
+    /// Those that have crashed.
+    pub(crate) down: Vec<NodeId>,
     pub(crate) heard: Heard,
 }
 
@@ -69,6 +71,7 @@ impl World {
         Self {
             sim: Sim::new(seed),
             honest: Vec::new(),
+            down: Vec::new(),
             heard: Heard::default(),
         }
     }
@@ -90,8 +93,10 @@ impl World {
         self.sim.twist(node, Box::new(listen));
     }
 
+    /// How a log stands at a node; `None`, too, while that is down.
     pub(crate) fn status(&self, node: NodeId, log: LogId) -> Option<LogStatus> {
-        self.sim.status(node, log)
+        let runs = !self.down.contains(&node);
+        runs.then(|| self.sim.status(node, log)).flatten()
     }
 
     /// Nobody who is honest is blamed by anybody who is.
