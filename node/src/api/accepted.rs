@@ -257,7 +257,7 @@ impl AsyncRead for Accepted {
         }
         let before = buffer.filled().len();
         let read = self.stream().poll_read(cx, buffer);
-        let bytes = read.is_ready().then(|| buffer.filled().len() - before);
+        let bytes = read.is_ready().then(|| &buffer.filled()[before..]);
         self.peer.line.read(bytes);
         read
     }

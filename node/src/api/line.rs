@@ -47,6 +47,41 @@ pub(super) enum Doing {
     Answer,
 }
 
+/// What has come of the head of a request, as far as that matters for its length.
+/// Of a request that comes in one go hyper may read more of the body before anybody
+/// hears of the head.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    bytes: usize,
+    /// Whether a line has something in it, and whether any has.
+    line_has_text: bool,
+    has_text: bool,
+    has_ended: bool,
+}
+
+impl Head {
+    fn read(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.has_ended {
+                return;
+            }
+            self.bytes += 1;
+            match byte {
+                b'\n' => {
+                    self.has_ended = self.has_text && !self.line_has_text;
+                    self.line_has_text = false;
+                }
+                b'\r' => {}
+                _ => (self.line_has_text, self.has_text) = (true, true),
+            }
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        !self.has_ended && self.bytes >= MAX_HEAD_BYTES
+    }
+}
+
 /// How a connection stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
@@ -54,8 +89,8 @@ pub(super) struct Standing {
     pub(super) doing: Doing,
     /// Whether a token was shown, or a session.
     pub(super) is_trusted: bool,
-    /// Bytes that came while a head was waited for.
-    head_bytes: usize,
+    /// What came while a head was waited for.
+    head: Head,
     /// Since when bytes of the other end are waited for.
     reads_since: Option<Instant>,
     /// Since when the other end takes nothing of what it is sent.
@@ -68,7 +103,7 @@ impl Standing {
             whence,
             doing: Doing::Head(now),
             is_trusted: false,
-            head_bytes: 0,
+            head: Head::default(),
             reads_since: None,
             stalled_since: None,
         }
@@ -157,30 +192,30 @@ impl Line {
     }
 
     /// Bytes of the other end have come, or are waited for.
-    pub(super) fn read(&self, bytes: Option<usize>) {
+    pub(super) fn read(&self, bytes: Option<&[u8]>) {
         let mut standing = self.locked();
         match (bytes, standing.doing) {
             (None, _) => {
                 standing.reads_since.get_or_insert_with(Instant::now);
             }
-            (Some(bytes @ 1..), Doing::Idle(_)) => {
+            (Some(bytes @ [_, ..]), Doing::Idle(_)) => {
                 standing.reads_since = None;
                 standing.doing = Doing::Head(Instant::now());
-                standing.head_bytes = bytes;
+                standing.head.read(bytes);
             }
             (Some(bytes), Doing::Head(_)) => {
                 standing.reads_since = None;
-                standing.head_bytes = standing.head_bytes.saturating_add(bytes);
+                standing.head.read(bytes);
             }
             (Some(_), _) => standing.reads_since = None,
         }
     }
 
-    /// Whether more may be read: a head has an end, and what comes behind it in
-    /// one go is its body.
+    /// Whether more may be read: a head has an end, and what comes behind it is its
+    /// body.
     pub(super) fn may_read(&self) -> bool {
         let standing = self.locked();
-        !matches!(standing.doing, Doing::Head(_)) || standing.head_bytes < MAX_HEAD_BYTES
+        !matches!(standing.doing, Doing::Head(_)) || !standing.head.is_too_long()
     }
 
     /// The other end has taken something, or takes nothing.
@@ -198,7 +233,7 @@ impl Line {
     pub(super) fn asked(&self, has_body: bool) {
         let mut standing = self.locked();
         standing.reads_since = None;
-        standing.head_bytes = 0;
+        standing.head = Head::default();
         standing.doing = match has_body {
             true => Doing::Body,
             false => Doing::Answer,
@@ -283,7 +318,7 @@ pub(super) mod tests {
     fn a_head_has_its_time_however_many_bytes_of_it_come() {
         let line = line();
         for _ in 0..3 {
-            line.read(Some(1));
+            line.read(Some(b"G"));
             line.read(None);
         }
         assert_eq!(overdue_in(&line, 5), None);
@@ -293,15 +328,23 @@ pub(super) mod tests {
     #[test]
     fn a_head_has_an_end_and_what_comes_with_it_is_no_part_of_it() {
         let line = line();
-        line.read(Some(MAX_HEAD_BYTES - 1));
+        let long = vec![b'a'; MAX_HEAD_BYTES];
+        line.read(Some(&long[1..]));
         assert!(line.may_read());
-        line.read(Some(1));
+        line.read(Some(b"a"));
         assert!(!line.may_read());
         line.asked(true);
-        line.read(Some(MAX_HEAD_BYTES));
+        line.read(Some(&long));
         assert!(line.may_read());
         line.answered();
-        line.read(Some(MAX_HEAD_BYTES));
+        // What comes behind the head in one go, before anybody was asked.
+        line.read(Some(b"\r\nPOST / HTTP/1.1\r\nhost: a\r\n\r"));
+        line.read(Some(&[b"\n", &long[..]].concat()));
+        line.read(Some(&long));
+        assert!(line.may_read());
+        line.asked(true);
+        line.answered();
+        line.read(Some(&[b"\r\n\r\n", &long[..]].concat()));
         assert!(!line.may_read());
     }
 
@@ -313,7 +356,7 @@ pub(super) mod tests {
         assert_eq!(overdue_in(&line, 50), None);
         assert_eq!(overdue_in(&line, 70), Some(Cut::TimedOut));
         // What has come is progress, and whoever stores it may take its time.
-        line.read(Some(1));
+        line.read(Some(b"G"));
         assert_eq!(overdue_in(&line, 1_000), None);
         line.read(None);
         line.body_ended();
@@ -332,7 +375,7 @@ pub(super) mod tests {
         line.answered();
         assert_eq!(overdue_in(&line, 100), None);
         assert_eq!(overdue_in(&line, 200), Some(Cut::TimedOut));
-        line.read(Some(1));
+        line.read(Some(b"G"));
         assert!(matches!(line.standing().doing(), Doing::Head(_)));
         assert_eq!(overdue_in(&line, 11), Some(Cut::TimedOut));
     }

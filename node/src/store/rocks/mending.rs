@@ -303,6 +303,9 @@ fn take_out(dir: &Path, noticed: &Places, mended: &mut Mended) -> Result<bool, S
     let db = open_leniently(dir).map_err(|error| store_error(&error))?;
     let live = db.live_files().map_err(|error| store_error(&error))?;
     let bad = bad_files(&live, noticed);
+    if bad.is_empty() {
+        return Ok(false);
+    }
     let mut names = Vec::new();
     for (file, why) in bad.values() {
         let name = file.name.trim_start_matches('/').to_owned();
@@ -326,7 +329,7 @@ fn take_out(dir: &Path, noticed: &Places, mended: &mut Mended) -> Result<bool, S
     }
     let numbers: Vec<_> = bad.keys().copied().collect();
     manifest::take_out(dir, &numbers).map_err(failed)?;
-    Ok(!numbers.is_empty())
+    Ok(true)
 }
 
 /// The files that were named, and those that have a key which could not be read.
@@ -336,8 +339,7 @@ fn bad_files<'a>(
 ) -> BTreeMap<u64, (&'a LiveFile, &'a str)> {
     let mut bad = BTreeMap::new();
     for file in live {
-        let digits = file.name.trim_start_matches('/').trim_end_matches(".sst");
-        let Ok(number) = digits.parse::<u64>() else {
+        let Some(number) = number_of(file) else {
             continue;
         };
         let named = noticed.files.get(&number).map(String::as_str);
@@ -350,6 +352,11 @@ fn bad_files<'a>(
         }
     }
     bad
+}
+
+fn number_of(file: &LiveFile) -> Option<u64> {
+    let digits = file.name.trim_start_matches('/').trim_end_matches(".sst");
+    digits.parse().ok()
 }
 
 /// Writes the rows anew that can be read where a table file lies: from its
@@ -488,9 +495,12 @@ impl RocksStore {
         if let Some(error) = self.failure() {
             return Err(error);
         }
-        let noticed = self.damage.take();
+        let mut noticed = self.damage.take();
+        // Who read by the files of before may have met what is taken out by now.
+        let live = (self.tables()?.db.live_files()).map_err(|error| store_error(&error))?;
+        let live: BTreeSet<_> = live.iter().filter_map(number_of).collect();
+        noticed.files.retain(|number, _| live.contains(number));
         if noticed.is_empty() {
-            // Somebody else was faster.
             return Ok(None);
         }
         self.open_anew(noticed).map(Some)
