@@ -70,14 +70,16 @@ fn a_service_is_not_started_again_with_a_wrong_configuration() -> Result<()> {
     fs::write(&config, b"# \xff")?;
     node.fails_with(USAGE, &run(&[]))?;
     fs::write(&config, "")?;
-    for file in ["key", "token"] {
-        let file = node.dir().join(file);
-        let kept = fs::read(&file)?;
-        fs::write(&file, "")?;
-        node.fails_with(USAGE, &run(&[]))?;
-        fs::write(&file, kept)?;
-    }
-    fs::remove_file(node.dir().join("key"))?;
+    let key = node.dir().join("key");
+    let kept = fs::read(&key)?;
+    fs::write(&key, "")?;
+    node.fails_with(USAGE, &run(&[]))?;
+    fs::write(&key, kept)?;
+    // Of a token that somebody chose there are others, and it was not cut.
+    fs::write(node.dir().join("token"), "hunter2hunter\n")?;
+    node.fails_with(USAGE, &run(&[]))?;
+    fs::remove_file(node.dir().join("token"))?;
+    fs::remove_file(&key)?;
     fs::create_dir_all(node.dir().join("store"))?;
     let said = node.fails_with(USAGE, &run(&[]))?;
     ensure_says(&said, &["restore the file `key`"])
