@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use futures::TryStreamExt;
 use headwater_protocols::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::Invocation;
 use super::import::ImportArgs;
+use super::json_error::Reported;
 use super::output::{Output, counted, printable};
 use super::progress;
 use super::unsigned::described;
@@ -43,13 +43,15 @@ pub(super) async fn take(
     } else {
         say(out, &last)?;
     }
+    // What was printed says so, too.
     if let Some(error) = &last.error {
-        bail!("stopped: {error}; run the same command again to go on");
+        let text = format!("stopped: {error}; run the same command again to go on");
+        return Err(Reported::error(anyhow::Error::msg(text)));
     }
-    if let Some(report) = &last.stopped {
-        bail!("{}", why_stopped(report));
+    match &last.stopped {
+        Some(report) => Err(Reported::error(anyhow::Error::msg(why_stopped(report)))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What is asked of peers.

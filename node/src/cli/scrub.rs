@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use tokio::time::Instant;
 
+use super::json_error::Reported;
 use super::output::{counted, grouped};
 use super::{Invocation, duration};
 use crate::api::types::{ScrubView, StreamView};
@@ -58,7 +58,8 @@ pub(super) async fn scrub(invocation: &Invocation, args: &ScrubArgs) -> anyhow::
     }
     let lost = scrubs.iter().find(|scrub| scrub.damaged_records > 0);
     match lost {
-        Some(lost) => bail!("{}", lacks(lost)),
+        // What was printed says so, too.
+        Some(lost) => Err(Reported::error(anyhow::Error::msg(lacks(lost)))),
         None => Ok(()),
     }
 }
