@@ -53,12 +53,12 @@ pub enum Input {
         /// Rendezvous servers that it is connected to; the first few are used.
         servers: Vec<Server>,
     },
-    /// The outcome of [`Output::Sync`].
+    /// The outcome of [`Output::Sync`](super::Output::Sync).
     Synced(Result<(), StoreError>),
     /// The disk has given back the room of the rows with this number: see
-    /// [`Output::Reclaim`].
+    /// [`Output::Reclaim`](super::Output::Reclaim).
     Reclaimed(u32),
-    /// The outcome of [`Output::Probe`].
+    /// The outcome of [`Output::Probe`](super::Output::Probe).
     Probed(Result<(), StoreError>),
     /// How much may be written from now on. Without a word, everything.
     Room(Room),

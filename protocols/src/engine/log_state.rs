@@ -345,7 +345,7 @@ impl LogState {
         }
     }
 
-    /// The row of [`Table::Logs`].
+    /// The row of [`Table::Logs`](crate::store::Table::Logs).
     pub(super) fn to_stored(&self) -> v1::StoredLog {
         v1::StoredLog {
             number: self.number,

@@ -57,7 +57,7 @@ pub enum Output {
     Ban(PeerId, Misbehaviour),
     /// Make what was written so far survive the loss of power, beside everything
     /// else: it takes as long as the disk needs for what is not there yet. Answer
-    /// with [`Input::Synced`]; there is one at a time.
+    /// with [`Input::Synced`](super::Input::Synced); there is one at a time.
     Sync,
     /// A write failed: nothing more is written before the disk works again.
     Stopped(StoreError),
@@ -67,10 +67,10 @@ pub enum Output {
     Refused(u64),
     /// Open the store anew, if it can only be written after that, and write
     /// something that survives the loss of power. Answer with
-    /// [`Input::Probed`]; there is one at a time.
+    /// [`Input::Probed`](super::Input::Probed); there is one at a time.
     Probe,
     /// Have the disk give back the room of the rows with this log number, which
-    /// were deleted, beside everything else. Answer with [`Input::Reclaimed`].
+    /// were deleted, beside everything else. Answer with [`Input::Reclaimed`](super::Input::Reclaimed).
     Reclaim(u32),
     /// Have the disk give back the room of this log number's chunks before the
     /// second number, which were dropped, beside everything else. Nobody waits

@@ -24,7 +24,7 @@ pub struct Settings {
     /// Whether the store was repaired and may have lost any of its rows.
     pub lost_rows: bool,
     /// What was noted outside of the store of each log of ours: see
-    /// [`Output::Signed`]. Logs that are not in it have no such note.
+    /// [`Output::Signed`](super::Output::Signed). Logs that are not in it have no such note.
     pub marks: BTreeMap<LogId, Mark>,
     /// What of the store is known to be lost, in words: logs of ours without a
     /// note may be more than is here.
