@@ -6,6 +6,7 @@
 
 mod arrow;
 mod by_time;
+mod caught;
 mod chunks;
 mod csv;
 mod csv_line;

@@ -13,6 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 
+use super::caught::caught;
 use super::exact::number_token;
 use super::limits::{MAX_READ_GROUP_BYTES, ROW_GROUP_ROWS};
 use super::parquet::PROOF_KEY;
@@ -100,7 +101,7 @@ impl ParquetRows {
     /// # Errors
     /// It is no Parquet file, or its metadata is damaged.
     pub fn open(file: File) -> Result<Self, RowsError> {
-        let reader = SerializedFileReader::new(file);
+        let reader = caught(|| SerializedFileReader::new(file));
         let reader = reader.map_err(|error| RowsError::Part {
             part: "the metadata at the end of the file".to_owned(),
             why: error.to_string(),
@@ -138,8 +139,10 @@ impl ParquetRows {
             let last = row.saturating_add(rows).saturating_sub(1);
             let part = || format!("row group {group} (rows {row} to {last})");
             let wrong = |why: String| RowsError::Part { part: part(), why };
-            let read = (self.reader.get_row_group(group))
-                .and_then(|group| Columns::read(&*group, value_type));
+            let read = caught(|| {
+                let group = self.reader.get_row_group(group)?;
+                Columns::read(&*group, value_type)
+            });
             let columns = read.map_err(|error| wrong(error.to_string()))?;
             columns.rows(&mut take)?;
             row = row.saturating_add(rows);

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use headwater_protocols::engine::LogStatus;
+use headwater_protocols::head::Tree;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::limits::{MAX_INTERVALS, MAX_SOURCES};
@@ -149,10 +150,29 @@ impl World {
                 interval.from.midpoint(interval.to),
                 interval.to - 1,
             ] {
-                let path = prove_inclusion(&history, index, head.size);
-                let path = path.unwrap_or_else(|error| panic!("record {index}: {error:?}"));
                 let leaf = history.record(index).expect("it is held").leaf();
-                verify_inclusion(leaf, index, head.size, &path, head.root).expect("it is proved");
+                let is_proved = |tree: Tree| {
+                    let path = prove_inclusion(&history, index, tree.size).ok();
+                    path.is_some_and(|path| {
+                        verify_inclusion(leaf, index, tree.size, &path, tree.root).is_ok()
+                    })
+                };
+                // Of a forked log what both branches begin with is proved by that,
+                // and what lies behind it counts as nothing.
+                let is_undisputed = status.disputed_from.is_none_or(|from| index < from);
+                let common = status.fork.as_ref().and_then(|fork| fork.common.as_ref());
+                let common = common.map(|common| Tree {
+                    size: common.size(),
+                    root: common.root(),
+                });
+                assert!(
+                    !is_undisputed || is_proved(head.tree()) || common.is_some_and(is_proved),
+                    "record {index} of {:?} is not proved at {node:?}: {:?} are held, disputed \
+                     from {:?}",
+                    head.tree(),
+                    status.held,
+                    status.disputed_from
+                );
             }
         }
         if status.held_records == 0 {
