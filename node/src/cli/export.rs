@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use serde::Serialize;
 
 use super::output::{Output, shown_path};
-use super::stream::say_namesakes;
+use super::show::say_namesakes;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;

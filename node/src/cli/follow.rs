@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Invocation;
 use super::output::{counted, printable};
-use super::stream::say_lookalikes;
+use super::show::say_lookalikes;
 use crate::api::types::Subscription;
 use crate::invite;
 

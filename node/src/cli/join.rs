@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::export::{ExportFormat, Wanted, remove_stale_proof, save, written};
-use super::stream::say_namesakes;
+use super::show::say_namesakes;
 use super::{Invocation, duration};
 use crate::client::{Client, JoinQuery};
 use crate::times::Unit;

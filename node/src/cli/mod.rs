@@ -58,6 +58,7 @@ mod recover;
 mod rows;
 mod run;
 mod scrub;
+mod show;
 mod signals;
 mod status;
 mod stream;
@@ -167,7 +168,7 @@ enum Command {
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
-    Show(stream::ShowArgs),
+    Show(show::ShowArgs),
     Follow(follow::FollowArgs),
     Unfollow(follow::UnfollowArgs),
     Discover(discover::DiscoverArgs),
@@ -327,7 +328,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(invocation, args).await?,
         Command::Stream(command) => stream::dispatch(invocation, command).await?,
         Command::List(args) => stream::list(invocation, &args).await?,
-        Command::Show(args) => stream::show(invocation, &args).await?,
+        Command::Show(args) => show::show(invocation, &args).await?,
         Command::Follow(args) => follow::follow(invocation, &args).await?,
         Command::Unfollow(args) => follow::unfollow(invocation, &args).await?,
         Command::Discover(args) => discover::discover(invocation, &args).await?,

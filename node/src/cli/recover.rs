@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::output::counted;
-use super::stream::recovery_lines;
+use super::show::recovery_lines;
 use super::{Invocation, Usage, duration};
 use crate::api::types::{Recovery, RoleView, StreamView};
 use crate::client::Client;

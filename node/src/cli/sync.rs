@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::output::{Output, counted, grouped, printable};
-use super::stream::gaps;
+use super::show::gaps;
 use super::{Invocation, duration, progress};
 use crate::api::types::{FetchView, RoleView, StreamView};
 use crate::client::{Client, Patience};

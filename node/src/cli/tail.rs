@@ -6,7 +6,7 @@ use clap::Args;
 use futures::{Stream, TryStreamExt};
 
 use super::output::{Output, printable};
-use super::stream::{disputed, say_namesakes};
+use super::show::{disputed, say_namesakes};
 use super::{Invocation, duration};
 use crate::api::types::{Problem, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};

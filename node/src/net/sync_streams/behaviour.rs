@@ -81,7 +81,7 @@ struct Connection {
     id: ConnectionId,
     link: Link,
     /// Position in the order of opening.
-    place: u64,
+    order: u64,
     /// Number of the last `Discard`; reports of earlier ones are stale.
     epoch: u64,
     queued_cost: usize,
@@ -91,7 +91,7 @@ impl Connection {
     /// The best one is the greatest.
     fn rank(&self, config: &Config) -> (bool, Path, u64) {
         let is_heard = self.link.heard.is_within(config.silent_after);
-        (is_heard, self.link.path, self.place)
+        (is_heard, self.link.path, self.order)
     }
 
     /// Whether this one, which was there first, is to give way to a new one: a
@@ -170,7 +170,7 @@ impl Behaviour {
         let mut added = Connection {
             id,
             link,
-            place: self.opened,
+            order: self.opened,
             epoch: 0,
             queued_cost: 0,
         };
