@@ -330,14 +330,21 @@ pub(super) fn answered(line: Arc<Line>, response: Response) -> Response {
 }
 
 /// A body, and what is done when it has ended or is given up.
-fn until(body: Body, line: Arc<Line>, ended: fn(&Line)) -> Body {
-    Body::new(Noted { body, line, ended })
+fn until(body: Body, line: Arc<Line>, ended: fn(&Line, bool)) -> Body {
+    Body::new(Noted {
+        body,
+        line,
+        ended,
+        is_whole: false,
+    })
 }
 
 struct Noted {
     body: Body,
     line: Arc<Line>,
-    ended: fn(&Line),
+    /// Told whether all of it came.
+    ended: fn(&Line, bool),
+    is_whole: bool,
 }
 
 impl HttpBody for Noted {
@@ -348,7 +355,9 @@ impl HttpBody for Noted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.is_whole |= matches!(frame, Poll::Ready(None));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
@@ -362,7 +371,8 @@ impl HttpBody for Noted {
 
 impl Drop for Noted {
     fn drop(&mut self) {
-        (self.ended)(&self.line);
+        let is_whole = self.is_whole || self.body.is_end_stream();
+        (self.ended)(&self.line, is_whole);
     }
 }
 

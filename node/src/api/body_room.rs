@@ -12,6 +12,7 @@ use super::limits::{
     BODY_WAIT, LARGE_BODIES_KIB, MAX_OBSERVATIONS_BODY_BYTES, MIDDLE_BODIES_KIB, MIDDLE_BODY_KIB,
     SMALL_BODY_KIB,
 };
+use super::line::Line;
 use super::problem::ApiError;
 use super::state::ApiState;
 
@@ -56,12 +57,16 @@ fn kibibytes(length: Option<u64>) -> u32 {
     let most = MAX_OBSERVATIONS_BODY_BYTES as u64;
     // What is longer is refused, and what does not say it may have as much.
     let bytes = length.map_or(most, |length| length.min(most));
-    u32::try_from(bytes / 1_024 + 1).unwrap_or(u32::MAX)
+    u32::try_from(bytes.div_ceil(1_024)).unwrap_or(u32::MAX)
 }
 
 impl BodyRoom {
-    /// For the body of the request with this head.
-    pub(super) async fn of(state: &ApiState, headers: &HeaderMap) -> Result<Self, ApiError> {
+    /// For the body of the request with this head, by this connection.
+    pub(super) async fn of(
+        state: &ApiState,
+        headers: &HeaderMap,
+        line: Option<Arc<Line>>,
+    ) -> Result<Self, ApiError> {
         let length = headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let kibibytes = kibibytes(length);
@@ -74,6 +79,9 @@ impl BodyRoom {
         while began.elapsed() < BODY_WAIT {
             match timeout(LOOK_AGAIN, &mut permit).await {
                 Ok(Ok(permit)) => {
+                    if let Some(line) = &line {
+                        line.takes_room();
+                    }
                     let _permit = Some(permit);
                     return Ok(Self { _permit });
                 }
@@ -95,10 +103,10 @@ mod tests {
 
     #[test]
     fn a_body_takes_what_it_says_and_at_most_what_one_may_have() {
-        let most = (MAX_OBSERVATIONS_BODY_BYTES >> 10) as u32 + 1;
-        assert_eq!(kibibytes(Some(0)), 1);
+        let most = (MAX_OBSERVATIONS_BODY_BYTES >> 10) as u32;
+        assert_eq!(kibibytes(Some(0)), 0);
         assert_eq!(kibibytes(Some(100)), 1);
-        assert_eq!(kibibytes(Some(1 << 20)), 1_025);
+        assert_eq!(kibibytes(Some(1 << 20)), 1_024);
         assert_eq!(kibibytes(Some(u64::MAX)), most);
         assert_eq!(kibibytes(None), most);
     }

@@ -117,8 +117,9 @@ fn sent(mut response: Response, ending: Ending, line: Option<Arc<Line>>) -> Resp
 /// Notes who a connection belongs to. A part of all connections is for those who
 /// show a token.
 fn no_place(crowd: &Crowd, caller: &Caller, line: &Line) -> Option<ApiError> {
-    if *caller != Caller::Unknown {
-        line.trust();
+    let is_known = *caller != Caller::Unknown;
+    line.trust(is_known);
+    if is_known {
         return None;
     }
     if crowd.has_room_for_strangers() {

@@ -91,6 +91,11 @@ pub(super) struct Standing {
     pub(super) is_trusted: bool,
     /// What came while a head was waited for.
     head: Head,
+    /// Whether its body has room that others may wait for.
+    holds_room: bool,
+    /// Whether something of a body was not wanted: it may come before the next
+    /// head.
+    leaves: bool,
     /// Since when bytes of the other end are waited for.
     reads_since: Option<Instant>,
     /// Since when the other end takes nothing of what it is sent.
@@ -104,6 +109,8 @@ impl Standing {
             doing: Doing::Head(now),
             is_trusted: false,
             head: Head::default(),
+            holds_room: false,
+            leaves: false,
             reads_since: None,
             stalled_since: None,
         }
@@ -123,10 +130,11 @@ impl Standing {
         (self.stalled_since).is_some_and(|since| now.saturating_duration_since(since) >= most)
     }
 
-    /// Whether nothing has come for so long of a body that is waited for.
+    /// Whether nothing has come for so long of a body that is waited for, and whose
+    /// room others may wait for.
     pub(super) fn waits_for_body(&self, now: Instant, most: Duration) -> bool {
         let waited = |since| now.saturating_duration_since(since) >= most;
-        self.doing == Doing::Body && self.reads_since.is_some_and(waited)
+        self.doing == Doing::Body && self.holds_room && self.reads_since.is_some_and(waited)
     }
 
     /// Why the connection has to be closed now, if it has to be.
@@ -198,6 +206,9 @@ impl Line {
             (None, _) => {
                 standing.reads_since.get_or_insert_with(Instant::now);
             }
+            (Some([_, ..]), Doing::Idle(_)) if standing.leaves => {
+                (standing.reads_since, standing.leaves) = (None, false);
+            }
             (Some(bytes @ [_, ..]), Doing::Idle(_)) => {
                 standing.reads_since = None;
                 standing.doing = Doing::Head(Instant::now());
@@ -207,7 +218,7 @@ impl Line {
                 standing.reads_since = None;
                 standing.head.read(bytes);
             }
-            (Some(_), _) => standing.reads_since = None,
+            (Some(_), _) => (standing.reads_since, standing.leaves) = (None, false),
         }
     }
 
@@ -234,22 +245,30 @@ impl Line {
         let mut standing = self.locked();
         standing.reads_since = None;
         standing.head = Head::default();
+        (standing.holds_room, standing.leaves) = (false, false);
         standing.doing = match has_body {
             true => Doing::Body,
             false => Doing::Answer,
         };
     }
 
-    /// Nothing more of the body is waited for.
-    pub(super) fn body_ended(&self) {
+    /// The body has room that others may wait for.
+    pub(super) fn takes_room(&self) {
+        self.locked().holds_room = true;
+    }
+
+    /// Nothing more of the body is waited for, of which all has come or not.
+    pub(super) fn body_ended(&self, is_whole: bool) {
         let mut standing = self.locked();
+        standing.holds_room = false;
+        standing.leaves = !is_whole;
         if standing.doing == Doing::Body {
             standing.doing = Doing::Answer;
         }
     }
 
-    /// The request is answered.
-    pub(super) fn answered(&self) {
+    /// The request is answered, to its end or not.
+    pub(super) fn answered(&self, _is_whole: bool) {
         self.locked().doing = Doing::Idle(Instant::now());
     }
 
@@ -262,9 +281,10 @@ impl Line {
         self.waiting.store(bytes, Ordering::Relaxed);
     }
 
-    /// A token was shown, or a session.
-    pub(super) fn trust(&self) {
-        self.locked().is_trusted = true;
+    /// Whether the last request showed a token, or a session: others may come by the
+    /// same connection of a proxy.
+    pub(super) fn trust(&self, is_trusted: bool) {
+        self.locked().is_trusted = is_trusted;
     }
 
     /// Closes the connection, whatever it is doing.
@@ -336,16 +356,46 @@ pub(super) mod tests {
         line.asked(true);
         line.read(Some(&long));
         assert!(line.may_read());
-        line.answered();
+        line.answered(true);
         // What comes behind the head in one go, before anybody was asked.
         line.read(Some(b"\r\nPOST / HTTP/1.1\r\nhost: a\r\n\r"));
         line.read(Some(&[b"\n", &long[..]].concat()));
         line.read(Some(&long));
         assert!(line.may_read());
         line.asked(true);
-        line.answered();
+        line.answered(true);
         line.read(Some(&[b"\r\n\r\n", &long[..]].concat()));
         assert!(!line.may_read());
+    }
+
+    #[test]
+    fn the_rest_of_a_body_that_nobody_wanted_is_no_head() {
+        let line = line();
+        line.asked(true);
+        line.body_ended(false);
+        line.answered(true);
+        line.read(Some(&[b'a'; MAX_HEAD_BYTES]));
+        assert!(line.may_read());
+        assert!(matches!(line.standing().doing, Doing::Idle(_)));
+        line.read(Some(b"GET"));
+        assert!(matches!(line.standing().doing, Doing::Head(_)));
+    }
+
+    #[test]
+    fn only_a_body_whose_room_others_wait_for_has_to_come_soon() {
+        let later = Instant::now() + Duration::from_secs(7);
+        let waits = |line: &Line| {
+            line.standing()
+                .waits_for_body(later, Duration::from_secs(5))
+        };
+        let line = line();
+        line.asked(true);
+        line.read(None);
+        assert!(!waits(&line));
+        line.takes_room();
+        assert!(waits(&line));
+        line.body_ended(true);
+        assert!(!waits(&line));
     }
 
     #[test]
@@ -359,7 +409,7 @@ pub(super) mod tests {
         line.read(Some(b"G"));
         assert_eq!(overdue_in(&line, 1_000), None);
         line.read(None);
-        line.body_ended();
+        line.body_ended(true);
         assert_eq!(overdue_in(&line, 1_000), None);
     }
 
@@ -372,7 +422,7 @@ pub(super) mod tests {
         assert_eq!(overdue_in(&line, 500), None);
         assert_eq!(overdue_in(&line, 700), Some(Cut::Stalled));
         line.wrote(true);
-        line.answered();
+        line.answered(true);
         assert_eq!(overdue_in(&line, 100), None);
         assert_eq!(overdue_in(&line, 200), Some(Cut::TimedOut));
         line.read(Some(b"G"));
@@ -385,7 +435,7 @@ pub(super) mod tests {
         let line = line();
         line.asked(false);
         line.wrote(false);
-        line.answered();
+        line.answered(true);
         assert_eq!(line.standing().doing(), Doing::Answer);
         line.wrote(true);
         assert!(matches!(line.standing().doing(), Doing::Idle(_)));

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
@@ -167,7 +167,12 @@ pub(super) fn handed_over(
                     drop(live);
                     // Should it take something after all, it hears why.
                     let _ = sender.send_timeout(Said::TooSlow, LIVE_FAREWELL).await;
-                    if let Some(line) = line {
+                    drop(sender);
+                    tokio::time::sleep(LIVE_FAREWELL).await;
+                    let now = Instant::now();
+                    let stands_still =
+                        |line: &Arc<Line>| line.standing().has_stalled(now, LIVE_FAREWELL);
+                    if let Some(line) = line.filter(stands_still) {
                         line.cut(Cut::Stalled);
                     }
                     return;

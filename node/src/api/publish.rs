@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
+use super::accepted::line_of;
 use super::body_room::BodyRoom;
 use super::incoming::{self, Form, Incoming};
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
@@ -60,7 +61,7 @@ pub(super) async fn publish(
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let form = Form::of(content_type.and_then(|value| value.to_str().ok()))?;
     let name = request_name(request.headers())?;
-    let _room = BodyRoom::of(&state, request.headers()).await?;
+    let _room = BodyRoom::of(&state, request.headers(), line_of(&request)).await?;
     let body = Bytes::from_request(request, &()).await?;
     let request = name.map(|name| request_key(name, form, (expect_size, time_unit), &body));
     let is_short = body.len() <= SHORT_BODY_BYTES;

@@ -267,15 +267,20 @@ impl Spools {
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send + 'static,
     ) -> Result<Spool, ApiError> {
         let (filling, mut spool) = self.enter(name)?;
-        if let Some(filling) = filling {
-            let (spools, name) = (self.clone(), name.clone());
-            tokio::spawn(async move {
-                let to = spools.clone();
-                let spool = blocking(move || Spool::write(to, dir.as_deref(), place, write)).await;
-                if spools.fill(&name, spool, filling) {
-                    spools.forget_idle(&name).await;
-                }
-            });
+        match filling {
+            // Whoever writes the file may need the turn that this would keep.
+            None => drop(place),
+            Some(filling) => {
+                let (spools, name) = (self.clone(), name.clone());
+                tokio::spawn(async move {
+                    let to = spools.clone();
+                    let spool =
+                        blocking(move || Spool::write(to, dir.as_deref(), place, write)).await;
+                    if spools.fill(&name, spool, filling) {
+                        spools.forget_idle(&name).await;
+                    }
+                });
+            }
         }
         let filled = spool.wait_for(Option::is_some).await;
         let filled = filled.ok().and_then(|spool| spool.clone());
@@ -387,6 +392,8 @@ mod tests {
     use std::sync::mpsc;
 
     use super::super::auth::Caller;
+    use std::time::Duration;
+
     use super::super::places::Places;
     use super::super::places::tests::client;
     use super::*;
@@ -406,9 +413,13 @@ mod tests {
 
     impl Fixture {
         fn new(most: u64) -> Self {
+            Self::with_turns(most, 1_000)
+        }
+
+        fn with_turns(most: u64, turns: usize) -> Self {
             Self {
                 spools: Arc::new(Spools::with_most(most)),
-                places: Arc::new(Places::with_turns(1_000)),
+                places: Arc::new(Places::with_turns(turns)),
             }
         }
 
@@ -463,6 +474,29 @@ mod tests {
             assert_eq!(written.await.unwrap().unwrap().length(), 4);
         }
         assert_eq!(fixture.spools.used.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_file_leaves_the_turn_to_who_writes_it() {
+        let fixture = Fixture::with_turns(100, 1);
+        let (began, begun) = tokio::sync::oneshot::channel();
+        // It takes several turns.
+        let first = fixture.write("a", move |out| {
+            let _ = began.send(());
+            for _ in 0..20 {
+                std::thread::sleep(Duration::from_millis(10));
+                out.write_all(b"x")?;
+            }
+            Ok(())
+        });
+        let first = tokio::spawn(first);
+        begun.await.unwrap();
+        let others = [(), ()].map(|()| tokio::spawn(fixture.write("a", |_| panic!("twice"))));
+        for written in others.into_iter().chain([first]) {
+            let written = tokio::time::timeout(Duration::from_secs(10), written).await;
+            let written = written.expect("nobody stands in the way").unwrap();
+            assert_eq!(written.unwrap().length(), 20);
+        }
     }
 
     #[tokio::test]
