@@ -257,7 +257,9 @@ impl Nat {
     ) {
         if (swarm.behaviour_mut().observed).observed(id, &info.observed_addr) {
             let before = self.signs.observed(peer, &info.observed_addr);
-            if let Some(before) = before {
+            if let Some(before) = before
+                && self.signs.have_moved_to(peer, &info.observed_addr)
+            {
                 self.moved_outside(swarm, &before, &info.observed_addr);
             }
         }

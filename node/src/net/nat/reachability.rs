@@ -91,6 +91,16 @@ impl Signs {
         before
     }
 
+    /// Whether another peer says so too, when one sees us at another IP address than
+    /// before, or nobody else is there to say otherwise: what was confirmed is not
+    /// taken back at one word of many.
+    pub(super) fn have_moved_to(&self, peer: PeerId, address: &Multiaddr) -> bool {
+        let now = ip(address);
+        let mut others = self.observations.iter().filter(|known| known.peer != peer);
+        let is_alone = others.clone().next().is_none();
+        is_alone || others.any(|known| ip(&known.address) == now)
+    }
+
     /// Whether somebody as far away as this can reach us directly.
     pub(super) fn is_reachable_from(&self, far: Reach) -> bool {
         let mut confirmed = self.confirmed.keys();
@@ -204,6 +214,20 @@ mod tests {
             mapping(&["/ip4/203.0.113.9/tcp/7", "/ip4/203.0.113.9/udp/8/quic-v1"]),
             Mapping::Unknown
         );
+    }
+
+    #[test]
+    fn one_peer_of_several_takes_back_nothing() {
+        let mut signs = Signs::default();
+        let (one, other) = (PeerId::random(), PeerId::random());
+        let (old, new) = ("/ip4/203.0.113.9/tcp/7", "/ip4/203.0.113.10/tcp/7");
+        signs.observed(one, &address(old));
+        assert!(signs.have_moved_to(one, &address(new)));
+        signs.observed(other, &address(old));
+        signs.observed(one, &address(new));
+        assert!(!signs.have_moved_to(one, &address(new)));
+        signs.observed(other, &address(new));
+        assert!(signs.have_moved_to(other, &address(new)));
     }
 
     #[test]
