@@ -150,7 +150,9 @@ impl<S: Store> Engine<S> {
         let Ok(intervals) = Interval::list_from_wire("a range request", &ask.intervals) else {
             return self.refuse_peer(peer, id, Why::Malformed);
         };
-        if !self.provider.may_ask(peer, now) {
+        // An offer that there is no room for would be lost, and what is delivered
+        // behind it unasked for.
+        if !self.provider.may_ask(peer, now) || !self.provider.may_answer(peer) {
             return self.refuse_peer(peer, id, Why::Busy);
         }
         let log = LogId::from_slice(&ask.log);

@@ -248,8 +248,8 @@ impl Serving {
                 let reads = edge.reads(history, item)?;
                 let is_long = edge.parts >= MAX_PAGE_PARTS
                     || edge.bytes_read.saturating_add(reads) > MAX_PAGE_READ_BYTES;
-                let fits = reads > 0 && reads <= self.bytes_left as u64;
-                if is_long && fits && !cut.items.is_empty() {
+                let is_past = is_long && reads > 0 && !cut.items.is_empty();
+                if is_past && reads <= self.bytes_left as u64 {
                     break;
                 }
                 let bytes = edge.subtree_len(history, item, to)?;
@@ -260,7 +260,7 @@ impl Serving {
                 }
                 // Whether more fits was to be known first: the last page says
                 // that it is the last one.
-                if cut.items.len() == MAX_OFFERED {
+                if cut.items.len() == MAX_OFFERED || is_past {
                     break;
                 }
                 self.bytes_left = self.bytes_left.saturating_sub(bytes);

@@ -99,6 +99,8 @@ impl Delivery {
     pub(super) fn close(&mut self) {
         self.sender.close();
         self.reserved = None;
+        // Also the place in the queue for more of it.
+        self.room = PollSemaphore::new(self.room.clone_inner());
     }
 }
 
