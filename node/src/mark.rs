@@ -229,7 +229,8 @@ impl MarkFile {
         }
     }
 
-    /// Whether one that could only be read can be written now.
+    /// Whether one that could only be read can be written now. Another file in its
+    /// place was not read: it is opened like any other.
     pub fn becomes_writable(&mut self) -> bool {
         if self.refused.is_none() {
             return false;
@@ -237,8 +238,16 @@ impl MarkFile {
         let Ok(file) = OpenOptions::new().read(true).write(true).open(&self.path) else {
             return false;
         };
+        let id = |file: &File| file.metadata().ok().map(|file| (file.dev(), file.ino()));
+        if id(&file).is_none() || id(&file) != id(&self.file) {
+            return false;
+        }
         // Each handle has a lock of its own.
-        if self.file.unlock().is_err() || file.try_lock().is_err() {
+        if self.file.unlock().is_err() {
+            return false;
+        }
+        if file.try_lock().is_err() {
+            let _ = self.file.try_lock();
             return false;
         }
         (self.file, self.refused) = (file, None);

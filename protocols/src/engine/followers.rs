@@ -1,6 +1,8 @@
 //! Which peers have had all of a log of ours: whom to ask for it, should this
 //! folder ever be a copy that has less.
 
+use std::collections::BTreeSet;
+
 use libp2p_identity::PeerId;
 
 use super::log_state::LogState;
@@ -32,7 +34,10 @@ pub(super) struct Followers {
 impl Followers {
     /// As they were stored. What is no peer id is left out.
     pub(super) fn from_stored(rows: &[bytes::Bytes]) -> Self {
+        let mut seen = BTreeSet::new();
         let known = rows.iter().filter_map(|row| PeerId::from_bytes(row).ok());
+        // Whoever stood there twice would count twice.
+        let known = known.filter(|peer| seen.insert(*peer));
         Self {
             known: known.take(MAX_KNOWN_FOLLOWERS).collect(),
             ..Self::default()

@@ -98,6 +98,11 @@ impl<S: Store> Engine<S> {
         self.forgotten
     }
 
+    /// The largest number that a name has.
+    pub(super) fn last_named(&self) -> Result<Option<u32>, StoreError> {
+        Ok(self.names()?.last_key_value().map(|(&last, _)| last))
+    }
+
     fn names(&self) -> Result<BTreeMap<u32, Name>, StoreError> {
         let mut names = BTreeMap::new();
         let (from, to) = (name_key(0), [NAMES, &[0xff; 5]].concat());

@@ -59,6 +59,10 @@ impl<S: Store> Engine<S> {
             if may_be_more {
                 self.next_number = (self.next_number + UNREADABLE_NUMBERS).min(MAX_NUMBER);
             }
+            if let Some(last) = self.last_named()? {
+                let behind = last.saturating_add(1).min(MAX_NUMBER);
+                self.next_number = self.next_number.max(behind);
+            }
         }
         Ok(())
     }

@@ -495,10 +495,10 @@ impl RocksStore {
         if let Some(error) = self.failure() {
             return Err(error);
         }
-        let mut noticed = self.damage.take();
         // Who read by the files of before may have met what is taken out by now.
         let live = (self.tables()?.db.live_files()).map_err(|error| store_error(&error))?;
         let live: BTreeSet<_> = live.iter().filter_map(number_of).collect();
+        let mut noticed = self.damage.take();
         noticed.files.retain(|number, _| live.contains(number));
         if noticed.is_empty() {
             return Ok(None);
