@@ -109,7 +109,8 @@ impl fmt::Debug for Token {
 enum Stored {
     Whole(Token),
     /// The first digits of one that was written here, and how many: a disk that
-    /// was full, or lost power, leaves that, also with zeros behind.
+    /// was full, or lost power, leaves that, also with zeros behind, and never the
+    /// end of the line.
     Cut(usize),
 }
 
@@ -118,12 +119,13 @@ impl Stored {
         let bytes = fs::read(path)
             .with_context(|| format!("cannot read the API token {}", path.display()))?;
         let written = bytes.iter().rposition(|&byte| byte != 0);
-        let text = String::from_utf8_lossy(&bytes[..written.map_or(0, |last| last + 1)]);
-        let token = text.trim();
-        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if token.bytes().all(is_digit) && token.len() < 2 * TOKEN_BYTES {
-            return Ok(Self::Cut(token.len()));
+        let left = &bytes[..written.map_or(0, |last| last + 1)];
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if left.iter().all(is_digit) && left.len() < 2 * TOKEN_BYTES {
+            return Ok(Self::Cut(left.len()));
         }
+        let text = String::from_utf8_lossy(left);
+        let token = text.trim();
         let visible = |byte: u8| byte.is_ascii_graphic();
         if !token.bytes().all(visible) {
             bail!(
@@ -196,6 +198,10 @@ mod tests {
         fs::write(&path, "correct-horse-battery\n").unwrap();
         let token = Token::load_or_create(&path).unwrap();
         assert_eq!(token.secret(), "correct-horse-battery");
+        // Digits like those that are written here, but on a whole line.
+        fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
+        let token = Token::load_or_create(&path).unwrap();
+        assert_eq!(token.secret(), "0123456789abcdef0123456789abcdef");
         for (text, word) in [
             ("secret", "can be guessed"),
             ("to\r\nken", "holds no API token"),
