@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use headwater_protocols::store::StoreError;
 
 use super::Usage;
+use super::json_error::Reported;
 use crate::client::{ApiError, Lost};
 use crate::data_dir::LockError;
 use crate::failure::Failure;
@@ -19,6 +20,9 @@ pub(super) const HELP: &str = "Exit status: 0 done, 1 failed, 2 wrong usage or c
 /// What the error means with which a command ends: as it was marked, or else as
 /// its cause tells.
 pub(super) fn failure(error: &anyhow::Error) -> Failure {
+    if let Some(reported) = error.downcast_ref::<Reported>() {
+        return failure(reported.cause());
+    }
     Failure::marked(error)
         .or_else(|| error.chain().find_map(of_cause))
         .unwrap_or(Failure::Failed)

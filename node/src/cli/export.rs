@@ -3,11 +3,12 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use serde::Serialize;
 
+use super::json_error::Reported;
 use super::output::{Output, shown_path};
 use super::show::say_namesakes;
 use super::target_file::Target;
@@ -147,9 +148,12 @@ const SAFE: &str = "texts that a spreadsheet would run stand behind a ': this is
 
 /// What `--json` prints when there is a file.
 #[derive(Serialize)]
-struct Exported {
+struct Exported<'a> {
     file: String,
     bytes: u64,
+    /// What was asked for and is not in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()> {
@@ -200,9 +204,10 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
     if sidecar.is_none() {
         remove_stale_proof(invocation, args.output.as_deref())?;
     }
-    written(invocation, args.output.as_deref(), bytes)?;
+    let output = args.output.as_deref();
+    written(invocation, output, bytes, left_out.as_deref())?;
     match left_out {
-        Some(what) => bail!("{what}"),
+        Some(what) => Err(Reported::error(anyhow::Error::msg(what))),
         None => Ok(()),
     }
 }
@@ -220,11 +225,12 @@ fn left_out(stream: &StreamView, args: &ExportArgs) -> Option<String> {
     ))
 }
 
-/// Says what was written, unless it went to stdout.
+/// Says what was written, and what not, unless it went to stdout.
 pub(super) fn written(
     invocation: &Invocation,
     output: Option<&Path>,
     bytes: u64,
+    error: Option<&str>,
 ) -> anyhow::Result<()> {
     let Some(file) = output.filter(|file| file.as_os_str() != "-") else {
         return Ok(());
@@ -234,6 +240,7 @@ pub(super) fn written(
         true => out.json(&Exported {
             file: file.display().to_string(),
             bytes,
+            error,
         }),
         false => out.line(format!(
             "wrote {} ({})",
@@ -264,13 +271,24 @@ pub(super) async fn save(
         }
     };
     let mut bytes = 0;
-    while let Some(some) = answer.try_next().await? {
-        target.write(&some)?;
-        bytes += some.len() as u64;
-        bar.set_position(bytes);
-    }
+    let mut save = async || -> anyhow::Result<()> {
+        while let Some(some) = answer.try_next().await? {
+            target.write(&some)?;
+            bytes += some.len() as u64;
+            bar.set_position(bytes);
+        }
+        Ok(())
+    };
+    let saved = save().await;
     bar.finish_and_clear();
-    target.finish()?;
+    match saved {
+        Ok(()) => target.finish()?,
+        // In the middle of data nobody looks for a reason.
+        Err(error) if bytes > 0 && !matches!(target, Target::File(_)) => {
+            return Err(Reported::error(error));
+        }
+        Err(error) => return Err(error),
+    }
     Ok(bytes)
 }
 

@@ -91,7 +91,7 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
         })
         .await?;
     remove_stale_proof(invocation, args.output.as_deref())?;
-    written(invocation, args.output.as_deref(), bytes)
+    written(invocation, args.output.as_deref(), bytes, None)
 }
 
 async fn write(client: &Client, args: &JoinArgs, query: &JoinQuery) -> anyhow::Result<u64> {

@@ -60,6 +60,11 @@ impl Reported {
     pub(super) fn error(error: anyhow::Error) -> anyhow::Error {
         Self(error).into()
     }
+
+    /// What it is besides.
+    pub(super) fn cause(&self) -> &anyhow::Error {
+        &self.0
+    }
 }
 
 impl fmt::Display for Reported {

@@ -114,7 +114,7 @@ async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()
         })
         .await?;
     remove_stale_proof(invocation, args.output.as_deref())?;
-    written(invocation, args.output.as_deref(), bytes)
+    written(invocation, args.output.as_deref(), bytes, None)
 }
 
 async fn delete(invocation: &Invocation, args: &DeleteArgs) -> anyhow::Result<()> {
