@@ -66,9 +66,10 @@ impl TimeReader {
             Err(error) => return Err(self.advised(text, &error)),
         };
         let moment = self.moment(written, text, row)?;
-        match self.reading.any_year {
+        let is_meant = self.reading.any_year || matches!(self.reading.form, TimeForm::Unix(_));
+        match is_meant {
             true => Ok(moment),
-            false => times::observed(moment, text).map_err(|error| format!("time {error}")),
+            false => times::observed_text(moment, text).map_err(|error| format!("time {error}")),
         }
     }
 

@@ -13,13 +13,22 @@ use super::{number, shown};
 /// # Errors
 /// It lies before that year. The text, or token of JSON, is what errors quote.
 pub fn observed(moment: Moment, written: &str) -> Result<Moment, TimeError> {
-    if !is_early(moment.time) {
-        return Ok(moment);
-    }
     let text = written.trim().trim_matches('"');
     match number::Decimal::parse(text) {
         Some(_) => Ok(moment),
-        None => Err(TimeError::Early(shown(text))),
+        None => observed_text(moment, text),
+    }
+}
+
+/// The same of what no unit was said of, such as `010524` for the pattern
+/// `%d%m%Y`.
+///
+/// # Errors
+/// It lies before that year.
+pub fn observed_text(moment: Moment, text: &str) -> Result<Moment, TimeError> {
+    match is_early(moment.time) {
+        true => Err(TimeError::Early(shown(text.trim()))),
+        false => Ok(moment),
     }
 }
 
@@ -55,5 +64,8 @@ mod tests {
         let form: TimeForm = "%d.%m.%Y".parse().unwrap();
         let slip = form.read("01.05.24").unwrap();
         assert!(is_early(slip.time) && observed(slip, "01.05.24").is_err());
+        let form: TimeForm = "%d%m%Y".parse().unwrap();
+        let slip = form.read("010524").unwrap();
+        assert!(observed_text(slip, "010524").is_err());
     }
 }
