@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use data_encoding::HEXLOWER;
 use tokio::time::timeout;
 
@@ -141,8 +142,13 @@ impl<'a> Delivery<'a> {
             }
             // Who publishes as fast as that is let by, and looked at behind it.
             let published = way.put_once(batch, &key).await?;
-            others.add(target, size, published.from).await?;
-            others.ensure_none_in(batch)?;
+            let added = others.add(target, size, published.from).await;
+            added
+                .and_then(|()| others.ensure_none_in(batch))
+                .with_context(|| {
+                    let from = published.from;
+                    format!("the last rows are in the stream, from index {from} on, all the same")
+                })?;
             anyhow::Ok((published, true))
         };
         let (published, _) = or_interrupted(appending, &mut self.signals).await?;

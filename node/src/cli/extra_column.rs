@@ -59,10 +59,12 @@ pub(crate) fn is_hash(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// A whole number, or a word without white space that is no number.
+/// A whole number, or a word without white space that is no number; of hexadecimal
+/// digits some look like one (`12345e67`).
 pub(crate) fn is_id(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:/+=@#".contains(&byte);
-    let is_number = text.parse::<f64>().is_ok();
+    let is_hexadecimal = text.len() >= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_number = text.parse::<f64>().is_ok() && !is_hexadecimal;
     !text.is_empty()
         && text.len() <= MAX_ID_BYTES
         && text.bytes().all(is_part)
@@ -85,7 +87,13 @@ mod tests {
         ] {
             assert!(!is_hash(other), "{other}");
         }
-        for id in ["7", "a7", "550e8400-e29b-41d4-a716-446655440000", "x/y:z"] {
+        for id in [
+            "7",
+            "a7",
+            "12345e67",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "x/y:z",
+        ] {
             assert!(is_id(id), "{id}");
         }
         for other in ["", "7.5", "-7", "1e5", "5 C", "a b", "inf", "5%"] {

@@ -2,6 +2,7 @@
 //! row that is still to come is one of them, somebody publishes the same files.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{Context, bail};
 use futures::TryStreamExt;
@@ -15,9 +16,13 @@ use crate::client::Query;
 /// first of them.
 const MAX_OTHERS: usize = 1 << 16;
 
-/// What others have published, as a batch would say it.
+/// What others have published, as a batch would say it: the hashes of its lines,
+/// which may be long.
 #[derive(Debug, Default)]
-pub(super) struct Others(HashSet<Vec<u8>>);
+pub(super) struct Others {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
+}
 
 impl Others {
     /// Adds the records of a stream from one index to another.
@@ -39,13 +44,14 @@ impl Others {
         let records = records.context("while looking at what others have published")?;
         let mut records = std::pin::pin!(records);
         let mut line = BatchWriter::new(target.rules);
-        while self.0.len() < MAX_OTHERS {
+        while self.hashes.len() < MAX_OTHERS {
             let Some(record) = records.try_next().await? else {
                 break;
             };
             line.push(target.row_of(&record)?);
             if let Some(line) = line.take() {
-                self.0.insert(line.ndjson.trim_ascii_end().to_vec());
+                let line = line.ndjson.trim_ascii_end();
+                self.hashes.insert(self.hasher.hash_one(line));
             }
         }
         Ok(())
@@ -56,12 +62,11 @@ impl Others {
     /// # Errors
     /// They have.
     pub(super) fn ensure_none_in(&self, batch: &Batch) -> anyhow::Result<()> {
-        if self.0.is_empty() {
+        if self.hashes.is_empty() {
             return Ok(());
         }
-        if let Some(line) =
-            (batch.ndjson.split(|&byte| byte == b'\n')).find(|line| self.0.contains(*line))
-        {
+        let is_there = |line: &&[u8]| self.hashes.contains(&self.hasher.hash_one(*line));
+        if let Some(line) = (batch.ndjson.split(|&byte| byte == b'\n')).find(is_there) {
             bail!(
                 "somebody else publishes the same rows at the same time, such as {}; --resume goes on behind \
                  those that the stream has, --again appends all of them",

@@ -145,8 +145,10 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
     let created = invocation
         .with_client(async |client| {
             let created = client.create(&stream, args.if_not_exists).await?;
-            let made = client.stream(&created.id).await?;
-            say_lookalikes(invocation.out, &made);
+            // It is there, whether or not more is known of it.
+            if let Ok(made) = client.stream(&created.id).await {
+                say_lookalikes(invocation.out, &made);
+            }
             Ok(created)
         })
         .await?;

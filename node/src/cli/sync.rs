@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -30,6 +30,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Show how far a stream is in step; with --wait, until all of it is held,
 /// verified and safe on disk; with --from or --to, fetch these records first
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("range").args(["from", "to"]).multiple(true))]
 pub(crate) struct SyncArgs {
     /// The stream: id, part of it, or name
     stream: String,
@@ -42,7 +43,7 @@ pub(crate) struct SyncArgs {
     to: Option<String>,
     /// The unit of --from and --to where they are numbers since 1970: s, ms, us or ns.
     /// Without it a whole number is an index
-    #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>)]
+    #[arg(long, value_name = "UNIT", requires = "range", value_parser = str::parse::<Unit>)]
     time_unit: Option<Unit>,
     /// Wait until it is in step
     #[arg(long)]
