@@ -390,10 +390,9 @@ fn forget_oldest(entries: &mut Vec<Entry>) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-
-    use super::super::auth::Caller;
     use std::time::Duration;
 
+    use super::super::auth::Caller;
     use super::super::places::Places;
     use super::super::places::tests::client;
     use super::*;
