@@ -126,7 +126,7 @@ impl RocksStore {
 mod tests {
     use std::fs;
     use std::ops::ControlFlow;
-    use std::sync::Arc;
+    use std::time::Instant;
 
     use headwater_protocols::store::tables::index_key;
 
@@ -173,23 +173,29 @@ mod tests {
     #[test]
     fn who_reads_beside_damage_waits_until_it_is_taken_out() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Arc::new(damaged(dir.path()));
-        scan(&*store).unwrap_err();
-        let mender = {
-            let store = store.clone();
-            thread::spawn(move || {
-                thread::sleep(Duration::from_millis(300));
+        let store = damaged(dir.path());
+        scan(&store).unwrap_err();
+        let patient = Patient::new(&store);
+        let until_it_waits = || {
+            let (begun, before) = (Instant::now(), patient.left_us.load(Ordering::Relaxed));
+            while patient.left_us.load(Ordering::Relaxed) == before {
+                assert!(begun.elapsed() < PATIENCE, "nobody waits");
+                thread::yield_now();
+            }
+        };
+        let rows = thread::scope(|scope| {
+            scope.spawn(|| {
+                until_it_waits();
                 let mended = store.mend().unwrap().unwrap();
                 assert_eq!(mended.lost.len(), 1);
-                thread::sleep(Duration::from_millis(300));
+                until_it_waits();
                 assert!(store.forget_lost(mended.number));
-            })
-        };
+            });
+            scan(&patient).unwrap()
+        });
         // Each row that can still be read comes once.
-        let rows = scan(&Patient::new(&store)).unwrap();
         assert!(rows > ROWS / 2 && rows < ROWS, "{rows}");
-        mender.join().unwrap();
-        assert_eq!(scan(&*store).unwrap(), rows);
+        assert_eq!(scan(&store).unwrap(), rows);
     }
 
     #[test]
@@ -198,7 +204,7 @@ mod tests {
         let store = damaged(dir.path());
         scan(&store).unwrap_err();
         let patient = Patient::new(&store);
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         // Nobody mends it.
         scan(&patient).unwrap_err();
         assert!(begun.elapsed() >= PATIENCE);
