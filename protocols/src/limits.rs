@@ -125,6 +125,10 @@ pub const MAX_OWED_UNITS: u64 = READ_ALLOWANCE.1 / 8;
 /// may be on its way when it is cancelled.
 pub const MAX_FLOOD_UNITS: u64 = READ_ALLOWANCE.1;
 
+/// Trees whose ragged ends are kept to prove pages with, at most 12 hashes each: one
+/// for each of the logs that are served at a time.
+pub const MAX_KNOWN_ENDS: usize = 256;
+
 /// Bytes of chunks after which a page of an offer ends that are read because only
 /// a part of each is offered, and how many such chunks: 2 ms of the engine's time,
 /// for which a live record waits.

@@ -382,7 +382,9 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
             return Ok(at(nodes));
         }
         let interval = self.key.chunk_interval(chunk);
-        match self.run(interval.from, interval.to) {
+        // Of a chunk that is not whole no more is read than what is asked for.
+        let whole = self.run_of_chunk(chunk, interval.from, interval.to);
+        match whole.and_then(|run| run.ok_or(ReadError::NotHeld(interval.from))) {
             Ok(run) => {
                 self.has_hashed(run.len());
                 let leaves: Vec<_> = run.iter().map(Record::leaf).collect();

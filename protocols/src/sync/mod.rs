@@ -1,5 +1,6 @@
 //! History from peer to peer: who serves what to whom, and who is asked next.
 
+mod ends;
 mod outbox;
 pub mod provider;
 mod readers;

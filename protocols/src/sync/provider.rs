@@ -7,6 +7,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Priority;
+use super::ends::Ends;
 use super::outbox::{Outboxes, frame_cost};
 pub use super::readers::Work;
 use super::readers::{Reader, Readers};
@@ -32,6 +33,7 @@ pub struct Provider {
     served: BTreeMap<LogId, u64>,
     readers: Readers,
     outboxes: Outboxes,
+    ends: Ends,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ impl Provider {
             return Err(RefuseError::Busy);
         }
         let mut serving = Serving::new(request, history.key(), held)?;
-        let page = serving.next_page(history);
+        let page = serving.next_page(history, &mut self.ends);
         let (offer, work) = page.inspect_err(|_| {
             // What was looked up in vain was looked up, too.
             self.readers.charge(reader, Work::nodes(MAX_OFFERED), now);
@@ -230,10 +232,12 @@ impl Provider {
                     })
                 }),
             Step::Offer if !self.readers.may_ask(reader, now) => Err(RefuseError::Busy),
-            Step::Offer => serving.next_page(&history).map(|(page, work)| {
-                self.readers.charge(reader, work, now);
-                Some(v1::frame::Body::OfferedHashes(page))
-            }),
+            Step::Offer => serving
+                .next_page(&history, &mut self.ends)
+                .map(|(page, work)| {
+                    self.readers.charge(reader, work, now);
+                    Some(v1::frame::Body::OfferedHashes(page))
+                }),
             Step::Done | Step::Wait => Ok(None),
         };
         let mut unreadable = None;

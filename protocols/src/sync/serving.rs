@@ -7,6 +7,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Priority;
+use super::ends::Ends;
 use super::readers::Work;
 use crate::id::LogId;
 use crate::limits::{
@@ -206,12 +207,16 @@ impl Serving {
     pub(super) fn next_page<S: Store + ?Sized>(
         &mut self,
         history: &History<'_, S>,
+        ends: &mut Ends,
     ) -> Result<(v1::OfferedHashes, Work), RefuseError> {
         let cut = self.cut(history)?;
+        let tree = ends
+            .with_end(history, self.size)
+            .map_err(RefuseError::Store)?;
         let addresses: Result<Vec<Hash>, _> = (cut.items.iter())
-            .map(|&item| history.node(item)?.ok_or(RefuseError::NotHeld))
+            .map(|&item| tree.node(item)?.ok_or(RefuseError::NotHeld))
             .collect();
-        let proof = prove_ranges(history, &cut.ranges, self.size).map_err(refuse)?;
+        let proof = prove_ranges(&tree, &cut.ranges, self.size).map_err(refuse)?;
         let intervals = cut.ranges.iter().map(|range| v1::Interval {
             from: range.start,
             to: range.end,

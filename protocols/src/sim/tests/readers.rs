@@ -126,6 +126,36 @@ fn an_honest_follower_is_never_refused_however_fast_it_is() {
     }
 }
 
+#[test]
+fn an_honest_follower_of_large_records_is_never_refused() {
+    let instant = NetworkConfig {
+        latency_us: (0, 0),
+        ..NetworkConfig::default()
+    };
+    let mut world = World::with_network(2, instant, 5, 0);
+    let size = 6_559;
+    for at in (0..size).step_by(50) {
+        // The last chunk is nearly whole, so that much has to be read for its nodes.
+        let value = |index: u64| vec![b'a' + (index % 26) as u8; 30_000];
+        let record = |index| Record::new(Timestamp(index as i64), &value(index));
+        let records = (at..size.min(at + 50)).map(record).collect();
+        let id = world.sim.publish(world.owner, world.log, records);
+        world.sim.run_for(0);
+        let reply = world.sim.reply(world.owner, id);
+        assert!(matches!(reply, Some(Ok(_))), "{reply:?}");
+    }
+    let owner = world.owner;
+    let count = answers(&mut world, owner);
+    let follower = world.follower(&[owner]);
+    let log = world.log;
+    let done = world.sim.run_while(MINUTE, |sim| {
+        sim.status(follower, log).unwrap().held_records < size
+    });
+    let (offers, refusals) = count.get();
+    assert!(done && offers > 0, "{offers} offers");
+    assert_eq!(refusals, 0);
+}
+
 /// A stranger that is connected to the owner of a world.
 fn stranger(world: &mut World) -> NodeId {
     let stranger = world.sim.add_node();
