@@ -8,7 +8,8 @@ use axum::http::request::Parts;
 
 use super::accepted::Peer;
 use super::auth::Caller;
-use super::line::{Line, Whence};
+use super::line::Line;
+use super::whence::Whence;
 
 /// Who makes a request.
 #[derive(Clone, Debug)]

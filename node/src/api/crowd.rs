@@ -1,6 +1,5 @@
-//! All connections of the API, and who has to go when there are too many: first
-//! who has not even said what it wants, then who wants nothing at the moment,
-//! each time of the address that has most; who is being answered stays.
+//! All connections of the API: who comes in, and who is closed for it or because
+//! nothing comes.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,10 +9,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::limits::{
-    API_CROWDED_FOR, CLOSING_CONNECTIONS, CONNECTIONS_LOOKED_AT, HEAD_GRACE, MAX_API_CONNECTIONS,
+    API_CROWDED_FOR, CLOSING_CONNECTIONS, CONNECTIONS_LOOKED_AT, MAX_API_CONNECTIONS,
     MAX_WAITING_BYTES, STALLED_READ_IN_CROWD,
 };
-use super::line::{Cut, Doing, Line, Standing, Whence};
+use super::line::{Cut, Line};
+use super::ranks::{Admission, Ranks};
+use super::whence::Whence;
 use crate::handle::{Node, Severity};
 
 /// The trouble of an API that has to turn connections away.
@@ -26,6 +27,8 @@ pub(super) struct Crowd {
     /// Connections at a time.
     most: usize,
     members: Mutex<Members>,
+    /// Who of them has to go first.
+    ranks: Arc<Mutex<Ranks>>,
     /// A connection that was to go is gone.
     gone: Notify,
 }
@@ -38,14 +41,6 @@ struct Members {
     turned_away: u64,
     /// When the last one was.
     crowded: Option<Instant>,
-}
-
-impl Members {
-    fn standings(&self) -> Vec<(u64, Standing)> {
-        let open = self.lines.iter().filter(|(_, line)| !line.is_cut());
-        open.map(|(&number, line)| (number, line.standing()))
-            .collect()
-    }
 }
 
 /// Whether a connection may come in.
@@ -66,6 +61,7 @@ pub(super) struct Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        self.line.gone();
         self.crowd.locked().lines.remove(&self.number);
         self.crowd.gone.notify_waiters();
     }
@@ -78,12 +74,19 @@ impl Crowd {
             node,
             most: most.min(MAX_API_CONNECTIONS),
             members: Mutex::default(),
+            ranks: Arc::default(),
             gone: Notify::new(),
         }
     }
 
     fn locked(&self) -> MutexGuard<'_, Members> {
         (self.members.lock()).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A line tells of what it claims while it is locked, so that nothing is asked of
+    /// one meanwhile.
+    fn ranks(&self) -> MutexGuard<'_, Ranks> {
+        self.ranks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets somebody in; when all places are taken, somebody else has to go.
@@ -98,17 +101,10 @@ impl Crowd {
         }
         let (now, whence) = (Instant::now(), Whence::of(address.ip()));
         let mut members = self.locked();
-        let is_free = whence == Whence::Here && members.lines.len() < self.most;
-        // Nobody has to be looked at.
-        let standings = match is_free {
-            true => Vec::new(),
-            false => members.standings(),
-        };
-        let all: Vec<_> = standings.iter().map(|(_, standing)| *standing).collect();
-        match admit(&all, whence, self.most, now) {
+        let admission = self.ranks().admit(whence, self.most, now);
+        match admission {
             Admission::Free => {}
-            Admission::Instead(place) => {
-                let (number, _) = standings[place];
+            Admission::Instead(number) => {
                 if let Some(line) = members.lines.get(&number) {
                     line.cut(Cut::Crowded);
                 }
@@ -119,9 +115,9 @@ impl Crowd {
                 return Entry::Refused;
             }
         }
-        let line = Arc::new(Line::new(address, now));
         let number = members.next;
         members.next += 1;
+        let line = Arc::new(Line::among(&self.ranks, number, address, now));
         members.lines.insert(number, line.clone());
         Entry::Taken(Membership {
             crowd: self.clone(),
@@ -133,16 +129,7 @@ impl Crowd {
     /// Whether one may be answered that has shown no token: a part of the places
     /// is for those who have.
     pub(super) fn has_room_for_strangers(&self) -> bool {
-        let members = self.locked();
-        let most = strangers(self.most);
-        if members.lines.len() <= most {
-            return true;
-        }
-        let answered = members.lines.values().filter(|line| {
-            let standing = line.standing();
-            !standing.is_trusted && matches!(standing.doing(), Doing::Body | Doing::Answer)
-        });
-        answered.count() <= most
+        self.ranks().strangers_answered() <= strangers(self.most)
     }
 
     /// Lets so much of an answer wait in memory, unless too much waits already:
@@ -183,11 +170,8 @@ impl Crowd {
     /// no file left to accept another.
     pub(super) fn make_room(&self) {
         let members = self.locked();
-        let standings = members.standings();
-        let all: Vec<_> = standings.iter().map(|(_, standing)| *standing).collect();
-        let line = dispensable(&all, None, Instant::now())
-            .and_then(|place| members.lines.get(&standings[place].0));
-        if let Some(line) = line {
+        let number = self.ranks().dispensable(None, Instant::now());
+        if let Some(line) = number.and_then(|number| members.lines.get(&number)) {
             line.cut(Cut::Crowded);
         }
     }
@@ -251,165 +235,6 @@ fn strangers(most: usize) -> usize {
     most - most / 4
 }
 
-/// What becomes of one more.
-#[derive(Debug, PartialEq, Eq)]
-enum Admission {
-    Free,
-    /// It comes in, and the one at this place has to go.
-    Instead(usize),
-    Refused,
-}
-
-/// Decides about one more from there. Another machine may have half of all
-/// places; this one is everybody's here, and behind a proxy it is everybody.
-fn admit(all: &[Standing], whence: Whence, most: usize, now: Instant) -> Admission {
-    let own = all.iter().filter(|known| known.whence == whence).count();
-    let instead = match whence {
-        Whence::There(_) if own >= most.div_ceil(2) => dispensable(all, Some(whence), now),
-        _ if all.len() < most => return Admission::Free,
-        _ => dispensable(all, None, now),
-    };
-    instead.map_or(Admission::Refused, Admission::Instead)
-}
-
-/// The one that can go first, of that address if one is said. Nobody goes without
-/// a moment to ask, or to ask again, as long as there is somebody else.
-fn dispensable(all: &[Standing], of: Option<Whence>, now: Instant) -> Option<usize> {
-    let had_time = |since: &Instant| now.saturating_duration_since(*since) >= HEAD_GRACE;
-    let asks = |known: &Standing| match known.doing() {
-        Doing::Head(since) => Some(since),
-        _ => None,
-    };
-    let idles = |is_trusted: bool| {
-        move |known: &Standing| match known.doing() {
-            Doing::Idle(since) if known.is_trusted == is_trusted => Some(since),
-            _ => None,
-        }
-    };
-    let half = greediest(all, of, |known| asks(known).filter(had_time));
-    // The newest, so that a slow line keeps what it had before a flood.
-    let newest = half.into_iter().max_by_key(|(_, since)| *since);
-    if let Some((place, _)) = newest {
-        return Some(place);
-    }
-    let idle = greediest(all, of, |known| idles(false)(known).filter(had_time));
-    let just_come = || {
-        // Of these the flood is the larger part.
-        let asking = greediest(all, of, asks);
-        let idle = greediest(all, of, idles(false));
-        match idle.len() > asking.len() {
-            true => longest(&idle),
-            false => longest(&asking),
-        }
-    };
-    let trusted = || longest(&greediest(all, of, idles(true)));
-    longest(&idle).or_else(just_come).or_else(trusted)
-}
-
-/// Those of a kind that the address has which has most of them, each with the
-/// time since which it is so.
-fn greediest(
-    all: &[Standing],
-    of: Option<Whence>,
-    since: impl Fn(&Standing) -> Option<Instant>,
-) -> Vec<(usize, Instant)> {
-    let mut found: BTreeMap<Whence, Vec<(usize, Instant)>> = BTreeMap::new();
-    for (place, known) in all.iter().enumerate() {
-        if of.is_none_or(|whence| known.whence == whence)
-            && let Some(since) = since(known)
-        {
-            found.entry(known.whence).or_default().push((place, since));
-        }
-    }
-    let most = found.into_values().max_by_key(Vec::len);
-    most.unwrap_or_default()
-}
-
-fn longest(found: &[(usize, Instant)]) -> Option<usize> {
-    let longest = found.iter().min_by_key(|(_, since)| *since);
-    longest.map(|(place, _)| *place)
-}
-
 /// How long an accepting task waits before it tries again where there was no
 /// file left.
 pub(super) const NO_FILE_PAUSE: Duration = Duration::from_millis(100);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ago(millis: u64) -> Instant {
-        Instant::now() - Duration::from_millis(millis)
-    }
-
-    fn half_open(whence: Whence, millis: u64) -> Standing {
-        Standing::of(whence, Doing::Head(ago(millis)), false)
-    }
-
-    fn idle(whence: Whence, millis: u64, is_trusted: bool) -> Standing {
-        Standing::of(whence, Doing::Idle(ago(millis)), is_trusted)
-    }
-
-    fn answered(whence: Whence) -> Standing {
-        Standing::of(whence, Doing::Answer, false)
-    }
-
-    const THERE: Whence = Whence::There(1);
-    const ELSEWHERE: Whence = Whence::There(2);
-
-    fn admit_from(whence: Whence, all: &[Standing]) -> Admission {
-        admit(all, whence, 4, Instant::now())
-    }
-
-    #[test]
-    fn the_newest_half_open_one_of_the_greediest_address_goes_first() {
-        let all = [
-            half_open(THERE, 9_000),
-            half_open(ELSEWHERE, 4_000),
-            half_open(THERE, 5_000),
-            idle(Whence::Here, 90_000, false),
-        ];
-        assert_eq!(admit_from(Whence::Here, &all[..3]), Admission::Free);
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(2));
-    }
-
-    #[test]
-    fn nobody_goes_without_a_moment_to_ask_as_long_as_there_is_somebody_else() {
-        let mut all = [30, 2_000, 20, 10].map(|millis| half_open(Whence::Here, millis));
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(1));
-        all[1] = half_open(Whence::Here, 25);
-        // The one that had the longest of it.
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(0));
-        all[3] = idle(Whence::Here, 500, false);
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(0));
-        all[3] = idle(Whence::Here, 2_000, false);
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(3));
-    }
-
-    #[test]
-    fn who_asks_for_nothing_goes_before_who_has_a_token_and_who_is_answered_stays() {
-        let mut all = [
-            answered(Whence::Here),
-            idle(Whence::Here, 9_000, true),
-            idle(Whence::Here, 100, false),
-            idle(Whence::Here, 200, false),
-        ];
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(3));
-        all[2] = answered(Whence::Here);
-        all[3] = answered(Whence::Here);
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Instead(1));
-        all[1] = answered(Whence::Here);
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Refused);
-    }
-
-    #[test]
-    fn another_machine_has_half_of_the_places_and_this_one_all() {
-        let all = [answered(THERE), answered(THERE)];
-        assert_eq!(admit_from(THERE, &all), Admission::Refused);
-        assert_eq!(admit_from(ELSEWHERE, &all), Admission::Free);
-        let all = [answered(THERE), idle(THERE, 5, false)];
-        assert_eq!(admit_from(THERE, &all), Admission::Instead(1));
-        let all = [(); 3].map(|()| answered(Whence::Here));
-        assert_eq!(admit_from(Whence::Here, &all), Admission::Free);
-    }
-}

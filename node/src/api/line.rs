@@ -2,37 +2,17 @@
 //! is at the other end decides how long that takes, so that there is a bound for
 //! each wait.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
 
 use super::limits::{BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, STALLED_READ};
-
-/// What one party can hardly have many of, so that shares go by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Whence {
-    /// This machine: every program here, and what a proxy lets in.
-    Here,
-    /// An address; of IPv6 its first half, which is a customer's.
-    There(u64),
-}
-
-impl Whence {
-    pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            address if address.is_loopback() => Self::Here,
-            IpAddr::V4(address) => Self::There(u64::from(u32::from(address))),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::There(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
-            }
-        }
-    }
-}
+use super::ranks::{Claim, Ranks};
+use super::whence::Whence;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +80,9 @@ pub(super) struct Standing {
     reads_since: Option<Instant>,
     /// Since when the other end takes nothing of what it is sent.
     stalled_since: Option<Instant>,
+    /// Why it was closed from here.
+    cut: Option<Cut>,
+    is_gone: bool,
 }
 
 impl Standing {
@@ -113,7 +96,23 @@ impl Standing {
             leaves: false,
             reads_since: None,
             stalled_since: None,
+            cut: None,
+            is_gone: false,
         }
+    }
+
+    /// What it has to say for itself when there are too many.
+    fn claim(&self) -> Option<Claim> {
+        if self.is_gone || self.cut.is_some() {
+            return None;
+        }
+        Some(match (self.doing(), self.is_trusted) {
+            (Doing::Head(since), _) => Claim::Asks(since),
+            (Doing::Idle(since), false) => Claim::Idles(since),
+            (Doing::Idle(since), true) => Claim::IdlesTrusted(since),
+            (Doing::Body | Doing::Answer, false) => Claim::Answered,
+            (Doing::Body | Doing::Answer, true) => Claim::AnsweredTrusted,
+        })
     }
 
     /// What is going on, as far as one outside sees: the end of an answer may
@@ -173,7 +172,8 @@ pub(super) struct Line {
     /// Bytes of an answer that wait in memory.
     waiting: AtomicUsize,
     standing: Mutex<Standing>,
-    cut: Mutex<Option<Cut>>,
+    /// Its number among all, who are told what it claims.
+    rank: Option<(Arc<Mutex<Ranks>>, u64)>,
     is_cut: AtomicBool,
     /// Whoever reads and writes.
     task: AtomicWaker,
@@ -185,14 +185,45 @@ impl Line {
             address,
             waiting: AtomicUsize::new(0),
             standing: Mutex::new(Standing::new(Whence::of(address.ip()), now)),
-            cut: Mutex::default(),
+            rank: None,
             is_cut: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }
     }
 
+    /// One of many, until it is gone.
+    pub(super) fn among(
+        ranks: &Arc<Mutex<Ranks>>,
+        number: u64,
+        address: SocketAddr,
+        now: Instant,
+    ) -> Self {
+        let mut line = Self::new(address, now);
+        line.rank = Some((ranks.clone(), number));
+        line.claims(None, &line.locked());
+        line
+    }
+
     pub(super) fn standing(&self) -> Standing {
         *self.locked()
+    }
+
+    /// Changes how it stands, and tells of what it claims from then on.
+    fn change(&self, change: impl FnOnce(&mut Standing)) {
+        let mut standing = self.locked();
+        let before = standing.claim();
+        change(&mut standing);
+        self.claims(before, &standing);
+    }
+
+    fn claims(&self, before: Option<Claim>, standing: &Standing) {
+        let now = standing.claim();
+        if let Some((ranks, number)) = &self.rank
+            && before != now
+        {
+            let mut ranks = ranks.lock().unwrap_or_else(PoisonError::into_inner);
+            ranks.change(*number, standing.whence, before, now);
+        }
     }
 
     fn locked(&self) -> MutexGuard<'_, Standing> {
@@ -201,8 +232,7 @@ impl Line {
 
     /// Bytes of the other end have come, or are waited for.
     pub(super) fn read(&self, bytes: Option<&[u8]>) {
-        let mut standing = self.locked();
-        match (bytes, standing.doing) {
+        self.change(|standing| match (bytes, standing.doing) {
             (None, _) => {
                 standing.reads_since.get_or_insert_with(Instant::now);
             }
@@ -219,7 +249,7 @@ impl Line {
                 standing.head.read(bytes);
             }
             (Some(_), _) => (standing.reads_since, standing.leaves) = (None, false),
-        }
+        });
     }
 
     /// Whether more may be read: a head has an end, and what comes behind it is its
@@ -231,25 +261,25 @@ impl Line {
 
     /// The other end has taken something, or takes nothing.
     pub(super) fn wrote(&self, has_taken: bool) {
-        let mut standing = self.locked();
-        match has_taken {
+        self.change(|standing| match has_taken {
             true => standing.stalled_since = None,
             false => {
                 standing.stalled_since.get_or_insert_with(Instant::now);
             }
-        }
+        });
     }
 
     /// The head of a request is there.
     pub(super) fn asked(&self, has_body: bool) {
-        let mut standing = self.locked();
-        standing.reads_since = None;
-        standing.head = Head::default();
-        (standing.holds_room, standing.leaves) = (false, false);
-        standing.doing = match has_body {
-            true => Doing::Body,
-            false => Doing::Answer,
-        };
+        self.change(|standing| {
+            standing.reads_since = None;
+            standing.head = Head::default();
+            (standing.holds_room, standing.leaves) = (false, false);
+            standing.doing = match has_body {
+                true => Doing::Body,
+                false => Doing::Answer,
+            };
+        });
     }
 
     /// The body has room that others may wait for.
@@ -259,17 +289,18 @@ impl Line {
 
     /// Nothing more of the body is waited for, of which all has come or not.
     pub(super) fn body_ended(&self, is_whole: bool) {
-        let mut standing = self.locked();
-        standing.holds_room = false;
-        standing.leaves = !is_whole;
-        if standing.doing == Doing::Body {
-            standing.doing = Doing::Answer;
-        }
+        self.change(|standing| {
+            standing.holds_room = false;
+            standing.leaves = !is_whole;
+            if standing.doing == Doing::Body {
+                standing.doing = Doing::Answer;
+            }
+        });
     }
 
     /// The request is answered, to its end or not.
     pub(super) fn answered(&self, _is_whole: bool) {
-        self.locked().doing = Doing::Idle(Instant::now());
+        self.change(|standing| standing.doing = Doing::Idle(Instant::now()));
     }
 
     /// Bytes of an answer that wait in memory.
@@ -284,16 +315,21 @@ impl Line {
     /// Whether the last request showed a token, or a session: others may come by the
     /// same connection of a proxy.
     pub(super) fn trust(&self, is_trusted: bool) {
-        self.locked().is_trusted = is_trusted;
+        self.change(|standing| standing.is_trusted = is_trusted);
     }
 
     /// Closes the connection, whatever it is doing.
     pub(super) fn cut(&self, why: Cut) {
-        let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
-        cut.get_or_insert(why);
-        drop(cut);
+        self.change(|standing| {
+            standing.cut.get_or_insert(why);
+        });
         self.is_cut.store(true, Ordering::Release);
         self.task.wake();
+    }
+
+    /// It is closed.
+    pub(super) fn gone(&self) {
+        self.change(|standing| standing.is_gone = true);
     }
 
     pub(super) fn is_cut(&self) -> bool {
@@ -304,24 +340,20 @@ impl Line {
     pub(super) fn cut_for(&self, task: &Waker) -> Option<Cut> {
         self.task.register(task);
         match self.is_cut() {
-            true => *self.cut.lock().unwrap_or_else(PoisonError::into_inner),
+            true => self.locked().cut,
             false => None,
         }
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
-    impl Standing {
-        /// That of a connection in a test.
-        pub(in super::super) fn of(whence: Whence, doing: Doing, is_trusted: bool) -> Self {
-            Self {
-                doing,
-                is_trusted,
-                ..Self::new(whence, Instant::now())
-            }
+    impl Line {
+        /// Keeps everybody from asking or telling how it stands.
+        pub(in super::super) fn held(&self) -> MutexGuard<'_, Standing> {
+            self.locked()
         }
     }
 
@@ -439,17 +471,5 @@ pub(super) mod tests {
         assert_eq!(line.standing().doing(), Doing::Answer);
         line.wrote(true);
         assert!(matches!(line.standing().doing(), Doing::Idle(_)));
-    }
-
-    #[test]
-    fn all_of_this_machine_is_one_and_so_is_half_an_address_of_ipv6() {
-        let of = |text: &str| Whence::of(text.parse().unwrap());
-        assert_eq!(of("127.0.0.1"), Whence::Here);
-        assert_eq!(of("127.9.9.9"), of("::1"));
-        assert_eq!(of("::ffff:127.0.0.1"), Whence::Here);
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::auth::Caller;
 use super::caller::{Client, Who};
 use super::limits::MAX_LIVE_STREAMS;
-use super::line::Whence;
 use super::problem::ApiError;
+use super::whence::Whence;
 
 /// All of them.
 #[derive(Debug, Default)]

@@ -41,6 +41,7 @@ mod places;
 mod problem;
 mod proofs;
 mod publish;
+mod ranks;
 mod request_coding;
 mod resolve;
 mod retention;
@@ -58,6 +59,7 @@ pub mod types;
 mod unsigned;
 mod view;
 mod waiting;
+mod whence;
 mod work;
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ use super::caller::{Client, Who};
 use super::limits::{
     MAX_READERS, MIN_READS, READ_MEBIBYTES, READ_TURN, READ_WAIT, STALLED_READ_IN_CROWD,
 };
-use super::line::{Cut, Whence};
+use super::line::Cut;
 use super::problem::ApiError;
+use super::whence::Whence;
 use crate::export::Format;
 use crate::export::limits::{BATCH_BYTES, ROW_GROUP_BYTES};
 

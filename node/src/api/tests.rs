@@ -1,5 +1,6 @@
 //! The router over a node without a network.
 
+mod crowd;
 mod dashboard;
 mod forks;
 mod stalled;

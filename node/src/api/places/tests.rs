@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::super::line::{Line, Whence};
+use super::super::line::Line;
+use super::super::whence::Whence;
 use super::*;
 
 pub(in super::super) fn client(address: &str, caller: Caller) -> Client {
