@@ -27,10 +27,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::uri::{Authority, Uri};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 
+use super::browsers;
 use super::elsewhere::{
     PeersMayBeAsked, SEC_FETCH_SITE, comes_from_another_page, refuse_parts_of_pages,
 };
@@ -346,50 +347,12 @@ fn basic_password(headers: &HeaderMap) -> Option<Vec<u8>> {
     Some(password.to_vec())
 }
 
-/// What browsers alone call themselves with: all of them, and whatever wants to
-/// be taken for one.
-const BROWSERS: [&[u8]; 2] = [b"Mozilla/", b"Opera/"];
-
-/// What browsers say with a request, and hardly anybody else.
-const OF_BROWSERS: [HeaderName; 6] = [
-    header::ORIGIN,
-    header::REFERER,
-    header::COOKIE,
-    header::ACCEPT_LANGUAGE,
-    header::UPGRADE_INSECURE_REQUESTS,
-    header::DNT,
-];
-
-/// What browsers take for a page and for what stands on one, and readers of data
-/// do not.
-const ON_PAGES: [&str; 7] = [
-    "html",
-    "image/",
-    "video/",
-    "audio/",
-    "font/",
-    "text/css",
-    "javascript",
-];
-
 /// Whether a client may be told that it may show a token by HTTP Basic: some do
 /// not before they are asked. A browser would ask its user in a window of its
 /// own, and then send it along with whatever asks there; so whoever has
-/// anything of a browser is not asked. What browsers say of a request
-/// (`Sec-Fetch-…`) they leave off without TLS, unless it is to this machine.
+/// anything of a browser is not asked.
 fn may_be_asked_for_basic(method: &Method, headers: &HeaderMap) -> bool {
-    let accepts_pages = headers.get_all(header::ACCEPT).iter().any(|accept| {
-        let accept = String::from_utf8_lossy(accept.as_bytes()).to_ascii_lowercase();
-        ON_PAGES.iter().any(|kind| accept.contains(kind))
-    });
-    let mut agents = headers.get_all(header::USER_AGENT).iter();
-    let is_browser = agents.any(|agent| {
-        BROWSERS
-            .iter()
-            .any(|name| agent.as_bytes().starts_with(name))
-    }) || OF_BROWSERS.iter().any(|name| headers.contains_key(name))
-        || headers.keys().any(|name| name.as_str().starts_with("sec-"));
-    method.is_safe() && !accepts_pages && !is_browser
+    method.is_safe() && !browsers::may_be_one(headers)
 }
 
 fn is_loopback(host: &str) -> bool {

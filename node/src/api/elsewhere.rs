@@ -9,9 +9,10 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, Uri};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::auth::Caller;
+use super::browsers;
 use super::problem::ApiError;
 
 /// What a browser says about where a request comes from.
@@ -57,7 +58,7 @@ impl PeersMayBeAsked {
     pub(super) fn of(headers: &HeaderMap, addressed: &Authority, caller: &Caller) -> Self {
         let says = headers.contains_key(SEC_FETCH_SITE);
         let is_elsewhere = comes_from_another_page(headers) || refers_elsewhere(headers, addressed);
-        let is_known = says || *caller != Caller::Unknown || !is_browser(headers);
+        let is_known = says || *caller != Caller::Unknown || !browsers::is_one(headers);
         Self(is_known && !is_elsewhere)
     }
 
@@ -87,13 +88,6 @@ fn refers_elsewhere(headers: &HeaderMap, addressed: &Authority) -> bool {
         let referer = Uri::try_from(referer.as_bytes()).ok();
         !referer.is_some_and(|referer| referer.authority() == Some(addressed))
     })
-}
-
-/// All browsers begin so; no page can make them say something else in what it
-/// embeds.
-fn is_browser(headers: &HeaderMap) -> bool {
-    let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
-    agent.is_some_and(|agent| agent.starts_with(b"Mozilla/"))
 }
 
 fn forbidden(detail: &str) -> ApiError {
@@ -155,6 +149,7 @@ mod tests {
         assert!(may(&[own], Caller::Unknown));
         // A browser that says nothing, or says that it comes from elsewhere.
         assert!(!may(&[BROWSER], Caller::Unknown));
+        assert!(!may(&[("user-agent", "Opera/9.80")], Caller::Unknown));
         for caller in [Caller::Unknown, Caller::Owner] {
             assert!(!may(&[from("cross-site")], caller.clone()));
             assert!(!may(&[from("same-site")], caller.clone()));

@@ -10,6 +10,7 @@ mod asker;
 pub mod auth;
 mod body_room;
 mod bounds;
+mod browsers;
 mod byte_range;
 mod caller;
 mod choice;
