@@ -24,6 +24,8 @@ const NEGOTIATED: u64 = 2 * MAX_PENDING_CONNECTIONS as u64;
 pub(super) struct Shares {
     /// Established connections to peers.
     pub(super) connections: u32,
+    /// Connections to peers that are being set up, in each direction.
+    pub(super) pending: u32,
     /// Connections of the API.
     pub(super) api: usize,
 }
@@ -46,14 +48,17 @@ pub(super) fn allow(connections: u32) -> anyhow::Result<Shares> {
     let shares = shares.ok_or_else(|| usage(anyhow!("{}", too_few(limit, least()))))?;
     let Shares {
         connections: peers,
+        pending,
         api,
     } = shares;
     tracing::info!(
         limit,
         store = STORE,
         peers,
+        pending,
         api,
-        "open files: so many for the store, and as connections to peers and of the API"
+        "open files: so many for the store, and as connections to peers, others that are being set up in each \
+         direction, and connections of the API"
     );
     if peers < connections || api < MAX_API_CONNECTIONS {
         tracing::warn!(
@@ -90,8 +95,11 @@ fn least() -> u64 {
 /// which they want it; nothing where that is too little.
 fn shares(limit: u64, connections: u32) -> Option<Shares> {
     if limit >= wanted(connections) {
-        let api = MAX_API_CONNECTIONS;
-        return Some(Shares { connections, api });
+        return Some(Shares {
+            connections,
+            pending: MAX_PENDING_CONNECTIONS,
+            api: MAX_API_CONNECTIONS,
+        });
     }
     if limit < least() {
         return None;
@@ -105,9 +113,11 @@ fn shares(limit: u64, connections: u32) -> Option<Shares> {
     let api = (left * api / (peers + api)).clamp(least_api, left - 2 * MIN_PEERS);
     // Of a small share more than half stays for those that are established.
     let peers = left - api;
-    let established = (peers - NEGOTIATED.min(peers / 2)).min(u64::from(connections));
+    let negotiated = NEGOTIATED.min(peers / 2);
+    let established = (peers - negotiated).min(u64::from(connections));
     Some(Shares {
         connections: u32::try_from(established).unwrap_or(connections),
+        pending: u32::try_from(negotiated / 2).unwrap_or(MAX_PENDING_CONNECTIONS),
         api: usize::try_from(api).unwrap_or(MAX_API_CONNECTIONS),
     })
 }
@@ -159,6 +169,7 @@ mod tests {
     fn all_get_what_they_want_where_there_is_enough() {
         let all = |connections| Shares {
             connections,
+            pending: 128,
             api: 1_024,
         };
         assert_eq!(shares(wanted(512), 512), Some(all(512)));
@@ -169,14 +180,22 @@ mod tests {
     fn the_store_keeps_its_files_however_few_there_are() {
         assert_eq!(shares(least() - 1, 512), None);
         for limit in least()..wanted(512) {
-            let Shares { connections, api } = shares(limit, 512).unwrap();
+            let Shares {
+                connections,
+                pending,
+                api,
+            } = shares(limit, 512).unwrap();
             let peers = u64::from(connections);
+            assert!(pending >= 16, "{limit}: {pending}");
             assert!(peers >= MIN_PEERS, "{limit}: {connections}");
             assert!(api >= MIN_API_CONNECTIONS, "{limit}: {api}");
-            let taken = STORE + peers + (api + CLOSING_CONNECTIONS) as u64;
+            let taken = STORE + peers + 2 * u64::from(pending) + (api + CLOSING_CONNECTIONS) as u64;
             assert!(taken <= limit, "{limit}: {connections} {api}");
         }
         let few = shares(1_024, 512).unwrap();
-        assert!(few.connections >= 60 && few.api >= 120, "{few:?}");
+        assert!(
+            few.connections >= 60 && few.pending >= 30 && few.api >= 120,
+            "{few:?}"
+        );
     }
 }

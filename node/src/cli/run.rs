@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::open_files::Shares;
 use super::output::{StdoutClosed, printable};
 use super::signals::Signals;
 use super::whereabouts::{Whereabouts, sorted};
@@ -140,14 +141,7 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     let aliases = Aliases::load(&data_dir.aliases_file())?;
 
     let shares = open_files::allow(wanted_connections(&config))?;
-    let mut running = start(
-        &data_dir,
-        &config,
-        (listen, shares.connections),
-        keypair,
-        network_key,
-    )
-    .await?;
+    let mut running = start(&data_dir, &config, (listen, shares), keypair, network_key).await?;
     let mut state = ApiState::new(running.node.clone(), token.secret())
         .with_roles(config.roles.iter().map(|role| role.as_str()))
         .with_private_network(fingerprint.clone())
@@ -241,7 +235,7 @@ fn wanted_connections(config: &Config) -> u32 {
 async fn start(
     data_dir: &DataDir,
     config: &Config,
-    (listen, connections): (Vec<Multiaddr>, u32),
+    (listen, shares): (Vec<Multiaddr>, Shares),
     keypair: Keypair,
     network_key: Option<NetworkKey>,
 ) -> anyhow::Result<Running> {
@@ -263,11 +257,12 @@ async fn start(
     // Whoever is there for newcomers also lets them hear of each other.
     runtime.introduces = runtime.services != Services::default();
     runtime.offer_percent = config.offer_percent;
-    runtime.max_connections = connections;
+    runtime.max_connections = shares.connections;
+    runtime.max_pending_connections = shares.pending;
     runtime.max_connections_per_ip = config.max_connections_per_ip;
     runtime.ip_limits_exempt = config.ip_limits_exempt.clone();
     runtime.access = config.access.clone();
-    let connections = runtime.max_connections;
+    let connections = shares.connections;
     let started = runtime::start(runtime).await;
     started.map_err(|error| open_files::explain(error, connections))
 }

@@ -22,8 +22,8 @@ use libp2p::{Multiaddr, PeerId};
 use super::addresses::{ip, is_quic};
 use super::familiar::Familiar;
 use super::limits::{
-    MAX_CONNECTIONS_PER_PEER, MAX_PENDING_CONNECTIONS, MAX_PENDING_FAMILIAR,
-    MAX_PENDING_FAMILIAR_PER_IP, MAX_PENDING_PER_IP, MIN_CONNECTIONS_PER_IP,
+    MAX_CONNECTIONS_PER_PEER, MAX_PENDING_FAMILIAR_PER_IP, MIN_CONNECTIONS_PER_IP,
+    MIN_PENDING_PER_IP, PENDING_FAMILIAR, PENDING_PER_IP,
 };
 use super::newcomer_rates::NewcomerRates;
 use super::origin::Origin;
@@ -34,6 +34,8 @@ use super::refusals::Refusals;
 pub(crate) struct Bounds {
     /// Established ones, both directions.
     pub(crate) total: u32,
+    /// Those that are being set up, in each direction.
+    pub(crate) pending: u32,
     /// Established and pending ones from one address.
     pub(crate) per_ip: u32,
     /// Networks in which the address says nothing: those of the machine itself,
@@ -44,6 +46,17 @@ pub(crate) struct Bounds {
 impl Bounds {
     fn incoming(&self) -> u32 {
         max_incoming(self.total)
+    }
+
+    /// Incoming ones that are being set up, of addresses from which none has come
+    /// about before.
+    fn pending_of_strangers(&self) -> u32 {
+        self.pending - self.pending / PENDING_FAMILIAR
+    }
+
+    /// Incoming ones of one address that are being set up.
+    fn pending_per_ip(&self) -> u32 {
+        (self.pending / PENDING_PER_IP).max(MIN_PENDING_PER_IP)
     }
 }
 
@@ -104,11 +117,10 @@ enum Refused {
     #[error("{0} connections are being set up already, which is the most there may be")]
     Pending(u32),
     #[error(
-        "{} connections are being set up already, and the rest is for addresses from which one has \
-         come about before",
-        MAX_PENDING_CONNECTIONS - MAX_PENDING_FAMILIAR
+        "{0} connections are being set up already, and the rest is for addresses from which one has \
+         come about before"
     )]
-    PendingOfStrangers,
+    PendingOfStrangers(u32),
     #[error("{0} connections from this address are being set up already")]
     PendingOfOrigin(u32),
     #[error("there are {0} connections from this address already (max_connections_per_ip)")]
@@ -145,8 +157,9 @@ impl ConnectionLimits {
     /// Whether one more may be set up that comes from there.
     fn may_arrive(&mut self, origin: Option<Origin>, now: Instant) -> Result<(), Refused> {
         let pending = self.counts.pending_incoming;
-        if pending >= MAX_PENDING_CONNECTIONS {
-            return Err(Refused::Pending(MAX_PENDING_CONNECTIONS));
+        let bounds = &self.bounds;
+        if pending >= bounds.pending {
+            return Err(Refused::Pending(bounds.pending));
         }
         let Some(origin) = origin else {
             return Ok(());
@@ -155,14 +168,15 @@ impl ConnectionLimits {
         let share = share.unwrap_or_default();
         let is_familiar =
             self.familiar.knows(origin) && share.pending < MAX_PENDING_FAMILIAR_PER_IP;
-        if pending >= MAX_PENDING_CONNECTIONS - MAX_PENDING_FAMILIAR && !is_familiar {
-            return Err(Refused::PendingOfStrangers);
+        let strangers = bounds.pending_of_strangers();
+        if pending >= strangers && !is_familiar {
+            return Err(Refused::PendingOfStrangers(strangers));
         }
-        if share.established + share.pending >= self.bounds.per_ip {
-            return Err(Refused::Origin(self.bounds.per_ip));
+        if share.established + share.pending >= bounds.per_ip {
+            return Err(Refused::Origin(bounds.per_ip));
         }
-        if share.pending >= MAX_PENDING_PER_IP {
-            return Err(Refused::PendingOfOrigin(MAX_PENDING_PER_IP));
+        if share.pending >= bounds.pending_per_ip() {
+            return Err(Refused::PendingOfOrigin(bounds.pending_per_ip()));
         }
         if !self.rates.has_one(origin, now) {
             return Err(Refused::Rate);
@@ -343,10 +357,9 @@ impl NetworkBehaviour for ConnectionLimits {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        if self.counts.pending_outgoing >= MAX_PENDING_CONNECTIONS {
-            return Err(ConnectionDenied::new(Refused::Pending(
-                MAX_PENDING_CONNECTIONS,
-            )));
+        let most = self.bounds.pending;
+        if self.counts.pending_outgoing >= most {
+            return Err(ConnectionDenied::new(Refused::Pending(most)));
         }
         self.begun(id, None, false);
         Ok(Vec::new())

@@ -19,10 +19,14 @@ pub const MAX_PUBLIC_CONNECTIONS: u32 = 4_096;
 /// however few there may be in all: a household has several nodes.
 pub const MIN_CONNECTIONS_PER_IP: u32 = 8;
 
-/// Connections from one IP address that are being set up: an eighth of
-/// [`MAX_PENDING_CONNECTIONS`]. A handshake takes a few round trips, so that 16
-/// at a time are some 50 a second; half-open ones last for ten seconds.
-pub const MAX_PENDING_PER_IP: u32 = 16;
+/// Connections from one IP address that are being set up: this part of all. A
+/// handshake takes a few round trips, so that 16 at a time, of
+/// [`MAX_PENDING_CONNECTIONS`], are some 50 a second; half-open ones last for ten
+/// seconds.
+pub const PENDING_PER_IP: u32 = 8;
+
+/// As many are left to it however few there may be in all.
+pub const MIN_PENDING_PER_IP: u32 = 2;
 
 /// The time in which all connections of one IP address may be made anew. Who
 /// has lost them at once (a router that was restarted) gets them back at once;
@@ -36,13 +40,14 @@ pub const MAX_METERED_ORIGINS: usize = 16_384;
 pub const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// Connections under negotiation in each direction: a flood of half-open ones
-/// must not use up memory; honest bursts (20 nodes starting at once) fit.
+/// must not use up memory; honest bursts (20 nodes starting at once) fit. Where few
+/// files may be open there are fewer: each is one.
 pub const MAX_PENDING_CONNECTIONS: u32 = 128;
 
 /// Of these, incoming ones that are kept for addresses from where, or to where, a
-/// connection has come about before: nine addresses whose connections say nothing
-/// take all the others for ten seconds at a time.
-pub const MAX_PENDING_FAMILIAR: u32 = 32;
+/// connection has come about before, as a part of all: nine addresses whose
+/// connections say nothing take all the others for ten seconds at a time.
+pub const PENDING_FAMILIAR: u32 = 4;
 
 /// Of those, from one such address: who has one that came about must not have all.
 pub const MAX_PENDING_FAMILIAR_PER_IP: u32 = 2;

@@ -42,7 +42,9 @@ use crate::mark::MarkFile;
 use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
-use crate::net::limits::{INBOUND_FRAME_BYTES, INBOUND_FRAMES, MAX_CONNECTIONS};
+use crate::net::limits::{
+    INBOUND_FRAME_BYTES, INBOUND_FRAMES, MAX_CONNECTIONS, MAX_PENDING_CONNECTIONS,
+};
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::net::sync_streams::{FrameSender, frame_channel};
 use crate::store::{Mended, Reserve, RocksStore};
@@ -85,6 +87,8 @@ pub struct RuntimeConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Established connections at most.
     pub max_connections: u32,
+    /// Connections that are being set up at most, in each direction.
+    pub max_pending_connections: u32,
     /// Connections from one IP address (of IPv6: one /64) at most; absent: a
     /// sixteenth of all.
     pub max_connections_per_ip: Option<u32>,
@@ -126,6 +130,7 @@ impl RuntimeConfig {
             external: Vec::new(),
             bootstrap: Vec::new(),
             max_connections: MAX_CONNECTIONS,
+            max_pending_connections: MAX_PENDING_CONNECTIONS,
             max_connections_per_ip: None,
             ip_limits_exempt: loopback().into(),
             access: AccessLists::default(),
@@ -262,6 +267,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     };
     let limits = Bounds {
         total: config.max_connections,
+        pending: config.max_pending_connections,
         per_ip: (config.max_connections_per_ip)
             .unwrap_or_else(|| default_per_ip(config.max_connections)),
         exempt: config.ip_limits_exempt,

@@ -1,7 +1,9 @@
 use super::*;
+use crate::net::limits::MAX_PENDING_CONNECTIONS;
 
 const BOUNDS: Bounds = Bounds {
     total: 40,
+    pending: MAX_PENDING_CONNECTIONS,
     per_ip: 10,
     exempt: Vec::new(),
 };
@@ -120,8 +122,34 @@ fn half_open_connections_of_one_address_leave_room_for_others() {
     };
     let mut world = World::new(bounds);
     let pending = (0..500).filter(|_| world.arrives(&host(1)).is_some());
-    assert_eq!(pending.count(), MAX_PENDING_PER_IP as usize);
+    assert_eq!(pending.count(), 16);
     assert!(world.connects(&host(2)).is_some());
+}
+
+#[test]
+fn where_few_may_be_set_up_at_a_time_all_shares_of_them_are_smaller() {
+    let bounds = Bounds {
+        pending: 34,
+        ..BOUNDS
+    };
+    let mut world = World::new(bounds);
+    let pending = (0..500).filter(|_| world.arrives(&host(1)).is_some());
+    assert_eq!(pending.count(), 4);
+    let pending = (0..200).filter(|&i| world.arrives(&host(2 + i % 80)).is_some());
+    assert_eq!(
+        pending.count(),
+        22,
+        "a quarter is for those who came before"
+    );
+    world.limits.familiar.note(Origin::of(&host(250)));
+    assert!(world.arrives(&host(250)).is_some());
+    let mut dial = |number: usize| {
+        let id = ConnectionId::new_unchecked(1_000 + number);
+        let limits = &mut world.limits;
+        let dialled = limits.handle_pending_outbound_connection(id, None, &[], Endpoint::Dialer);
+        dialled.is_ok()
+    };
+    assert_eq!((0..100).filter(|&number| dial(number)).count(), 34);
 }
 
 #[test]
@@ -194,8 +222,7 @@ fn silent_connections_of_many_addresses_leave_places_to_those_who_came_before() 
     world.limits.ended(id);
     // They say nothing, and come again as soon as they are given up.
     let silent = (0..200).filter(|&i| world.arrives(&host(i % 40)).is_some());
-    let strangers = MAX_PENDING_CONNECTIONS - MAX_PENDING_FAMILIAR;
-    assert_eq!(silent.count(), strangers as usize);
+    assert_eq!(silent.count(), 96);
     assert!(world.arrives(&host(60)).is_none(), "a stranger has a place");
     assert!(world.connects(&known).is_some());
     // One known address does not take the places of the others.

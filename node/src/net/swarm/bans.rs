@@ -110,6 +110,7 @@ mod tests {
             access: AccessLists::default(),
             limits: Bounds {
                 total: 16,
+                pending: 16,
                 per_ip: 16,
                 exempt: Vec::new(),
             },
