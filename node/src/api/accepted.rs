@@ -35,8 +35,9 @@ use crate::handle::{Node, is_out_of_files};
 
 /// How much the system takes that was not yet sent: what somebody does not read
 /// must not take megabytes of its memory, and shows soon. What is under way on a
-/// long line comes on top of it.
-const UNSENT_BYTES: u32 = 256 << 10;
+/// long line comes on top of it. The system says that it takes more when half of
+/// this is under way.
+const UNSENT_BYTES: u32 = 32 << 10;
 
 /// What one is told for whom there is no place.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\

@@ -143,7 +143,7 @@ impl Crowd {
         }
         let now = Instant::now();
         for line in members.lines.values().filter(|line| line.waiting() > 0) {
-            if line.standing().has_stalled(now, STALLED_READ_IN_CROWD) {
+            if line.standing().makes_way(now) {
                 line.cut(Cut::Stalled);
             }
         }

@@ -147,6 +147,14 @@ pub const READ_WAIT: Duration = Duration::from_secs(15);
 /// On a line with long pauses a packet comes again after a second or two.
 pub const STALLED_READ_IN_CROWD: Duration = Duration::from_secs(5);
 
+/// The same for one that has taken something after a pause, and so goes on slowly:
+/// between two programs of one machine the system hands on 120 KB at a time, which
+/// at 16 KB a second are seven seconds. Less than [`READ_WAIT`].
+pub const SLOW_READ_IN_CROWD: Duration = Duration::from_secs(12);
+
+/// A pause, and not what it takes until the buffers between both ends are full.
+pub const READ_PAUSE: Duration = Duration::from_secs(1);
+
 /// Bytes of a block of an answer that is written while it is read: large enough
 /// that the hand-over between threads costs little, small enough that the first
 /// records are seen at once.

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
 
-use super::limits::{BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, STALLED_READ};
+use super::limits::{
+    BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, READ_PAUSE, SLOW_READ_IN_CROWD,
+    STALLED_READ, STALLED_READ_IN_CROWD,
+};
 use super::ranks::{Claim, Ranks};
 use super::whence::Whence;
 
@@ -80,6 +83,8 @@ pub(super) struct Standing {
     reads_since: Option<Instant>,
     /// Since when the other end takes nothing of what it is sent.
     stalled_since: Option<Instant>,
+    /// Whether it has taken something of this answer after a pause.
+    goes_on: bool,
     /// Why it was closed from here.
     cut: Option<Cut>,
     is_gone: bool,
@@ -96,6 +101,7 @@ impl Standing {
             leaves: false,
             reads_since: None,
             stalled_since: None,
+            goes_on: false,
             cut: None,
             is_gone: false,
         }
@@ -127,6 +133,16 @@ impl Standing {
     /// Whether the other end has taken nothing for so long.
     pub(super) fn has_stalled(&self, now: Instant, most: Duration) -> bool {
         (self.stalled_since).is_some_and(|since| now.saturating_duration_since(since) >= most)
+    }
+
+    /// Whether the other end has taken nothing for so long that others who wait
+    /// come first.
+    pub(super) fn makes_way(&self, now: Instant) -> bool {
+        let patience = match self.goes_on {
+            true => SLOW_READ_IN_CROWD,
+            false => STALLED_READ_IN_CROWD,
+        };
+        self.has_stalled(now, patience)
     }
 
     /// Whether nothing has come for so long of a body that is waited for, and whose
@@ -262,7 +278,10 @@ impl Line {
     /// The other end has taken something, or takes nothing.
     pub(super) fn wrote(&self, has_taken: bool) {
         self.change(|standing| match has_taken {
-            true => standing.stalled_since = None,
+            true => {
+                let stalled = standing.stalled_since.take();
+                standing.goes_on |= stalled.is_some_and(|since| since.elapsed() >= READ_PAUSE);
+            }
             false => {
                 standing.stalled_since.get_or_insert_with(Instant::now);
             }
@@ -275,6 +294,7 @@ impl Line {
             standing.reads_since = None;
             standing.head = Head::default();
             (standing.holds_room, standing.leaves) = (false, false);
+            standing.goes_on = false;
             standing.doing = match has_body {
                 true => Doing::Body,
                 false => Doing::Answer,
@@ -339,6 +359,11 @@ impl Line {
     /// Why it was cut, if it was; whoever asks is told when it is.
     pub(super) fn cut_for(&self, task: &Waker) -> Option<Cut> {
         self.task.register(task);
+        self.cut_why()
+    }
+
+    /// Why it was cut, if it was.
+    pub(super) fn cut_why(&self) -> Option<Cut> {
         match self.is_cut() {
             true => self.locked().cut,
             false => None,
@@ -354,6 +379,10 @@ mod tests {
         /// Keeps everybody from asking or telling how it stands.
         pub(in super::super) fn held(&self) -> MutexGuard<'_, Standing> {
             self.locked()
+        }
+
+        pub(in super::super) fn stalls_since(&self, since: Instant) {
+            self.locked().stalled_since = Some(since);
         }
     }
 
@@ -460,6 +489,28 @@ mod tests {
         line.read(Some(b"G"));
         assert!(matches!(line.standing().doing(), Doing::Head(_)));
         assert_eq!(overdue_in(&line, 11), Some(Cut::TimedOut));
+    }
+
+    #[test]
+    fn who_goes_on_after_a_pause_may_pause_for_longer() {
+        let line = line();
+        let makes_way = |seconds| {
+            let later = Instant::now() + Duration::from_secs(seconds);
+            line.standing().makes_way(later)
+        };
+        line.asked(false);
+        // The buffers between both ends take something at first.
+        line.wrote(false);
+        line.wrote(true);
+        line.wrote(false);
+        assert!(!makes_way(4) && makes_way(6));
+        line.stalls_since(Instant::now() - READ_PAUSE);
+        line.wrote(true);
+        line.wrote(false);
+        assert!(!makes_way(11) && makes_way(13));
+        line.answered(true);
+        line.asked(false);
+        assert!(makes_way(6));
     }
 
     #[test]

@@ -70,6 +70,19 @@ impl Reader {
         std::mem::replace(&mut self.doing, doing)
     }
 
+    /// Since when it stalls, if others who wait come first. Its connection knows
+    /// better what the client takes: a part of a block is something.
+    fn makes_way(&self, now: Instant) -> Option<Instant> {
+        let Doing::Stalls(since) = self.doing else {
+            return None;
+        };
+        let makes_way = match &self.client.line {
+            Some(line) => line.standing().makes_way(now),
+            None => now.saturating_duration_since(since) >= STALLED_READ_IN_CROWD,
+        };
+        makes_way.then_some(since)
+    }
+
     /// How often what it has worked has doubled, from one turn on.
     fn rank(&self) -> u32 {
         let turns = self.worked.as_millis() / READ_TURN.as_millis();
@@ -226,9 +239,7 @@ impl Known {
     fn dispensable(&self, now: Instant) -> Option<u64> {
         let mut stalled: BTreeMap<&Who, Vec<(Instant, u64)>> = BTreeMap::new();
         for (&number, reader) in &self.readers {
-            if let Doing::Stalls(since) = reader.doing
-                && now.saturating_duration_since(since) >= STALLED_READ_IN_CROWD
-            {
+            if let Some(since) = reader.makes_way(now) {
                 let all = stalled.entry(&reader.client.who).or_default();
                 all.push((since, number));
             }

@@ -9,6 +9,7 @@
 
 mod bodies;
 mod half_requests;
+mod history;
 mod honest;
 mod no_file_left;
 mod pages_elsewhere;

@@ -2,71 +2,26 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
 use headwater_tests::TestNode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::honest::{
-    Publisher, WHOLE_AGAIN, descriptors, many_connections, memory_kb, until_descriptors,
-};
-
-/// Records of the history: 60 MB of CSV, more than the system keeps for one who
-/// does not read.
-const RECORDS: u64 = 20_000;
-
-/// Bytes of each value.
-const VALUE: usize = 3_000;
+use super::history::{ask, asked, node_with_history, read, stalled};
+use super::honest::{Publisher, descriptors, memory_kb, until_descriptors};
 
 /// Memory that the readers may take, in kilobytes: a mebibyte each, and what the
 /// store keeps of what was read.
 const MEMORY_KB: u64 = 512 << 10;
 
-/// A node with a history.
-async fn node_with_history() -> Result<(TestNode, String)> {
-    many_connections()?;
-    let mut node = TestNode::new()?;
-    node.set_open_files(1_024, 4_096);
-    node.launch().await?;
-    let created = node.json(&["stream", "create", "words", "--value-type", "text"])?;
-    let stream = created["id"].as_str().context("no id")?.to_owned();
-    let word = "x".repeat(VALUE);
-    for from in (0..RECORDS).step_by(2_000) {
-        let line = |index: u64| {
-            let time = 1_577_836_800 + from + index;
-            format!("{{\"time\": {time}, \"time_unit\": \"s\", \"value\": \"{word}\"}}\n")
-        };
-        node.append(&stream, (0..2_000).map(line).collect::<String>())
-            .await?;
-    }
-    Ok((node, stream))
-}
-
-/// One who asks and then reads nothing.
-async fn stalled(node: &TestNode, path: &str) -> Result<TcpStream> {
-    let url = node.url("")?;
-    let address = url.strip_prefix("http://").context("no address")?;
-    let socket = TcpSocket::new_v4()?;
-    socket.set_recv_buffer_size(16 << 10)?;
-    let mut socket = timeout(WHOLE_AGAIN, socket.connect(address.parse()?)).await??;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    socket.write_all(request.as_bytes()).await?;
-    Ok(socket)
-}
-
-/// Reads the whole history; how long that took.
-async fn read(node: &TestNode, stream: &str) -> Result<Duration> {
-    let began = Instant::now();
-    let url = node.url(&format!("/v1/streams/{stream}/observations?format=csv"))?;
-    let mut answer = reqwest::get(url).await?;
-    ensure!(answer.status() == 200, "{}", answer.status());
-    let mut bytes = 0;
-    while let Some(block) = answer.chunk().await? {
-        bytes += block.len();
-    }
-    ensure!(bytes as u64 > RECORDS * VALUE as u64, "{bytes} bytes");
-    Ok(began.elapsed())
+/// Waits until all of them have begun to be answered.
+pub(super) async fn until_answered(sockets: &[TcpStream]) -> Result<()> {
+    let answered = try_join_all(sockets.iter().map(TcpStream::readable));
+    timeout(Duration::from_secs(30), answered).await??;
+    Ok(())
 }
 
 /// The best of some tries: others work on the machine, too.
@@ -95,8 +50,9 @@ async fn endure(readers: usize) -> Result<()> {
     for index in 0..readers {
         sockets.push(stalled(&node, &paths[index % paths.len()]).await?);
     }
-    // Until all of them stand still.
-    publisher.publish_for(Duration::from_secs(5)).await?;
+    // Those for whom there is no place come in when others were cut.
+    until_answered(&sockets).await?;
+    publisher.publish_for(Duration::from_secs(1)).await?;
     let beside = best(&node, &stream).await?;
     publisher.publish_for(Duration::from_secs(1)).await?;
     let grown = memory_kb(&node)?.saturating_sub(memory);
@@ -126,37 +82,62 @@ async fn two_hundred_readers_that_do_not_read_keep_nobody_from_reading() -> Resu
     endure(200).await
 }
 
+/// Reads so slowly, for so long.
+const SLOW_BYTES_PER_S: usize = 16 << 10;
+const SLOWLY: Duration = Duration::from_secs(25);
+
+async fn read_slowly(mut socket: TcpStream) -> Result<()> {
+    let (began, mut taken) = (Instant::now(), 0);
+    let mut block = vec![0; SLOW_BYTES_PER_S / 10];
+    while began.elapsed() < SLOWLY {
+        let pause = sleep(Duration::from_millis(100));
+        let read = timeout(Duration::from_secs(15), socket.read_exact(&mut block)).await;
+        let is_read = matches!(read, Ok(Ok(_)));
+        ensure!(
+            is_read,
+            "cut off after {taken} bytes and {:?}: {read:?}",
+            began.elapsed()
+        );
+        taken += block.len();
+        pause.await;
+    }
+    Ok(())
+}
+
+/// Reads nothing, and comes again when it is cut.
+async fn stall_again_and_again(url: String, path: String) {
+    while let Ok(socket) = ask(&url, &path, "", Some(16 << 10)).await {
+        // Unless it is told that there is no place.
+        let _ = timeout(Duration::from_secs(20), socket.ready(Interest::ERROR)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_that_do_not_read_make_way_and_who_reads_slowly_goes_on() -> Result<()> {
     let (node, stream) = node_with_history().await?;
     let path = format!("/v1/streams/{stream}/observations?format=csv");
-    let mut slow = stalled(&node, &path).await?;
-    let mut sockets = Vec::new();
+    let (small, usual) = (Some(16 << 10), None);
+    let slow = asked(&node, &path, "", small).await?;
+    let slow_of_usual_size = asked(&node, &path, "", usual).await?;
+    let deaf = stalled(&node, &path).await?;
+    let first = [slow, slow_of_usual_size, deaf];
+    until_answered(&first).await?;
+    let [slow, slow_of_usual_size, deaf] = first;
+    let slowly = [slow, slow_of_usual_size].map(|socket| tokio::spawn(read_slowly(socket)));
     // More than there are places, and than strangers may have of them.
+    let mut others = JoinSet::new();
     for _ in 0..300 {
-        sockets.push(stalled(&node, &path).await?);
+        others.spawn(stall_again_and_again(node.url("")?, path.clone()));
     }
-    let began = Instant::now();
-    let mut taken = 0;
-    let mut block = vec![0; 64 << 10];
-    let reading = async {
-        // Slowly, over longer than others may stand still.
-        while began.elapsed() < Duration::from_secs(15) {
-            let read = timeout(WHOLE_AGAIN, slow.read(&mut block)).await??;
-            ensure!(read > 0, "it was cut off after {taken} bytes");
-            taken += read;
-            sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
-    };
-    let honest = async {
-        sleep(Duration::from_secs(1)).await;
-        let took = read(&node, &stream).await?;
-        println!("an honest reader beside 300 that do not read: {took:?}");
-        ensure!(took < Duration::from_secs(15), "{took:?}");
-        Ok(())
-    };
-    tokio::try_join!(reading, honest)?;
+    // It waited for somebody to be cut.
+    let took = read(&node, &stream).await?;
+    println!("an honest reader beside 300 that do not read: {took:?}");
+    ensure!(took < Duration::from_secs(15), "{took:?}");
+    timeout(Duration::from_secs(15), deaf.ready(Interest::ERROR)).await??;
+    ensure!(deaf.take_error()?.is_some(), "it was ended, and not reset");
+    for reading in slowly {
+        reading.await??;
+    }
     node.until_logged("a client takes nothing, and others wait")
         .await?;
     Ok(())

@@ -89,7 +89,16 @@ async fn a_client_that_takes_nothing_has_to_go_when_others_need_its_room() {
 
     all[1].stall();
     let long_ago = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
-    all[1].change(|reader| reader.doing = Doing::Stalls(long_ago));
+    let stalls = |place: &Place| place.change(|reader| reader.doing = Doing::Stalls(long_ago));
+    stalls(&all[1]);
+    clients[1].line.as_ref().unwrap().stalls_since(long_ago);
+    // Its connection has just taken a part of a block.
+    stalls(&all[0]);
+    clients[0]
+        .line
+        .as_ref()
+        .unwrap()
+        .stalls_since(Instant::now());
     all[2].stall();
     let waits = tokio::spawn({
         let places = places.clone();
@@ -98,7 +107,8 @@ async fn a_client_that_takes_nothing_has_to_go_when_others_need_its_room() {
     while !clients[1].line.as_ref().unwrap().is_cut() {
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    assert!(all[1].is_told_to_go() && !all[2].is_told_to_go());
+    assert!(all[1].is_told_to_go());
+    assert!(!all[0].is_told_to_go() && !all[2].is_told_to_go());
     drop(all.remove(1));
     drop((waits.await.unwrap(), own));
 }
