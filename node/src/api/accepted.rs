@@ -217,22 +217,27 @@ impl Accepted {
 
     /// Fails once the connection is to end.
     fn go_on(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        let Some(why) = self.peer.line.cut_for(cx.waker()) else {
-            return Ok(());
-        };
-        // The system would go on to offer what nobody takes.
-        if why == Cut::Stalled
-            && let Err(error) = self.stream.set_zero_linger()
-        {
-            tracing::debug!(%error, "cannot set SO_LINGER");
+        match self.peer.line.cut_for(cx.waker()) {
+            Some(_) => Err(io::ErrorKind::TimedOut.into()),
+            None => Ok(()),
         }
-        Err(io::ErrorKind::TimedOut.into())
     }
 
     /// Notes how much the other end has taken, if it has taken anything.
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.peer.line.wrote(written.is_ready());
         written
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        // The system would go on to offer what nobody takes.
+        if self.peer.line.cut_why() == Some(Cut::Stalled)
+            && let Err(error) = self.stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "cannot set SO_LINGER");
+        }
     }
 }
 

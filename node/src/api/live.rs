@@ -278,6 +278,11 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// The connection, if there is a socket.
+    pub(super) fn line(&self) -> Option<Arc<Line>> {
+        self.line.clone()
+    }
+
     /// How long its client may take nothing.
     pub(super) fn patience(&self) -> Duration {
         self.state.live_patience()

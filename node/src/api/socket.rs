@@ -5,21 +5,41 @@
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use futures::stream::SplitSink;
+use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt, StreamExt};
 use tokio::time::{interval_at, timeout};
 
 use super::limits::{LIVE_FAREWELL, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGES};
+use super::line::Cut;
 use super::live::{Live, Observation, Said, handed_over};
 
 type Sender = SplitSink<WebSocket, Message>;
+type Receiver = SplitStream<WebSocket>;
 
 /// Sends records until the client goes, stands still, or the node stops.
 pub(super) async fn serve(socket: WebSocket, live: Live) {
+    let line = live.line();
+    let (mut sender, mut receiver) = socket.split();
+    let last = send_all(&mut sender, &mut receiver, live).await;
+    // While the socket is there: closed as usual, it would go on to offer what
+    // waits.
+    if let (Last::Untold, Some(line)) = (last, line) {
+        line.cut(Cut::Stalled);
+    }
+}
+
+/// How it ended.
+enum Last {
+    /// The client is gone, or was told why.
+    Told,
+    /// It takes nothing.
+    Untold,
+}
+
+async fn send_all(sender: &mut Sender, receiver: &mut Receiver, live: Live) -> Last {
     // The socket tells when it stands still, so that the records can wait.
     let patience = live.patience();
     let mut observations = handed_over(live, 2 * patience, None);
-    let (mut sender, mut receiver) = socket.split();
     let mut next = None;
     let mut heard_since = 0;
     let mut heartbeat = interval_at(tokio::time::Instant::now() + LIVE_HEARTBEAT, LIVE_HEARTBEAT);
@@ -31,22 +51,22 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
                     Message::Text((&*json).into())
                 }
                 Some(Said::End(problem)) => {
-                    let _ = send(&mut sender, Message::Text(problem.into()), patience).await;
-                    return close(&mut sender, close_code::POLICY, "the rest is disputed", next).await;
+                    let _ = send(sender, Message::Text(problem.into()), patience).await;
+                    return close(sender, close_code::POLICY, "the rest is disputed", next).await;
                 }
                 Some(Said::TooSlow) => {
-                    return close(&mut sender, close_code::AGAIN, "too slow", next).await;
+                    return close(sender, close_code::AGAIN, "too slow", next).await;
                 }
                 None => {
-                    return close(&mut sender, close_code::AWAY, "the node stops", next).await;
+                    return close(sender, close_code::AWAY, "the node stops", next).await;
                 }
             },
             // Pings are answered below; nothing else is expected of a client.
             heard = receiver.next() => match heard {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return Last::Told,
                 Some(Ok(_)) if heard_since >= MAX_SOCKET_MESSAGES => {
                     let why = "too many messages; nothing is expected of a live client";
-                    return close(&mut sender, close_code::POLICY, why, next).await;
+                    return close(sender, close_code::POLICY, why, next).await;
                 }
                 Some(Ok(_)) => {
                     heard_since += 1;
@@ -58,12 +78,12 @@ pub(super) async fn serve(socket: WebSocket, live: Live) {
                 Message::Ping(Default::default())
             }
         };
-        match send(&mut sender, message, patience).await {
+        match send(sender, message, patience).await {
             Sent::Done => {}
-            Sent::Gone => return,
+            Sent::Gone => return Last::Told,
             Sent::Stalled => {
                 let why = "too slow";
-                return close(&mut sender, close_code::AGAIN, why, next).await;
+                return close(sender, close_code::AGAIN, why, next).await;
             }
         }
     }
@@ -86,7 +106,7 @@ async fn send(sender: &mut Sender, message: Message, patience: Duration) -> Sent
 
 /// Says why, and where to go on. Whoever does not hear it knows the index of
 /// the last record that it has.
-async fn close(sender: &mut Sender, code: u16, why: &str, next: Option<u64>) {
+async fn close(sender: &mut Sender, code: u16, why: &str, next: Option<u64>) -> Last {
     let reason = match next {
         Some(next) => format!("{why}; come back with from={next}"),
         None => format!("{why}; come back"),
@@ -96,5 +116,8 @@ async fn close(sender: &mut Sender, code: u16, why: &str, next: Option<u64>) {
         reason: reason.into(),
     };
     // It is dropped in any case.
-    let _ = send(sender, Message::Close(Some(frame)), LIVE_FAREWELL).await;
+    match send(sender, Message::Close(Some(frame)), LIVE_FAREWELL).await {
+        Sent::Done | Sent::Gone => Last::Told,
+        Sent::Stalled => Last::Untold,
+    }
 }

@@ -27,6 +27,11 @@ impl<'a> Publisher<'a> {
         Ok(Self { node, stream, took })
     }
 
+    /// What it publishes.
+    pub(super) fn stream(&self) -> &str {
+        &self.stream
+    }
+
     /// Publishes one; how long that took is kept.
     pub(super) async fn publish(&mut self) -> Result<()> {
         let began = Instant::now();

@@ -13,4 +13,5 @@ mod history;
 mod honest;
 mod no_file_left;
 mod pages_elsewhere;
+mod stalled_live;
 mod stalled_readers;
