@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::flood::{Flood, Kind};
 use crate::http::Connection;
 use crate::node::PATIENCE;
 use crate::process::{Calls, answer, monotonic_ns};
@@ -48,6 +49,29 @@ pub(crate) enum Call {
         stream: String,
         times_us: Vec<i64>,
     },
+    /// Publish so many observations, each over a connection of its own, with a pause
+    /// before each; answered by the milliseconds of each.
+    PublishAnew {
+        api: String,
+        token: String,
+        stream: String,
+        count: u64,
+        every_us: u64,
+    },
+    /// Read an answer so often, whole; answered by the bytes a second.
+    Read {
+        api: String,
+        path: String,
+        times: u64,
+    },
+    /// So many clients that mean no good, from now on.
+    Flood {
+        api: String,
+        kind: Kind,
+        clients: u64,
+    },
+    /// Answered by how often those have connected.
+    Connected,
     /// Ask whether the node is well, so often; answered by the milliseconds of
     /// each.
     Health { api: String, times: u64 },
@@ -76,6 +100,7 @@ type Events = Vec<(u64, u64)>;
 pub(crate) async fn act() -> anyhow::Result<()> {
     let mut calls = Calls::from_stdin();
     let mut following = Vec::new();
+    let mut flood = None;
     while let Some(call) = calls.next().await? {
         match call {
             Call::Publish {
@@ -100,6 +125,18 @@ pub(crate) async fn act() -> anyhow::Result<()> {
                 stream,
                 times_us,
             } => answer(look_up(&api, &stream, &times_us).await),
+            Call::PublishAnew {
+                api,
+                token,
+                stream,
+                count,
+                every_us,
+            } => answer(publish_anew(&api, &token, &stream, count, every_us).await),
+            Call::Read { api, path, times } => answer(read(&api, &path, times).await),
+            Call::Flood { api, kind, clients } => {
+                answer(Flood::begin(&api, &kind, clients).map(|begun| flood = Some(begun)))
+            }
+            Call::Connected => answer(Ok(flood.as_ref().map_or(0, Flood::connected))),
             Call::Health { api, times } => answer(health(&api, times).await),
         }?;
     }
@@ -219,4 +256,35 @@ async fn health(api: &str, times: u64) -> anyhow::Result<Vec<f64>> {
         ms.push(start.elapsed().as_secs_f64() * 1e3);
     }
     Ok(ms)
+}
+
+async fn publish_anew(
+    api: &str,
+    token: &str,
+    stream: &str,
+    count: u64,
+    every_us: u64,
+) -> anyhow::Result<Vec<f64>> {
+    let path = format!("/v1/streams/{stream}/observations");
+    let mut ms = Vec::new();
+    for i in 0..count {
+        tokio::time::sleep(Duration::from_micros(every_us)).await;
+        let start = Instant::now();
+        let mut connection = Connection::to(api).await?;
+        let request = connection.post(&path, token, &format!(r#"{{"value":{i}.25}}"#));
+        connection.ask(&request, 201).await?;
+        ms.push(start.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(ms)
+}
+
+async fn read(api: &str, path: &str, times: u64) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let mut bytes = 0;
+    for _ in 0..times {
+        let mut connection = Connection::to(api).await?;
+        let request = connection.get(path);
+        bytes += connection.drain(&request, 200).await?;
+    }
+    Ok(bytes as f64 / start.elapsed().as_secs_f64())
 }

@@ -68,6 +68,22 @@ impl Connection {
         Ok(bytes)
     }
 
+    /// Sends a request and reads the whole answer, of which nothing is kept; the bytes
+    /// of its body.
+    pub(crate) async fn drain(&mut self, request: &[u8], status: u16) -> anyhow::Result<usize> {
+        let body = self.begin(request, status).await?;
+        ensure!(
+            body == Body::Chunks,
+            "an answer that is written as it is read"
+        );
+        let (mut bytes, mut chunk) = (0, Vec::new());
+        while self.chunk(&mut chunk).await? {
+            bytes += chunk.len();
+            chunk.clear();
+        }
+        Ok(bytes)
+    }
+
     /// Begins to follow events; each is then taken by [`next_id`](Self::next_id).
     pub(crate) async fn subscribe(&mut self, path: &str) -> anyhow::Result<()> {
         let request = self.get(path);

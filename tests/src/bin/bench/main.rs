@@ -4,11 +4,13 @@
 //! The program starts itself again for every other process that a figure needs.
 
 mod api;
+mod attack;
 mod clients;
 mod contention;
 mod crowd;
 mod export;
 mod far;
+mod flood;
 mod gossip;
 mod growth;
 mod http;
@@ -90,6 +92,8 @@ enum Name {
     LiveSse500,
     #[value(name = "lookup_time_1e7")]
     LookupTime1E7,
+    AttackHalfRequests,
+    AttackStalledReaders,
 }
 
 /// What every figure needs to know.
@@ -138,6 +142,8 @@ impl Bench {
             Name::PublishHttpSingles => api::durable_posts(self),
             Name::LiveSse500 => api::live_events(self),
             Name::LookupTime1E7 => api::look_up(self),
+            Name::AttackHalfRequests => attack::half_requests(self),
+            Name::AttackStalledReaders => attack::stalled_readers(self),
         }
     }
 }

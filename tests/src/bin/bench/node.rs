@@ -1,13 +1,13 @@
 //! A process that is a Headwater node, and what the figures ask of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
-use headwater::api::{ApiState, router};
+use headwater::api::{Accepting, ApiState, Peer, router};
 use headwater::export::{Selection, visit};
 use headwater::handle::Node;
 use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
@@ -23,7 +23,7 @@ use headwater_protocols::time::Timestamp;
 use headwater_tests::numbers_manifest;
 use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -32,6 +32,9 @@ use crate::process::{Calls, Process, Role, answer, monotonic_ns};
 
 /// Longer than anything takes that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Connections that wait to be accepted, as `headwater run` has it.
+const BACKLOG: u32 = 4_096;
 
 /// The time of the first record, in microseconds: 2020.
 const FIRST_US: i64 = 1_577_836_800_000_000;
@@ -342,15 +345,15 @@ impl Acting {
 
     /// As `headwater run` does it.
     async fn serve(&mut self, token: String) -> anyhow::Result<String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = socket.listen(BACKLOG)?;
         let address = listener.local_addr()?;
-        let listener = listener.tap_io(|connection| {
-            // Then it is slower, and the figure says so.
-            let _ = connection.set_nodelay(true);
-        });
         let state = ApiState::new(self.node()?.clone(), token);
         let (stop, stopped) = oneshot::channel::<()>();
-        let serve = axum::serve(listener, router(state)).with_graceful_shutdown(async {
+        let listener = Accepting::new(listener, &state);
+        let service = router(state).into_make_service_with_connect_info::<Peer>();
+        let serve = axum::serve(listener, service).with_graceful_shutdown(async {
             let _ = stopped.await;
         });
         let task = tokio::spawn(async move { serve.await.map_err(Into::into) });

@@ -85,6 +85,14 @@ impl Process {
         Self::spawn(Command::new(program), role)
     }
 
+    /// Starts one that has the processors when nobody else wants them.
+    pub(crate) fn start_last(role: Role) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(program);
+        Self::spawn(command, role)
+    }
+
     /// Starts one in a network namespace.
     pub(crate) fn start_in(namespace: &str, role: Role) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("cannot find this program")?;
