@@ -322,17 +322,22 @@ impl Places {
             }
         };
         let began = Instant::now();
-        while timeout(LOOK_AGAIN, &mut turn).await.is_err() {
-            let mut known = self.locked();
-            if known.need(place.number, &known.taken()) == Need::Room {
-                known.make_room(Instant::now());
+        loop {
+            // At once, so that nobody waits who only has to be made room for.
+            {
+                let mut known = self.locked();
+                if known.need(place.number, &known.taken()) == Need::Room {
+                    known.make_room(Instant::now());
+                }
+            }
+            if timeout(LOOK_AGAIN, &mut turn).await.is_ok() {
+                return Ok(place);
             }
             if began.elapsed() > wait {
                 let text = "as many histories are read already as the node can; try again later";
                 return Err(ApiError::busy(text));
             }
         }
-        Ok(place)
     }
 }
 
