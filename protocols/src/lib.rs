@@ -17,6 +17,7 @@ pub mod sealed;
 pub mod wire;
 // Floor 2
 pub mod head;
+pub mod kind;
 pub mod manifest;
 pub mod merkle;
 pub mod record;

@@ -28,6 +28,39 @@ pub const MAX_MANIFEST_BYTES: usize = 16 * 1024;
 /// Bytes of a stream's name: it stands in tables and topics of logs.
 pub const MAX_NAME_BYTES: usize = 128;
 
+/// Columns of a stream: weather stations have twenty values at a time, electric
+/// meters forty.
+pub const MAX_COLUMNS: usize = 64;
+
+/// Bytes of a column's name: it heads a column of a table.
+pub const MAX_COLUMN_NAME_BYTES: usize = 64;
+
+/// Bytes of a column's unit; longer ones are descriptions.
+pub const MAX_COLUMN_UNIT_BYTES: usize = 64;
+
+/// Bytes of a column's description: 64 of them are half of a manifest.
+pub const MAX_COLUMN_DESCRIPTION_BYTES: usize = 128;
+
+/// Witnesses of a stream: five of seven bear two bad ones, and nobody waits for
+/// more than twice as many.
+pub const MAX_WITNESSES: usize = 16;
+
+/// Bytes of a stream's witnesses together: 64 each, of which a key takes 54
+/// beside its name.
+pub const MAX_WITNESSES_BYTES: usize = 1024;
+
+/// Tags of a stream: more describe nothing.
+pub const MAX_TAGS: usize = 16;
+
+/// Bytes of a tag: a word, or a key with a short value such as a position.
+pub const MAX_TAG_BYTES: usize = 64;
+
+/// Bytes of a media type with its parameters; the longest registered one has 74.
+pub const MAX_CONTENT_TYPE_BYTES: usize = 128;
+
+/// Bytes of an SPDX expression: four licences by their longest names.
+pub const MAX_LICENCE_BYTES: usize = 128;
+
 /// Bytes of a signed head: 32 + 32 + 32 + 64 bytes of hashes and signature,
 /// two integers and the tags come to less than 200.
 pub const MAX_SIGNED_HEAD_BYTES: usize = 256;

@@ -1,65 +1,37 @@
 //! What a stream is: written once, signed, and named by its hash.
 
+mod bounds;
+mod columns;
+mod encoding;
 mod likeness;
+mod media_type;
 mod name;
+mod new;
+mod newer;
+mod tags;
+mod witnesses;
 
 use bytes::Bytes;
 use prost::Message;
 
 use crate::id::LogId;
 use crate::identity::{BadSignature, Domain, PublicKey, SigningKey};
-use crate::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE, MAX_MANIFEST_BYTES, MAX_NAME_BYTES};
+use crate::kind::{Kind, Terms};
 use crate::merkle::Hash;
-use crate::number;
 use crate::record::max_value_bytes;
 use crate::time::Timestamp;
-use crate::wire::{WireError, decode_canonical, v1};
+use crate::wire::{WireError, v1};
 
+pub use self::bounds::BadField;
+pub use self::columns::{Column, ColumnType};
 pub use self::likeness::{Likeness, likeness};
 pub use self::name::{NameError, check_name, is_invisible};
+pub use self::newer::TooNew;
+pub use self::tags::is_tagged;
+pub use self::witnesses::{Cosigner, Witnesses, enough_of};
+pub use crate::kind::ValueType;
 
-/// What the values of a stream are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueType {
-    /// A finite number, kept as the token that was given, which is one of JSON.
-    Number,
-    /// UTF-8 text.
-    Text,
-    /// One JSON value, kept as the token that was given.
-    Json,
-    /// Any bytes.
-    Bytes,
-}
-
-impl ValueType {
-    /// Checks a value against its type.
-    ///
-    /// # Errors
-    /// What is wrong with it, in words.
-    pub fn check(self, value: &[u8]) -> Result<(), &'static str> {
-        if matches!(self, Self::Bytes) {
-            return Ok(());
-        }
-        let text = std::str::from_utf8(value).map_err(|_| "is not UTF-8")?;
-        match self {
-            Self::Number => match text.parse::<f64>() {
-                Ok(number) if number.is_infinite() && number::json_token(text).is_some() => {
-                    Err("is beyond the largest number of 64 bits, 1.8e308")
-                }
-                Ok(number) if !number.is_finite() => Err("is not a finite number"),
-                // Readers of JSON, too, must take it for a number.
-                Ok(_) if number::is_json(text) => Ok(()),
-                Ok(_) => Err("is not a number as JSON writes it"),
-                Err(_) => Err("is not a number"),
-            },
-            // The JSON itself is parsed at the edge, where the value comes in.
-            Self::Json if text.trim().is_empty() => Err("is not JSON"),
-            Self::Text | Self::Json | Self::Bytes => Ok(()),
-        }
-    }
-}
-
-/// Who may know of a stream.
+/// Who may know of a stream, as manifests of version 0.1.0 say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
     /// Anyone.
@@ -79,11 +51,26 @@ pub struct Prior {
     pub root: Hash,
 }
 
+/// What a stream says that only its readers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Private {
+    /// The log that lets readers in.
+    pub readers: LogId,
+    /// SHA-256 of the sealed description.
+    pub sealed: [u8; 32],
+    /// Values are filled up to a multiple of this many bytes.
+    pub pad: u32,
+}
+
 /// Describes a stream. Its encoding never changes once it was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
+    /// What its records are.
+    pub kind: Kind,
     /// Who signs the heads.
     pub publisher: PublicKey,
+    /// 16 random bytes; nothing in manifests of version 0.1.0.
+    pub nonce: Option<[u8; NONCE_BYTES]>,
     /// A short name.
     pub name: String,
     /// What a reader should know.
@@ -96,21 +83,42 @@ pub struct Manifest {
     pub unit: String,
     /// What the values are.
     pub value_type: ValueType,
+    /// What the elements of a value are that is a JSON array; none: it is one value.
+    pub columns: Vec<Column>,
     /// Expected microseconds between two observations; 0 when not known.
     pub cadence_us: u64,
+    /// Whether the owner's node refuses a time that is before the last one.
+    pub ordered: bool,
     /// A chunk is an aligned run of 2^chunk_level records.
     pub chunk_level: u8,
     /// The stream that this one continues.
     pub prior: Option<Prior>,
-    /// Who may know of it.
-    pub visibility: Visibility,
+    /// Who may know of it; nothing in manifests that this version writes.
+    pub visibility: Option<Visibility>,
+    /// What makes it private.
+    pub private: Option<Private>,
     /// Holders may drop records older than this many microseconds; 0: never.
     pub retain_us: u64,
     /// Holders need to keep this many of the latest records; 0: all.
     pub retain_records: u64,
     /// When it was written.
     pub created: Timestamp,
+    /// SHA-256 of the type and the bytes of a key that is kept offline.
+    pub recovery: Option<[u8; 32]>,
+    /// Who is asked to cosign.
+    pub witnesses: Option<Witnesses>,
+    /// A page of the same publisher that says what may change.
+    pub about: Option<LogId>,
+    /// Words or `key=value`, sorted.
+    pub tags: Vec<String>,
+    /// The media type of a value; empty when it is not said.
+    pub content_type: String,
+    /// The terms, as an SPDX expression; empty when they are not said.
+    pub licence: String,
 }
+
+/// Bytes of a nonce: enough that nobody guesses one.
+pub const NONCE_BYTES: usize = 16;
 
 /// Why a manifest is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +126,9 @@ pub enum ManifestError {
     /// Not a manifest in its one encoding.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// A field has a value that it cannot have.
+    #[error(transparent)]
+    Field(#[from] BadField),
     /// Signed by somebody else, or altered.
     #[error("a manifest is not signed by its publisher")]
     Signature(#[from] BadSignature),
@@ -132,14 +143,84 @@ pub enum ManifestError {
 }
 
 impl Manifest {
+    /// Of observations that are numbers, with nothing said but who publishes
+    /// them and what they are called.
+    #[must_use]
+    pub fn new(publisher: PublicKey, name: &str, nonce: [u8; NONCE_BYTES]) -> Self {
+        Self {
+            nonce: Some(nonce),
+            name: name.to_owned(),
+            value_type: ValueType::Number,
+            ..Self::blank(publisher)
+        }
+    }
+
+    /// With nothing but a publisher.
+    fn blank(publisher: PublicKey) -> Self {
+        Self {
+            kind: Kind::Observations,
+            publisher,
+            nonce: None,
+            name: String::new(),
+            description: String::new(),
+            source: String::new(),
+            target: None,
+            unit: String::new(),
+            value_type: ValueType::Bytes,
+            columns: Vec::new(),
+            cadence_us: 0,
+            ordered: false,
+            chunk_level: 0,
+            prior: None,
+            visibility: None,
+            private: None,
+            retain_us: 0,
+            retain_records: 0,
+            created: Timestamp(0),
+            recovery: None,
+            witnesses: None,
+            about: None,
+            tags: Vec::new(),
+            content_type: String::new(),
+            licence: String::new(),
+        }
+    }
+
     /// Writes and signs the manifest.
     ///
     /// # Errors
-    /// A field is over its limit.
+    /// A field is over its limit, or says what no new manifest should.
     pub fn sign(&self, key: &SigningKey) -> Result<SignedManifest, ManifestError> {
+        bounds::check(self)?;
+        new::check(self)?;
+        self.sign_as_it_is(key)
+    }
+
+    /// Signs what would be taken from others, too, such as a manifest in the
+    /// form of version 0.1.0.
+    ///
+    /// # Errors
+    /// A field is over its limit.
+    pub fn sign_as_it_is(&self, key: &SigningKey) -> Result<SignedManifest, ManifestError> {
         let bytes = Bytes::from(self.to_wire().encode_to_vec());
         let signature = Bytes::from(key.sign(Domain::Manifest, &bytes));
         UnverifiedManifest { bytes, signature }.verify(None)
+    }
+
+    /// What it says of a record.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        Terms {
+            value_type: self.value_type,
+            max_value_bytes: self.max_value_bytes(),
+            ordered: self.ordered,
+        }
+    }
+
+    /// Whether only its readers may know of it.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.private.is_some() || self.visibility == Some(Visibility::Private)
     }
 
     /// Largest value, in bytes.
@@ -176,100 +257,6 @@ impl Manifest {
     pub fn chunk_begin(&self, index: u64) -> u64 {
         index >> self.chunk_level << self.chunk_level
     }
-
-    fn to_wire(&self) -> v1::Manifest {
-        let value_type = match self.value_type {
-            ValueType::Number => v1::ValueType::Number,
-            ValueType::Text => v1::ValueType::Text,
-            ValueType::Json => v1::ValueType::Json,
-            ValueType::Bytes => v1::ValueType::Bytes,
-        };
-        let visibility = match self.visibility {
-            Visibility::Public => v1::Visibility::Public,
-            Visibility::Private => v1::Visibility::Private,
-        };
-        let retains_all = self.retain_us == 0 && self.retain_records == 0;
-        v1::Manifest {
-            publisher: Bytes::copy_from_slice(&self.publisher.to_bytes()),
-            name: self.name.clone(),
-            description: self.description.clone(),
-            source: self.source.clone(),
-            target: self
-                .target
-                .map_or_else(Bytes::new, |log| Bytes::copy_from_slice(&log.0)),
-            unit: self.unit.clone(),
-            value_type: value_type.into(),
-            cadence_us: self.cadence_us,
-            chunk_level: self.chunk_level.into(),
-            prior: self.prior.map(|prior| v1::Prior {
-                stream: Bytes::copy_from_slice(&prior.stream.0),
-                size: prior.size,
-                root: Bytes::copy_from_slice(&prior.root.0),
-            }),
-            visibility: visibility.into(),
-            retention: (!retains_all).then_some(v1::Retention {
-                age_us: self.retain_us,
-                records: self.retain_records,
-            }),
-            created_us: self.created.0,
-        }
-    }
-
-    fn from_wire(wire: v1::Manifest) -> Result<Self, WireError> {
-        let bad = |field| WireError::BadField {
-            what: "a manifest",
-            field,
-        };
-        let value_type = match wire.value_type() {
-            v1::ValueType::Number => ValueType::Number,
-            v1::ValueType::Text => ValueType::Text,
-            v1::ValueType::Json => ValueType::Json,
-            v1::ValueType::Bytes => ValueType::Bytes,
-            v1::ValueType::Unspecified => return Err(bad("value type")),
-        };
-        let visibility = match wire.visibility() {
-            v1::Visibility::Public => Visibility::Public,
-            v1::Visibility::Private => Visibility::Private,
-            v1::Visibility::Unspecified => return Err(bad("visibility")),
-        };
-        let target = match &wire.target[..] {
-            [] => None,
-            digest => Some(LogId::from_slice(digest).ok_or_else(|| bad("target"))?),
-        };
-        let prior = wire.prior.map(|prior| {
-            Some(Prior {
-                stream: LogId::from_slice(&prior.stream)?,
-                size: Some(prior.size).filter(|&size| size <= MAX_LOG_SIZE)?,
-                root: Hash::from_slice(&prior.root)?,
-            })
-        });
-        let prior = match prior {
-            None => None,
-            Some(prior) => Some(prior.ok_or_else(|| bad("prior"))?),
-        };
-        if wire.name.is_empty() || wire.name.len() > MAX_NAME_BYTES {
-            return Err(bad("name (1 to 128 bytes)"));
-        }
-        Ok(Self {
-            publisher: PublicKey::from_bytes(&wire.publisher).ok_or_else(|| bad("publisher"))?,
-            name: wire.name,
-            description: wire.description,
-            source: wire.source,
-            target,
-            unit: wire.unit,
-            value_type,
-            cadence_us: wire.cadence_us,
-            chunk_level: u8::try_from(wire.chunk_level)
-                .ok()
-                .filter(|&level| level <= MAX_CHUNK_LEVEL)
-                .ok_or_else(|| bad("chunk level (at most 12)"))?,
-            prior,
-            visibility,
-            retain_us: wire.retention.as_ref().map_or(0, |r| r.age_us),
-            retain_records: wire.retention.as_ref().map_or(0, |r| r.records),
-            created: Timestamp(wire.created_us),
-        })
-    }
 }
 
 /// A manifest as it came from somewhere.
@@ -288,8 +275,7 @@ impl UnverifiedManifest {
     /// # Errors
     /// It is not.
     pub fn verify(self, expected: Option<LogId>) -> Result<SignedManifest, ManifestError> {
-        let wire = decode_canonical("a manifest", &self.bytes, MAX_MANIFEST_BYTES)?;
-        let manifest = Manifest::from_wire(wire)?;
+        let (manifest, too_new) = encoding::read(&self.bytes)?;
         let found = LogId::of_manifest(&self.bytes);
         if let Some(expected) = expected.filter(|&expected| expected != found) {
             return Err(ManifestError::OtherStream { expected, found });
@@ -300,6 +286,7 @@ impl UnverifiedManifest {
         Ok(SignedManifest {
             stream: found,
             manifest,
+            too_new,
             // Copies: what is kept must not keep the frame it came in.
             bytes: Bytes::copy_from_slice(&self.bytes),
             signature: Bytes::copy_from_slice(&self.signature),
@@ -313,6 +300,7 @@ impl UnverifiedManifest {
 pub struct SignedManifest {
     stream: LogId,
     manifest: Manifest,
+    too_new: Option<TooNew>,
     bytes: Bytes,
     signature: Bytes,
 }
@@ -322,6 +310,14 @@ impl SignedManifest {
     #[must_use]
     pub fn stream(&self) -> LogId {
         self.stream
+    }
+
+    /// What only a later version understands. The log is stored, relayed and
+    /// served all the same, by its publisher, chunk level and retention; nothing
+    /// else of the manifest counts, and its records are not read.
+    #[must_use]
+    pub fn too_new(&self) -> Option<&TooNew> {
+        self.too_new.as_ref()
     }
 
     /// The bytes as first written.
@@ -364,124 +360,4 @@ impl From<v1::SignedManifest> for UnverifiedManifest {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn manifest(key: &SigningKey, name: &str, chunk_level: u8) -> Manifest {
-        Manifest {
-            publisher: key.public(),
-            name: name.to_owned(),
-            description: String::new(),
-            source: String::new(),
-            target: None,
-            unit: "°C".to_owned(),
-            value_type: ValueType::Number,
-            cadence_us: 3_600_000_000,
-            chunk_level,
-            prior: None,
-            visibility: Visibility::Public,
-            retain_us: 0,
-            retain_records: 0,
-            created: Timestamp(1_262_304_000_000_000),
-        }
-    }
-
-    #[test]
-    fn a_signed_manifest_names_its_stream_and_comes_back_whole() {
-        let key = SigningKey::from_secret(&mut [1; 32]);
-        let mut original = manifest(&key, "temperature", 8);
-        original.target = Some(LogId([9; 32]));
-        original.retain_records = 5;
-        original.prior = Some(Prior {
-            stream: LogId([3; 32]),
-            size: 12,
-            root: Hash([4; 32]),
-        });
-        let signed = original.sign(&key).unwrap();
-        let back = UnverifiedManifest::from(signed.to_wire())
-            .verify(Some(signed.stream()))
-            .unwrap();
-        assert_eq!(*back, original);
-        assert_eq!(back.stream(), LogId::of_manifest(signed.bytes()));
-    }
-
-    #[test]
-    fn a_manifest_of_another_stream_another_key_or_with_altered_bytes_is_refused() {
-        let key = SigningKey::from_secret(&mut [1; 32]);
-        let signed = manifest(&key, "temperature", 8).sign(&key).unwrap();
-        let wire = UnverifiedManifest::from(signed.to_wire());
-
-        let other = LogId([0; 32]);
-        assert!(matches!(
-            wire.clone().verify(Some(other)),
-            Err(ManifestError::OtherStream { expected, .. }) if expected == other
-        ));
-        let stranger = SigningKey::from_secret(&mut [2; 32]);
-        let mut forged = wire.clone();
-        forged.signature = stranger.sign(Domain::Manifest, &wire.bytes).into();
-        assert_eq!(
-            forged.verify(None),
-            Err(ManifestError::Signature(BadSignature))
-        );
-        let mut altered = wire;
-        altered.bytes = manifest(&key, "pressure", 8).sign(&key).unwrap().bytes;
-        assert_eq!(
-            altered.verify(None),
-            Err(ManifestError::Signature(BadSignature))
-        );
-    }
-
-    #[test]
-    fn a_manifest_of_somebody_else_is_taken_whatever_its_name() {
-        let key = SigningKey::from_secret(&mut [1; 32]);
-        for name in ["\x1b[2J", "..", " lead", "bafkreiabc", "a\nb"] {
-            let signed = manifest(&key, name, 8).sign(&key).unwrap();
-            let back = UnverifiedManifest::from(signed.to_wire()).verify(None);
-            assert_eq!(back.unwrap().name, name);
-        }
-    }
-
-    #[test]
-    fn a_manifest_over_a_limit_cannot_be_signed() {
-        let key = SigningKey::from_secret(&mut [1; 32]);
-        for (name, level) in [("", 8), ("x", 13), (&*"n".repeat(129), 8)] {
-            let result = manifest(&key, name, level).sign(&key);
-            assert!(matches!(
-                result,
-                Err(ManifestError::Wire(WireError::BadField { .. }))
-            ));
-        }
-        let mut long = manifest(&key, "x", 8);
-        long.description = "d".repeat(MAX_MANIFEST_BYTES);
-        assert!(matches!(
-            long.sign(&key),
-            Err(ManifestError::Wire(WireError::TooLong { .. }))
-        ));
-    }
-
-    #[test]
-    fn a_number_is_a_finite_number() {
-        for good in ["0", "-1.5e3", "1016.60", "-0.5"] {
-            assert_eq!(ValueType::Number.check(good.as_bytes()), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "x",
-            "NaN",
-            "inf",
-            "-infinity",
-            // Numbers, but none of JSON.
-            "+4",
-            ".5",
-            "5.",
-            "007",
-            "1e999",
-            "1 ",
-            "\u{ff11}",
-        ] {
-            assert!(ValueType::Number.check(bad.as_bytes()).is_err(), "{bad}");
-        }
-        assert_eq!(ValueType::Text.check(b"\xff"), Err("is not UTF-8"));
-        assert_eq!(ValueType::Bytes.check(b"\xff"), Ok(()));
-    }
-}
+pub(crate) mod tests;

@@ -1,9 +1,15 @@
 //! Messages as they travel: generated from `proto/`, decoded with bounds.
 
+mod scan;
+
 use bytes::{Buf, Bytes};
 use prost::{Message, decode_length_delimiter as varint};
 
 use crate::limits::{MAX_FRAME_BYTES, MAX_FRAME_FIELDS};
+
+pub use self::scan::{
+    FIRST_IGNORED_FIELD, Field, Form, NewerField, Scanned, Shape, has_more, scan,
+};
 
 /// The messages of `proto/headwater/v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -43,6 +49,16 @@ pub enum WireError {
     /// Decodable, but not the one encoding of its content.
     #[error("{0} is not in its canonical encoding")]
     NotCanonical(&'static str),
+    /// Decodable, and not in the form that signed messages have.
+    #[error("{what} is not in its form: field {field} {why}")]
+    Form {
+        /// The kind of message.
+        what: &'static str,
+        /// The number of the field; that of the one before where it has none.
+        field: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A field is absent, or has a value that it cannot have.
     #[error("{what} has a bad {field}")]
     BadField {

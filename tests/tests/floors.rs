@@ -20,6 +20,7 @@ const PROTOCOLS: &[&str] = &[
     "sealed",
     "merkle",
     "record",
+    "kind",
     "manifest",
     "head",
     "ranges",

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::{Command, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
 use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 
 use super::bounds::positive_micros;
 use super::new_name::require_unlike;
+use super::new_terms::{differing, put_terms};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Names;
 use super::retention::Retained;
@@ -56,12 +57,18 @@ pub(super) async fn create(
     let _naming = state.naming().await;
     let there = with_name(&state, &new.name, if_not_exists)?;
     if let Some((log, there)) = there {
-        fits(log, &there, &new, target)?;
+        fits(log, &there, new, target)?;
         return Ok(answer(StatusCode::OK, log));
     }
     require_new(&state, &new.name)?;
     require_a_possible_time()?;
-    let manifest = manifest(new, target, state.node().local_peer(), wall_time())?;
+    let publisher = publisher_key(state.node().local_peer())?;
+    let manifest = manifest(
+        new,
+        target,
+        Manifest::new(publisher, "", nonce()?),
+        wall_time(),
+    )?;
     let command = Command::Create(Box::new(manifest));
     match state.node().command(command).await? {
         Reply::Created(log) => Ok(answer(StatusCode::CREATED, log)),
@@ -139,10 +146,12 @@ fn taken(detail: String) -> ApiError {
 fn fits(
     log: LogId,
     there: &Manifest,
-    new: &NewStream,
+    new: NewStream,
     target: Option<LogId>,
 ) -> Result<(), ApiError> {
-    let retained = Retained::of(new)?;
+    let retained = Retained::of(&new)?;
+    let blank = Manifest::new(there.publisher.clone(), "", [0; NONCE_BYTES]);
+    let terms = manifest(new.clone(), target, blank, there.created)?;
     let value_type = ValueType::from(new.value_type.unwrap_or(ValueTypeView::Number));
     let text = |said: &str, there: &str| said.is_empty() || said == there;
     let level_is_said = new.chunk_level.is_some() || new.latest_only;
@@ -165,6 +174,7 @@ fn fits(
     ]
     .into_iter()
     .filter_map(|(field, same)| (!same).then_some(field))
+    .chain(differing(there, &terms))
     .collect();
     if differs.is_empty() {
         return Ok(());
@@ -193,12 +203,13 @@ fn target_of(state: &ApiState, text: &str) -> Result<LogId, ApiError> {
 fn manifest(
     new: NewStream,
     target: Option<LogId>,
-    local: PeerId,
+    blank: Manifest,
     now: Timestamp,
 ) -> Result<Manifest, ApiError> {
     let retained = Retained::of(&new)?;
+    let mut terms = blank;
+    put_terms(&new, &mut terms)?;
     Ok(Manifest {
-        publisher: publisher_key(local)?,
         name: new.name,
         description: new.description,
         source: new.source,
@@ -209,12 +220,20 @@ fn manifest(
             .map_or(ValueType::Number, ValueTypeView::into),
         cadence_us: new.cadence_us,
         chunk_level: retained.chunk_level,
-        prior: None,
-        visibility: Visibility::Public,
         retain_us: retained.age_us,
         retain_records: retained.records,
         created: now,
+        ..terms
     })
+}
+
+/// Nobody guesses the id of a stream that few know of, and a node that lost its
+/// folder begins other ones.
+fn nonce() -> Result<[u8; NONCE_BYTES], ApiError> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce)
+        .map_err(|error| ApiError::internal(format!("the system has no random bytes: {error}")))?;
+    Ok(nonce)
 }
 
 /// The public key inside the peer id: one of an ed25519 key is the key itself.
@@ -232,8 +251,10 @@ mod tests {
 
     use super::*;
 
-    fn local() -> PeerId {
-        SigningKey::from_secret(&mut [1; 32]).public().peer_id()
+    fn blank() -> Manifest {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        assert_eq!(publisher_key(key.public().peer_id()).unwrap(), key.public());
+        Manifest::new(key.public(), "", [7; NONCE_BYTES])
     }
 
     #[test]
@@ -244,7 +265,7 @@ mod tests {
             ..NewStream::default()
         };
         let target = Some(LogId([9; 32]));
-        let manifest = manifest(new, target, local(), Timestamp(5)).unwrap();
+        let manifest = manifest(new, target, blank(), Timestamp(5)).unwrap();
         assert_eq!(manifest.publisher, key.public());
         assert_eq!(manifest.value_type, ValueType::Number);
         assert_eq!(
@@ -288,11 +309,11 @@ mod tests {
             unit: "°C".to_owned(),
             ..NewStream::default()
         };
-        let there = manifest(new.clone(), None, local(), Timestamp(5)).unwrap();
+        let there = manifest(new.clone(), None, blank(), Timestamp(5)).unwrap();
         let differs = |change: fn(&mut NewStream)| {
             let mut new = new.clone();
             change(&mut new);
-            match fits(log, &there, &new, None) {
+            match fits(log, &there, new, None) {
                 Ok(()) => String::new(),
                 Err(error) => error.problem().detail.clone(),
             }
@@ -317,10 +338,14 @@ mod tests {
             (|new| new.retain_age_us = 5, "retain_age_us"),
             (|new| new.chunk_level = Some(3), "chunk_level"),
             (|new| new.description = "y".to_owned(), "description"),
+            (|new| new.ordered = true, "ordered"),
+            (|new| new.tags = vec!["y".to_owned()], "tags"),
+            (|new| new.licence = "MIT".to_owned(), "licence"),
+            (|new| new.recovery = Some("00".repeat(32)), "recovery"),
         ] {
             let said = differs(change);
             assert!(said.contains(&format!(": {field} of it differ")), "{said}");
         }
-        assert!(fits(log, &there, &new, Some(log)).is_err());
+        assert!(fits(log, &there, new, Some(log)).is_err());
     }
 }

@@ -24,7 +24,7 @@ use crate::handle::{PeerStatus, wall_time};
 #[into_params(parameter_in = Query)]
 pub(super) struct Options {
     /// Words, each of which must be part of the name, description, source, unit
-    /// or id; without any all streams are found.
+    /// or id, or a tag; without any all streams are found.
     #[serde(default)]
     q: String,
 }
@@ -73,6 +73,9 @@ fn found_view(stream: &FoundStream, peers: &[PeerStatus], own: &[Multiaddr]) -> 
         source: manifest.source.clone(),
         unit: manifest.unit.clone(),
         value_type: manifest.value_type.into(),
+        tags: manifest.tags.clone(),
+        licence: Some(manifest.licence.clone()).filter(|licence| !licence.is_empty()),
+        too_new: manifest.too_new().map(ToString::to_string),
         publisher: manifest.publisher.peer_id().to_string(),
         size: head.map_or(0, |head| head.size),
         head_time: head.map(|head| to_text(head.time)),

@@ -13,7 +13,7 @@ use super::bounds::{Range, positive_micros};
 use super::caller::Client;
 use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
 use super::problem::ApiError;
-use super::state::{ApiState, not_come_yet};
+use super::state::{ApiState, not_come_yet, require_readable};
 use super::types::{GapReport, Problem};
 use super::waiting::Written;
 use crate::export::{GapFinder, Selection, held, visit};
@@ -101,6 +101,7 @@ fn report<S: Store>(
     if status.head.is_none() {
         return Err(not_come_yet(status));
     }
+    require_readable(status)?;
     let manifest = status.manifest.as_ref();
     let cadence_us = wanted.cadence_us.or(manifest.map(|m| m.cadence_us));
     let mut finder = GapFinder::new(cadence_us, wanted.listed);

@@ -24,7 +24,7 @@ use super::parts::{self, Answer};
 use super::places::mebibytes;
 use super::problem::ApiError;
 use super::spool::Name;
-use super::state::{ApiState, not_come_yet};
+use super::state::{ApiState, not_come_yet, require_readable};
 use super::stream_body::WriteError;
 use super::types::Problem;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
@@ -154,6 +154,7 @@ impl Joining {
                 let text = format!("stream {} is there twice; name each once", status.log);
                 return Err(ApiError::bad_request(text));
             }
+            require_readable(&status)?;
             require_undisputed(&status)?;
             streams.push(status);
         }

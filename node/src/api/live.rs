@@ -41,7 +41,7 @@ use super::observations::{refused, require_held};
 use super::problem::ApiError;
 use super::retention::BEGINS_AT;
 use super::socket;
-use super::state::{ApiState, not_come_yet};
+use super::state::{ApiState, not_come_yet, require_readable};
 use super::types::Problem;
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::handle::wall_time;
@@ -78,6 +78,7 @@ pub(super) async fn live(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let status = state.stream(&id?)?;
+    require_readable(&status)?;
     let Query(options) = options?;
     let socket = match headers.contains_key(header::UPGRADE) {
         true => Some(upgrade?),
@@ -358,7 +359,9 @@ impl Live {
         let next = *self
             .next
             .insert(self.next.unwrap_or(size).max(status.begin));
-        if next >= size || status.manifest.is_none() {
+        // It may have come since, with something that is not known here.
+        let is_read = status.manifest.is_some() && require_readable(&status).is_ok();
+        if next >= size || !is_read {
             return false;
         }
         let log = status.log;

@@ -29,7 +29,7 @@ use super::problem::ApiError;
 use super::retention::{BEGINS_AT, MAX_BEGINNINGS, dropped, kept};
 use super::retrieve;
 use super::spool::Name;
-use super::state::{ApiState, not_come_yet};
+use super::state::{ApiState, not_come_yet, require_readable};
 use super::stream_body::WriteError;
 use super::types::{Observation, Problem};
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
@@ -98,6 +98,7 @@ impl Reading {
         options: &Options,
         headers: &HeaderMap,
     ) -> Result<Self, ApiError> {
+        require_readable(&status)?;
         let format = format(options, headers)?;
         let size = status.head.as_ref().map_or(0, |head| head.size);
         let (question, moves) = question(options, size, wall_time())?;

@@ -11,8 +11,12 @@ use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
 use super::types::{ItemProblem, Problem};
+use crate::export::time::to_text;
 use crate::handle::{NodeError, impossible_time};
 use crate::proof::NoProof;
+
+/// The type of a problem with a stream that only a later version reads.
+const TOO_NEW: &str = "urn:headwater:too_new";
 
 /// A request that is answered with a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,12 @@ impl ApiError {
     #[must_use]
     pub fn with_errors(mut self, errors: Vec<ItemProblem>) -> Self {
         self.problem.errors = errors;
+        self
+    }
+
+    /// With a name of this kind of error, for programs.
+    fn of_kind(mut self, kind: &'static str) -> Self {
+        kind.clone_into(&mut self.problem.kind);
         self
     }
 
@@ -187,6 +197,19 @@ impl From<CommandError> for ApiError {
             CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
             CommandError::Manifest(_) | CommandError::SearchTooLong { .. } => {
                 StatusCode::BAD_REQUEST
+            }
+            CommandError::TooNew { .. } => {
+                return Self::new(StatusCode::CONFLICT, detail).of_kind(TOO_NEW);
+            }
+            CommandError::Backwards { place, time, last } => {
+                let detail = "the times of this stream never go back; nothing was stored";
+                let (time, last) = (to_text(time), to_text(last));
+                return Self::bad_request(detail).with_errors(vec![ItemProblem {
+                    place,
+                    detail: format!(
+                        "the time {time} is before {last}, the last one in front of it"
+                    ),
+                }]);
             }
             CommandError::Value { place, why } => {
                 let detail = "a value does not fit the stream; nothing was stored";

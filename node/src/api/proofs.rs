@@ -12,7 +12,7 @@ use super::caller::Client;
 use super::observations::require_undisputed;
 use super::problem::ApiError;
 use super::retention::{kept, require_kept};
-use super::state::{ApiState, not_come_yet};
+use super::state::{ApiState, not_come_yet, require_readable};
 use super::types::{ConsistencyProof, ExportProof, HeadView, InclusionProof, Problem};
 use crate::export::Selection;
 use crate::export::time::to_text;
@@ -58,6 +58,7 @@ pub(super) async fn inclusion(
 ) -> Result<Json<InclusionProof>, ApiError> {
     let Path((id, index)) = place?;
     let status = state.stream(&id)?;
+    require_readable(&status)?;
     let prove = state.look_through(&client, status, move |status, history, _| {
         require_kept(status, index)?;
         Ok(proof::prove_inclusion(status, history, index)?)
@@ -123,6 +124,7 @@ pub(super) async fn export(
     range: Result<Query<Range>, QueryRejection>,
 ) -> Result<Json<ExportProof>, ApiError> {
     let status = state.stream(&id?)?;
+    require_readable(&status)?;
     let Query(Range { from, to }) = range?;
     let prove = state.look_through(&client, status, move |status, history, _| {
         let size = status.head.as_ref().map_or(0, |head| head.size);

@@ -16,7 +16,7 @@ use super::incoming::{self, Form, Incoming};
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Meaning;
-use super::state::{ApiState, blocking, not_come_yet};
+use super::state::{ApiState, blocking, not_come_yet, require_readable};
 use super::streams::unexpected;
 use super::types::{ObservationsBody, Problem, PublishAnswer};
 use crate::handle::wall_time;
@@ -57,6 +57,7 @@ pub(super) async fn publish(
     if !status.owned {
         return Err(CommandError::NotOwner(log).into());
     }
+    require_readable(&status)?;
     require_a_possible_time()?;
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let form = Form::of(content_type.and_then(|value| value.to_str().ok()))?;

@@ -15,7 +15,7 @@ use headwater_protocols::sync::retrieval::{Found, Retrieval};
 
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
-use super::state::{ApiState, not_come_yet};
+use super::state::{ApiState, not_come_yet, require_readable};
 use super::types::Problem;
 use crate::export::{Encoder, Format};
 
@@ -55,6 +55,7 @@ pub(super) async fn observation(
     format: Format,
     what: Retrieval,
 ) -> Result<Response, ApiError> {
+    require_readable(status)?;
     let manifest = status.manifest.as_ref();
     let manifest = manifest.ok_or_else(|| not_come_yet(status))?;
     let one = match ask(state, what).await? {

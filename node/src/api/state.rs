@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_protocols::engine::LogStatus;
+use headwater_protocols::engine::{CommandError, LogStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
 use tokio_util::sync::CancellationToken;
@@ -295,6 +295,18 @@ impl ApiState {
             read(&status, &History::new(&Patient::new(&store), key))
         })
         .await
+    }
+}
+
+/// Refuses to read records that only a later version knows how to.
+pub(super) fn require_readable(status: &LogStatus) -> Result<(), ApiError> {
+    let newer = status.manifest.as_ref().and_then(|one| one.too_new());
+    match newer {
+        None => Ok(()),
+        Some(&newer) => {
+            let log = status.log;
+            Err(CommandError::TooNew { log, newer }.into())
+        }
     }
 }
 

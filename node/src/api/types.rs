@@ -1,5 +1,6 @@
 //! The JSON of the local API, as the server writes it and the client reads it.
 
+mod manifest;
 mod observations;
 mod recovery;
 mod unsigned;
@@ -7,6 +8,7 @@ mod unsigned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::manifest::{ColumnView, ManifestView, NewStream, WitnessesView};
 pub use self::observations::{NewObservation, Observation, ObservationsBody, PublishAnswer};
 pub use self::recovery::{AnswerView, RecoveryView};
 pub use self::unsigned::{SaidView, SilentView, UnsignedView, WalkNews, WalkReport};
@@ -221,6 +223,9 @@ pub struct StreamView {
     pub prior: Option<String>,
     /// When the manifest was written, RFC 3339.
     pub created: Option<String>,
+    /// What else the manifest says.
+    #[serde(flatten)]
+    pub manifest: ManifestView,
     /// `publisher` or `follower`.
     pub role: RoleView,
     /// Whether it is kept in step with its publisher.
@@ -371,41 +376,6 @@ pub enum RoleView {
     Publisher,
     /// Somebody else.
     Follower,
-}
-
-/// `POST /v1/streams`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct NewStream {
-    /// A short name.
-    pub name: String,
-    /// What a reader should know.
-    pub description: String,
-    /// Where the values come from.
-    pub source: String,
-    /// Unit of the values.
-    pub unit: String,
-    /// What the values are; `number` when absent.
-    pub value_type: Option<ValueTypeView>,
-    /// The usual time between two observations, such as `1h`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cadence: Option<String>,
-    /// The same in microseconds; 0 or absent: not known.
-    pub cadence_us: u64,
-    /// A chunk is 2^chunk_level records; 8 when absent, at most 12.
-    pub chunk_level: Option<u8>,
-    /// The stream that this one predicts: its id, or what names it here.
-    pub target: Option<String>,
-    /// Everybody drops chunks whose records are all older than this, such as `30d`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retain_age: Option<String>,
-    /// The same in microseconds; 0 or absent: never.
-    pub retain_age_us: u64,
-    /// Everybody drops chunks behind which there are this many records; 0 or
-    /// absent: never.
-    pub retain_records: u64,
-    /// Keep the latest record only. Then `chunk_level` is 0 when absent.
-    pub latest_only: bool,
 }
 
 /// The answer to `POST /v1/streams`.
@@ -588,6 +558,15 @@ pub struct FoundStreamView {
     pub unit: String,
     /// What the values are.
     pub value_type: ValueTypeView,
+    /// Words or `key=value`, sorted.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The terms of use, as an SPDX expression.
+    #[serde(default)]
+    pub licence: Option<String>,
+    /// What this version does not know of its manifest, and would have to.
+    #[serde(default)]
+    pub too_new: Option<String>,
     /// Peer id of its publisher.
     pub publisher: String,
     /// Records of the largest head that was told, under its publisher's

@@ -8,6 +8,7 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
+use super::manifest_view::manifest_view;
 use super::types::{
     AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
     ReachabilityView, RecoveryView, RoleView, StreamPeerView, StreamView, ValueTypeView,
@@ -86,12 +87,16 @@ pub fn stream_view(
         description: text(|m| &m.description),
         source: text(|m| &m.source),
         unit: text(|m| &m.unit),
-        value_type: manifest.map(|m| m.value_type.into()),
+        // Of what is too new only what the tree needs was read.
+        value_type: (status.manifest.as_ref())
+            .filter(|manifest| manifest.too_new().is_none())
+            .map(|manifest| manifest.value_type.into()),
         cadence_us: manifest.map(|m| m.cadence_us).filter(|&us| us > 0),
         chunk_level: manifest.map(|m| m.chunk_level),
         target: manifest.and_then(|m| m.target).map(|log| log.to_string()),
         prior: manifest.and_then(|m| m.prior).map(|p| p.stream.to_string()),
         created: manifest.map(|m| to_text(m.created)),
+        manifest: manifest_view(status.manifest.as_ref()),
         role: if status.owned {
             RoleView::Publisher
         } else {
@@ -278,7 +283,7 @@ pub(super) mod tests {
     use headwater_protocols::engine::Lag;
     use headwater_protocols::head::Head;
     use headwater_protocols::identity::SigningKey;
-    use headwater_protocols::manifest::Visibility;
+    use headwater_protocols::manifest::NONCE_BYTES;
     use headwater_protocols::merkle::{Hash, empty_root};
     use headwater_protocols::ranges::{Interval, IntervalSet};
     use headwater_protocols::record::Record;
@@ -308,20 +313,11 @@ pub(super) mod tests {
     pub(crate) fn status(name: &str, secret: u8, size: u64) -> LogStatus {
         let key = SigningKey::from_secret(&mut [secret; 32]);
         let manifest = Manifest {
-            publisher: key.public(),
-            name: name.to_owned(),
             description: "at the pier".to_owned(),
             source: "own sensor".to_owned(),
-            target: None,
             unit: "hPa".to_owned(),
-            value_type: ValueType::Number,
-            cadence_us: 0,
             chunk_level: 8,
-            prior: None,
-            visibility: Visibility::Public,
-            retain_us: 0,
-            retain_records: 0,
-            created: Timestamp(0),
+            ..Manifest::new(key.public(), name, [7; NONCE_BYTES])
         };
         let manifest = manifest.sign(&key).unwrap();
         let log = manifest.stream();

@@ -10,7 +10,7 @@ use super::output::{Align, Table, counted, grouped, printable, signed_ago};
 #[command(after_help = "Follow one of them with: headwater follow ID")]
 pub(crate) struct DiscoverArgs {
     /// Words, each of which must be part of the name, description, source, unit
-    /// or id [default: all streams]
+    /// or id, or a tag [default: all streams]
     text: Vec<String>,
 }
 
@@ -38,6 +38,7 @@ pub(super) async fn discover(invocation: &Invocation, args: &DiscoverArgs) -> an
         ("PEERS", Align::Right),
         ("HERE", Align::Left),
         ("ID", Align::Left),
+        ("TAGS", Align::Cut),
         ("DESCRIPTION", Align::Cut),
     ]);
     for stream in &found.streams {
@@ -51,6 +52,7 @@ pub(super) async fn discover(invocation: &Invocation, args: &DiscoverArgs) -> an
             stream.peers.to_string(),
             if stream.known { "yes" } else { "no" }.to_owned(),
             stream.id.clone(),
+            printable(&stream.tags.join(" ")),
             summary(&stream.description),
         ]);
     }

@@ -28,6 +28,7 @@ use super::publish_file::{
 };
 use super::reading::ReadingArgs;
 use super::stream::value_types;
+use super::terms::TermsArgs;
 use super::unsigned::described;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, from_peers};
@@ -111,6 +112,8 @@ pub(crate) struct ImportArgs {
     /// The usual time between two observations, such as 1h; that of the new stream
     #[arg(long, value_name = "D", value_parser = duration::parse_positive)]
     cadence: Option<Duration>,
+    #[command(flatten)]
+    terms: TermsArgs,
     #[command(flatten)]
     reading: ReadingArgs,
     /// The columns of files without a header, where the rows do not tell: ts,value or
@@ -200,6 +203,11 @@ pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow
 }
 
 async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
+    if args.create.is_none() && args.terms.are_given() {
+        let what = "--tag, --licence, --content-type, --ordered, --recovery, --witness and --about are said of \
+                    a stream that is created (--create), and never change";
+        return Err(Usage::error(what));
+    }
     let old = survey(args).await?;
     let form = FileForm {
         parts: old.iter().map(|(source, old)| part(source, old)).collect(),
@@ -342,7 +350,7 @@ async fn create(
         unit: args.unit.clone(),
         value_type: Some(ValueTypeView::from(value_type(args, old)?)),
         cadence_us: args.cadence.map_or(0, micros),
-        ..NewStream::default()
+        ..args.terms.clone().into_new()?
     };
     let id = client.create(&stream, false).await?.id;
     let target = Target::find(client, &id).await?;

@@ -67,6 +67,7 @@ mod sync;
 mod tail;
 mod target_file;
 mod terminal;
+mod terms;
 mod time_reader;
 mod time_zone;
 mod token;
@@ -177,7 +178,7 @@ enum Command {
     Scrub(scrub::ScrubArgs),
     Tail(tail::TailArgs),
     Export(export::ExportArgs),
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     Join(join::JoinArgs),
     Prove(prove::ProveArgs),
     Verify(verify::VerifyArgs),

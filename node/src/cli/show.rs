@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::{Output, bytes, counted, grouped, printable, short, signed_ago, span};
 use super::stream::{name_of, state};
 use super::{Invocation, duration};
-use crate::api::types::{RecoveryView, RoleView, StreamView, ValueTypeView};
+use crate::api::types::{ManifestView, RecoveryView, RoleView, StreamView, ValueTypeView};
 
 /// Show all that is known of a stream, and the invite for other machines
 #[derive(Args, Debug)]
@@ -105,7 +105,44 @@ fn described(stream: &StreamView) -> Vec<Line> {
     lines.extend(retention(stream).map(|what| ("keeps", what)));
     lines.extend(stream.target.clone().map(|target| ("predicts", target)));
     lines.extend(stream.prior.clone().map(|prior| ("continues", prior)));
+    lines.extend(terms(&stream.manifest));
     lines.extend(stream.created.clone().map(|created| ("created", created)));
+    lines
+}
+
+/// Terms, tags, and whose keys matter.
+fn terms(manifest: &ManifestView) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if manifest.ordered {
+        lines.push(("order", "its times never go back".to_owned()));
+    }
+    if !manifest.tags.is_empty() {
+        lines.push(("tags", printable(&manifest.tags.join(" "))));
+    }
+    for column in &manifest.columns {
+        let unit = match column.unit.is_empty() {
+            true => String::new(),
+            false => format!(" in {}", column.unit),
+        };
+        let text = format!(
+            "{} ({}{unit}) {}",
+            column.name, column.column_type, column.description
+        );
+        lines.push(("column", printable(text.trim_end())));
+    }
+    for (label, text) in [
+        ("licence", &manifest.licence),
+        ("content", &manifest.content_type),
+        ("about", &manifest.about),
+        ("recovery", &manifest.recovery),
+    ] {
+        lines.extend(text.as_ref().map(|text| (label, printable(text))));
+    }
+    if let Some(witnesses) = &manifest.witnesses {
+        let (needed, all) = (witnesses.needed, witnesses.keys.len());
+        lines.push(("witnesses", format!("{needed} of {all} are enough")));
+        lines.extend(witnesses.keys.iter().map(|key| ("witness", printable(key))));
+    }
     lines
 }
 
@@ -130,6 +167,14 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
         (RoleView::Follower, true) => "this node follows it".to_owned(),
         (RoleView::Follower, false) => "this node does not follow it".to_owned(),
     };
+    let newer = stream.manifest.too_new.as_ref().map(|newer| {
+        let what = format!(
+            "its manifest has what this version does not know: {}; it is kept and served, and a newer \
+             version of headwater reads it",
+            printable(newer)
+        );
+        ("too new", out.bad(&what))
+    });
     let mut lines = vec![
         ("role", followed),
         ("state", state(stream, out)),
@@ -140,6 +185,7 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
     if stream.role == RoleView::Follower {
         lines.insert(4, ("lag", lag(stream)));
     }
+    lines.extend(newer);
     let on_disk = stream.disk_bytes.map(bytes);
     lines.extend(on_disk.map(|bytes| ("disk", format!("about {bytes}"))));
     if stream.waits_for_room {

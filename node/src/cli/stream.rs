@@ -12,12 +12,13 @@ use super::gaps::GapsArgs;
 use super::output::{Align, Output, Table, bytes, grouped, printable, short, signed_ago};
 use super::recover::{RecoverArgs, recover};
 use super::show::{ShowArgs, say_lookalikes, show};
+use super::terms::TermsArgs;
 use super::{Invocation, duration};
 use crate::api::types::{NewStream, RoleView, StreamView, ValueTypeView};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StreamCommand {
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     List(ListArgs),
     Show(ShowArgs),
     Follow(FollowArgs),
@@ -79,6 +80,8 @@ pub(crate) struct CreateArgs {
     /// Keep the latest observation only: a value that changes [chunk level: 0]
     #[arg(long, conflicts_with = "retain_records")]
     latest_only: bool,
+    #[command(flatten)]
+    terms: TermsArgs,
 }
 
 /// List the streams that this node knows
@@ -110,7 +113,7 @@ pub(super) async fn dispatch(
     command: StreamCommand,
 ) -> anyhow::Result<()> {
     match command {
-        StreamCommand::Create(args) => create(invocation, args).await,
+        StreamCommand::Create(args) => create(invocation, *args).await,
         StreamCommand::List(args) => list(invocation, &args).await,
         StreamCommand::Show(args) => show(invocation, &args).await,
         StreamCommand::Follow(args) => follow(invocation, &args).await,
@@ -140,7 +143,7 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
         retain_age_us: micros(args.retain_age),
         retain_records: args.retain_records.unwrap_or(0),
         latest_only: args.latest_only,
-        ..NewStream::default()
+        ..args.terms.into_new()?
     };
     let created = invocation
         .with_client(async |client| {
@@ -256,6 +259,8 @@ pub(super) fn state(stream: &StreamView, out: Output) -> String {
         out.bad("forked")
     } else if stream.closed.is_some() {
         out.bad("closed")
+    } else if stream.manifest.too_new.is_some() {
+        out.bad("too new")
     } else if stream.stopped.is_some() {
         out.bad("stopped")
     } else if stream.recovering.is_some() {
@@ -312,7 +317,7 @@ async fn peers(invocation: &Invocation, args: &StreamPeersArgs) -> anyhow::Resul
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::api::types::LagView;
+    use crate::api::types::{LagView, ManifestView};
 
     pub(crate) fn stream() -> StreamView {
         StreamView {
@@ -331,6 +336,7 @@ pub(super) mod tests {
             target: None,
             prior: None,
             created: None,
+            manifest: ManifestView::default(),
             role: RoleView::Follower,
             followed: true,
             size: 8_759,

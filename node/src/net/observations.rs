@@ -262,9 +262,10 @@ fn too_long(error: &OutboundFailure) -> Option<String> {
     };
     match error.get_ref()?.downcast_ref::<WireError>()? {
         error @ (WireError::TooLong { .. } | WireError::TooMany { .. }) => Some(error.to_string()),
-        WireError::Undecodable { .. } | WireError::NotCanonical(_) | WireError::BadField { .. } => {
-            None
-        }
+        WireError::Undecodable { .. }
+        | WireError::NotCanonical(_)
+        | WireError::Form { .. }
+        | WireError::BadField { .. } => None,
     }
 }
 

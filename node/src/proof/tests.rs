@@ -3,7 +3,7 @@ use headwater_protocols::head::Head;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::log::ForkProof;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
 use headwater_protocols::record::Record;
 use headwater_protocols::store::MemoryStore;
 use headwater_protocols::time::Timestamp;
@@ -18,20 +18,10 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 fn stream(size: u64, secret: u8) -> (Engine<MemoryStore>, LogStatus) {
     let key = SigningKey::from_secret(&mut [secret; 32]);
     let manifest = Manifest {
-        publisher: key.public(),
-        name: "temperature".to_owned(),
-        description: String::new(),
-        source: String::new(),
-        target: None,
         unit: "°C".to_owned(),
-        value_type: ValueType::Number,
-        cadence_us: 0,
         chunk_level: 2,
-        prior: None,
-        visibility: Visibility::Public,
-        retain_us: 0,
-        retain_records: 0,
         created: NOW,
+        ..Manifest::new(key.public(), "temperature", [7; NONCE_BYTES])
     };
     let settings = Settings {
         seed: [0; 32],

@@ -1,11 +1,12 @@
 //! What users ask of an engine, and what they get.
 
 use crate::id::LogId;
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::{Manifest, ManifestError, SignedManifest, TooNew};
 use crate::ranges::Interval;
 use crate::record::Record;
 use crate::store::StoreError;
 use crate::sync::retrieval::{Found, Retrieval};
+use crate::time::Timestamp;
 
 use super::{Discovery, RequestKey};
 
@@ -14,6 +15,9 @@ use super::{Discovery, RequestKey};
 pub enum Command {
     /// Create a stream of our own.
     Create(Box<Manifest>),
+    /// Create a stream of our own under a manifest that our key has signed before,
+    /// whatever it says.
+    CreateSigned(Box<SignedManifest>),
     /// Append records to a stream of our own.
     Publish {
         /// The stream.
@@ -117,6 +121,31 @@ pub enum CommandError {
         place: usize,
         /// What is wrong with the value.
         why: String,
+    },
+    /// A record of an earlier time than the one that it would follow, in a stream
+    /// whose times are ordered.
+    #[error(
+        "the time of value {place}, {time}, is before the last one, {last}, and the times of this \
+         stream never go back"
+    )]
+    Backwards {
+        /// The place of the record in the command, from 0.
+        place: usize,
+        /// Its time.
+        time: Timestamp,
+        /// That of the record before it.
+        last: Timestamp,
+    },
+    /// A stream that only a later version reads.
+    #[error(
+        "the manifest of stream {log} has what this version does not know: {newer}; a newer version of \
+         headwater reads it, and this one only keeps and serves it"
+    )]
+    TooNew {
+        /// The stream.
+        log: LogId,
+        /// What is not known.
+        newer: TooNew,
     },
     /// A stream of our own that is to be deleted without a word.
     #[error(

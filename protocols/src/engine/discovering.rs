@@ -18,7 +18,7 @@ use crate::limits::{
     MAX_DISCOVER_TEXT_BYTES, MAX_DISCOVERIES, MAX_TOLD_STREAM_BYTES, MAX_TOLD_STREAMS,
 };
 use crate::log::AdmitError;
-use crate::manifest::{Manifest, SignedManifest, UnverifiedManifest, Visibility};
+use crate::manifest::{Manifest, SignedManifest, UnverifiedManifest, is_tagged};
 use crate::store::Store;
 use crate::sync::Lane;
 use crate::time::Timestamp;
@@ -99,7 +99,9 @@ impl Words {
         ];
         let text = texts.map(|text| text.to_lowercase()).join("\n");
         let id = log.to_string();
-        let is_there = |word: &String| text.contains(word) || id.contains(word);
+        let is_there = |word: &String| {
+            text.contains(word) || id.contains(word) || is_tagged(&manifest.tags, word)
+        };
         self.0.iter().all(is_there)
     }
 }
@@ -107,10 +109,9 @@ impl Words {
 /// Whether others may hear of a stream.
 fn is_told(state: &LogState) -> Option<&SignedManifest> {
     let manifest = state.manifest.as_ref()?;
-    match manifest.visibility {
-        Visibility::Public => Some(manifest),
-        Visibility::Private => None,
-    }
+    // What a later version says of it may be about just that.
+    let may_be_told = !manifest.is_hidden() && manifest.too_new().is_none();
+    may_be_told.then_some(manifest)
 }
 
 impl<S: Store> Engine<S> {
@@ -254,8 +255,7 @@ impl<S: Store> Engine<S> {
         for (log, (manifest, head)) in told {
             // What is private is nobody's business, and what was not searched
             // for is of no use.
-            let is_wanted = manifest.visibility == Visibility::Public;
-            if !is_wanted || !open.words.describe(log, &manifest) {
+            if manifest.is_hidden() || !open.words.describe(log, &manifest) {
                 continue;
             }
             let found = open.found.entry(log).or_insert_with(|| FoundStream {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::dispute::level_of;
+use super::gossip_forms::{announcement_has_more, meta_has_more};
 use super::logs::put_head;
 use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
@@ -44,7 +45,12 @@ impl<S: Store> Engine<S> {
             }
             Topic::Meta(log) => self.meta(from, author, log, data, now),
         };
-        result.unwrap_or(Verdict::Reject)
+        result.unwrap_or_else(|_| match topic {
+            // What a later version says is no offence; it is not passed on by who
+            // cannot check it.
+            Topic::Data(_) if announcement_has_more(data) => Verdict::Ignore,
+            Topic::Data(_) | Topic::Meta(_) => Verdict::Reject,
+        })
     }
 
     /// Keeps an announcement that cannot be judged before the manifest is there:
@@ -194,6 +200,9 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Verdict, AdmitError> {
         let meta: v1::Meta = decode("a meta message", data.clone(), MAX_GOSSIP_BYTES)?;
+        if meta_has_more(data) {
+            return Ok(Verdict::Ignore);
+        }
         match meta.body {
             Some(Body::Head(head)) => self.meta_head((from, author), log, head, now),
             Some(Body::Fork(fork)) => self.meta_fork(log, fork, now),

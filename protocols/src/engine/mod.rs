@@ -25,6 +25,7 @@ mod followers;
 mod fork_search;
 mod frames;
 mod gossip;
+mod gossip_forms;
 mod input;
 mod joining;
 mod log_state;
@@ -390,6 +391,7 @@ impl<S: Store> Engine<S> {
     fn command(&mut self, id: u64, command: Command, now: Timestamp) {
         let result = match command {
             Command::Create(manifest) => self.create(&manifest, now),
+            Command::CreateSigned(manifest) => self.create_signed(*manifest, now),
             Command::Publish {
                 log,
                 records,

@@ -8,11 +8,12 @@ use super::repeats::{Known, RequestKey};
 use super::{CommandError, Engine, Mark, Output, Reply};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
+use crate::kind::Unfit;
 use crate::limits::{
     MAX_ANNOUNCED_RECORD_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS, REPEAT_US,
 };
 use crate::log::{Announcement, Appender};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SignedManifest};
 use crate::merkle::{CompactRange, Hash};
 use crate::ranges::Interval;
 use crate::record::{Record, put_record};
@@ -43,7 +44,19 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Reply, CommandError> {
         let manifest = manifest.sign(&self.key)?;
+        self.create_signed(manifest, now)
+    }
+
+    /// Begins a stream whose manifest our key has signed.
+    pub(super) fn create_signed(
+        &mut self,
+        manifest: SignedManifest,
+        now: Timestamp,
+    ) -> Result<Reply, CommandError> {
         let log = manifest.stream();
+        if manifest.publisher != self.key.public() {
+            return Err(CommandError::NotOwner(log));
+        }
         match self.logs.get(&log) {
             Some(state) if state.owned => return Ok(Reply::Created(log)),
             Some(_) => {
@@ -108,19 +121,22 @@ impl<S: Store> Engine<S> {
             let found = from;
             return Err(CommandError::Size { found, expected });
         }
-        let max = manifest.max_value_bytes();
+        if let Some(&newer) = manifest.too_new() {
+            return Err(CommandError::TooNew { log, newer });
+        }
+        let rules = manifest.kind.rules().expect("all that is read has rules");
+        let mut last = match manifest.ordered {
+            true => self.last_time(log, from)?,
+            false => None,
+        };
         for (place, record) in records.iter().enumerate() {
-            let value = record.value();
-            if value.len() > max {
-                let bytes = value.len();
-                let why = format!(
-                    "has {bytes} bytes, more than the {max} of this stream, which its chunk level sets"
-                );
-                return Err(CommandError::Value { place, why });
-            }
-            if let Err(why) = manifest.value_type.check(&value) {
-                let why = why.to_owned();
-                return Err(CommandError::Value { place, why });
+            let time = record.time();
+            match rules.check(manifest.terms(), record, last) {
+                Ok(()) => last = Some(time),
+                Err(Unfit::Value(why)) => return Err(CommandError::Value { place, why }),
+                Err(Unfit::Before(last)) => {
+                    return Err(CommandError::Backwards { place, time, last });
+                }
             }
         }
         self.require_room(bytes)?;
@@ -130,6 +146,28 @@ impl<S: Store> Engine<S> {
         staged.records.extend(records);
         staged.bytes += bytes;
         Ok(())
+    }
+
+    /// The time of the last of `size` records, of which some may wait for the
+    /// commit.
+    fn last_time(&self, log: LogId, size: u64) -> Result<Option<Timestamp>, CommandError> {
+        let staged = self.staged.get(&log).and_then(|one| one.records.last());
+        if let Some(record) = staged {
+            return Ok(Some(record.time()));
+        }
+        let state = self.logs.get(&log);
+        let (Some(last), Some(key)) = (size.checked_sub(1), state.and_then(LogState::key)) else {
+            return Ok(None);
+        };
+        match History::new(&self.store, key).record(last) {
+            Ok(record) => Ok(Some(record.time())),
+            Err(ReadError::NotHeld(_)) => Err(CommandError::Closed(
+                "its times are ordered, and its last record, which tells what comes behind it, is \
+                 damaged here; it is asked of peers"
+                    .to_owned(),
+            )),
+            Err(ReadError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// As [`stage`](Self::stage), unless the same was staged or done before: then

@@ -11,7 +11,7 @@ use super::{NodeId, Sim, Twist};
 use crate::engine::{Command, CommandError, Mark, Reply, Room};
 use crate::id::{LogId, Topic};
 use crate::identity::SigningKey;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SignedManifest};
 use crate::ranges::Interval;
 use crate::record::Record;
 use crate::store::MemoryStore;
@@ -111,7 +111,19 @@ impl Sim {
     /// # Panics
     /// The node refuses.
     pub fn create(&mut self, node: NodeId, manifest: Manifest) -> LogId {
-        let id = self.command(node, Command::Create(Box::new(manifest)));
+        self.created(node, Command::Create(Box::new(manifest)))
+    }
+
+    /// Has a node create a stream under a manifest that its key has signed.
+    ///
+    /// # Panics
+    /// The node refuses.
+    pub fn create_signed(&mut self, node: NodeId, manifest: SignedManifest) -> LogId {
+        self.created(node, Command::CreateSigned(Box::new(manifest)))
+    }
+
+    fn created(&mut self, node: NodeId, command: Command) -> LogId {
+        let id = self.command(node, command);
         self.run_for(0);
         match self.reply(node, id) {
             Some(Ok(Reply::Created(log))) => *log,

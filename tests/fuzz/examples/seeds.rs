@@ -16,7 +16,7 @@ use headwater_protocols::engine::Command;
 use headwater_protocols::id::{LogId, Topic};
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::log::Announcement;
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
 use headwater_protocols::merkle::CompactRange;
 use headwater_protocols::record::{EncodedChunk, Record};
 use headwater_protocols::sim::{NetworkConfig, NodeId, Sim, Twisted};
@@ -295,8 +295,6 @@ impl World {
 
 fn manifest(key: &SigningKey) -> Manifest {
     Manifest {
-        publisher: key.public(),
-        name: "readings".to_owned(),
         description: "what it is".to_owned(),
         source: "where it comes from".to_owned(),
         target: Some(LogId([4; 32])),
@@ -304,11 +302,7 @@ fn manifest(key: &SigningKey) -> Manifest {
         value_type: ValueType::Text,
         cadence_us: SECOND,
         chunk_level: 2,
-        prior: None,
-        visibility: Visibility::Public,
-        retain_us: 0,
-        retain_records: 0,
-        created: Timestamp(0),
+        ..Manifest::new(key.public(), "readings", [7; NONCE_BYTES])
     }
 }
 

@@ -11,7 +11,7 @@ use headwater_protocols::head::Tree;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::limits::{MAX_INTERVALS, MAX_SOURCES};
-use headwater_protocols::manifest::{Manifest, ValueType, Visibility};
+use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
 use headwater_protocols::merkle::{prove_inclusion, verify_inclusion};
 use headwater_protocols::record::Record;
 use headwater_protocols::sim::{NodeId, Sim, Twisted};
@@ -50,20 +50,10 @@ pub(crate) fn record(branch: &str, index: u64) -> Record {
 /// A stream of texts.
 pub(crate) fn manifest(key: &SigningKey, chunk_level: u8, retain_records: u64) -> Manifest {
     Manifest {
-        publisher: key.public(),
-        name: "readings".to_owned(),
-        description: String::new(),
-        source: String::new(),
-        target: None,
-        unit: String::new(),
         value_type: ValueType::Text,
-        cadence_us: 0,
         chunk_level,
-        prior: None,
-        visibility: Visibility::Public,
-        retain_us: 0,
         retain_records,
-        created: Timestamp(0),
+        ..Manifest::new(key.public(), "readings", [7; NONCE_BYTES])
     }
 }
 

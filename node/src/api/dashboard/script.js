@@ -58,6 +58,7 @@ function isWhole(stream) {
 }
 
 function syncState(stream) {
+  if (stream.too_new) return ['too new for this version: ' + stream.too_new, 'bad'];
   if (!isWhole(stream))
     return ['two histories: disputed from ' + count(stream.disputed_from), 'bad'];
   if (stream.recovering) return ['recovering', 'bad'];
@@ -82,6 +83,7 @@ class Card {
     title.title = stream.id;
     this.sync = element('p');
     this.size = element('p', '', 'size');
+    this.terms = element('p', '', 'size');
     this.value = element('p', '–', 'value');
     this.time = element('p', '\u00a0', 'time');
     this.plot = by('plot').content.firstElementChild.cloneNode(true);
@@ -90,7 +92,7 @@ class Card {
     const file = format => this.path + '/observations?format=' + format;
     const links = element('p', undefined, 'links');
     links.append(link('CSV', file('csv')), link('Parquet', file('parquet')));
-    this.item.append(title, this.sync, this.size, this.value, this.time, this.plot, links);
+    this.item.append(title, this.sync, this.size, this.terms, this.value, this.time, this.plot, links);
     this.item.dataset.id = stream.id;
     this.update(stream);
   }
@@ -102,6 +104,7 @@ class Card {
     this.sync.textContent = stream.role + (stream.followed || stream.role === 'publisher' ? '' : ', not followed') + ', ' + text;
     this.sync.className = kind;
     this.size.textContent = count(stream.size) + ' records, ' + bytes(stream.record_bytes);
+    this.terms.textContent = [...stream.tags, stream.licence].filter(text => text).join(' · ');
   }
 
   follow() {
@@ -127,7 +130,7 @@ class Card {
   // The newest ones, where no connection is left to follow the stream.
   async look() {
     const size = usableSize(this.stream);
-    if (this.known === size || !this.stream.root) return;
+    if (this.known === size || !this.stream.root || this.stream.too_new) return;
     this.known = size;
     try {
       const answer = await fetch(this.path + '/observations?format=ndjson&order=desc&limit=' + POINTS, {cache: 'no-store'});
@@ -178,7 +181,7 @@ function share() {
   const looked = [];
   for (const item of by('streams').children) {
     const card = cards.get(item.dataset.id);
-    const wanted = visible.has(item.dataset.id) && card.stream.root && isWhole(card.stream);
+    const wanted = visible.has(item.dataset.id) && card.stream.root && !card.stream.too_new && isWhole(card.stream);
     if (wanted && free > 0) {
       free--;
       card.follow();
@@ -193,7 +196,7 @@ function share() {
 
 function showStreams(streams) {
   const text = by('filter').value.trim().toLowerCase();
-  const wanted = streams.filter(stream => stream.name.toLowerCase().includes(text) || stream.id.includes(text));
+  const wanted = streams.filter(stream => stream.name.toLowerCase().includes(text) || stream.id.includes(text) || stream.tags.some(tag => tag.toLowerCase().includes(text)));
   const shown = wanted.slice(0, LISTED);
   by('count').textContent = shown.length === streams.length ? '' : shown.length + ' of ' + count(streams.length) + ' are shown';
   const ids = new Set(shown.map(stream => stream.id));

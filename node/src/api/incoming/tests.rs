@@ -1,5 +1,5 @@
 use headwater_protocols::identity::SigningKey;
-use headwater_protocols::manifest::Visibility;
+use headwater_protocols::manifest::NONCE_BYTES;
 use proptest::prelude::*;
 
 use super::*;
@@ -8,21 +8,12 @@ use super::*;
 const NOW: Timestamp = Timestamp(1_764_400_000_000_000);
 
 fn manifest(value_type: ValueType) -> Manifest {
+    let publisher = SigningKey::from_secret(&mut [1; 32]).public();
     Manifest {
-        publisher: SigningKey::from_secret(&mut [1; 32]).public(),
-        name: "x".to_owned(),
-        description: String::new(),
-        source: String::new(),
-        target: None,
-        unit: String::new(),
         value_type,
-        cadence_us: 0,
         chunk_level: 12,
-        prior: None,
-        visibility: Visibility::Public,
-        retain_us: 0,
-        retain_records: 0,
         created: NOW,
+        ..Manifest::new(publisher, "x", [7; NONCE_BYTES])
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::{Command, CommandError, Discovery, Reply};
 use crate::limits::{DISCOVER_TIMEOUT_US, MAX_DISCOVERIES, MAX_TOLD_STREAMS};
+use crate::manifest::Visibility;
 
 fn named(sim: &Sim, node: NodeId, name: &str) -> Manifest {
     Manifest {
@@ -66,10 +67,12 @@ fn private_streams_never_leave() {
         ("wind", Visibility::Public),
     ] {
         let manifest = Manifest {
-            visibility,
+            visibility: Some(visibility),
+            nonce: None,
             ..named(&sim, owner, name)
         };
-        sim.create(owner, manifest);
+        let signed = manifest.sign_as_it_is(sim.key(owner)).unwrap();
+        sim.create_signed(owner, signed);
     }
     sim.connect(owner, asker);
     sim.run_for(SECOND);

@@ -86,7 +86,7 @@ fn false_gossip_is_rejected_by_name_and_stores_nothing() {
             wire.records = records.into();
         }),
         good.slice(..good.len() - 1),
-        Bytes::from([&good[..], &[0x30, 1]].concat()),
+        Bytes::from([&good[..], &[0x10, 1]].concat()),
         Bytes::from_static(b"\xff"),
         Bytes::new(),
         Bytes::from(vec![0; MAX_GOSSIP_BYTES + 1]),
@@ -115,6 +115,31 @@ fn false_gossip_is_rejected_by_name_and_stores_nothing() {
         assert!(world.status(follower).fork.is_none());
         world.publish(1);
         world.complete(follower, SECOND);
+    }
+}
+
+#[test]
+fn a_message_with_fields_of_a_later_version_is_neither_taken_nor_held_against_anybody() {
+    for field in [&[0x38, 1][..], &[0x82, 4, 0]] {
+        let (mut world, follower, stranger) = talk(7);
+        let key = world.sim.key(world.owner).clone();
+        let time = world.status(follower).head.unwrap().time.offset(1);
+        let data = announce(&world, &key, time);
+        let synced = v1::meta::Body::Synced(v1::Synced::default());
+        for (topic, bytes) in [
+            (Topic::Data(world.log), &data),
+            (Topic::Meta(world.log), &meta(synced)),
+        ] {
+            let later = Bytes::from([bytes, field].concat());
+            world.sim.gossip(stranger, topic, &later);
+        }
+        world.sim.run_for(SECOND);
+        assert_eq!(accusations(&world.sim, follower, stranger), [""; 0]);
+        assert_eq!(world.adopted(follower), 20);
+        // Without that field it is news.
+        world.sim.gossip(stranger, Topic::Data(world.log), &data);
+        world.sim.run_for(SECOND);
+        assert_eq!(world.adopted(follower), 25);
     }
 }
 

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::*;
-use crate::manifest::{Manifest, ValueType, Visibility};
+use crate::manifest::{Manifest, NONCE_BYTES, ValueType};
 use crate::merkle::{prove_inclusion, verify_inclusion};
 use crate::record::{Record, encoded_len};
 use crate::store::History;
@@ -40,20 +40,10 @@ const MINUTE: u64 = 60 * SECOND;
 /// A stream of texts.
 fn manifest(key: &SigningKey, chunk_level: u8) -> Manifest {
     Manifest {
-        publisher: key.public(),
-        name: "readings".to_owned(),
-        description: String::new(),
-        source: String::new(),
-        target: None,
-        unit: String::new(),
         value_type: ValueType::Text,
-        cadence_us: 0,
         chunk_level,
-        prior: None,
-        visibility: Visibility::Public,
-        retain_us: 0,
-        retain_records: 0,
         created: BEGIN,
+        ..Manifest::new(key.public(), "readings", [7; NONCE_BYTES])
     }
 }
 

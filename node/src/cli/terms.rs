@@ -1,0 +1,81 @@
+//! What a new stream says for good, beside what its values are.
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::api::types::NewStream;
+
+/// Digits of a hash in hexadecimal.
+const HASH_DIGITS: usize = 64;
+
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TermsArgs {
+    /// A word, or KEY=VALUE, by which others find it; give it again for more
+    #[arg(long = "tag", value_name = "T")]
+    tags: Vec<String>,
+    /// The terms of use, as an SPDX expression, such as CC-BY-4.0
+    #[arg(
+        long,
+        value_name = "SPDX",
+        default_value = "",
+        hide_default_value = true
+    )]
+    licence: String,
+    /// The media type of a value, such as image/png
+    #[arg(long, value_name = "M", default_value = "", hide_default_value = true)]
+    content_type: String,
+    /// Refuse observations of a time that is before the last one
+    #[arg(long)]
+    ordered: bool,
+    /// The key, kept offline, that can end the stream: the file of its public
+    /// half, or its hash
+    #[arg(long, value_name = "FILE.pub|HASH")]
+    recovery: Option<String>,
+    /// The key of a witness (name+id+base64) that is asked to cosign; give it
+    /// again for more
+    #[arg(long = "witness", value_name = "VKEY")]
+    witnesses: Vec<String>,
+    /// How many of them are enough [default: as many as bear a third of bad ones]
+    #[arg(long, value_name = "N", requires = "witnesses")]
+    witnesses_needed: Option<u32>,
+    /// The page of yours that says what may change
+    #[arg(long, value_name = "ID")]
+    about: Option<String>,
+}
+
+impl TermsArgs {
+    /// Whether anything is said.
+    pub(super) fn are_given(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// A new stream of which only this is said.
+    pub(super) fn into_new(self) -> anyhow::Result<NewStream> {
+        Ok(NewStream {
+            tags: self.tags,
+            licence: self.licence,
+            content_type: self.content_type,
+            ordered: self.ordered,
+            recovery: self.recovery.as_deref().map(recovery_hash).transpose()?,
+            witnesses: self.witnesses,
+            witnesses_needed: self.witnesses_needed,
+            about: self.about,
+            ..NewStream::default()
+        })
+    }
+}
+
+/// The hash of a recovery key, from what names it. Files of public keys are read
+/// here, once there are some.
+fn recovery_hash(text: &str) -> anyhow::Result<String> {
+    let is_hash = text.len() == HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash {
+        return Ok(text.to_ascii_lowercase());
+    }
+    std::fs::metadata(text).with_context(|| {
+        format!(
+            "`{text}` is neither a file nor the hash of a key, {HASH_DIGITS} digits of hexadecimal"
+        )
+    })?;
+    bail!("`{text}` is no file of a recovery key that this version reads; give the hash of the key")
+}
