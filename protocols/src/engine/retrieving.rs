@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use libp2p_identity::PeerId;
 
 use super::agenda::Agenda;
+use super::log_state::LogState;
 use super::requests::{Request, RequestKind};
 use super::upstream::UNKNOWN_TREE;
 use super::{CommandError, Engine, Output, Reply};
@@ -23,7 +24,7 @@ use crate::store::{History, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::{RefuseError, Work};
 use crate::sync::retrieval::{
-    Found, Question, Retrieval, answer_chunk, answer_index, answer_time, find,
+    Among, Found, Question, Retrieval, answer_chunk, answer_index, answer_time, find,
 };
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -68,6 +69,22 @@ impl Retrievals {
             }
         });
         self.agenda.set(command, at);
+    }
+}
+
+impl LogState {
+    /// Whether its times never go back.
+    fn is_ordered(&self) -> bool {
+        self.manifest.as_ref().is_some_and(|one| one.ordered)
+    }
+
+    /// Where a record of some time may lie, in its tree of a size.
+    fn among(&self, size: u64) -> Among {
+        Among {
+            begin: self.begin(),
+            size,
+            ordered: self.is_ordered(),
+        }
     }
 }
 
@@ -140,7 +157,8 @@ impl<S: Store> Engine<S> {
         let state = &self.logs[&log];
         let key = state.key().ok_or(CommandError::UnknownStream(log))?;
         let history = History::new(&self.store, key);
-        Ok(find(&history, &state.held, state.begin(), &question)?)
+        let among = state.among(state.target());
+        Ok(find(&history, &state.held, among, &question)?)
     }
 
     /// The tree of what is not disputed.
@@ -164,7 +182,7 @@ impl<S: Store> Engine<S> {
         let mut found: Vec<_> = match what {
             Retrieval::Chunk(address) => (self.peers.keys())
                 .filter(|peer| is_free(peer))
-                .map(|&peer| (peer, Question::Chunk(address)))
+                .map(|&peer| (false, peer, Question::Chunk(address)))
                 .collect(),
             Retrieval::Index(log, _) | Retrieval::Time(log, _) => {
                 let Some(state) = self.logs.get(&log).filter(|state| state.fetches()) else {
@@ -179,14 +197,20 @@ impl<S: Store> Engine<S> {
                             Retrieval::Index(_, index) => (index, index + 1),
                             _ => (state.begin(), size),
                         };
-                        let has = from < to && to <= size && source.held.contains(from, to);
-                        has.then(|| (peer, question(what, tree)))
+                        let is_there = from < to && to <= size;
+                        let has_all = source.held.contains(from, to);
+                        // Of a stream in order two neighbours are enough.
+                        let is_in_order = matches!(what, Retrieval::Time(..)) && state.is_ordered();
+                        let has = has_all || (is_in_order && source.held.covered(from, to) > 0);
+                        (is_there && has).then(|| (!has_all, peer, question(what, tree)))
                     })
                     .collect()
             }
         };
-        found.sort_by_key(|(peer, _)| self.requests.open_ranges(peer));
-        found
+        found.sort_by_key(|&(may_lack, peer, _)| (may_lack, self.requests.open_ranges(&peer)));
+        (found.into_iter())
+            .map(|(_, peer, question)| (peer, question))
+            .collect()
     }
 
     /// Asks one more peer, if there is one.
@@ -345,9 +369,7 @@ impl<S: Store> Engine<S> {
             What::Index(index) if *index < MAX_LOG_SIZE => {
                 answer_index(&history, held, size, *index)
             }
-            What::Time(time) => {
-                answer_time(&history, held, (state.begin(), size), Timestamp(*time))
-            }
+            What::Time(time) => answer_time(&history, held, state.among(size), Timestamp(*time)),
             What::Index(_) | What::Address(_) => Err(RefuseError::Malformed),
         }?;
         Ok((answer, known + work))

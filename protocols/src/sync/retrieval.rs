@@ -29,6 +29,40 @@ pub enum Retrieval {
     Time(LogId, Timestamp),
 }
 
+/// Where a record of some time may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Among {
+    /// The first record that somebody has to keep.
+    pub begin: u64,
+    /// The size of the tree.
+    pub size: u64,
+    /// Whether the times never go back, so that two neighbours tell which is meant.
+    pub ordered: bool,
+}
+
+impl Among {
+    /// The records that show which one is meant, among those that are held.
+    /// `None` where one that is not held could be.
+    fn neighbours<S: Store + ?Sized>(
+        self,
+        history: &History<'_, S>,
+        held: &IntervalSet,
+        time: Timestamp,
+    ) -> Result<Option<(u64, u64)>, ReadError> {
+        let Self { begin, size, .. } = self;
+        if size == 0 || !(self.ordered || held.contains(begin, size)) {
+            return Ok(None);
+        }
+        let (from, to) = match history.at_or_before(time, size)? {
+            Some((index, _)) => (index, size.min(index + 2)),
+            None if begin > 0 => return Ok(None),
+            None => (0, 1),
+        };
+        // In order, what lies behind is later than the one that was found.
+        Ok(held.contains(from, to).then_some((from, to)))
+    }
+}
+
 /// What was found. Nothing of it was believed: it hashes to the address, or up
 /// to the root of a tree that was adopted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,8 +242,7 @@ pub fn answer_index<S: Store + ?Sized>(
     answer_records(history, held, size, index, index.saturating_add(1))
 }
 
-/// Answers a question for the record at or before a time, in the tree of a size,
-/// among those from `begin` on: nobody has to keep the others.
+/// Answers a question for the record at or before a time.
 ///
 /// # Errors
 /// Something of the log is not held, so that it cannot be told, or the store
@@ -217,18 +250,12 @@ pub fn answer_index<S: Store + ?Sized>(
 pub fn answer_time<S: Store + ?Sized>(
     history: &History<'_, S>,
     held: &IntervalSet,
-    (begin, size): (u64, u64),
+    among: Among,
     time: Timestamp,
 ) -> Result<(v1::Retrieved, Work), RefuseError> {
-    if size == 0 || !held.contains(begin, size) {
-        return Err(RefuseError::NotHeld);
-    }
-    let (from, to) = match history.at_or_before(time, size)? {
-        Some((index, _)) => (index, size.min(index + 2)),
-        None if begin > 0 => return Err(RefuseError::NotHeld),
-        None => (0, 1),
-    };
-    answer_records(history, held, size, from, to)
+    let neighbours = among.neighbours(history, held, time)?;
+    let (from, to) = neighbours.ok_or(RefuseError::NotHeld)?;
+    answer_records(history, held, among.size, from, to)
 }
 
 pub(crate) fn answer_records<S: Store + ?Sized>(
@@ -258,15 +285,14 @@ pub(crate) fn answer_records<S: Store + ?Sized>(
 }
 
 /// What is found here, without asking anybody; `None` when it is not held, or
-/// when something else that is not held could be meant. Records before `begin`
-/// nobody has to keep.
+/// when something else that is not held could be meant.
 ///
 /// # Errors
 /// The store fails.
 pub fn find<S: Store + ?Sized>(
     history: &History<'_, S>,
     held: &IntervalSet,
-    begin: u64,
+    among: Among,
     question: &Question,
 ) -> Result<Option<Found>, StoreError> {
     let read = |index, tree: Tree| match history.record(index) {
@@ -276,7 +302,19 @@ pub fn find<S: Store + ?Sized>(
     };
     match question {
         &Question::Index(_, tree, index) if held.contains(index, index + 1) => read(index, tree),
-        &Question::Time(_, tree, time) if held.contains(begin, tree.size) => {
+        &Question::Time(_, tree, time)
+            if among.ordered && !held.contains(among.begin, tree.size) =>
+        {
+            match among.neighbours(history, held, time) {
+                Ok(Some((index, _))) => match history.record(index) {
+                    Ok(first) if first.time() > time => Ok(Some(Found::Nothing(tree))),
+                    _ => read(index, tree),
+                },
+                Ok(None) | Err(ReadError::NotHeld(_)) => Ok(None),
+                Err(ReadError::Store(error)) => Err(error),
+            }
+        }
+        &Question::Time(_, tree, time) if held.contains(among.begin, tree.size) => {
             match history.at_or_before(time, tree.size) {
                 Ok(Some((index, _))) => read(index, tree),
                 Ok(None) => Ok(Some(Found::Nothing(tree))),

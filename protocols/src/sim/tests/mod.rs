@@ -13,6 +13,7 @@ mod history;
 mod holes;
 mod joining;
 mod liars;
+mod newer;
 mod owners;
 mod questions;
 mod readers;
@@ -80,6 +81,23 @@ impl World {
         let mut sim = Sim::with_network(seed, config);
         let owner = sim.add_node();
         let manifest = manifest(sim.key(owner), chunk_level);
+        let log = sim.create(owner, manifest);
+        let mut world = Self {
+            sim,
+            owner,
+            log,
+            size: 0,
+        };
+        world.publish(size);
+        world
+    }
+
+    /// As [`new`](Self::new), with another manifest.
+    fn of(seed: u64, size: u64, change: impl FnOnce(&mut Manifest)) -> Self {
+        let mut sim = Sim::new(seed);
+        let owner = sim.add_node();
+        let mut manifest = manifest(sim.key(owner), 3);
+        change(&mut manifest);
         let log = sim.create(owner, manifest);
         let mut world = Self {
             sim,

@@ -7,6 +7,40 @@ use crate::ranges::Interval;
 use crate::store::StoreError;
 
 #[test]
+fn the_times_of_an_ordered_stream_never_go_back_whatever_happens_in_between() {
+    let mut world = World::of(1, 0, |manifest| manifest.ordered = true);
+    let (owner, log) = (world.owner, world.log);
+    let publish = |world: &mut World, times: &[i64]| {
+        let records = times.iter().map(|&time| Record::new(Timestamp(time), b"v"));
+        let id = world.sim.publish(owner, log, records.collect());
+        world.sim.run_for(0);
+        world.sim.reply(owner, id).expect("it is answered").clone()
+    };
+    let before = |place, time, last| {
+        let (time, last) = (Timestamp(time), Timestamp(last));
+        Err(CommandError::Backwards { place, time, last })
+    };
+    assert!(publish(&mut world, &[5, 5, 7]).is_ok());
+    assert_eq!(publish(&mut world, &[6]), before(0, 6, 7));
+    assert_eq!(publish(&mut world, &[7, 9, 8]), before(2, 8, 9));
+    assert_eq!(world.adopted(owner), 3);
+    for how in [Crash::Process, Crash::Power(usize::MAX)] {
+        world.sim.crash(owner, how);
+        world.sim.reopen(owner);
+        world.sim.run_for(SECOND);
+        assert_eq!(publish(&mut world, &[6]), before(0, 6, 7));
+    }
+    // Two that wait for one commit.
+    let ids = [8, 7].map(|time| {
+        let records = vec![Record::new(Timestamp(time), b"v")];
+        world.sim.publish(owner, log, records)
+    });
+    world.sim.run_for(0);
+    assert!(world.sim.reply(owner, ids[0]).unwrap().is_ok());
+    assert_eq!(world.sim.reply(owner, ids[1]), Some(&before(0, 7, 8)));
+}
+
+#[test]
 fn many_publishes_share_one_sync() {
     let mut world = World::new(1, 3, 5);
     let (owner, log) = (world.owner, world.log);

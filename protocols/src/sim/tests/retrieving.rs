@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::{Command, CommandError, Reply};
 use crate::limits::{MAX_RETRIEVALS, RETRIEVAL_HEDGE_US, RETRIEVAL_TIMEOUT_US};
 use crate::merkle::{Hash, Nodes, Subtree};
-use crate::sync::retrieval::{Found, Question, Retrieval, answer_records, answer_time};
+use crate::sync::retrieval::{Among, Found, Question, Retrieval, answer_records, answer_time};
 use proptest::prelude::*;
 use v1::frame::Body;
 
@@ -346,6 +346,45 @@ fn only_so_many_are_waited_for_at_a_time() {
     assert!(ids.iter().all(|&id| sim.reply(reader, id).is_some()));
 }
 
+#[test]
+fn of_a_stream_in_order_whoever_holds_two_neighbours_tells_what_was_at_a_time() {
+    for ordered in [true, false] {
+        let mut world = World::of(4, 1_000, |manifest| manifest.ordered = ordered);
+        let owner = world.owner;
+        world.sim.twist(owner, no_ranges(|_| true));
+        let source = world.follower(&[owner]);
+        world.sim.run_for(150 * SECOND);
+        // It hears what is new, and has nothing of the history.
+        for _ in 0..20 {
+            world.publish(1);
+            world.sim.run_for(SECOND);
+        }
+        assert_eq!(world.status(source).held_records, 20);
+        world.sim.crash(owner, Crash::Process);
+        world.sim.twist(source, no_ranges(|_| true));
+        let reader = world.follower(&[source]);
+        world.sim.run_for(150 * SECOND);
+        assert_eq!(world.adopted(reader), 1_020);
+        let sources = vec![source];
+        let mut library = Library {
+            world,
+            reader,
+            sources,
+        };
+        for asker in [reader, source] {
+            library.reader = asker;
+            for (time, index) in [(1_000, 1_000), (1_010, 1_010), (5_000, 1_019)] {
+                let (found, _) = library.retrieve(library.time(time));
+                let meant = ordered.then(|| (index, record(index)));
+                assert_eq!(found_at(&found), meant, "{time}");
+            }
+            // Another one may lie between what is held and this.
+            let (found, _) = library.retrieve(library.time(999));
+            assert_eq!(found, Err(CommandError::NotFound));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 40,
@@ -370,7 +409,8 @@ proptest! {
         let size = times.len() as u64;
         let held = [crate::ranges::Interval { from: 0, to: size }].into_iter().collect();
         let at = Timestamp(at);
-        let (answer, _) = answer_time(&history, &held, (0, size), at).unwrap();
+        let among = Among { begin: 0, size, ordered: false };
+        let (answer, _) = answer_time(&history, &held, among, at).unwrap();
         let meant = (0_u64..).zip(&times)
             .filter(|(_, time)| **time <= at.0)
             .max_by_key(|(index, time)| (**time, *index));
