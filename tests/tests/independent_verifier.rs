@@ -1,5 +1,8 @@
 //! Proof files are accepted by a verifier that shares no code with us.
 
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use data_encoding::{BASE64, HEXLOWER};
@@ -39,6 +42,23 @@ fn path(proof: &Value) -> Result<Vec<u8>> {
         bytes.extend(HEXLOWER.decode(hash.as_bytes())?);
     }
     Ok(bytes)
+}
+
+#[test]
+fn the_manifests_of_the_documents_are_read_by_another_implementation() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = Command::new("python3")
+        .arg(root.join("vectors/manifests.py"))
+        .arg(root.join("../docs/vectors/manifests.json"))
+        .output()
+        .context("python3")?;
+    let said = String::from_utf8_lossy(&read.stdout);
+    ensure!(
+        read.status.success() && said.contains("10 manifests read"),
+        "{said}{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    Ok(())
 }
 
 #[test]
