@@ -25,6 +25,7 @@ mod lab;
 mod liar;
 mod live;
 mod long;
+mod manifests;
 mod max_disk;
 mod mesh;
 mod nat;

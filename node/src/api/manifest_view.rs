@@ -28,7 +28,7 @@ pub(super) fn manifest_view(manifest: Option<&SignedManifest>) -> ManifestView {
         tags: manifest.tags.clone(),
         licence: said(&manifest.licence),
         content_type: said(&manifest.content_type),
-        recovery: manifest.recovery.map(|hash| HEXLOWER.encode(&hash)),
+        recovery_key: manifest.recovery.map(|hash| HEXLOWER.encode(&hash)),
         witnesses: manifest.witnesses.as_ref().map(|witnesses| WitnessesView {
             keys: witnesses.keys.iter().map(ToString::to_string).collect(),
             needed: witnesses.threshold,

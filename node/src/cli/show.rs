@@ -134,7 +134,7 @@ fn terms(manifest: &ManifestView) -> Vec<Line> {
         ("licence", &manifest.licence),
         ("content", &manifest.content_type),
         ("about", &manifest.about),
-        ("recovery", &manifest.recovery),
+        ("recovery", &manifest.recovery_key),
     ] {
         lines.extend(text.as_ref().map(|text| (label, printable(text))));
     }

@@ -82,7 +82,7 @@ pub struct ManifestView {
     /// The media type of a value.
     pub content_type: Option<String>,
     /// Hash of a key that is kept offline, 64 digits of hexadecimal.
-    pub recovery: Option<String>,
+    pub recovery_key: Option<String>,
     /// Who is asked to cosign, unless a reader knows better.
     pub witnesses: Option<WitnessesView>,
     /// Id of a page of the same publisher that says what may change.
