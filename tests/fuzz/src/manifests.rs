@@ -4,8 +4,12 @@ use bytes::Bytes;
 use headwater_protocols::head::{Head, UnverifiedHead};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::{Domain, SigningKey};
+use headwater_protocols::kind::Kind;
 use headwater_protocols::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE};
-use headwater_protocols::manifest::{Manifest, Prior, UnverifiedManifest, ValueType, Visibility};
+use headwater_protocols::manifest::{
+    Column, ColumnType, Cosigner, Manifest, Prior, Private, UnverifiedManifest, ValueType,
+    Visibility, Witnesses,
+};
 use headwater_protocols::merkle::Hash;
 use headwater_protocols::time::Timestamp;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
@@ -99,7 +103,9 @@ fn any_manifest(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
         ValueType::Bytes,
     ];
     let written = Manifest {
+        kind: *fields.choose(&Kind::ALL)?,
         publisher: key.public(),
+        nonce: fields.arbitrary()?,
         name: fields.arbitrary()?,
         description: fields.arbitrary()?,
         source: fields.arbitrary()?,
@@ -115,16 +121,75 @@ fn any_manifest(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
                 size,
                 root: Hash(root),
             }),
-        visibility: *fields.choose(&[Visibility::Public, Visibility::Private])?,
+        visibility: *fields.choose(&[None, Some(Visibility::Public), Some(Visibility::Private)])?,
+        columns: columns(fields)?,
+        ordered: fields.arbitrary()?,
+        private: fields
+            .arbitrary::<Option<([u8; 32], u32)>>()?
+            .map(|(sealed, pad)| Private {
+                readers: LOG,
+                sealed,
+                pad,
+            }),
+        recovery: fields.arbitrary()?,
+        witnesses: fields.arbitrary::<Option<(String, [u8; 32], u32)>>()?.map(
+            |(name, key, threshold)| Witnesses {
+                keys: vec![Cosigner::of_ed25519(&name, &key)],
+                threshold,
+            },
+        ),
+        about: fields.arbitrary::<Option<[u8; 32]>>()?.map(LogId),
+        tags: fields.arbitrary()?,
+        content_type: fields.arbitrary()?,
+        licence: fields.arbitrary()?,
         retain_us: fields.arbitrary()?,
         retain_records: fields.arbitrary()?,
         created: Timestamp(fields.arbitrary()?),
     };
     if let Ok(signed) = written.sign(key) {
+        assert_eq!(signed.too_new(), None);
+    }
+    if let Ok(signed) = written.sign_as_it_is(key) {
         assert_eq!(*signed, written);
+        later(key, signed.bytes());
         manifest(signed.bytes().clone(), signed.signature().clone());
     }
     Ok(())
+}
+
+/// The same with a field of a later version behind it: one that is ignored, and
+/// one that is not where nothing of a higher number stands in front.
+fn later(key: &SigningKey, bytes: &Bytes) {
+    for (field, is_ignored) in [(&[0x82, 0x08, 0][..], true), (&[0xc2, 0x02, 0], false)] {
+        let bytes = Bytes::from([bytes, field].concat());
+        let signature = Bytes::from(key.sign(Domain::Manifest, &bytes));
+        let unverified = UnverifiedManifest { bytes, signature };
+        if let Ok(signed) = unverified.verify(None) {
+            assert!(is_ignored || signed.too_new().is_some());
+        }
+    }
+}
+
+fn columns(fields: &mut Unstructured<'_>) -> Result<Vec<Column>> {
+    let types = [
+        ColumnType::Number,
+        ColumnType::Integer,
+        ColumnType::Text,
+        ColumnType::Bool,
+        ColumnType::Time,
+        ColumnType::Json,
+        ColumnType::Bytes,
+    ];
+    let mut columns = Vec::new();
+    while columns.len() < 80 && fields.arbitrary()? {
+        columns.push(Column {
+            name: fields.arbitrary()?,
+            unit: fields.arbitrary()?,
+            column_type: *fields.choose(&types)?,
+            description: fields.arbitrary()?,
+        });
+    }
+    Ok(columns)
 }
 
 fn any_head(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
