@@ -585,21 +585,21 @@ pub const MAX_UNSIGNED_HISTORIES: usize = 10_000;
 /// the peer has adopted another head. Once it knows of the fork it adopts none.
 pub const MAX_SEARCH_RESTARTS: u32 = 3;
 
-/// Microseconds without news after which a log of ours that is being recovered
+/// Microseconds without news after which a log of ours that is being reopened
 /// is opened, if everything that peers know is here: a slow connection comes up
 /// and answers in this time, and a larger head crosses a few hops.
-pub const RECOVERY_SETTLE_US: u64 = 5_000_000;
+pub const REOPENING_SETTLE_US: u64 = 5_000_000;
 
 /// Followers that had all of a log of ours, and have to say what they have
 /// before it opens by itself after a restore. One alone may have been away while
 /// the last records were published; that two were is for their user to rule out.
-pub const RECOVERY_FOLLOWERS: usize = 2;
+pub const REOPENING_FOLLOWERS: usize = 2;
 
 /// Microseconds for which such a log does not tell its head, while followers may
 /// still open it: an answer that repeats what we have just said is worth nothing.
 /// Followers are back within seconds of a start, those behind a relay within a
 /// minute or two.
-pub const RECOVERY_SILENCE_US: u64 = 600_000_000;
+pub const REOPENING_SILENCE_US: u64 = 600_000_000;
 
 /// Microseconds after the last head of somebody else that signs a log of ours,
 /// until it is taken to have stopped: twice as long as a head lives, and a bit.

@@ -64,16 +64,16 @@ async fn an_own_stream_needs_a_word_and_goes_on_only_with_all_that_was_published
     publisher.run(&["follow", &stream])?;
     let refused = publisher.fails(&["publish", &stream, "1"])?;
     ensure!(refused.contains("deleted here"), "{refused}");
-    let refused = publisher.fails(&["stream", "recover", &stream, "--none-is-larger"])?;
+    let refused = publisher.fails(&["stream", "reopen", &stream, "--none-is-larger"])?;
     ensure!(refused.contains("being fetched"), "{refused}");
     // So that is not suggested.
     let shown = publisher.show(&stream)?;
-    let why = shown["recovering"].as_str().context("it is open")?;
+    let why = shown["reopening"]["why"].as_str().context("it is open")?;
     ensure!(!why.contains("--none-is-larger"), "{why}");
     ensure!(why.contains("stream create"), "{why}");
     follower.launch().await?;
     publisher.run(&["follow", &follower.invite(&stream)?])?;
-    publisher.run(&["stream", "recover", &stream, "--timeout", "120s"])?;
+    publisher.run(&["stream", "reopen", &stream, "--timeout", "120s"])?;
     ensure!(publisher.export(&stream)? == before);
     publisher.publish_numbers(&stream, RECORDS, 1)?;
     let shown = follower.until_synced(&stream, RECORDS + 1).await?;

@@ -85,7 +85,7 @@ impl Forked {
         publisher.launch().await?;
         publisher.publish_numbers(&stream, 100, 50)?;
         // The user of the clone does not know better.
-        clone.run(&["stream", "recover", &stream, "--none-is-larger"])?;
+        clone.run(&["stream", "reopen", &stream, "--none-is-larger"])?;
         clone.launch().await?;
         clone.publish_numbers(&stream, 1_000, 20)?;
         let near = TestNode::start(&[]).await?;
@@ -362,11 +362,11 @@ async fn a_restored_folder_publishes_nothing_before_it_has_what_its_peers_know()
         "{refused}"
     );
     let begun = Instant::now();
-    publisher.run(&["stream", "recover", &stream])?;
+    publisher.run(&["stream", "reopen", &stream])?;
     println!("recovered after {:?}", begun.elapsed());
     let shown = publisher.show(&stream)?;
     ensure!(
-        shown["size"] == 150 && shown["recovering"].is_null(),
+        shown["size"] == 150 && shown["reopening"].is_null(),
         "{shown}"
     );
     restored.goes_on().await
@@ -381,14 +381,14 @@ async fn a_publisher_that_cannot_know_that_it_was_restored_hears_it_and_recovers
     fs::remove_dir_all(publisher.mark_dir())?;
     publisher.launch().await?;
     let shown = publisher
-        .until(&stream, |shown| shown["recovering"].is_string())
+        .until(&stream, |shown| shown["reopening"].is_object())
         .await?;
-    let why = shown["recovering"].as_str().unwrap_or_default();
+    let why = shown["reopening"]["why"].as_str().unwrap_or_default();
     ensure!(
         why.contains("150 records") && why.contains("were 100"),
         "{why}"
     );
-    let wanted = |shown: &Value| shown["recovering"].is_null() && shown["size"] == 150;
+    let wanted = |shown: &Value| shown["reopening"].is_null() && shown["size"] == 150;
     publisher.until(&stream, wanted).await?;
     restored.goes_on().await
 }
@@ -415,17 +415,17 @@ async fn a_copy_without_peers_says_what_is_the_matter_and_what_to_do() -> Result
         let refused = copy.fails(&["publish", &stream, "1"])?;
         ensure!(refused.contains("is a copy"), "{refused}");
         ensure!(
-            refused.contains("headwater stream recover --none-is-larger"),
+            refused.contains("headwater stream reopen --none-is-larger"),
             "{refused}"
         );
     }
     ensure!(copy.export(&stream)?.lines().count() == 11);
     let listed = copy.run(&["list"])?;
-    ensure!(listed.contains("recovering"), "{listed}");
-    let refused = copy.fails_with(FOR_NOW, &["stream", "recover"])?;
+    ensure!(listed.contains("reopening"), "{listed}");
+    let refused = copy.fails_with(FOR_NOW, &["stream", "reopen"])?;
     ensure!(refused.contains("needs a running node"), "{refused}");
     copy.launch().await?;
-    let refused = copy.fails_with(FOR_NOW, &["stream", "recover", &stream, "--timeout", "1s"])?;
+    let refused = copy.fails_with(FOR_NOW, &["stream", "reopen", &stream, "--timeout", "1s"])?;
     ensure!(
         refused.contains("no peer that follows it has said"),
         "{refused}"

@@ -77,13 +77,13 @@ async fn a_flipped_bit_in_the_log_of_writes_is_named_and_no_fork_follows() -> Re
     if size < RECORDS {
         let refused = publisher.fails(&["publish", &stream, "1"])?;
         let shown = publisher.show(&stream)?;
-        ensure!(shown["recovering"].is_string(), "{refused}: {shown}");
+        ensure!(shown["reopening"].is_object(), "{refused}: {shown}");
     }
     follower.launch().await?;
     follower.run(&["follow", &publisher.invite(&stream)?])?;
     publisher.until_synced(&stream, RECORDS).await?;
-    if publisher.show(&stream)?["recovering"].is_string() {
-        publisher.run(&["stream", "recover", &stream, "--none-is-larger"])?;
+    if publisher.show(&stream)?["reopening"].is_object() {
+        publisher.run(&["stream", "reopen", &stream, "--none-is-larger"])?;
     }
     publisher.publish_numbers(&stream, RECORDS, 1)?;
     follower.until_synced(&stream, RECORDS + 1).await?;
@@ -126,7 +126,7 @@ fn lose_disk(node: &TestNode) -> Result<()> {
 
 /// Why a stream is closed until it is known what others have.
 fn why_closed(shown: &Value) -> Result<String> {
-    let why = shown["recovering"].as_str();
+    let why = shown["reopening"]["why"].as_str();
     Ok(why
         .with_context(|| format!("it is open: {shown}"))?
         .to_owned())
@@ -178,7 +178,7 @@ async fn a_restored_owner_does_not_open_on_the_word_of_a_follower_that_was_away(
 
     fresh.launch().await?;
     fresh.run(&["follow", &publisher.invite(&stream)?])?;
-    let is_open = |shown: &Value| shown["size"] == 20 && shown["recovering"].is_null();
+    let is_open = |shown: &Value| shown["size"] == 20 && shown["reopening"].is_null();
     publisher.until(&stream, is_open).await?;
     publisher.publish_numbers(&stream, 20, 1)?;
     for follower in [&stale, &fresh] {
@@ -262,7 +262,7 @@ async fn sign_nothing_over(misfortune: Misfortune) -> Result<()> {
     }
     if let Misfortune::Late = misfortune {
         let is_told = |shown: &Value| {
-            let why = shown["recovering"].as_str();
+            let why = shown["reopening"]["why"].as_str();
             why.is_some_and(|why| why.contains(&format!("{RECORDS} records of it were signed")))
         };
         publisher.until(&stream, is_told).await?;
@@ -273,8 +273,8 @@ async fn sign_nothing_over(misfortune: Misfortune) -> Result<()> {
     follower.run(&["follow", &publisher.invite(&stream)?])?;
     let is_back = |shown: &Value| shown["size"] == RECORDS;
     publisher.until(&stream, is_back).await?;
-    if publisher.show(&stream)?["recovering"].is_string() {
-        let asks = &["stream", "recover", &stream, "--none-is-larger"];
+    if publisher.show(&stream)?["reopening"].is_object() {
+        let asks = &["stream", "reopen", &stream, "--none-is-larger"];
         publisher.run(asks)?;
     }
     publisher.publish_numbers(&stream, RECORDS, 1)?;

@@ -123,7 +123,9 @@ pub fn router(state: ApiState) -> Router {
             "/v1/streams/{id}/scrub",
             get(scrub::show).post(scrub::begin),
         )
-        .route("/v1/streams/{id}/recovery", post(streams::recover))
+        .route("/v1/streams/{id}/reopen", post(streams::reopen))
+        // Its name of before, for scripts.
+        .route("/v1/streams/{id}/recovery", post(streams::reopen))
         .route("/v1/streams/{id}/live", get(live::live))
         .route("/v1/streams/{id}/gaps", get(gaps::gaps))
         .route("/v1/streams/{id}/head", get(proofs::head))

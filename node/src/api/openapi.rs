@@ -50,7 +50,7 @@ use super::{
         streams::unfollow,
         streams::peers,
         streams::add_peers,
-        streams::recover,
+        streams::reopen,
         fetch::fetch,
         scrub::begin,
         scrub::show,

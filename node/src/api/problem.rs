@@ -186,7 +186,7 @@ impl From<CommandError> for ApiError {
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
             CommandError::Size { .. }
             | CommandError::Closed(_)
-            | CommandError::Recovering(_)
+            | CommandError::NotOpen(_)
             | CommandError::NotFollowed(_)
             | CommandError::OwnStream(_) => StatusCode::CONFLICT,
             CommandError::TooMany { .. } | CommandError::TooLong { .. } => {

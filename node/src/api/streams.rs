@@ -22,7 +22,7 @@ use super::new_name::{lookalikes, require_unlike};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
-use super::types::{ItemProblem, Problem, Recovery, StreamPeerView, StreamView, Subscription};
+use super::types::{ItemProblem, Problem, Reopen, StreamPeerView, StreamView, Subscription};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use crate::handle::wall_time;
@@ -169,26 +169,26 @@ pub(super) async fn unfollow(
     changed(&state, log).await
 }
 
-/// `POST /v1/streams/{id}/recovery`: opens a stream of this node's own for
+/// `POST /v1/streams/{id}/reopen`: opens a stream of this node's own for
 /// writing, once peers were asked or the user has decided.
-#[utoipa::path(post, path = "/v1/streams/{id}/recovery", tag = "streams", summary = "Open a stream of this node's own for writing after it was restored",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")), request_body = Recovery,
+#[utoipa::path(post, path = "/v1/streams/{id}/reopen", tag = "streams", summary = "Open a stream of this node's own for writing after it was restored",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")), request_body = Reopen,
     responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")), security(("token" = [])),
 )]
-pub(super) async fn recover(
+pub(super) async fn reopen(
     State(state): State<ApiState>,
     id: Id,
     body: Body,
 ) -> Result<Json<StreamView>, ApiError> {
     let log = state.stream_meant(&id?, Meaning::Own)?.log;
     let body = body?;
-    let how: Recovery = match body.trim_ascii().is_empty() {
-        true => Recovery::default(),
+    let how: Reopen = match body.trim_ascii().is_empty() {
+        true => Reopen::default(),
         false => parse(&body)?,
     };
     let none_is_larger = how.none_is_larger;
     require_a_possible_time()?;
-    let command = Command::Recover {
+    let command = Command::Reopen {
         log,
         none_is_larger,
     };

@@ -424,6 +424,7 @@ async fn what_is_not_there_or_not_allowed_is_a_problem() {
     // By the places of its fields an object could be read from an array.
     for (method, path, body) in [
         ("POST", "/v1/streams".to_owned(), json!(["y"])),
+        ("POST", format!("/v1/streams/{id}/reopen"), json!([true])),
         ("POST", format!("/v1/streams/{id}/recovery"), json!([true])),
         (
             "PUT",

@@ -2,7 +2,7 @@
 
 mod manifest;
 mod observations;
-mod recovery;
+mod reopening;
 mod unsigned;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 pub use self::manifest::{ColumnView, ManifestView, NewStream, WitnessesView};
 pub use self::observations::{NewObservation, Observation, ObservationsBody, PublishAnswer};
-pub use self::recovery::{AnswerView, RecoveryView};
+pub use self::reopening::{AnswerView, ReopeningView};
 pub use self::unsigned::{SaidView, SilentView, UnsignedView, WalkNews, WalkReport};
 pub use crate::export::{Gaps, Misplaced, TimeGap};
 pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
@@ -298,12 +298,13 @@ pub struct StreamView {
     #[serde(default)]
     pub disputed_from: Option<u64>,
     /// Why a stream of this node's own is not written to before its peers were
-    /// asked, or its user has decided.
+    /// asked, or its user has decided, and what they have said meanwhile.
     #[serde(default)]
+    pub reopening: Option<ReopeningView>,
+    /// The `why` of `reopening`, under the name that it had before.
+    #[serde(default)]
+    #[schema(deprecated)]
     pub recovering: Option<String>,
-    /// What its peers have said meanwhile.
-    #[serde(default)]
-    pub recovery: Option<RecoveryView>,
     /// Of a stream of this node's own: followers that are known to have had all
     /// of it. Should this data folder be restored one day, their word opens it.
     #[serde(default)]
@@ -434,10 +435,10 @@ pub struct FetchView {
     pub to: u64,
 }
 
-/// `POST /v1/streams/{id}/recovery`.
+/// `POST /v1/streams/{id}/reopen`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Recovery {
+pub struct Reopen {
     /// Open it for writing at once: the user says that no other copy of it has
     /// more.
     pub none_is_larger: bool,

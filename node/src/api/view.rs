@@ -1,6 +1,6 @@
 //! How a stream and a peer are shown.
 
-use headwater_protocols::engine::{LogStatus, Recovering};
+use headwater_protocols::engine::{LogStatus, ReopeningStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{Manifest, ValueType};
 use headwater_protocols::time::Timestamp;
@@ -11,7 +11,7 @@ use super::limits::MAX_INVITE_ADDRESSES;
 use super::manifest_view::manifest_view;
 use super::types::{
     AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
-    ReachabilityView, RecoveryView, RoleView, StreamPeerView, StreamView, ValueTypeView,
+    ReachabilityView, ReopeningView, RoleView, StreamPeerView, StreamView, ValueTypeView,
 };
 use crate::export::time::to_text;
 use crate::handle::{
@@ -135,8 +135,8 @@ pub fn stream_view(
         invite: invite_to(status.log, addresses),
         forked: status.fork.is_some(),
         disputed_from: status.disputed_from,
-        recovering: (status.recovering.as_ref()).map(|recovering| recovering.why.clone()),
-        recovery: status.recovering.as_ref().map(recovery_view),
+        reopening: status.reopening.as_ref().map(reopening_view),
+        recovering: (status.reopening.as_ref()).map(|reopening| reopening.why.clone()),
         known_followers: status.known_followers as u64,
         closed: status.closed.clone(),
         stopped: status.stopped.as_ref().map(|(why, _)| why.clone()),
@@ -144,14 +144,15 @@ pub fn stream_view(
     }
 }
 
-fn recovery_view(recovering: &Recovering) -> RecoveryView {
-    RecoveryView {
-        signed_size: recovering.mark.map(|mark| mark.size),
-        signed_time: recovering.mark.map(|mark| to_text(mark.time)),
-        followers: (recovering.followers.iter())
+fn reopening_view(reopening: &ReopeningStatus) -> ReopeningView {
+    ReopeningView {
+        why: reopening.why.clone(),
+        signed_size: reopening.mark.map(|mark| mark.size),
+        signed_time: reopening.mark.map(|mark| to_text(mark.time)),
+        followers: (reopening.followers.iter())
             .map(ToString::to_string)
             .collect(),
-        answers: (recovering.answers.iter())
+        answers: (reopening.answers.iter())
             .map(|answer| AnswerView {
                 peer_id: answer.peer.to_string(),
                 size: answer.size,
@@ -366,7 +367,7 @@ pub(super) mod tests {
             damage: None,
             closed: None,
             stopped: None,
-            recovering: None,
+            reopening: None,
             known_followers: 0,
         }
     }

@@ -251,7 +251,7 @@ impl Way<'_> {
             return None;
         }
         let stream = self.target.client.stream(&self.target.id).await;
-        stream.ok()?.recovering
+        Some(stream.ok()?.reopening?.why)
     }
 }
 

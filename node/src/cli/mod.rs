@@ -54,7 +54,7 @@ mod publish;
 mod publish_file;
 mod publish_lines;
 mod reading;
-mod recover;
+mod reopen;
 mod rows;
 mod run;
 mod scrub;
@@ -165,7 +165,7 @@ enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
     /// Streams: create, list, show, follow, unfollow, discover, delete, peers,
-    /// gaps, recover
+    /// gaps, reopen
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
@@ -406,7 +406,8 @@ mod tests {
             "headwater stream delete x --own --json",
             "headwater scrub",
             "headwater scrub x --wait --timeout 5s",
-            "headwater stream recover",
+            "headwater stream reopen",
+            "headwater stream reopen x --none-is-larger --timeout 5s",
             "headwater stream recover x --none-is-larger --timeout 5s",
             "headwater stream create wind --value-type number --unit m/s --description d --source s --target x \
              --cadence 1h --chunk-level 8 --json",

@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::{Output, bytes, counted, grouped, printable, short, signed_ago, span};
 use super::stream::{name_of, state};
 use super::{Invocation, duration};
-use crate::api::types::{ManifestView, RecoveryView, RoleView, StreamView, ValueTypeView};
+use crate::api::types::{ManifestView, ReopeningView, RoleView, StreamView, ValueTypeView};
 
 /// Show all that is known of a stream, and the invite for other machines
 #[derive(Args, Debug)]
@@ -230,22 +230,21 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
         let text = format!("since {since}: {why}; it goes on by itself when the disk works again");
         ("stopped", out.bad(&text))
     }));
-    let recovering = stream.recovering.as_ref();
-    lines.extend(recovering.map(|why| ("recovering", out.bad(&printable(why)))));
-    if let Some(recovery) = &stream.recovery {
-        lines.extend(recovery_lines(recovery));
+    if let Some(reopening) = &stream.reopening {
+        lines.push(("reopening", out.bad(&printable(&reopening.why))));
+        lines.extend(reopening_lines(reopening));
     }
     lines
 }
 
-/// What was signed of a stream that is recovered, and what peers say of it.
-pub(super) fn recovery_lines(recovery: &RecoveryView) -> Vec<(&'static str, String)> {
-    let signed = recovery.signed_size.zip(recovery.signed_time.as_ref());
+/// What was signed of a stream that is reopened, and what peers say of it.
+pub(super) fn reopening_lines(reopening: &ReopeningView) -> Vec<(&'static str, String)> {
+    let signed = reopening.signed_size.zip(reopening.signed_time.as_ref());
     let signed = signed.map(|(size, time)| {
         let records = counted(size, "record");
         ("signed here", format!("{records}, the last at {time}"))
     });
-    let answers = recovery.answers.iter().map(|answer| {
+    let answers = reopening.answers.iter().map(|answer| {
         let records = counted(answer.size, "record");
         let word = match answer.counts {
             true => "counts",

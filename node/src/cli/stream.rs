@@ -10,7 +10,7 @@ use super::discover::{DiscoverArgs, discover};
 use super::follow::{FollowArgs, UnfollowArgs, follow, unfollow};
 use super::gaps::GapsArgs;
 use super::output::{Align, Output, Table, bytes, grouped, printable, short, signed_ago};
-use super::recover::{RecoverArgs, recover};
+use super::reopen::{ReopenArgs, reopen};
 use super::show::{ShowArgs, say_lookalikes, show};
 use super::terms::TermsArgs;
 use super::{Invocation, duration};
@@ -27,7 +27,10 @@ pub(crate) enum StreamCommand {
     Delete(DeleteArgs),
     Peers(StreamPeersArgs),
     Gaps(GapsArgs),
-    Recover(RecoverArgs),
+    Reopen(ReopenArgs),
+    /// The name of `reopen` in scripts of before
+    #[command(hide = true)]
+    Recover(ReopenArgs),
 }
 
 /// Create a stream that this node publishes; its id is printed
@@ -122,7 +125,9 @@ pub(super) async fn dispatch(
         StreamCommand::Delete(args) => delete(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
         StreamCommand::Gaps(args) => super::gaps::gaps(invocation, &args).await,
-        StreamCommand::Recover(args) => recover(invocation, &args).await,
+        StreamCommand::Reopen(args) | StreamCommand::Recover(args) => {
+            reopen(invocation, &args).await
+        }
     }
 }
 
@@ -263,8 +268,8 @@ pub(super) fn state(stream: &StreamView, out: Output) -> String {
         out.bad("too new")
     } else if stream.stopped.is_some() {
         out.bad("stopped")
-    } else if stream.recovering.is_some() {
-        out.bad("recovering")
+    } else if stream.reopening.is_some() {
+        out.bad("reopening")
     } else if stream.synced {
         out.good("synced")
     } else if stream.waits_for_room {
@@ -368,8 +373,8 @@ pub(super) mod tests {
             invite: "headwater:x".to_owned(),
             forked: false,
             disputed_from: None,
+            reopening: None,
             recovering: None,
-            recovery: None,
             known_followers: 0,
             closed: None,
             stopped: None,

@@ -35,7 +35,7 @@ pub use sse::{Event, EventError, EventReader};
 use crate::api::types::{
     ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
     EvidenceView, ExportProof, FetchView, GapReport, Health, InclusionProof, NewStream, NodeView,
-    PeerView, Published, Recovery, ScrubView, StreamPeerView, StreamView, Subscription,
+    PeerView, Published, Reopen, ScrubView, StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
@@ -520,8 +520,8 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn recover(&self, name: &str, how: &Recovery) -> anyhow::Result<()> {
-        let path = stream_path(name, "/recovery");
+    pub async fn reopen(&self, name: &str, how: &Reopen) -> anyhow::Result<()> {
+        let path = stream_path(name, "/reopen");
         self.send(Method::POST, &path, how).await.map(drop)
     }
 

@@ -85,7 +85,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         damage: None,
         closed: None,
         stopped: None,
-        recovering: None,
+        reopening: None,
         known_followers: 0,
     }
 }

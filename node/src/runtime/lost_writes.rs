@@ -47,7 +47,7 @@ pub(super) fn tell(node: &Node, lost: &LostWrites) {
 /// Whether nothing of a stream is missing, as far as others tell.
 fn is_back(status: &LogStatus) -> bool {
     if status.owned {
-        return status.recovering.is_none();
+        return status.reopening.is_none();
     }
     !status.followed || !status.sources.is_empty() && status.lag.is_none()
 }

@@ -421,7 +421,7 @@ async fn open(
                     .context(format!("cannot read the store in {}", dir.display()))
             })?;
         note_forgotten(&node, engine.forgotten());
-        // From here on the engine remembers what is to be recovered. Where nothing
+        // From here on the engine remembers what is to be reopened. Where nothing
         // can be written, what was is still true.
         let started = match store.failure() {
             None => (instance.renew(&store))
@@ -435,8 +435,8 @@ async fn open(
         let started = started.filter(|_| !stays_unclear);
         for log in engine.logs().collect::<Vec<_>>() {
             if let Some(status) = engine.status(log) {
-                if let Some(recovering) = status.recovering.as_ref().filter(|_| has_network) {
-                    tracing::warn!(stream = %log, "stopped for writing: {}", recovering.why);
+                if let Some(reopening) = status.reopening.as_ref().filter(|_| has_network) {
+                    tracing::warn!(stream = %log, "not open for writing: {}", reopening.why);
                 }
                 node.set_stream(status);
             }

@@ -161,8 +161,8 @@ impl<S: Store> Engine<S> {
             return;
         };
         state.set_adopted(head.clone());
-        if let Some(recovery) = &mut state.recovery {
-            recovery.news(now);
+        if let Some(reopening) = &mut state.reopening {
+            reopening.news(now);
         }
         self.note_time_of(log, &head, now);
         self.echo_later(log, now);

@@ -66,7 +66,7 @@ pub enum Command {
     Discover(String),
     /// Find out whether peers know more of a stream of our own than is here,
     /// and open it for writing when what they know is here.
-    Recover {
+    Reopen {
         /// The stream.
         log: LogId,
         /// Open it now: the user says that nobody knows more.
@@ -225,7 +225,7 @@ pub enum CommandError {
     /// The log is closed for writing until it is known that nobody has more of
     /// it.
     #[error("the stream is closed for writing: {0}")]
-    Recovering(String),
+    NotOpen(String),
     /// The store failed. Nothing was published, unless the error is unclear: then
     /// the size of the stream tells it when the disk works again.
     #[error(transparent)]

@@ -143,7 +143,7 @@ impl LogState {
 
     /// A log of ours that is open and lacks records below its own head.
     pub(super) fn mends(&self) -> bool {
-        let is_writer = self.owned && self.recovery.is_none() && self.appender.is_some();
+        let is_writer = self.owned && self.reopening.is_none() && self.appender.is_some();
         let is_open = self.is_writable() && self.fork.is_none();
         is_writer && is_open && !self.is_complete()
     }
@@ -156,7 +156,7 @@ impl LogState {
 
     /// Forgets damage whose records are back, or that nobody has to keep any more.
     pub(super) fn forget_mended(&mut self) {
-        if self.is_complete() && self.recovery.is_none() {
+        if self.is_complete() && self.reopening.is_none() {
             self.unreadable = None;
         }
         let (begin, target) = (self.begin(), self.target());

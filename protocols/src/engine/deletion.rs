@@ -15,7 +15,7 @@ use prost::Message;
 
 use super::logs::{put_head, put_row};
 use super::names::forget_name;
-use super::recovery::{Recovery, Why};
+use super::reopening::{Reopening, Why};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::{LogId, Topic};
 use crate::limits::{DELETED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
@@ -29,7 +29,7 @@ use crate::store::tables::{
 use crate::store::{Batch, Durability, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
-use crate::wire::v1::stored_log::Recovering as Stored;
+use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// What is being deleted, and which logs of our own were.
 #[derive(Debug, Default)]
@@ -153,7 +153,7 @@ impl<S: Store> Engine<S> {
             followed: false,
             peers: Vec::new(),
             owned: true,
-            recovering: Stored::Deleted.into(),
+            reopening: Stored::Deleted.into(),
             deleted: true,
             ..state.to_stored()
         };
@@ -208,7 +208,7 @@ impl<S: Store> Engine<S> {
         let mut state = self.load_log(log, row.clone(), now)?;
         if state.fork.is_none() {
             state.appender = None;
-            state.recovery = Some(Recovery::new(Why::Deleted, state.size(), now));
+            state.reopening = Some(Reopening::new(Why::Deleted, state.size(), now));
             state.poll_at = Some(now);
         }
         let mut batch = Batch::new();

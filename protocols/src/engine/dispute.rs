@@ -92,7 +92,7 @@ impl<S: Store> Engine<S> {
         admission.put_nodes(&proved_nodes(&proof, tree));
         batch.append(admission.finish());
         if state.owned {
-            state.recovery = None;
+            state.reopening = None;
             state.appender = None;
             state.close(FORKED.to_owned());
         }

@@ -250,7 +250,7 @@ impl<S: Store> Engine<S> {
         }
         self.joining.shows(log, peer, head.size, &held);
         self.heard_of_own(peer, log, &head, now);
-        self.recovery_answered(peer, log, &head, now);
+        self.reopening_answered(peer, log, &head, now);
         self.follower_has(peer, log, &head, &held, now);
         let mut has_more = false;
         let time = self.time(now);

@@ -9,7 +9,7 @@ use super::clock::ClockGap;
 use super::echo::Echo;
 use super::followers::Followers;
 use super::fork_search::Search;
-use super::recovery::{Mark, Recovery};
+use super::reopening::{Mark, Reopening};
 use super::retention::Kept;
 use super::stopping::Stopped;
 use crate::head::{SignedHead, Tree};
@@ -25,7 +25,7 @@ use crate::store::LogKey;
 use crate::sync::scheduler::{Order, Scheduler};
 use crate::time::Timestamp;
 use crate::wire::v1;
-use crate::wire::v1::stored_log::Recovering as Stored;
+use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// One log.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(super) struct LogState {
     /// Ours: written here and nowhere else.
     pub(super) owned: bool,
     /// Ours, but others may know more of it than is here.
-    pub(super) recovery: Option<Recovery>,
+    pub(super) reopening: Option<Reopening>,
     /// Ours: what was signed of it, as was known outside of the store at the
     /// start.
     pub(super) mark: Option<Mark>,
@@ -120,7 +120,7 @@ impl LogState {
             search: None,
             searched: false,
             owned: false,
-            recovery: None,
+            reopening: None,
             mark: None,
             followers: Followers::default(),
             closed: None,
@@ -226,9 +226,9 @@ impl LogState {
     }
 
     /// Whether records from peers are taken. Our own logs take some only while
-    /// they are recovered.
+    /// they are reopened.
     pub(super) fn takes(&self) -> bool {
-        let is_writer = self.owned && self.recovery.is_none();
+        let is_writer = self.owned && self.reopening.is_none();
         self.followed && !is_writer && self.is_writable()
     }
 
@@ -242,7 +242,7 @@ impl LogState {
     /// Whether something is missing, or may be, and nobody is known who has it.
     pub(super) fn lacks_source(&self) -> bool {
         // Whoever knows more of it than its owner may be out of reach, too.
-        let alone = (self.recovery.as_ref()).is_some_and(Recovery::knows_nobody);
+        let alone = (self.reopening.as_ref()).is_some_and(Reopening::knows_nobody);
         let lacks = alone || !self.is_complete();
         self.fetches() && lacks && !self.scheduler.is_supplied(&self.held, self.target())
     }
@@ -256,10 +256,10 @@ impl LogState {
         let polls = self.poll_at.into_iter().chain(self.echo.due);
         let poll_at = polls.min().filter(|_| self.fetches());
         let cool = self.scheduler.next_cool();
-        let recovery = self.recovery.as_ref().and_then(Recovery::due);
+        let reopening = self.reopening.as_ref().and_then(Reopening::due);
         let followers = self.followers.due().filter(|_| is_open);
         let times = renew_at.into_iter().chain(cool).chain(poll_at);
-        let times = times.chain(recovery).chain(followers);
+        let times = times.chain(reopening).chain(followers);
         times.chain(self.kept.due()).min()
     }
 
@@ -340,7 +340,7 @@ impl LogState {
             closed: self.closed.clone(),
             stopped: (self.stopped.as_ref())
                 .map(|stopped| (stopped.why.to_string(), stopped.since)),
-            recovering: self.recovering(),
+            reopening: self.reopening_status(),
             known_followers: self.followers.known().len(),
         }
     }
@@ -354,8 +354,8 @@ impl LogState {
             peers: self.peers.clone(),
             newest_first: self.scheduler.order == Order::NewestFirst,
             owned: self.owned,
-            recovering: (self.recovery.as_ref())
-                .map_or(Stored::No, |recovery| recovery.to_stored(self.mark))
+            reopening: (self.reopening.as_ref())
+                .map_or(Stored::No, |reopening| reopening.to_stored(self.mark))
                 .into(),
             deleted: false,
             followers: self.followers.to_stored(),

@@ -10,7 +10,7 @@ use super::dispute::FORKED;
 use super::followers::Followers;
 use super::log_state::LogState;
 use super::names::put_name;
-use super::recovery::Start;
+use super::reopening::Start;
 use super::repeats::Repeats;
 use super::salvage::{Lost, Rows};
 use super::{Engine, Output, Settings};
@@ -26,7 +26,7 @@ use crate::store::{Batch, Durability, History, Store, StoreError, Table};
 use crate::sync::scheduler::Order;
 use crate::time::Timestamp;
 use crate::wire::v1;
-use crate::wire::v1::stored_log::Recovering as Stored;
+use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// Every log that is known, and when each is to be looked at again.
 #[derive(Debug, Default)]
@@ -132,7 +132,7 @@ pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
 
 impl<S: Store> Engine<S> {
     /// Reads every log from the store. Our own logs are closed for writing until
-    /// they are recovered where others may know more of them.
+    /// they are reopened where others may know more of them.
     pub(super) fn load(&mut self, settings: &Settings, now: Timestamp) -> Result<(), StoreError> {
         let start = Start {
             copied: settings.copied,
@@ -154,7 +154,7 @@ impl<S: Store> Engine<S> {
                 self.deletions.keep_tombstone(log, row);
                 continue;
             }
-            let (owned, stored) = (row.owned, row.recovering());
+            let (owned, stored) = (row.owned, row.reopening());
             let mut state = self.load_if_writable(log, row, now)?;
             if owned {
                 state.mark = settings.marks.get(&log).copied();

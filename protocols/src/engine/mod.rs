@@ -34,7 +34,7 @@ mod names;
 mod news;
 mod output;
 mod owner;
-mod recovery;
+mod reopening;
 mod repeats;
 mod requests;
 mod retention;
@@ -71,7 +71,7 @@ pub use input::Input;
 use joining::Joining;
 use logs::Logs;
 pub use output::{Misbehaviour, Output, Verdict};
-pub use recovery::{Answer, Mark, Recovering};
+pub use reopening::{Answer, Mark, ReopeningStatus};
 use repeats::Repeats;
 pub use repeats::RequestKey;
 use requests::Requests;
@@ -296,7 +296,7 @@ impl<S: Store> Engine<S> {
         self.ask_what_waits(now);
         for log in self.logs.touched() {
             self.search_if_lacking(log, now);
-            self.open_if_recovered(log, now);
+            self.open_if_all_is_here(log, now);
             self.drop_soon(log, now);
         }
         self.logs.rearm();
@@ -423,10 +423,10 @@ impl<S: Store> Engine<S> {
             Command::Retrieve(what) => return self.retrieve(id, what, now),
             // The reply comes when the peers have answered.
             Command::Discover(text) => return self.discover(id, &text, now),
-            Command::Recover {
+            Command::Reopen {
                 log,
                 none_is_larger,
-            } => self.recover(log, none_is_larger, now),
+            } => self.reopen(log, none_is_larger, now),
         };
         self.outputs.push_back(Output::Reply(id, result));
     }

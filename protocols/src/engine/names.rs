@@ -9,7 +9,7 @@ use super::Engine;
 use super::deletion::put_deletion;
 use super::log_state::LogState;
 use super::logs::put_log;
-use super::recovery::Start;
+use super::reopening::Start;
 use super::salvage::LOST;
 use crate::id::LogId;
 use crate::store::around::scan_around;
@@ -17,7 +17,7 @@ use crate::store::tables::{NAMES, index_key, name_key};
 use crate::store::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
-use crate::wire::v1::stored_log::Recovering as Stored;
+use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// What a row says behind the id of the log.
 const FOLLOWED: u8 = 1;

@@ -13,7 +13,7 @@ use super::deletion::put_deletion;
 use super::log_state::LogState;
 use super::logs::{frontier, put_head, put_log};
 use super::names::forget_name;
-use super::recovery::{Recovery, Why};
+use super::reopening::{Reopening, Why};
 use crate::head::UnverifiedHead;
 use crate::id::LogId;
 use crate::log::Appender;
@@ -27,7 +27,7 @@ use crate::store::tables::{
 use crate::store::{Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
-use crate::wire::v1::stored_log::Recovering as Stored;
+use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// Numbers that are left out where rows cannot be read: no node has had as many
 /// logs whose rows are all unreadable.
@@ -134,7 +134,7 @@ impl<S: Store> Engine<S> {
                 number,
                 followed: true,
                 owned,
-                recovering: match owned {
+                reopening: match owned {
                     true => Stored::Restored.into(),
                     false => Stored::No.into(),
                 },
@@ -218,12 +218,12 @@ impl<S: Store> Engine<S> {
         if state.adopted.is_some() || matches!(self.store.get(Table::Heads, &key), Ok(None)) {
             return;
         }
-        let recovers = row.owned;
+        let is_ours = row.owned;
         match self.load_log(log, row, now) {
             Ok(mut state) => {
-                if recovers && state.fork.is_none() && state.recovery.is_none() {
+                if is_ours && state.fork.is_none() && state.reopening.is_none() {
                     state.appender = None;
-                    state.recovery = Some(Recovery::new(
+                    state.reopening = Some(Reopening::new(
                         Why::Damaged(PROOF.to_owned()),
                         state.held_size(),
                         now,
@@ -268,7 +268,7 @@ impl<S: Store> Engine<S> {
         };
         if state.appender.is_none() {
             state.unreadable = Some(PROOF.to_owned());
-            state.recovery = Some(Recovery::new(
+            state.reopening = Some(Reopening::new(
                 Why::Damaged(PROOF.to_owned()),
                 state.held_size(),
                 now,

@@ -2,7 +2,7 @@
 
 use libp2p_identity::PeerId;
 
-use super::{Damage, Lag, Recovering};
+use super::{Damage, Lag, ReopeningStatus};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::log::ForkProof;
@@ -68,7 +68,7 @@ pub struct LogStatus {
     pub stopped: Option<(String, Timestamp)>,
     /// Why nothing is written to a log of our own before peers were asked, or
     /// the user has decided, and what they have said.
-    pub recovering: Option<Recovering>,
+    pub reopening: Option<ReopeningStatus>,
     /// Of a log of our own: followers that are known to have had all of it.
     pub known_followers: usize,
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use super::log_state::LogState;
 use super::logs::{put_head, put_log};
-use super::recovery::{Mark, Recovery, Why};
+use super::reopening::{Mark, Reopening, Why};
 use super::repeats::Repeats;
 use super::salvage::Rows;
 use super::{Engine, Output};
@@ -69,7 +69,7 @@ impl LogState {
         self.unreadable = self.unreadable.take().or(old.unreadable);
         self.reread_us = old.reread_us;
         // One that goes on for another reason keeps its answers.
-        self.recovery = old.recovery.or(self.recovery.take());
+        self.reopening = old.reopening.or(self.reopening.take());
         self.mark = old.mark;
         self.followers = old.followers;
         self.search = old.search;
@@ -309,7 +309,7 @@ impl<S: Store> Engine<S> {
         batch: &mut Batch,
         now: Timestamp,
     ) -> Result<Option<SignedHead>, StoreError> {
-        let stored = row.recovering();
+        let stored = row.reopening();
         let mut known = Batch::new();
         self.put_unreadable(log, &mut known)?;
         if !known.is_empty() {
@@ -333,19 +333,19 @@ impl<S: Store> Engine<S> {
         }
         if state.owned && state.fork.is_none() {
             Self::remember_signed(&mut state, signed, batch, now);
-            if state.recovery.is_none()
+            if state.reopening.is_none()
                 && let Some(why) = Why::from_stored(stored)
             {
                 let here = state.here();
-                state.recovery = Some(Recovery::new(why, here, now));
+                state.reopening = Some(Reopening::new(why, here, now));
             }
         }
-        let recovers = state.recovery.is_some();
-        if recovers || state.fork.is_some() {
+        let is_reopened = state.reopening.is_some();
+        if is_reopened || state.fork.is_some() {
             state.appender = None;
         }
-        if (state.recovery.as_ref())
-            .is_some_and(|recovery| recovery.to_stored(state.mark) != stored)
+        if (state.reopening.as_ref())
+            .is_some_and(|reopening| reopening.to_stored(state.mark) != stored)
         {
             put_log(batch, log, &state);
         }
@@ -383,8 +383,8 @@ impl<S: Store> Engine<S> {
         if last.size > here {
             let (size, time) = (last.size, last.time);
             state.mark = Some(Mark { size, time });
-            let lost = Recovery::new(Why::Marked { here }, here, now);
-            state.recovery.get_or_insert(lost);
+            let lost = Reopening::new(Why::Marked { here }, here, now);
+            state.reopening.get_or_insert(lost);
         }
         if stored.as_ref() != Some(&last) {
             put_head(batch, state.number, &last);

@@ -65,8 +65,8 @@ impl<S: Store> Engine<S> {
 
     /// A peer is told our head of a log.
     fn told_head(&mut self, log: LogId) {
-        let is_recovered = (self.logs.get(&log)).is_some_and(|state| state.recovery.is_some());
-        if is_recovered && let Some(state) = self.logs.get_mut(&log) {
+        let is_reopened = (self.logs.get(&log)).is_some_and(|state| state.reopening.is_some());
+        if is_reopened && let Some(state) = self.logs.get_mut(&log) {
             state.told_head();
         }
     }

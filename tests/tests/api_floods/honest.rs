@@ -66,7 +66,7 @@ impl<'a> Publisher<'a> {
             .node
             .get(&format!("/v1/streams/{}", self.stream))
             .await?;
-        ensure!(shown["recovery"].is_null(), "{shown}");
+        ensure!(shown["reopening"].is_null(), "{shown}");
         let count = u64::try_from(self.took.len())?;
         ensure!(shown["size"] == count, "{count} were published: {shown}");
         Ok(())

@@ -42,7 +42,7 @@ const STREAM: &[&str] = &[
     "publisher",
     "record_bytes",
     "recovering",
-    "recovery",
+    "reopening",
     "retain_age_us",
     "retain_records",
     "role",

@@ -61,7 +61,7 @@ function syncState(stream) {
   if (stream.too_new) return ['too new for this version: ' + stream.too_new, 'bad'];
   if (!isWhole(stream))
     return ['two histories: disputed from ' + count(stream.disputed_from), 'bad'];
-  if (stream.recovering) return ['recovering', 'bad'];
+  if (stream.reopening) return ['reopening', 'bad'];
   if (stream.closed) return ['closed', 'bad'];
   if (stream.stopped) return ['stopped by the disk', 'bad'];
   if (!stream.root) return ['no head has come yet', 'busy'];

@@ -311,7 +311,7 @@ fn whatever_rows_an_owner_starts_without_it_does_not_fork_its_stream() {
                 match reply {
                     Ok(Reply::Published(published)) => assert_eq!(published.from, 203),
                     Ok(other) => panic!("{other:?}"),
-                    Err(CommandError::Recovering(_) | CommandError::NotOwner(_)) => {}
+                    Err(CommandError::NotOpen(_) | CommandError::NotOwner(_)) => {}
                     Err(error) => panic!("{table:?} {way:?} {connected}: {error}"),
                 }
                 world.sim.connect(owner, follower);
@@ -365,10 +365,10 @@ fn an_owner_without_rows_heads_and_mark_waits_for_its_followers() {
         world.sim.lost_rows(owner);
         world.sim.reopen(owner);
         let status = world.status(owner);
-        assert!(status.owned && status.recovering.is_some(), "{way:?}");
+        assert!(status.owned && status.reopening.is_some(), "{way:?}");
         world.complete(owner, MINUTE);
-        assert!(world.status(owner).recovering.is_some());
-        let command = Command::Recover {
+        assert!(world.status(owner).reopening.is_some());
+        let command = Command::Reopen {
             log: world.log,
             none_is_larger: true,
         };

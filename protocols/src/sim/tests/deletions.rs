@@ -121,24 +121,24 @@ fn an_own_stream_is_deleted_only_by_whoever_says_so_and_never_begun_anew() {
         world.sim.cut(owner, follower);
         let again = manifest(world.sim.key(owner), 2);
         assert_eq!(world.sim.create(owner, again), log);
-        let recover = Command::Recover {
+        let reopen = Command::Reopen {
             log,
             none_is_larger: true,
         };
-        let id = world.sim.command(owner, recover);
+        let id = world.sim.command(owner, reopen);
         world.sim.run_for(MINUTE);
         let reply = world.sim.reply(owner, id);
-        assert!(matches!(reply, Some(Err(CommandError::Recovering(_)))));
+        assert!(matches!(reply, Some(Err(CommandError::NotOpen(_)))));
         let id = world.sim.publish(owner, log, records(0, 1));
         world.sim.run_for(0);
         let reply = world.sim.reply(owner, id);
-        assert!(matches!(reply, Some(Err(CommandError::Recovering(_)))));
+        assert!(matches!(reply, Some(Err(CommandError::NotOpen(_)))));
 
         // With one it comes back, and goes on where it was.
         world.sim.connect(owner, follower);
         let open = (world.sim).run_while(MINUTE, |sim| {
             sim.status(owner, log)
-                .is_none_or(|status| status.recovering.is_some())
+                .is_none_or(|status| status.reopening.is_some())
         });
         assert!(open, "seed {seed}: {}", world.summary(owner));
         world.publish(4);

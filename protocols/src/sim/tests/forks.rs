@@ -240,7 +240,7 @@ fn an_owner_that_meets_its_other_branch_closes_the_log_for_good() {
         forked.sim.run_for(0);
         let refused = forked.sim.reply(owner, id);
         assert!(
-            matches!(refused, Some(Err(CommandError::Recovering(_)))),
+            matches!(refused, Some(Err(CommandError::NotOpen(_)))),
             "{refused:?}"
         );
     }

@@ -209,16 +209,16 @@ fn a_copy_of_an_owner_that_hears_of_more_than_it_has_closes_its_stream() {
     world.sim.run_for(2 * SECOND);
     world.publish(1);
     world.sim.run_for(MINUTE);
-    // It began to recover before that, and then heard of somebody else who
+    // It began to reopen it before that, and then heard of somebody else who
     // signs the stream.
-    let recovering = world.status(copy).recovering;
-    assert!(recovering.is_some_and(|recovering| recovering.why.contains("another node signs it")));
+    let reopening = world.status(copy).reopening;
+    assert!(reopening.is_some_and(|reopening| reopening.why.contains("another node signs it")));
     let id = world.sim.publish(copy, log, records(22, 23));
     world.sim.run_for(SECOND);
     let refused = world.sim.reply(copy, id);
-    assert!(matches!(refused, Some(Err(CommandError::Recovering(_)))));
+    assert!(matches!(refused, Some(Err(CommandError::NotOpen(_)))));
     assert_eq!(world.status(owner).closed, None);
-    assert_eq!(world.status(owner).recovering, None);
+    assert_eq!(world.status(owner).reopening, None);
     assert!(world.status(near).fork.is_none());
 }
 
@@ -240,11 +240,11 @@ fn a_restored_owner_publishes_nothing_before_it_has_what_its_peers_know() {
         let id = world.sim.publish(owner, log, records(21, 22));
         world.sim.run_for(0);
         let refused = world.sim.reply(owner, id);
-        assert!(matches!(refused, Some(Err(CommandError::Recovering(_)))));
-        let recovered = world.sim.run_while(MINUTE, |sim| {
-            sim.status(owner, log).unwrap().recovering.is_some()
+        assert!(matches!(refused, Some(Err(CommandError::NotOpen(_)))));
+        let reopened = world.sim.run_while(MINUTE, |sim| {
+            sim.status(owner, log).unwrap().reopening.is_some()
         });
-        assert!(recovered, "{}", world.summary(owner));
+        assert!(reopened, "{}", world.summary(owner));
         assert_eq!(world.adopted(owner), 51);
         world.check(owner);
         world.publish(5);
@@ -253,10 +253,10 @@ fn a_restored_owner_publishes_nothing_before_it_has_what_its_peers_know() {
         assert!(world.status(follower).fork.is_none());
         assert!(world.status(reader).fork.is_none());
         assert!(world.sim.accusations().is_empty());
-        // What was recovered is there after the loss of power.
+        // What was reopened is there after the loss of power.
         world.sim.crash(owner, Crash::Power(0));
         world.sim.reopen(owner);
-        assert_eq!(world.status(owner).recovering, None);
+        assert_eq!(world.status(owner).reopening, None);
         world.publish(2);
         world.complete(follower, MINUTE);
     }
@@ -271,20 +271,20 @@ fn a_restored_owner_without_peers_waits_for_its_user() {
     world.sim.restore(owner, image);
     world.sim.reopen(owner);
     world.sim.run_for(10 * MINUTE);
-    assert!(world.status(owner).recovering.is_some());
+    assert!(world.status(owner).reopening.is_some());
     // Not forgotten when it is started once more.
     world.sim.crash(owner, Crash::Process);
     world.sim.reopen(owner);
     world.sim.run_for(10 * MINUTE);
-    assert!(world.status(owner).recovering.is_some());
-    let none_is_larger = Command::Recover {
+    assert!(world.status(owner).reopening.is_some());
+    let none_is_larger = Command::Reopen {
         log,
         none_is_larger: true,
     };
     let id = world.sim.command(owner, none_is_larger);
     world.sim.run_for(0);
     assert_eq!(world.sim.reply(owner, id), Some(&Ok(Reply::Done)));
-    assert_eq!(world.status(owner).recovering, None);
+    assert_eq!(world.status(owner).reopening, None);
     world.publish(3);
     let follower = world.full_follower(&[owner]);
     world.sim.crash(owner, Crash::Power(0));
@@ -308,15 +308,15 @@ fn an_owner_that_does_not_know_that_it_was_restored_hears_it_from_its_peers() {
     world.sim.restore(owner, image);
     world.sim.forget_that_it_was_restored(owner);
     world.sim.reopen(owner);
-    assert_eq!(world.status(owner).recovering, None);
+    assert_eq!(world.status(owner).reopening, None);
     let closed = world.sim.run_while(MINUTE, |sim| {
-        sim.status(owner, log).unwrap().recovering.is_none()
+        sim.status(owner, log).unwrap().reopening.is_none()
     });
     assert!(closed, "{}", world.summary(owner));
-    let recovered = world.sim.run_while(MINUTE, |sim| {
-        sim.status(owner, log).unwrap().recovering.is_some()
+    let reopened = world.sim.run_while(MINUTE, |sim| {
+        sim.status(owner, log).unwrap().reopening.is_some()
     });
-    assert!(recovered, "{}", world.summary(owner));
+    assert!(reopened, "{}", world.summary(owner));
     assert_eq!(world.adopted(owner), 51);
     world.publish(5);
     world.complete(follower, MINUTE);

@@ -2,17 +2,17 @@
 //! None of them signs a second history.
 
 use super::*;
-use crate::engine::{Command, CommandError, Recovering, Reply, Room};
+use crate::engine::{Command, CommandError, ReopeningStatus, Reply, Room};
 use crate::limits::{
-    EARLY_FOLLOWERS, FOLLOWER_EXCHANGE_US, MAX_KNOWN_FOLLOWERS, RECOVERY_FOLLOWERS,
-    RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
+    EARLY_FOLLOWERS, FOLLOWER_EXCHANGE_US, MAX_KNOWN_FOLLOWERS, REOPENING_FOLLOWERS,
+    REOPENING_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
 };
 use crate::store::MemoryStore;
 
 impl World {
     /// Why the owner does not write to its log, if it does not.
-    fn stopped(&self) -> Option<Recovering> {
-        self.status(self.owner).recovering
+    fn stopped(&self) -> Option<ReopeningStatus> {
+        self.status(self.owner).reopening
     }
 
     /// What a publish at the owner is answered with.
@@ -25,14 +25,11 @@ impl World {
 
     fn assert_stopped(&mut self) {
         let reply = self.try_publish();
-        assert!(
-            matches!(reply, Err(CommandError::Recovering(_))),
-            "{reply:?}"
-        );
+        assert!(matches!(reply, Err(CommandError::NotOpen(_))), "{reply:?}");
     }
 
     fn none_is_larger(&mut self) -> Result<Reply, CommandError> {
-        let command = Command::Recover {
+        let command = Command::Reopen {
             log: self.log,
             none_is_larger: true,
         };
@@ -46,7 +43,7 @@ impl World {
     fn opens(&mut self, limit_us: u64) {
         let (owner, log) = (self.owner, self.log);
         let opened = (self.sim).run_while(limit_us, |sim| {
-            sim.status(owner, log).unwrap().recovering.is_some()
+            sim.status(owner, log).unwrap().reopening.is_some()
         });
         let summary = self.summary(owner);
         assert!(opened, "{:?}, {summary}", self.stopped());
@@ -135,7 +132,7 @@ fn strangers_who_repeat_what_a_restored_owner_says_do_not_open_it() {
     world.sim.run_for(SECOND);
     // They have all that the owner tells them, and say so.
     let strangers = [(); 3].map(|()| world.follower(&[owner]));
-    world.sim.run_for(RECOVERY_SILENCE_US - MINUTE);
+    world.sim.run_for(REOPENING_SILENCE_US - MINUTE);
     for stranger in strangers {
         assert_eq!(world.adopted(stranger), 0, "nothing was told yet");
     }
@@ -275,12 +272,12 @@ fn an_owner_opens_again_when_whoever_signed_with_its_key_has_stopped() {
     world.sim.connect(copy, reader);
     world.publish(2);
     world.sim.run_for(SECOND);
-    let recovering = |sim: &Sim| sim.status(copy, log).unwrap().recovering;
-    let twin = recovering(&world.sim).unwrap();
+    let reopening = |sim: &Sim| sim.status(copy, log).unwrap().reopening;
+    let twin = reopening(&world.sim).unwrap();
     assert!(twin.why.contains("another node signs it"), "{}", twin.why);
     world.sim.crash(owner, Crash::Process);
     world.sim.run_for(TWIN_US + 15 * MINUTE);
-    let twin = recovering(&world.sim).unwrap();
+    let twin = reopening(&world.sim).unwrap();
     assert!(!twin.why.contains("another node signs it"), "{}", twin.why);
 }
 
@@ -332,14 +329,14 @@ fn late_followers_however_many_push_out_no_early_one_and_open_a_restored_owner_n
     for &follower in &late {
         world.sim.connect(owner, follower);
     }
-    world.sim.run_for(RECOVERY_SILENCE_US - MINUTE);
+    world.sim.run_for(REOPENING_SILENCE_US - MINUTE);
     world.assert_stopped();
     let stopped = world.stopped().unwrap();
     let peers = early.map(|follower| world.sim.peer(follower));
     assert_eq!(stopped.followers.len(), MAX_KNOWN_FOLLOWERS);
     assert!(peers.iter().all(|peer| stopped.followers.contains(peer)));
-    let counting = |said: &Recovering| said.answers.iter().filter(|a| a.counts).count();
-    assert!(counting(&stopped) > RECOVERY_FOLLOWERS, "{stopped:?}");
+    let counting = |said: &ReopeningStatus| said.answers.iter().filter(|a| a.counts).count();
+    assert!(counting(&stopped) > REOPENING_FOLLOWERS, "{stopped:?}");
     // One that was there from the beginning has what they do not.
     world.sim.connect(owner, early[0]);
     world.opens(MINUTE);

@@ -272,7 +272,7 @@ fn a_restored_owner_needs_only_what_is_kept() {
         world.sim.reopen(owner);
         let open = (world.sim).run_while(MINUTE, |sim| {
             sim.status(owner, log)
-                .is_none_or(|status| status.recovering.is_some())
+                .is_none_or(|status| status.reopening.is_some())
         });
         assert!(open, "seed {seed}: {}", world.summary(owner));
         world.publish(10);

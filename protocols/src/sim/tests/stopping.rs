@@ -111,15 +111,15 @@ fn an_owner_whose_disk_lost_what_was_acknowledged_signs_nothing_before_peers_gav
     });
     assert!(opened, "{}", world.summary(owner));
     let status = world.status(owner);
-    assert!(status.recovering.is_some(), "{status:?}");
+    assert!(status.reopening.is_some(), "{status:?}");
     let id = world.sim.publish(owner, log, records(21, 22));
     world.sim.run_for(0);
     let refused = world.sim.reply(owner, id);
-    assert!(matches!(refused, Some(Err(CommandError::Recovering(_)))));
-    let recovered = world.sim.run_while(MINUTE, |sim| {
-        sim.status(owner, log).unwrap().recovering.is_some()
+    assert!(matches!(refused, Some(Err(CommandError::NotOpen(_)))));
+    let reopened = world.sim.run_while(MINUTE, |sim| {
+        sim.status(owner, log).unwrap().reopening.is_some()
     });
-    assert!(recovered, "{}", world.summary(owner));
+    assert!(reopened, "{}", world.summary(owner));
     world.publish(3);
     world.complete(follower, MINUTE);
     assert!(world.status(follower).fork.is_none());
@@ -274,7 +274,7 @@ fn a_damaged_store_on_a_full_disk_is_opened_and_brought_in_order_when_there_is_r
         let status = world.sim.status(owner, log).expect("it is known again");
         assert_eq!((status.stopped, status.closed), (None, None), "{table:?}");
         assert!(status.fork.is_none());
-        if status.recovering.is_none() {
+        if status.reopening.is_none() {
             world.publish(3);
             assert_eq!(world.adopted(owner), 206, "{table:?}");
             world.complete(follower, MINUTE);

@@ -45,7 +45,7 @@ pub(super) async fn judge(world: &mut World, damage: &Damage, found: &mut Outcom
 
 /// Why nothing can be published to a stream, as far as it says so.
 fn is_stopped(shown: &Value) -> bool {
-    shown["recovering"].is_string() || shown["closed"].is_string()
+    shown["reopening"].is_object() || shown["closed"].is_string()
 }
 
 /// What is missing while nobody else is there is said, and the stream is
@@ -152,7 +152,7 @@ async fn go_on(
         let shown = publisher.known_stream(&stream.id).await?;
         if is_stopped(&shown) {
             found.count("own streams that the user opens");
-            let args = ["stream", "recover", &stream.id, "--none-is-larger"];
+            let args = ["stream", "reopen", &stream.id, "--none-is-larger"];
             let opened = attempt(&world.publisher, &args).await?;
             if !opened.is_success {
                 found.violation("an own stream cannot be opened again", opened.errors);

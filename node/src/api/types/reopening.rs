@@ -6,7 +6,9 @@ use utoipa::ToSchema;
 
 /// What is known of a stream of this node's own that is not written to.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
-pub struct RecoveryView {
+pub struct ReopeningView {
+    /// Why it is not written to, and what it waits for.
+    pub why: String,
     /// Records that this node has signed, as the mark outside of its data folder
     /// says; absent without one.
     pub signed_size: Option<u64>,

@@ -20,14 +20,14 @@ use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{
-    BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, MAX_CLOCK_SKEW_US, RECOVERY_FOLLOWERS, RECOVERY_SETTLE_US,
-    RECOVERY_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
+    BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, MAX_CLOCK_SKEW_US, REOPENING_FOLLOWERS,
+    REOPENING_SETTLE_US, REOPENING_SILENCE_US, TWIN_US, UNCLEAN_WAIT_US,
 };
 use crate::log::{Appender, Relation};
 use crate::store::{Batch, Durability, History, ReadError, Store, StoreError};
 use crate::time::Timestamp;
 use crate::wire::v1;
-use crate::wire::v1::stored_log::Recovering as Stored;
+use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// What was signed of a log of ours, as something outside of the store says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Mark {
 /// A log of ours that is not written to before peers were asked for its largest
 /// head.
 #[derive(Debug)]
-pub(super) struct Recovery {
+pub(super) struct Reopening {
     why: Why,
     /// Records that were here when it began: a follower that has fewer was not
     /// up to date even then.
@@ -64,7 +64,7 @@ struct Twin {
     until: Timestamp,
 }
 
-/// Why a log is recovered.
+/// Why a log is reopened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// The store is a copy, or was restored.
@@ -102,11 +102,11 @@ impl Why {
     }
 }
 
-impl Recovery {
+impl Reopening {
     pub(super) fn new(why: Why, here: u64, now: Timestamp) -> Self {
         let wait = match why {
             Why::Unclean => UNCLEAN_WAIT_US,
-            _ => RECOVERY_SETTLE_US,
+            _ => REOPENING_SETTLE_US,
         };
         Self {
             why,
@@ -133,7 +133,7 @@ impl Recovery {
     /// Something came that was not known: there may be more.
     pub(super) fn news(&mut self, now: Timestamp) {
         if self.why != Why::Unclean {
-            self.check_at = now.plus(RECOVERY_SETTLE_US);
+            self.check_at = now.plus(REOPENING_SETTLE_US);
         }
     }
 
@@ -166,9 +166,11 @@ impl Recovery {
         let reaches_mark = mark.is_none_or(|mark| size >= mark.size);
         let has_answers = match self.why {
             Why::Copied | Why::Behind { .. } | Why::Asked => {
-                self.answers.counting(known) >= RECOVERY_FOLLOWERS
+                self.answers.counting(known) >= REOPENING_FOLLOWERS
             }
-            Why::Damaged(_) if mark.is_none() => self.answers.counting(known) >= RECOVERY_FOLLOWERS,
+            Why::Damaged(_) if mark.is_none() => {
+                self.answers.counting(known) >= REOPENING_FOLLOWERS
+            }
             // What was signed is known, and it is here.
             Why::Deleted | Why::Marked { .. } | Why::Damaged(_) => !self.answers.is_empty(),
             Why::Unclean => known.iter().all(|&peer| self.answers.has(peer)),
@@ -181,21 +183,21 @@ impl Recovery {
     fn is_silent(&self, known: &[PeerId], now: Timestamp) -> bool {
         let may_open = match self.why {
             Why::Copied | Why::Behind { .. } | Why::Asked | Why::Damaged(_) => {
-                known.len() >= RECOVERY_FOLLOWERS
+                known.len() >= REOPENING_FOLLOWERS
             }
             // It may turn out that others know more.
             Why::Unclean => self.begun.plus(UNCLEAN_WAIT_US) > now,
             Why::Deleted | Why::Marked { .. } => false,
         };
         may_open
-            && self.answers.counting(known) < RECOVERY_FOLLOWERS
-            && self.begun.plus(RECOVERY_SILENCE_US) > now
+            && self.answers.counting(known) < REOPENING_FOLLOWERS
+            && self.begun.plus(REOPENING_SILENCE_US) > now
     }
 }
 
 /// How a log of ours stands that is not written to before peers were asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovering {
+pub struct ReopeningStatus {
     /// Why, and what it waits for, in words.
     pub why: String,
     /// What was signed of it before, as far as it is known outside of the store.
@@ -207,27 +209,27 @@ pub struct Recovering {
 }
 
 impl LogState {
-    /// How its recovery stands, if it is under way.
-    pub(super) fn recovering(&self) -> Option<Recovering> {
-        let recovery = self.recovery.as_ref()?;
-        Some(Recovering {
-            why: self.why_recovering(recovery),
+    /// How its reopening stands, if it is under way.
+    pub(super) fn reopening_status(&self) -> Option<ReopeningStatus> {
+        let reopening = self.reopening.as_ref()?;
+        Some(ReopeningStatus {
+            why: self.why_reopening(reopening),
             mark: self.mark,
             followers: self.followers.known().to_vec(),
-            answers: recovery.answers.list(),
+            answers: reopening.answers.list(),
         })
     }
 
-    fn why_recovering(&self, recovery: &Recovery) -> String {
-        if recovery.twin.is_some() {
+    fn why_reopening(&self, reopening: &Reopening) -> String {
+        if reopening.twin.is_some() {
             return "another node signs it with the same key right now; stop that one, then have \
-                    peers asked again: headwater stream recover"
+                    peers asked again: headwater stream reopen"
                 .to_owned();
         }
-        let counting = recovery.answers.counting(self.followers.known());
+        let counting = reopening.answers.counting(self.followers.known());
         let known = self.followers.known().len();
-        let answered = recovery.answers.len();
-        let cause = match &recovery.why {
+        let answered = reopening.answers.len();
+        let cause = match &reopening.why {
             Why::Copied => {
                 "this data folder is a copy, or was restored or moved to another disk".to_owned()
             }
@@ -251,7 +253,7 @@ impl LogState {
                              for a moment whether they have more of it"
                 .to_owned(),
         };
-        let next = match &recovery.why {
+        let next = match &reopening.why {
             // An empty log has nothing to be taken for the whole of.
             Why::Deleted if answered == 0 => {
                 ". No peer that follows it has said yet how much there is; it opens by itself when \
@@ -262,7 +264,7 @@ impl LogState {
             Why::Deleted => "; it opens by itself when all of that is here".to_owned(),
             Why::Marked { .. } | Why::Damaged(_) if self.mark.is_some() => {
                 "; it opens by itself when a peer has given back what is \
-                                   missing. If nobody has it: headwater stream recover \
+                                   missing. If nobody has it: headwater stream reopen \
                                    --none-is-larger"
                     .to_owned()
             }
@@ -277,9 +279,9 @@ impl LogState {
             | Why::Marked { .. } => {
                 let answers = match answered {
                     0 => "no peer that follows it has said yet how much there is".to_owned(),
-                    _ => recovery.answers.words(),
+                    _ => reopening.answers.words(),
                 };
-                let opens = if known < RECOVERY_FOLLOWERS {
+                let opens = if known < REOPENING_FOLLOWERS {
                     "fewer than two followers are known to have had all of it, so that you have \
                      to say that nothing more was published"
                         .to_owned()
@@ -294,7 +296,7 @@ impl LogState {
                          nothing more was published"
                     )
                 };
-                format!("; {answers}. {opens}: headwater stream recover --none-is-larger")
+                format!("; {answers}. {opens}: headwater stream reopen --none-is-larger")
             }
         };
         cause + &next
@@ -302,19 +304,19 @@ impl LogState {
 
     /// Whether peers are not told our head of this log.
     pub(super) fn is_silent(&self, now: Timestamp) -> bool {
-        let silent = |recovery: &Recovery| recovery.is_silent(self.followers.known(), now);
-        self.recovery.as_ref().is_some_and(silent)
+        let silent = |reopening: &Reopening| reopening.is_silent(self.followers.known(), now);
+        self.reopening.as_ref().is_some_and(silent)
     }
 
     /// A peer is told our head: from now on others may have it from us.
     pub(super) fn told_head(&mut self) {
-        if let (Some(recovery), Some(head)) = (&mut self.recovery, &self.adopted) {
-            recovery.answers.told(head);
+        if let (Some(reopening), Some(head)) = (&mut self.reopening, &self.adopted) {
+            reopening.answers.told(head);
         }
     }
 
     /// Sets what a start finds of a log of ours: whether it is written to at
-    /// once, or recovered first. `here` are the records that are here.
+    /// once, or reopened first. `here` are the records that are here.
     pub(super) fn begin_as(
         &mut self,
         stored: Stored,
@@ -339,7 +341,7 @@ impl LogState {
         };
         if let Some(why) = why.filter(|_| self.fork.is_none()) {
             self.appender = None;
-            self.recovery = Some(Recovery::new(why, here, now));
+            self.reopening = Some(Reopening::new(why, here, now));
             self.poll_at = Some(now);
         }
     }
@@ -365,8 +367,8 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) {
         let (opened, time) = (self.time(self.opened_at), self.time(now));
-        let begun =
-            (self.logs.get(&log)).and_then(|state| Some(self.time(state.recovery.as_ref()?.begun)));
+        let begun = (self.logs.get(&log))
+            .and_then(|state| Some(self.time(state.reopening.as_ref()?.begun)));
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -377,15 +379,15 @@ impl<S: Store> Engine<S> {
         // once.
         let is_dated_ahead = head.time > time.plus(MAX_CLOCK_SKEW_US);
         let here = state.size();
-        if let Some(recovery) = &mut state.recovery {
+        if let Some(reopening) = &mut state.reopening {
             let begun = begun.unwrap_or(opened);
-            if !is_dated_ahead && recovery.heard_of_twin(head.time, begun, now) {
+            if !is_dated_ahead && reopening.heard_of_twin(head.time, begun, now) {
                 self.changed.insert(log);
             }
-            if recovery.why == Why::Unclean && head.size > here {
+            if reopening.why == Why::Unclean && head.size > here {
                 let known = head.size;
-                recovery.why = Why::Behind { known, here };
-                recovery.news(now);
+                reopening.why = Why::Behind { known, here };
+                reopening.news(now);
                 self.changed.insert(log);
                 self.keep_log(log);
             }
@@ -407,13 +409,13 @@ impl<S: Store> Engine<S> {
             Relation::Renews | Relation::Extends | Relation::Unproven => {
                 let (known, here) = (head.size, ours.size);
                 let twin = is_twin.then_some(head.time);
-                self.begin_recovery(log, Why::Behind { known, here }, twin, now);
+                self.begin_reopening(log, Why::Behind { known, here }, twin, now);
             }
         }
     }
 
-    /// A peer has said which head it has of a log of ours that is recovered.
-    pub(super) fn recovery_answered(
+    /// A peer has said which head it has of a log of ours that is reopened.
+    pub(super) fn reopening_answered(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -424,13 +426,13 @@ impl<S: Store> Engine<S> {
             return;
         };
         let is_known = state.followers.known().contains(&peer);
-        let Some(recovery) = &mut state.recovery else {
+        let Some(reopening) = &mut state.reopening else {
             return;
         };
-        match recovery.answers.take(peer, head, recovery.here, is_known) {
+        match reopening.answers.take(peer, head, reopening.here, is_known) {
             Heard::Nothing => return,
             Heard::More => {}
-            Heard::News => recovery.news(now),
+            Heard::News => reopening.news(now),
         }
         self.changed.insert(log);
     }
@@ -445,14 +447,14 @@ impl<S: Store> Engine<S> {
     }
 
     /// Closes a log of ours for writing and asks peers what they know of it.
-    fn begin_recovery(&mut self, log: LogId, why: Why, twin: Option<Timestamp>, now: Timestamp) {
+    fn begin_reopening(&mut self, log: LogId, why: Why, twin: Option<Timestamp>, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let mut recovery = Recovery::new(why, state.size(), now);
+        let mut reopening = Reopening::new(why, state.size(), now);
         let until = now.plus(TWIN_US);
-        recovery.twin = twin.map(|signed| Twin { signed, until });
-        state.recovery = Some(recovery);
+        reopening.twin = twin.map(|signed| Twin { signed, until });
+        state.reopening = Some(reopening);
         state.appender = None;
         state.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
         // Others have had our head all the time.
@@ -473,7 +475,7 @@ impl<S: Store> Engine<S> {
             let here = state.here();
             if state.owned && state.fork.is_none() && mark.size > here {
                 state.mark = Some(mark);
-                self.begin_recovery(log, Why::Marked { here }, None, now);
+                self.begin_reopening(log, Why::Marked { here }, None, now);
             }
         }
     }
@@ -503,16 +505,16 @@ impl<S: Store> Engine<S> {
         if let (None, true, Some(stopped)) = (&state.closed, state.owned, &state.stopped) {
             return CommandError::Stopped(stopped.why.clone());
         }
-        match (&state.closed, state.recovering()) {
-            _ if state.fork.is_some() && state.owned => CommandError::Recovering(FORKED.to_owned()),
+        match (&state.closed, state.reopening_status()) {
+            _ if state.fork.is_some() && state.owned => CommandError::NotOpen(FORKED.to_owned()),
             (Some(why), _) => CommandError::Closed(why.clone()),
-            (None, Some(recovering)) => CommandError::Recovering(recovering.why),
+            (None, Some(status)) => CommandError::NotOpen(status.why),
             (None, None) => CommandError::NotOwner(log),
         }
     }
 
     /// Does what the user says of a log of ours.
-    pub(super) fn recover(
+    pub(super) fn reopen(
         &mut self,
         log: LogId,
         none_is_larger: bool,
@@ -533,50 +535,50 @@ impl<S: Store> Engine<S> {
             self.subscribe(log);
         }
         let state = self.logs.get_mut(&log).expect("it is known");
-        match &mut state.recovery {
+        match &mut state.reopening {
             // It was published from elsewhere so far: from its key alone, say.
-            None if !was_owned => self.begin_recovery(log, Why::Asked, None, now),
+            None if !was_owned => self.begin_reopening(log, Why::Asked, None, now),
             None => self.ask_subscribers(log, now),
-            Some(recovery) => {
-                recovery.twin = None;
-                recovery.begun = now;
-                recovery.news(now);
+            Some(reopening) => {
+                reopening.twin = None;
+                reopening.begun = now;
+                reopening.news(now);
                 self.ask_subscribers(log, now);
             }
         }
         self.changed.insert(log);
-        if none_is_larger && self.logs[&log].recovery.is_some() {
+        if none_is_larger && self.logs[&log].reopening.is_some() {
             let state = &self.logs[&log];
             if state.unproven || !state.is_complete() {
                 let why = "peers do know more of it than is here, and it is being fetched; publish \
                            again when `headwater show` says that it is in step";
-                return Err(CommandError::Recovering(why.to_owned()));
+                return Err(CommandError::NotOpen(why.to_owned()));
             }
-            self.reopen(log, now)?;
+            self.open_again(log, now)?;
         }
         Ok(Reply::Done)
     }
 
     /// Opens a log of ours for writing when everything that peers know is here.
-    pub(super) fn open_if_recovered(&mut self, log: LogId, now: Timestamp) {
+    pub(super) fn open_if_all_is_here(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let Some(recovery) = state.recovery.as_ref().filter(|_| state.is_writable()) else {
+        let Some(reopening) = state.reopening.as_ref().filter(|_| state.is_writable()) else {
             return;
         };
-        if let Some(twin) = &recovery.twin {
+        if let Some(twin) = &reopening.twin {
             if twin.until <= now {
                 // Nothing was heard of it for a while.
                 self.twin_is_gone(log, now);
             }
             return;
         }
-        let is_due = recovery.due().is_some_and(|at| at <= now);
+        let is_due = reopening.due().is_some_and(|at| at <= now);
         let (known, size) = (state.followers.known(), state.held_size());
-        let is_vouched_for = recovery.is_vouched_for(size, state.mark, known);
+        let is_vouched_for = reopening.is_vouched_for(size, state.mark, known);
         // Whoever waits a moment only need not wait when all have answered.
-        let is_unclean = recovery.why == Why::Unclean;
+        let is_unclean = reopening.why == Why::Unclean;
         let all_have_answered = is_unclean && is_vouched_for;
         if !is_due && !all_have_answered {
             return;
@@ -586,32 +588,33 @@ impl<S: Store> Engine<S> {
         let may_open = is_vouched_for || is_unclean;
         if waits || !may_open {
             let state = self.logs.get_mut(&log).expect("it is known");
-            if let Some(recovery) = &mut state.recovery {
-                recovery.check_at = now.plus(BUSY_HEAD_POLL_US);
+            if let Some(reopening) = &mut state.reopening {
+                reopening.check_at = now.plus(BUSY_HEAD_POLL_US);
             }
             return;
         }
-        if let Err(error) = self.reopen(log, now) {
-            if let Some(recovery) = (self.logs.get_mut(&log)).and_then(|s| s.recovery.as_mut()) {
-                recovery.check_at = now.plus(RECOVERY_SETTLE_US);
+        if let Err(error) = self.open_again(log, now) {
+            if let Some(reopening) = (self.logs.get_mut(&log)).and_then(|s| s.reopening.as_mut()) {
+                reopening.check_at = now.plus(REOPENING_SETTLE_US);
             }
             self.store_failed(log, &ReadError::Store(error));
         }
     }
 
     fn twin_is_gone(&mut self, log: LogId, now: Timestamp) {
-        if let Some(recovery) = (self.logs.get_mut(&log)).and_then(|state| state.recovery.as_mut())
+        if let Some(reopening) =
+            (self.logs.get_mut(&log)).and_then(|state| state.reopening.as_mut())
         {
-            recovery.twin = None;
-            recovery.begun = now;
-            recovery.news(now);
+            reopening.twin = None;
+            reopening.begun = now;
+            reopening.news(now);
         }
         self.changed.insert(log);
         self.ask_subscribers(log, now);
     }
 
     /// Opens a log of ours for writing, with all that is here of it.
-    fn reopen(&mut self, log: LogId, now: Timestamp) -> Result<(), StoreError> {
+    fn open_again(&mut self, log: LogId, now: Timestamp) -> Result<(), StoreError> {
         let Some(state) = self.logs.get_mut(&log) else {
             return Ok(());
         };
@@ -626,13 +629,13 @@ impl<S: Store> Engine<S> {
             let why = "the records do not hash to the head that was signed";
             return Err(StoreError::Damaged(why.to_owned()));
         }
-        let recovery = state.recovery.take();
+        let reopening = state.reopening.take();
         state.unreadable = None;
         let mut batch = Batch::new();
         put_log(&mut batch, log, state);
         // What was fetched is made safe by the same sync.
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
-            state.recovery = recovery;
+            state.reopening = reopening;
             return Err(error);
         }
         state.appender = Some(appender);

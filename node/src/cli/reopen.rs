@@ -1,4 +1,4 @@
-//! `stream recover`: a stream of our own that may have more elsewhere.
+//! `stream reopen`: a stream of our own that may have more elsewhere.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use clap::Args;
 use tokio::time::Instant;
 
 use super::output::counted;
-use super::show::recovery_lines;
+use super::show::reopening_lines;
 use super::{Invocation, Usage, duration};
-use crate::api::types::{Recovery, RoleView, StreamView};
+use crate::api::types::{Reopen, RoleView, StreamView};
 use crate::client::Client;
 use crate::failure::for_now;
 
@@ -28,7 +28,7 @@ it opens when all of that is here. Say --none-is-larger only if nothing was publ
 other copy of the data folder since this one was made: otherwise the publisher signs two
 histories, and everybody will know."
 )]
-pub(crate) struct RecoverArgs {
+pub(crate) struct ReopenArgs {
     /// The stream: id, part of it, or name [default: all that wait for it]
     stream: Option<String>,
     /// No other copy has published more: open it at once
@@ -39,25 +39,25 @@ pub(crate) struct RecoverArgs {
     timeout: Option<Duration>,
 }
 
-pub(super) async fn recover(invocation: &Invocation, args: &RecoverArgs) -> anyhow::Result<()> {
+pub(super) async fn reopen(invocation: &Invocation, args: &ReopenArgs) -> anyhow::Result<()> {
     let until = Instant::now() + args.timeout.unwrap_or(TIMEOUT);
-    let recovered = invocation
+    let reopened = invocation
         .with_client(async |client| {
             if !args.none_is_larger {
                 client.require_network("asking the peers of a stream")?;
             }
-            let mut recovered = Vec::new();
+            let mut reopened = Vec::new();
             for id in wanted(client, args).await? {
-                recovered.push(one(client, &id, args.none_is_larger, until).await?);
+                reopened.push(one(client, &id, args.none_is_larger, until).await?);
             }
-            Ok(recovered)
+            Ok(reopened)
         })
         .await?;
     let out = invocation.out;
-    if recovered.is_empty() {
-        out.note("no stream of this node waits to be recovered");
+    if reopened.is_empty() {
+        out.note("no stream of this node waits to be reopened");
     }
-    for stream in &recovered {
+    for stream in &reopened {
         match out.json {
             true => out.json(stream)?,
             false => out.line(format!(
@@ -70,14 +70,14 @@ pub(super) async fn recover(invocation: &Invocation, args: &RecoverArgs) -> anyh
     Ok(())
 }
 
-async fn wanted(client: &Client, args: &RecoverArgs) -> anyhow::Result<Vec<String>> {
+async fn wanted(client: &Client, args: &ReopenArgs) -> anyhow::Result<Vec<String>> {
     if let Some(name) = &args.stream {
         return Ok(vec![client.stream(name).await?.id]);
     }
     let streams = client.streams().await?;
     let waiting = streams
         .into_iter()
-        .filter(|stream| stream.recovering.is_some());
+        .filter(|stream| stream.reopening.is_some());
     Ok(waiting.map(|stream| stream.id).collect())
 }
 
@@ -90,15 +90,16 @@ async fn one(
     if none_is_larger {
         warn_of_loss(&client.stream(id).await?);
     }
-    client.recover(id, &Recovery { none_is_larger }).await?;
+    client.reopen(id, &Reopen { none_is_larger }).await?;
     loop {
         let stream = client.stream(id).await?;
-        let Some(why) = &stream.recovering else {
+        let Some(reopening) = &stream.reopening else {
             return finished(stream);
         };
         if Instant::now() >= until {
             return Err(for_now(anyhow!(
-                "stream {id} is still closed for writing: {why}"
+                "stream {id} is still not open for writing: {}",
+                reopening.why
             )));
         }
         tokio::time::sleep(PAUSE).await;
@@ -107,14 +108,14 @@ async fn one(
 
 /// Says who said what, and what is given up, before it is.
 fn warn_of_loss(stream: &StreamView) {
-    let Some(recovery) = &stream.recovery else {
+    let Some(reopening) = &stream.reopening else {
         return;
     };
-    for (what, line) in recovery_lines(recovery) {
+    for (what, line) in reopening_lines(reopening) {
         eprintln!("{what}: {line}");
     }
     let here = counted(stream.size, "record");
-    match recovery.signed_size {
+    match reopening.signed_size {
         Some(signed) if signed > stream.size => eprintln!(
             "{} that this node signed are given up: it goes on after {here}",
             counted(signed - stream.size, "record")
