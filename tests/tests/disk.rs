@@ -174,7 +174,7 @@ async fn after_a_failed_fsync_the_stream_is_read_back_and_goes_on_without_a_fork
         "a head was signed for what is not durable: {shown}"
     );
     ensure!(
-        shown["stopped"].is_string() && shown["closed"].is_null(),
+        shown["stopped"].is_string() && shown["stopped_since"].is_string(),
         "the stream is not stopped: {shown}"
     );
     let (status, refusal) = post(&node, &stream, json!(10)).await?;

@@ -104,7 +104,7 @@ async fn a_publish_beyond_the_bound_is_refused_as_a_whole_with_and_without_a_nod
     );
     let shown = node.show(&stream)?;
     ensure!(
-        shown["size"] == size && shown["closed"].is_null(),
+        shown["size"] == size && shown["stopped"].is_null(),
         "{shown}"
     );
     // The bound was not reached long before.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 const RECORDS: u64 = 20_000;
 
-/// How long a stream is looked at that must stay closed: twice as long as what
+/// How long a stream is looked at that must not be open for writing: twice as long as what
 /// a peer says used to be taken for all that there is.
 const STAYS: Duration = Duration::from_secs(12);
 
@@ -124,7 +124,7 @@ fn lose_disk(node: &TestNode) -> Result<()> {
     Ok(())
 }
 
-/// Why a stream is closed until it is known what others have.
+/// Why a stream is not open until it is known what others have.
 fn why_closed(shown: &Value) -> Result<String> {
     let why = shown["reopening"]["why"].as_str();
     Ok(why
@@ -250,7 +250,7 @@ async fn sign_nothing_over(misfortune: Misfortune) -> Result<()> {
     // Twice: the first one must not make the second one sure.
     for _ in 0..2 {
         let refused = publisher.fails(&["publish", &stream, "1"])?;
-        ensure!(refused.contains("closed for writing"), "{refused}");
+        ensure!(refused.contains("open for writing"), "{refused}");
     }
     if away.exists() {
         if let Misfortune::Late = misfortune {

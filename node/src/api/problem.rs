@@ -185,7 +185,7 @@ impl From<CommandError> for ApiError {
             }
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
             CommandError::Size { .. }
-            | CommandError::Closed(_)
+            | CommandError::StoppedForGood(_)
             | CommandError::NotOpen(_)
             | CommandError::NotFollowed(_)
             | CommandError::OwnStream(_) => StatusCode::CONFLICT,

@@ -309,10 +309,8 @@ pub struct StreamView {
     /// of it. Should this data folder be restored one day, their word opens it.
     #[serde(default)]
     pub known_followers: u64,
-    /// Why it is closed for writing, if it is.
-    pub closed: Option<String>,
-    /// Why nothing is written to it before the disk works again; it goes on by
-    /// itself then.
+    /// Why nothing is written to it. With `stopped_since` it goes on by itself
+    /// when the disk works again.
     #[serde(default)]
     pub stopped: Option<String>,
     /// Since when, RFC 3339.

@@ -76,6 +76,8 @@ pub fn stream_view(
         None => status.held_records.saturating_sub(within(0, begin)),
         Some(_) => within(begin, usable),
     };
+    let until_then = (status.stopped.as_ref()).filter(|_| status.stopped_for_good.is_none());
+    let by_disk = until_then.map(|(why, _)| why.clone());
     let missing_records = usable.saturating_sub(begin).saturating_sub(held_usable);
     StreamView {
         id: status.log.to_string(),
@@ -138,9 +140,8 @@ pub fn stream_view(
         reopening: status.reopening.as_ref().map(reopening_view),
         recovering: (status.reopening.as_ref()).map(|reopening| reopening.why.clone()),
         known_followers: status.known_followers as u64,
-        closed: status.closed.clone(),
-        stopped: status.stopped.as_ref().map(|(why, _)| why.clone()),
-        stopped_since: status.stopped.as_ref().map(|&(_, since)| to_text(since)),
+        stopped: status.stopped_for_good.clone().or(by_disk),
+        stopped_since: until_then.map(|&(_, since)| to_text(since)),
     }
 }
 
@@ -365,7 +366,7 @@ pub(super) mod tests {
             fork: None,
             disputed_from: None,
             damage: None,
-            closed: None,
+            stopped_for_good: None,
             stopped: None,
             reopening: None,
             known_followers: 0,

@@ -214,7 +214,7 @@ impl Way<'_> {
     ) -> anyhow::Result<Published> {
         let client = self.target.client;
         let mut absence: Option<Absence> = None;
-        let mut closed = Closed::default();
+        let mut not_open = NotOpen::default();
         loop {
             let mut error = match send().await {
                 Ok(published) => {
@@ -229,8 +229,8 @@ impl Way<'_> {
                         self.patience.is_back();
                         return Ok(published);
                     }
-                    Ok(None) => match self.why_closed(&error).await {
-                        Some(why) => closed.tell(self.patience, &why),
+                    Ok(None) => match self.why_not_open(&error).await {
+                        Some(why) => not_open.tell(self.patience, &why),
                         None => return Err(error),
                     },
                     Err(lost) if Lost::is_cause_of(&lost) => error = lost,
@@ -246,7 +246,7 @@ impl Way<'_> {
 
     /// Why the stream was refused, if a node that has just come back still asks
     /// others what they know of it.
-    async fn why_closed(&self, error: &anyhow::Error) -> Option<String> {
+    async fn why_not_open(&self, error: &anyhow::Error) -> Option<String> {
         if !is_conflict(error) {
             return None;
         }
@@ -255,13 +255,13 @@ impl Way<'_> {
     }
 }
 
-/// What the user was told of a stream that is closed for writing.
+/// What the user was told of a stream that is not open for writing.
 #[derive(Default)]
-struct Closed {
+struct NotOpen {
     cause: String,
 }
 
-impl Closed {
+impl NotOpen {
     /// Says why it is waited, and what ends that, once for each cause: who has
     /// answered so far changes all the time.
     fn tell(&mut self, patience: &Patience<'_>, why: &str) {
@@ -271,7 +271,7 @@ impl Closed {
         }
         cause.clone_into(&mut self.cause);
         patience.say_that_it_waits(&format!(
-            "the node is back, and the stream is closed for writing: {why}; waiting until it opens"
+            "the node is back, and the stream is not open for writing: {why}; waiting until it opens"
         ));
     }
 }

@@ -129,8 +129,8 @@ fn warn_of_loss(stream: &StreamView) {
 
 fn finished(stream: StreamView) -> anyhow::Result<StreamView> {
     let id = &stream.id;
-    match (&stream.closed, stream.role) {
-        (Some(why), _) => bail!("stream {id} is closed for writing: {why}"),
+    match (&stream.stopped, stream.role) {
+        (Some(why), _) => bail!("stream {id} is stopped: {why}"),
         (None, RoleView::Follower) => Err(Usage::error(format!(
             "stream {id} belongs to another publisher"
         ))),

@@ -218,16 +218,14 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
     if let Some(from) = stream.disputed_from {
         lines.push(("disputed", out.bad(&disputed(from, stream.size))));
     }
-    lines.extend(
-        stream
-            .closed
-            .as_ref()
-            .map(|why| ("closed", out.bad(&printable(why)))),
-    );
-    let stopped = stream.stopped.as_ref().zip(stream.stopped_since.as_ref());
-    lines.extend(stopped.map(|(why, since)| {
+    lines.extend(stream.stopped.as_ref().map(|why| {
         let why = printable(why);
-        let text = format!("since {since}: {why}; it goes on by itself when the disk works again");
+        let text = match &stream.stopped_since {
+            Some(since) => {
+                format!("since {since}: {why}; it goes on by itself when the disk works again")
+            }
+            None => why,
+        };
         ("stopped", out.bad(&text))
     }));
     if let Some(reopening) = &stream.reopening {

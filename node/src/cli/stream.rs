@@ -262,8 +262,6 @@ fn role(stream: &StreamView) -> &'static str {
 pub(super) fn state(stream: &StreamView, out: Output) -> String {
     if stream.forked {
         out.bad("forked")
-    } else if stream.closed.is_some() {
-        out.bad("closed")
     } else if stream.manifest.too_new.is_some() {
         out.bad("too new")
     } else if stream.stopped.is_some() {
@@ -376,7 +374,6 @@ pub(super) mod tests {
             reopening: None,
             recovering: None,
             known_followers: 0,
-            closed: None,
             stopped: None,
             stopped_since: None,
         }

@@ -83,7 +83,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         fork: None,
         disputed_from: None,
         damage: None,
-        closed: None,
+        stopped_for_good: None,
         stopped: None,
         reopening: None,
         known_followers: 0,

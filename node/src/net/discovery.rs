@@ -362,7 +362,7 @@ impl Discovery {
 
 fn need(status: &LogStatus) -> Need {
     // Nothing more is taken of a stream that is closed or forked.
-    let takes = status.followed && !status.owned && status.closed.is_none();
+    let takes = status.followed && !status.owned && status.stopped_for_good.is_none();
     Need {
         log: status.log,
         lacks_source: takes && status.fork.is_none() && status.sources.is_empty(),

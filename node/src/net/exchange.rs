@@ -239,7 +239,7 @@ impl Exchange {
         for status in node.streams() {
             let log = status.log;
             // Of a stream that is closed or forked nothing more is taken.
-            let is_live = status.closed.is_none() && status.fork.is_none();
+            let is_live = status.stopped_for_good.is_none() && status.fork.is_none();
             if !status.owned && !status.followed || !is_live {
                 continue;
             }

@@ -216,15 +216,15 @@ pub enum CommandError {
     /// The manifest cannot be signed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The log is closed.
-    #[error("the stream is closed for writing: {0}; restart the node when the cause is gone")]
-    Closed(String),
+    /// The log is stopped, and does not go on by itself.
+    #[error("the stream is stopped: {0}; restart the node when the cause is gone")]
+    StoppedForGood(String),
     /// The disk cannot be written, or the log not be read.
     #[error("nothing was stored: {0}; the stream goes on by itself when the cause is gone")]
     Stopped(StoreError),
-    /// The log is closed for writing until it is known that nobody has more of
-    /// it.
-    #[error("the stream is closed for writing: {0}")]
+    /// The log is forked, or not written to before it is known that nobody has
+    /// more of it.
+    #[error("the stream is not open for writing: {0}")]
     NotOpen(String),
     /// The store failed. Nothing was published, unless the error is unclear: then
     /// the size of the stream tells it when the disk works again.

@@ -198,7 +198,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Brings a log of our own back that was deleted here: it is followed, and
-    /// closed for writing until its peers have given back what was signed.
+    /// not open for writing until its peers have given back what was signed.
     pub(super) fn revive(&mut self, log: LogId, now: Timestamp) -> Result<(), StoreError> {
         let Some(row) = self.deletions.tombstones.get(&log) else {
             return Ok(());

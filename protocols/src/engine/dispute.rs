@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
 
-/// Why a forked log of our own is closed.
+/// Why a forked log of our own is stopped.
 pub(super) const FORKED: &str = "two histories of it were signed with its key, which nothing can undo; \
                                  create a new stream";
 
@@ -94,7 +94,7 @@ impl<S: Store> Engine<S> {
         if state.owned {
             state.reopening = None;
             state.appender = None;
-            state.close(FORKED.to_owned());
+            state.stop_for_good(FORKED.to_owned());
         }
         let theirs = match tree == Some(proof.smaller.tree()) {
             true => proof.larger.clone(),

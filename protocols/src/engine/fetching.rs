@@ -125,7 +125,7 @@ impl<S: Store> Engine<S> {
         };
         let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.fetches())
         else {
-            // The log was closed in the meantime.
+            // The log was stopped in the meantime.
             return self.withdraw(id, now);
         };
         let (mut answer, mut is_first) = (None, false);

@@ -560,7 +560,7 @@ impl<S: Store> Engine<S> {
 /// Whether something that a joiner lacks can be served from here.
 fn serves(state: &LogState, join: &Join) -> bool {
     let head = state.adopted.as_ref().filter(|_| state.manifest.is_some());
-    let sound = state.followed && state.fork.is_none() && state.closed.is_none();
+    let sound = state.followed && state.fork.is_none() && state.stopped_for_good.is_none();
     sound && head.is_some_and(|head| join.is_served_by(head.size, &state.held))
 }
 

@@ -61,8 +61,8 @@ pub(super) struct LogState {
     pub(super) mark: Option<Mark>,
     /// Ours: who has had all of it.
     pub(super) followers: Followers,
-    /// Why nothing more is written.
-    pub(super) closed: Option<String>,
+    /// Why nothing more is written, whatever the disk does.
+    pub(super) stopped_for_good: Option<String>,
     /// Why nothing is written before the disk works again.
     pub(super) stopped: Option<Stopped>,
     /// How long it was waited, when it was stopped last, before it was read again.
@@ -123,7 +123,7 @@ impl LogState {
             reopening: None,
             mark: None,
             followers: Followers::default(),
-            closed: None,
+            stopped_for_good: None,
             stopped: None,
             reread_us: 0,
             appender: None,
@@ -216,13 +216,13 @@ impl LogState {
     }
 
     /// Nothing more is written to this log.
-    pub(super) fn close(&mut self, why: String) {
-        self.closed.get_or_insert(why);
+    pub(super) fn stop_for_good(&mut self, why: String) {
+        self.stopped_for_good.get_or_insert(why);
     }
 
     /// Whether anything may be written to it.
     pub(super) fn is_writable(&self) -> bool {
-        self.closed.is_none() && self.stopped.is_none()
+        self.stopped_for_good.is_none() && self.stopped.is_none()
     }
 
     /// Whether records from peers are taken. Our own logs take some only while
@@ -251,7 +251,7 @@ impl LogState {
         if let Some(stopped) = &self.stopped {
             return stopped.retry_at;
         }
-        let is_open = self.closed.is_none() && self.appender.is_some();
+        let is_open = self.stopped_for_good.is_none() && self.appender.is_some();
         let renew_at = self.renew_at.filter(|_| is_open);
         let polls = self.poll_at.into_iter().chain(self.echo.due);
         let poll_at = polls.min().filter(|_| self.fetches());
@@ -337,7 +337,7 @@ impl LogState {
             fork: self.fork.clone(),
             disputed_from: self.fork.as_ref().map(|_| self.undisputed),
             damage: self.damage(),
-            closed: self.closed.clone(),
+            stopped_for_good: self.stopped_for_good.clone(),
             stopped: (self.stopped.as_ref())
                 .map(|stopped| (stopped.why.to_string(), stopped.since)),
             reopening: self.reopening_status(),

@@ -131,7 +131,7 @@ pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
 }
 
 impl<S: Store> Engine<S> {
-    /// Reads every log from the store. Our own logs are closed for writing until
+    /// Reads every log from the store. Our own logs are not open for writing until
     /// they are reopened where others may know more of them.
     pub(super) fn load(&mut self, settings: &Settings, now: Timestamp) -> Result<(), StoreError> {
         let start = Start {
@@ -302,7 +302,7 @@ impl<S: Store> Engine<S> {
         readable(self.load_begin(&mut state))?;
         state.scheduler.live_from = state.size();
         if state.owned && state.fork.is_some() {
-            state.close(FORKED.to_owned());
+            state.stop_for_good(FORKED.to_owned());
         }
         if state.is_complete() {
             // What was only written is synced before the engine is open.

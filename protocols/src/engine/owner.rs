@@ -62,7 +62,7 @@ impl<S: Store> Engine<S> {
             Some(_) => {
                 // Begun anew, it would be another tree under the same name.
                 let why = "it was created elsewhere, and is only followed here";
-                return Err(CommandError::Closed(why.to_owned()));
+                return Err(CommandError::NotOpen(why.to_owned()));
             }
             None if self.deletions.is_deleted(log) => {
                 self.revive(log, now)?;
@@ -100,10 +100,10 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), CommandError> {
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
         let (Some(appender), Some(manifest)) = (&state.appender, &state.manifest) else {
-            return Err(self.why_closed(log));
+            return Err(self.why_stopped(log));
         };
         if !state.is_writable() {
-            return Err(self.why_closed(log));
+            return Err(self.why_stopped(log));
         }
         let max = MAX_PUBLISH_RECORDS;
         if records.len() > max {
@@ -445,7 +445,10 @@ impl<S: Store> Engine<S> {
         let (signed, here) = (state.size(), appender.size());
         if signed > here {
             let why = format!("a head of {signed} records was signed, but only {here} are stored");
-            self.logs.get_mut(&log).expect("it is known").close(why);
+            self.logs
+                .get_mut(&log)
+                .expect("it is known")
+                .stop_for_good(why);
             return Ok(());
         }
         let (Some(key), last) = (state.key(), state.adopted.clone()) else {
@@ -455,7 +458,10 @@ impl<S: Store> Engine<S> {
             let tree = frontier(&History::new(&self.store, key), signed)?;
             if tree.root() != Some(last.root) {
                 let why = "its records do not hash to the head that was signed".to_owned();
-                self.logs.get_mut(&log).expect("it is known").close(why);
+                self.logs
+                    .get_mut(&log)
+                    .expect("it is known")
+                    .stop_for_good(why);
                 return Ok(());
             }
         }

@@ -257,7 +257,7 @@ impl LogState {
             // An empty log has nothing to be taken for the whole of.
             Why::Deleted if answered == 0 => {
                 ". No peer that follows it has said yet how much there is; it opens by itself when \
-                 all that was published is back. If nobody has it any more it stays closed: begin \
+                 all that was published is back. If nobody has it any more it stays stopped: begin \
                  another one with `headwater stream create`"
                     .to_owned()
             }
@@ -446,7 +446,7 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Closes a log of ours for writing and asks peers what they know of it.
+    /// Stops a log of ours and asks peers what they know of it.
     fn begin_reopening(&mut self, log: LogId, why: Why, twin: Option<Timestamp>, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
@@ -486,28 +486,29 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Refuses what waits to be published to a log that is closed now.
+    /// Refuses what waits to be published to a log that is stopped now.
     pub(super) fn drop_staged(&mut self, log: LogId) {
         let Some(staged) = self.staged.remove(&log) else {
             return;
         };
         for id in staged.waiting() {
-            let reply = Err(self.why_closed(log));
+            let reply = Err(self.why_stopped(log));
             self.outputs.push_back(Output::Reply(id, reply));
         }
     }
 
     /// Why nothing can be published to a log of ours.
-    pub(super) fn why_closed(&self, log: LogId) -> CommandError {
+    pub(super) fn why_stopped(&self, log: LogId) -> CommandError {
         let Some(state) = self.logs.get(&log) else {
             return CommandError::UnknownStream(log);
         };
-        if let (None, true, Some(stopped)) = (&state.closed, state.owned, &state.stopped) {
+        if let (None, true, Some(stopped)) = (&state.stopped_for_good, state.owned, &state.stopped)
+        {
             return CommandError::Stopped(stopped.why.clone());
         }
-        match (&state.closed, state.reopening_status()) {
+        match (&state.stopped_for_good, state.reopening_status()) {
             _ if state.fork.is_some() && state.owned => CommandError::NotOpen(FORKED.to_owned()),
-            (Some(why), _) => CommandError::Closed(why.clone()),
+            (Some(why), _) => CommandError::StoppedForGood(why.clone()),
             (None, Some(status)) => CommandError::NotOpen(status.why),
             (None, None) => CommandError::NotOwner(log),
         }
@@ -527,7 +528,7 @@ impl<S: Store> Engine<S> {
             return Err(CommandError::NotOwner(log));
         }
         if state.fork.is_some() || !state.is_writable() {
-            return Err(self.why_closed(log));
+            return Err(self.why_stopped(log));
         }
         let was_owned = std::mem::replace(&mut state.owned, true);
         let was_followed = std::mem::replace(&mut state.followed, true);

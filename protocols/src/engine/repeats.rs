@@ -92,7 +92,7 @@ impl Repeats {
     }
 
     /// Writes down, in the batch of its records, that a publish was done.
-    /// [`Repeats`] knows of it at once: a batch that fails closes the log.
+    /// [`Repeats`] knows of it at once: a batch that fails stops the log.
     pub(super) fn put(
         &mut self,
         number: u32,

@@ -292,7 +292,7 @@ impl<S: Store> Engine<S> {
         };
         match appender {
             Ok(Some(appender)) => state.appender = Some(appender),
-            Ok(None) => state.close(PROOF.to_owned()),
+            Ok(None) => state.stop_for_good(PROOF.to_owned()),
             Err(error) => self.stop(log, error, now),
         }
     }

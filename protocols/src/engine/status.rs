@@ -61,8 +61,8 @@ pub struct LogStatus {
     pub disputed_from: Option<u64>,
     /// What the disk has damaged of it, until that is right again.
     pub damage: Option<Damage>,
-    /// Why it is closed for writing.
-    pub closed: Option<String>,
+    /// Why nothing more is written to it, if it does not go on by itself.
+    pub stopped_for_good: Option<String>,
     /// Why nothing is written to it before the disk works again, in words, and
     /// since when.
     pub stopped: Option<(String, Timestamp)>,

@@ -64,7 +64,7 @@ impl LogState {
         self.scheduler.order = order;
         self.scheduler.begin = self.kept.from;
         self.scheduler.publisher = (self.manifest.as_ref()).map(|m| m.publisher.peer_id());
-        self.closed = self.closed.take().or(old.closed);
+        self.stopped_for_good = self.stopped_for_good.take().or(old.stopped_for_good);
         self.damaged = old.damaged;
         self.unreadable = self.unreadable.take().or(old.unreadable);
         self.reread_us = old.reread_us;

@@ -18,7 +18,6 @@ const STREAM: &[&str] = &[
     "cadence_us",
     "chunk_level",
     "clock_ahead_ms",
-    "closed",
     "created",
     "damaged_records",
     "description",

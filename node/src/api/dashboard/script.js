@@ -62,8 +62,7 @@ function syncState(stream) {
   if (!isWhole(stream))
     return ['two histories: disputed from ' + count(stream.disputed_from), 'bad'];
   if (stream.reopening) return ['reopening', 'bad'];
-  if (stream.closed) return ['closed', 'bad'];
-  if (stream.stopped) return ['stopped by the disk', 'bad'];
+  if (stream.stopped) return ['stopped', 'bad'];
   if (!stream.root) return ['no head has come yet', 'busy'];
   if (stream.synced) return ['in step', 'good'];
   return [count(stream.missing_records) + ' missing', 'busy'];

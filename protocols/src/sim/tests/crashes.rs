@@ -106,7 +106,7 @@ fn a_follower_whose_disk_is_full_says_so_blames_nobody_and_goes_on_after_a_resta
         world.sim.run_for(5 * SECOND);
         world.check(follower);
         assert!(world.sim.accusations().is_empty());
-        assert!(world.is_complete(follower) || world.status(follower).closed.is_some());
+        assert!(world.is_complete(follower) || world.status(follower).stopped_for_good.is_some());
         world.sim.crash(follower, Crash::Power(0));
         world.sim.store(follower).fail_after(u64::MAX, full);
         world.sim.reopen(follower);

@@ -283,7 +283,7 @@ fn an_append_that_meets_damage_goes_on_without_what_is_lost() {
     world.sim.crash(owner, Crash::Process);
     world.sim.reopen(owner);
     world.publish(1);
-    assert_eq!(world.status(owner).closed, None);
+    assert_eq!(world.status(owner).stopped_for_good, None);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn an_own_stream_is_deleted_only_by_whoever_says_so_and_never_begun_anew() {
         world.sim.reopen(owner);
         assert!(world.sim.status(owner, log).is_none());
 
-        // Created anew without a peer it stays closed, even if the user is sure.
+        // Created anew without a peer it stays stopped, even if the user is sure.
         world.sim.cut(owner, follower);
         let again = manifest(world.sim.key(owner), 2);
         assert_eq!(world.sim.create(owner, again), log);

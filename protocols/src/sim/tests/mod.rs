@@ -175,7 +175,7 @@ impl World {
             synced_size,
             sources,
             fork,
-            closed,
+            stopped_for_good,
             stopped,
             ..
         } = status;
@@ -184,7 +184,7 @@ impl World {
         let accusations = &self.sim.accusations;
         format!(
             "head {size:?} of {}, held {held:?}, synced {synced_size}, {sources} sources, \
-             fork {fork:?}, closed {closed:?}, stopped {stopped:?}, {accusations:?}",
+             fork {fork:?}, stopped for good {stopped_for_good:?}, stopped {stopped:?}, {accusations:?}",
             self.size
         )
     }

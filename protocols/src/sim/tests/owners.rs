@@ -82,7 +82,14 @@ fn an_owner_that_crashes_between_sync_and_head_signs_the_same_tree_again() {
         world.publish(3);
         world.complete(follower, MINUTE);
         assert!(world.status(follower).fork.is_none());
-        assert!(world.sim.status(owner, log).unwrap().closed.is_none());
+        assert!(
+            world
+                .sim
+                .status(owner, log)
+                .unwrap()
+                .stopped_for_good
+                .is_none()
+        );
     }
 }
 
@@ -181,7 +188,7 @@ fn an_owner_that_lost_its_disk_does_not_begin_its_stream_anew() {
     world.sim.run_for(0);
     let refused = world.sim.reply(wiped, id);
     assert!(
-        matches!(refused, Some(Err(CommandError::Closed(_)))),
+        matches!(refused, Some(Err(CommandError::NotOpen(_)))),
         "{refused:?}"
     );
     world.check(wiped);
@@ -217,7 +224,7 @@ fn a_copy_of_an_owner_that_hears_of_more_than_it_has_closes_its_stream() {
     world.sim.run_for(SECOND);
     let refused = world.sim.reply(copy, id);
     assert!(matches!(refused, Some(Err(CommandError::NotOpen(_)))));
-    assert_eq!(world.status(owner).closed, None);
+    assert_eq!(world.status(owner).stopped_for_good, None);
     assert_eq!(world.status(owner).reopening, None);
     assert!(world.status(near).fork.is_none());
 }
@@ -309,10 +316,10 @@ fn an_owner_that_does_not_know_that_it_was_restored_hears_it_from_its_peers() {
     world.sim.forget_that_it_was_restored(owner);
     world.sim.reopen(owner);
     assert_eq!(world.status(owner).reopening, None);
-    let closed = world.sim.run_while(MINUTE, |sim| {
+    let stopped = world.sim.run_while(MINUTE, |sim| {
         sim.status(owner, log).unwrap().reopening.is_none()
     });
-    assert!(closed, "{}", world.summary(owner));
+    assert!(stopped, "{}", world.summary(owner));
     let reopened = world.sim.run_while(MINUTE, |sim| {
         sim.status(owner, log).unwrap().reopening.is_some()
     });

@@ -244,7 +244,7 @@ fn a_full_disk_keeps_what_was_to_go_until_there_is_room() {
     world.sim.run_for(SECOND / 10);
     world.size = 80;
     let status = world.status(owner);
-    assert_eq!((status.closed, status.begin), (None, 76));
+    assert_eq!((status.stopped_for_good, status.begin), (None, 76));
     assert_eq!(status.held, [Interval { from: 36, to: 80 }]);
     world.check(owner);
     world.sim.run_for(2 * MINUTE);

@@ -105,7 +105,7 @@ proptest! {
         for &node in &nodes {
             world.complete(node, 3 * MINUTE);
             prop_assert!(world.status(node).fork.is_none());
-            prop_assert!(world.status(node).closed.is_none());
+            prop_assert!(world.status(node).stopped_for_good.is_none());
         }
         prop_assert!(world.sim.accusations().is_empty(), "{:?}", world.sim.accusations());
     }

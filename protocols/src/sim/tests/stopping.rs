@@ -24,7 +24,7 @@ fn an_owner_whose_disk_is_full_stops_and_goes_on_by_itself_when_there_is_room() 
         let error = CommandError::Store(full());
         assert_eq!(world.sim.reply(owner, id), Some(&Err(error)));
         let status = world.status(owner);
-        assert_eq!(status.closed, None);
+        assert_eq!(status.stopped_for_good, None);
         assert!(status.stopped.is_some_and(|(why, _)| why.contains("full")));
         assert_eq!((world.adopted(owner), world.adopted(follower)), (21, 21));
         let id = world.sim.publish(owner, log, records(21, 22));
@@ -75,7 +75,7 @@ fn an_owner_of_whose_write_nobody_knows_reads_it_back_before_it_signs_again() {
         }
         world.sim.run_for(6 * SECOND);
         assert_eq!(world.status(owner).stopped, None);
-        assert_eq!(world.status(owner).closed, None);
+        assert_eq!(world.status(owner).stopped_for_good, None);
         let size = world.adopted(owner);
         assert!(size == 21 && commits == 0 || size == 21 + count, "{size}");
         written += usize::from(size > 21);
@@ -185,7 +185,7 @@ fn an_owner_whose_sync_fails_goes_on_without_a_fork_after_a_restart_too() {
             .crash(owner, Crash::Power(usize::from(seed % 2 == 0)));
         world.sim.reopen(owner);
         world.sim.run_for(SECOND);
-        assert!(world.status(owner).closed.is_none());
+        assert!(world.status(owner).stopped_for_good.is_none());
         world.publish(8);
         world.complete(follower, MINUTE);
         assert!(world.status(follower).fork.is_none());
@@ -241,7 +241,7 @@ fn what_is_damaged_while_the_disk_is_full_is_brought_in_order_when_there_is_room
         world.sim.run_for(6 * SECOND);
         assert_eq!(world.status(follower).stopped, None, "{table:?}");
         for node in [owner, follower] {
-            assert_eq!(world.status(node).closed, None, "{table:?}");
+            assert_eq!(world.status(node).stopped_for_good, None, "{table:?}");
             assert!(world.status(node).fork.is_none(), "{table:?}");
         }
         assert!(world.sim.accusations().is_empty());
@@ -272,7 +272,11 @@ fn a_damaged_store_on_a_full_disk_is_opened_and_brought_in_order_when_there_is_r
         }
         world.sim.run_for(MINUTE);
         let status = world.sim.status(owner, log).expect("it is known again");
-        assert_eq!((status.stopped, status.closed), (None, None), "{table:?}");
+        assert_eq!(
+            (status.stopped, status.stopped_for_good),
+            (None, None),
+            "{table:?}"
+        );
         assert!(status.fork.is_none());
         if status.reopening.is_none() {
             world.publish(3);

@@ -559,14 +559,14 @@ impl Acting {
         let node = self.node()?;
         let mut stream = node.watch(log).context("what is followed is not known")?;
         let is_synced = |status: &Arc<LogStatus>| {
-            status.closed.is_some() || status.head.is_some() && status.synced_size >= size
+            status.stopped_for_good.is_some() || status.head.is_some() && status.synced_size >= size
         };
         let waiting = timeout(PATIENCE, stream.wait_for(is_synced)).await;
         let status = node.stream(log).context("what is followed is not known")?;
         waiting.with_context(|| format!("only {} records have come", status.held_records))??;
-        match &status.closed {
+        match &status.stopped_for_good {
             None => Ok(()),
-            Some(why) => anyhow::bail!("the stream was closed: {why}"),
+            Some(why) => anyhow::bail!("the stream was stopped: {why}"),
         }
     }
 

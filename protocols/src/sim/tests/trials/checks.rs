@@ -163,14 +163,14 @@ impl Trial {
                 let head = status.head.as_ref().map(|head| head.size);
                 text += &format!(
                     "stream {number} (owner {:?}, twin {:?} from {}) at {node:?}: head {head:?}, \
-                     held {:?}, synced {}, disputed from {:?}, closed {:?}, stopped {:?}, {} sources\n",
+                     held {:?}, synced {}, disputed from {:?}, stopped for good {:?}, stopped {:?}, {} sources\n",
                     stream.owner,
                     stream.twin,
                     stream.common,
                     status.held,
                     status.synced_size,
                     status.disputed_from,
-                    status.closed,
+                    status.stopped_for_good,
                     status.stopped,
                     status.sources.len(),
                 );

@@ -333,9 +333,9 @@ impl World {
     }
 
     async fn until_open(&self, id: &str) -> Result<()> {
-        let is_open = |shown: &Value| shown["reopening"].is_null() && shown["closed"].is_null();
+        let is_open = |shown: &Value| shown["reopening"].is_null() && shown["stopped"].is_null();
         let opened = self.publisher_client.until(id, MENDED, is_open).await;
-        opened.context("an own stream stays closed")?;
+        opened.context("an own stream does not open")?;
         Ok(())
     }
 

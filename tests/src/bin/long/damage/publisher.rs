@@ -45,7 +45,8 @@ pub(super) async fn judge(world: &mut World, damage: &Damage, found: &mut Outcom
 
 /// Why nothing can be published to a stream, as far as it says so.
 fn is_stopped(shown: &Value) -> bool {
-    shown["reopening"].is_object() || shown["closed"].is_string()
+    let is_stopped = shown["stopped"].is_string() && shown["stopped_since"].is_null();
+    shown["reopening"].is_object() || is_stopped
 }
 
 /// What is missing while nobody else is there is said, and the stream is
