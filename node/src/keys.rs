@@ -1,8 +1,11 @@
 //! The node's secrets: its key, the token of its API and the key of its private
-//! network, each in a file that its owner alone may read.
+//! network, and the recovery key that is kept elsewhere, each in a file that its
+//! owner alone may read.
 
+mod limits;
 mod named_tokens;
 mod network_key;
+pub mod recovery;
 mod token;
 
 use std::fs;

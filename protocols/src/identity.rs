@@ -4,9 +4,21 @@
 use std::fmt;
 
 use libp2p_identity::{PeerId, ed25519};
+use sha2::{Digest, Sha256};
 
 /// Length of a signature in bytes.
 pub const SIGNATURE_BYTES: usize = 64;
+
+/// The one type of signature that is known where a type is told: Ed25519.
+pub const ED25519: u8 = 1;
+
+/// What names a key where the key itself is not to be seen before it is used: the
+/// hash of its type and of the public key.
+#[must_use]
+pub fn key_hash(signature_type: u8, public_key: &[u8]) -> [u8; 32] {
+    let hash = Sha256::new().chain_update([signature_type]);
+    hash.chain_update(public_key).finalize().into()
+}
 
 /// What a signature is about. The text stands before the signed bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +27,8 @@ pub enum Domain {
     Manifest,
     /// The state of a log.
     Head,
+    /// Which head of a log is the last, by the key that its owner keeps offline.
+    Recovery,
 }
 
 impl Domain {
@@ -22,6 +36,7 @@ impl Domain {
         match self {
             Self::Manifest => b"headwater/1/manifest\0",
             Self::Head => b"headwater/1/head\0",
+            Self::Recovery => b"headwater/1/recovery\0",
         }
     }
 

@@ -35,6 +35,7 @@ mod import;
 mod init;
 mod join;
 mod json_error;
+mod key;
 mod limits;
 mod line_input;
 mod listen;
@@ -47,6 +48,7 @@ mod old_layout;
 mod open_files;
 mod others;
 mod output;
+mod passphrase;
 mod peers;
 mod progress;
 mod prove;
@@ -191,6 +193,9 @@ enum Command {
     /// Private networks: new
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Keys that are kept elsewhere: recovery, show
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     Peers(peers::PeersArgs),
     Status(status::StatusArgs),
     Doctor(doctor::DoctorArgs),
@@ -345,6 +350,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Evidence(command) => evidence::dispatch(invocation, command).await?,
         Command::Unsigned(command) => unsigned::dispatch(invocation, command).await?,
         Command::Network(command) => network::dispatch(invocation, &command)?,
+        Command::Key(command) => key::dispatch(invocation, &command)?,
         Command::Peers(args) => peers::peers(invocation, &args).await?,
         Command::Status(args) => status::status(invocation, &args).await?,
         Command::Doctor(args) => doctor::doctor(invocation, &args).await?,
@@ -399,6 +405,9 @@ mod tests {
             "headwater --data-dir /x run --listen /ip4/127.0.0.1/tcp/0 /ip6/::1/tcp/0 --external /ip4/192.0.2.1/tcp/1 \
              --bootstrap /ip4/192.0.2.1/tcp/1 --api-listen 127.0.0.1:0 --role peer,bootstrap --private-network swarm.key",
             "headwater network new swarm.key",
+            "headwater key recovery new drawer.key --passphrase",
+            "headwater key recovery new drawer.key --passphrase-file -",
+            "headwater key show drawer.key.pub --public",
             "headwater evidence list --json",
             "headwater evidence show x -o f",
             "headwater evidence verify f --stream x",

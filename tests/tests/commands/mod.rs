@@ -9,6 +9,7 @@ mod export;
 mod files;
 mod folder;
 mod import;
+mod keys;
 mod local_times;
 mod naming;
 mod proofs;
