@@ -5,6 +5,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(
         [
             "headwater/v1/log.proto",
+            "headwater/v1/recovery.proto",
             "headwater/v1/gossip.proto",
             "headwater/v1/rendezvous.proto",
             "headwater/v1/sync.proto",

@@ -21,6 +21,7 @@ pub mod kind;
 pub mod manifest;
 pub mod merkle;
 pub mod record;
+pub mod recovery;
 // Floor 3
 pub mod log;
 pub mod ranges;

@@ -61,6 +61,14 @@ pub const MAX_CONTENT_TYPE_BYTES: usize = 128;
 /// Bytes of an SPDX expression: four licences by their longest names.
 pub const MAX_LICENCE_BYTES: usize = 128;
 
+/// Bytes of what a recovery key signs: a head, three hashes and some words of a
+/// later version.
+pub const MAX_RECOVERY_BYTES: usize = 4 * 1024;
+
+/// Bytes of a recovery with key and signature; of the kinds of keys that are in
+/// sight (ML-DSA) these have 2.6 and 4.6 KB.
+pub const MAX_SIGNED_RECOVERY_BYTES: usize = 16 * 1024;
+
 /// Bytes of a signed head: 32 + 32 + 32 + 64 bytes of hashes and signature,
 /// two integers and the tags come to less than 200.
 pub const MAX_SIGNED_HEAD_BYTES: usize = 256;

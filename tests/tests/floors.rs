@@ -23,6 +23,7 @@ const PROTOCOLS: &[&str] = &[
     "kind",
     "manifest",
     "head",
+    "recovery",
     "ranges",
     "log",
     "store",
