@@ -161,7 +161,7 @@ impl<S: Store> Engine<S> {
         };
         match History::new(&self.store, key).record(last) {
             Ok(record) => Ok(Some(record.time())),
-            Err(ReadError::NotHeld(_)) => Err(CommandError::Closed(
+            Err(ReadError::NotHeld(_)) => Err(CommandError::NotOpen(
                 "its times are ordered, and its last record, which tells what comes behind it, is \
                  damaged here; it is asked of peers"
                     .to_owned(),
