@@ -1,12 +1,10 @@
 //! What a new stream says for good, beside what its values are.
 
-use anyhow::{Context, bail};
 use clap::Args;
+use data_encoding::HEXLOWER;
 
 use crate::api::types::NewStream;
-
-/// Digits of a hash in hexadecimal.
-const HASH_DIGITS: usize = 64;
+use crate::keys::recovery::hash_named;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TermsArgs {
@@ -65,17 +63,7 @@ impl TermsArgs {
     }
 }
 
-/// The hash of a recovery key, from what names it. Files of public keys are read
-/// here, once there are some.
+/// The hash of a recovery key, from the file of its public half or as it is.
 fn recovery_hash(text: &str) -> anyhow::Result<String> {
-    let is_hash = text.len() == HASH_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hash {
-        return Ok(text.to_ascii_lowercase());
-    }
-    std::fs::metadata(text).with_context(|| {
-        format!(
-            "`{text}` is neither a file nor the hash of a key, {HASH_DIGITS} digits of hexadecimal"
-        )
-    })?;
-    bail!("`{text}` is no file of a recovery key that this version reads; give the hash of the key")
+    Ok(HEXLOWER.encode(&hash_named(text)?))
 }

@@ -38,6 +38,17 @@ async fn a_recovery_key_is_two_files_that_another_implementation_reads() -> Resu
     ensure!(keys(&made[0])? == ["file", "fingerprint", "passphrase", "public_file"]);
     ensure!(made[0]["passphrase"] == true);
 
+    let public = format!("{plain}.pub");
+    let created = node.run(&["stream", "create", "wind", "--recovery", &public])?;
+    let named = node.show(created.trim())?;
+    let fingerprint = &shown(&node, &plain)?["fingerprint"];
+    ensure!(
+        named.to_string().contains(&fingerprint.to_string()),
+        "{named}"
+    );
+    let refused = ["stream", "create", "rain", "--recovery", &plain];
+    ensure_says(&node.fails_with(USAGE, &refused)?, &["put this one away"])?;
+
     for (file, passphrase) in [(&plain, None), (&sealed, Some(&words))] {
         let public = format!("{file}.pub");
         let (secret, known) = (shown(&node, file)?, shown(&node, &public)?);

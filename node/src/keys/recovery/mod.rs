@@ -221,6 +221,23 @@ pub fn show(path: &Path) -> anyhow::Result<Shown> {
     })
 }
 
+/// What a manifest has of the key that `text` names: the file of its public half,
+/// or the hash itself in 64 hex digits.
+///
+/// # Errors
+/// It is neither.
+pub fn hash_named(text: &str) -> anyhow::Result<[u8; 32]> {
+    if let Ok(hash) = recovery_hash(text) {
+        return Ok(hash);
+    }
+    let file = read(Path::new(text))
+        .with_context(|| format!("`{text}` is neither a file nor the hash of a key, 64 hex digits"))
+        .map_err(usage)?;
+    recovery_hash(&file)
+        .with_context(|| format!("{text} names no recovery key"))
+        .map_err(usage)
+}
+
 /// Where the public half of a key stands.
 #[must_use]
 pub fn public_path(path: &Path) -> PathBuf {
