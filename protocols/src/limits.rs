@@ -593,6 +593,12 @@ pub const MAX_UNSIGNED_HISTORIES: usize = 10_000;
 /// the peer has adopted another head. Once it knows of the fork it adopts none.
 pub const MAX_SEARCH_RESTARTS: u32 = 3;
 
+/// Microseconds before it is searched again with a peer with whom nothing was
+/// found: by then more may be held here, or the peer may have another head. A
+/// search is up to 62 small questions, and a head of another branch comes with
+/// every answer.
+pub const VAIN_SEARCH_PAUSE_US: u64 = 60_000_000;
+
 /// Microseconds without news after which a log of ours that is being reopened
 /// is opened, if everything that peers know is here: a slow connection comes up
 /// and answers in this time, and a larger head crosses a few hops.

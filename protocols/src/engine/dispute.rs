@@ -13,7 +13,8 @@ use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};
 use crate::head::{SignedHead, Tree};
 use crate::id::{LogId, Topic};
-use crate::log::{AdmitError, Extension, ForkProof, Node};
+use crate::limits::VAIN_SEARCH_PAUSE_US;
+use crate::log::{AdmitError, Extension, ForkProof};
 use crate::merkle::{CompactRange, Nodes, empty_root};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{
@@ -89,7 +90,8 @@ impl<S: Store> Engine<S> {
         }
         let tree = state.adopted.as_ref().map(|head| head.tree());
         let mut admission = Admission::new(&self.store, key, &mut state.held);
-        admission.put_nodes(&proved_nodes(&proof, tree));
+        let shown = tree.map_or_else(Vec::new, |tree| proof.nodes_of(tree));
+        admission.put_nodes(&shown);
         batch.append(admission.finish());
         if state.owned {
             state.reopening = None;
@@ -251,7 +253,8 @@ impl<S: Store> Engine<S> {
         };
         // What others say is common may be less than what is.
         let known = state.fork.is_none() || state.searched;
-        let Some(ours) = state.adopted.as_ref().filter(|_| !known) else {
+        let vain = (state.vain_search).is_some_and(|(with, until)| with == peer && now < until);
+        let Some(ours) = state.adopted.as_ref().filter(|_| !known && !vain) else {
             return;
         };
         let asked = ours.size.min(theirs.size);
@@ -294,18 +297,19 @@ impl<S: Store> Engine<S> {
         let left = extension.prefix()?;
         let history = History::new(&self.store, key);
         let begin = state.begin();
-        let step = search.step(&history, begin, ours, &extension, &left);
-        state.searched = !matches!(step, Ok(Step::Ask(_)));
-        match step {
+        let peer = search.peer;
+        match search.step(&history, begin, ours, &extension, &left) {
             Ok(Step::Ask(search)) => self.ask_search(log, search, now),
-            Ok(Step::Found(proof)) => {
-                // Both branches may have gone on meanwhile: what would not
-                // convince others is not kept.
-                if let Ok(proof) = ForkProof::verify(proof.to_wire(), log, manifest) {
+            // Both branches may have gone on meanwhile: what would not convince
+            // others is not kept.
+            Ok(Step::Found(proof)) => match ForkProof::verify(proof.to_wire(), log, manifest) {
+                Ok(proof) => {
+                    state.searched = true;
                     self.take_fork(log, Box::new(proof), None, now);
                 }
-            }
-            Ok(Step::Nothing) => {}
+                Err(_) => state.searched_in_vain(peer, now),
+            },
+            Ok(Step::Nothing) => state.searched_in_vain(peer, now),
             Err(SearchError::Admit(error)) => return Err(error),
             Err(SearchError::Store(error)) => self.store_failed(log, &ReadError::Store(error)),
         }
@@ -314,6 +318,12 @@ impl<S: Store> Engine<S> {
 }
 
 impl LogState {
+    /// What is here, and what a peer knows, does not tell where the branches part.
+    /// That may change.
+    fn searched_in_vain(&mut self, peer: PeerId, now: Timestamp) {
+        self.vain_search = Some((peer, now.plus(VAIN_SEARCH_PAUSE_US)));
+    }
+
     /// Only this much counts from now on.
     fn agree_on(&mut self, tree: Tree) {
         self.undisputed = tree.size;
@@ -366,32 +376,4 @@ fn agreement<S: Store + ?Sized>(
         size: agreed.end(),
         root: agreed.root().unwrap_or(nothing.root),
     })
-}
-
-/// The nodes of one of the two trees that the proof shows.
-fn proved_nodes(proof: &ForkProof, tree: Option<Tree>) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    let Some(common) = &proof.common else {
-        return nodes;
-    };
-    for (head, rest) in [
-        (&proof.smaller, &common.smaller),
-        (&proof.larger, &common.larger),
-    ] {
-        let [first, behind @ ..] = &rest[..] else {
-            continue;
-        };
-        if Some(head.tree()) != tree {
-            continue;
-        }
-        let next = common.differing();
-        let after = CompactRange::from_hashes(next.end(), head.size, behind.to_vec());
-        if let Ok(after) = after {
-            nodes.extend(common.tree.nodes().chain([(next, *first)]));
-            nodes.extend(after.nodes());
-            // It fits: the proof was checked.
-            let _ = common.with_rest(rest, head.size, &mut |node, hash| nodes.push((node, hash)));
-        }
-    }
-    nodes
 }

@@ -97,28 +97,61 @@ impl Search {
                 }
             }
         }
-        self.differs = match (differs, self.differs) {
+        let whole = self.differs;
+        let differs = match (differs, whole) {
             (Some(subtree), _) => Some(subtree),
             // The left half is the same, so that it is the right one.
             (None, Some(whole)) => whole.right_child(),
-            (None, None) => return Ok(Step::Nothing),
+            (None, None) => None,
         };
-        let Some(differs) = self.differs.filter(|_| known) else {
-            // Somebody who knows our tree has to find out.
+        let level = history.key().chunk_level;
+        let Some(differs) = differs else {
             return Ok(Step::Nothing);
         };
+        if !known {
+            return Ok(self.within(differs, level));
+        }
+        self.differs = Some(differs);
         // Within a chunk that was dropped nobody can tell.
-        let level = history.key().chunk_level;
         let is_told = differs.level > level || differs.begin() >= begin;
         let halves = differs.left_child().filter(|_| is_told);
-        self.asked = match halves {
-            Some(half) => half.end(),
-            // Where the peer shows the node that differs by itself: as the last one
-            // before, or, if it is a right half, as the first one behind.
-            None => (differs.index | 1) << differs.level,
+        Ok(match halves {
+            Some(half) => {
+                self.asked = half.end();
+                Step::Ask(self)
+            }
+            None => self.ask_for(differs),
+        })
+    }
+
+    /// Of a chunk whose records are not here its address is known at most: then it
+    /// is what differs, as where the records were dropped.
+    fn within(self, unknown: Subtree, chunk_level: u8) -> Step {
+        let Some(up) = chunk_level.checked_sub(unknown.level).filter(|&up| up > 0) else {
+            // Somebody who knows our tree has to find out.
+            return Step::Nothing;
         };
-        self.last = halves.is_none();
-        Ok(Step::Ask(self))
+        let chunk = Subtree {
+            level: chunk_level,
+            index: unknown.index >> up,
+        };
+        let is_whole = |fork: &ForkProof| chunk.end() <= fork.smaller.size;
+        match self.basis.as_deref().is_some_and(is_whole) {
+            true => self.ask_for(chunk),
+            // One tree ends within it, and has no such node.
+            false => Step::Nothing,
+        }
+    }
+
+    /// The last question: where the peer shows the node that differs by itself. As
+    /// the last one before, or, if it is a right half, as the first one behind.
+    fn ask_for(self, differs: Subtree) -> Step {
+        Step::Ask(Self {
+            differs: Some(differs),
+            asked: (differs.index | 1) << differs.level,
+            last: true,
+            ..self
+        })
     }
 
     fn restart(self, asked: u64) -> Step {
@@ -143,11 +176,17 @@ impl Search {
         answer: &Extension,
         left: &CompactRange,
     ) -> Result<Step, SearchError> {
-        let (Some(differs), Some(mut proof)) = (self.differs, self.basis) else {
+        let Some(differs) = self.differs else {
+            return Ok(Step::Nothing);
+        };
+        let node = history.node(differs)?;
+        if node.is_none() {
+            return Ok(self.within(differs, history.key().chunk_level));
+        }
+        let Some(mut proof) = self.basis else {
             return Ok(Step::Nothing);
         };
         let here = nodes_between(history, 0, differs.begin())?;
-        let node = history.node(differs)?;
         let rest = nodes_between(history, differs.end(), ours.size)?;
         let (Some(here), Some(node), Some(rest)) = (here, node, rest) else {
             return Ok(Step::Nothing);

@@ -50,8 +50,11 @@ pub(super) struct LogState {
     pub(super) undisputed: u64,
     /// The search for what both branches begin with.
     pub(super) search: Option<Search>,
-    /// It was searched for what both branches begin with.
+    /// What both branches begin with was found by a search of ours.
     pub(super) searched: bool,
+    /// The peer with whom it was last not found, and until when it is not asked
+    /// again.
+    pub(super) vain_search: Option<(PeerId, Timestamp)>,
     /// Ours: written here and nowhere else.
     pub(super) owned: bool,
     /// Ours, but others may know more of it than is here.
@@ -119,6 +122,7 @@ impl LogState {
             undisputed: 0,
             search: None,
             searched: false,
+            vain_search: None,
             owned: false,
             reopening: None,
             mark: None,

@@ -74,6 +74,7 @@ impl LogState {
         self.followers = old.followers;
         self.search = old.search;
         self.searched = old.searched;
+        self.vain_search = old.vain_search;
         self.extending = old.extending;
         self.echo = old.echo;
         self.failed_extensions = old.failed_extensions;

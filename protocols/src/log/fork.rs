@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::AdmitError;
-use crate::head::{SignedHead, UnverifiedHead};
+use super::{AdmitError, Node};
+use crate::head::{SignedHead, Tree, UnverifiedHead};
 use crate::id::LogId;
 use crate::manifest::SignedManifest;
 use crate::merkle::{CompactRange, ExtensionError, Hash, ProofError, Subtree, verify_extension};
@@ -142,6 +142,38 @@ impl ForkProof {
     #[must_use]
     pub fn common_size(&self) -> u64 {
         self.common.as_ref().map_or(0, Common::size)
+    }
+
+    /// The nodes of one of the two trees that are shown: those that the common
+    /// beginning and what lies behind it are covered with, and what they make up.
+    /// None where nobody has found out what is common.
+    #[must_use]
+    pub fn nodes_of(&self, tree: Tree) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        let Some(common) = &self.common else {
+            return nodes;
+        };
+        for (head, rest) in [
+            (&self.smaller, &common.smaller),
+            (&self.larger, &common.larger),
+        ] {
+            let [first, behind @ ..] = &rest[..] else {
+                continue;
+            };
+            if head.tree() != tree {
+                continue;
+            }
+            let next = common.differing();
+            let after = CompactRange::from_hashes(next.end(), head.size, behind.to_vec());
+            if let Ok(after) = after {
+                nodes.extend(common.tree.nodes().chain([(next, *first)]));
+                nodes.extend(after.nodes());
+                // It fits: the proof was checked.
+                let _ =
+                    common.with_rest(rest, head.size, &mut |node, hash| nodes.push((node, hash)));
+            }
+        }
+        nodes
     }
 
     /// As it travels and as it is stored.

@@ -155,6 +155,68 @@ fn what_both_branches_begin_with_is_found_exactly_and_stays_usable() {
     }
 }
 
+/// A follower that knows the addresses of the chunks of `a`'s branch and has none
+/// of them, and then meets the other branch.
+fn sparse(seed: u64, common: u64, m: u64, n: u64) -> (Forked, NodeId) {
+    let mut forked = Forked::new(seed, common, m, n);
+    let (a, log) = (forked.a, forked.log);
+    let no_chunks = |frame: v1::Frame| match frame.body {
+        Some(v1::frame::Body::Delivery(_)) => Twisted::Nothing,
+        _ => Twisted::Frame(frame),
+    };
+    forked.sim.twist(a, Box::new(no_chunks));
+    let sparse = forked.sim.add_node();
+    forked.sim.follow(sparse, log);
+    forked.sim.connect(sparse, a);
+    // Others would tell it all of so short a stream as news.
+    forked.sim.run_for(SECOND);
+    forked.sim.untwist(a);
+    forked.sim.cut(sparse, a);
+    let status = forked.sim.status(sparse, log).unwrap();
+    assert_eq!((status.held_records, status.head.unwrap().size), (0, m));
+    forked.sim.connect(sparse, forked.b);
+    forked.sim.run_for(MINUTE);
+    (forked, sparse)
+}
+
+#[test]
+fn a_follower_without_the_chunk_in_which_the_branches_part_finds_that_chunk() {
+    for (seed, (common, m, n)) in (0..).zip([
+        (90, 99, 120),
+        (90, 120, 100),
+        (0, 9, 9),
+        (7, 8, 8),
+        (64, 80, 72),
+        (95, 97, 96),
+    ]) {
+        let (mut forked, sparse) = sparse(seed, common, m, n);
+        let log = forked.log;
+        forked.is_proved(sparse);
+        let status = forked.sim.status(sparse, log).unwrap();
+        let (before, level) = (common / 4 * 4, 2);
+        let found = status.fork.and_then(|fork| fork.common).map(|common| {
+            let size = common.size();
+            (size, common.level)
+        });
+        assert_eq!(found, Some((before, level)), "{common} {m} {n}");
+        assert_eq!(
+            (status.disputed_from, status.held_records),
+            (Some(before), before)
+        );
+        check_held(&forked.sim, sparse, log, record);
+
+        // Whoever has the records knows better, and says so.
+        let full = forked.follower;
+        forked.meet();
+        forked.sim.connect(sparse, full);
+        forked.sim.run_for(MINUTE);
+        let status = forked.sim.status(sparse, log).unwrap();
+        assert_eq!(status.disputed_from, Some(common), "{common} {m} {n}");
+        assert_eq!(status.held_records, common);
+        assert!(forked.sim.accusations().is_empty());
+    }
+}
+
 /// Questions for heads that a node asks within a minute.
 fn asks_within_a_minute(sim: &mut Sim, node: NodeId) -> u32 {
     let asked = Rc::new(Cell::new(0));
