@@ -427,19 +427,36 @@ lab_forget() {
 # lab_move NODE: another address in the same network. The old one is dead: what
 # comes for it, or still leaves from it, is lost.
 lab_move() {
-    local kind router address moved device=lan gateway other
-    lab_place_of "$1"
+    local address moved
     address=$(lab_address_of "$1")
     moved=${address%.*}.$(($1 + 100))
     [[ $address != "$moved" ]] || fail "node $1 has moved before"
+    lab_change_address "$1" "$address" "$moved"
+}
+
+# lab_return NODE: the address that it had before it moved.
+lab_return() {
+    local address first
+    address=$(lab_address_of "$1")
+    first=${address%.*}.$1
+    [[ $address != "$first" ]] || fail "node $1 has not moved"
+    # Nothing else is in there but what buries it.
+    ip netns exec "$PREFIX-n$1" iptables -t raw -F
+    lab_change_address "$1" "$address" "$first"
+}
+
+# lab_change_address NODE OLD NEW
+lab_change_address() {
+    local node=$1 address=$2 moved=$3 kind router device=lan gateway other
+    lab_place_of "$node"
     gateway=${address%.*}.1
-    if [[ $router == "$PREFIX-n$1" ]]; then device=wan gateway=198.51.100.254 other=203.0.113.0/24; fi
-    lab_bury "$1" "$address"
-    ip -n "$PREFIX-n$1" address del "$address/24" dev "$device"
-    ip -n "$PREFIX-n$1" address add "$moved/24" dev "$device"
-    [[ -z ${other:-} ]] || ip -n "$PREFIX-n$1" route add "$other" dev "$device"
-    ip -n "$PREFIX-n$1" route add default via "$gateway"
-    lab_readdress "$1" "$moved"
+    if [[ $router == "$PREFIX-n$node" ]]; then device=wan gateway=198.51.100.254 other=203.0.113.0/24; fi
+    lab_bury "$node" "$address"
+    ip -n "$PREFIX-n$node" address del "$address/24" dev "$device"
+    ip -n "$PREFIX-n$node" address add "$moved/24" dev "$device"
+    [[ -z ${other:-} ]] || ip -n "$PREFIX-n$node" route add "$other" dev "$device"
+    ip -n "$PREFIX-n$node" route add default via "$gateway"
+    lab_readdress "$node" "$moved"
 }
 
 # lab_part NODE: another network of the same household: its router leads from one

@@ -552,6 +552,10 @@ pub const QUIET_AFTER: Duration = Duration::from_secs(2);
 /// of theirs within this time. (Where it is alive a ping shows that.)
 pub const RIVAL_AFTER: Duration = Duration::from_secs(2);
 
+/// Addresses of ours that were confirmed and taken back, and are taken up again when
+/// they come back: those of a few networks that a machine goes to and fro between.
+pub const MAX_WITHDRAWN: usize = 32;
+
 /// How often a peer is asked for a sign of life. Two answers that do not come
 /// end the connection, after 45 s at most: this is for peers that hang. What is
 /// lost on the way is noticed earlier, by [`UNACKNOWLEDGED`] and by QUIC.

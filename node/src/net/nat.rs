@@ -8,6 +8,7 @@ pub(crate) mod observed;
 mod paths;
 mod reachability;
 mod relays;
+mod withdrawn;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -25,12 +26,14 @@ use tokio::time::Instant;
 use super::addresses::{Reach, ip, is_circuit, reach};
 use super::behaviour::Behaviour;
 use super::limits::{RELAYED_PER_PEER_HOUR, RELAYED_SAID_EVERY, RELAYED_WATCHED_EVERY};
+use super::lines::source_of;
 use crate::config::relay::RelayLimits;
 use crate::handle::{NatStatus, Node};
 use circuit_meter::CircuitMeter;
 use paths::Paths;
 use reachability::Signs;
 use relays::{Relays, Step};
+use withdrawn::Withdrawn;
 
 /// What the rates of the relay are counted by.
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -105,6 +108,7 @@ pub(super) struct Nat {
     /// Addresses that the user named, which stay.
     given: Vec<Multiaddr>,
     signs: Signs,
+    withdrawn: Withdrawn,
     relays: Relays,
     /// How far away the farthest relay is that could be used.
     relay_reach: Option<Reach>,
@@ -134,6 +138,7 @@ impl Nat {
             is_operator: is_operator && external.is_empty(),
             given: external.to_vec(),
             signs,
+            withdrawn: Withdrawn::default(),
             relays: Relays::default(),
             relay_reach: None,
             paths: Paths::default(),
@@ -246,7 +251,8 @@ impl Nat {
         }
     }
 
-    /// Takes what a peer says of itself, and where it sees us.
+    /// Takes what a peer says of itself, and where it sees us. Whether other
+    /// addresses are ours than before.
     pub(super) fn identified(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
@@ -254,15 +260,9 @@ impl Nat {
         id: ConnectionId,
         info: &libp2p::identify::Info,
         now: Instant,
-    ) {
-        if (swarm.behaviour_mut().observed).observed(id, &info.observed_addr) {
-            let before = self.signs.observed(peer, &info.observed_addr);
-            if let Some(before) = before
-                && self.signs.have_moved_to(peer, &info.observed_addr)
-            {
-                self.moved_outside(swarm, &before, &info.observed_addr);
-            }
-        }
+    ) -> bool {
+        let changed = (swarm.behaviour_mut().observed).observed(id, &info.observed_addr)
+            && self.observed(swarm, peer, &info.observed_addr);
         if info.protocols.contains(&HOP)
             && let Some(address) = self.dialled.get(&id)
             && let Some(far) = reach(address)
@@ -278,6 +278,23 @@ impl Nat {
         dial_directly(swarm, peer, direct);
         let near = self.paths.near_addresses(&peer, now);
         dial_directly(swarm, peer, near);
+        changed
+    }
+
+    /// A peer that we dialled from a listen port sees us there. Whether other
+    /// addresses are ours than before.
+    fn observed(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        peer: PeerId,
+        address: &Multiaddr,
+    ) -> bool {
+        let before = self.signs.observed(peer, address);
+        if !self.signs.are_seen_at(peer, address) {
+            return false;
+        }
+        let moved = before.is_some_and(|before| self.moved_outside(swarm, &before, address));
+        self.take_back(swarm, |known| known == address) || moved
     }
 
     /// A peer is behind the same router as we are, which may not lead back to those
@@ -296,6 +313,7 @@ impl Nat {
     /// An address of ours is confirmed: by AutoNAT, or it is a place at a relay.
     pub(super) fn confirmed(&mut self, address: &Multiaddr) {
         self.signs.confirmed(address);
+        self.withdrawn.forget(address);
         self.consider_relays();
     }
 
@@ -317,34 +335,73 @@ impl Nat {
     }
 
     /// A peer sees us at another IP address than before: our router has a new
-    /// one. What was reached at the old one is in doubt.
-    fn moved_outside(&mut self, swarm: &mut Swarm<Behaviour>, before: &Multiaddr, now: &Multiaddr) {
+    /// one. What was reached at the old one is in doubt. Whether anything was.
+    fn moved_outside(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        before: &Multiaddr,
+        now: &Multiaddr,
+    ) -> bool {
         let old = ip(before);
         if old == ip(now) || swarm.listeners().any(|own| ip(own) == old) {
-            return;
+            return false;
         }
         tracing::info!(%before, %now, "seen at another address");
-        self.withdraw(swarm, |_, address| ip(address) == old);
+        self.withdraw(swarm, |_, address| ip(address) == old)
     }
 
     /// Takes back addresses that were confirmed, but for those that the user named.
+    /// Whether there are any.
     fn withdraw(
         &mut self,
         swarm: &mut Swarm<Behaviour>,
         is_gone: impl Fn(&Signs, &Multiaddr) -> bool,
-    ) {
+    ) -> bool {
         let known = swarm.external_addresses().chain(self.signs.addresses());
         let gone: BTreeSet<Multiaddr> = known
             .filter(|address| !is_circuit(address) && !self.given.contains(address))
             .filter(|address| is_gone(&self.signs, address))
             .cloned()
             .collect();
+        let any = !gone.is_empty();
         for address in gone {
             tracing::info!(%address, "not reached by others any more");
             swarm.remove_external_address(&address);
+            let source = self.signs.source(&address);
             self.signs.expired(&address);
+            self.withdrawn.note(address, source);
         }
         self.consider_relays();
+        any
+    }
+
+    /// Addresses of this machine are back: of those that others reached before, the
+    /// ones that we listen on. (Behind a router peers have to see the outside one.)
+    pub(super) fn returned(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        is_here: impl Fn(&Multiaddr) -> bool,
+    ) {
+        let own: BTreeSet<Multiaddr> = swarm.listeners().cloned().collect();
+        self.take_back(swarm, |known| own.contains(known) && is_here(known));
+    }
+
+    /// Tells others again of addresses that were taken back and are ours once more.
+    /// Whether there are any. It was found out before that others reach them, and
+    /// nobody tests that again.
+    fn take_back(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        is_back: impl Fn(&Multiaddr) -> bool,
+    ) -> bool {
+        let back = self.withdrawn.take(is_back, source_of);
+        for address in &back {
+            tracing::info!(%address, "reached by others again");
+            self.signs.confirmed(address);
+            swarm.add_external_address(address.clone());
+        }
+        self.consider_relays();
+        !back.is_empty()
     }
 
     /// A new address is listened on. An operator is reached there; of several

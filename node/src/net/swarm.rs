@@ -418,6 +418,7 @@ impl Network {
                 tracing::info!(%address, "listening");
                 self.opening.remove(&listener_id);
                 self.nat.listening(&mut self.swarm, &address);
+                self.addresses_are_back();
                 self.discovery.let_rest(&mut self.swarm);
                 self.listeners_changed();
             }
@@ -548,15 +549,7 @@ impl Network {
                 peer_id,
                 connection_id,
                 info,
-            }) => {
-                let now = Instant::now();
-                (self.nat).identified(&mut self.swarm, peer_id, connection_id, &info, now);
-                (self.discovery).identified(&mut self.swarm, peer_id, &info, now);
-                self.exchange.identified(peer_id, &info);
-                self.meetings.identified(peer_id, connection_id, &info);
-                self.backlog.extend(self.meetings.news());
-                self.change_peer(&peer_id, |status| status.agent = Some(info.agent_version));
-            }
+            }) => self.identified(peer_id, connection_id, info),
             BehaviourEvent::Ping(ping::Event {
                 peer,
                 connection,

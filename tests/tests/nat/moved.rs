@@ -203,3 +203,71 @@ async fn two_that_know_nobody_else_find_each_other_at_a_new_address() -> Result<
         None => Ok(()),
     }
 }
+
+/// Whether others reach a node directly, and whether it tells them so: its
+/// addresses have `here` in them, and not `away`.
+async fn is_reached(node: &LabNode, here: &str, away: &str) -> Result<bool> {
+    let shown = node.node.get("/v1/node").await?;
+    let addresses = shown["addresses"].to_string();
+    let is_public = shown["nat"]["reachability"] == "public";
+    Ok(is_public && addresses.contains(here) && !addresses.contains(away))
+}
+
+async fn until_reached(node: &LabNode, here: &str, away: &str) -> Result<()> {
+    let until = Instant::now() + GOES_ON;
+    while !is_reached(node, here, away).await? {
+        ensure!(Instant::now() < until, "not reached at {here}");
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// A node of this kind and the one that introduces it and finds out how it is
+/// reached.
+async fn tested(kind: Kind) -> Result<Option<(Lab, LabNode, LabNode)>> {
+    let Some(lab) = Lab::up(&[kind])? else {
+        return Ok(None);
+    };
+    let (introducer, bootstrap) = LabNode::relay(&lab, Transport::Tcp).await?;
+    let known = ["--bootstrap", &bootstrap];
+    let node = LabNode::start(lab.place(2), Transport::Tcp, &known).await?;
+    Ok(Some((lab, introducer, node)))
+}
+
+#[tokio::test]
+async fn an_address_of_this_machine_that_comes_back_is_told_to_others_again() -> Result<()> {
+    let Some((lab, _introducer, node)) = tested(Kind::Public).await? else {
+        return Ok(());
+    };
+    let (first, second) = ("198.51.100.2/", "198.51.100.102/");
+    until_reached(&node, first, second).await?;
+    lab.run(&["move", "2"])?;
+    until_reached(&node, second, first).await?;
+    lab.run(&["return", "2"])?;
+    until_reached(&node, first, second).await
+}
+
+#[tokio::test]
+async fn a_router_passes_on_again_what_it_did_when_the_address_behind_it_is_back() -> Result<()> {
+    let Some((lab, introducer, node)) = tested(Kind::FullCone).await? else {
+        return Ok(());
+    };
+    let (outside, circuit) = ("203.0.113.1/", "p2p-circuit");
+    until_reached(&node, outside, circuit).await?;
+    lab.run(&["move", "2"])?;
+    let until = Instant::now() + GOES_ON;
+    loop {
+        let shown = node.node.get("/v1/node").await?;
+        if shown["addresses"].to_string().contains(circuit) {
+            break;
+        }
+        ensure!(Instant::now() < until, "no place at a relay: {shown}");
+        sleep(LOOK_AGAIN).await;
+    }
+    // Peers see it at the address of before, which leads to where it was.
+    sleep(Duration::from_secs(6)).await;
+    ensure!(!is_reached(&node, outside, "nothing").await?, "not reached");
+    ensure!(node.is_direct_to(&introducer.id).await? == Some(true));
+    lab.run(&["return", "2"])?;
+    until_reached(&node, outside, circuit).await
+}

@@ -91,10 +91,10 @@ impl Signs {
         before
     }
 
-    /// Whether another peer says so too, when one sees us at another IP address than
-    /// before, or nobody else is there to say otherwise: what was confirmed is not
-    /// taken back at one word of many.
-    pub(super) fn have_moved_to(&self, peer: PeerId, address: &Multiaddr) -> bool {
+    /// Whether another peer says so too, when one sees us at an IP address, or nobody
+    /// else is there to say otherwise: what was confirmed is not taken back at one
+    /// word of many, nor told again.
+    pub(super) fn are_seen_at(&self, peer: PeerId, address: &Multiaddr) -> bool {
         let now = ip(address);
         let mut others = self.observations.iter().filter(|known| known.peer != peer);
         let is_alone = others.clone().next().is_none();
@@ -222,12 +222,12 @@ mod tests {
         let (one, other) = (PeerId::random(), PeerId::random());
         let (old, new) = ("/ip4/203.0.113.9/tcp/7", "/ip4/203.0.113.10/tcp/7");
         signs.observed(one, &address(old));
-        assert!(signs.have_moved_to(one, &address(new)));
+        assert!(signs.are_seen_at(one, &address(new)));
         signs.observed(other, &address(old));
         signs.observed(one, &address(new));
-        assert!(!signs.have_moved_to(one, &address(new)));
+        assert!(!signs.are_seen_at(one, &address(new)));
         signs.observed(other, &address(new));
-        assert!(signs.have_moved_to(other, &address(new)));
+        assert!(signs.are_seen_at(other, &address(new)));
     }
 
     #[test]

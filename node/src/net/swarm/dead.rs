@@ -50,8 +50,16 @@ impl Network {
             tracing::info!(addresses = ?changes.left, "not addresses of this machine any more");
             self.nat.departed(&mut self.swarm, &changes.left);
         }
+        if changes.back {
+            self.addresses_are_back();
+        }
         if changes.back || !changes.left.is_empty() {
             self.listeners_changed();
         }
+    }
+    /// Has those taken up again that others reached before.
+    pub(super) fn addresses_are_back(&mut self) {
+        let departures = &self.departures;
+        (self.nat).returned(&mut self.swarm, |address| departures.is_here(address));
     }
 }

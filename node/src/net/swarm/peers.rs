@@ -1,13 +1,30 @@
-//! What the rest of the program is told of connected peers.
+//! What connected peers say of themselves, and what the rest of the program is told
+//! of them.
 
-use libp2p::PeerId;
 use libp2p::core::ConnectedPoint;
+use libp2p::swarm::ConnectionId;
+use libp2p::{PeerId, identify};
+use tokio::time::Instant;
 
 use super::super::nat::remote_address;
 use super::Network;
 use crate::handle::PeerStatus;
 
 impl Network {
+    /// A peer says who it is and where it sees us.
+    pub(super) fn identified(&mut self, peer: PeerId, id: ConnectionId, info: identify::Info) {
+        let now = Instant::now();
+        let changed = (self.nat).identified(&mut self.swarm, peer, id, &info, now);
+        (self.discovery).identified(&mut self.swarm, peer, &info, now);
+        self.exchange.identified(peer, &info);
+        self.meetings.identified(peer, id, &info);
+        self.backlog.extend(self.meetings.news());
+        self.change_peer(&peer, |status| status.agent = Some(info.agent_version));
+        if changed {
+            self.external_changed();
+        }
+    }
+
     pub(super) fn set_syncs(&self, peer: PeerId, syncs: bool) {
         self.change_peer(&peer, |status| status.syncs = syncs);
     }
