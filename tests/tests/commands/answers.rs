@@ -13,11 +13,13 @@ use super::{json_lines, keys, path};
 const RECORDS: u64 = 1_000;
 
 const STREAM: &[&str] = &[
+    "about",
     "alias",
     "begin",
     "cadence_us",
     "chunk_level",
     "clock_ahead_ms",
+    "content_type",
     "created",
     "damaged_records",
     "description",
@@ -32,15 +34,19 @@ const STREAM: &[&str] = &[
     "holds_back",
     "id",
     "invite",
+    "kind",
     "known_followers",
     "known_peers",
     "lag",
+    "licence",
     "missing_records",
     "name",
+    "ordered",
     "prior",
     "publisher",
     "record_bytes",
     "recovering",
+    "recovery_key",
     "reopening",
     "retain_age_us",
     "retain_records",
@@ -53,10 +59,13 @@ const STREAM: &[&str] = &[
     "stopped",
     "stopped_since",
     "synced",
+    "tags",
     "target",
+    "too_new",
     "unit",
     "value_type",
     "waits_for_room",
+    "witnesses",
 ];
 
 /// Every reading command, on a stream of `RECORDS` numbers.
