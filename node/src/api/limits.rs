@@ -119,7 +119,7 @@ pub const MAX_INVITE_ADDRESSES: usize = 4;
 
 /// Live streams at a time: 500 clients and some that just come back. Each may
 /// hold `LIVE_BATCH_BYTES` while its client reads slowly, and for numbers about
-/// 30 KiB. A quarter is for those who show a token.
+/// 30 KiB. A tenth is for those who show a token: 500 need none.
 pub const MAX_LIVE_STREAMS: usize = 600;
 
 /// Readers of histories that work at a time, at least: one for each processor.

@@ -24,7 +24,7 @@ impl LivePlaces {
         self.locked().len()
     }
 
-    /// A place, until it is dropped. A quarter of all is for those who show a
+    /// A place, until it is dropped. A tenth of all is for those who show a
     /// token, and another machine may have half of all.
     pub(super) fn enter(self: &Arc<Self>, client: &Client) -> Result<LivePlace, ApiError> {
         let who = client.who.clone();
@@ -55,7 +55,7 @@ impl LivePlaces {
 }
 
 /// Of all, for those who show no token.
-const WITHOUT_TOKEN: usize = MAX_LIVE_STREAMS - MAX_LIVE_STREAMS / 4;
+const WITHOUT_TOKEN: usize = MAX_LIVE_STREAMS - MAX_LIVE_STREAMS / 10;
 
 /// Of all, for one other machine.
 const FROM_ONE_ADDRESS: usize = MAX_LIVE_STREAMS / 2;
@@ -82,10 +82,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quarter_is_for_tokens_and_another_machine_has_half() {
+    fn five_hundred_need_no_token_and_another_machine_has_half() {
         let places = Arc::new(LivePlaces::default());
         let stranger = client("127.0.0.1", Caller::Unknown);
         let owner = client("127.0.0.1", Caller::Owner);
+        const { assert!(WITHOUT_TOKEN > 500) };
         let mut all: Vec<_> = (0..WITHOUT_TOKEN)
             .map(|_| places.enter(&stranger).unwrap())
             .collect();

@@ -13,7 +13,7 @@ use super::honest::{Publisher, descriptors, memory_kb, until_descriptors};
 use super::stalled_readers::until_answered;
 
 /// Places of live clients that show no token.
-const PLACES: usize = 450;
+const PLACES: usize = 540;
 
 /// How long such a client may take nothing, what it takes to tell it, and a busy
 /// machine.
@@ -21,7 +21,7 @@ const DROPPED: Duration = Duration::from_secs(60);
 
 /// Memory that those clients may take, in kilobytes: what the bounds say of each
 /// (256 KiB, and what the connection holds).
-const MEMORY_KB: u64 = 400 << 10;
+const MEMORY_KB: u64 = 480 << 10;
 
 /// What a WebSocket begins with.
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
