@@ -208,8 +208,8 @@ fn garbage(announcement: &[u8]) -> Vec<Vec<u8>> {
         // The last byte of a record, and one of the head.
         altered(last),
         altered(40),
-        // A second encoding: the same message, and a field that is not known.
-        [announcement, &[0x7a, 0]].concat(),
+        // A second encoding: the same message, and one of its fields once more.
+        [announcement, &[0x10, 0]].concat(),
         // What belongs to another topic, or to nobody.
         Vec::new(),
     ]

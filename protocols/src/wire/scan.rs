@@ -6,7 +6,7 @@
 //! protobuf alone allows that: the last of a scalar counts, messages are merged,
 //! and what is unknown is lost.
 
-use super::{WireError, next_field};
+use super::WireError;
 
 /// From here on a field that is not known does not matter to who does not know it.
 pub const FIRST_IGNORED_FIELD: u32 = 64;
@@ -138,19 +138,11 @@ pub fn scan(message: &[u8], form: &Form) -> Result<Scanned, WireError> {
     Ok(scanned)
 }
 
-/// Whether a message, in whatever form, has a field that is not known. Behind
-/// what is no field it has none.
+/// Whether a message in good form has a field that is not known, which a later
+/// version may have added. What is in no good form has nothing.
 #[must_use]
-pub fn has_more(mut message: &[u8], form: &Form) -> bool {
-    while let Some((number, inner)) = next_field(&mut message) {
-        let field = u32::try_from(number).ok().and_then(|one| form.field(one));
-        match field.map(|field| field.shape) {
-            None => return number > 0,
-            Some(Shape::Message(form)) if has_more(inner, form) => return true,
-            Some(_) => {}
-        }
-    }
-    false
+pub fn has_more(message: &[u8], form: &Form) -> bool {
+    scan(message, form).is_ok_and(|scanned| scanned.known != message)
 }
 
 const VARINT: u64 = 0;
@@ -279,11 +271,20 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_found_in_whatever_form_a_message_is() {
-        for known in [&[][..], &[18, 0, 8, 0x85, 0, 26, 2, 8, 0], &[0xff], &[0, 0]] {
+    fn unknown_fields_are_found_in_a_message_in_good_form_alone() {
+        for known in [
+            &[][..],
+            &[18, 0, 8, 0x85, 0, 26, 2, 8, 0],
+            &[0xff],
+            &[0, 0],
+            // Cut off, written otherwise, and a text.
+            &[26, 3, 16, 1, 8],
+            &[32, 0x81, 0],
+            b"no message of ours",
+        ] {
             assert!(!has_more(known, &OUTER), "{known:?}");
         }
-        for more in [&[32, 1][..], &[8, 5, 0x82, 4, 0], &[26, 3, 16, 1, 8]] {
+        for more in [&[32, 1][..], &[8, 5, 0x82, 4, 0], &[26, 2, 16, 1]] {
             assert!(has_more(more, &OUTER), "{more:?}");
         }
     }
