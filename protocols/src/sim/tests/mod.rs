@@ -78,35 +78,36 @@ impl World {
     }
 
     fn with_network(seed: u64, config: NetworkConfig, chunk_level: u8, size: u64) -> Self {
-        let mut sim = Sim::with_network(seed, config);
-        let owner = sim.add_node();
-        let manifest = manifest(sim.key(owner), chunk_level);
-        let log = sim.create(owner, manifest);
-        let mut world = Self {
-            sim,
-            owner,
-            log,
-            size: 0,
-        };
+        let sim = Sim::with_network(seed, config);
+        let mut world = Self::begun(sim, |sim, owner| {
+            let manifest = manifest(sim.key(owner), chunk_level);
+            sim.create(owner, manifest)
+        });
         world.publish(size);
         world
     }
 
     /// As [`new`](Self::new), with another manifest.
     fn of(seed: u64, size: u64, change: impl FnOnce(&mut Manifest)) -> Self {
-        let mut sim = Sim::new(seed);
+        let mut world = Self::begun(Sim::new(seed), |sim, owner| {
+            let mut manifest = manifest(sim.key(owner), 3);
+            change(&mut manifest);
+            sim.create(owner, manifest)
+        });
+        world.publish(size);
+        world
+    }
+
+    /// An owner, and its stream without a record.
+    fn begun(mut sim: Sim, create: impl FnOnce(&mut Sim, NodeId) -> LogId) -> Self {
         let owner = sim.add_node();
-        let mut manifest = manifest(sim.key(owner), 3);
-        change(&mut manifest);
-        let log = sim.create(owner, manifest);
-        let mut world = Self {
+        let log = create(&mut sim, owner);
+        Self {
             sim,
             owner,
             log,
             size: 0,
-        };
-        world.publish(size);
-        world
+        }
     }
 
     /// Publishes the next records in one command.

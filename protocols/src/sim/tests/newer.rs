@@ -23,16 +23,11 @@ fn with_field(key: &SigningKey, number: usize) -> SignedManifest {
 /// An owner of a stream of which only a later version knows what it is. What that
 /// wrote is signed by this one, as after a crash.
 fn later(seed: u64, field: usize, size: u64) -> World {
-    let mut sim = Sim::new(seed);
-    let owner = sim.add_node();
-    let manifest = with_field(sim.key(owner), field);
-    let log = sim.create_signed(owner, manifest);
-    let mut world = World {
-        sim,
-        owner,
-        log,
-        size: 0,
-    };
+    let mut world = World::begun(Sim::new(seed), |sim, owner| {
+        let manifest = with_field(sim.key(owner), field);
+        sim.create_signed(owner, manifest)
+    });
+    let owner = world.owner;
     let key = world.status(owner).key.expect("its manifest is known");
     world.sim.crash(owner, Crash::Process);
     let store = world.sim.store(owner).clone();
