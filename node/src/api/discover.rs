@@ -24,7 +24,7 @@ use crate::handle::{PeerStatus, wall_time};
 #[into_params(parameter_in = Query)]
 pub(super) struct Options {
     /// Words, each of which must be part of the name, description, source, unit
-    /// or id, or a tag; without any all streams are found.
+    /// or id, or a whole tag, or its key or value; without any all streams are found.
     #[serde(default)]
     q: String,
 }

@@ -10,7 +10,7 @@ use super::output::{Align, Table, counted, grouped, printable, signed_ago};
 #[command(after_help = "Follow one of them with: headwater follow ID")]
 pub(crate) struct DiscoverArgs {
     /// Words, each of which must be part of the name, description, source, unit
-    /// or id, or a tag [default: all streams]
+    /// or id, or a whole tag, or its key or value [default: all streams]
     text: Vec<String>,
 }
 

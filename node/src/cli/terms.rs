@@ -25,18 +25,19 @@ pub(super) struct TermsArgs {
     /// Refuse observations of a time that is before the last one
     #[arg(long)]
     ordered: bool,
-    /// The key, kept offline, that can end the stream: the file of its public
-    /// half, or its hash
+    /// The key, kept offline, that is to have the last word on the stream: the
+    /// file of its public half, or its hash
     #[arg(long, value_name = "FILE.pub|HASH")]
     recovery: Option<String>,
-    /// The key of a witness (name+id+base64) that is asked to cosign; give it
-    /// again for more
+    /// The key of a witness (name+id+base64) that is to cosign, which this version
+    /// only notes; give it again for more
     #[arg(long = "witness", value_name = "VKEY")]
     witnesses: Vec<String>,
-    /// How many of them are enough [default: as many as bear a third of bad ones]
+    /// How many of them are enough [default: so many that fewer than a third may
+    /// be bad: 1 of 1, 2 of 2 or 3, 3 of 4, 5 of 7]
     #[arg(long, value_name = "N", requires = "witnesses")]
     witnesses_needed: Option<u32>,
-    /// The page of yours that says what may change
+    /// A page of yours that says what may change, which this version only notes
     #[arg(long, value_name = "ID")]
     about: Option<String>,
 }

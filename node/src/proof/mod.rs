@@ -37,7 +37,7 @@ pub enum NoProof {
     #[error("no signed head of the stream has come yet; sync it first")]
     NoHead,
     /// It lies beyond what the publisher signed.
-    #[error("{position} is beyond the signed head, which has {size} records")]
+    #[error("{position} is beyond the signed head, whose size is {size}")]
     BeyondHead {
         /// The index or size asked for.
         position: u64,

@@ -47,16 +47,18 @@ pub struct NewStream {
     /// The media type of a value, such as `image/png`.
     pub content_type: String,
     /// Hash of the type and the bytes of a key that is kept offline, 64 digits of
-    /// hexadecimal; whoever has the key can end the stream.
+    /// hexadecimal; it is to have the last word on the stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<String>,
-    /// Keys of witnesses (`name+id+base64`) that are asked to cosign heads.
+    /// Keys of witnesses (`name+id+base64`) that are to cosign heads; this version
+    /// only notes them.
     pub witnesses: Vec<String>,
-    /// How many of them are enough; when absent, as many as bear a third of bad
-    /// ones.
+    /// How many of them are enough; when absent, so many that fewer than a third
+    /// may be bad: 1 of 1, 2 of 2 or 3, 3 of 4, 5 of 7.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnesses_needed: Option<u32>,
-    /// Id of a page of this publisher that says what may change.
+    /// Id of a page of this publisher that says what may change; it is not looked
+    /// at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
 }
