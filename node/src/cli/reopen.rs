@@ -117,12 +117,13 @@ fn warn_of_loss(stream: &StreamView) {
     let here = counted(stream.size, "record");
     match reopening.signed_size {
         Some(signed) if signed > stream.size => eprintln!(
-            "{} that this node signed are given up: it goes on after {here}",
+            "given up: {} of what this node has signed; the stream goes on after {here}, and if anybody \
+             has more, it is forked for ever",
             counted(signed - stream.size, "record")
         ),
         _ => eprintln!(
-            "whatever was published after these {here} is given up, and if anybody has it, the \
-             stream is forked for ever"
+            "given up: whatever was published beyond {here}; if anybody has it, the stream is forked \
+             for ever"
         ),
     }
 }

@@ -296,7 +296,7 @@ impl LogState {
                          nothing more was published"
                     )
                 };
-                format!("; {answers}. {opens}: headwater stream reopen --none-is-larger")
+                format!("; {answers}; {opens}: headwater stream reopen --none-is-larger")
             }
         };
         cause + &next
