@@ -253,6 +253,15 @@ impl LogState {
                              for a moment whether they have more of it"
                 .to_owned(),
         };
+        let missing = match (&reopening.why, self.mark) {
+            (Why::Marked { .. } | Why::Deleted, _) => String::new(),
+            (_, Some(mark)) if mark.size > reopening.here => format!(
+                "; {} records of it were signed with its key, and here are {}: opened without them, \
+                 it has two histories",
+                mark.size, reopening.here
+            ),
+            _ => String::new(),
+        };
         let next = match &reopening.why {
             // An empty log has nothing to be taken for the whole of.
             Why::Deleted if answered == 0 => {
@@ -299,7 +308,7 @@ impl LogState {
                 format!("; {answers}; {opens}: headwater stream reopen --none-is-larger")
             }
         };
-        cause + &next
+        cause + &missing + &next
     }
 
     /// Whether peers are not told our head of this log.

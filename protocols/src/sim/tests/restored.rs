@@ -99,6 +99,23 @@ fn a_restored_owner_does_not_open_on_the_word_of_one_follower_that_was_away() {
 }
 
 #[test]
+fn an_owner_whose_mark_knows_more_than_the_copy_says_what_opening_it_would_do() {
+    let mut world = World::new(1, 3, 10);
+    let owner = world.owner;
+    let image = world.sim.store(owner).copy();
+    world.publish(10);
+    let marks = world.sim.marks(owner);
+    world.sim.crash(owner, Crash::Process);
+    world.sim.restore(owner, image);
+    world.sim.set_marks(owner, Some(marks));
+    world.sim.reopen(owner);
+    world.assert_stopped();
+    let why = world.stopped().unwrap().why;
+    assert!(why.contains("20 records of it were signed"), "{why}");
+    assert!(why.contains("it has two histories"), "{why}");
+}
+
+#[test]
 fn a_restored_owner_opens_by_itself_when_two_followers_have_what_it_has() {
     let mut world = World::new(1, 3, 10);
     let owner = world.owner;
