@@ -275,16 +275,16 @@ fn put_new(path: &Path, bytes: &[u8], access: Access) -> anyhow::Result<()> {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        // One that its owner alone may read, unless it is said otherwise.
-        let mut file = tempfile::Builder::new()
-            .prefix(".headwater-key-")
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".headwater-key-");
+        // One that its owner alone may read, unless it is said otherwise. Said as
+        // the file is made: a stick with FAT lets nobody change it afterwards.
         #[cfg(unix)]
         if access == Access::All {
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-            file.as_file().set_permissions(mode)?;
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         }
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
