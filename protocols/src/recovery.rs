@@ -148,14 +148,15 @@ impl UnverifiedRecovery {
             return Err(WireError::TooLong { what, bytes, max }.into());
         }
         let hash = hash.ok_or(RecoveryError::NoKey)?;
-        // Whether it is the right key is known whatever kind it is of.
-        let newer = RecoveryError::NewerSignature(wire.signature_type);
-        let signature_type = u8::try_from(wire.signature_type).map_err(|_| newer.clone())?;
+        // Whether it is the right key is known whatever kind it is of. A type of
+        // more than the one byte that is hashed is that of no manifest's key.
+        let signature_type =
+            u8::try_from(wire.signature_type).map_err(|_| RecoveryError::OtherKey)?;
         if key_hash(signature_type, &wire.public_key) != *hash {
             return Err(RecoveryError::OtherKey);
         }
         if signature_type != ED25519 {
-            return Err(newer);
+            return Err(RecoveryError::NewerSignature(wire.signature_type));
         }
         let key = PublicKey::from_bytes(&wire.public_key).ok_or(BadSignature)?;
         key.verify(Domain::Recovery, &wire.recovery, &wire.signature)?;

@@ -197,6 +197,8 @@ fn what_a_later_version_adds_is_ignored_or_said_and_nobody_is_to_blame() {
     let refused = UnverifiedRecovery(later.clone()).verify(LOG, &owner().public(), Some(&hash));
     assert_eq!(refused, Err(RecoveryError::NewerSignature(2)));
     // Only of the key that the manifest names.
+    assert_eq!(verified(later.clone()), Err(RecoveryError::OtherKey));
+    later.signature_type = 257;
     assert_eq!(verified(later), Err(RecoveryError::OtherKey));
 }
 
