@@ -205,7 +205,9 @@ fn parse(text: &str) -> Result<(PublicHalf, Option<Secret>), FormError> {
     let mut lines = Lines::new(text);
     let is_secret = lines.kind()?;
     let kind = lines.value("signature-type")?;
-    let signature_type = (kind.parse().ok()).filter(|kind: &u8| *kind > 0 && *kind < 0x80);
+    // In the one form that is hashed: no sign, no zero in front.
+    let signature_type = (kind.parse().ok())
+        .filter(|number: &u8| *number > 0 && *number < 0x80 && number.to_string() == **kind);
     let public = PublicHalf {
         signature_type: signature_type
             .ok_or_else(|| wrong("signature-type", "it is no number from 1 to 127"))?,

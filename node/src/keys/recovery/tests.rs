@@ -117,6 +117,11 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
     assert!(refused(&copied).contains("a character of it is wrong"));
     let copied = PLAIN.replace("reader-key: ", "");
     assert!(refused(&copied).contains("`reader-key:` should stand there is something else"));
+    for kind in ["01", "+1", "0", "128"] {
+        let copied = PLAIN.replace("signature-type: 1", &format!("signature-type: {kind}"));
+        let said = refused(&copied);
+        assert!(said.contains("`signature-type:` is wrong"), "{said}");
+    }
     let copied = PLAIN.replace("key 1", "key 2");
     assert!(refused(&copied).contains("use a newer headwater"));
     assert!(refused(PUBLIC).contains("only the public half"));
