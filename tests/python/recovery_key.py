@@ -21,9 +21,18 @@ def grouped(data):
 
 
 def lines_of(text):
-    """What counts: no empty lines, no remarks, one space, lower case."""
-    lines = [" ".join(line.split()).lower() for line in text.splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
+    """What counts: no empty lines, no remarks, one space, lower case, and what was
+    broken over several lines as one."""
+    lines = [" ".join(line.split()).lower() for line in text.split("\n")]
+    whole = []
+    for line in lines:
+        if not line or line.startswith("#"):
+            continue
+        if len(whole) > 1 and ":" not in line:
+            whole[-1] += " " + line
+        else:
+            whole.append(line)
+    return whole
 
 
 def read(text, passphrase=None):
@@ -33,7 +42,7 @@ def read(text, passphrase=None):
     names += ["passphrase", "secret"] if first == SECRET else []
     fields = dict(line.split(": ", 1) for line in rest)
     assert list(fields) == names + ["check"], list(fields)
-    data = {name: bytes.fromhex(fields[name]) for name in
+    data = {name: bytes.fromhex(fields[name].replace(" ", "")) for name in
             ("signing-key", "reader-key", "recovery", "secret", "check") if name in fields}
     for name in data:
         if name != "check":
@@ -72,5 +81,5 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         with open(sys.argv[2], encoding="utf-8", newline="") as file:
             words = file.read().removesuffix("\n").removesuffix("\r")
-    with open(sys.argv[1], encoding="utf-8") as file:
+    with open(sys.argv[1], encoding="utf-8-sig") as file:
         print(json.dumps(read(file.read(), words)))

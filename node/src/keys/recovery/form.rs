@@ -4,6 +4,7 @@
 //! copied wrongly. Pure: nothing is read from the disk here.
 
 use std::fmt::Write;
+use std::iter::Peekable;
 
 use data_encoding::HEXLOWER;
 use headwater_protocols::identity::key_hash;
@@ -218,7 +219,7 @@ fn parse(text: &str) -> Result<(PublicHalf, Option<Secret>), FormError> {
     let recovery = lines.bytes("recovery")?;
     let mut secret = None;
     if is_secret {
-        let sealing = match &**lines.value("passphrase")? {
+        let sealing = match &**lines.words("passphrase")? {
             "none" => None,
             text => Some(Sealing::parse(text).map_err(|why| wrong("passphrase", why))?),
         };
@@ -297,15 +298,17 @@ fn grouped(bytes: &[u8]) -> Zeroizing<String> {
 
 /// The lines that count, one after the other.
 struct Lines<'a> {
-    lines: Box<dyn Iterator<Item = &'a str> + 'a>,
+    lines: Peekable<Box<dyn Iterator<Item = &'a str> + 'a>>,
 }
 
 impl<'a> Lines<'a> {
     fn new(text: &'a str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines: Box<dyn Iterator<Item = &'a str> + 'a> = Box::new(lines);
         Self {
-            lines: Box::new(lines.filter(|line| !line.is_empty() && !line.starts_with('#'))),
+            lines: lines.peekable(),
         }
     }
 
@@ -346,9 +349,29 @@ impl<'a> Lines<'a> {
         Ok(one_spaced(value))
     }
 
+    /// A value of words, which may go on in the next line.
+    fn words(&mut self, name: &'static str) -> Result<Zeroizing<String>, FormError> {
+        let mut words = self.value(name)?;
+        while let Some(more) = self.next_without_name() {
+            words.push(' ');
+            words.push_str(&one_spaced(more));
+        }
+        Ok(words)
+    }
+
+    /// A sheet of paper is narrower than a key: what has no name goes on.
+    fn next_without_name(&mut self) -> Option<&'a str> {
+        self.lines.next_if(|line| !line.contains(':'))
+    }
+
     fn bytes(&mut self, name: &'static str) -> Result<Zeroizing<Vec<u8>>, FormError> {
-        let mut digits = self.value(name)?;
-        digits.retain(|digit| digit != ' ');
+        let first = self.value(name)?;
+        // Long enough for all there may be: a text that grows leaves itself behind.
+        let mut digits = Zeroizing::new(String::with_capacity(MAX_RECOVERY_FILE_BYTES));
+        digits.extend(first.chars().filter(|digit| *digit != ' '));
+        while let Some(more) = self.next_without_name() {
+            digits.extend(one_spaced(more).chars().filter(|digit| *digit != ' '));
+        }
         if let Some(at) = digits.find(|digit: char| !digit.is_ascii_hexdigit()) {
             let place = digits[..at].len() + 1;
             let why = format!("character {place}, without spaces, is no digit 0 to 9 or a to f");

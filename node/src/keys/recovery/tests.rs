@@ -76,6 +76,24 @@ fn whoever_copies_a_key_by_hand_may_write_it_otherwise() {
 }
 
 #[test]
+fn a_key_that_was_printed_on_narrow_paper_is_read() {
+    for (text, words) in [(PLAIN, None), (SEALED, Some(PASSPHRASE))] {
+        let printed = text
+            .replace(" 421eea69", "\n421eea69")
+            .replace(" 090909", "\n  090909");
+        let printed = printed.replace(" 954776ae", " 95\r\n\r\n4776ae");
+        let printed = printed.replace(" aead=0003\nsecret", "\naead=0003\nsecret");
+        assert_ne!(printed, text);
+        assert_eq!(*opened(&printed, words).unwrap().signing, [7; 32]);
+    }
+    // What goes on is a part of the key, and checked with it.
+    let more = refused(&PLAIN.replace("check: ", "00\ncheck: "));
+    assert!(more.contains("a character of it is wrong"), "{more}");
+    let more = refused(&format!("{PLAIN}more\n"));
+    assert!(more.contains("`check:` is wrong"), "{more}");
+}
+
+#[test]
 fn every_slip_of_the_pen_is_found() {
     for text in [PLAIN, SEALED, PUBLIC] {
         for (place, was) in text.char_indices() {
