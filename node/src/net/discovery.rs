@@ -361,7 +361,7 @@ impl Discovery {
 }
 
 fn need(status: &LogStatus) -> Need {
-    // Nothing more is taken of a stream that is closed or forked.
+    // Nothing more is taken of a stream that is stopped for good or forked.
     let takes = status.followed && !status.owned && status.stopped_for_good.is_none();
     Need {
         log: status.log,

@@ -238,7 +238,7 @@ impl Exchange {
         self.ours.clear();
         for status in node.streams() {
             let log = status.log;
-            // Of a stream that is closed or forked nothing more is taken.
+            // Of a stream that is stopped for good or forked nothing more is taken.
             let is_live = status.stopped_for_good.is_none() && status.fork.is_none();
             if !status.owned && !status.followed || !is_live {
                 continue;
