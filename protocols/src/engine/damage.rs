@@ -437,6 +437,7 @@ impl<S: Store> Engine<S> {
         let Some(key) = state.key().filter(|_| !findings.is_clean()) else {
             return Ok(());
         };
+        self.provider.forget_ends(key.number);
         let (before, size) = (state.held.clone(), state.target());
         let mut batch = Batch::new();
         put_in_order(&self.store, key, &mut state.held, findings, &mut batch)?;

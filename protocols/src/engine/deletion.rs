@@ -176,6 +176,7 @@ impl<S: Store> Engine<S> {
         };
         // Nothing is asked for any more while its questions are given up.
         let was_followed = std::mem::replace(&mut state.followed, false);
+        self.provider.forget_ends(state.number);
         self.joining.forget(log);
         self.early.remove(&log);
         let asked = self.requests.which(|request| request.log() == Some(log));

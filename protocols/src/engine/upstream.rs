@@ -6,6 +6,7 @@ use libp2p_identity::PeerId;
 use super::Engine;
 use super::log_state::LogState;
 use super::news::nodes_between;
+use crate::head::Tree;
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};
 use crate::merkle::{CompactRange, Hash, join_hashes};
@@ -160,6 +161,10 @@ impl<S: Store> Engine<S> {
         let Some((log, state)) = known else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
+        let Some(root) = Hash::from_slice(&ask.root) else {
+            self.provider.charge(peer, UNKNOWN_TREE, now);
+            return self.refuse_peer(peer, id, Why::Malformed);
+        };
         let key = match self.key_of_tree(state, ask.size, &ask.root) {
             Ok((key, work)) => {
                 self.provider.charge(peer, work, now);
@@ -176,7 +181,10 @@ impl<S: Store> Engine<S> {
         let request = RangeRequest {
             log,
             id,
-            size: ask.size,
+            tree: Tree {
+                size: ask.size,
+                root,
+            },
             intervals,
             all: ask.mode() == v1::get_range::Mode::All,
             priority: Priority::from_wire(ask.priority()),

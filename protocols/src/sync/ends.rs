@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::head;
 use crate::limits::MAX_KNOWN_ENDS;
 use crate::merkle::{Hash, Nodes, Subtree, cover};
 use crate::store::{History, LogKey, Store, StoreError};
@@ -15,11 +16,12 @@ pub(super) struct Ends {
 }
 
 /// The nodes between the last whole chunk of a tree and its size. A number is that
-/// of one log for ever, and a log has one tree of a size.
+/// of one log for ever; but of a size a log may have another tree than before, where
+/// what was lost is given up or a follower begins anew.
 #[derive(Debug)]
 struct End {
     number: u32,
-    size: u64,
+    tree: head::Tree,
     nodes: Vec<(Subtree, Hash)>,
 }
 
@@ -30,25 +32,26 @@ pub(super) struct Tree<'a, 's, S: ?Sized> {
 }
 
 impl Ends {
-    /// The tree of a log at a size. Its end is made from the records if it is not
-    /// known, which counts as what the history was read for.
+    /// This tree of a log. Its end is made from the records if it is not known, which
+    /// counts as what the history was read for.
     ///
     /// # Errors
     /// The store fails.
     pub(super) fn with_end<'a, 's, S: Store + ?Sized>(
         &'a mut self,
         history: &'a History<'s, S>,
-        size: u64,
+        tree: head::Tree,
     ) -> Result<Tree<'a, 's, S>, StoreError> {
         let key = history.key();
-        let is_of = |end: &End| end.number == key.number && end.size == size;
+        let is_of = |end: &End| end.number == key.number && end.tree == tree;
         let known = self.known.iter().position(is_of);
         let end = match known.and_then(|place| self.known.remove(place)) {
             Some(end) => end,
-            None => match End::read(history, size)? {
-                Some(end) => end,
-                // What is not held is told by whoever looks for it.
-                None => return Ok(Tree { history, end: &[] }),
+            None => match End::read(history, tree)? {
+                Some(end) if !end.nodes.is_empty() => end,
+                // What is not held is told by whoever looks for it. One that has no
+                // end takes no place from one that has.
+                Some(_) | None => return Ok(Tree { history, end: &[] }),
             },
         };
         self.known.truncate(MAX_KNOWN_ENDS - 1);
@@ -56,20 +59,26 @@ impl Ends {
         let end = &self.known[0].nodes;
         Ok(Tree { history, end })
     }
+
+    /// Forgets what was made from the records of a log: some of them are damaged, or
+    /// it is gone.
+    pub(super) fn forget(&mut self, number: u32) {
+        self.known.retain(|end| end.number != number);
+    }
 }
 
 impl End {
     fn read<S: Store + ?Sized>(
         history: &History<'_, S>,
-        size: u64,
+        tree: head::Tree,
     ) -> Result<Option<Self>, StoreError> {
         let LogKey {
             number,
             chunk_level,
         } = history.key();
-        let begin = size >> chunk_level << chunk_level;
+        let begin = tree.size >> chunk_level << chunk_level;
         let mut nodes = Vec::new();
-        for subtree in cover(begin, size, chunk_level) {
+        for subtree in cover(begin, tree.size, chunk_level) {
             let Some(hash) = history.node(subtree)? else {
                 return Ok(None);
             };
@@ -77,7 +86,7 @@ impl End {
         }
         Ok(Some(Self {
             number,
-            size,
+            tree,
             nodes,
         }))
     }

@@ -188,6 +188,12 @@ impl Provider {
         self.outboxes.take_held_up()
     }
 
+    /// Forgets the nodes that are kept of the log with this number: what they were made
+    /// from is damaged, or gone.
+    pub fn forget_ends(&mut self, number: u32) {
+        self.ends.forget(number);
+    }
+
     /// Records of a log that were delivered to others since the node started.
     #[must_use]
     pub fn served_records(&self, log: LogId) -> u64 {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Priority;
 use super::ends::Ends;
 use super::readers::Work;
+use crate::head::Tree;
 use crate::id::LogId;
 use crate::limits::{
     DELIVERY_BYTES, MAX_BATCH_BYTES, MAX_CHUNK_BYTES, MAX_INTERVALS, MAX_OFFERED, MAX_OPEN_PAGES,
@@ -75,8 +76,8 @@ pub struct RangeRequest {
     pub log: LogId,
     /// The request's id.
     pub id: u64,
-    /// Size of the tree that the peer wants the proof for.
-    pub size: u64,
+    /// The tree that the peer wants the proof for.
+    pub tree: Tree,
     /// The ranges, at most [`MAX_INTERVALS`], ascending.
     pub intervals: Vec<Interval>,
     /// Whether everything offered is wanted.
@@ -91,7 +92,7 @@ pub(super) struct Serving {
     pub(super) log: LogId,
     pub(super) key: LogKey,
     pub(super) priority: Priority,
-    size: u64,
+    tree: Tree,
     all: bool,
     /// What is held of what was asked, and was not offered yet.
     left: VecDeque<Interval>,
@@ -135,9 +136,9 @@ impl Serving {
         key: LogKey,
         held: &IntervalSet,
     ) -> Result<Self, RefuseError> {
-        let size = request.size;
+        let tree = request.tree;
         let left: VecDeque<_> = (request.intervals.iter())
-            .flat_map(|asked| held.held(asked.from, asked.to.min(size)))
+            .flat_map(|asked| held.held(asked.from, asked.to.min(tree.size)))
             .take(MAX_INTERVALS)
             .collect();
         if left.is_empty() {
@@ -147,7 +148,7 @@ impl Serving {
             log: request.log,
             key,
             priority: request.priority,
-            size,
+            tree,
             all: request.all,
             left,
             bytes_left: MAX_BATCH_BYTES,
@@ -211,12 +212,12 @@ impl Serving {
     ) -> Result<(v1::OfferedHashes, Work), RefuseError> {
         let cut = self.cut(history)?;
         let tree = ends
-            .with_end(history, self.size)
+            .with_end(history, self.tree)
             .map_err(RefuseError::Store)?;
         let addresses: Result<Vec<Hash>, _> = (cut.items.iter())
             .map(|&item| tree.node(item)?.ok_or(RefuseError::NotHeld))
             .collect();
-        let proof = prove_ranges(&tree, &cut.ranges, self.size).map_err(refuse)?;
+        let proof = prove_ranges(&tree, &cut.ranges, self.tree.size).map_err(refuse)?;
         let intervals = cut.ranges.iter().map(|range| v1::Interval {
             from: range.start,
             to: range.end,
@@ -234,7 +235,8 @@ impl Serving {
         self.pages.push_back(Page {
             first,
             wanted: self.all.then(|| (0..cut.items.len()).collect()),
-            unpaid_nodes: cut.items.len() + proof.len(),
+            // Those of the end may have been known.
+            unpaid_nodes: work.nodes.min(cut.items.len() + proof.len()),
             items: cut.items,
         });
         Ok((offer, work))

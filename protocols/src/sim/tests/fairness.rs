@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::head::Tree;
 use crate::limits::{MAX_BATCH_BYTES, MAX_HISTORY_BATCHES, MAX_OPEN_BATCHES};
+use crate::merkle::Hash;
 use crate::ranges::{Interval, IntervalSet};
 use crate::sync::Priority;
 use crate::sync::provider::{Provider, RangeRequest, Served};
@@ -89,7 +91,10 @@ impl Two {
         let request = RangeRequest {
             log,
             id,
-            size: SIZE,
+            tree: Tree {
+                size: SIZE,
+                root: Hash([0; 32]),
+            },
             intervals: vec![Interval { from, to }],
             all: true,
             priority,

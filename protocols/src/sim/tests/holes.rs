@@ -234,7 +234,7 @@ fn a_true_offer_of_something_else_or_of_the_same_again_is_refused() {
         let request = RangeRequest {
             log: world.log,
             id: 7,
-            size: 1_000,
+            tree: head.tree(),
             intervals: intervals.to_vec(),
             all: false,
             priority: Priority::History,
@@ -376,7 +376,7 @@ proptest! {
         let (key, head, peer) = (key.unwrap(), head.unwrap(), world.sim.peer(world.owner));
         let intervals: Vec<_> = asked.intervals().collect();
         let request = RangeRequest {
-            log: world.log, id: 7, size: 20_000, intervals: intervals.clone(), all,
+            log: world.log, id: 7, tree: head.tree(), intervals: intervals.clone(), all,
             priority: Priority::History,
         };
         let mut fetch = Fetch::new(peer, world.log, &intervals, head.tree(), Priority::History, all);
