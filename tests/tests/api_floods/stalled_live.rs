@@ -83,7 +83,7 @@ async fn live_clients_that_stop_reading_slow_nobody_and_their_places_come_back()
     let said = status(&mut refused).await?;
     ensure!(said == "503", "{said} to one who finds no place");
 
-    // A quarter of the places is for those who show a token.
+    // A tenth of the places is for those who show a token.
     let mut follower = Follower::begin(&node, publisher.stream()).await?;
     let mut latest = Duration::ZERO;
     for _ in 0..50 {

@@ -57,6 +57,7 @@ impl Network {
             self.listeners_changed();
         }
     }
+
     /// Has those taken up again that others reached before.
     pub(super) fn addresses_are_back(&mut self) {
         let departures = &self.departures;
