@@ -8,10 +8,10 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// What they do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,8 +25,9 @@ pub(crate) enum Kind {
 /// Bytes that the system of a reader takes which reads nothing.
 const RECEIVED: u32 = 16 << 10;
 
-/// How often one that does not read looks whether it was closed.
-const LOOKED_AT: Duration = Duration::from_millis(500);
+/// Until one that does not read, and was not closed, has been told that there is no
+/// place.
+const TOLD_AFTER: Duration = Duration::from_secs(20);
 
 /// A flood, until it is dropped.
 #[derive(Debug)]
@@ -86,9 +87,7 @@ async fn once(api: &str, kind: &Kind, connected: &AtomicU64) -> anyhow::Result<(
             connected.fetch_add(1, Ordering::Relaxed);
             let request = format!("GET {path} HTTP/1.1\r\nHost: {api}\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
-            while stream.take_error()?.is_none() {
-                sleep(LOOKED_AT).await;
-            }
+            let _ = timeout(TOLD_AFTER, stream.ready(Interest::ERROR)).await;
         }
     }
     Ok(())
