@@ -195,7 +195,11 @@ proptest! {
                 ranks.change(number, whence, Some(claim), None);
             }
         }
-        prop_assert!(ranks.by_whence.is_empty() && ranks.asks.by_whence.is_empty());
-        prop_assert!(ranks.asks.by_number.is_empty() && ranks.asks.in_order.is_empty());
+        prop_assert!(ranks.by_whence.is_empty());
+        let groups = [&ranks.asks, &ranks.just_asks, &ranks.idles, &ranks.just_idles];
+        for group in groups.into_iter().chain([&ranks.idles_trusted]) {
+            prop_assert!(group.by_whence.is_empty() && group.by_number.is_empty());
+            prop_assert!(group.in_order.is_empty());
+        }
     }
 }
