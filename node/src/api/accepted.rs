@@ -225,7 +225,12 @@ impl Accepted {
 
     /// Notes how much the other end has taken, if it has taken anything.
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.peer.line.wrote(written.is_ready());
+        let taken = match &written {
+            Poll::Ready(Ok(bytes)) => Some(*bytes),
+            Poll::Ready(Err(_)) => Some(0),
+            Poll::Pending => None,
+        };
+        self.peer.line.wrote(taken);
         written
     }
 }

@@ -152,6 +152,11 @@ pub const STALLED_READ_IN_CROWD: Duration = Duration::from_secs(5);
 /// at 16 KB a second are seven seconds. Less than [`READ_WAIT`].
 pub const SLOW_READ_IN_CROWD: Duration = Duration::from_secs(12);
 
+/// Bytes a second that such a one takes since its first pause, or it has no more
+/// patience than others: less than half of the slowest that is meant. Who takes less
+/// keeps a place, and reads nothing.
+pub const SLOW_READ_BYTES: u64 = 6 << 10;
+
 /// A pause, and not what it takes until the buffers between both ends are full.
 pub const READ_PAUSE: Duration = Duration::from_secs(1);
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures::task::AtomicWaker;
 
 use super::limits::{
-    BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, READ_PAUSE, SLOW_READ_IN_CROWD,
-    STALLED_READ, STALLED_READ_IN_CROWD,
+    BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, READ_PAUSE, SLOW_READ_BYTES,
+    SLOW_READ_IN_CROWD, STALLED_READ, STALLED_READ_IN_CROWD,
 };
 use super::ranks::{Claim, Ranks};
 use super::whence::Whence;
@@ -65,6 +65,23 @@ impl Head {
     }
 }
 
+/// What somebody has taken of an answer since the first pause.
+#[derive(Clone, Copy, Debug)]
+struct Slowly {
+    since: Instant,
+    taken: u64,
+}
+
+impl Slowly {
+    /// Whether it is a slow reader, and not one who takes a little from time to time
+    /// to keep a place. At first nobody can tell.
+    fn is_fast_enough(self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since);
+        let least = u128::from(SLOW_READ_BYTES) * passed.as_millis() / 1_000;
+        passed < SLOW_READ_IN_CROWD || u128::from(self.taken) >= least
+    }
+}
+
 /// How a connection stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Standing {
@@ -83,8 +100,9 @@ pub(super) struct Standing {
     reads_since: Option<Instant>,
     /// Since when the other end takes nothing of what it is sent.
     stalled_since: Option<Instant>,
-    /// Whether it has taken something of this answer after a pause.
-    goes_on: bool,
+    /// What it has taken of this answer since it paused for the first time, and when
+    /// that was, once it has gone on.
+    goes_on: Option<Slowly>,
     /// Why it was closed from here.
     cut: Option<Cut>,
     is_gone: bool,
@@ -101,7 +119,7 @@ impl Standing {
             leaves: false,
             reads_since: None,
             stalled_since: None,
-            goes_on: false,
+            goes_on: None,
             cut: None,
             is_gone: false,
         }
@@ -139,8 +157,8 @@ impl Standing {
     /// come first.
     pub(super) fn makes_way(&self, now: Instant) -> bool {
         let patience = match self.goes_on {
-            true => SLOW_READ_IN_CROWD,
-            false => STALLED_READ_IN_CROWD,
+            Some(slowly) if slowly.is_fast_enough(now) => SLOW_READ_IN_CROWD,
+            _ => STALLED_READ_IN_CROWD,
         };
         self.has_stalled(now, patience)
     }
@@ -275,14 +293,20 @@ impl Line {
         !matches!(standing.doing, Doing::Head(_)) || !standing.head.is_too_long()
     }
 
-    /// The other end has taken something, or takes nothing.
-    pub(super) fn wrote(&self, has_taken: bool) {
-        self.change(|standing| match has_taken {
-            true => {
+    /// The other end has taken so many bytes, or takes nothing.
+    pub(super) fn wrote(&self, taken: Option<usize>) {
+        self.change(|standing| match taken {
+            Some(bytes) => {
                 let stalled = standing.stalled_since.take();
-                standing.goes_on |= stalled.is_some_and(|since| since.elapsed() >= READ_PAUSE);
+                let paused = stalled.filter(|since| since.elapsed() >= READ_PAUSE);
+                if let Some(since) = paused {
+                    standing.goes_on.get_or_insert(Slowly { since, taken: 0 });
+                }
+                if let Some(slowly) = &mut standing.goes_on {
+                    slowly.taken = slowly.taken.saturating_add(bytes as u64);
+                }
             }
-            false => {
+            None => {
                 standing.stalled_since.get_or_insert_with(Instant::now);
             }
         });
@@ -294,7 +318,7 @@ impl Line {
             standing.reads_since = None;
             standing.head = Head::default();
             (standing.holds_room, standing.leaves) = (false, false);
-            standing.goes_on = false;
+            standing.goes_on = None;
             standing.doing = match has_body {
                 true => Doing::Body,
                 false => Doing::Answer,
@@ -479,10 +503,10 @@ mod tests {
         let line = line();
         line.asked(false);
         assert_eq!(overdue_in(&line, 10_000), None);
-        line.wrote(false);
+        line.wrote(None);
         assert_eq!(overdue_in(&line, 500), None);
         assert_eq!(overdue_in(&line, 700), Some(Cut::Stalled));
-        line.wrote(true);
+        line.wrote(Some(1));
         line.answered(true);
         assert_eq!(overdue_in(&line, 100), None);
         assert_eq!(overdue_in(&line, 200), Some(Cut::TimedOut));
@@ -500,13 +524,13 @@ mod tests {
         };
         line.asked(false);
         // The buffers between both ends take something at first.
-        line.wrote(false);
-        line.wrote(true);
-        line.wrote(false);
+        line.wrote(None);
+        line.wrote(Some(1));
+        line.wrote(None);
         assert!(!makes_way(4) && makes_way(6));
         line.stalls_since(Instant::now() - READ_PAUSE);
-        line.wrote(true);
-        line.wrote(false);
+        line.wrote(Some(120_000));
+        line.wrote(None);
         assert!(!makes_way(11) && makes_way(13));
         line.answered(true);
         line.asked(false);
@@ -514,13 +538,31 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_a_little_from_time_to_time_is_no_slow_reader() {
+        let takes = |bytes| {
+            let line = line();
+            line.asked(false);
+            line.wrote(None);
+            line.stalls_since(Instant::now() - SLOW_READ_IN_CROWD);
+            line.wrote(Some(bytes));
+            line.wrote(None);
+            line.standing()
+                .makes_way(Instant::now() + Duration::from_secs(6))
+        };
+        // Since the first pause it is 18 seconds.
+        let least = 18 * SLOW_READ_BYTES as usize;
+        assert!(takes(least / 2));
+        assert!(!takes(least + SLOW_READ_BYTES as usize));
+    }
+
+    #[test]
     fn the_end_of_an_answer_that_is_not_taken_is_still_an_answer() {
         let line = line();
         line.asked(false);
-        line.wrote(false);
+        line.wrote(None);
         line.answered(true);
         assert_eq!(line.standing().doing(), Doing::Answer);
-        line.wrote(true);
+        line.wrote(Some(1));
         assert!(matches!(line.standing().doing(), Doing::Idle(_)));
     }
 }
