@@ -2,6 +2,7 @@
 //! one before the first has failed for good, and of whoever comes in the
 //! meantime.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use libp2p_identity::PeerId;
@@ -173,8 +174,9 @@ impl<S: Store> Engine<S> {
         self.outputs.push_back(Output::Reply(command, reply));
     }
 
-    /// The peers that may have what is wanted and were not asked for it, the one
-    /// with the least to do first; and what each is asked.
+    /// The peers that may have what is wanted and were not asked for it, and what
+    /// each is asked: for a time whoever knows the largest tree first, then the one
+    /// with the least to do.
     fn candidates(&self, what: Retrieval, asked: &BTreeSet<PeerId>) -> Vec<(PeerId, Question)> {
         let is_free = |peer: &PeerId| {
             !asked.contains(peer) && self.peers.get(peer).is_some_and(|peer| peer.ready)
@@ -207,7 +209,15 @@ impl<S: Store> Engine<S> {
                     .collect()
             }
         };
-        found.sort_by_key(|&(may_lack, peer, _)| (may_lack, self.requests.open_ranges(&peer)));
+        // What was last in an older tree need not be what is meant now.
+        let known = |question: &Question| match question {
+            Question::Time(_, tree, _) => tree.size,
+            Question::Chunk(_) | Question::Index(..) => 0,
+        };
+        found.sort_by_key(|(may_lack, peer, question)| {
+            let open = self.requests.open_ranges(peer);
+            (Reverse(known(question)), *may_lack, open)
+        });
         (found.into_iter())
             .map(|(_, peer, question)| (peer, question))
             .collect()
@@ -336,43 +346,53 @@ impl<S: Store> Engine<S> {
         let may = self.provider.may_ask(peer, now) && self.provider.may_answer(peer);
         let answer = match may {
             true => self.look_up(ask),
-            false => Err(RefuseError::Busy),
+            false => Err((RefuseError::Busy, Work::default())),
         };
         match answer {
             Ok((answer, work)) => {
                 self.provider.charge(peer, work, now);
                 self.reply_in(Lane::Urgent, peer, id, Body::Retrieved(answer));
             }
-            Err(error) => {
+            Err((error, work)) => {
                 if !matches!(error, RefuseError::Busy | RefuseError::UnknownLog) {
                     // Looking for it was work, too.
-                    self.provider.charge(peer, UNKNOWN_TREE, now);
+                    self.provider.charge(peer, work, now);
                 }
                 self.refuse_peer(peer, id, error.why());
             }
         }
     }
 
-    fn look_up(&self, ask: &v1::Retrieve) -> Result<(v1::Retrieved, Work), RefuseError> {
+    /// The answer, or why there is none, and what it took.
+    fn look_up(&self, ask: &v1::Retrieve) -> Result<(v1::Retrieved, Work), (RefuseError, Work)> {
+        let at_once = |error: RefuseError| (error, UNKNOWN_TREE);
         let Some(what) = &ask.what else {
-            return Err(RefuseError::Malformed);
+            return Err(at_once(RefuseError::Malformed));
         };
         if let What::Address(address) = what {
-            let address = Hash::from_slice(address).ok_or(RefuseError::Malformed)?;
-            return answer_chunk(&self.store, address);
+            let address = Hash::from_slice(address).ok_or(RefuseError::Malformed);
+            let address = address.map_err(at_once)?;
+            return answer_chunk(&self.store, address).map_err(at_once);
         }
-        let (_, state) = (self.asked_log(&ask.log)).ok_or(RefuseError::UnknownLog)?;
-        let (key, known) = self.key_of_tree(state, ask.size, &ask.root)?;
+        let asked = self.asked_log(&ask.log).ok_or(RefuseError::UnknownLog);
+        let (_, state) = asked.map_err(at_once)?;
+        let known = self.key_of_tree(state, ask.size, &ask.root);
+        let (key, known) = known.map_err(at_once)?;
         let history = History::new(&self.store, key);
         let (held, size) = (&state.held, ask.size);
-        let (answer, work) = match what {
+        let answer = match what {
             What::Index(index) if *index < MAX_LOG_SIZE => {
                 answer_index(&history, held, size, *index)
             }
             What::Time(time) => answer_time(&history, held, state.among(size), Timestamp(*time)),
             What::Index(_) | What::Address(_) => Err(RefuseError::Malformed),
-        }?;
-        Ok((answer, known + work))
+        };
+        match answer {
+            Ok((answer, work)) => Ok((answer, known + work)),
+            // In a stream that is said to be in order and is not, much may have been
+            // read before it was clear that the answer is not here.
+            Err(error) => Err((error, UNKNOWN_TREE + Work::of(&history))),
+        }
     }
 }
 
