@@ -2,6 +2,7 @@ use headwater_protocols::engine::{Command, Engine, Input, LogStatus, Output, Rep
 use headwater_protocols::head::Head;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
+use headwater_protocols::kind::Kind;
 use headwater_protocols::log::ForkProof;
 use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
 use headwater_protocols::record::Record;
@@ -334,6 +335,36 @@ fn a_proof_signed_by_another_key_is_refused() {
     file["head"] = json!(BASE64.encode(stranger.bytes()));
     file["head_signature"] = json!(BASE64.encode(stranger.signature()));
     assert!(matches!(check(&file), Err(ProofFileError::Head(_))));
+}
+
+#[test]
+fn of_a_stream_that_is_too_new_trees_are_proved_and_no_records() {
+    let (_, status) = stream(5, 1);
+    let key = SigningKey::from_secret(&mut [1; 32]);
+    let later = Manifest {
+        kind: Kind::Page,
+        ..status.manifest.as_deref().cloned().unwrap()
+    };
+    let later = later.sign_as_it_is(&key).unwrap();
+    let head = status.head.unwrap();
+    let head = Head {
+        log: later.stream(),
+        ..*head
+    };
+    let head = head.sign(&key);
+    let check = |mut file: Value| {
+        file["stream"] = json!(later.stream().to_string());
+        file["manifest"] = json!(BASE64.encode(later.bytes()));
+        file["manifest_signature"] = json!(BASE64.encode(later.signature()));
+        file["head"] = json!(BASE64.encode(head.bytes()));
+        file["head_signature"] = json!(BASE64.encode(head.signature()));
+        check(&file)
+    };
+    assert!(matches!(
+        check(inclusion_file(5, 3)),
+        Err(ProofFileError::TooNew(_))
+    ));
+    assert!(check(consistency_file(5, 2, 4)).is_ok());
 }
 
 /// A stream of nine records, and a head of another nine that its owner signed.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use headwater_protocols::head::{HeadError, SignedHead, UnverifiedHead};
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::{ManifestError, SignedManifest, UnverifiedManifest};
+use headwater_protocols::manifest::{ManifestError, SignedManifest, TooNew, UnverifiedManifest};
 use headwater_protocols::merkle::{Hash, ProofError, verify_consistency, verify_inclusion};
 use headwater_protocols::record::Record;
 use serde::Deserialize;
@@ -104,6 +104,12 @@ pub enum ProofFileError {
         /// The stream in the file.
         found: LogId,
     },
+    /// Only a later version reads the records of the stream.
+    #[error(
+        "the manifest of its stream has what this version does not know: {0}; a newer version of \
+         headwater checks it"
+    )]
+    TooNew(TooNew),
     /// The manifest is not what the publisher signed.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -158,13 +164,13 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
 }
 
 fn inclusion(file: &InclusionProof, expected: Option<LogId>) -> Result<Verified> {
-    let manifest = manifest(
+    let manifest = readable(manifest(
         &file.stream,
         &file.publisher,
         &file.manifest,
         &file.manifest_signature,
         expected,
-    )?;
+    )?)?;
     let head = head(
         &manifest,
         ["head", "head_signature"],
@@ -244,13 +250,13 @@ pub(super) fn signed(
     file: &ExportProof,
     expected: Option<LogId>,
 ) -> Result<(SignedManifest, SignedHead)> {
-    let manifest = manifest(
+    let manifest = readable(manifest(
         &file.stream,
         &file.publisher,
         &file.manifest,
         &file.manifest_signature,
         expected,
-    )?;
+    )?)?;
     let head = head(
         &manifest,
         ["head", "head_signature"],
@@ -317,6 +323,15 @@ pub(super) fn manifest(
         BASE64.encode(&manifest.publisher.to_bytes()).as_str(),
     )?;
     Ok(manifest)
+}
+
+/// Refuses to show records that only a later version knows how to read. What is
+/// said of trees alone holds all the same.
+fn readable(manifest: SignedManifest) -> Result<SignedManifest> {
+    match manifest.too_new().copied() {
+        None => Ok(manifest),
+        Some(newer) => Err(ProofFileError::TooNew(newer)),
+    }
 }
 
 pub(super) fn head(
