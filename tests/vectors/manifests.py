@@ -22,6 +22,8 @@ MANIFEST = {
 }
 WIRE = {"n": 0, "b": 2, "t": 2}
 LARGEST = {7: 4, 11: 2, 14: 5}
+# As numbers of 32 bits with a sign, which those below zero fill to 64.
+SIGNED = {7, 11, 14}
 FIRST_IGNORED = 64
 
 
@@ -92,6 +94,11 @@ def outcome(data):
     if len(data) > 16 * 1024:
         raise Refused("too long")
     fields, newer = message(data, MANIFEST)
+    for field in SIGNED:
+        if 1 << 31 <= fields.get(field, 0) < (1 << 64) - (1 << 31):
+            raise Refused(f"field {field} has more than 32 bits")
+    if len(fields.get(1, b"")) != 32 or fields.get(9, 0) > 12:
+        raise Refused("the publisher or k is none")
     newer += [field for field, most in LARGEST.items() if fields.get(field, 0) > most]
     newer += [16 for column in fields.get(16, []) if column.get(3, 0) > 7]
     if newer:

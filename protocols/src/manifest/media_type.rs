@@ -1,4 +1,5 @@
-//! Media types, as RFC 9110 has them: `text/csv`, `text/plain; charset=utf-8`.
+//! Media types in the form of docs/formats.md, a little narrower than that of RFC
+//! 9110: `text/csv`, `text/plain; charset=utf-8`.
 
 /// Whether a text is one. It may stand in a header of HTTP as it is.
 pub(super) fn is_media_type(text: &str) -> bool {
