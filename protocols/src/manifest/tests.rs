@@ -355,7 +355,7 @@ fn what_only_a_later_version_understands_leaves_what_the_tree_needs() {
         if !newer.contains("retention") {
             assert_eq!(signed.retain_records, 5, "{newer}");
         }
-        assert!(signed.sign(&key()).is_err() || *signed != plain);
+        assert_ne!(*signed, plain, "{newer}");
     }
 }
 

@@ -102,3 +102,64 @@ impl<S: Store + ?Sized> Nodes for Tree<'_, '_, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ranges::IntervalSet;
+    use crate::record::Record;
+    use crate::store::{Admission, Durability, MemoryStore};
+    use crate::time::Timestamp;
+
+    const KEY: LogKey = LogKey {
+        number: 1,
+        chunk_level: 3,
+    };
+    /// Of these, one is behind the last whole chunk, and has the hash of its leaf.
+    const SIZE: u64 = 9;
+    const LAST: Subtree = Subtree { level: 0, index: 8 };
+
+    /// A store with records of this value, and their leaves. What stands for the root
+    /// of the tree is the first of them.
+    fn stored(value: &str) -> (MemoryStore, head::Tree, Hash) {
+        let record = |index| Record::new(Timestamp(index), value.as_bytes());
+        let records: Vec<_> = (0..SIZE as i64).map(record).collect();
+        let leaves: Vec<_> = records.iter().map(Record::leaf).collect();
+        let store = MemoryStore::new();
+        let mut held = IntervalSet::default();
+        let mut admission = Admission::new(&store, KEY, &mut held);
+        admission.put_records(0, &records, &leaves).unwrap();
+        let batch = admission.finish();
+        store.commit(batch, Durability::Synced).unwrap();
+        let root = leaves[0];
+        (store, head::Tree { size: SIZE, root }, leaves[8])
+    }
+
+    fn last(ends: &mut Ends, store: &MemoryStore, tree: head::Tree) -> (Option<Hash>, u64) {
+        let history = History::new(store, KEY);
+        let node = ends.with_end(&history, tree).unwrap().node(LAST).unwrap();
+        (node, history.bytes_read())
+    }
+
+    #[test]
+    fn the_end_of_a_tree_is_read_once() {
+        let (store, tree, leaf) = stored("one");
+        let mut ends = Ends::default();
+        let (node, read) = last(&mut ends, &store, tree);
+        assert!(node == Some(leaf) && read > 0);
+        assert_eq!(last(&mut ends, &store, tree), (Some(leaf), 0));
+        // Until its records are not to be believed.
+        ends.forget(KEY.number);
+        assert_eq!(last(&mut ends, &store, tree), (Some(leaf), read));
+    }
+
+    #[test]
+    fn another_tree_of_the_same_size_has_another_end() {
+        let (given_up, before, lost) = stored("one");
+        let (store, tree, leaf) = stored("two");
+        let mut ends = Ends::default();
+        assert_eq!(last(&mut ends, &given_up, before).0, Some(lost));
+        assert_eq!(last(&mut ends, &store, tree).0, Some(leaf));
+        assert_ne!(lost, leaf);
+    }
+}
