@@ -18,8 +18,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     prost_build::Config::new()
         // Deliveries share the buffer of the frame that carried them.
         .bytes(["."])
-        // Rare, and longer than all others.
+        // Longer than all others, and rarer than chunks.
         .boxed(".headwater.v1.Frame.body.evidence")
+        .boxed(".headwater.v1.Frame.body.head")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -27,6 +27,9 @@ const MAGIC: &[u8; 16] = b"headwater mark1\n";
 /// whole or not at all.
 const SLOT_BYTES: usize = 64;
 
+/// What a slot says of a stream that was closed; 0 of others.
+const CLOSED: u8 = 1;
+
 /// What is checked of it, and the check behind: the beginning of its SHA-256.
 const CHECKED_BYTES: usize = 56;
 
@@ -138,7 +141,8 @@ impl MarkFile {
                 let log = LogId::from_slice(&slot[..32])?;
                 let size = number(&slot[32..40]);
                 let time = Timestamp(number(&slot[40..48]).cast_signed());
-                Some((log, Mark { size, time }))
+                let closed = slot[48] == CLOSED;
+                Some((log, Mark { size, time, closed }))
             });
             match known {
                 Some((log, mark)) => {
@@ -213,6 +217,7 @@ impl MarkFile {
         slot[..32].copy_from_slice(&log.0);
         slot[32..40].copy_from_slice(&mark.size.to_be_bytes());
         slot[40..48].copy_from_slice(&mark.time.0.to_be_bytes());
+        slot[48] = if mark.closed { CLOSED } else { 0 };
         seal(&mut slot);
         let at = (place + 1) * SLOT_BYTES as u64;
         self.write(&slot, at)?;
@@ -334,7 +339,11 @@ mod tests {
 
     fn mark(size: u64) -> Mark {
         let time = Timestamp(-(size.cast_signed()));
-        Mark { size, time }
+        Mark {
+            size,
+            time,
+            closed: size % 2 == 1,
+        }
     }
 
     fn peer() -> PeerId {

@@ -60,13 +60,13 @@ impl LogId {
     /// The topic that carries the announcements of this stream.
     #[must_use]
     pub fn data_topic(&self) -> String {
-        format!("/headwater/1/{self}/data")
+        format!("/headwater/2/{self}/data")
     }
 
     /// The topic on which the subscribers of this stream talk to each other.
     #[must_use]
     pub fn meta_topic(&self) -> String {
-        format!("/headwater/1/{self}/meta")
+        format!("/headwater/2/{self}/meta")
     }
 }
 
@@ -88,11 +88,11 @@ impl Topic {
         }
     }
 
-    /// Reads `/headwater/1/<stream id>/data` or `…/meta`; `None` for anything else,
+    /// Reads `/headwater/2/<stream id>/data` or `…/meta`; `None` for anything else,
     /// also for the id in another base: gossip would carry that as another topic.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let (log, kind) = text.strip_prefix("/headwater/1/")?.split_once('/')?;
+        let (log, kind) = text.strip_prefix("/headwater/2/")?.split_once('/')?;
         let log = log.parse().ok()?;
         let topic = match kind {
             "data" => Self::Data(log),
@@ -167,10 +167,10 @@ mod tests {
         for topic in [Topic::Data(log), Topic::Meta(log)] {
             assert_eq!(Topic::parse(&topic.to_string()), Some(topic));
         }
-        assert_eq!(Topic::parse("/headwater/1/x/data"), None);
+        assert_eq!(Topic::parse("/headwater/2/x/data"), None);
         let upper = log.to_string().to_uppercase();
         assert_eq!(upper.parse(), Ok(log));
-        assert_eq!(Topic::parse(&format!("/headwater/1/{upper}/data")), None);
-        assert_eq!(Topic::parse(&format!("/headwater/1/{log}/else")), None);
+        assert_eq!(Topic::parse(&format!("/headwater/2/{upper}/data")), None);
+        assert_eq!(Topic::parse(&format!("/headwater/2/{log}/else")), None);
     }
 }

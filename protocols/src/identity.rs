@@ -20,13 +20,14 @@ pub fn key_hash(signature_type: u8, public_key: &[u8]) -> [u8; 32] {
     hash.chain_update(public_key).finalize().into()
 }
 
-/// What a signature is about. The text stands before the signed bytes.
+/// What a signature is about. A prefix with a byte 0 stands before the signed bytes,
+/// so that no text which is signed without a prefix is one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
     /// The description of a stream.
     Manifest,
-    /// The state of a log.
-    Head,
+    /// The state of a log, as version 0.1.0 signed it. Now a text is signed.
+    EarlyHead,
     /// Which head of a log is the last, by the key that its owner keeps offline.
     Recovery,
 }
@@ -35,7 +36,7 @@ impl Domain {
     fn prefix(self) -> &'static [u8] {
         match self {
             Self::Manifest => b"headwater/1/manifest\0",
-            Self::Head => b"headwater/1/head\0",
+            Self::EarlyHead => b"headwater/1/head\0",
             Self::Recovery => b"headwater/1/recovery\0",
         }
     }
@@ -91,6 +92,24 @@ impl PublicKey {
     }
 }
 
+impl PublicKey {
+    /// Checks that the owner of this key signed a text, as it stands. One with a byte
+    /// 0 would be a thing of some [`Domain`].
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn verify_text(
+        &self,
+        text: &str,
+        signature: &[u8; SIGNATURE_BYTES],
+    ) -> Result<(), BadSignature> {
+        match !text.contains('\0') && self.0.verify(text.as_bytes(), signature) {
+            true => Ok(()),
+            false => Err(BadSignature),
+        }
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({})", self.peer_id())
@@ -126,6 +145,17 @@ impl SigningKey {
     pub fn sign(&self, domain: Domain, bytes: &[u8]) -> Vec<u8> {
         self.0.sign(&domain.message(bytes))
     }
+
+    /// Signs a text, as it stands.
+    ///
+    /// # Panics
+    /// It has a byte 0: it would be signed as a thing of some [`Domain`], too.
+    #[must_use]
+    pub fn sign_text(&self, text: &str) -> [u8; SIGNATURE_BYTES] {
+        assert!(!text.contains('\0'), "a text has no byte 0");
+        let signature = self.0.sign(text.as_bytes());
+        signature.try_into().expect("a signature has 64 bytes")
+    }
 }
 
 impl fmt::Debug for SigningKey {
@@ -148,32 +178,71 @@ pub(crate) fn another_peer() -> PeerId {
 mod tests {
     use super::*;
 
+    /// Everything that is signed, each by the same key.
+    fn signed(key: &SigningKey) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let bytes = b"headwater/1/";
+        let of = |domain: Domain| (domain.message(bytes), key.sign(domain, bytes));
+        let text = "headwater/1/";
+        let domains = [Domain::Manifest, Domain::EarlyHead, Domain::Recovery];
+        let mut all: Vec<_> = domains.map(of).into();
+        all.push((text.into(), key.sign_text(text).to_vec()));
+        all
+    }
+
+    #[test]
+    fn a_text_that_a_domain_begins_is_never_verified() {
+        let key = SigningKey::from_secret(&mut [7; 32]);
+        let text = "headwater/1/manifest\0bytes";
+        let signature = key.sign(Domain::Manifest, b"bytes");
+        let signature = <[u8; SIGNATURE_BYTES]>::try_from(signature).unwrap();
+        assert_eq!(
+            key.public().verify_text(text, &signature),
+            Err(BadSignature)
+        );
+    }
+
+    #[test]
+    fn each_signed_thing_is_refused_as_every_other() {
+        let key = SigningKey::from_secret(&mut [7; 32]);
+        let all = signed(&key);
+        let text = b"headwater/1/";
+        for (at, (message, _)) in all.iter().enumerate() {
+            for (of, (other, signature)) in all.iter().enumerate() {
+                assert_eq!(key.0.public().verify(message, signature), at == of);
+                assert!(at == of || other == text || !message.starts_with(other));
+            }
+        }
+    }
+
     #[test]
     fn a_signature_holds_for_its_own_domain_bytes_and_key_only() {
         let key = SigningKey::from_secret(&mut [7; 32]);
         let other = SigningKey::from_secret(&mut [8; 32]);
-        let signature = key.sign(Domain::Head, b"bytes");
+        let signature = key.sign(Domain::Recovery, b"bytes");
 
         let verify = |key: &SigningKey, domain, bytes: &[u8], signature: &[u8]| {
             key.public().verify(domain, bytes, signature)
         };
-        assert_eq!(verify(&key, Domain::Head, b"bytes", &signature), Ok(()));
+        assert_eq!(verify(&key, Domain::Recovery, b"bytes", &signature), Ok(()));
         assert_eq!(
             verify(&key, Domain::Manifest, b"bytes", &signature),
             Err(BadSignature)
         );
         assert_eq!(
-            verify(&key, Domain::Head, b"bytez", &signature),
+            verify(&key, Domain::Recovery, b"bytez", &signature),
             Err(BadSignature)
         );
         assert_eq!(
-            verify(&other, Domain::Head, b"bytes", &signature),
+            verify(&other, Domain::Recovery, b"bytes", &signature),
             Err(BadSignature)
         );
         assert_eq!(
-            verify(&key, Domain::Head, b"bytes", &signature[..63]),
+            verify(&key, Domain::Recovery, b"bytes", &signature[..63]),
             Err(BadSignature)
         );
-        assert_eq!(verify(&key, Domain::Head, b"bytes", &[]), Err(BadSignature));
+        assert_eq!(
+            verify(&key, Domain::Recovery, b"bytes", &[]),
+            Err(BadSignature)
+        );
     }
 }

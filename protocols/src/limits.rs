@@ -69,9 +69,19 @@ pub const MAX_RECOVERY_BYTES: usize = 4 * 1024;
 /// sight (ML-DSA) these have 2.6 and 4.6 KB.
 pub const MAX_SIGNED_RECOVERY_BYTES: usize = 16 * 1024;
 
-/// Bytes of a signed head: 32 + 32 + 32 + 64 bytes of hashes and signature,
-/// two integers and the tags come to less than 200.
-pub const MAX_SIGNED_HEAD_BYTES: usize = 256;
+/// Lines of later versions in a head.
+pub const MAX_HEAD_LINES: usize = 4;
+
+/// Bytes of these lines together: a hash in each.
+pub const MAX_HEAD_LINE_BYTES: usize = 256;
+
+/// Bytes of a signed head: 32 + 32 + 64 bytes of hashes and signature, the lines,
+/// two integers and the tags come to less than 430.
+pub const MAX_SIGNED_HEAD_BYTES: usize = 512;
+
+/// Bytes of a checkpoint with signatures: its text has at most 600, a witness adds
+/// 132 bytes with a short name, and whoever hands one out may be asked by hundreds.
+pub const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 
 /// Bytes of an announcement with its records; above it the head goes alone and
 /// followers pull. Half of gossipsub's transmit size, because the proof (62

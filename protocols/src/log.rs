@@ -6,7 +6,7 @@ pub mod fork;
 use bytes::Bytes;
 use prost::Message;
 
-use crate::head::{Head, HeadError, SignedHead, UnverifiedHead};
+use crate::head::{AdoptedHead, Head, HeadError, SignedHead, Tree, UnverifiedHead};
 use crate::id::LogId;
 use crate::identity::PublicKey;
 use crate::limits::{MAX_ANNOUNCED_RECORD_BYTES, MAX_GOSSIP_BYTES};
@@ -168,7 +168,7 @@ impl Announcement {
 
     /// How this announcement stands to the head that was adopted before.
     #[must_use]
-    pub fn relation(&self, adopted: &SignedHead) -> Relation {
+    pub fn relation(&self, adopted: &AdoptedHead) -> Relation {
         let heads = Relation::of_heads(adopted, &self.head);
         let Relation::Unproven = heads else {
             return heads;
@@ -179,6 +179,9 @@ impl Announcement {
         if range.root() == Some(adopted.root) {
             return Relation::Extends;
         }
+        let Some(signed) = adopted.signed() else {
+            return Relation::Other;
+        };
         let mut right = CompactRange::empty(adopted.size);
         let new = (adopted.size - self.first) as usize;
         let leaves = self.chunk.as_ref().map_or(&[][..], |chunk| &chunk.leaves);
@@ -188,7 +191,7 @@ impl Announcement {
                 .expect("the same leaves were appended when it was verified");
         }
         Relation::Fork(Box::new(ForkProof {
-            smaller: adopted.clone(),
+            smaller: signed.clone(),
             larger: self.head.clone(),
             left: range.hashes().to_vec(),
             right: right.hashes().to_vec(),
@@ -204,30 +207,39 @@ pub enum Relation {
     Older,
     /// The same tree, signed earlier or at the same time: nothing new.
     Same,
-    /// The same tree, signed later: the owner is alive.
+    /// The same tree, signed later, or closed: the owner is, or was, alive.
     Renews,
     /// Shown to be the same tree, grown.
     Extends,
     /// Larger; whether it is the same tree, grown, must be shown by an extension.
     Unproven,
-    /// No tree can hold both.
+    /// Another tree than that of an early head, with which nothing can be proved.
+    Other,
+    /// No log can hold both.
     Fork(Box<ForkProof>),
 }
 
 impl Relation {
     /// What the two heads alone tell.
     #[must_use]
-    pub fn of_heads(adopted: &SignedHead, heard: &SignedHead) -> Self {
+    pub fn of_heads(adopted: &AdoptedHead, heard: &SignedHead) -> Self {
         use std::cmp::Ordering::{Equal, Greater, Less};
+        let proof = adopted
+            .signed()
+            .and_then(|adopted| ForkProof::of_heads(adopted, heard));
+        if let Some(proof) = proof {
+            return Self::Fork(proof);
+        }
         match heard.size.cmp(&adopted.size) {
             Less => Self::Older,
-            Equal if heard.root != adopted.root => Self::Fork(Box::new(ForkProof {
-                smaller: adopted.clone(),
-                larger: heard.clone(),
-                left: Vec::new(),
-                right: Vec::new(),
-                common: None,
-            })),
+            // One in the form of today takes the place of an early one.
+            Equal if adopted.signed().is_none() => match heard.root == adopted.root {
+                true => Self::Renews,
+                false => Self::Other,
+            },
+            // The end is one text, which is not renewed.
+            Equal if adopted.closing.is_some() => Self::Same,
+            Equal if heard.closing.is_some() => Self::Renews,
             Equal if heard.time > adopted.time => Self::Renews,
             Equal => Self::Same,
             Greater if adopted.size == 0 => Self::Extends,
@@ -254,6 +266,9 @@ pub struct Extension {
 pub enum Shown {
     /// The head extends the adopted one; these nodes of its tree are proved.
     Extends(Vec<Node>),
+    /// It is another tree than that of an early head, with which nothing can be
+    /// proved.
+    Other,
     /// The owner forked.
     Fork(Box<ForkProof>),
 }
@@ -312,7 +327,7 @@ impl Extension {
     ///
     /// # Errors
     /// The nodes do not hash up to the head: whoever sent them lies.
-    pub fn check(&self, adopted: &SignedHead) -> Result<Shown, AdmitError> {
+    pub fn check(&self, adopted: &AdoptedHead) -> Result<Shown, AdmitError> {
         let mut nodes = Vec::new();
         match verify_extension(
             adopted.size,
@@ -325,11 +340,14 @@ impl Extension {
         ) {
             Ok(()) => Ok(Shown::Extends(nodes)),
             Err(ExtensionError::Fork { .. }) => {
+                let Some(signed) = adopted.signed() else {
+                    return Ok(Shown::Other);
+                };
                 // Two roots of one size need no nodes.
                 let unequal = adopted.size < self.head.size;
                 let hashes = |hashes: &[Hash]| if unequal { hashes.to_vec() } else { Vec::new() };
                 Ok(Shown::Fork(Box::new(ForkProof {
-                    smaller: adopted.clone(),
+                    smaller: signed.clone(),
                     larger: self.head.clone(),
                     left: hashes(&self.left),
                     right: hashes(&self.right),
@@ -387,12 +405,18 @@ impl Appender {
     /// The head of the log as it is, unsigned.
     #[must_use]
     pub fn head(&self, log: LogId, time: crate::time::Timestamp) -> Head {
-        Head {
-            log,
+        Head::of_tree(log, self.tree(), time)
+    }
+
+    /// The tree as it is.
+    ///
+    /// # Panics
+    /// Never: it begins at 0.
+    #[must_use]
+    pub fn tree(&self) -> Tree {
+        Tree {
             size: self.size(),
             root: self.frontier.root().expect("the range starts at 0"),
-            time,
-            successor: None,
         }
     }
 }

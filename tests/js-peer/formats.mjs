@@ -43,10 +43,10 @@ export function digestOf (stream) {
 /** The stream id with this digest. */
 export const streamId = digest => CID.createV1(0x55, createDigest(0x12, digest)).toString()
 
-export const dataTopic = stream => `/headwater/1/${stream}/data`
+export const dataTopic = stream => `/headwater/2/${stream}/data`
 
 /** The stream whose data topic this is. */
-export const streamOf = topic => /^\/headwater\/1\/([^/]+)\/data$/.exec(topic)?.[1]
+export const streamOf = topic => /^\/headwater\/2\/([^/]+)\/data$/.exec(topic)?.[1]
 
 export function messageId ({ topic, data }) {
   return sha256(Buffer.of(0), topic, Buffer.of(0), data).subarray(0, 20)
@@ -57,9 +57,8 @@ export function messageId ({ topic, data }) {
 // RFC 8410: how a raw ed25519 key is wrapped.
 const SPKI = Buffer.from('302a300506032b6570032100', 'hex')
 
-function demandSignature (publisher, domain, bytes, signature, what) {
+function demandSignature (publisher, message, signature, what) {
   const key = createPublicKey({ key: Buffer.concat([SPKI, publisher]), format: 'der', type: 'spki' })
-  const message = Buffer.concat([Buffer.from(`headwater/1/${domain}\0`), bytes])
   demand(verify(null, message, key, signature), `${what} is not signed by the publisher`)
 }
 
@@ -67,16 +66,38 @@ function demandSignature (publisher, domain, bytes, signature, what) {
 export function checkManifest (type, stream, { manifest: bytes, signature }) {
   demand(sameBytes(sha256(bytes), digestOf(stream)), 'a manifest is that of another stream')
   const manifest = type('Manifest').decode(bytes)
-  demandSignature(manifest.publisher, 'manifest', bytes, signature, 'a manifest')
+  const message = Buffer.concat([Buffer.from('headwater/1/manifest\0'), bytes])
+  demandSignature(manifest.publisher, message, signature, 'a manifest')
   return manifest
 }
 
-/** A head of this stream that its publisher signed. */
-export function checkHead (type, stream, publisher, { head: bytes, signature }) {
-  const head = type('Head').decode(bytes)
-  demand(sameBytes(head.log, digestOf(stream)), 'a head is that of another stream')
-  demandSignature(publisher, 'head', bytes, signature, 'a head')
-  return { size: BigInt(head.size), root: head.root, time_us: BigInt(head.timeUs) }
+/** What the publisher of a stream signs of a head: a C2SP checkpoint. */
+export function checkpoint (stream, { size, root, time_us: time, closed, lines }) {
+  const end = closed == null ? [] : [`closed ${closed.length === 0 ? '-' : streamId(closed)}`]
+  const tree = [size, Buffer.from(root).toString('base64')]
+  return [`headwater/1/${stream}`, ...tree, `time ${time}`, ...end, ...lines].map(line => `${line}\n`).join('')
+}
+
+/** The lines of later versions, which are signed and not heeded. */
+function checkLines (lines) {
+  demand(lines.length <= 4 && Buffer.byteLength(lines.join('')) <= 256, 'a head has too many lines')
+  for (const line of lines) {
+    demand(line !== '' && !/\p{Cc}/u.test(line), 'a line of a head is none')
+    demand(!/^(time|closed)( |$)/.test(line), 'a line of a head has the word of another')
+  }
+}
+
+/** A head of this stream that its publisher signed, from its fields. */
+export function checkHead (stream, publisher, { size, root, timeUs, closed, lines, signature }) {
+  const head = { size: BigInt(size), root, time_us: BigInt(timeUs), closed, lines }
+  demand(head.size <= 1n << 62n && head.time_us < 1n << 63n, 'a head is larger, or later, than any')
+  demand(root.length === 32, 'the root of a head is none')
+  demand(head.size > 0n || sameBytes(root, sha256()), 'the root of an empty log is another')
+  demand(closed == null || [0, 32].includes(closed.length), 'a successor is no stream')
+  demand(closed == null || !sameBytes(closed, digestOf(stream)), 'a stream is its own successor')
+  checkLines(lines)
+  demandSignature(publisher, Buffer.from(checkpoint(stream, head)), signature, 'a head')
+  return head
 }
 
 // -- The tree ------------------------------------------------------------------
@@ -129,7 +150,7 @@ function observation (record) {
 export function checkAnnouncement (type, stream, publisher, data) {
   const { head: signed, first, compactRange, records } = type('Announcement').decode(data)
   demand(signed != null, 'an announcement has no head')
-  const head = checkHead(type, stream, publisher, signed)
+  const head = checkHead(stream, publisher, signed)
   const tree = new Frontier(BigInt(first), compactRange)
   const added = splitRecords(records)
   for (const record of added) tree.append(leafHash(record))

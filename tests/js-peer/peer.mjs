@@ -36,7 +36,7 @@ const node = await createLibp2p({
     identify: identify(),
     ping: ping(),
     kad: kadDHT({
-      protocol: '/headwater/kad/1',
+      protocol: '/headwater/kad/2',
       clientMode: options.kad !== 'server',
       // By default addresses on loopback are dropped.
       peerInfoMapper: passthroughMapper

@@ -1,10 +1,10 @@
-// `/headwater/sync/1`, as much of it as asking and telling what a stream is
+// `/headwater/sync/2`, as much of it as asking and telling what a stream is
 // needs. Each side opens its own substreams, names the lane in the first byte,
 // and only writes.
 
 import { lpStream } from '@libp2p/utils'
 
-const PROTOCOL = '/headwater/sync/1'
+const PROTOCOL = '/headwater/sync/2'
 const CONTROL = 0
 /** `Refused.Why.NOT_HELD` */
 const NOT_HELD = 2

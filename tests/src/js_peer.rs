@@ -151,6 +151,30 @@ impl JsPeer {
     }
 }
 
+/// Runs a script of `tests/js-peer` to its end, and gives what it printed; `None` as
+/// [`JsPeer::start`].
+///
+/// # Errors
+/// It fails, or (when the variable `CI` is set) what it runs on is not installed.
+pub async fn run(script: &str, mut options: Value) -> Result<Option<String>> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tests.join("js-peer");
+    let Some(node) = installed(&folder)? else {
+        return Ok(None);
+    };
+    options["schemas"] = json!(tests.parent().context("no root")?.join("proto"));
+    let output = Command::new(node)
+        .arg(folder.join(script))
+        .arg(options.to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(PATIENCE, output).await.context("it hangs")??;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{script} failed: {errors}");
+    Ok(Some(String::from_utf8(output.stdout)?))
+}
+
 /// The Node.js that stands beside the packages.
 fn installed(folder: &Path) -> Result<Option<PathBuf>> {
     let arch = match std::env::consts::ARCH {

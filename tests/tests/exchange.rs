@@ -318,7 +318,7 @@ async fn answer_with(
             yamux::Config::default,
         )?
         .with_behaviour(|key| {
-            let protocol = StreamProtocol::new("/headwater/peers/1");
+            let protocol = StreamProtocol::new("/headwater/peers/2");
             let peers = [(protocol, ProtocolSupport::Full)];
             Liar {
                 identify: identify::Behaviour::new(identify::Config::new(

@@ -44,21 +44,31 @@ fn path(proof: &Value) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-#[test]
-fn the_manifests_of_the_documents_are_read_by_another_implementation() -> Result<()> {
+/// Lets a script of `tests/vectors` go through a file of `docs/vectors`.
+fn read_vectors(script: &str, file: &str, says: &str) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = Command::new("python3")
-        .arg(root.join("vectors/manifests.py"))
-        .arg(root.join("../docs/vectors/manifests.json"))
+        .arg(root.join("vectors").join(script))
+        .arg(root.join("../docs/vectors").join(file))
         .output()
         .context("python3")?;
     let said = String::from_utf8_lossy(&read.stdout);
     ensure!(
-        read.status.success() && said.contains("10 manifests read"),
+        read.status.success() && said.contains(says),
         "{said}{}",
         String::from_utf8_lossy(&read.stderr)
     );
     Ok(())
+}
+
+#[test]
+fn the_manifests_of_the_documents_are_read_by_another_implementation() -> Result<()> {
+    read_vectors("manifests.py", "manifests.json", "10 manifests read")
+}
+
+#[test]
+fn the_heads_of_the_documents_are_made_and_read_by_another_implementation() -> Result<()> {
+    read_vectors("heads.py", "heads.json", "13 heads read")
 }
 
 #[test]

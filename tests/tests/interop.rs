@@ -26,7 +26,7 @@ async fn follow(peer: &mut JsPeer, node: &TestNode, stream: &str) -> Result<()> 
 
 /// Waits until the peer and a node are in each other's mesh of a stream.
 async fn in_mesh(peer: &mut JsPeer, node: &TestNode, stream: &str) -> Result<()> {
-    let (id, topic) = (node.peer_id()?, format!("/headwater/1/{stream}/data"));
+    let (id, topic) = (node.peer_id()?, format!("/headwater/2/{stream}/data"));
     let grafted =
         |event: &Value| event["event"] == "graft" && event["peer"] == id && event["topic"] == topic;
     peer.until(grafted).await?;
@@ -54,6 +54,14 @@ async fn announced(peer: &mut JsPeer, size: u64) -> Result<Value> {
 }
 
 #[tokio::test]
+async fn a_js_peer_makes_the_texts_of_heads_and_refuses_those_of_the_documents() -> Result<()> {
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/vectors/heads.json");
+    let read = js_peer::run("heads.mjs", json!({"vectors": vectors})).await?;
+    ensure!(read.is_none_or(|read| read == "13 heads read\n"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_js_peer_and_a_node_tell_each_other_who_they_are() -> Result<()> {
     let Some(mut peer) = JsPeer::start().await? else {
         return Ok(());
@@ -72,7 +80,7 @@ async fn a_js_peer_and_a_node_tell_each_other_who_they_are() -> Result<()> {
         "{identified}"
     );
     let protocols = identified["protocols"].as_array().context("no protocols")?;
-    for protocol in ["/headwater/sync/1", "/headwater/kad/1", "/meshsub/1.1.0"] {
+    for protocol in ["/headwater/sync/2", "/headwater/kad/2", "/meshsub/1.1.0"] {
         ensure!(protocols.contains(&json!(protocol)), "{identified}");
     }
     let seen = |peers: &Value| {

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use data_encoding::HEXLOWER;
-use headwater_protocols::head::SignedHead;
+use headwater_protocols::head::Head;
 use headwater_protocols::merkle::Hash;
 use sha2::{Digest, Sha256};
 
@@ -27,7 +27,7 @@ impl EntityTag {
     /// disputed, and those before `begin` that were dropped. A proof has the head itself in it, which is signed anew while
     /// nothing else changes.
     pub(super) fn new(
-        head: &SignedHead,
+        head: &Head,
         (begin, size): (u64, u64),
         format: Format,
         has_proof: bool,
@@ -101,23 +101,16 @@ impl Display for EntityTag {
 
 #[cfg(test)]
 mod tests {
-    use headwater_protocols::head::Head;
+    use headwater_protocols::head::Tree;
     use headwater_protocols::id::LogId;
-    use headwater_protocols::identity::SigningKey;
     use headwater_protocols::merkle::Hash;
     use headwater_protocols::time::Timestamp;
 
     use super::*;
 
-    fn head(size: u64, time: i64) -> SignedHead {
-        let head = Head {
-            log: LogId([1; 32]),
-            size,
-            root: Hash([2; 32]),
-            time: Timestamp(time),
-            successor: None,
-        };
-        head.sign(&SigningKey::from_secret(&mut [1; 32]))
+    fn head(size: u64, time: i64) -> Head {
+        let root = Hash([2; 32]);
+        Head::of_tree(LogId([1; 32]), Tree { size, root }, Timestamp(time))
     }
 
     #[test]

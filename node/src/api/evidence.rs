@@ -53,7 +53,7 @@ fn view(status: &LogStatus) -> Option<EvidenceView> {
         second_size: fork.larger.size,
         second_root: fork.larger.root.to_string(),
         second_time: to_text(fork.larger.time),
-        common_size: fork.common.as_ref().map(|common| common.size()),
+        common_size: proof::common_size(fork),
         disputed_from: status.disputed_from.unwrap_or_default(),
     })
 }

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_protocols::engine::LogStatus;
-use headwater_protocols::head::SignedHead;
+use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::store::{History, Store};
 use headwater_protocols::sync::retrieval::Retrieval;
@@ -84,7 +84,7 @@ enum Question {
 #[derive(Clone, Debug)]
 struct Reading {
     status: Arc<LogStatus>,
-    head: SignedHead,
+    head: AdoptedHead,
     question: Question,
     /// The same address asks for something else as time goes by.
     moves: bool,

@@ -186,6 +186,7 @@ impl From<CommandError> for ApiError {
             CommandError::NotOwner(_) => StatusCode::FORBIDDEN,
             CommandError::Size { .. }
             | CommandError::StoppedForGood(_)
+            | CommandError::Ended { .. }
             | CommandError::NotOpen(_)
             | CommandError::NotFollowed(_)
             | CommandError::OwnStream(_) => StatusCode::CONFLICT,
@@ -195,9 +196,9 @@ impl From<CommandError> for ApiError {
             CommandError::NoRoom { .. } => StatusCode::INSUFFICIENT_STORAGE,
             CommandError::Stopped(error) => return Self::stopped(&error, detail),
             CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
-            CommandError::Manifest(_) | CommandError::SearchTooLong { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            CommandError::Manifest(_)
+            | CommandError::SearchTooLong { .. }
+            | CommandError::OwnSuccessor => StatusCode::BAD_REQUEST,
             CommandError::TooNew { .. } => {
                 return Self::new(StatusCode::CONFLICT, detail).of_kind(TOO_NEW);
             }
@@ -260,6 +261,7 @@ impl From<NoProof> for ApiError {
             NoProof::BeyondHead { .. } => StatusCode::NOT_FOUND,
             NoProof::Impossible(_) => StatusCode::BAD_REQUEST,
             NoProof::NoHead
+            | NoProof::Early
             | NoProof::Disputed(_)
             | NoProof::NotHeld(_)
             | NoProof::NodesNotHeld(_) => StatusCode::CONFLICT,

@@ -4,6 +4,10 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
+use headwater_protocols::engine::LogStatus;
+use headwater_protocols::head::SignedHead;
+use headwater_protocols::head::checkpoint::verifier_key;
+use headwater_protocols::manifest::SignedManifest;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -16,7 +20,7 @@ use super::state::{ApiState, not_come_yet, require_readable};
 use super::types::{ConsistencyProof, ExportProof, HeadView, InclusionProof, Problem};
 use crate::export::Selection;
 use crate::export::time::to_text;
-use crate::proof;
+use crate::proof::{self, NoProof};
 
 /// `GET /v1/streams/{id}/head`.
 #[utoipa::path(get, path = "/v1/streams/{id}/head", tag = "proofs", summary = "The signed head",
@@ -28,22 +32,47 @@ pub(super) async fn head(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<HeadView>, ApiError> {
     let status = state.stream(&id?)?;
-    let (Some(manifest), Some(head)) = (&status.manifest, &status.head) else {
-        return Err(not_come_yet(&status));
-    };
+    let (manifest, head) = signed(&status)?;
     Ok(Json(HeadView {
         stream: status.log.to_string(),
         publisher: BASE64.encode(&manifest.publisher.to_bytes()),
         size: head.size,
         root: head.root.to_string(),
         time: to_text(head.time),
-        successor: head.successor.map(|log| log.to_string()),
+        closed: head.closing.is_some(),
+        successor: (head.closing)
+            .and_then(|closing| closing.successor)
+            .map(|log| log.to_string()),
         disputed_from: status.disputed_from,
-        head: BASE64.encode(head.bytes()),
+        checkpoint: head.note(&manifest.publisher),
+        verifier_key: verifier_key(status.log, &manifest.publisher),
         head_signature: BASE64.encode(head.signature()),
         manifest: BASE64.encode(manifest.bytes()),
         manifest_signature: BASE64.encode(manifest.signature()),
     }))
+}
+
+/// `GET /v1/streams/{id}/checkpoint`: the signed head as tools of transparency logs
+/// read it.
+#[utoipa::path(get, path = "/v1/streams/{id}/checkpoint", tag = "proofs", summary = "The signed head as a C2SP checkpoint",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "A signed note (c2sp.org/tlog-checkpoint); the key to open it is `verifier_key` of /head", body = String, content_type = "text/plain; charset=utf-8"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn checkpoint(
+    State(state): State<ApiState>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<String, ApiError> {
+    let status = state.stream(&id?)?;
+    let (manifest, head) = signed(&status)?;
+    Ok(head.note(&manifest.publisher))
+}
+
+/// The head of a stream as others can check it.
+fn signed(status: &LogStatus) -> Result<(&SignedManifest, &SignedHead), ApiError> {
+    let (Some(manifest), Some(head)) = (&status.manifest, &status.head) else {
+        return Err(not_come_yet(status));
+    };
+    Ok((manifest, head.signed().ok_or(NoProof::Early)?))
 }
 
 /// `GET /v1/streams/{id}/proof/{index}`: the proof file of a record.

@@ -22,7 +22,7 @@ use super::new_name::{lookalikes, require_unlike};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
-use super::types::{ItemProblem, Problem, Reopen, StreamPeerView, StreamView, Subscription};
+use super::types::{Close, ItemProblem, Problem, Reopen, StreamPeerView, StreamView, Subscription};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use crate::handle::wall_time;
@@ -166,6 +166,36 @@ pub(super) async fn unfollow(
         return Err(ApiError::new(StatusCode::CONFLICT, text));
     }
     state.node().command(Command::Unfollow(log)).await?;
+    changed(&state, log).await
+}
+
+/// `POST /v1/streams/{id}/close`: ends a stream of this node's own for good.
+#[utoipa::path(post, path = "/v1/streams/{id}/close", tag = "streams", summary = "Close a stream of this node's own for good",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")), request_body = Close,
+    responses((status = 200, description = "The stream; closed already with the same successor, it is as it was", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")), security(("token" = [])),
+)]
+pub(super) async fn close(
+    State(state): State<ApiState>,
+    id: Id,
+    body: Body,
+) -> Result<Json<StreamView>, ApiError> {
+    let log = state.stream_meant(&id?, Meaning::Own)?.log;
+    let body = body?;
+    let how: Close = match body.trim_ascii().is_empty() {
+        true => Close::default(),
+        false => parse(&body)?,
+    };
+    let successor = (how.successor).map(|id| {
+        id.parse::<LogId>().map_err(|error| {
+            ApiError::bad_request(format!(
+                "`successor` must be the whole id of a stream: {error}"
+            ))
+        })
+    });
+    let successor = successor.transpose()?;
+    require_a_possible_time()?;
+    let command = Command::Close { log, successor };
+    state.node().command(command).await?;
     changed(&state, log).await
 }
 

@@ -291,6 +291,12 @@ pub struct StreamView {
     pub known_peers: Vec<String>,
     /// A text to paste on another machine: `headwater:<id>?peer=<multiaddr>`.
     pub invite: String,
+    /// Whether its publisher has closed it for good.
+    #[serde(default)]
+    pub closed: bool,
+    /// Id of the stream that continues it, if it is closed and names one.
+    #[serde(default)]
+    pub successor: Option<String>,
     /// The publisher signed two histories: only what both begin with counts.
     pub forked: bool,
     /// Of a forked stream: the index from which on records are disputed. They
@@ -433,6 +439,14 @@ pub struct FetchView {
     pub to: u64,
 }
 
+/// `POST /v1/streams/{id}/close`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Close {
+    /// Whole id of the stream that continues this one.
+    pub successor: Option<String>,
+}
+
 /// `POST /v1/streams/{id}/reopen`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -515,15 +529,20 @@ pub struct HeadView {
     pub root: String,
     /// When it was signed, RFC 3339.
     pub time: String,
+    /// Whether it is the last one: its publisher has closed the stream for good.
+    #[serde(default)]
+    pub closed: bool,
     /// Id of the stream that continues this one, once it is closed.
     pub successor: Option<String>,
     /// Of a forked stream: the index from which on the publisher signed
     /// something else, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disputed_from: Option<u64>,
-    /// The head that was signed, base64.
-    pub head: String,
-    /// The publisher's signature over it, base64.
+    /// The signed note of the head: a C2SP checkpoint.
+    pub checkpoint: String,
+    /// With this key any tool that reads signed notes opens the checkpoint.
+    pub verifier_key: String,
+    /// The publisher's signature in the checkpoint, base64.
     pub head_signature: String,
     /// The manifest as first written, base64.
     pub manifest: String,

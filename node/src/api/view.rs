@@ -135,6 +135,8 @@ pub fn stream_view(
         sources: status.sources.iter().map(ToString::to_string).collect(),
         known_peers: status.peers.clone(),
         invite: invite_to(status.log, addresses),
+        closed: head.is_some_and(|head| head.closing.is_some()),
+        successor: (head.and_then(|head| head.closing?.successor)).map(|log| log.to_string()),
         forked: status.fork.is_some(),
         disputed_from: status.disputed_from,
         reopening: status.reopening.as_ref().map(reopening_view),
@@ -283,7 +285,7 @@ pub(super) fn nat_view(status: &NatStatus) -> NatView {
 #[cfg(test)]
 pub(super) mod tests {
     use headwater_protocols::engine::Lag;
-    use headwater_protocols::head::Head;
+    use headwater_protocols::head::{Head, Tree};
     use headwater_protocols::identity::SigningKey;
     use headwater_protocols::manifest::NONCE_BYTES;
     use headwater_protocols::merkle::{Hash, empty_root};
@@ -328,13 +330,7 @@ pub(super) mod tests {
         } else {
             Hash([2; 32])
         };
-        let head = Head {
-            log,
-            size,
-            root,
-            time: Timestamp(1_000_000),
-            successor: None,
-        };
+        let head = Head::of_tree(log, Tree { size, root }, Timestamp(1_000_000));
         let all = Interval { from: 0, to: size };
         LogStatus {
             log,
@@ -343,7 +339,7 @@ pub(super) mod tests {
             owned: false,
             followed: true,
             newest_first: false,
-            head: Some(head.sign(&key)),
+            head: Some(head.sign(&key).into()),
             held: Some(all)
                 .filter(|all| !all.is_empty())
                 .into_iter()

@@ -84,7 +84,7 @@ pub(super) async fn asking<T>(
             return Err(error);
         };
         output::error(&error);
-        if !is_yes(flag.question()).await? {
+        if !is_yes(flag.question().to_owned()).await? {
             bail!("nothing was published");
         }
         said.push(flag);
@@ -92,7 +92,7 @@ pub(super) async fn asking<T>(
 }
 
 /// What somebody answers who has read the question.
-async fn is_yes(question: &'static str) -> anyhow::Result<bool> {
+pub(super) async fn is_yes(question: String) -> anyhow::Result<bool> {
     let answer = tokio::task::spawn_blocking(move || {
         write!(io::stderr().lock(), "{question} [y/N] ")?;
         let mut answer = String::new();

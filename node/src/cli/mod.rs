@@ -3,6 +3,7 @@
 
 mod ask;
 mod batch;
+mod close;
 mod coming_rows;
 mod csv_input;
 mod csv_quotes;

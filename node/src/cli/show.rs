@@ -14,9 +14,15 @@ use crate::api::types::{ManifestView, ReopeningView, RoleView, StreamView, Value
 pub(crate) struct ShowArgs {
     /// The stream: id, part of it, or name
     stream: String,
+    /// Only its signed head, as tools of transparency logs read it (a C2SP checkpoint)
+    #[arg(long)]
+    checkpoint: bool,
 }
 
 pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Result<()> {
+    if args.checkpoint {
+        return checkpoint(invocation, &args.stream).await;
+    }
     let stream = invocation
         .with_client(async |client| client.stream(&args.stream).await)
         .await?;
@@ -32,6 +38,21 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
     out.line("To follow it on another machine:")?;
     // Quoted, because a shell would take `&` for an end.
     out.line(format!("  headwater follow '{}'", stream.invite))
+}
+
+/// Prints the signed head as a note; with `--json`, the key that opens it, too.
+async fn checkpoint(invocation: &Invocation, name: &str) -> anyhow::Result<()> {
+    let head = invocation
+        .with_client(async |client| client.head(name).await)
+        .await?;
+    let out = invocation.out;
+    if out.json {
+        return out.json(&head);
+    }
+    // It ends with a line's end, as is signed.
+    out.line(head.checkpoint.trim_end_matches('\n'))?;
+    out.note(format!("the key to open it: {}", head.verifier_key));
+    Ok(())
 }
 
 /// Says which other streams have names that look like the one of this stream.
@@ -209,8 +230,16 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
             .iter()
             .map(|peer| ("known peer", printable(peer))),
     );
+    if stream.closed {
+        let next = match &stream.successor {
+            Some(id) => format!("for good; {id} continues it"),
+            None => "for good".to_owned(),
+        };
+        lines.push(("closed", next));
+    }
     if stream.forked {
-        let what = "the publisher signed two histories; nothing more is taken from it";
+        let what = "the publisher signed two histories, or went on after the end; nothing more is \
+                    taken from it";
         lines.push(("forked", out.bad(what)));
         let show = format!("headwater evidence show {}", stream.id);
         lines.push(("evidence", show));

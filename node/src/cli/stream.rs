@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
+use super::close::{CloseArgs, close};
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
 use super::follow::{FollowArgs, UnfollowArgs, follow, unfollow};
@@ -25,6 +26,7 @@ pub(crate) enum StreamCommand {
     Unfollow(UnfollowArgs),
     Discover(DiscoverArgs),
     Delete(DeleteArgs),
+    Close(CloseArgs),
     Peers(StreamPeersArgs),
     Gaps(GapsArgs),
     Reopen(ReopenArgs),
@@ -123,6 +125,7 @@ pub(super) async fn dispatch(
         StreamCommand::Unfollow(args) => unfollow(invocation, &args).await,
         StreamCommand::Discover(args) => discover(invocation, &args).await,
         StreamCommand::Delete(args) => delete(invocation, &args).await,
+        StreamCommand::Close(args) => close(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
         StreamCommand::Gaps(args) => super::gaps::gaps(invocation, &args).await,
         StreamCommand::Reopen(args) | StreamCommand::Recover(args) => {
@@ -268,6 +271,8 @@ pub(super) fn state(stream: &StreamView, out: Output) -> String {
         out.bad("stopped")
     } else if stream.reopening.is_some() {
         out.bad("reopening")
+    } else if stream.closed && (stream.synced || stream.role == RoleView::Publisher) {
+        "closed".to_owned()
     } else if stream.synced {
         out.good("synced")
     } else if stream.waits_for_room {
@@ -369,6 +374,8 @@ pub(super) mod tests {
             sources: vec!["12D3KooW".to_owned()],
             known_peers: Vec::new(),
             invite: "headwater:x".to_owned(),
+            closed: false,
+            successor: None,
             forked: false,
             disputed_from: None,
             reopening: None,

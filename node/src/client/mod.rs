@@ -33,9 +33,10 @@ pub use query::{GapQuery, JoinQuery, Query};
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
-    ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, EvidenceFile,
-    EvidenceView, ExportProof, FetchView, GapReport, Health, InclusionProof, NewStream, NodeView,
-    PeerView, Published, Reopen, ScrubView, StreamPeerView, StreamView, Subscription,
+    Close, ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView,
+    EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, Health,
+    InclusionProof, NewStream, NodeView, PeerView, Published, Reopen, ScrubView, StreamPeerView,
+    StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
@@ -523,6 +524,24 @@ impl Client {
     pub async fn reopen(&self, name: &str, how: &Reopen) -> anyhow::Result<()> {
         let path = stream_path(name, "/reopen");
         self.send(Method::POST, &path, how).await.map(drop)
+    }
+
+    /// Closes a stream of the node's own for good.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn close_stream(&self, name: &str, how: &Close) -> anyhow::Result<StreamView> {
+        let path = stream_path(name, "/close");
+        parse(&self.send(Method::POST, &path, how).await?)
+    }
+
+    /// The signed head of a stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn head(&self, name: &str) -> anyhow::Result<HeadView> {
+        let id = self.stream(name).await?.id;
+        self.get(&stream_path(&id, "/head")).await
     }
 
     /// The streams whose publisher signed two histories.

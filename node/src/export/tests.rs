@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use headwater_protocols::engine::LogStatus;
-use headwater_protocols::head::Head;
+use headwater_protocols::head::{Head, Tree};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::merkle::{Hash, empty_root};
@@ -54,13 +54,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
     } else {
         Hash([2; 32])
     };
-    let head = Head {
-        log,
-        size,
-        root,
-        time: Timestamp(0),
-        successor: None,
-    };
+    let head = Head::of_tree(log, Tree { size, root }, Timestamp(0));
     LogStatus {
         log,
         manifest: None,
@@ -68,7 +62,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         owned: false,
         followed: true,
         newest_first: false,
-        head: Some(head.sign(&SigningKey::from_secret(&mut [1; 32]))),
+        head: Some(head.sign(&SigningKey::from_secret(&mut [1; 32])).into()),
         held: held.intervals().collect(),
         held_records: held.len(),
         begin: 0,

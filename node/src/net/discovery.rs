@@ -42,7 +42,7 @@ use provider_store::ProviderStore;
 pub(super) type Kademlia = kad::Behaviour<ProviderStore>;
 
 /// A network of our own: what others keep in theirs is of no use to us.
-pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/kad/1");
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/kad/2");
 
 /// How a multihash of 32 bytes of SHA-256 begins.
 const SHA2_256_32: [u8; 2] = [0x12, 32];

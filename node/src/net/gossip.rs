@@ -110,11 +110,11 @@ mod tests {
     #[test]
     fn the_id_of_a_message_is_what_other_implementations_compute() {
         let stream = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
-        let topic = TopicHash::from_raw(format!("/headwater/1/{stream}/data"));
+        let topic = TopicHash::from_raw(format!("/headwater/2/{stream}/data"));
         let id = message_id(&topic, b"hello world");
-        assert_eq!(id.to_string(), "782f7ab0cfc45188adbb0d3193948bd11ade2268");
+        assert_eq!(id.to_string(), "18f66aed620bb05f6c9d7fe55b2503a9bab53c18");
         assert_ne!(id, message_id(&topic, b"hello world!"));
-        let other = TopicHash::from_raw(format!("/headwater/1/{stream}/meta"));
+        let other = TopicHash::from_raw(format!("/headwater/2/{stream}/meta"));
         assert_ne!(id, message_id(&other, b"hello world"));
     }
 }

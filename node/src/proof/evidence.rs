@@ -1,21 +1,22 @@
 //! Evidence files: JSON that shows, to whoever has nothing else, that the
-//! publisher of a stream signed two histories of it.
+//! publisher of a stream signed two histories of it, or went on after its end.
 
 use bytes::Bytes;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
-use headwater_protocols::log::{AdmitError, Common, ForkProof};
+use headwater_protocols::log::ForkProof;
 use headwater_protocols::manifest::SignedManifest;
 use headwater_protocols::wire::v1;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::verify::{ProofFileError, agrees_with, bytes, hashes, head, manifest, parse};
+use super::verify::{ProofFileError, agrees_with, hashes, head, manifest, parse};
 use super::{base64, hexes};
 use crate::object;
 
-/// Two signed heads of one stream that no tree can hold together. Hashes are
-/// lower-case hex, bytes base64.
+/// Two signed heads of one stream that cannot both be true: no tree can hold both, or
+/// one closes the stream and the other one goes on. Hashes are lower-case hex, bytes
+/// base64.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceFile {
@@ -27,17 +28,19 @@ pub struct EvidenceFile {
     pub manifest: String,
     /// The publisher's signature over it, base64.
     pub manifest_signature: String,
-    /// The head of the smaller tree, base64.
+    /// The signed note of the head of the smaller tree (a C2SP checkpoint), or of one
+    /// that closes the stream.
     pub first_head: String,
-    /// The publisher's signature over it, base64.
+    /// The publisher's signature in it, base64.
     pub first_head_signature: String,
     /// Records below it.
     pub first_size: u64,
     /// Root of the tree over them.
     pub first_root: String,
-    /// The head of the larger tree, or of another one of the same size, base64.
+    /// The signed note of the head of the larger tree, or of another one of the same
+    /// size, or of one that goes on after the end.
     pub second_head: String,
-    /// The publisher's signature over it, base64.
+    /// The publisher's signature in it, base64.
     pub second_head_signature: String,
     /// Records below it.
     pub second_size: u64,
@@ -45,7 +48,7 @@ pub struct EvidenceFile {
     pub second_root: String,
     /// In the larger tree, the hashes of the subtrees that cover the first
     /// `first_size` records: they do not make up `first_root`. None for equal
-    /// sizes.
+    /// sizes, and where the first head closes the stream.
     pub left: Vec<String>,
     /// The hashes of the subtrees that cover the rest: with `left` they make up
     /// `second_root`. None for equal sizes.
@@ -104,11 +107,11 @@ pub fn evidence(status: &LogStatus) -> Option<EvidenceFile> {
         publisher: base64(&manifest.publisher.to_bytes()),
         manifest: base64(manifest.bytes()),
         manifest_signature: base64(manifest.signature()),
-        first_head: base64(fork.smaller.bytes()),
+        first_head: fork.smaller.note(&manifest.publisher),
         first_head_signature: base64(fork.smaller.signature()),
         first_size: fork.smaller.size,
         first_root: fork.smaller.root.to_string(),
-        second_head: base64(fork.larger.bytes()),
+        second_head: fork.larger.note(&manifest.publisher),
         second_head_signature: base64(fork.larger.signature()),
         second_size: fork.larger.size,
         second_root: fork.larger.root.to_string(),
@@ -160,23 +163,14 @@ pub fn verify_evidence(json: &str, expected: Option<LogId>) -> Result<ProvedFork
         })
     });
     let proof = v1::ForkProof {
-        smaller: Some(v1::SignedHead {
-            head: bytes("first_head", &file.first_head)?,
-            signature: bytes("first_head_signature", &file.first_head_signature)?,
-        }),
-        larger: Some(v1::SignedHead {
-            head: bytes("second_head", &file.second_head)?,
-            signature: bytes("second_head_signature", &file.second_head_signature)?,
-        }),
+        smaller: Some(first.to_wire()),
+        larger: Some(second.to_wire()),
         left: wire("left", &file.left)?,
         right: wire("right", &file.right)?,
         common: common.transpose()?,
     };
     let fork = ForkProof::verify(proof, manifest.stream(), &manifest);
-    let fork = fork.map_err(|error| match error {
-        AdmitError::Head(error) => ProofFileError::Head(error),
-        error => ProofFileError::NoFork(error.to_string()),
-    })?;
+    let fork = fork.map_err(|error| ProofFileError::NoFork(error.to_string()))?;
     Ok(ProvedFork { manifest, fork })
 }
 
@@ -185,8 +179,15 @@ impl ProvedFork {
     /// out.
     #[must_use]
     pub fn common_size(&self) -> Option<u64> {
-        self.fork.common.as_ref().map(Common::size)
+        common_size(&self.fork)
     }
+}
+
+/// Records that both heads' trees begin with, as far as that is known.
+#[must_use]
+pub fn common_size(fork: &ForkProof) -> Option<u64> {
+    let is_known = fork.common.is_some() || fork.is_of_closing();
+    is_known.then(|| fork.common_size())
 }
 
 fn wire(field: &'static str, texts: &[String]) -> Result<Vec<Bytes>, ProofFileError> {

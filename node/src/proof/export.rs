@@ -33,9 +33,9 @@ pub struct ExportProof {
     pub manifest: String,
     /// The publisher's signature over it, base64.
     pub manifest_signature: String,
-    /// The head that was signed, base64.
+    /// The signed note of the head: a C2SP checkpoint.
     pub head: String,
-    /// The publisher's signature over it, base64.
+    /// The publisher's signature in it, base64.
     pub head_signature: String,
     /// Records below the head.
     pub size: u64,
@@ -149,7 +149,7 @@ pub fn prove_export<S: Store + ?Sized>(
         publisher: base64(&signed.manifest.publisher.to_bytes()),
         manifest: base64(signed.manifest.bytes()),
         manifest_signature: base64(signed.manifest.signature()),
-        head: base64(signed.head.bytes()),
+        head: signed.note(),
         head_signature: base64(signed.head.signature()),
         size,
         root: signed.head.root.to_string(),

@@ -16,9 +16,9 @@ pub struct InclusionProof {
     pub manifest: String,
     /// The publisher's signature over it, base64.
     pub manifest_signature: String,
-    /// The head that was signed, base64.
+    /// The signed note of the head: a C2SP checkpoint.
     pub head: String,
-    /// The publisher's signature over it, base64.
+    /// The publisher's signature in it, base64.
     pub head_signature: String,
     /// Records below the head.
     pub size: u64,
@@ -49,15 +49,15 @@ pub struct ConsistencyProof {
     pub manifest: String,
     /// The publisher's signature over it, base64.
     pub manifest_signature: String,
-    /// The signed head of the first tree, base64, where it is still known.
+    /// The signed note of the first tree's head, where it is still known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_head: Option<String>,
-    /// The publisher's signature over it, base64.
+    /// The publisher's signature in it, base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_head_signature: Option<String>,
-    /// The signed head of the tree that both belong to, base64.
+    /// The signed note of the head whose tree both belong to: a C2SP checkpoint.
     pub head: String,
-    /// The publisher's signature over it, base64.
+    /// The publisher's signature in it, base64.
     pub head_signature: String,
     /// Records in the first tree.
     pub first_size: u64,

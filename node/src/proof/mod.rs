@@ -24,7 +24,7 @@ use headwater_protocols::manifest::SignedManifest;
 use headwater_protocols::merkle::{self, Hash, ProveError, Subtree};
 use headwater_protocols::store::{History, ReadError, Store, StoreError};
 
-pub use evidence::{CommonPart, EvidenceFile, ProvedFork, evidence, verify_evidence};
+pub use evidence::{CommonPart, EvidenceFile, ProvedFork, common_size, evidence, verify_evidence};
 pub use export::{ExportProof, MAX_PROVED_RUNS, ProvedRuns, prove_export};
 pub use export_file::{ExportError, verify_csv, verify_parquet};
 pub use file::{ConsistencyProof, InclusionProof};
@@ -36,6 +36,12 @@ pub enum NoProof {
     /// Nothing to prove against.
     #[error("no signed head of the stream has come yet; sync it first")]
     NoHead,
+    /// What was adopted is in the form of version 0.1.0.
+    #[error(
+        "the head of the stream that is known here was signed for version 0.1.0, and cannot be shown to \
+         others; connect to its publisher, or to whoever has a newer head"
+    )]
+    Early,
     /// It lies beyond what the publisher signed.
     #[error("{position} is beyond the signed head, whose size is {size}")]
     BeyondHead {
@@ -101,7 +107,7 @@ pub fn prove_inclusion<S: Store + ?Sized>(
         publisher: base64(&signed.manifest.publisher.to_bytes()),
         manifest: base64(signed.manifest.bytes()),
         manifest_signature: base64(signed.manifest.signature()),
-        head: base64(signed.head.bytes()),
+        head: signed.note(),
         head_signature: base64(signed.head.signature()),
         size,
         root: signed.head.root.to_string(),
@@ -140,7 +146,7 @@ pub fn prove_consistency<S: Store + ?Sized>(
         manifest_signature: base64(signed.manifest.signature()),
         first_head: None,
         first_head_signature: None,
-        head: base64(signed.head.bytes()),
+        head: signed.note(),
         head_signature: base64(signed.head.signature()),
         first_size: first,
         first_root: root_at(history, first, signed.head)?.to_string(),
@@ -199,10 +205,16 @@ struct Signed<'a> {
 
 impl<'a> Signed<'a> {
     fn of(status: &'a LogStatus) -> Result<Self, NoProof> {
-        match (&status.manifest, &status.head) {
-            (Some(manifest), Some(head)) => Ok(Self { manifest, head }),
-            _ => Err(NoProof::NoHead),
-        }
+        let (Some(manifest), Some(head)) = (&status.manifest, &status.head) else {
+            return Err(NoProof::NoHead);
+        };
+        let head = head.signed().ok_or(NoProof::Early)?;
+        Ok(Self { manifest, head })
+    }
+
+    /// The head as tools of other logs read it.
+    fn note(&self) -> String {
+        self.head.note(&self.manifest.publisher)
     }
 }
 

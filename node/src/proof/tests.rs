@@ -1,5 +1,5 @@
 use headwater_protocols::engine::{Command, Engine, Input, LogStatus, Output, Reply, Settings};
-use headwater_protocols::head::Head;
+use headwater_protocols::head::{Closing, Head};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::kind::Kind;
@@ -67,6 +67,17 @@ fn consistency_file(size: u64, first: u64, second: u64) -> Value {
     let history = History::new(engine.store(), status.key.unwrap());
     let proof = prove_consistency(&status, &history, first, second);
     serde_json::to_value(proof.unwrap()).unwrap()
+}
+
+/// The head of a stream as others are told of it.
+fn told(status: &LogStatus) -> SignedHead {
+    let head = status.head.as_ref().expect("it has one");
+    head.signed().expect("it is of today").clone()
+}
+
+/// The note of a head of the stream that these tests are about.
+fn note(head: &SignedHead) -> String {
+    head.note(&SigningKey::from_secret(&mut [1; 32]).public())
 }
 
 fn check(file: &Value) -> Result<Verified, ProofFileError> {
@@ -199,7 +210,7 @@ fn altered_texts(text: &str) -> Vec<String> {
     for (place, old) in text.char_indices() {
         for new in ['A', 'b', '0'] {
             if new != old {
-                let (before, after) = (&text[..place], &text[place + 1..]);
+                let (before, after) = (&text[..place], &text[place + old.len_utf8()..]);
                 altered.push(format!("{before}{new}{after}"));
             }
         }
@@ -298,14 +309,14 @@ fn with(file: &Value, field: &str, value: u64) -> Value {
 fn a_first_head_that_is_given_must_be_the_publishers() {
     let mut file = consistency_file(13, 5, 11);
     let (_, then) = stream(5, 1);
-    let head = then.head.unwrap();
-    file["first_head"] = json!(BASE64.encode(head.bytes()));
+    let head = told(&then);
+    file["first_head"] = json!(note(&head));
     assert!(check(&file).is_err(), "without its signature");
     file["first_head_signature"] = json!(BASE64.encode(head.signature()));
     every_alteration_is_refused_of_first_head(&file);
     let (_, other) = stream(6, 1);
-    let other = other.head.unwrap();
-    file["first_head"] = json!(BASE64.encode(other.bytes()));
+    let other = told(&other);
+    file["first_head"] = json!(note(&other));
     file["first_head_signature"] = json!(BASE64.encode(other.signature()));
     assert!(matches!(
         check(&file),
@@ -330,11 +341,15 @@ fn every_alteration_is_refused_of_first_head(file: &Value) {
 #[test]
 fn a_proof_signed_by_another_key_is_refused() {
     let (_, stranger) = stream(13, 2);
-    let stranger = stranger.head.unwrap();
+    let stranger = told(&stranger);
     let mut file = inclusion_file(13, 5);
-    file["head"] = json!(BASE64.encode(stranger.bytes()));
+    let theirs = SigningKey::from_secret(&mut [2; 32]).public();
+    file["head"] = json!(stranger.note(&theirs));
     file["head_signature"] = json!(BASE64.encode(stranger.signature()));
-    assert!(matches!(check(&file), Err(ProofFileError::Head(_))));
+    assert!(matches!(
+        check(&file),
+        Err(ProofFileError::Head { field: "head", .. })
+    ));
 }
 
 #[test]
@@ -349,14 +364,14 @@ fn of_a_stream_that_is_too_new_trees_are_proved_and_no_records() {
     let head = status.head.unwrap();
     let head = Head {
         log: later.stream(),
-        ..*head
+        ..(*head).clone()
     };
     let head = head.sign(&key);
     let check = |mut file: Value| {
         file["stream"] = json!(later.stream().to_string());
         file["manifest"] = json!(BASE64.encode(later.bytes()));
         file["manifest_signature"] = json!(BASE64.encode(later.signature()));
-        file["head"] = json!(BASE64.encode(head.bytes()));
+        file["head"] = json!(note(&head));
         file["head_signature"] = json!(BASE64.encode(head.signature()));
         check(&file)
     };
@@ -367,13 +382,77 @@ fn of_a_stream_that_is_too_new_trees_are_proved_and_no_records() {
     assert!(check(consistency_file(5, 2, 4)).is_ok());
 }
 
+#[test]
+fn a_head_as_version_0_1_0_had_it_is_named_as_such() {
+    let mut file = inclusion_file(13, 5);
+    file["head"] = json!(BASE64.encode(b"headwater's early heads were bytes"));
+    let said = check(&file).unwrap_err();
+    assert_eq!(said, ProofFileError::Early("head"));
+    assert!(said.to_string().contains("headwater prove"));
+}
+
+#[test]
+fn a_head_is_the_note_that_tools_of_other_logs_read() {
+    let file = inclusion_file(13, 5);
+    let note = file["head"].as_str().unwrap();
+    let stream = file["stream"].as_str().unwrap();
+    let lines: Vec<_> = note.lines().collect();
+    assert_eq!(lines[..2], [&*format!("headwater/1/{stream}"), "13"]);
+    assert!(lines[5].starts_with("\u{2014} headwater/1/"));
+    // Somebody else has signed it, too: that is not looked at.
+    let mut witnessed = file.clone();
+    let line = format!("\u{2014} witness.example/w1 {}\n", BASE64.encode(&[9; 76]));
+    witnessed["head"] = json!(format!("{note}{line}"));
+    assert!(check(&witnessed).is_ok());
+}
+
+/// A stream of nine records that its owner has closed, and a later head of it.
+fn went_on() -> LogStatus {
+    let (_, mut status) = stream(9, 1);
+    let key = SigningKey::from_secret(&mut [1; 32]);
+    let ours = (*told(&status)).clone();
+    let closed = Head {
+        closing: Some(Closing { successor: None }),
+        ..ours.clone()
+    };
+    let later = Head {
+        time: Timestamp(ours.time.0 + 1),
+        ..ours
+    };
+    status.fork = ForkProof::of_heads(&later.sign(&key), &closed.sign(&key));
+    status.disputed_from = Some(9);
+    status
+}
+
+#[test]
+fn that_a_closed_stream_went_on_is_shown_by_the_two_heads_alone() {
+    let file = evidence(&went_on()).unwrap();
+    assert!(file.first_head.contains("\nclosed -\n"));
+    let json = serde_json::to_string(&file).unwrap();
+    let proved = verify_evidence(&json, None).unwrap();
+    assert_eq!(proved.common_size(), Some(9));
+    // The other way round, or what came before the end, shows nothing.
+    let turned = EvidenceFile {
+        first_head: file.second_head.clone(),
+        first_head_signature: file.second_head_signature.clone(),
+        second_head: file.first_head.clone(),
+        second_head_signature: file.first_head_signature.clone(),
+        ..file
+    };
+    let turned = serde_json::to_string(&turned).unwrap();
+    assert!(matches!(
+        verify_evidence(&turned, None),
+        Err(ProofFileError::NoFork(_))
+    ));
+}
+
 /// A stream of nine records, and a head of another nine that its owner signed.
 fn forked() -> LogStatus {
     let (_, mut status) = stream(9, 1);
-    let ours = status.head.clone().unwrap();
+    let ours = told(&status);
     let other = Head {
         root: Hash([9; 32]),
-        ..*ours
+        ..(*ours).clone()
     };
     let key = SigningKey::from_secret(&mut [1; 32]);
     status.fork = Some(Box::new(ForkProof {
@@ -483,8 +562,8 @@ fn one_history_that_grew_is_no_evidence() {
     let (_, small) = stream(5, 1);
     let (_, mut large) = stream(5, 1);
     large.fork = Some(Box::new(ForkProof {
-        smaller: small.head.unwrap(),
-        larger: large.head.clone().unwrap(),
+        smaller: told(&small),
+        larger: told(&large),
         left: Vec::new(),
         right: Vec::new(),
         common: None,

@@ -4,7 +4,8 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
-use headwater_protocols::head::{HeadError, SignedHead, UnverifiedHead};
+use headwater_protocols::head::SignedHead;
+use headwater_protocols::head::checkpoint::NoteError;
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{ManifestError, SignedManifest, TooNew, UnverifiedManifest};
 use headwater_protocols::merkle::{Hash, ProofError, verify_consistency, verify_inclusion};
@@ -114,8 +115,19 @@ pub enum ProofFileError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The head is not what the publisher signed.
-    #[error(transparent)]
-    Head(#[from] HeadError),
+    #[error("the field `{field}` is no checkpoint of its stream: {error}")]
+    Head {
+        /// Its name.
+        field: &'static str,
+        /// What is wrong with it.
+        error: NoteError,
+    },
+    /// The head is in the form of version 0.1.0.
+    #[error(
+        "the field `{0}` is in the form of version 0.1.0, which this version does not check; make the \
+         file anew with headwater prove, export or evidence show"
+    )]
+    Early(&'static str),
     /// The two heads do not contradict each other.
     #[error("it does not show that the publisher signed two histories: {0}")]
     NoFork(String),
@@ -340,11 +352,21 @@ pub(super) fn head(
     head: &str,
     signature: &str,
 ) -> Result<SignedHead> {
-    let unverified = UnverifiedHead {
-        bytes: bytes(head_field, head)?,
-        signature: bytes(signature_field, signature)?,
-    };
-    Ok(unverified.verify(manifest.stream(), &manifest.publisher)?)
+    // A note has lines and blanks, bytes in base64 have none.
+    if !head.is_empty() && BASE64.decode(head.as_bytes()).is_ok() {
+        return Err(ProofFileError::Early(head_field));
+    }
+    let read = SignedHead::from_note(head, manifest.stream(), &manifest.publisher);
+    let head = read.map_err(|error| ProofFileError::Head {
+        field: head_field,
+        error,
+    })?;
+    agrees(
+        signature_field,
+        signature,
+        BASE64.encode(head.signature()).as_str(),
+    )?;
+    Ok(head)
 }
 
 /// Whether the fields that repeat a head say the same.

@@ -235,10 +235,12 @@ impl Kept {
         };
         let says_more = |(log, mark): (&LogId, &Mark)| {
             let status = self.node.stream(*log);
-            let size = status.and_then(|status| Some(status.head.as_ref()?.size));
+            let head = status.and_then(|status| status.head.clone());
+            let size = head.as_ref().map_or(0, |head| head.size);
+            let is_closed = head.is_some_and(|head| head.closing.is_some());
             // What was signed since the engine knows of it was decided on.
             let is_decided = self.is_told && self.pending.contains_key(log);
-            mark.size > size.unwrap_or(0) && !is_decided
+            (mark.size > size || mark.closed && !is_closed) && !is_decided
         };
         if file.starts() > Some(self.starts) || file.marks().iter().any(says_more) {
             if !self.is_told {
@@ -254,10 +256,7 @@ impl Kept {
         self.begin(file);
         for status in self.node.streams() {
             if let Some(head) = status.head.as_ref().filter(|_| status.owned) {
-                let (size, time) = (head.size, head.time);
-                self.pending
-                    .entry(status.log)
-                    .or_insert(Mark { size, time });
+                self.pending.entry(status.log).or_insert(Mark::of(head));
             }
         }
         self.write();

@@ -37,7 +37,11 @@ use super::wal::{self, LostWrites};
 
 /// The form of what is stored; docs/formats.md draws it. A folder that says
 /// another number is refused.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+/// That of version 0.1.0, whose folders are carried over: what is in them is read in
+/// both forms, so that no more is to be done before anything is written in the new one.
+const EARLY_VERSION: u32 = 1;
 
 /// Key of [`Table::Meta`]: [`FORMAT_VERSION`] as 4 bytes, big-endian.
 const FORMAT_KEY: &[u8] = b"format_version";
@@ -224,18 +228,36 @@ impl RocksStore {
             found => found.map_err(|error| unusable(dir, error))?,
         };
         match found {
+            Some(found) if found[..] == EARLY_VERSION.to_be_bytes() => self.carry_over(dir),
             Some(found) => check_version(dir, &found),
             // It is read as it is.
             None if self.failure().is_some() && self.is_blank() != Ok(true) => Ok(()),
-            None => {
-                let mut batch = Batch::new();
-                batch.put(
-                    Table::Meta,
-                    FORMAT_KEY,
-                    FORMAT_VERSION.to_be_bytes().to_vec(),
-                );
-                self.commit(batch, Durability::Synced)
-                    .map_err(|error| unusable(dir, error))
+            None => self.put_version(dir),
+        }
+    }
+
+    fn put_version(&self, dir: &Path) -> Result<(), OpenError> {
+        let mut batch = Batch::new();
+        let version = FORMAT_VERSION.to_be_bytes().to_vec();
+        batch.put(Table::Meta, FORMAT_KEY, version);
+        self.commit(batch, Durability::Synced)
+            .map_err(|error| unusable(dir, error))
+    }
+
+    /// Makes a folder of version 0.1.0 one of today, of which that version knows that
+    /// it does not know it. One that cannot be written is read as it is.
+    fn carry_over(&self, dir: &Path) -> Result<(), OpenError> {
+        match self.put_version(dir) {
+            Err(_) if self.failure().is_some() => Ok(()),
+            written => {
+                if written.is_ok() {
+                    tracing::info!(
+                        "{} is of version 0.1.0 and was carried over; that version does not open it any \
+                         more",
+                        dir.display()
+                    );
+                }
+                written
             }
         }
     }

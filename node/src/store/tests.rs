@@ -196,7 +196,7 @@ fn a_folder_is_created_with_its_parents_and_opened_by_one_at_a_time() {
 
 #[test]
 fn a_folder_of_another_format_is_refused_with_its_number() {
-    for (found, expected) in [(FORMAT_VERSION + 1, "newer"), (FORMAT_VERSION - 1, "older")] {
+    for (found, expected) in [(FORMAT_VERSION + 1, "newer"), (0, "older")] {
         let dir = tempfile::tempdir().unwrap();
         set_format(dir.path(), &found.to_be_bytes());
         let refused = RocksStore::open(dir.path()).unwrap_err();
@@ -205,6 +205,17 @@ fn a_folder_of_another_format_is_refused_with_its_number() {
             OpenError::Newer { found: of, .. } | OpenError::Older { found: of, .. } if of == found
         ));
         assert!(refused.to_string().contains(expected), "{refused}");
+    }
+}
+
+#[test]
+fn a_folder_of_version_0_1_0_is_one_of_today_from_its_first_start_on() {
+    let dir = tempfile::tempdir().unwrap();
+    set_format(dir.path(), &1_u32.to_be_bytes());
+    for _ in 0..2 {
+        let store = RocksStore::open(dir.path()).unwrap();
+        let version = store.get(Table::Meta, b"format_version").unwrap().unwrap();
+        assert_eq!(version[..], FORMAT_VERSION.to_be_bytes());
     }
 }
 

@@ -5,12 +5,11 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Engine;
-use super::logs::put_head;
 use super::requests::RequestKind;
-use crate::head::{SignedHead, UnverifiedHead};
+use crate::head::{AdoptedHead, SignedHead, UnverifiedHead};
 use crate::id::LogId;
 use crate::limits::BUSY_HEAD_POLL_US;
-use crate::log::{AdmitError, Extension, Node, Relation, Shown};
+use crate::log::{AdmitError, Extension, ForkProof, Node, Relation, Shown};
 use crate::store::{Admission, Durability, ReadError, Store};
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -62,6 +61,7 @@ impl<S: Store> Engine<S> {
                 self.ask_extension(peer, log, now);
                 true
             }
+            Relation::Other => self.is_other_history(log),
             Relation::Fork(proof) => {
                 self.take_fork(log, proof, Some(peer), now);
                 true
@@ -101,7 +101,7 @@ impl<S: Store> Engine<S> {
         peer: PeerId,
         log: LogId,
         wire: v1::Extension,
-        from: &SignedHead,
+        from: &AdoptedHead,
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let Some(manifest) = self
@@ -114,7 +114,15 @@ impl<S: Store> Engine<S> {
         let extension = Extension::from_wire(wire, from.size, log, &manifest.publisher)?;
         match extension.check(from)? {
             Shown::Fork(proof) => self.take_fork(log, proof, Some(peer), now),
+            Shown::Other => drop(self.is_other_history(log)),
             Shown::Extends(nodes) => {
+                // The log was closed before, which the trees do not tell.
+                let signed = from.signed();
+                if let Some(proof) =
+                    signed.and_then(|from| ForkProof::of_heads(from, &extension.head))
+                {
+                    self.take_fork(log, proof, Some(peer), now);
+                }
                 let state = self.logs.get(&log).filter(|state| state.takes_heads());
                 let Some(adopted) = state.and_then(|state| state.adopted.as_ref()) else {
                     return Ok(());
@@ -147,7 +155,7 @@ impl<S: Store> Engine<S> {
         let mut admission = Admission::new(&self.store, key, &mut state.held);
         admission.put_nodes(nodes);
         let mut batch = admission.finish();
-        put_head(&mut batch, state.number, head);
+        state.put_adopted(&mut batch, head);
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             return self.store_failed(log, &ReadError::Store(error));
         }
@@ -166,6 +174,6 @@ impl<S: Store> Engine<S> {
         }
         self.note_time_of(log, &head, now);
         self.echo_later(log, now);
-        self.settle_dispute(log);
+        self.settle_dispute(log, now);
     }
 }

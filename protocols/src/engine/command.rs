@@ -39,6 +39,13 @@ pub enum Command {
         /// What names it.
         request: RequestKey,
     },
+    /// Close a stream of our own for good. Done again, it changes nothing.
+    Close {
+        /// The stream.
+        log: LogId,
+        /// The stream that continues it.
+        successor: Option<LogId>,
+    },
     /// Keep a stream in step with its publisher.
     Follow {
         /// The stream.
@@ -101,6 +108,20 @@ pub enum CommandError {
     /// Somebody else's stream.
     #[error("stream {0} belongs to another publisher; only its owner can publish to it")]
     NotOwner(LogId),
+    /// A stream whose owner has closed it.
+    #[error(
+        "stream {log} was closed for good{}; nothing can follow its end",
+        .successor.map_or_else(String::new, |log| format!(", and {log} continues it"))
+    )]
+    Ended {
+        /// The stream.
+        log: LogId,
+        /// The stream that continues it.
+        successor: Option<LogId>,
+    },
+    /// A stream that would continue itself.
+    #[error("a stream cannot be its own successor; name the stream that continues it, or none")]
+    OwnSuccessor,
     /// The stream does not have the size that the caller expects.
     #[error("the stream has {found} records, not {expected}")]
     Size {

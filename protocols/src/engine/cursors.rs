@@ -7,7 +7,7 @@ use libp2p_identity::PeerId;
 
 use super::log_state::LogState;
 use super::{Engine, Output, Verdict};
-use crate::head::SignedHead;
+use crate::head::{Head, SignedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_SOURCES, SYNCED_NOTICE_US};
 use crate::meta::Synced;
@@ -88,7 +88,7 @@ impl LogState {
     /// Notes the time of a head that was heard, if it is one of the largest. Only
     /// between these do times tell which is newer: an owner's clock may have been
     /// wrong, or set back, in between.
-    pub(super) fn note_time(&mut self, head: &SignedHead) {
+    pub(super) fn note_time(&mut self, head: &Head) {
         self.heard = match head.size.cmp(&self.timed_size) {
             Ordering::Less => self.heard,
             Ordering::Equal => self.heard.max(Some(head.time)),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::log_state::LogState;
-use super::logs::{put_head, put_log};
+use super::logs::put_log;
 use super::{CommandError, Engine, Output};
 use crate::head::Tree;
 use crate::id::LogId;
@@ -131,9 +131,7 @@ impl LogState {
     fn rows(&self, log: LogId) -> Batch {
         let mut rows = Batch::new();
         put_log(&mut rows, log, self);
-        if let Some(head) = &self.adopted {
-            put_head(&mut rows, self.number, head);
-        }
+        self.put_adopted_again(&mut rows);
         if let Some(fork) = &self.fork {
             let key = head_key(self.number, HeadKind::Fork);
             rows.put(Table::Heads, key, fork.to_wire().encode_to_vec());

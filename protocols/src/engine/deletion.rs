@@ -158,7 +158,7 @@ impl<S: Store> Engine<S> {
             ..state.to_stored()
         };
         batch.put(Table::Logs, log.0, row.encode_to_vec());
-        if let Some(head) = &state.adopted {
+        if let Some(head) = state.signed_head() {
             put_head(batch, number, head);
         }
         if let Some(fork) = &state.fork {

@@ -1,17 +1,19 @@
 //! Forked logs: the proof is kept and passed on, and what both branches begin
 //! with is searched for, because that much is nobody's dispute.
 
+use std::cmp::{Ordering, Reverse};
+
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::fork_search::{Search, SearchError, Step, fork_with_smaller};
+use super::fork_search::{Search, SearchError, Step, fork_with_smaller, holds};
 use super::log_state::LogState;
-use super::logs::{put_head, put_log};
+use super::logs::put_log;
 use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};
-use crate::head::{SignedHead, Tree};
+use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::limits::VAIN_SEARCH_PAUSE_US;
 use crate::log::{AdmitError, Extension, ForkProof};
@@ -26,30 +28,67 @@ use crate::wire::v1;
 use crate::wire::v1::frame::Body;
 
 /// Why a forked log of our own is stopped.
-pub(super) const FORKED: &str = "two histories of it were signed with its key, which nothing can undo; \
-                                 create a new stream";
+const FORKED: &str = "two histories of it were signed with its key, which nothing can undo; create a \
+                      new stream";
+/// The same, where it is about its end.
+const ENDED_TWICE: &str = "its end was signed with its key, and something that follows it, which \
+                           nothing can undo; create a new stream";
 
-impl LogState {
-    /// Whether a fork proof says more than the one that is known. What the trees
-    /// of a proof begin with has one right answer, so that nothing is to be
-    /// waited for after that; where records were dropped, there is one that says
-    /// less. `level` is that of the nodes that it shows to differ.
-    pub(super) fn is_better_fork(&self, level: Option<u8>) -> bool {
-        let Some(known) = &self.fork else {
-            return true;
+/// What a fork proof says, in the order in which one takes the place of another.
+/// That two trees differ says more than that a log was closed and went on; of two
+/// ends the smaller one counts. What two trees begin with has one right answer, so
+/// that nothing is to be waited for after that; where records were dropped, there is
+/// one that says less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Says {
+    /// A log of so many records was closed, and went on.
+    WentOn(Reverse<u64>),
+    /// Two trees differ, nobody has shown where.
+    Differ,
+    /// They differ in a node of this level.
+    DifferAt(Reverse<u8>),
+}
+
+impl Says {
+    /// What one says that was not checked yet.
+    pub(super) fn of_wire(fork: &v1::ForkProof) -> Self {
+        if let Some(common) = &fork.common {
+            let level = u8::try_from(common.level).unwrap_or(u8::MAX);
+            return Self::DifferAt(Reverse(level));
+        }
+        let (Some(smaller), Some(larger)) = (&fork.smaller, &fork.larger) else {
+            return Self::Differ;
         };
-        match (&known.common, level) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(known), Some(level)) => level < known.level,
+        let shows_trees =
+            !fork.left.is_empty() || smaller.size == larger.size && smaller.root != larger.root;
+        match smaller.closed.is_some() && !shows_trees {
+            true => Self::WentOn(Reverse(smaller.size)),
+            false => Self::Differ,
+        }
+    }
+
+    fn of(fork: &ForkProof) -> Self {
+        match &fork.common {
+            Some(common) => Self::DifferAt(Reverse(common.level)),
+            None if fork.is_of_closing() => Self::WentOn(Reverse(fork.smaller.size)),
+            None => Self::Differ,
         }
     }
 }
 
-/// The level of the nodes that a proof says to differ.
-pub(super) fn level_of(fork: &v1::ForkProof) -> Option<u8> {
-    let level = fork.common.as_ref()?.level;
-    Some(u8::try_from(level).unwrap_or(u8::MAX))
+impl LogState {
+    /// Why a log of ours is stopped that forked.
+    pub(super) fn why_forked(&self) -> &'static str {
+        match &self.fork {
+            Some(fork) if fork.is_of_closing() => ENDED_TWICE,
+            _ => FORKED,
+        }
+    }
+
+    /// Whether a fork proof says more than the one that is known.
+    pub(super) fn is_better_fork(&self, says: Says) -> bool {
+        (self.fork.as_ref()).is_none_or(|known| says > Says::of(known))
+    }
 }
 
 impl<S: Store> Engine<S> {
@@ -63,9 +102,12 @@ impl<S: Store> Engine<S> {
         from: Option<PeerId>,
         now: Timestamp,
     ) {
-        let says = proof.common.as_ref().map(|common| common.level);
+        let proof = match self.other_branch(log, &proof) {
+            Ok(branch) => branch.unwrap_or(proof),
+            Err(error) => return self.store_failed(log, &ReadError::Store(error)),
+        };
         let state = self.logs.get_mut(&log);
-        let Some(state) = state.filter(|state| state.is_better_fork(says)) else {
+        let Some(state) = state.filter(|state| state.is_better_fork(Says::of(&proof))) else {
             return;
         };
         let Some(key) = state.key() else {
@@ -84,7 +126,7 @@ impl<S: Store> Engine<S> {
                 let ends = [state.number, state.number + 1].map(u32::to_be_bytes);
                 batch.delete_range(table, ends[0], ends[1]);
             }
-            put_head(&mut batch, state.number, &proof.smaller);
+            state.put_adopted(&mut batch, &proof.smaller);
             state.recent.clear();
             state.set_adopted(proof.smaller.clone());
         }
@@ -96,13 +138,15 @@ impl<S: Store> Engine<S> {
         if state.owned {
             state.reopening = None;
             state.appender = None;
-            state.stop_for_good(FORKED.to_owned());
         }
         let theirs = match tree == Some(proof.smaller.tree()) {
             true => proof.larger.clone(),
             false => proof.smaller.clone(),
         };
         state.fork = Some(proof);
+        if state.owned {
+            state.stop_for_good(state.why_forked().to_owned());
+        }
         // Nothing more is adopted, so that nothing more has to be shown.
         state.unproven &= state.takes_heads();
         put_log(&mut batch, log, state);
@@ -110,7 +154,7 @@ impl<S: Store> Engine<S> {
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
             self.store_failed(log, &ReadError::Store(error));
         }
-        self.settle_dispute(log);
+        self.settle_dispute(log, now);
         self.drop_staged(log);
         // What is on its way may be of either branch.
         let open = (self.requests).which(|request| {
@@ -146,7 +190,7 @@ impl<S: Store> Engine<S> {
         let (Some(state), Some(fork)) = (self.logs.get(&log), wire.fork) else {
             return;
         };
-        let news = state.is_better_fork(level_of(&fork));
+        let news = state.is_better_fork(Says::of_wire(&fork));
         let Some(manifest) = state.manifest.as_ref().filter(|_| news) else {
             return;
         };
@@ -156,6 +200,26 @@ impl<S: Store> Engine<S> {
             }
             Err(error) => self.ban(peer, Some(log), &error),
         }
+    }
+
+    /// Where a log was closed and went on, and the tree that is here is not even that
+    /// one, grown: the proof of that.
+    fn other_branch(
+        &self,
+        log: LogId,
+        proof: &ForkProof,
+    ) -> Result<Option<Box<ForkProof>>, StoreError> {
+        let state = self.logs.get(&log).filter(|_| proof.is_of_closing());
+        let Some((key, adopted)) =
+            state.and_then(|state| Some((state.key()?, state.signed_head()?)))
+        else {
+            return Ok(None);
+        };
+        let end = &proof.smaller;
+        if adopted.size == end.size && adopted.root != end.root {
+            return Ok(ForkProof::of_heads(adopted, end));
+        }
+        fork_with_smaller(&History::new(&self.store, key), end, adopted)
     }
 
     /// Tells a peer of the fork of a log, if there is one.
@@ -191,7 +255,18 @@ impl<S: Store> Engine<S> {
         if state.recent.get(&head.size) == Some(&head.tree()) {
             return false;
         }
-        match fork_with_smaller(&History::new(&self.store, key), head, &adopted) {
+        let history = History::new(&self.store, key);
+        let Some(signed) = adopted.signed() else {
+            return match holds(&history, head) {
+                Ok(Some(false)) => self.is_other_history(log),
+                Ok(_) => false,
+                Err(error) => {
+                    self.store_failed(log, &ReadError::Store(error));
+                    false
+                }
+            };
+        };
+        match fork_with_smaller(&history, head, signed) {
             Ok(Some(proof)) => {
                 self.take_fork(log, proof, Some(peer), now);
                 true
@@ -206,7 +281,18 @@ impl<S: Store> Engine<S> {
 
     /// Finds out again what is not disputed, after a head was adopted or a
     /// proof has come.
-    pub(super) fn settle_dispute(&mut self, log: LogId) {
+    pub(super) fn settle_dispute(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get(&log) else {
+            return;
+        };
+        // Of a log that was closed and went on, another branch may have been adopted.
+        if let Some(fork) = state.fork.clone().filter(|fork| fork.is_of_closing()) {
+            match self.other_branch(log, &fork) {
+                Ok(Some(branch)) => return self.take_fork(log, branch, None, now),
+                Ok(None) => {}
+                Err(error) => return self.store_failed(log, &ReadError::Store(error)),
+            }
+        }
         let Some(state) = self.logs.get(&log) else {
             return;
         };
@@ -252,9 +338,10 @@ impl<S: Store> Engine<S> {
             return;
         };
         // What others say is common may be less than what is.
-        let known = state.fork.is_none() || state.searched;
+        let is_known = |fork: &ForkProof| fork.is_of_closing();
+        let known = state.fork.as_deref().is_none_or(is_known) || state.searched;
         let vain = (state.vain_search).is_some_and(|(with, until)| with == peer && now < until);
-        let Some(ours) = state.adopted.as_ref().filter(|_| !known && !vain) else {
+        let Some(ours) = state.signed_head().filter(|_| !known && !vain) else {
             return;
         };
         let asked = ours.size.min(theirs.size);
@@ -289,7 +376,7 @@ impl<S: Store> Engine<S> {
         };
         let search = state.search.take();
         let (Some(search), Some(key), Some(ours), Some(manifest)) =
-            (search, state.key(), &state.adopted, &state.manifest)
+            (search, state.key(), state.signed_head(), &state.manifest)
         else {
             return Ok(());
         };
@@ -337,7 +424,7 @@ impl LogState {
 /// branches of the proof begin with as is not another branch still.
 fn agreement<S: Store + ?Sized>(
     history: &History<'_, S>,
-    adopted: Option<&SignedHead>,
+    adopted: Option<&AdoptedHead>,
     fork: &ForkProof,
 ) -> Result<Tree, StoreError> {
     let nothing = Tree {
@@ -347,6 +434,21 @@ fn agreement<S: Store + ?Sized>(
     let range = match (&fork.common, adopted) {
         (Some(common), Some(head)) if head.size < common.size() => return Ok(head.tree()),
         (Some(common), _) => common.tree.clone(),
+        (None, Some(head)) if fork.is_of_closing() => {
+            let end = fork.smaller.tree();
+            return Ok(match head.size.cmp(&end.size) {
+                Ordering::Less => head.tree(),
+                Ordering::Equal if head.root == end.root => end,
+                Ordering::Equal => nothing,
+                Ordering::Greater => {
+                    let ours = nodes_between(history, 0, end.size)?;
+                    let ours =
+                        ours.and_then(|ours| CompactRange::from_hashes(0, end.size, ours).ok());
+                    let root = ours.and_then(|ours| ours.root());
+                    if root == Some(end.root) { end } else { nothing }
+                }
+            });
+        }
         (None, Some(head)) => {
             // Whoever has the smaller branch can compare it with the larger.
             let m = fork.smaller.size;

@@ -96,7 +96,7 @@ impl<S: Store> Engine<S> {
             return;
         }
         let state = &self.logs[&log];
-        let (Some(from), Some(head)) = (state.least_behind(), &state.adopted) else {
+        let (Some(from), Some(head)) = (state.least_behind(), state.signed_head()) else {
             return;
         };
         match self.echo(state, from, head) {

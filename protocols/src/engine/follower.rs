@@ -8,7 +8,7 @@ use super::log_state::LogState;
 use super::logs::{put_log, put_row};
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply, subscribers};
-use crate::head::{SignedHead, UnverifiedHead};
+use crate::head::{AdoptedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{BUSY_HEAD_POLL_US, MAX_INTERVALS};
 use crate::log::AdmitError;
@@ -171,7 +171,7 @@ impl<S: Store> Engine<S> {
                 self.take_manifest(peer, log, manifest, now)
             }
             (RequestKind::Head { from, .. }, Body::Head(head)) => {
-                self.take_head_state(peer, log, head, from.as_ref(), now)
+                self.take_head_state(peer, log, *head, from.as_ref(), now)
             }
             (RequestKind::Extend(_, from, begin), Body::Extension(extension)) => {
                 if let Some(state) = self.logs.get_mut(&log) {
@@ -235,7 +235,7 @@ impl<S: Store> Engine<S> {
         peer: PeerId,
         log: LogId,
         wire: v1::HeadState,
-        from: Option<&SignedHead>,
+        from: Option<&AdoptedHead>,
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let head = UnverifiedHead::try_from(wire.head.clone())?;

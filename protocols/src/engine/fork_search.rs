@@ -223,12 +223,26 @@ fn fork_between<S: Store + ?Sized>(
     answer: &Extension,
 ) -> Result<Option<Box<ForkProof>>, SearchError> {
     if ours.size <= answer.head.size {
-        return Ok(match answer.check(ours)? {
+        return Ok(match answer.check(&ours.clone().into())? {
             Shown::Fork(proof) => Some(proof),
-            Shown::Extends(_) => None,
+            Shown::Extends(_) | Shown::Other => None,
         });
     }
     Ok(fork_with_smaller(history, &answer.head, ours)?)
+}
+
+/// Whether our tree begins with that of a head, where that can be told.
+pub(super) fn holds<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    head: &SignedHead,
+) -> Result<Option<bool>, StoreError> {
+    let Some(nodes) = nodes_between(history, 0, head.size)? else {
+        return Ok(None);
+    };
+    let range = CompactRange::from_hashes(0, head.size, nodes).ok();
+    Ok(Some(
+        range.and_then(|range| range.root()) == Some(head.root),
+    ))
 }
 
 /// The proof that a smaller head is none of our tree; `None` when it is, or

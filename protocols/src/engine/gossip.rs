@@ -3,9 +3,8 @@
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
-use super::dispute::level_of;
+use super::dispute::Says;
 use super::gossip_forms::{announcement_has_more, meta_has_more};
-use super::logs::put_head;
 use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
@@ -120,6 +119,10 @@ impl<S: Store> Engine<S> {
                 self.ask_extension(from, log, now);
                 Verdict::Accept
             }
+            Relation::Other => {
+                self.is_other_history(log);
+                Verdict::Ignore
+            }
             Relation::Fork(proof) => {
                 self.take_fork(log, proof, Some(from), now);
                 Verdict::Accept
@@ -145,7 +148,9 @@ impl<S: Store> Engine<S> {
         }
         state.note_time(head);
         let newest = state.heard.unwrap_or(head.time);
-        is_largest || newest.since(head.time) <= MAX_HEAD_LAG_US
+        // An end never gets old.
+        let is_end = head.closing.is_some();
+        is_end || is_largest || newest.since(head.time) <= MAX_HEAD_LAG_US
     }
 
     /// Stores the head, the nodes and the records of an announcement that
@@ -160,9 +165,10 @@ impl<S: Store> Engine<S> {
         }
         // Records that were missed may come with an older head of the same tree.
         let announced = announcement.head();
-        let adopted = state.adopted.as_ref();
+        let adopted = state.signed_head();
         let newer = adopted
-            .filter(|adopted| adopted.size == announced.size && adopted.time > announced.time);
+            .filter(|adopted| adopted.size == announced.size)
+            .filter(|adopted| adopted.closing.is_some() || adopted.time > announced.time);
         let head = newer.unwrap_or(announced).clone();
         let bytes = announcement
             .chunk()
@@ -181,7 +187,7 @@ impl<S: Store> Engine<S> {
         }
         admission.put_nodes(announcement.nodes());
         let mut batch = admission.finish();
-        put_head(&mut batch, state.number, &head);
+        state.put_adopted(&mut batch, &head);
         let result = result.and_then(|()| {
             (self.store.commit(batch, Durability::Written)).map_err(ReadError::Store)
         });
@@ -248,8 +254,8 @@ impl<S: Store> Engine<S> {
         fork: v1::ForkProof,
         now: Timestamp,
     ) -> Result<Verdict, AdmitError> {
-        let level = level_of(&fork);
-        let is_news = (self.logs.get(&log)).is_some_and(|state| state.is_better_fork(level));
+        let says = Says::of_wire(&fork);
+        let is_news = (self.logs.get(&log)).is_some_and(|state| state.is_better_fork(says));
         let Some(manifest) = self.followed_manifest(log).filter(|_| is_news) else {
             return Ok(Verdict::Ignore);
         };

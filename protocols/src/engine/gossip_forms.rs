@@ -13,7 +13,7 @@ const fn number(number: u32) -> Field {
 
 const HEAD: Form = Form {
     what: "a signed head",
-    fields: &[bytes(1), bytes(2)],
+    fields: &[number(1), bytes(2), number(3), bytes(4), bytes(5), bytes(6)],
 };
 const FORK: Form = Form {
     what: "a fork proof",

@@ -347,7 +347,7 @@ impl<S: Store> Engine<S> {
         let log = heard.log;
         let state = self.logs.get(&log);
         let state = state.filter(|state| serves(state, &heard.join) && !heard.is_served());
-        let Some((state, head)) = state.and_then(|state| Some((state, state.adopted.as_ref()?)))
+        let Some((state, head)) = state.and_then(|state| Some((state, state.signed_head()?)))
         else {
             return;
         };
@@ -363,10 +363,7 @@ impl<S: Store> Engine<S> {
             .filter(|_| heard.join.lacks_manifest);
         let content = OfferContent {
             manifest: manifest.map(|manifest| UnverifiedManifest::from(manifest.to_wire())),
-            head: UnverifiedHead {
-                bytes: head.bytes().clone(),
-                signature: head.signature().clone(),
-            },
+            head: UnverifiedHead(head.to_wire()),
             held: summary(&state.held),
             record: joining.record.clone(),
             key: key.public(),
@@ -559,7 +556,7 @@ impl<S: Store> Engine<S> {
 
 /// Whether something that a joiner lacks can be served from here.
 fn serves(state: &LogState, join: &Join) -> bool {
-    let head = state.adopted.as_ref().filter(|_| state.manifest.is_some());
+    let head = state.signed_head().filter(|_| state.manifest.is_some());
     let sound = state.followed && state.fork.is_none() && state.stopped_for_good.is_none();
     sound && head.is_some_and(|head| join.is_served_by(head.size, &state.held))
 }

@@ -12,7 +12,7 @@ use super::fork_search::Search;
 use super::reopening::{Mark, Reopening};
 use super::retention::Kept;
 use super::stopping::Stopped;
-use crate::head::{SignedHead, Tree};
+use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::LogId;
 use crate::limits::{
     BUSY_HEAD_POLL_US, HEAD_POLL_US, HEAD_RENEWAL_US, MAX_HEAD_POLL_US, MAX_INTERVALS,
@@ -34,7 +34,7 @@ pub(super) struct LogState {
     pub(super) manifest: Option<SignedManifest>,
     pub(super) followed: bool,
     pub(super) peers: Vec<String>,
-    pub(super) adopted: Option<SignedHead>,
+    pub(super) adopted: Option<AdoptedHead>,
     /// The trees of the adopted head and of those before it, by size: what
     /// offers are checked against. Of a forked log, only what is not disputed.
     pub(super) recent: BTreeMap<u64, Tree>,
@@ -46,6 +46,8 @@ pub(super) struct LogState {
     /// Where what is kept of it begins.
     pub(super) kept: Kept,
     pub(super) fork: Option<Box<ForkProof>>,
+    /// Version 0.1.0 has found that it forked, and nobody since.
+    pub(super) forked_early: bool,
     /// Of a forked log: records from the beginning on that are not disputed.
     pub(super) undisputed: u64,
     /// The search for what both branches begin with.
@@ -119,6 +121,7 @@ impl LogState {
             unreadable: None,
             kept: Kept::default(),
             fork: None,
+            forked_early: false,
             undisputed: 0,
             search: None,
             searched: false,
@@ -165,16 +168,26 @@ impl LogState {
         })
     }
 
+    /// The adopted head, as others can be told of it.
+    pub(super) fn signed_head(&self) -> Option<&SignedHead> {
+        self.adopted.as_ref().and_then(AdoptedHead::signed)
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.adopted.as_ref().map_or(0, |head| head.size)
     }
 
     /// Records that are wanted: what is not disputed up to the adopted head.
     pub(super) fn target(&self) -> u64 {
-        match &self.fork {
-            None => self.size(),
-            Some(_) => self.undisputed,
+        match self.is_disputed() {
+            false => self.size(),
+            true => self.undisputed,
         }
+    }
+
+    /// Whether its owner is known to have forked it.
+    pub(super) fn is_disputed(&self) -> bool {
+        self.fork.is_some() || self.forked_early
     }
 
     /// Records that are held without a gap from where what is kept begins.
@@ -196,7 +209,8 @@ impl LogState {
     }
 
     /// Takes a head that was proved, and makes it the one that counts.
-    pub(super) fn set_adopted(&mut self, head: SignedHead) {
+    pub(super) fn set_adopted(&mut self, head: impl Into<AdoptedHead>) {
+        let head = head.into();
         self.recent.insert(head.size, head.tree());
         if self.recent.len() > MAX_RECENT_HEADS {
             self.recent.pop_first();
@@ -255,7 +269,7 @@ impl LogState {
         if let Some(stopped) = &self.stopped {
             return stopped.retry_at;
         }
-        let is_open = self.stopped_for_good.is_none() && self.appender.is_some();
+        let is_open = self.grows();
         let renew_at = self.renew_at.filter(|_| is_open);
         let polls = self.poll_at.into_iter().chain(self.echo.due);
         let poll_at = polls.min().filter(|_| self.fetches());
@@ -339,7 +353,7 @@ impl LogState {
             lag: self.lag(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),
-            disputed_from: self.fork.as_ref().map(|_| self.undisputed),
+            disputed_from: self.is_disputed().then_some(self.undisputed),
             damage: self.damage(),
             stopped_for_good: self.stopped_for_good.clone(),
             stopped: (self.stopped.as_ref())

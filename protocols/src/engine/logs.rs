@@ -6,7 +6,6 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::agenda::Agenda;
-use super::dispute::FORKED;
 use super::followers::Followers;
 use super::log_state::LogState;
 use super::names::put_name;
@@ -14,7 +13,7 @@ use super::reopening::Start;
 use super::repeats::Repeats;
 use super::salvage::{Lost, Rows};
 use super::{Engine, Output, Settings};
-use crate::head::{SignedHead, UnverifiedHead};
+use crate::head::{AdoptedHead, SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
 use crate::log::ForkProof;
@@ -126,8 +125,12 @@ pub(super) fn put_row(batch: &mut Batch, log: LogId, row: &v1::StoredLog) {
 
 /// Writes the adopted head of a log.
 pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
+    let row = v1::StoredHead {
+        log: Bytes::copy_from_slice(&head.log.0),
+        head: Some(head.to_wire()),
+    };
     let key = head_key(number, HeadKind::Adopted);
-    batch.put(Table::Heads, key, head.to_wire().encode_to_vec());
+    batch.put(Table::Heads, key, row.encode_to_vec());
 }
 
 impl<S: Store> Engine<S> {
@@ -269,15 +272,21 @@ impl<S: Store> Engine<S> {
         let manifest = row.manifest.map(UnverifiedManifest::from);
         let manifest = manifest.and_then(|manifest| manifest.verify(Some(log)).ok());
         let Some(manifest) = manifest else {
-            let key = head_key(row.number, HeadKind::Adopted);
-            lost.rows = !matches!(readable(self.store.get(Table::Heads, &key))?, Some(None));
+            for kind in [HeadKind::Adopted, HeadKind::EarlyAdopted] {
+                let key = head_key(row.number, kind);
+                lost.rows |= !matches!(readable(self.store.get(Table::Heads, &key))?, Some(None));
+            }
             return Ok((state, lost));
         };
         let owner = manifest.publisher.clone();
         state.set_manifest(manifest);
         match readable(self.load_head(log, row.number, &owner))? {
             Some(Some(head)) => state.set_adopted(head),
-            Some(None) => {}
+            Some(None) => match readable(self.load_early_head(log, row.number, &owner))? {
+                Some(Some(head)) => state.set_adopted(AdoptedHead::Early(head)),
+                Some(None) => {}
+                None => lost.head = true,
+            },
             None => lost.head = true,
         }
         let key = state.key().expect("the manifest is set");
@@ -302,7 +311,7 @@ impl<S: Store> Engine<S> {
         readable(self.load_begin(&mut state))?;
         state.scheduler.live_from = state.size();
         if state.owned && state.fork.is_some() {
-            state.stop_for_good(FORKED.to_owned());
+            state.stop_for_good(state.why_forked().to_owned());
         }
         if state.is_complete() {
             // What was only written is synced before the engine is open.
@@ -322,11 +331,8 @@ impl<S: Store> Engine<S> {
         let Some(bytes) = self.store.get(Table::Heads, &key)? else {
             return Ok(None);
         };
-        let wire = v1::SignedHead::decode(bytes).map_err(|_| damaged("a head"))?;
-        let head = UnverifiedHead {
-            bytes: wire.head,
-            signature: wire.signature,
-        };
+        let row = v1::StoredHead::decode(bytes).map_err(|_| damaged("a head"))?;
+        let head = UnverifiedHead::try_from(row.head).map_err(|_| damaged("a head"))?;
         let head = head.verify(log, owner);
         head.map(Some).map_err(|error| damaged(&error.to_string()))
     }

@@ -18,7 +18,9 @@ mod deletion;
 mod discovering;
 mod disk;
 mod dispute;
+mod early;
 mod echo;
+mod ending;
 mod fetching;
 mod follower;
 mod followers;
@@ -411,6 +413,7 @@ impl<S: Store> Engine<S> {
                 Ok(Some(done)) => Ok(Reply::Published(done)),
                 Err(error) => Err(error),
             },
+            Command::Close { log, successor } => self.close(log, successor, now),
             Command::Follow {
                 log,
                 peers,

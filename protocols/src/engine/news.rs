@@ -6,7 +6,7 @@ use libp2p_identity::PeerId;
 
 use super::Engine;
 use super::log_state::LogState;
-use crate::head::SignedHead;
+use crate::head::AdoptedHead;
 use crate::id::LogId;
 use crate::limits::MAX_ANNOUNCED_RECORD_BYTES;
 use crate::log::{AdmitError, Announcement};
@@ -32,7 +32,7 @@ impl<S: Store> Engine<S> {
         state: &LogState,
         ask: &v1::GetHead,
     ) -> Result<Work, StoreError> {
-        let (Some(key), Some(head)) = (state.key(), &state.adopted) else {
+        let (Some(key), Some(head)) = (state.key(), state.signed_head()) else {
             return Ok(Work::default());
         };
         let size = ask.size;
@@ -71,7 +71,7 @@ impl<S: Store> Engine<S> {
         peer: PeerId,
         log: LogId,
         answer: v1::HeadState,
-        from: Option<&SignedHead>,
+        from: Option<&AdoptedHead>,
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let Some(from) = from else {

@@ -105,6 +105,7 @@ impl<S: Store> Engine<S> {
         if !state.is_writable() {
             return Err(self.why_stopped(log));
         }
+        self.require_no_end(log)?;
         let max = MAX_PUBLISH_RECORDS;
         if records.len() > max {
             let records = records.len();
@@ -351,10 +352,8 @@ impl<S: Store> Engine<S> {
     }
 
     /// Has it noted outside of the store what was signed.
-    fn signed(&mut self, log: LogId, head: &SignedHead) {
-        let (size, time) = (head.size, head.time);
-        self.outputs
-            .push_back(Output::Signed(log, Mark { size, time }));
+    pub(super) fn signed(&mut self, log: LogId, head: &SignedHead) {
+        self.outputs.push_back(Output::Signed(log, Mark::of(head)));
     }
 
     /// After a failed write or sync nobody knows what is on the disk, so the
@@ -393,10 +392,7 @@ impl<S: Store> Engine<S> {
     /// Signs the head of a log of ours whose last one gets old.
     pub(super) fn renew_head(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get(&log);
-        if !state.is_some_and(|state| {
-            let is_open = state.is_writable() && state.appender.is_some();
-            is_open && state.renew_at.is_some_and(|at| at <= now)
-        }) {
+        if !state.is_some_and(|state| state.grows() && state.renew_at.is_some_and(|at| at <= now)) {
             return;
         }
         let mut batch = Batch::new();
@@ -419,7 +415,7 @@ impl<S: Store> Engine<S> {
         let is_unsigned = |log: &LogId| {
             let state = &self.logs[log];
             let here = state.appender.as_ref().map_or(0, Appender::size);
-            state.adopted.is_none() || state.size() < here
+            state.adopted.is_none() || state.grows() && state.size() < here
         };
         if ours.iter().any(is_unsigned) {
             // Peers may ask for the head as soon as it is signed, also if the disk
@@ -465,7 +461,7 @@ impl<S: Store> Engine<S> {
                 return Ok(());
             }
         }
-        if signed < here || last.is_none() {
+        if (signed < here && self.logs[&log].closing().is_none()) || last.is_none() {
             self.sign_head(log, now, batch);
         }
         let time = self.time(now);
@@ -474,7 +470,7 @@ impl<S: Store> Engine<S> {
         let age = (state.adopted.as_ref()).map_or(0, |head| time.since(head.time));
         state.renew_at = Some(now.plus(state.renewal_us().saturating_sub(age)));
         // Its note may be missing, or older.
-        if let Some(head) = state.adopted.clone() {
+        if let Some(head) = state.signed_head().cloned() {
             self.signed(log, &head);
         }
         Ok(())

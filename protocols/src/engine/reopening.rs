@@ -13,11 +13,10 @@ use prost::Message;
 
 pub use self::answers::Answer;
 use self::answers::{Answers, Heard};
-use super::dispute::FORKED;
 use super::log_state::LogState;
 use super::logs::{frontier, put_log};
 use super::{CommandError, Engine, Output, Reply, subscribers};
-use crate::head::SignedHead;
+use crate::head::{AdoptedHead, Head, SignedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{
     BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, MAX_CLOCK_SKEW_US, REOPENING_FOLLOWERS,
@@ -36,6 +35,20 @@ pub struct Mark {
     pub size: u64,
     /// The time of that head.
     pub time: Timestamp,
+    /// Whether it closed the log.
+    pub closed: bool,
+}
+
+impl Mark {
+    /// What is noted of a head.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        Self {
+            size: head.size,
+            time: head.time,
+            closed: head.closing.is_some(),
+        }
+    }
 }
 
 /// A log of ours that is not written to before peers were asked for its largest
@@ -162,8 +175,10 @@ impl Reopening {
     }
 
     /// Whether what is here is all that there is, as far as others tell.
-    fn is_vouched_for(&self, size: u64, mark: Option<Mark>, known: &[PeerId]) -> bool {
-        let reaches_mark = mark.is_none_or(|mark| size >= mark.size);
+    fn is_vouched_for(&self, size: u64, state: &LogState) -> bool {
+        let (mark, known) = (state.mark, state.followers.known());
+        let is_closed = state.closing().is_some();
+        let reaches_mark = mark.is_none_or(|mark| size >= mark.size && mark.closed <= is_closed);
         let has_answers = match self.why {
             Why::Copied | Why::Behind { .. } | Why::Asked => {
                 self.answers.counting(known) >= REOPENING_FOLLOWERS
@@ -241,6 +256,11 @@ impl LogState {
             Why::Deleted => {
                 "it was deleted here, and all of it must come back from its peers first".to_owned()
             }
+            Why::Marked { .. } if self.mark.is_some_and(|mark| mark.closed) => {
+                "it was closed here for good, and the store does not have its end: it was damaged, \
+                 or an older one was put back"
+                    .to_owned()
+            }
             Why::Marked { here } => {
                 let signed = self.mark.map_or(0, |mark| mark.size);
                 format!(
@@ -255,6 +275,9 @@ impl LogState {
         };
         let missing = match (&reopening.why, self.mark) {
             (Why::Marked { .. } | Why::Deleted, _) => String::new(),
+            (_, Some(mark)) if mark.closed && self.closing().is_none() => {
+                "; it was closed here for good, which nothing may follow".to_owned()
+            }
             (_, Some(mark)) if mark.size > reopening.here => format!(
                 "; {} records of it were signed with its key, and here are {}: opened without them, \
                  it has two histories",
@@ -319,7 +342,8 @@ impl LogState {
 
     /// A peer is told our head: from now on others may have it from us.
     pub(super) fn told_head(&mut self) {
-        if let (Some(reopening), Some(head)) = (&mut self.reopening, &self.adopted) {
+        let head = self.adopted.as_ref().and_then(AdoptedHead::signed);
+        if let (Some(reopening), Some(head)) = (&mut self.reopening, head) {
             reopening.answers.told(head);
         }
     }
@@ -333,7 +357,9 @@ impl LogState {
         here: u64,
         now: Timestamp,
     ) {
-        let is_marked = self.mark.is_some_and(|mark| mark.size > here);
+        let is_closed = self.closing().is_some();
+        let is_marked =
+            (self.mark).is_some_and(|mark| mark.size > here || mark.closed && !is_closed);
         let knows_followers = !self.followers.known().is_empty();
         let why = if start.copied {
             Some(Why::Copied)
@@ -413,7 +439,8 @@ impl<S: Store> Engine<S> {
                 self.contradicts_older(peer, log, head, now);
             }
             Relation::Fork(proof) => self.take_fork(log, proof, Some(peer), now),
-            Relation::Same => {}
+            Relation::Same | Relation::Other => {}
+            Relation::Renews if head.closing.is_some() => self.ended_elsewhere(log, head, now),
             Relation::Renews if !is_twin => {}
             Relation::Renews | Relation::Extends | Relation::Unproven => {
                 let (known, here) = (head.size, ours.size);
@@ -482,7 +509,8 @@ impl<S: Store> Engine<S> {
                 continue;
             };
             let here = state.here();
-            if state.owned && state.fork.is_none() && mark.size > here {
+            let says_more = mark.size > here || mark.closed && state.closing().is_none();
+            if state.owned && state.fork.is_none() && says_more {
                 state.mark = Some(mark);
                 self.begin_reopening(log, Why::Marked { here }, None, now);
             }
@@ -516,7 +544,9 @@ impl<S: Store> Engine<S> {
             return CommandError::Stopped(stopped.why.clone());
         }
         match (&state.stopped_for_good, state.reopening_status()) {
-            _ if state.fork.is_some() && state.owned => CommandError::NotOpen(FORKED.to_owned()),
+            _ if state.fork.is_some() && state.owned => {
+                CommandError::NotOpen(state.why_forked().to_owned())
+            }
             (Some(why), _) => CommandError::StoppedForGood(why.clone()),
             (None, Some(status)) => CommandError::NotOpen(status.why),
             (None, None) => CommandError::NotOwner(log),
@@ -564,6 +594,9 @@ impl<S: Store> Engine<S> {
                            again when `headwater show` says that it is in step";
                 return Err(CommandError::NotOpen(why.to_owned()));
             }
+            if state.mark.is_some_and(|mark| mark.closed) && state.closing().is_none() {
+                return Err(self.why_stopped(log));
+            }
             self.open_again(log, now)?;
         }
         Ok(Reply::Done)
@@ -585,8 +618,7 @@ impl<S: Store> Engine<S> {
             return;
         }
         let is_due = reopening.due().is_some_and(|at| at <= now);
-        let (known, size) = (state.followers.known(), state.held_size());
-        let is_vouched_for = reopening.is_vouched_for(size, state.mark, known);
+        let is_vouched_for = reopening.is_vouched_for(state.held_size(), state);
         // Whoever waits a moment only need not wait when all have answered.
         let is_unclean = reopening.why == Why::Unclean;
         let all_have_answered = is_unclean && is_vouched_for;
@@ -631,7 +663,9 @@ impl<S: Store> Engine<S> {
         let Some(key) = state.key() else {
             return Ok(());
         };
-        let size = state.held_size();
+        let closed = state.closing().map(|_| state.size());
+        // What a crash left behind the end was never told to anybody.
+        let size = closed.unwrap_or_else(|| state.held_size());
         let appender = Appender::new(frontier(&History::new(&self.store, key), size)?);
         let root = appender.frontier().root();
         let adopted = state.adopted.as_ref();
@@ -649,6 +683,10 @@ impl<S: Store> Engine<S> {
             return Err(error);
         }
         state.appender = Some(appender);
+        if let Some(head) = state.signed_head().cloned().filter(|_| closed.is_some()) {
+            self.publish_head(log, &head);
+            return Ok(());
+        }
         let mut batch = Batch::new();
         let head = self.sign_head(log, now, &mut batch);
         self.store.commit(batch, Durability::Written)?;

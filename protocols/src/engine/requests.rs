@@ -6,7 +6,7 @@ use std::ops::Bound;
 use libp2p_identity::PeerId;
 
 use super::agenda::Agenda;
-use crate::head::SignedHead;
+use crate::head::AdoptedHead;
 use crate::id::LogId;
 use crate::limits::{MAX_BATCH_TIME_US, MAX_OPEN_QUESTIONS, REQUEST_TIMEOUT_US};
 use crate::sync::retrieval::Question;
@@ -27,13 +27,13 @@ pub(super) enum RequestKind {
     Head {
         log: LogId,
         /// The head that was adopted when it was asked.
-        from: Option<SignedHead>,
+        from: Option<AdoptedHead>,
         /// Whether the records since then are asked for, too.
         news: bool,
     },
     /// From a size on: that of the head, or where the chunk begins in which it
     /// ends.
-    Extend(LogId, SignedHead, u64),
+    Extend(LogId, AdoptedHead, u64),
     /// Where the branches of a forked log part.
     Search(LogId),
     Range(Box<Fetch>),

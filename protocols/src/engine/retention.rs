@@ -11,11 +11,10 @@ use libp2p_identity::PeerId;
 
 use super::ages::LatestTimes;
 use super::log_state::LogState;
-use super::logs::put_head;
 use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{Engine, Output};
-use crate::head::SignedHead;
+use crate::head::{AdoptedHead, Head, SignedHead};
 use crate::id::LogId;
 use crate::limits::{
     AGE_CHECKS_US, DELETION_PAUSE_US, DELETION_RETRY_US, DROPPED_CHUNKS_PER_STEP,
@@ -151,7 +150,7 @@ impl LogState {
 
     /// Notes that a source cannot show from `begin` on that our tree has grown. It
     /// is asked for less soon.
-    pub(super) fn extension_refused(&mut self, peer: PeerId, from: &SignedHead, begin: u64) {
+    pub(super) fn extension_refused(&mut self, peer: PeerId, from: &Head, begin: u64) {
         let drops = self.manifest.as_ref().is_some_and(|m| m.drops());
         let sources: BTreeSet<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
         let is_ours = from.size == self.size() && begin > 0;
@@ -456,7 +455,7 @@ impl<S: Store> Engine<S> {
         peer: PeerId,
         log: LogId,
         wire: v1::Extension,
-        (from, begin): (&SignedHead, u64),
+        (from, begin): (&AdoptedHead, u64),
         now: Timestamp,
     ) -> Result<(), AdmitError> {
         let state = self.logs.get(&log).filter(|state| state.takes_heads());
@@ -585,7 +584,7 @@ impl<S: Store> Engine<S> {
         let mut admission = Admission::new(&self.store, key, &mut state.held);
         admission.put_nodes(nodes);
         batch.append(admission.finish());
-        put_head(&mut batch, state.number, head);
+        state.put_adopted(&mut batch, head);
         self.store.commit(batch, Durability::Written)?;
         // Nothing is compared with the trees of before any more, nor is what is
         // on its way.

@@ -14,7 +14,7 @@ use super::log_state::LogState;
 use super::logs::{frontier, put_head, put_log};
 use super::names::forget_name;
 use super::reopening::{Reopening, Why};
-use crate::head::UnverifiedHead;
+use crate::head::{EarlyHead, UnverifiedHead};
 use crate::id::LogId;
 use crate::log::Appender;
 use crate::merkle::{CompactRange, MAX_LEVEL, cover};
@@ -107,28 +107,18 @@ impl<S: Store> Engine<S> {
         known.extend(self.deletions.numbers());
         let mut heads = Vec::new();
         let visit = &mut |key: &[u8], row: &[u8]| {
-            if let (Some((&number, &[kind])), Ok(head)) =
-                (key.split_first_chunk::<4>(), v1::SignedHead::decode(row))
-                && kind == HeadKind::Adopted as u8
+            if let Some((&number, &[kind])) = key.split_first_chunk::<4>()
+                && let Some((log, owned)) = self.whose(kind, row)
             {
-                heads.push((u32::from_be_bytes(number), head));
+                heads.push((u32::from_be_bytes(number), log, owned));
             }
             ControlFlow::Continue(())
         };
         scan_around(&self.store, Table::Heads, &[0; 5], &[0xff; 6], visit)?;
-        for (number, head) in heads {
-            let named = v1::Head::decode(&head.head[..]).ok();
-            let Some(log) = named.and_then(|head| LogId::from_slice(&head.log)) else {
-                continue;
-            };
+        for (number, log, owned) in heads {
             if known.contains(&number) || rows.iter().any(|(known, _)| *known == log) {
                 continue;
             }
-            let head = UnverifiedHead {
-                bytes: head.head,
-                signature: head.signature,
-            };
-            let owned = head.verify(log, &self.key.public()).is_ok();
             nameless.retain(|nameless| *nameless != log);
             let row = v1::StoredLog {
                 number,
@@ -147,6 +137,24 @@ impl<S: Store> Engine<S> {
             nameless,
             is_damaged,
         })
+    }
+
+    /// Of which log a row is a head, and whether it is one of ours.
+    fn whose(&self, kind: u8, row: &[u8]) -> Option<(LogId, bool)> {
+        let ours = self.key.public();
+        if kind == HeadKind::EarlyAdopted as u8 {
+            let wire = v1::EarlySignedHead::decode(row).ok()?;
+            let early = v1::EarlyHead::decode(&wire.head[..]).ok()?;
+            let log = LogId::from_slice(&early.log)?;
+            return Some((log, EarlyHead::verify(wire, log, &ours).is_ok()));
+        }
+        if kind != HeadKind::Adopted as u8 {
+            return None;
+        }
+        let row = v1::StoredHead::decode(row).ok()?;
+        let log = LogId::from_slice(&row.log)?;
+        let head = UnverifiedHead::try_from(row.head).ok()?;
+        Some((log, head.verify(log, &ours).is_ok()))
     }
 
     /// The rows of all logs that can be read.
@@ -194,15 +202,17 @@ impl<S: Store> Engine<S> {
             }
             return Ok(state);
         }
+        self.carry_over(log, &mut state)?;
         if lost.held || self.lost_rows {
             self.rebuild_held(&mut state)?;
         }
         if lost.head && !state.owned {
             return self.begin_anew(log, &state);
         }
-        if !state.owned {
+        if !state.owned || state.closing().is_some() {
             self.clip(&mut state)?;
-        } else if state.fork.is_none() {
+        }
+        if state.owned && state.fork.is_none() {
             self.open_own(log, &mut state, lost, now)?;
         }
         Ok(state)
@@ -213,9 +223,14 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let key = head_key(state.number, HeadKind::Adopted);
         let row = state.to_stored();
-        if state.adopted.is_some() || matches!(self.store.get(Table::Heads, &key), Ok(None)) {
+        let has_none = [HeadKind::Adopted, HeadKind::EarlyAdopted]
+            .iter()
+            .all(|&kind| {
+                let key = head_key(state.number, kind);
+                matches!(self.store.get(Table::Heads, &key), Ok(None))
+            });
+        if state.adopted.is_some() || has_none {
             return;
         }
         let is_ours = row.owned;
@@ -319,6 +334,8 @@ impl<S: Store> Engine<S> {
         let prefix = state.held.prefix(begin);
         let end = match prefix < size {
             true => state.held.prefix(size),
+            // What a crash left behind the end was never told to anybody.
+            false if state.closing().is_some() => size,
             false => prefix,
         };
         Ok(known(end)?.map(Appender::new))

@@ -3,7 +3,7 @@
 use libp2p_identity::PeerId;
 
 use super::{Damage, Lag, ReopeningStatus};
-use crate::head::SignedHead;
+use crate::head::AdoptedHead;
 use crate::id::LogId;
 use crate::log::ForkProof;
 use crate::manifest::SignedManifest;
@@ -27,7 +27,7 @@ pub struct LogStatus {
     /// Whether the latest records are filled in first.
     pub newest_first: bool,
     /// The head that everything held is proved against.
-    pub head: Option<SignedHead>,
+    pub head: Option<AdoptedHead>,
     /// What is held, at most 1,024 intervals.
     pub held: Vec<Interval>,
     /// Records that are held.

@@ -329,7 +329,7 @@ impl<S: Store> Engine<S> {
         self.set_followed(log, was_followed, state.followed);
         let mut signed = None;
         if let Some(old) = old {
-            signed = old.adopted.clone().filter(|_| old.owned);
+            signed = old.signed_head().cloned().filter(|_| old.owned);
             state.take_over(old, now);
         }
         if state.owned && state.fork.is_none() {
@@ -360,9 +360,9 @@ impl<S: Store> Engine<S> {
         if !is_open {
             return Ok(None);
         }
-        let before = self.logs[&log].adopted.clone();
+        let before = self.logs[&log].signed_head().cloned();
         self.sign_what_is_here(log, now, batch)?;
-        let head = self.logs[&log].adopted.clone();
+        let head = self.logs[&log].signed_head().cloned();
         Ok(head.filter(|head| before.as_ref() != Some(head)))
     }
 
@@ -376,14 +376,13 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) {
         let here = state.here();
-        let stored = state.adopted.take();
+        let stored = state.signed_head().cloned();
         let heads = [stored.clone(), signed].into_iter().flatten();
         let Some(last) = heads.max_by_key(|head| (head.size, head.time)) else {
             return;
         };
         if last.size > here {
-            let (size, time) = (last.size, last.time);
-            state.mark = Some(Mark { size, time });
+            state.mark = Some(Mark::of(&last));
             let lost = Reopening::new(Why::Marked { here }, here, now);
             state.reopening.get_or_insert(lost);
         }

@@ -106,7 +106,7 @@ impl<S: Store> Engine<S> {
         }
         let known = self.asked_log(&ask.log);
         let Some((log, state, head)) =
-            known.and_then(|(log, state)| Some((log, state, state.adopted.as_ref()?)))
+            known.and_then(|(log, state)| Some((log, state, state.signed_head()?)))
         else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
@@ -131,7 +131,7 @@ impl<S: Store> Engine<S> {
                 work.nodes += answer.held.len() / INTERVALS_AS_A_NODE;
                 self.provider.charge(peer, work, now);
                 self.told_head(log);
-                self.reply(peer, id, Body::Head(answer));
+                self.reply(peer, id, Body::Head(Box::new(answer)));
             }
             Err(_) => {
                 self.suspect_end(log, ask.size);
@@ -225,7 +225,7 @@ impl<S: Store> Engine<S> {
             return self.refuse_peer(peer, id, Why::Busy);
         }
         let from_size = ask.from_size;
-        let (Some(key), Some(head)) = (state.key(), &state.adopted) else {
+        let (Some(key), Some(head)) = (state.key(), state.signed_head()) else {
             return self.refuse_peer(peer, id, Why::NotHeld);
         };
         if from_size > head.size || from_size > MAX_LOG_SIZE {

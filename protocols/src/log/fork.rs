@@ -1,4 +1,7 @@
-//! What proves, to anybody, that an owner signed two histories.
+//! What proves, to anybody, that an owner signed two histories, or went on after the
+//! end.
+
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 
@@ -12,21 +15,43 @@ use crate::wire::{WireError, v1};
 /// What the errors are about.
 const WHAT: &str = "a fork proof";
 
-/// Two signed heads of one owner that no tree can hold together. Anybody can
-/// check it, with the owner's key alone.
+/// Two signed heads of one owner that cannot both be true: no tree can hold both,
+/// or one closes the log and the other one goes on. Anybody can check it, with the
+/// owner's key alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForkProof {
-    /// The head of the smaller tree (of equal sizes: the one adopted first).
+    /// The head of the smaller tree (of equal sizes: the one adopted first; of equal
+    /// trees: one that closes the log).
     pub smaller: SignedHead,
     /// The head of the larger tree.
     pub larger: SignedHead,
-    /// For different sizes: the nodes that cover `[0, smaller.size)` in the
-    /// larger tree.
+    /// For different trees of different sizes: the nodes that cover
+    /// `[0, smaller.size)` in the larger tree.
     pub left: Vec<Hash>,
     /// The nodes that cover `[smaller.size, larger.size)`.
     pub right: Vec<Hash>,
-    /// What both trees begin with, once somebody has found it out.
+    /// What both trees begin with, once somebody has found it out. Where the smaller
+    /// head closes the log that is its tree, and nothing is to be found out.
     pub common: Option<Common>,
+}
+
+/// Whether the one head closes the log, and the other one says that it goes on, or
+/// ends otherwise: a closing head is the last one, and later than all others of its
+/// tree.
+fn goes_on_after(closing: &SignedHead, other: &SignedHead) -> bool {
+    let Some(end) = closing.closing else {
+        return false;
+    };
+    match other.size.cmp(&closing.size) {
+        Ordering::Less => false,
+        Ordering::Greater => true,
+        // Two trees of one size are two histories, closed or not.
+        Ordering::Equal if other.root != closing.root => false,
+        Ordering::Equal => match other.closing {
+            None => other.time > closing.time,
+            Some(other) => other != end,
+        },
+    }
 }
 
 /// The beginning that both trees have in common: its records are as good as
@@ -137,11 +162,42 @@ impl Common {
 }
 
 impl ForkProof {
+    /// What two heads prove by themselves, in whichever order they came.
+    #[must_use]
+    pub fn of_heads(first: &SignedHead, second: &SignedHead) -> Option<Box<Self>> {
+        let forks = first.size == second.size && first.root != second.root;
+        let (smaller, larger) = if forks || goes_on_after(first, second) {
+            (first, second)
+        } else if goes_on_after(second, first) {
+            (second, first)
+        } else {
+            return None;
+        };
+        Some(Box::new(Self {
+            smaller: smaller.clone(),
+            larger: larger.clone(),
+            left: Vec::new(),
+            right: Vec::new(),
+            common: None,
+        }))
+    }
+
+    /// Whether the smaller head closed the log, and the larger one says something
+    /// else: what counts is the closed tree. No more is shown, or claimed, than that.
+    #[must_use]
+    pub fn is_of_closing(&self) -> bool {
+        self.left.is_empty() && self.common.is_none() && goes_on_after(&self.smaller, &self.larger)
+    }
+
     /// Records that both trees are known to begin with; 0 when nobody has found
     /// out.
     #[must_use]
     pub fn common_size(&self) -> u64 {
-        self.common.as_ref().map_or(0, Common::size)
+        match &self.common {
+            Some(common) => common.size(),
+            None if self.is_of_closing() => self.smaller.size,
+            None => 0,
+        }
     }
 
     /// The nodes of one of the two trees that are shown: those that the common
@@ -205,7 +261,12 @@ impl ForkProof {
         let left = hashes(&wire.left, "left")?;
         let right = hashes(&wire.right, "right")?;
         if !contradict(&smaller, &larger, &left, &right) {
-            return Err(bad("claim: one tree holds both heads"));
+            return Err(bad("claim: one log holds both heads"));
+        }
+        // Of a log that was closed the closed tree counts, whatever else is shown.
+        let closes = left.is_empty() && goes_on_after(&smaller, &larger);
+        if closes && wire.common.is_some() {
+            return Err(bad("common tree of a log that was closed"));
         }
         let common = wire
             .common
@@ -220,9 +281,12 @@ impl ForkProof {
     }
 }
 
-/// Whether no tree can hold both heads.
+/// Whether no log can hold both heads.
 fn contradict(smaller: &SignedHead, larger: &SignedHead, left: &[Hash], right: &[Hash]) -> bool {
     let (m, n) = (smaller.size, larger.size);
+    if left.is_empty() && right.is_empty() && goes_on_after(smaller, larger) {
+        return true;
+    }
     if m == n {
         return smaller.root != larger.root && left.is_empty() && right.is_empty();
     }

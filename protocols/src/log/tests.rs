@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::head::Closing;
 use crate::identity::SigningKey;
 use crate::manifest::SignedManifest;
 use crate::manifest::tests::manifest;
@@ -108,6 +109,10 @@ fn fork(relation: Relation) -> ForkProof {
     }
 }
 
+fn relation(adopted: &SignedHead, heard: &SignedHead) -> Relation {
+    Relation::of_heads(&adopted.clone().into(), heard)
+}
+
 #[test]
 fn an_announcement_comes_back_with_its_records_and_every_node_that_it_proves() {
     let all = records(99, "", 21);
@@ -148,7 +153,7 @@ fn an_announcement_that_is_not_the_owners_or_does_not_hash_up_is_refused() {
     let other_log = Announcement::verify(&good, LogId([6; 32]), &key(1).public(), MAX_VALUE);
     assert!(matches!(
         other_log,
-        Err(AdmitError::Head(HeadError::OtherLog { .. }))
+        Err(AdmitError::Head(HeadError::Signature(_)))
     ));
     let other_owner = Announcement::verify(&good, LOG, &key(2).public(), MAX_VALUE);
     assert!(matches!(
@@ -195,14 +200,14 @@ fn an_announcement_that_is_not_the_owners_or_does_not_hash_up_is_refused() {
 fn heads_alone_tell_what_is_older_the_same_renewed_or_forked() {
     let (short, long) = (records(99, "", 5), records(99, "", 8));
     let adopted = head(&short, 10);
-    let of = |head: &SignedHead| Relation::of_heads(&adopted, head);
+    let of = |head: &SignedHead| relation(&adopted, head);
     assert_eq!(of(&head(&short[..4], 11)), Relation::Older);
     assert_eq!(of(&adopted), Relation::Same);
     assert_eq!(of(&head(&short, 9)), Relation::Same);
     assert_eq!(of(&head(&short, 11)), Relation::Renews);
     assert_eq!(of(&head(&long, 11)), Relation::Unproven);
     let empty = head(&[], 1);
-    assert_eq!(Relation::of_heads(&empty, &adopted), Relation::Extends);
+    assert_eq!(relation(&empty, &adopted), Relation::Extends);
 
     let other = head(&records(4, "b", 5), 11);
     let proof = fork(of(&other));
@@ -221,11 +226,21 @@ fn an_announcement_extends_what_its_records_or_its_range_reach_back_to() {
                 Relation::Unproven
             };
             let adopted = head(&all[..size], 9);
-            assert_eq!(announcement.relation(&adopted), expected, "{first} {size}");
+            assert_eq!(
+                announcement.relation(&adopted.clone().into()),
+                expected,
+                "{first} {size}"
+            );
         }
-        assert_eq!(announcement.relation(&head(&all, 10)), Relation::Same);
+        assert_eq!(
+            announcement.relation(&head(&all, 10).into()),
+            Relation::Same
+        );
         let longer = head(&records(99, "", 21), 11);
-        assert_eq!(announcement.relation(&longer), Relation::Older);
+        assert_eq!(
+            announcement.relation(&longer.clone().into()),
+            Relation::Older
+        );
     }
 }
 
@@ -236,7 +251,7 @@ fn an_announcement_of_another_branch_proves_the_fork() {
         let theirs = records(common, "b", size + 6);
         for first in 0..=size as usize {
             let announcement = verify(&announce(&theirs, first, 10)).unwrap();
-            let proof = fork(announcement.relation(&ours));
+            let proof = fork(announcement.relation(&ours.clone().into()));
             assert_eq!(received(&proof), Ok(proof));
         }
     }
@@ -247,7 +262,10 @@ fn an_extension_is_adopted_proves_a_fork_or_names_a_liar() {
     let all = records(7, "a", 13);
     for from in 0..=13 {
         let adopted = head(&all[..from as usize], 8);
-        let Shown::Extends(nodes) = extension(&all, from).check(&adopted).unwrap() else {
+        let Shown::Extends(nodes) = extension(&all, from)
+            .check(&adopted.clone().into())
+            .unwrap()
+        else {
             panic!("{from} is no fork");
         };
         for subtree in cover(0, 13, crate::merkle::MAX_LEVEL) {
@@ -257,7 +275,10 @@ fn an_extension_is_adopted_proves_a_fork_or_names_a_liar() {
     let theirs = records(7, "b", 13);
     for from in 8..=13 {
         let adopted = head(&all[..from as usize], 8);
-        let Shown::Fork(proof) = extension(&theirs, from).check(&adopted).unwrap() else {
+        let Shown::Fork(proof) = extension(&theirs, from)
+            .check(&adopted.clone().into())
+            .unwrap()
+        else {
             panic!("{from} is a fork");
         };
         assert_eq!(received(&proof), Ok(*proof), "{from}");
@@ -266,7 +287,7 @@ fn an_extension_is_adopted_proves_a_fork_or_names_a_liar() {
     let lie = |change: fn(&mut Extension)| {
         let mut extension = extension(&all, 9);
         change(&mut extension);
-        extension.check(&adopted).unwrap_err()
+        extension.check(&adopted.clone().into()).unwrap_err()
     };
     let _ = lie(|extension| extension.left[0] = Hash([0; 32]));
     let _ = lie(|extension| extension.right[0] = Hash([0; 32]));
@@ -412,4 +433,96 @@ fn of_what_two_trees_begin_with_nobody_can_say_less_than_there_is() {
             }
         }
     }
+}
+
+fn closed(records: &[Record], time: i64, successor: Option<u8>) -> SignedHead {
+    let successor = successor.map(|digest| LogId([digest; 32]));
+    let head = Head {
+        closing: Some(Closing { successor }),
+        ..appender(records).head(LOG, Timestamp(time))
+    };
+    head.sign(&key(1))
+}
+
+#[test]
+fn what_follows_an_end_is_proof_by_the_two_heads_alone_in_either_order() {
+    let (small, large) = (records(9, "", 9), records(9, "", 21));
+    let end = closed(&small, 5, Some(7));
+    for other in [
+        // Of a larger tree, whatever its time, and whether or not it is shown to grow.
+        head(&large, 9),
+        head(&large, 1),
+        head(&records(3, "b", 21), 9),
+        closed(&large, 9, Some(7)),
+        // Of the same tree, later and open, or another end.
+        head(&small, 6),
+        closed(&small, 5, None),
+        closed(&small, 5, Some(8)),
+        closed(&small, 1, Some(8)),
+    ] {
+        for (adopted, heard) in [(&end, &other), (&other, &end)] {
+            let proof = fork(relation(adopted, heard));
+            assert_eq!(proof.common_size(), 9);
+            assert!(proof.is_of_closing());
+            assert_eq!(received(&proof).unwrap(), proof);
+            let bare = proof.left.is_empty() && proof.right.is_empty();
+            assert!(bare && proof.common.is_none());
+        }
+    }
+}
+
+#[test]
+fn what_was_signed_before_an_end_is_no_proof() {
+    let (smaller, small) = (records(9, "", 5), records(9, "", 9));
+    let end = closed(&small, 5, Some(7));
+    assert_eq!(relation(&end, &head(&smaller, 9)), Relation::Older);
+    assert_eq!(relation(&head(&smaller, 9), &end), Relation::Unproven);
+    for time in [1, 4, 5] {
+        assert_eq!(relation(&end, &head(&small, time)), Relation::Same);
+        assert_eq!(relation(&head(&small, time), &end), Relation::Renews);
+    }
+    // The end is one text: nothing renews it.
+    let again = closed(&small, 9, Some(7));
+    assert_eq!(relation(&end, &again), Relation::Same);
+    assert_eq!(relation(&again, &end), Relation::Same);
+    for earlier in [head(&smaller, 9), head(&small, 5), again] {
+        let proof = ForkProof {
+            smaller: end.clone(),
+            larger: earlier.clone(),
+            left: Vec::new(),
+            right: Vec::new(),
+            common: None,
+        };
+        assert!(received(&proof).is_err());
+        let turned = ForkProof {
+            smaller: earlier,
+            larger: end.clone(),
+            ..proof
+        };
+        assert!(received(&turned).is_err());
+    }
+}
+
+#[test]
+fn an_end_over_another_tree_of_its_size_is_a_fork_like_any_other() {
+    let (ours, theirs) = (records(3, "a", 9), records(3, "b", 9));
+    let proof = fork(relation(&closed(&ours, 5, None), &head(&theirs, 9)));
+    assert!(!proof.is_of_closing());
+    assert_eq!(proof.common_size(), 0);
+    assert_eq!(received(&proof).unwrap(), proof);
+}
+
+#[test]
+fn a_proof_of_an_end_claims_no_other_common_tree() {
+    let (small, large) = (records(9, "", 9), records(9, "", 21));
+    let proof = fork(relation(&closed(&small, 5, None), &head(&large, 9)));
+    let mut wire = proof.to_wire();
+    wire.common = Some(v1::Common::default());
+    assert!(ForkProof::verify(wire, LOG, &signed_manifest()).is_err());
+    let turned = ForkProof {
+        smaller: proof.larger.clone(),
+        larger: proof.smaller.clone(),
+        ..proof
+    };
+    assert!(received(&turned).is_err());
 }

@@ -170,10 +170,7 @@ impl OfferContent {
                 manifest: manifest.bytes.clone(),
                 signature: manifest.signature.clone(),
             }),
-            head: Some(v1::SignedHead {
-                head: self.head.bytes.clone(),
-                signature: self.head.signature.clone(),
-            }),
+            head: Some(self.head.0.clone()),
             held: intervals_to_wire(&self.held),
             record: self.record.clone(),
             key: key_bytes(self.key),
@@ -462,10 +459,11 @@ mod tests {
     fn content(key: &OpeningKey) -> OfferContent {
         OfferContent {
             manifest: None,
-            head: UnverifiedHead {
-                bytes: Bytes::from_static(b"head"),
+            head: UnverifiedHead(v1::SignedHead {
+                size: 7,
                 signature: Bytes::from_static(b"signature"),
-            },
+                ..v1::SignedHead::default()
+            }),
             held: set(&[(0, 7)]),
             record: Bytes::from_static(b"record"),
             key: key.public(),

@@ -20,14 +20,8 @@ fn hash() -> [u8; 32] {
 }
 
 fn head_of(log: LogId, size: u64, root: u8, key: &SigningKey) -> SignedHead {
-    let head = Head {
-        log,
-        size,
-        root: Hash([root; 32]),
-        time: Timestamp(7),
-        successor: None,
-    };
-    head.sign(key)
+    let root = Hash([root; 32]);
+    Head::of_tree(log, Tree { size, root }, Timestamp(7)).sign(key)
 }
 
 fn recovery(size: u64, root: u8, successor: Option<u8>, issued: i64) -> SignedRecovery {
@@ -96,7 +90,7 @@ fn only_the_key_that_the_manifest_names_ends_a_log() {
         Err(RecoveryError::Signature(BadSignature))
     );
     let mut other = wire.clone();
-    other.signature = Bytes::from(drawer().sign(Domain::Head, &wire.recovery));
+    other.signature = Bytes::from(drawer().sign(Domain::EarlyHead, &wire.recovery));
     assert_eq!(verified(other), Err(RecoveryError::Signature(BadSignature)));
 }
 
@@ -270,7 +264,7 @@ proptest! {
 fn nothing_that_is_signed_is_another_thing() {
     let key = drawer();
     let manifest = signed(wire(1).encode_to_vec()).recovery;
-    let domains = [Domain::Manifest, Domain::Head, Domain::Recovery];
+    let domains = [Domain::Manifest, Domain::EarlyHead, Domain::Recovery];
     for made in domains {
         let signature = key.sign(made, &manifest);
         for read in domains {

@@ -93,16 +93,21 @@ pub fn name_key(log: u32) -> Vec<u8> {
 /// A kind of head, in [`Table::Heads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadKind {
-    /// The head that everything held is proved against.
-    Adopted = 0,
-    /// Proof that the owner forked.
-    Fork = 1,
+    /// The head that everything held is proved against, as version 0.1.0 signed it,
+    /// until there is one of today.
+    EarlyAdopted = 0,
+    /// Proof that the owner forked, by heads as version 0.1.0 signed them.
+    EarlyFork = 1,
     /// No head, but where what is kept begins (u64), as found out here, and as
     /// told by peers (u64).
     Begin = 2,
     /// What the clock showed when something was last found too old to be kept
     /// (i64). Folders of older versions do not have it.
     Aged = 3,
+    /// The head that everything held is proved against.
+    Adopted = 4,
+    /// Proof that the owner forked.
+    Fork = 5,
 }
 
 /// Key of [`Table::Heads`].

@@ -95,7 +95,7 @@ fn texts() -> BTreeSet<Vec<u8>> {
         "\"x\"",
         "wind 2 m",
         "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e",
-        "/headwater/1/bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e/data",
+        "/headwater/2/bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e/data",
         "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG",
         &id.to_string(),
         &id.to_string().to_uppercase(),

@@ -1,18 +1,22 @@
 //! Manifests and heads that their owner has signed, whatever they say.
 
 use bytes::Bytes;
-use headwater_protocols::head::{Head, UnverifiedHead};
+use data_encoding::{BASE64, HEXLOWER};
+use headwater_protocols::head::checkpoint::{origin, verifier_key};
+use headwater_protocols::head::{Closing, Head, SignedHead, UnverifiedHead};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::{Domain, SigningKey};
 use headwater_protocols::kind::Kind;
-use headwater_protocols::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE};
+use headwater_protocols::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE, MAX_SIGNED_HEAD_BYTES};
 use headwater_protocols::manifest::{
     Column, ColumnType, Cosigner, Manifest, Prior, Private, UnverifiedManifest, ValueType,
     Visibility, Witnesses,
 };
 use headwater_protocols::merkle::Hash;
 use headwater_protocols::time::Timestamp;
+use headwater_protocols::wire::v1;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
+use prost::Message;
 
 use crate::memory::bounded;
 
@@ -30,7 +34,7 @@ pub fn manifests(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
     match kind % 4 {
         0 => manifest(bytes.clone(), signed(Domain::Manifest)),
-        1 => head(&key, bytes.clone(), signed(Domain::Head)),
+        1 => note(&key, &bytes),
         2 => drop(any_manifest(&key, &mut Unstructured::new(&bytes))),
         _ => drop(any_head(&key, &mut Unstructured::new(&bytes))),
     }
@@ -65,25 +69,52 @@ fn manifest(bytes: Bytes, signature: Bytes) {
     }
 }
 
-fn head(key: &SigningKey, bytes: Bytes, signature: Bytes) {
-    let unverified = UnverifiedHead {
-        bytes: bytes.clone(),
-        signature,
+/// A text that the owner has signed, as a note: either it is refused, or it is the
+/// one text of its head.
+fn note(key: &SigningKey, text: &[u8]) {
+    let Some(text) = std::str::from_utf8(text).ok() else {
+        return;
     };
+    if text.contains('\0') {
+        return;
+    }
     let owner = key.public();
-    let verified = bounded("a head", bytes.len(), 8, || unverified.verify(LOG, &owner));
+    let vkey = verifier_key(LOG, &owner);
+    let id = vkey.split('+').nth(1).unwrap_or_default();
+    let id = HEXLOWER.decode(id.as_bytes()).expect("it is hexadecimal");
+    let signature = BASE64.encode(&[&id, &key.sign_text(text)[..]].concat());
+    let note = format!("{text}\n\u{2014} {} {signature}\n", origin(LOG));
+    let read = bounded("a note", note.len(), 8, || {
+        SignedHead::from_note(&note, LOG, &owner)
+    });
+    if let Ok(head) = read {
+        assert_eq!(head.checkpoint().as_str(), text);
+        assert_eq!(head.note(&owner), note);
+    }
+    let _ = SignedHead::from_note(text, LOG, &owner);
+}
+
+fn head(key: &SigningKey, wire: v1::SignedHead) {
+    let bytes = wire.encoded_len();
+    let unverified = UnverifiedHead(wire);
+    let owner = key.public();
+    let verified = bounded("a head", bytes, 8, || unverified.verify(LOG, &owner));
     let Ok(head) = verified else {
         return;
     };
     assert!(head.log == LOG && head.size <= MAX_LOG_SIZE);
-    // What it says has no other bytes.
-    assert_eq!((*head).sign(key), head);
+    assert!(head.to_wire().encoded_len() <= MAX_SIGNED_HEAD_BYTES);
+    // What it says has no other form.
+    assert_eq!((*head).clone().sign(key), head);
+    assert_eq!(SignedHead::from_note(&head.note(&owner), LOG, &owner), Ok(head.clone()));
     let again = UnverifiedHead::try_from(Some(head.to_wire())).expect("it is there");
     assert_eq!(again.clone().verify(LOG, &owner), Ok(head.clone()));
     let stranger = SigningKey::from_secret(&mut [2; 32]).public();
     assert!(again.clone().verify(LOG, &stranger).is_err());
+    let other = LogId([8; 32]);
+    assert!(again.clone().verify(other, &owner).is_err());
     let mut altered = again;
-    altered.bytes = flipped(&altered.bytes, bytes[bytes.len() - 1].into());
+    altered.0.root = flipped(&altered.0.root, bytes);
     assert!(altered.verify(LOG, &owner).is_err());
 }
 
@@ -193,14 +224,19 @@ fn columns(fields: &mut Unstructured<'_>) -> Result<Vec<Column>> {
 }
 
 fn any_head(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
+    let closing = fields.arbitrary::<Option<Option<[u8; 32]>>>()?;
     let written = Head {
         log: LOG,
         size: fields.arbitrary()?,
         root: Hash(fields.arbitrary()?),
         time: Timestamp(fields.arbitrary()?),
-        successor: fields.arbitrary::<Option<[u8; 32]>>()?.map(LogId),
+        closing: closing.map(|successor| Closing {
+            successor: successor.map(LogId),
+        }),
+        lines: fields.arbitrary()?,
     };
-    let signed = written.sign(key);
-    head(key, signed.bytes().clone(), signed.signature().clone());
+    if written.lines.iter().all(|line| !line.contains('\0')) {
+        head(key, written.sign(key).to_wire());
+    }
     Ok(())
 }

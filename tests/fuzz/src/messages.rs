@@ -24,7 +24,7 @@ pub fn messages(bytes: &[u8]) {
         0 => frame(bytes),
         1 => round_trip::<v1::Meta>(bytes, MAX_GOSSIP_BYTES),
         2 => canonical::<v1::Announcement>(bytes, MAX_GOSSIP_BYTES),
-        3 => canonical::<v1::Head>(bytes, MAX_SIGNED_HEAD_BYTES),
+        3 => round_trip::<v1::SignedHead>(bytes, MAX_SIGNED_HEAD_BYTES),
         4 => canonical::<v1::Manifest>(bytes, MAX_MANIFEST_BYTES),
         5 => peers_question(bytes),
         6 => peers_answer(bytes),
@@ -37,7 +37,7 @@ pub fn messages(bytes: &[u8]) {
         12 => round_trip::<v1::StoredDeletion>(bytes, usize::MAX),
         13 => round_trip::<v1::StoredHistory>(bytes, usize::MAX),
         14 => round_trip::<v1::PeerCache>(bytes, usize::MAX),
-        15 => round_trip::<v1::SignedHead>(bytes, usize::MAX),
+        15 => round_trip::<v1::StoredHead>(bytes, usize::MAX),
         16 => round_trip::<v1::ForkProof>(bytes, usize::MAX),
         // What is in the boxes that subscribers seal for each other.
         17 => round_trip::<v1::OfferContent>(bytes, MAX_GOSSIP_BYTES),

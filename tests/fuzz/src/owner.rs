@@ -1,7 +1,7 @@
 //! Honest followers of a hostile owner, who signs whatever it likes.
 
 use bytes::{Bytes, BytesMut};
-use headwater_protocols::head::{Head, SignedHead};
+use headwater_protocols::head::{Closing, Head, SignedHead};
 use headwater_protocols::id::{LogId, Topic};
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::log::Announcement;
@@ -156,7 +156,14 @@ impl Scene {
                 root
             },
             time: Timestamp(self.world.sim.now().0 + ahead),
-            successor: (lies == 2).then_some(LogId([3; 32])),
+            closing: match lies {
+                2 => Some(Closing {
+                    successor: Some(LogId([3; 32])),
+                }),
+                3 => Some(Closing { successor: None }),
+                _ => None,
+            },
+            lines: (lies == 4).then(|| "of later".to_owned()).into_iter().collect(),
         };
         Ok((branch, size, head.sign(&self.key)))
     }

@@ -2,7 +2,7 @@
 //! and fork proofs, altered on their way.
 
 use bytes::{Bytes, BytesMut};
-use headwater_protocols::head::{Head, SignedHead};
+use headwater_protocols::head::{Head, SignedHead, Tree};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::{PublicKey, SigningKey};
 use headwater_protocols::log::{Announcement, Extension, ForkProof, Node, Relation, Shown};
@@ -117,14 +117,8 @@ impl Branches {
     }
 
     fn head(&self, branch: usize, size: u64) -> SignedHead {
-        let head = Head {
-            log: LOG,
-            size,
-            root: self.root(branch, size),
-            time: Timestamp(size as i64),
-            successor: None,
-        };
-        head.sign(&self.key)
+        let root = self.root(branch, size);
+        Head::of_tree(LOG, Tree { size, root }, Timestamp(size as i64)).sign(&self.key)
     }
 
     /// Records that a state of one branch and one of the other begin with alike.

@@ -62,7 +62,7 @@ impl Attacker {
             )?
             .with_behaviour(|keypair| {
                 let local = keypair.public().to_peer_id();
-                let protocol = StreamProtocol::new("/headwater/kad/1");
+                let protocol = StreamProtocol::new("/headwater/kad/2");
                 Ok(Behaviour {
                     identify: identify::Behaviour::new(identify::Config::new(
                         "/headwater/1".to_owned(),
@@ -161,7 +161,7 @@ impl Attacker {
 }
 
 fn peers() -> request_response::Behaviour<RawBytes> {
-    let protocol = StreamProtocol::new("/headwater/peers/1");
+    let protocol = StreamProtocol::new("/headwater/peers/2");
     let protocols = [(protocol, ProtocolSupport::Full)];
     request_response::Behaviour::new(protocols, request_response::Config::default())
 }

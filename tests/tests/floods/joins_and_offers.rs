@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use futures::StreamExt;
-use headwater_protocols::head::{Head, UnverifiedHead};
+use headwater_protocols::head::{Head, Tree, UnverifiedHead};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::limits::{ACCEPTED_OFFERS, OFFER_BURST, OFFER_EVERY_US};
@@ -197,18 +197,10 @@ impl Bait {
         let key = SigningKey::from_secret(&mut fresh());
         let manifest = numbers_manifest(key.public(), "bait");
         let manifest = manifest.sign(&key)?;
-        let head = Head {
-            log: manifest.stream(),
-            size: 1_000,
-            root: Hash([3; 32]),
-            time: Timestamp(1),
-            successor: None,
-        };
-        let head = head.sign(&key);
-        let head = UnverifiedHead {
-            bytes: head.bytes().clone(),
-            signature: head.signature().clone(),
-        };
+        let root = Hash([3; 32]);
+        let tree = Tree { size: 1_000, root };
+        let head = Head::of_tree(manifest.stream(), tree, Timestamp(1));
+        let head = UnverifiedHead(head.sign(&key).to_wire());
         Ok(Self { manifest, head })
     }
 

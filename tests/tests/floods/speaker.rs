@@ -12,7 +12,7 @@ use libp2p_stream::{Behaviour, Control, IncomingStreams};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/1");
+const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/2");
 
 /// How long it tries to connect, and to open a stream.
 const PATIENCE: Duration = Duration::from_secs(20);

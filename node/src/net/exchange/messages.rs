@@ -26,7 +26,7 @@ pub(in crate::net) type Messages = request_response::Behaviour<PeersCodec>;
 /// What [`Messages`] tells.
 pub(in crate::net) type Event = request_response::Event<Request, Response>;
 
-pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/peers/1");
+pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/peers/2");
 
 /// The behaviour that carries questions and answers.
 pub(in crate::net) fn messages() -> Messages {

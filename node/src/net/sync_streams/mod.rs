@@ -73,7 +73,7 @@ pub use packing::PACKED_PROTOCOL;
 use super::limits::{QUIET_AFTER, SILENT_AFTER};
 
 /// Name under which the protocol is negotiated.
-pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/1");
+pub const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/2");
 
 /// Settings of [`Behaviour`].
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use libp2p::StreamProtocol;
 use tokio::time::{Duration, Instant};
 
 /// Name of the protocol with packed frames.
-pub const PACKED_PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/1/zstd");
+pub const PACKED_PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/2/zstd");
 
 /// Bytes before a packed frame: its form.
 pub(super) const FORM_BYTES: usize = 1;

@@ -152,7 +152,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Head;
+    use crate::head::{Head, Tree};
     use crate::id::LogId;
     use crate::identity::SigningKey;
     use crate::merkle::Hash;
@@ -162,13 +162,9 @@ mod tests {
     }
 
     fn head(size: u64) -> SignedHead {
-        let head = Head {
-            log: LogId([1; 32]),
-            size,
-            root: Hash([0; 32]),
-            time: Timestamp(size.cast_signed()),
-            successor: None,
-        };
+        let root = Hash([0; 32]);
+        let time = Timestamp(size.cast_signed());
+        let head = Head::of_tree(LogId([1; 32]), Tree { size, root }, time);
         head.sign(&SigningKey::from_secret(&mut [99; 32]))
     }
 

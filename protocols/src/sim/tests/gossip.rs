@@ -1,7 +1,7 @@
 //! What is heard on the topics, true and false.
 
 use super::*;
-use crate::head::Head;
+use crate::head::{Head, Tree};
 use crate::limits::MAX_GOSSIP_BYTES;
 use crate::log::{Announcement, Appender};
 use crate::merkle::{CompactRange, Hash};
@@ -67,13 +67,8 @@ fn false_gossip_is_rejected_by_name_and_stores_nothing() {
     let other = SigningKey::from_secret(&mut [200; 32]);
     let now = world.sim.now();
     let good = announce(&world, &key, now);
-    let unsigned = Head {
-        log: world.log,
-        size: 21,
-        root: Hash([3; 32]),
-        time: now,
-        successor: None,
-    };
+    let root = Hash([3; 32]);
+    let unsigned = Head::of_tree(world.log, Tree { size: 21, root }, now);
     let stranger_signed = unsigned.sign(&other).to_wire();
     let on_data = [
         announce(&world, &other, now),
@@ -157,12 +152,9 @@ fn a_larger_head_is_taken_whatever_its_time_and_another_only_within_a_minute() {
         // What is older than that by more than a minute is not looked at, even
         // where it would show a fork.
         let head = world.status(follower).head.unwrap();
-        let other = |us: i64| Head {
-            log: world.log,
-            size: 25,
-            root: Hash([3; 32]),
-            time: head.time.offset(-us),
-            successor: None,
+        let other = |us: i64| {
+            let root = Hash([3; 32]);
+            Head::of_tree(world.log, Tree { size: 25, root }, head.time.offset(-us))
         };
         let minute = MINUTE as i64;
         let [late, just] = [minute + 1, minute].map(|us| other(us).sign(&key).to_wire());

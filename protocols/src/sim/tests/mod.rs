@@ -6,6 +6,8 @@ mod cursors;
 mod damage;
 mod deletions;
 mod discovering;
+mod early;
+mod endings;
 mod fairness;
 mod forks;
 mod gossip;

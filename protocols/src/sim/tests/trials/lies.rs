@@ -45,7 +45,7 @@ pub(super) fn lie(seed: u64) -> Twist {
             (7, Body::Head(state)) => garble(&mut state.news, &mut dice),
             (8, Body::Head(state)) => {
                 if let Some(head) = &mut state.head {
-                    garble(&mut head.head, &mut dice);
+                    garble(&mut head.root, &mut dice);
                 }
             }
             _ => {}
