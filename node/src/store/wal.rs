@@ -28,7 +28,13 @@ pub struct LostWrites {
 pub(super) fn lost_writes(dir: &Path) -> io::Result<Option<LostWrites>> {
     let mut lost: Option<LostWrites> = None;
     for file in logs(dir)? {
-        let seen = look_through(&mut File::open(&file)?)?;
+        let mut log = match File::open(&file) {
+            // Another process has the folder open, and is done with this one: that it
+            // is locked is found out by who opens it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            log => log?,
+        };
+        let seen = look_through(&mut log)?;
         match &mut lost {
             Some(lost) => lost.behind += seen.whole + seen.behind,
             None => {
