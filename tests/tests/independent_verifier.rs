@@ -1,5 +1,6 @@
 //! Proof files are accepted by a verifier that shares no code with us.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -44,21 +45,34 @@ fn path(proof: &Value) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Lets a script of `tests/vectors` go through a file of `docs/vectors`.
-fn read_vectors(script: &str, file: &str, says: &str) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// What a script of `tests/vectors` says.
+fn python(script: &str, arguments: &[&Path]) -> Result<String> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors");
     let read = Command::new("python3")
-        .arg(root.join("vectors").join(script))
-        .arg(root.join("../docs/vectors").join(file))
+        .arg(scripts.join(script))
+        .args(arguments)
         .output()
         .context("python3")?;
-    let said = String::from_utf8_lossy(&read.stdout);
-    ensure!(
-        read.status.success() && said.contains(says),
-        "{said}{}",
-        String::from_utf8_lossy(&read.stderr)
-    );
+    let errors = String::from_utf8_lossy(&read.stderr);
+    let said = String::from_utf8(read.stdout)?;
+    ensure!(read.status.success(), "{said}{errors}");
+    Ok(said)
+}
+
+/// Lets one go through a file of `docs/vectors`.
+fn read_vectors(script: &str, file: &str, says: &str) -> Result<()> {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/vectors");
+    let said = python(script, &[&vectors.join(file)])?;
+    ensure!(said.contains(says), "{said}");
     Ok(())
+}
+
+/// The size and the root in the checkpoint of a proof file, which was signed by the
+/// publisher that the file names.
+fn signed_tree(proof: &str) -> Result<String> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), proof)?;
+    python("heads.py", &[Path::new("--proof"), file.path()])
 }
 
 #[test]
@@ -77,8 +91,10 @@ fn inclusion_and_consistency_proofs_are_accepted_by_another_implementation() -> 
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, RECORDS)?;
     for index in [0, 1, 255, 256, 511, 767, 768, 998, 999] {
-        let proof: Value =
-            serde_json::from_str(&node.run(&["prove", &stream, &index.to_string()])?)?;
+        let file = node.run(&["prove", &stream, &index.to_string()])?;
+        let proof: Value = serde_json::from_str(&file)?;
+        let signed = format!("{RECORDS} {}\n", text(&proof, "root")?);
+        ensure!(signed_tree(&file)? == signed, "{file}");
         let tree = root(&proof, "root", "size")?;
         let record = BASE64.decode(text(&proof, "record")?.as_bytes())?;
         let path = InclusionProof::<Sha256>::try_from_bytes(path(&proof)?)?;
