@@ -17,6 +17,7 @@ mod exchange;
 mod floods;
 mod floors;
 mod forks;
+mod go_tools;
 mod independent_verifier;
 mod interop;
 mod joining;
