@@ -2,8 +2,6 @@
 
 pub mod checkpoint;
 pub mod early;
-#[cfg(test)]
-mod vectors;
 
 use bytes::Bytes;
 

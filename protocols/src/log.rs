@@ -424,3 +424,6 @@ impl Appender {
 #[cfg(test)]
 #[path = "log/tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod vectors;

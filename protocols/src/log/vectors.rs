@@ -4,9 +4,14 @@ use data_encoding::HEXLOWER;
 use prost::Message;
 use serde::Deserialize;
 
-use super::checkpoint::{NoteError, origin, verifier_key};
-use super::*;
-use crate::log::Relation;
+use super::Relation;
+use crate::head::checkpoint::{NoteError, origin, verifier_key};
+use crate::head::{Closing, Head, HeadError, SignedHead, UnverifiedHead};
+use crate::id::LogId;
+use crate::identity::SigningKey;
+use crate::merkle::Hash;
+use crate::time::Timestamp;
+use crate::wire::v1;
 
 const VECTORS: &str = include_str!("../../../docs/vectors/heads.json");
 
