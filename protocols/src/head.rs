@@ -48,6 +48,17 @@ pub struct Tree {
     pub root: Hash,
 }
 
+impl Tree {
+    /// That without a record.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self {
+            size: 0,
+            root: empty_root(),
+        }
+    }
+}
+
 /// Why a head is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {

@@ -75,6 +75,25 @@ pub const MAX_HEAD_LINES: usize = 4;
 /// Bytes of these lines together: a hash in each.
 pub const MAX_HEAD_LINE_BYTES: usize = 256;
 
+/// Earlier heads that are kept of a log with a recovery key: a day of hours, and fewer
+/// and fewer of the time before; 7 KB.
+pub const MAX_PAST_HEADS: usize = 48;
+
+/// Microseconds between two of them, by the holder's clock: what a thief signs in an
+/// hour takes the place of one.
+pub const PAST_HEAD_EVERY_US: u64 = 60 * 60 * 1_000_000;
+
+/// Microseconds for which records stay that newer ones have freed, where a log has a
+/// recovery key: a day in which a thief's records push nothing out.
+pub const FREED_DELAY_US: u64 = 24 * 60 * 60 * 1_000_000;
+
+/// Microseconds between two moments of which it is remembered what was freed then.
+pub const FREED_STEP_US: u64 = FREED_DELAY_US / 24;
+
+/// Statements of a recovery key that are told: one, or two that differ, which show that
+/// the key says more than one thing.
+pub const MAX_RECOVERY_STATEMENTS: usize = 2;
+
 /// Bytes of a signed head: 32 + 32 + 64 bytes of hashes and signature, the lines,
 /// two integers and the tags come to less than 430.
 pub const MAX_SIGNED_HEAD_BYTES: usize = 512;

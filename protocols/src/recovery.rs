@@ -8,7 +8,7 @@ use prost::Message;
 use crate::head::{HeadError, SignedHead, Tree, UnverifiedHead};
 use crate::id::LogId;
 use crate::identity::{BadSignature, Domain, ED25519, PublicKey, SigningKey, key_hash};
-use crate::limits::{MAX_RECOVERY_BYTES, MAX_SIGNED_RECOVERY_BYTES};
+use crate::limits::{MAX_RECOVERY_BYTES, MAX_RECOVERY_STATEMENTS, MAX_SIGNED_RECOVERY_BYTES};
 use crate::merkle::Hash;
 use crate::time::Timestamp;
 use crate::wire::{Field, Form, NewerField, Shape, WireError, decode_canonical, scan, v1};
@@ -273,6 +273,51 @@ impl Recovered {
     #[must_use]
     pub fn is_contradicted(&self) -> bool {
         self.other.is_some()
+    }
+
+    /// Whether both say the same of what counts, and of what continues it.
+    #[must_use]
+    pub fn comes_to(&self, other: &Self) -> bool {
+        let what = |one: &Self| (one.tree(), one.successor(), one.is_contradicted());
+        what(self) == what(other)
+    }
+
+    /// As it travels, and stands on disk.
+    #[must_use]
+    pub fn to_wire(&self) -> v1::Recovered {
+        v1::Recovered {
+            statements: self.statements().map(SignedRecovery::to_wire).collect(),
+        }
+    }
+
+    /// Checks what a recovery key is said to have said of a log.
+    ///
+    /// # Errors
+    /// It has not, or nothing is said.
+    pub fn verify(
+        wire: v1::Recovered,
+        log: LogId,
+        owner: &PublicKey,
+        hash: Option<&[u8; 32]>,
+    ) -> Result<Self, RecoveryError> {
+        let wrong = WireError::BadField {
+            what: WHAT,
+            field: "statements: neither one nor two",
+        };
+        if wire.statements.len() > MAX_RECOVERY_STATEMENTS {
+            return Err(wrong.into());
+        }
+        let mut all: Option<Self> = None;
+        for statement in wire.statements {
+            let said = UnverifiedRecovery(statement)
+                .verify(log, owner, hash)?
+                .into();
+            all = Some(match all {
+                None => said,
+                Some(all) => strongest(all, said),
+            });
+        }
+        all.ok_or_else(|| wrong.into())
     }
 
     /// What shows all this: one statement or two, the one that counts first.

@@ -247,6 +247,7 @@ mod tests {
             ..v1::ForkProof::default()
         };
         let evidence = v1::frame::Body::Evidence(Box::new(v1::Evidence {
+            recovered: None,
             log: Bytes::from_static(&[0x08; 32]),
             fork: Some(fork),
         }));

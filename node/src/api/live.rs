@@ -42,7 +42,7 @@ use super::problem::ApiError;
 use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet, require_readable};
-use super::types::Problem;
+use super::types::{Problem, Reset};
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::handle::wall_time;
 use crate::times::{Bound, Unit};
@@ -67,7 +67,7 @@ pub(super) struct Options {
 /// Answers for as long as the client and the node are there.
 #[utoipa::path(get, path = "/v1/streams/{id}/live", tag = "observations", summary = "History, then every new observation: events, or a WebSocket",
     params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<u64>, Header, description = "The index of the last observation that the client has")),
-    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. A `reset` event, which has a Reset as its `data`, says that the recovery key of the stream has ended it, and what does not count. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn live(
     State(state): State<ApiState>,
@@ -104,6 +104,7 @@ pub(super) async fn live(
         next,
         ready: VecDeque::new(),
         ended: false,
+        told_reset: None,
         line: client.line.clone(),
         _place: place,
     };
@@ -133,6 +134,10 @@ fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
         let event = match observations.recv().await? {
             Said::Observation(Observation { index, json }) => {
                 Event::default().id(index.to_string()).data(&*json)
+            }
+            Said::Reset(reset) => {
+                let reset = serde_json::to_string(&reset).unwrap_or_default();
+                Event::default().event("reset").data(reset)
             }
             Said::End(problem) => Event::default().event("error").data(problem),
             Said::TooSlow => Event::default().comment("too slow; come back with Last-Event-ID"),
@@ -241,7 +246,9 @@ async fn first_since(
 /// sent.
 fn is_disputed(status: &LogStatus, next: Option<u64>) -> Option<u64> {
     let next = next?;
-    status.disputed_from.filter(|&from| next >= from)
+    // Of a recovered stream it is said what counts, and nothing more comes.
+    let is_open = status.recovered.is_none();
+    status.disputed_from.filter(|&from| is_open && next >= from)
 }
 
 /// What live clients get.
@@ -249,6 +256,8 @@ fn is_disputed(status: &LogStatus, next: Option<u64>) -> Option<u64> {
 pub(super) enum Said {
     /// A record.
     Observation(Observation),
+    /// The recovery key of the stream has ended it.
+    Reset(Reset),
     /// Problem details: nothing more comes.
     End(String),
     /// The client took nothing for too long.
@@ -273,6 +282,8 @@ pub(super) struct Live {
     ready: VecDeque<Observation>,
     /// The last word was sent.
     ended: bool,
+    /// What was said of its end by its recovery key.
+    told_reset: Option<Reset>,
     /// The connection, if there is a socket.
     line: Option<Arc<Line>>,
     _place: LivePlace,
@@ -296,6 +307,9 @@ impl Live {
             // history is read wakes us again.
             let status = self.watch.borrow_and_update().clone();
             self.drop_disputed(&status);
+            if let Some(reset) = self.reset(&status) {
+                return Some(Said::Reset(reset));
+            }
             if let Some(observation) = self.ready.pop_front() {
                 return Some(Said::Observation(observation));
             }
@@ -328,6 +342,22 @@ impl Live {
         while let Some(last) = self.ready.pop_back_if(|last| last.index >= from) {
             self.next = Some(last.index);
         }
+    }
+
+    /// Says once, and again when it changes, that its recovery key has ended the stream:
+    /// also to who comes back with more than counts.
+    fn reset(&mut self, status: &LogStatus) -> Option<Reset> {
+        let recovered = status.recovered.as_ref()?;
+        let reset = Reset {
+            from: recovered.tree().size,
+            successor: recovered.successor().map(|log| log.to_string()),
+        };
+        if self.told_reset.as_ref() == Some(&reset) {
+            return None;
+        }
+        self.next = self.next.map(|next| next.min(reset.from));
+        self.told_reset = Some(reset.clone());
+        Some(reset)
     }
 
     /// Says once that nothing more comes, because only one of two histories has

@@ -198,7 +198,8 @@ impl From<CommandError> for ApiError {
             CommandError::Repeated => StatusCode::UNPROCESSABLE_ENTITY,
             CommandError::Manifest(_)
             | CommandError::SearchTooLong { .. }
-            | CommandError::OwnSuccessor => StatusCode::BAD_REQUEST,
+            | CommandError::OwnSuccessor
+            | CommandError::Recovery(_) => StatusCode::BAD_REQUEST,
             CommandError::TooNew { .. } => {
                 return Self::new(StatusCode::CONFLICT, detail).of_kind(TOO_NEW);
             }

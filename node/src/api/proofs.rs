@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
-use headwater_protocols::engine::LogStatus;
+use headwater_protocols::engine::{LogStatus, past_heads};
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::head::checkpoint::verifier_key;
 use headwater_protocols::manifest::SignedManifest;
@@ -17,7 +17,9 @@ use super::observations::require_undisputed;
 use super::problem::ApiError;
 use super::retention::{kept, require_kept};
 use super::state::{ApiState, not_come_yet, require_readable};
-use super::types::{ConsistencyProof, ExportProof, HeadView, InclusionProof, Problem};
+use super::types::{
+    ConsistencyProof, ExportProof, HeadView, HeadsView, InclusionProof, KnownHead, Problem,
+};
 use crate::export::Selection;
 use crate::export::time::to_text;
 use crate::proof::{self, NoProof};
@@ -65,6 +67,46 @@ pub(super) async fn checkpoint(
     let status = state.stream(&id?)?;
     let (manifest, head) = signed(&status)?;
     Ok(head.note(&manifest.publisher))
+}
+
+/// `GET /v1/streams/{id}/heads`: the heads of a stream that are known here.
+#[utoipa::path(get, path = "/v1/streams/{id}/heads", tag = "proofs", summary = "The signed heads that this node knows",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")),
+    responses((status = 200, description = "The largest first; earlier ones are kept of streams with a recovery key alone", body = HeadsView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+)]
+pub(super) async fn heads(
+    State(state): State<ApiState>,
+    client: Client,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<HeadsView>, ApiError> {
+    let status = state.stream(&id?)?;
+    let look = state.look_through(&client, status, move |status, history, _| {
+        let (manifest, head) = signed(status)?;
+        let (log, owner) = (status.log, &manifest.publisher);
+        let mut known = past_heads(history.store(), history.key().number, log, owner)?;
+        known.extend(
+            status
+                .fork
+                .iter()
+                .flat_map(|fork| [fork.smaller.clone(), fork.larger.clone()]),
+        );
+        known.push(head.clone());
+        known.sort_by_key(|head| (head.size, head.time));
+        known.dedup_by(|one, other| *one == *other);
+        let heads = known.iter().rev().map(|head| KnownHead {
+            size: head.size,
+            root: head.root.to_string(),
+            time: to_text(head.time),
+            checkpoint: head.note(owner),
+        });
+        Ok(HeadsView {
+            stream: log.to_string(),
+            publisher: BASE64.encode(&owner.to_bytes()),
+            verifier_key: verifier_key(log, owner),
+            heads: heads.collect(),
+        })
+    });
+    look.await.map(Json)
 }
 
 /// The head of a stream as others can check it.

@@ -50,6 +50,11 @@ async fn send_all(sender: &mut Sender, receiver: &mut Receiver, live: Live) -> L
                     next = Some(index + 1);
                     Message::Text((&*json).into())
                 }
+                Some(Said::Reset(reset)) => {
+                    next = next.map(|next: u64| next.min(reset.from));
+                    let reset = serde_json::json!({ "reset": reset });
+                    Message::Text(reset.to_string().into())
+                }
                 Some(Said::End(problem)) => {
                     let _ = send(sender, Message::Text(problem.into()), patience).await;
                     return close(sender, close_code::POLICY, "the rest is disputed", next).await;

@@ -8,10 +8,13 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use data_encoding::BASE64;
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
+use headwater_protocols::wire::v1;
 use libp2p::Multiaddr;
+use prost::Message;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
@@ -22,7 +25,9 @@ use super::new_name::{lookalikes, require_unlike};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
-use super::types::{Close, ItemProblem, Problem, Reopen, StreamPeerView, StreamView, Subscription};
+use super::types::{
+    Close, ItemProblem, Problem, Recover, Reopen, StreamPeerView, StreamView, Subscription,
+};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use crate::handle::wall_time;
@@ -195,6 +200,35 @@ pub(super) async fn close(
     let successor = successor.transpose()?;
     require_a_possible_time()?;
     let command = Command::Close { log, successor };
+    state.node().command(command).await?;
+    changed(&state, log).await
+}
+
+/// `POST /v1/streams/{id}/recovery`: ends a stream in the word of its recovery key. What
+/// was posted there before it meant that is still taken as `reopen`.
+#[utoipa::path(post, path = "/v1/streams/{id}/recovery", tag = "streams", summary = "End a stream in the word of its recovery key",
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite")), request_body = Recover,
+    responses((status = 200, description = "The stream; said before, it is as it was", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")), security(("token" = [])),
+)]
+pub(super) async fn recover(
+    State(state): State<ApiState>,
+    id: Id,
+    body: Body,
+) -> Result<Json<StreamView>, ApiError> {
+    let is_early = (body.as_ref())
+        .is_ok_and(|body| body.trim_ascii().is_empty() || parse::<Reopen>(body).is_ok());
+    if is_early {
+        return reopen(State(state), id, body).await;
+    }
+    let log = state.stream_meant(&id?, Meaning::OnlyOne)?.log;
+    let how: Recover = parse(&body?)?;
+    let statement = BASE64.decode(how.statement.as_bytes()).ok();
+    let statement = statement.and_then(|bytes| v1::SignedRecovery::decode(&bytes[..]).ok());
+    let statement = statement.ok_or_else(|| {
+        ApiError::bad_request("`statement` is not a SignedRecovery in base64 (docs/formats.md)")
+    })?;
+    let statement = Box::new(statement);
+    let command = Command::Recover { log, statement };
     state.node().command(command).await?;
     changed(&state, log).await
 }

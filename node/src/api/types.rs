@@ -291,6 +291,9 @@ pub struct StreamView {
     pub known_peers: Vec<String>,
     /// A text to paste on another machine: `headwater:<id>?peer=<multiaddr>`.
     pub invite: String,
+    /// What its recovery key has said of its end; absent while it has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<RecoveredView>,
     /// Whether its publisher has closed it for good.
     #[serde(default)]
     pub closed: bool,
@@ -437,6 +440,68 @@ pub struct FetchView {
     pub from: u64,
     /// The index behind the last one.
     pub to: u64,
+}
+
+/// `POST /v1/streams/{id}/recovery`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recover {
+    /// A `SignedRecovery` of docs/formats.md, base64.
+    pub statement: String,
+}
+
+/// What the recovery key of a stream has said: how much of it counts, whatever its
+/// publisher's key has signed.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct RecoveredView {
+    /// Records that count. What comes behind them is disowned.
+    pub size: u64,
+    /// Root of the tree over them, lower-case hex.
+    pub root: String,
+    /// When that was said, RFC 3339.
+    pub issued: String,
+    /// Id of the stream that continues it.
+    pub successor: Option<String>,
+    /// The key has said other things, too: the smallest counts, and nothing continues the
+    /// stream.
+    pub contradicted: bool,
+}
+
+/// The data of the event `reset` of `GET /v1/streams/{id}/live`: the recovery key of the
+/// stream has ended it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct Reset {
+    /// The first index that does not count; whoever has it, or what follows, should
+    /// disown it.
+    pub from: u64,
+    /// Id of the stream that continues it.
+    pub successor: Option<String>,
+}
+
+/// `GET /v1/streams/{id}/heads`: the heads that this node knows.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct HeadsView {
+    /// The stream id.
+    pub stream: String,
+    /// Public key of the publisher (ed25519, 32 bytes), base64.
+    pub publisher: String,
+    /// With this key any tool that reads signed notes opens the checkpoints.
+    pub verifier_key: String,
+    /// The largest first. Earlier ones are kept of streams with a recovery key alone.
+    pub heads: Vec<KnownHead>,
+}
+
+/// A head that the node knows.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct KnownHead {
+    /// Records below it.
+    pub size: u64,
+    /// Root of the tree over them, lower-case hex.
+    pub root: String,
+    /// When it was signed, RFC 3339.
+    pub time: String,
+    /// The signed note of the head: a C2SP checkpoint.
+    pub checkpoint: String,
 }
 
 /// `POST /v1/streams/{id}/close`.

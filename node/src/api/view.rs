@@ -3,6 +3,7 @@
 use headwater_protocols::engine::{LogStatus, ReopeningStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{Manifest, ValueType};
+use headwater_protocols::recovery::Recovered;
 use headwater_protocols::time::Timestamp;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -11,7 +12,8 @@ use super::limits::MAX_INVITE_ADDRESSES;
 use super::manifest_view::manifest_view;
 use super::types::{
     AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
-    ReachabilityView, ReopeningView, RoleView, StreamPeerView, StreamView, ValueTypeView,
+    ReachabilityView, RecoveredView, ReopeningView, RoleView, StreamPeerView, StreamView,
+    ValueTypeView,
 };
 use crate::export::time::to_text;
 use crate::handle::{
@@ -135,6 +137,7 @@ pub fn stream_view(
         sources: status.sources.iter().map(ToString::to_string).collect(),
         known_peers: status.peers.clone(),
         invite: invite_to(status.log, addresses),
+        recovered: status.recovered.as_deref().map(recovered_view),
         closed: head.is_some_and(|head| head.closing.is_some()),
         successor: (head.and_then(|head| head.closing?.successor)).map(|log| log.to_string()),
         forked: status.fork.is_some(),
@@ -144,6 +147,16 @@ pub fn stream_view(
         known_followers: status.known_followers as u64,
         stopped: status.stopped_for_good.clone().or(by_disk),
         stopped_since: until_then.map(|&(_, since)| to_text(since)),
+    }
+}
+
+fn recovered_view(recovered: &Recovered) -> RecoveredView {
+    RecoveredView {
+        size: recovered.tree().size,
+        root: recovered.tree().root.to_string(),
+        issued: to_text(recovered.issued()),
+        successor: recovered.successor().map(|log| log.to_string()),
+        contradicted: recovered.is_contradicted(),
     }
 }
 
@@ -359,6 +372,7 @@ pub(super) mod tests {
                 time_us: Some(4_000_000),
             },
             peers: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
+            recovered: None,
             fork: None,
             disputed_from: None,
             damage: None,

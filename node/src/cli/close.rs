@@ -42,7 +42,7 @@ pub(super) async fn close(invocation: &Invocation, args: &CloseArgs) -> anyhow::
             }
             let successor = match &args.successor {
                 None => None,
-                Some(name) => Some(successor(client, name).await?),
+                Some(name) => Some(successor_id(client, name).await?),
             };
             if !args.yes && can_ask(invocation) && !is_meant(&stream, successor.as_deref()).await? {
                 bail!("nothing was closed");
@@ -62,7 +62,7 @@ pub(super) async fn close(invocation: &Invocation, args: &CloseArgs) -> anyhow::
 }
 
 /// The whole id of a stream, which need not be known here.
-async fn successor(client: &Client, name: &str) -> anyhow::Result<String> {
+pub(super) async fn successor_id(client: &Client, name: &str) -> anyhow::Result<String> {
     match name.parse::<LogId>() {
         Ok(log) => Ok(log.to_string()),
         Err(_) => Ok(client.stream(name).await?.id),

@@ -28,8 +28,7 @@ pub(crate) enum RecoveryCommand {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Streams that are created with `stream create --recovery FILE.pub` can be ended with FILE, should the key \
-                  of their node be lost or stolen: whatever that key signs, FILE says which head is the last. (The \
-                  key has to be named now; the command that ends a stream comes with a later version.) So \
+                  of their node be lost or stolen (`stream recover S --key FILE`): whatever that key signs, FILE says which head is the last. So \
                   FILE is the stronger of the two: whoever has it can disown such a stream from its first record \
                   on. Keep it where the node is not, in two copies in two places; it is text, and can be printed \
                   or written down. With a passphrase the file alone is of no use, and lost with the passphrase."

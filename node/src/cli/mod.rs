@@ -57,6 +57,7 @@ mod publish;
 mod publish_file;
 mod publish_lines;
 mod reading;
+mod recover;
 mod reopen;
 mod rows;
 mod run;

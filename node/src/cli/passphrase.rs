@@ -46,10 +46,29 @@ impl PassphraseArgs {
     }
 }
 
+/// Where the passphrase of a key that has one is taken from.
+#[derive(Args, Debug)]
+pub(crate) struct KnownPassphraseArgs {
+    /// Take the passphrase of the key from this file (-: standard input) [default: asked
+    /// for]
+    #[arg(long, value_name = "F")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl KnownPassphraseArgs {
+    /// The one of a key that is opened.
+    pub(super) fn of_known(&self) -> anyhow::Result<Passphrase> {
+        match &self.passphrase_file {
+            Some(file) => from_file(file),
+            None => of_bytes(typed("passphrase of the key: ")?.as_bytes()),
+        }
+    }
+}
+
 fn typed(words: &str) -> anyhow::Result<Zeroizing<String>> {
     if !io::stdin().is_terminal() {
-        let what =
-            "--passphrase asks on a terminal, and standard input is none; use --passphrase-file";
+        let what = "a passphrase is asked for on a terminal, and standard input is none; use \
+                    --passphrase-file";
         return Err(Usage::error(what));
     }
     let typed = rpassword::prompt_password(words).context("cannot read from the terminal")?;

@@ -39,6 +39,21 @@ pub(crate) struct ReopenArgs {
     timeout: Option<Duration>,
 }
 
+impl ReopenArgs {
+    /// What `stream recover` meant when it had this name.
+    pub(super) fn of_recover(
+        stream: Option<String>,
+        none_is_larger: bool,
+        timeout: Option<Duration>,
+    ) -> Self {
+        Self {
+            stream,
+            none_is_larger,
+            timeout,
+        }
+    }
+}
+
 pub(super) async fn reopen(invocation: &Invocation, args: &ReopenArgs) -> anyhow::Result<()> {
     let until = Instant::now() + args.timeout.unwrap_or(TIMEOUT);
     let reopened = invocation

@@ -230,6 +230,16 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
             .iter()
             .map(|peer| ("known peer", printable(peer))),
     );
+    if let Some(end) = &stream.recovered {
+        let next = match (&end.successor, end.contradicted) {
+            (Some(id), _) => format!("; {id} continues it"),
+            (None, true) => "; the key has said other things, too".to_owned(),
+            (None, false) => String::new(),
+        };
+        let size = counted(end.size, "record");
+        let what = format!("its recovery key has ended it with {size}{next}");
+        lines.push(("recovered", out.bad(&what)));
+    }
     if stream.closed {
         let next = match &stream.successor {
             Some(id) => format!("for good; {id} continues it"),
@@ -245,7 +255,16 @@ fn standing(stream: &StreamView, out: Output) -> Vec<Line> {
         lines.push(("evidence", show));
     }
     if let Some(from) = stream.disputed_from {
-        lines.push(("disputed", out.bad(&disputed(from, stream.size))));
+        match stream.recovered.is_some() {
+            true => {
+                let count = counted(stream.size.saturating_sub(from), "record");
+                lines.push((
+                    "disowned",
+                    out.bad(&format!("{count} from index {from} on")),
+                ));
+            }
+            false => lines.push(("disputed", out.bad(&disputed(from, stream.size)))),
+        }
     }
     lines.extend(stream.stopped.as_ref().map(|why| {
         let why = printable(why);

@@ -11,6 +11,7 @@ use super::discover::{DiscoverArgs, discover};
 use super::follow::{FollowArgs, UnfollowArgs, follow, unfollow};
 use super::gaps::GapsArgs;
 use super::output::{Align, Output, Table, bytes, grouped, printable, short, signed_ago};
+use super::recover::{RecoverArgs, recover};
 use super::reopen::{ReopenArgs, reopen};
 use super::show::{ShowArgs, say_lookalikes, show};
 use super::terms::TermsArgs;
@@ -30,9 +31,7 @@ pub(crate) enum StreamCommand {
     Peers(StreamPeersArgs),
     Gaps(GapsArgs),
     Reopen(ReopenArgs),
-    /// The name of `reopen` in scripts of before
-    #[command(hide = true)]
-    Recover(ReopenArgs),
+    Recover(Box<RecoverArgs>),
 }
 
 /// Create a stream that this node publishes; its id is printed
@@ -128,9 +127,8 @@ pub(super) async fn dispatch(
         StreamCommand::Close(args) => close(invocation, &args).await,
         StreamCommand::Peers(args) => peers(invocation, &args).await,
         StreamCommand::Gaps(args) => super::gaps::gaps(invocation, &args).await,
-        StreamCommand::Reopen(args) | StreamCommand::Recover(args) => {
-            reopen(invocation, &args).await
-        }
+        StreamCommand::Reopen(args) => reopen(invocation, &args).await,
+        StreamCommand::Recover(args) => recover(invocation, *args).await,
     }
 }
 
@@ -263,7 +261,9 @@ fn role(stream: &StreamView) -> &'static str {
 
 /// How a stream stands, in a word.
 pub(super) fn state(stream: &StreamView, out: Output) -> String {
-    if stream.forked {
+    if stream.recovered.is_some() {
+        out.bad("recovered")
+    } else if stream.forked {
         out.bad("forked")
     } else if stream.manifest.too_new.is_some() {
         out.bad("too new")
@@ -374,6 +374,7 @@ pub(super) mod tests {
             sources: vec!["12D3KooW".to_owned()],
             known_peers: Vec::new(),
             invite: "headwater:x".to_owned(),
+            recovered: None,
             closed: false,
             successor: None,
             forked: false,

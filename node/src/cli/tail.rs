@@ -8,7 +8,7 @@ use futures::{Stream, TryStreamExt};
 use super::output::{Output, printable};
 use super::show::{disputed, say_namesakes};
 use super::{Invocation, duration};
-use crate::api::types::{Problem, StreamView};
+use crate::api::types::{Problem, Reset, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
 use crate::times::Unit;
 
@@ -72,6 +72,19 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
             }
         })
         .await
+}
+
+/// What is said when a recovery key has ended the stream.
+fn reset(data: &str) -> String {
+    let end: Reset = serde_json::from_str(data).unwrap_or_default();
+    let next = end.successor.map_or_else(String::new, |id| {
+        format!("; {} continues it", printable(&id))
+    });
+    format!(
+        "the stream's recovery key has ended it: what came from index {} on is disowned, and nothing \
+         more comes{next}",
+        end.from
+    )
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -162,6 +175,7 @@ async fn print_all(
                 *from = Begin::index(record.index.saturating_add(1));
             }
             "error" => return Err(refusal(&event.data)),
+            "reset" => out.note(reset(&event.data)),
             other => tracing::debug!(kind = other, "an event that this version does not know"),
         }
     }

@@ -34,9 +34,9 @@ pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
     Close, ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView,
-    EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, Health,
-    InclusionProof, NewStream, NodeView, PeerView, Published, Reopen, ScrubView, StreamPeerView,
-    StreamView, Subscription,
+    EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, HeadsView, Health,
+    InclusionProof, NewStream, NodeView, PeerView, Published, Recover, Reopen, ScrubView,
+    StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
 use crate::failure::for_now;
@@ -533,6 +533,23 @@ impl Client {
     pub async fn close_stream(&self, name: &str, how: &Close) -> anyhow::Result<StreamView> {
         let path = stream_path(name, "/close");
         parse(&self.send(Method::POST, &path, how).await?)
+    }
+
+    /// Ends a stream in the word of its recovery key.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn recover(&self, name: &str, how: &Recover) -> anyhow::Result<StreamView> {
+        let path = stream_path(name, "/recovery");
+        parse(&self.send(Method::POST, &path, how).await?)
+    }
+
+    /// The heads of a stream that the node knows.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn heads(&self, name: &str) -> anyhow::Result<HeadsView> {
+        self.get(&stream_path(name, "/heads")).await
     }
 
     /// The signed head of a stream.

@@ -74,6 +74,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
         clock_ahead_us: None,
         lag: headwater_protocols::engine::Lag::default(),
         peers: Vec::new(),
+        recovered: None,
         fork: None,
         disputed_from: None,
         damage: None,

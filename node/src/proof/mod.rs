@@ -169,6 +169,22 @@ fn require_undisputed(status: &LogStatus, size: u64) -> Result<(), NoProof> {
 #[must_use]
 pub fn disputed(status: &LogStatus, from: u64) -> String {
     let log = status.log;
+    if let Some(end) = status
+        .recovered
+        .as_ref()
+        .map(|recovered| recovered.tree().size)
+    {
+        return match from < end {
+            true => format!(
+                "the recovery key of stream {log} has ended it with {end} records, of which those before \
+                 index {from} are known here so far"
+            ),
+            false => format!(
+                "the recovery key of stream {log} has ended it with {end} records: those from index {from} \
+                 on are disowned (`--to {from}` asks for the others)"
+            ),
+        };
+    }
     format!(
         "the publisher of stream {log} signed two histories of it, so that the records from index {from} \
          on are disputed; those before are in both (`--to {from}`). The evidence: headwater evidence \

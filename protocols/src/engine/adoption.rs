@@ -175,5 +175,6 @@ impl<S: Store> Engine<S> {
         self.note_time_of(log, &head, now);
         self.echo_later(log, now);
         self.settle_dispute(log, now);
+        self.keep_past_head(log, now);
     }
 }

@@ -4,9 +4,11 @@ use crate::id::LogId;
 use crate::manifest::{Manifest, ManifestError, SignedManifest, TooNew};
 use crate::ranges::Interval;
 use crate::record::Record;
+use crate::recovery::RecoveryError;
 use crate::store::StoreError;
 use crate::sync::retrieval::{Found, Retrieval};
 use crate::time::Timestamp;
+use crate::wire::v1;
 
 use super::{Discovery, RequestKey};
 
@@ -45,6 +47,13 @@ pub enum Command {
         log: LogId,
         /// The stream that continues it.
         successor: Option<LogId>,
+    },
+    /// End a stream in the word of its recovery key.
+    Recover {
+        /// The stream.
+        log: LogId,
+        /// What the key has signed.
+        statement: Box<v1::SignedRecovery>,
     },
     /// Keep a stream in step with its publisher.
     Follow {
@@ -119,6 +128,9 @@ pub enum CommandError {
         /// The stream that continues it.
         successor: Option<LogId>,
     },
+    /// A word of a recovery key that is none of this stream.
+    #[error("the stream was not recovered: {0}")]
+    Recovery(#[from] RecoveryError),
     /// A stream that would continue itself.
     #[error("a stream cannot be its own successor; name the stream that continues it, or none")]
     OwnSuccessor,

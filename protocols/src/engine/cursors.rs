@@ -48,9 +48,9 @@ impl LogState {
         let delivering = || sources().filter(|source| source.has_delivered);
         let largest = sources().map(|source| source.size).max().unwrap_or(0);
         // Of a forked log nothing more is wanted.
-        let largest = match self.fork {
-            None => largest.max(self.heard_size).max(size),
-            Some(_) => size,
+        let largest = match self.is_limited() {
+            false => largest.max(self.heard_size).max(size),
+            true => size,
         };
         let begin = self.begin_at(largest);
         let held = self.held.len() - self.held.outside(begin, largest);
@@ -112,7 +112,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn tell_synced(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get_mut(&log);
         // Of a forked log nobody has the whole tree of a head.
-        let Some(state) = state.filter(|state| state.takes() && state.fork.is_none()) else {
+        let Some(state) = state.filter(|state| state.takes() && !state.is_limited()) else {
             return;
         };
         let is_early = (state.told_synced).is_some_and(|at| at.plus(SYNCED_NOTICE_US) > now);

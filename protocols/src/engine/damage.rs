@@ -136,13 +136,14 @@ impl LogState {
             let key = head_key(self.number, HeadKind::Fork);
             rows.put(Table::Heads, key, fork.to_wire().encode_to_vec());
         }
+        self.put_recovered(&mut rows);
         rows
     }
 
     /// A log of ours that is open and lacks records below its own head.
     pub(super) fn mends(&self) -> bool {
         let is_writer = self.owned && self.reopening.is_none() && self.appender.is_some();
-        let is_open = self.is_writable() && self.fork.is_none();
+        let is_open = self.is_writable() && !self.is_limited();
         is_writer && is_open && !self.is_complete()
     }
 

@@ -207,7 +207,7 @@ impl<S: Store> Engine<S> {
         let mut row = row.clone();
         (row.deleted, row.followed) = (false, true);
         let mut state = self.load_log(log, row.clone(), now)?;
-        if state.fork.is_none() {
+        if !state.is_limited() {
             state.appender = None;
             state.reopening = Some(Reopening::new(Why::Deleted, state.size(), now));
             state.poll_at = Some(now);

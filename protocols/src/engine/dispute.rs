@@ -106,6 +106,11 @@ impl<S: Store> Engine<S> {
             Ok(branch) => branch.unwrap_or(proof),
             Err(error) => return self.store_failed(log, &ReadError::Store(error)),
         };
+        if (self.logs.get(&log)).is_some_and(|state| !state.owned && state.takes_on_to_end()) {
+            // Of a recovered log, what is here and does not grow to its end is of another
+            // branch.
+            self.begin_at_end(log, now);
+        }
         let state = self.logs.get_mut(&log);
         let Some(state) = state.filter(|state| state.is_better_fork(Says::of(&proof))) else {
             return;
@@ -187,6 +192,11 @@ impl<S: Store> Engine<S> {
         let Some(log) = LogId::from_slice(&wire.log) else {
             return;
         };
+        if let Some(recovered) = wire.recovered
+            && let Err(error) = self.recovery_heard(log, recovered, Some(peer), now)
+        {
+            return self.ban_for(peer, Some(log), error.to_string());
+        }
         let (Some(state), Some(fork)) = (self.logs.get(&log), wire.fork) else {
             return;
         };
@@ -224,15 +234,24 @@ impl<S: Store> Engine<S> {
 
     /// Tells a peer of the fork of a log, if there is one.
     pub(super) fn send_evidence(&mut self, peer: PeerId, log: LogId) {
-        let Some(fork) = self.logs.get(&log).and_then(|state| state.fork.as_ref()) else {
+        let Some(state) = self.logs.get(&log) else {
             return;
         };
+        let fork = state.fork.as_ref().map(|fork| fork.to_wire());
+        let recovered = state
+            .recovered
+            .as_ref()
+            .map(|recovered| recovered.to_wire());
+        if fork.is_none() && recovered.is_none() {
+            return;
+        }
         if !self.peers.get(&peer).is_some_and(|peer| peer.ready) {
             return;
         }
         let evidence = v1::Evidence {
             log: Bytes::copy_from_slice(&log.0),
-            fork: Some(fork.to_wire()),
+            fork,
+            recovered,
         };
         self.reply_in(Lane::Control, peer, 0, Body::Evidence(Box::new(evidence)));
     }
@@ -282,6 +301,9 @@ impl<S: Store> Engine<S> {
     /// Finds out again what is not disputed, after a head was adopted or a
     /// proof has come.
     pub(super) fn settle_dispute(&mut self, log: LogId, now: Timestamp) {
+        if self.settle_recovery(log, now) {
+            return;
+        }
         let Some(state) = self.logs.get(&log) else {
             return;
         };
@@ -339,7 +361,8 @@ impl<S: Store> Engine<S> {
         };
         // What others say is common may be less than what is.
         let is_known = |fork: &ForkProof| fork.is_of_closing();
-        let known = state.fork.as_deref().is_none_or(is_known) || state.searched;
+        let is_settled = state.searched || state.recovered.is_some();
+        let known = state.fork.as_deref().is_none_or(is_known) || is_settled;
         let vain = (state.vain_search).is_some_and(|(with, until)| with == peer && now < until);
         let Some(ours) = state.signed_head().filter(|_| !known && !vain) else {
             return;
@@ -412,11 +435,22 @@ impl LogState {
     }
 
     /// Only this much counts from now on.
-    fn agree_on(&mut self, tree: Tree) {
+    pub(super) fn agree_on(&mut self, tree: Tree) {
         self.undisputed = tree.size;
         self.recent.clear();
         self.recent.insert(tree.size, tree);
         self.synced_size = self.synced_size.min(tree.size);
+    }
+}
+
+impl LogState {
+    /// Whether it was recovered, and has not all that counts of it yet.
+    fn takes_on_to_end(&self) -> bool {
+        let has_some = self.adopted.is_some();
+        has_some
+            && self
+                .recovered_tree()
+                .is_some_and(|end| self.size() < end.size)
     }
 }
 

@@ -212,6 +212,7 @@ impl<S: Store> Engine<S> {
         match meta.body {
             Some(Body::Head(head)) => self.meta_head((from, author), log, head, now),
             Some(Body::Fork(fork)) => self.meta_fork(log, fork, now),
+            Some(Body::Recovered(recovered)) => Ok(self.meta_recovered(log, recovered, now)),
             Some(Body::Join(join)) => Ok(self.join_heard(author, log, &join, now)?),
             Some(Body::Offer(offer)) => Ok(self.offer_heard(author, log, offer, now)?),
             Some(Body::Accept(accept)) => Ok(self.accept_heard(author, log, accept, now)?),
@@ -246,6 +247,17 @@ impl<S: Store> Engine<S> {
         } else {
             Verdict::Ignore
         })
+    }
+
+    fn meta_recovered(&mut self, log: LogId, said: v1::Recovered, now: Timestamp) -> Verdict {
+        if self.followed_manifest(log).is_none() {
+            return Verdict::Ignore;
+        }
+        match self.recovery_heard(log, said, None, now) {
+            Ok(true) => Verdict::Accept,
+            Ok(false) => Verdict::Ignore,
+            Err(_) => Verdict::Reject,
+        }
     }
 
     fn meta_fork(

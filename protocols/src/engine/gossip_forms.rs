@@ -56,6 +56,11 @@ const SYNCED: Form = Form {
     what: "a notice",
     fields: &[number(1), bytes(2), bytes(3)],
 };
+/// The statements have a form of their own, which is held against them.
+const RECOVERED: Form = Form {
+    what: "what a recovery key has said",
+    fields: &[bytes(1)],
+};
 const META: Form = Form {
     what: "a meta message",
     fields: &[
@@ -65,6 +70,7 @@ const META: Form = Form {
         Field::one(4, Shape::Message(&OFFER)),
         Field::one(5, Shape::Message(&ACCEPT)),
         Field::one(6, Shape::Message(&SYNCED)),
+        Field::one(7, Shape::Message(&RECOVERED)),
     ],
 };
 const ANNOUNCEMENT: Form = Form {

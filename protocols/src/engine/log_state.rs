@@ -21,6 +21,7 @@ use crate::limits::{
 use crate::log::{Appender, ForkProof};
 use crate::manifest::SignedManifest;
 use crate::ranges::IntervalSet;
+use crate::recovery::Recovered;
 use crate::store::LogKey;
 use crate::sync::scheduler::{Order, Scheduler};
 use crate::time::Timestamp;
@@ -46,6 +47,11 @@ pub(super) struct LogState {
     /// Where what is kept of it begins.
     pub(super) kept: Kept,
     pub(super) fork: Option<Box<ForkProof>>,
+    /// What its recovery key has said: how much of it counts, whatever its owner has
+    /// signed.
+    pub(super) recovered: Option<Box<Recovered>>,
+    /// When the last of its earlier heads was kept, as far as it is known.
+    pub(super) past_kept: Option<Timestamp>,
     /// Version 0.1.0 has found that it forked, and nobody since.
     pub(super) forked_early: bool,
     /// Of a forked log: records from the beginning on that are not disputed.
@@ -121,6 +127,8 @@ impl LogState {
             unreadable: None,
             kept: Kept::default(),
             fork: None,
+            recovered: None,
+            past_kept: None,
             forked_early: false,
             undisputed: 0,
             search: None,
@@ -179,15 +187,15 @@ impl LogState {
 
     /// Records that are wanted: what is not disputed up to the adopted head.
     pub(super) fn target(&self) -> u64 {
-        match self.is_disputed() {
+        match self.is_limited() {
             false => self.size(),
             true => self.undisputed,
         }
     }
 
-    /// Whether its owner is known to have forked it.
-    pub(super) fn is_disputed(&self) -> bool {
-        self.fork.is_some() || self.forked_early
+    /// Whether not all that its owner has signed counts.
+    pub(super) fn is_limited(&self) -> bool {
+        self.fork.is_some() || self.forked_early || self.recovered.is_some()
     }
 
     /// Records that are held without a gap from where what is kept begins.
@@ -211,6 +219,7 @@ impl LogState {
     /// Takes a head that was proved, and makes it the one that counts.
     pub(super) fn set_adopted(&mut self, head: impl Into<AdoptedHead>) {
         let head = head.into();
+        let is_new = self.adopted.is_none();
         self.recent.insert(head.size, head.tree());
         if self.recent.len() > MAX_RECENT_HEADS {
             self.recent.pop_first();
@@ -219,7 +228,13 @@ impl LogState {
         self.adopted = Some(head);
         self.unproven = false;
         self.failed_extensions.clear();
-        self.begin_by_number();
+        self.begin_by_number(is_new);
+    }
+
+    /// The head that was adopted before the node started.
+    pub(super) fn set_stored_head(&mut self, head: AdoptedHead) {
+        self.adopted = Some(head.clone());
+        self.set_adopted(head);
     }
 
     /// Notes that a peer was asked for an extension and has answered or not:
@@ -251,10 +266,11 @@ impl LogState {
     }
 
     /// Whether heads from peers are taken: of a forked log, only until its tree
-    /// reaches to where the branches part.
+    /// reaches to where the branches part, and of a recovered one to its end.
     pub(super) fn takes_heads(&self) -> bool {
-        let wanted = (self.fork.as_ref()).is_none_or(|fork| self.size() < fork.common_size());
-        self.takes() && wanted
+        let forked = self.fork.as_ref().map(|fork| fork.common_size());
+        let end = self.recovered_tree().map(|tree| tree.size).or(forked);
+        self.takes() && end.is_none_or(|end| self.size() < end)
     }
 
     /// Whether something is missing, or may be, and nobody is known who has it.
@@ -353,7 +369,11 @@ impl LogState {
             lag: self.lag(),
             peers: self.peers.clone(),
             fork: self.fork.clone(),
-            disputed_from: self.is_disputed().then_some(self.undisputed),
+            recovered: self.recovered.clone(),
+            disputed_from: match &self.recovered {
+                Some(_) => Some(self.undisputed).filter(|&from| from < self.size()),
+                None => self.is_limited().then_some(self.undisputed),
+            },
             damage: self.damage(),
             stopped_for_good: self.stopped_for_good.clone(),
             stopped: (self.stopped.as_ref())

@@ -281,9 +281,9 @@ impl<S: Store> Engine<S> {
         let owner = manifest.publisher.clone();
         state.set_manifest(manifest);
         match readable(self.load_head(log, row.number, &owner))? {
-            Some(Some(head)) => state.set_adopted(head),
+            Some(Some(head)) => state.set_stored_head(head.into()),
             Some(None) => match readable(self.load_early_head(log, row.number, &owner))? {
-                Some(Some(head)) => state.set_adopted(AdoptedHead::Early(head)),
+                Some(Some(head)) => state.set_stored_head(AdoptedHead::Early(head)),
                 Some(None) => {}
                 None => lost.head = true,
             },
@@ -298,6 +298,9 @@ impl<S: Store> Engine<S> {
             },
             Some(None) => {}
             None => lost.fork = true,
+        }
+        if let Some(Some(recovered)) = readable(self.load_recovered(log, &state))? {
+            readable(self.set_recovered(&mut state, recovered))?;
         }
         let history = History::new(&self.store, key);
         match readable(history.held())? {

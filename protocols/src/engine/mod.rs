@@ -36,6 +36,8 @@ mod names;
 mod news;
 mod output;
 mod owner;
+mod past_heads;
+mod recovery;
 mod reopening;
 mod repeats;
 mod requests;
@@ -73,6 +75,7 @@ pub use input::Input;
 use joining::Joining;
 use logs::Logs;
 pub use output::{Misbehaviour, Output, Verdict};
+pub use past_heads::past_heads;
 pub use reopening::{Answer, Mark, ReopeningStatus};
 use repeats::Repeats;
 pub use repeats::RequestKey;
@@ -414,6 +417,7 @@ impl<S: Store> Engine<S> {
                 Err(error) => Err(error),
             },
             Command::Close { log, successor } => self.close(log, successor, now),
+            Command::Recover { log, statement } => self.recover(log, *statement, now),
             Command::Follow {
                 log,
                 peers,

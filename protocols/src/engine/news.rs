@@ -44,7 +44,7 @@ impl<S: Store> Engine<S> {
             return Ok(Work::of(&history));
         };
         // What is disputed is nobody's history.
-        let is_ours = state.fork.is_none() && state.held.contains(size, head.size);
+        let is_ours = !state.is_limited() && state.held.contains(size, head.size);
         let records = if ask.news && is_ours {
             few_records(&history, size, head.size)?
         } else {

@@ -328,6 +328,10 @@ impl<S: Store> Engine<S> {
             for &log in staged.keys() {
                 self.store_failed(log, &ReadError::Store(error.clone()));
             }
+            return;
+        }
+        for &log in staged.keys() {
+            self.keep_past_head(log, now);
         }
     }
 
@@ -409,7 +413,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn sign_what_a_crash_left(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         let ours: Vec<_> = (self.logs.iter())
-            .filter(|(_, state)| state.appender.is_some() && state.fork.is_none())
+            .filter(|(_, state)| state.appender.is_some() && !state.is_limited())
             .map(|(log, _)| log)
             .collect();
         let is_unsigned = |log: &LogId| {

@@ -374,7 +374,7 @@ impl LogState {
         } else {
             None
         };
-        if let Some(why) = why.filter(|_| self.fork.is_none()) {
+        if let Some(why) = why.filter(|_| !self.is_limited()) {
             self.appender = None;
             self.reopening = Some(Reopening::new(why, here, now));
             self.poll_at = Some(now);
@@ -407,7 +407,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        if !state.owned || state.fork.is_some() || !state.is_writable() {
+        if !state.owned || state.is_limited() || !state.is_writable() {
             return;
         }
         // A head from the future was not signed right now: a clock was wrong
@@ -510,7 +510,7 @@ impl<S: Store> Engine<S> {
             };
             let here = state.here();
             let says_more = mark.size > here || mark.closed && state.closing().is_none();
-            if state.owned && state.fork.is_none() && says_more {
+            if state.owned && !state.is_limited() && says_more {
                 state.mark = Some(mark);
                 self.begin_reopening(log, Why::Marked { here }, None, now);
             }
@@ -566,7 +566,7 @@ impl<S: Store> Engine<S> {
         if manifest.is_none_or(|manifest| manifest.publisher != publisher) {
             return Err(CommandError::NotOwner(log));
         }
-        if state.fork.is_some() || !state.is_writable() {
+        if state.is_limited() || !state.is_writable() {
             return Err(self.why_stopped(log));
         }
         let was_owned = std::mem::replace(&mut state.owned, true);

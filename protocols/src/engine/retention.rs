@@ -5,7 +5,7 @@
 //! everybody. What is kept for its age each holder finds out by the times that it
 //! knows; a newcomer, who does not know them, asks for what is kept by somebody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use libp2p_identity::PeerId;
 
@@ -17,8 +17,8 @@ use super::{Engine, Output};
 use crate::head::{AdoptedHead, Head, SignedHead};
 use crate::id::LogId;
 use crate::limits::{
-    AGE_CHECKS_US, DELETION_PAUSE_US, DELETION_RETRY_US, DROPPED_CHUNKS_PER_STEP,
-    MAX_CLOCK_SKEW_US, RECLAIM_DROPPED_BYTES,
+    AGE_CHECKS_US, DELETION_PAUSE_US, DELETION_RETRY_US, DROPPED_CHUNKS_PER_STEP, FREED_DELAY_US,
+    FREED_STEP_US, MAX_CLOCK_SKEW_US, RECLAIM_DROPPED_BYTES,
 };
 use crate::log::{AdmitError, Extension, Node};
 use crate::merkle::CompactRange;
@@ -52,6 +52,11 @@ pub(super) struct Kept {
     /// which they could not: that of our head, or the beginning of the chunk in
     /// which it ends.
     cannot_show: BTreeMap<PeerId, u64>,
+    /// What newer records have freed, and when that was: where there is a recovery key,
+    /// it is dropped a day later.
+    freed: VecDeque<(Timestamp, u64)>,
+    /// What they have freed up to now.
+    freed_now: u64,
     /// Everything before this is gone.
     dropped: u64,
     /// What is stored of `from`, `told` and `aged_at`.
@@ -66,7 +71,33 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn due(&self) -> Option<Timestamp> {
-        self.due
+        self.due.into_iter().chain(self.release_due()).min()
+    }
+
+    /// When something is dropped that was freed before.
+    fn release_due(&self) -> Option<Timestamp> {
+        let (at, _) = self.freed.front()?;
+        Some(at.plus(FREED_DELAY_US))
+    }
+
+    /// Remembers what is freed now, at most once an hour.
+    fn note_freed(&mut self, now: Timestamp) {
+        let last = self.freed.back().copied();
+        let (at, known) = last.unwrap_or((now, self.from));
+        let is_early = last.is_some() && now.since(at) < FREED_STEP_US;
+        if self.freed_now > known.max(self.from) && !is_early {
+            self.freed.push_back((now, self.freed_now));
+        }
+    }
+
+    /// Gives up what was freed a day ago. Returns whether there was any.
+    fn release(&mut self, now: Timestamp) -> bool {
+        let before = self.from;
+        while self.release_due().is_some_and(|due| due <= now) {
+            let (_, begin) = self.freed.pop_front().expect("it is due");
+            self.from = self.from.max(begin);
+        }
+        before < self.from
     }
 
     fn has_work(&self) -> bool {
@@ -130,14 +161,32 @@ impl LogState {
 
     /// Finds out what need not be kept under the adopted head. Of a forked log
     /// everything stays: it shows what its owner did.
-    pub(super) fn begin_by_number(&mut self) {
+    /// Of one with a recovery key, what is here stays for a day; a newcomer (`is_new`)
+    /// does not ask for it.
+    pub(super) fn begin_by_number(&mut self, is_new: bool) {
         self.kept.cannot_show.clear();
         let size = self.size();
-        if let Some(manifest) = self.manifest.as_ref().filter(|_| self.fork.is_none()) {
-            self.kept.from = self.kept.from.max(manifest.begin_by_number(size));
+        if let Some(manifest) = self.manifest.as_ref().filter(|_| !self.is_limited()) {
+            let begin = manifest.begin_by_number(size);
+            match manifest.recovery {
+                Some(_) if !is_new => self.kept.freed_now = self.kept.freed_now.max(begin),
+                _ => self.kept.from = self.kept.from.max(begin),
+            }
         }
         self.begin_as_told();
         self.scheduler.begin = self.kept.from;
+    }
+
+    /// Of a recovered log what is kept is that of its last head, whatever a larger one
+    /// has freed since.
+    pub(super) fn begin_by_end(&mut self, size: u64) {
+        if let Some(manifest) = &self.manifest {
+            let begin = manifest.begin_by_number(size);
+            self.kept.freed.clear();
+            self.kept.from = self.kept.from.min(begin);
+            self.kept.told = self.kept.told.min(begin);
+            self.scheduler.begin = self.kept.from;
+        }
     }
 
     /// Hears from a source where the log begins there.
@@ -272,19 +321,23 @@ impl<S: Store> Engine<S> {
             kept.stored = (from, told, kept.aged_at);
         }
         state.scheduler.begin = state.kept.from;
+        if let Some(end) = state.recovered_tree() {
+            state.begin_by_end(end.size);
+        }
         Ok(())
     }
 
     /// Has the next step taken if there is something to drop.
     pub(super) fn drop_soon(&mut self, log: LogId, now: Timestamp) {
-        let Some(state) = self.logs.get(&log) else {
+        let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
+        state.kept.note_freed(now);
         let Some(manifest) = state.manifest.as_ref().filter(|m| m.drops()) else {
             return;
         };
         let kept = &state.kept;
-        let is_open = state.is_writable() && state.fork.is_none();
+        let is_open = state.is_writable() && !state.is_limited();
         let ages = manifest.retain_us > 0 && kept.due.is_none();
         if is_open
             && !kept.is_stepping
@@ -301,12 +354,20 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
+        if state.kept.release(now) {
+            state.scheduler.begin = state.kept.from;
+            self.changed.insert(log);
+            self.drop_soon(log, now);
+        }
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
         if state.kept.due.is_none_or(|due| due > now) {
             return;
         }
         state.kept.due = None;
         state.kept.is_stepping = false;
-        if !state.is_writable() || state.fork.is_some() {
+        if !state.is_writable() || state.is_limited() {
             return;
         }
         let from = state.kept.from;

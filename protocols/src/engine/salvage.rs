@@ -212,7 +212,7 @@ impl<S: Store> Engine<S> {
         if !state.owned || state.closing().is_some() {
             self.clip(&mut state)?;
         }
-        if state.owned && state.fork.is_none() {
+        if state.owned && !state.is_limited() {
             self.open_own(log, &mut state, lost, now)?;
         }
         Ok(state)
@@ -236,7 +236,7 @@ impl<S: Store> Engine<S> {
         let is_ours = row.owned;
         match self.load_log(log, row, now) {
             Ok(mut state) => {
-                if is_ours && state.fork.is_none() && state.reopening.is_none() {
+                if is_ours && !state.is_limited() && state.reopening.is_none() {
                     state.appender = None;
                     state.reopening = Some(Reopening::new(
                         Why::Damaged(PROOF.to_owned()),
@@ -362,7 +362,11 @@ impl<S: Store> Engine<S> {
     /// A log of others of which rows are stored, but no head: nothing of them is
     /// believed, because the tree that comes may be another one. All of it is
     /// fetched again, under another number.
-    fn begin_anew(&mut self, log: LogId, old: &LogState) -> Result<LogState, StoreError> {
+    pub(super) fn begin_anew(
+        &mut self,
+        log: LogId,
+        old: &LogState,
+    ) -> Result<LogState, StoreError> {
         let mut batch = Batch::new();
         let mut state = LogState::new(self.take_number(&mut batch));
         state.followed = old.followed;

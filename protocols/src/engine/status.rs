@@ -8,6 +8,7 @@ use crate::id::LogId;
 use crate::log::ForkProof;
 use crate::manifest::SignedManifest;
 use crate::ranges::Interval;
+use crate::recovery::Recovered;
 use crate::store::LogKey;
 use crate::time::Timestamp;
 
@@ -54,10 +55,13 @@ pub struct LogStatus {
     pub lag: Lag,
     /// Multiaddrs that the user gave.
     pub peers: Vec<String>,
+    /// What its recovery key has said.
+    pub recovered: Option<Box<Recovered>>,
     /// Proof that its owner forked.
     pub fork: Option<Box<ForkProof>>,
     /// Of a forked log: the first index that not both branches are known to
-    /// have in common. From here on nothing counts as verified.
+    /// have in common. Of a recovered one: the first that is disowned, if any is
+    /// here. From here on nothing counts as verified.
     pub disputed_from: Option<u64>,
     /// What the disk has damaged of it, until that is right again.
     pub damage: Option<Damage>,

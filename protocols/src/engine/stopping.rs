@@ -324,6 +324,11 @@ impl<S: Store> Engine<S> {
             batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());
             self.set_fork(&mut state, key, fork)?;
         }
+        let said = self.logs.get(&log).and_then(|old| old.recovered.clone());
+        if let (Some(recovered), None) = (said, &state.recovered) {
+            self.set_recovered(&mut state, *recovered)?;
+            state.put_recovered(batch);
+        }
         let old = self.logs.take(&log);
         let was_followed = old.as_ref().is_some_and(|old| old.followed);
         self.set_followed(log, was_followed, state.followed);
@@ -332,7 +337,7 @@ impl<S: Store> Engine<S> {
             signed = old.signed_head().cloned().filter(|_| old.owned);
             state.take_over(old, now);
         }
-        if state.owned && state.fork.is_none() {
+        if state.owned && !state.is_limited() {
             Self::remember_signed(&mut state, signed, batch, now);
             if state.reopening.is_none()
                 && let Some(why) = Why::from_stored(stored)
@@ -342,7 +347,7 @@ impl<S: Store> Engine<S> {
             }
         }
         let is_reopened = state.reopening.is_some();
-        if is_reopened || state.fork.is_some() {
+        if is_reopened || state.is_limited() {
             state.appender = None;
         }
         if (state.reopening.as_ref())

@@ -90,6 +90,12 @@ impl<'s, S: Store + ?Sized> History<'s, S> {
         }
     }
 
+    /// Where it is read from.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        self.store
+    }
+
     /// What tells this log from others.
     #[must_use]
     pub fn key(&self) -> LogKey {

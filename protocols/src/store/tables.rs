@@ -108,6 +108,10 @@ pub enum HeadKind {
     Adopted = 4,
     /// Proof that the owner forked.
     Fork = 5,
+    /// What the recovery key has said.
+    Recovered = 6,
+    /// Earlier heads, of a log that has a recovery key.
+    Past = 7,
 }
 
 /// Key of [`Table::Heads`].

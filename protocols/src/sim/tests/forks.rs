@@ -457,6 +457,7 @@ fn who_says_less_of_the_common_part_than_there_is_is_dropped_and_changes_nothing
     // It meets the lies first, and the other branch then.
     for fork in lies {
         let evidence = v1::Evidence {
+            recovered: None,
             log: Bytes::copy_from_slice(&log.0),
             fork: Some(fork),
         };

@@ -19,6 +19,7 @@ mod newer;
 mod owners;
 mod questions;
 mod readers;
+mod recoveries;
 mod restored;
 mod retention;
 mod retrieving;

@@ -1,0 +1,298 @@
+//! Logs that their recovery key has ended: of all that their owner has signed, one
+//! tree counts, which a head of the owner's stands for. What was signed beyond it, or
+//! beside it, is disowned: it is kept where it follows, and nothing of it is asked for.
+
+use bytes::Bytes;
+use libp2p_identity::PeerId;
+use prost::Message;
+
+use super::log_state::LogState;
+use super::logs::put_log;
+use super::news::nodes_between;
+use super::requests::RequestKind;
+use super::{CommandError, Engine, Output, Reply, subscribers};
+use crate::head::{AdoptedHead, Tree};
+use crate::id::{LogId, Topic};
+use crate::merkle::CompactRange;
+use crate::recovery::{Recovered, RecoveryError, strongest};
+use crate::store::tables::{HeadKind, head_key};
+use crate::store::{Batch, Durability, History, ReadError, Store, StoreError, Table};
+use crate::time::Timestamp;
+use crate::wire::v1;
+
+/// Why nothing more is written to a log of our own.
+const ENDED: &str = "its recovery key has ended it, and named the head that is its last; whatever its \
+                     own key signs beyond that is disowned; create a new stream";
+
+impl LogState {
+    /// All that counts of it, if its recovery key says so.
+    pub(super) fn recovered_tree(&self) -> Option<Tree> {
+        self.recovered.as_ref().map(|recovered| recovered.tree())
+    }
+
+    /// Puts the row of what its recovery key has said into a batch.
+    pub(super) fn put_recovered(&self, batch: &mut Batch) {
+        if let Some(recovered) = &self.recovered {
+            let row = recovered.to_wire().encode_to_vec();
+            let key = head_key(self.number, HeadKind::Recovered);
+            batch.put(Table::Heads, key, row);
+        }
+    }
+
+    fn end_own(&mut self) {
+        self.reopening = None;
+        self.appender = None;
+        self.stop_for_good(ENDED.to_owned());
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Takes what a user says in the name of a recovery key.
+    pub(super) fn recover(
+        &mut self,
+        log: LogId,
+        statement: v1::SignedRecovery,
+        now: Timestamp,
+    ) -> Result<Reply, CommandError> {
+        let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
+        let said = v1::Recovered {
+            statements: vec![statement],
+        };
+        let recovered = verified(log, state, said)?;
+        self.take_recovered(log, recovered, None, now);
+        match self.logs.get(&log) {
+            Some(state) if state.recovered.is_some() => Ok(Reply::Done),
+            _ => Err(self.why_stopped(log)),
+        }
+    }
+
+    /// Hears what a recovery key has said; whether it is news.
+    ///
+    /// # Errors
+    /// It is none of this log.
+    pub(super) fn recovery_heard(
+        &mut self,
+        log: LogId,
+        wire: v1::Recovered,
+        from: Option<PeerId>,
+        now: Timestamp,
+    ) -> Result<bool, RecoveryError> {
+        let Some(state) = self.logs.get(&log).filter(|state| state.manifest.is_some()) else {
+            return Ok(false);
+        };
+        // What is known costs nothing.
+        let known = (state.recovered.as_ref()).is_some_and(|known| known.to_wire() == wire);
+        if known {
+            return Ok(false);
+        }
+        match verified(log, state, wire) {
+            Ok(recovered) => Ok(self.take_recovered(log, recovered, from, now)),
+            Err(error) if error.is_newer() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what a recovery key has said, if that changes what counts: from now on it
+    /// is told before any head. Returns whether it does.
+    fn take_recovered(
+        &mut self,
+        log: LogId,
+        said: Recovered,
+        from: Option<PeerId>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return false;
+        };
+        let all = match state.recovered.clone() {
+            None => said,
+            Some(known) => strongest(*known, said),
+        };
+        // Whoever has the key can say the same as often as it likes.
+        if (state.recovered.as_ref()).is_some_and(|known| known.comes_to(&all)) {
+            return false;
+        }
+        let head = all.head().clone();
+        state.recovered = Some(Box::new(all));
+        state.begin_by_end(head.size);
+        if state.owned {
+            state.end_own();
+        }
+        state.unproven &= state.takes_heads();
+        let mut batch = Batch::new();
+        state.put_recovered(&mut batch);
+        put_log(&mut batch, log, state);
+        self.changed.insert(log);
+        if let Err(error) = self.store.commit(batch, Durability::Synced) {
+            self.store_failed(log, &ReadError::Store(error));
+        }
+        self.drop_staged(log);
+        // What is on its way may be of what is disowned.
+        let open = (self.requests).which(|request| {
+            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
+        });
+        for id in open {
+            self.withdraw(id, now);
+        }
+        self.settle_dispute(log, now);
+        let state = self.logs.get(&log);
+        if state.is_some_and(|state| state.adopted.is_none() && state.takes()) {
+            self.adopt(log, &head, &[], now);
+        }
+        self.tell_recovered(log, from);
+        if let Some(peer) = from {
+            // Whoever says so may show that the last head extends what is here.
+            self.consider(peer, log, &head, now);
+        }
+        self.schedule(log, now);
+        true
+    }
+
+    fn tell_recovered(&mut self, log: LogId, from: Option<PeerId>) {
+        let state = self.logs.get(&log);
+        let Some(recovered) = state.and_then(|state| state.recovered.as_ref()) else {
+            return;
+        };
+        let meta = v1::Meta {
+            body: Some(v1::meta::Body::Recovered(recovered.to_wire())),
+        };
+        let data = Bytes::from(meta.encode_to_vec());
+        self.outputs
+            .push_back(Output::Publish(Topic::Meta(log), data));
+        // Gossip may have no mesh yet with whoever has just come.
+        let others = subscribers(&self.peers, log).into_iter();
+        for peer in others.filter(|&peer| Some(peer) != from) {
+            self.send_evidence(peer, log);
+        }
+    }
+
+    /// Finds out again what counts of a log that was recovered; whether it was.
+    pub(super) fn settle_recovery(&mut self, log: LogId, now: Timestamp) -> bool {
+        let Some(state) = self.logs.get(&log) else {
+            return false;
+        };
+        let (Some(end), Some(key)) = (state.recovered_tree(), state.key()) else {
+            return false;
+        };
+        let is_ours = state.owned;
+        let history = History::new(&self.store, key);
+        match what_counts(&history, state.adopted.as_ref(), end) {
+            Ok(Some(tree)) => {
+                let state = self.logs.get_mut(&log).expect("it is known");
+                state.agree_on(tree);
+                self.changed.insert(log);
+            }
+            // What was published here stays, and is disowned.
+            Ok(None) if is_ours => {
+                let state = self.logs.get_mut(&log).expect("it is known");
+                state.agree_on(Tree::of_nothing());
+                self.changed.insert(log);
+            }
+            Ok(None) => self.begin_at_end(log, now),
+            Err(error) => self.store_failed(log, &ReadError::Store(error)),
+        }
+        true
+    }
+
+    /// What is here is of another tree than the one that counts, or nothing shows that
+    /// it is not: that one is fetched in its place.
+    pub(super) fn begin_at_end(&mut self, log: LogId, now: Timestamp) {
+        let Some(old) = self.logs.take(&log) else {
+            return;
+        };
+        let Some(recovered) = old.recovered.clone().filter(|_| old.takes()) else {
+            self.logs.insert(log, old);
+            return;
+        };
+        let mut state = match self.begin_anew(log, &old) {
+            Ok(state) => state,
+            Err(error) => {
+                self.logs.insert(log, old);
+                return self.store_failed(log, &ReadError::Store(error));
+            }
+        };
+        state.unreadable = None;
+        state.fork = old.fork;
+        let head = recovered.head().clone();
+        state.recovered = Some(recovered);
+        let mut batch = Batch::new();
+        state.put_recovered(&mut batch);
+        if let Some(fork) = &state.fork {
+            let row = head_key(state.number, HeadKind::Fork);
+            batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());
+        }
+        self.logs.insert(log, state);
+        self.changed.insert(log);
+        if let Err(error) = self.store.commit(batch, Durability::Synced) {
+            return self.store_failed(log, &ReadError::Store(error));
+        }
+        self.adopt(log, &head, &[], now);
+        for peer in subscribers(&self.peers, log) {
+            self.ask_about(peer, log, now);
+        }
+    }
+
+    /// Reads what a recovery key has said. What is damaged of it is told again.
+    pub(super) fn load_recovered(
+        &self,
+        log: LogId,
+        state: &LogState,
+    ) -> Result<Option<Recovered>, StoreError> {
+        let key = head_key(state.number, HeadKind::Recovered);
+        let Some(row) = self.store.get(Table::Heads, &key)? else {
+            return Ok(None);
+        };
+        let damaged = |error: &dyn std::fmt::Display| StoreError::Damaged(error.to_string());
+        let wire = v1::Recovered::decode(row).map_err(|error| damaged(&error))?;
+        let recovered = verified(log, state, wire);
+        recovered.map(Some).map_err(|error| damaged(&error))
+    }
+
+    /// Takes what a recovery key has said from the store.
+    pub(super) fn set_recovered(
+        &self,
+        state: &mut LogState,
+        recovered: Recovered,
+    ) -> Result<(), StoreError> {
+        let end = recovered.tree();
+        state.recovered = Some(Box::new(recovered));
+        state.begin_by_end(end.size);
+        if let Some(key) = state.key() {
+            let history = History::new(&self.store, key);
+            let tree = what_counts(&history, state.adopted.as_ref(), end)?;
+            state.agree_on(tree.unwrap_or(Tree::of_nothing()));
+        }
+        if state.owned {
+            state.end_own();
+        }
+        Ok(())
+    }
+}
+
+fn verified(log: LogId, state: &LogState, wire: v1::Recovered) -> Result<Recovered, RecoveryError> {
+    let manifest = state.manifest.as_ref().ok_or(RecoveryError::NoKey)?;
+    Recovered::verify(wire, log, &manifest.publisher, manifest.recovery.as_ref())
+}
+
+/// What counts of a log with this head here, as far as it is the tree that its
+/// recovery key has picked; `None` when it is another one, or when nothing here tells.
+fn what_counts<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    adopted: Option<&AdoptedHead>,
+    end: Tree,
+) -> Result<Option<Tree>, StoreError> {
+    let Some(head) = adopted else {
+        return Ok(Some(Tree::of_nothing()));
+    };
+    // A smaller one may be another tree's, which shows when it is to grow.
+    if head.size < end.size {
+        return Ok(Some(head.tree()));
+    }
+    if head.tree() == end {
+        return Ok(Some(end));
+    }
+    let nodes = nodes_between(history, 0, end.size)?;
+    let range = nodes.and_then(|nodes| CompactRange::from_hashes(0, end.size, nodes).ok());
+    let root = range.and_then(|range| range.root());
+    Ok((root == Some(end.root)).then_some(end))
+}
