@@ -291,8 +291,8 @@ pub struct StreamView {
     pub known_peers: Vec<String>,
     /// A text to paste on another machine: `headwater:<id>?peer=<multiaddr>`.
     pub invite: String,
-    /// What its recovery key has said of its end; absent while it has not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What its recovery key has said of its end; `null` while it has not.
+    #[serde(default)]
     pub recovered: Option<RecoveredView>,
     /// Whether its publisher has closed it for good.
     #[serde(default)]

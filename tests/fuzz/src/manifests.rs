@@ -106,7 +106,10 @@ fn head(key: &SigningKey, wire: v1::SignedHead) {
     assert!(head.to_wire().encoded_len() <= MAX_SIGNED_HEAD_BYTES);
     // What it says has no other form.
     assert_eq!((*head).clone().sign(key), head);
-    assert_eq!(SignedHead::from_note(&head.note(&owner), LOG, &owner), Ok(head.clone()));
+    assert_eq!(
+        SignedHead::from_note(&head.note(&owner), LOG, &owner),
+        Ok(head.clone())
+    );
     let again = UnverifiedHead::try_from(Some(head.to_wire())).expect("it is there");
     assert_eq!(again.clone().verify(LOG, &owner), Ok(head.clone()));
     let stranger = SigningKey::from_secret(&mut [2; 32]).public();

@@ -163,7 +163,10 @@ impl Scene {
                 3 => Some(Closing { successor: None }),
                 _ => None,
             },
-            lines: (lies == 4).then(|| "of later".to_owned()).into_iter().collect(),
+            lines: (lies == 4)
+                .then(|| "of later".to_owned())
+                .into_iter()
+                .collect(),
         };
         Ok((branch, size, head.sign(&self.key)))
     }

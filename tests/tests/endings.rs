@@ -1,0 +1,292 @@
+//! Streams that end, on real nodes: closed by their publisher, or by the key that was
+//! kept in a drawer.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt;
+use headwater_tests::TestNode;
+use serde_json::Value;
+use tokio::time::timeout;
+
+const SECONDS: Duration = Duration::from_secs(10);
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().context("a path")
+}
+
+async fn until(
+    node: &TestNode,
+    stream: &str,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    timeout(SECONDS, node.until(stream, wanted))
+        .await
+        .with_context(|| format!("it never says {what}: {:?}", node.show(stream)))?
+}
+
+#[tokio::test]
+async fn a_closed_stream_has_its_end_everywhere_and_takes_nothing_more() -> Result<()> {
+    let mut publisher = TestNode::start(&[]).await?;
+    let stream = publisher.create("t")?;
+    let next = publisher.create("t2")?;
+    publisher.publish_numbers(&stream, 0, 20)?;
+    let follower = TestNode::start(&[]).await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    follower.until_synced(&stream, 20).await?;
+    let refused = follower.fails_with(2, &["stream", "close", &stream])?;
+    ensure!(refused.contains("only its owner can close it"), "{refused}");
+
+    let said = publisher.run(&["stream", "close", "t", "--successor", "t2"])?;
+    ensure!(said.contains("is closed, with 20 records"), "{said}");
+    let shown = until(&follower, &stream, "closed", |shown| {
+        shown["closed"] == true
+    })
+    .await?;
+    ensure!(shown["successor"] == next.as_str(), "{shown}");
+    let note = follower.run(&["show", &stream, "--checkpoint"])?;
+    ensure!(note.contains(&format!("\nclosed {next}\n")), "{note}");
+    ensure!(follower.run(&["list"])?.contains("closed"));
+
+    // From the command line, over the API, from a pipe, and after a start.
+    for start in [false, true] {
+        if start {
+            publisher.stop().await?;
+            let offline = publisher.fails(&["publish", "t", "1"])?;
+            ensure!(offline.contains("closed for good"), "{offline}");
+            publisher.launch().await?;
+        }
+        let refused = publisher.fails(&["publish", "t", "1"])?;
+        ensure!(
+            refused.contains("closed for good") && refused.contains(&next),
+            "{refused}"
+        );
+        let posted = publisher.append(&stream, "{\"value\":1}\n").await;
+        let posted = format!("{:?}", posted.err().context("it was published")?);
+        ensure!(
+            posted.contains("409") && posted.contains("closed for good"),
+            "{posted}"
+        );
+        let piped = publisher.command_with_input(&["publish", "t"], "1\n2\n");
+        let piped = timeout(SECONDS, piped)
+            .await
+            .context("it waits for ever")??;
+        ensure!(!piped.status.success());
+    }
+    // Once more is the same, another end is none.
+    publisher.run(&["stream", "close", "t", "--successor", &next])?;
+    let other = publisher.fails(&["stream", "close", "t"])?;
+    ensure!(other.contains("closed for good"), "{other}");
+    let itself = publisher.fails_with(2, &["stream", "close", "t2", "--successor", "t2"])?;
+    ensure!(itself.contains("its own successor"), "{itself}");
+    ensure!(follower.show(&stream)?["size"] == 20 && follower.show(&stream)?["forked"] == false);
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_ends_of_one_stream_are_evidence_that_anybody_can_check() -> Result<()> {
+    let mut publisher = TestNode::start(&[]).await?;
+    let stream = publisher.create("t")?;
+    let [one, other] = ["t2", "t3"].map(|name| publisher.create(name));
+    let (one, other) = (one?, other?);
+    publisher.publish_numbers(&stream, 0, 20)?;
+    publisher.stop().await?;
+    let mut copy = TestNode::new()?;
+    fs::remove_dir_all(copy.dir())?;
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([publisher.dir(), copy.dir()])
+        .status()?;
+    ensure!(copied.success());
+    // Its user does not know better.
+    copy.run(&["stream", "reopen", &stream, "--none-is-larger"])?;
+    copy.run(&["stream", "close", &stream, "--successor", &other])?;
+    publisher.run(&["stream", "close", &stream, "--successor", &one])?;
+    let mut followers = Vec::new();
+    for node in [&mut publisher, &mut copy] {
+        node.launch().await?;
+        let follower = TestNode::start(&[]).await?;
+        follower.run(&["follow", &node.invite(&stream)?])?;
+        follower.until_synced(&stream, 20).await?;
+        followers.push(follower);
+    }
+    let [follower, far] = &followers[..] else {
+        unreachable!("there are two");
+    };
+    far.run(&["follow", &follower.invite(&stream)?])?;
+    for node in [&publisher, &copy, follower, far] {
+        until(node, &stream, "forked", |shown| shown["forked"] == true).await?;
+    }
+    let shown = follower.show(&stream)?;
+    // Nobody disputes the records.
+    ensure!(
+        shown["disputed_from"] == 20 && shown["held_records"] == 20,
+        "{shown}"
+    );
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("ends.json");
+    follower.run(&["evidence", "show", &stream, "-o", path(&file)?])?;
+    let elsewhere = TestNode::new()?;
+    let said = elsewhere.run(&["evidence", "verify", path(&file)?, "--stream", &stream])?;
+    ensure!(
+        said.contains("both begin with the same 20 records"),
+        "{said}"
+    );
+    let verified = elsewhere.json(&["evidence", "verify", path(&file)?])?;
+    ensure!(
+        verified["verified"] == true && verified["common_size"] == 20,
+        "{verified}"
+    );
+    Ok(())
+}
+
+/// A stream that names a recovery key, and the key.
+async fn with_recovery(folder: &Path) -> Result<(TestNode, String)> {
+    let publisher = TestNode::start(&[]).await?;
+    let key = folder.join("drawer.key");
+    publisher.run(&["key", "recovery", "new", path(&key)?])?;
+    let public = folder.join("drawer.key.pub");
+    let made = publisher.json(&["stream", "create", "t", "--recovery", path(&public)?])?;
+    let stream = made["id"].as_str().context("id")?.to_owned();
+    Ok((publisher, stream))
+}
+
+#[tokio::test]
+async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut publisher, stream) = with_recovery(folder.path()).await?;
+    let key = folder.path().join("drawer.key");
+    publisher.publish_numbers(&stream, 0, 20)?;
+    // What its user kept of the time before the theft.
+    let proof = folder.path().join("proof.json");
+    let kept = publisher.run(&["prove", &stream, "7"])?;
+    fs::write(&proof, kept)?;
+    let follower = TestNode::start(&[]).await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    follower.until_synced(&stream, 20).await?;
+    let live = live_reset(&follower, &stream).await?;
+    // A thief publishes with the publisher's key.
+    publisher.publish_numbers(&stream, 20, 15)?;
+    follower.until_synced(&stream, 35).await?;
+    let next = publisher.create("t2")?;
+
+    let stranger = folder.path().join("other.key");
+    follower.run(&["key", "recovery", "new", path(&stranger)?])?;
+    let refused = follower.fails_with(
+        2,
+        &["stream", "recover", &stream, "--key", path(&stranger)?],
+    )?;
+    ensure!(refused.contains("names"), "{refused}");
+    let args = [
+        "stream",
+        "recover",
+        &stream,
+        "--key",
+        path(&key)?,
+        "--head",
+        path(&proof)?,
+        "--successor",
+        &next,
+    ];
+    let said = follower.run(&args)?;
+    ensure!(said.contains("has ended, with 20 records"), "{said}");
+    ensure!(said.contains(&next), "{said}");
+
+    let reset = timeout(SECONDS, live)
+        .await
+        .context("nothing was said live")???;
+    ensure!(
+        reset["from"] == 20 && reset["successor"] == next.as_str(),
+        "{reset}"
+    );
+    for node in [&follower, &publisher] {
+        let shown = until(node, &stream, "recovered", |shown| {
+            !shown["recovered"].is_null()
+        })
+        .await?;
+        ensure!(shown["recovered"]["size"] == 20, "{shown}");
+        ensure!(shown["disputed_from"] == 20, "{shown}");
+        let words = node.run(&["show", &stream])?;
+        ensure!(
+            words.contains("its recovery key has ended it with 20 records"),
+            "{words}"
+        );
+        ensure!(words.contains("15 records from index 20 on"), "{words}");
+    }
+    let refused = publisher.fails(&["publish", &stream, "1"])?;
+    ensure!(refused.contains("recovery key"), "{refused}");
+    // What counts is read and proved, the rest is refused with the reason.
+    let export = follower.run(&["export", &stream, "--to", "20"])?;
+    ensure!(export.lines().count() == 21);
+    follower.run(&["prove", &stream, "19"])?;
+    for args in [
+        &["prove", &stream, "20"][..],
+        &["export", &stream, "--from", "20", "--to", "35"],
+    ] {
+        let refused = follower.fails(args)?;
+        ensure!(refused.contains("disowned"), "{refused}");
+    }
+    // Who comes later gets what counts; so it is after a start.
+    publisher.stop().await?;
+    publisher.launch().await?;
+    ensure!(publisher.show(&stream)?["recovered"]["size"] == 20);
+    let late = TestNode::start(&[]).await?;
+    late.run(&["follow", &follower.invite(&stream)?])?;
+    let shown = until(&late, &stream, "recovered", |shown| {
+        shown["recovered"]["size"] == 20 && shown["held_records"] == 20
+    });
+    shown.await?;
+    // Said again it is the same; and it is so for a command without a node.
+    follower.run(&args)?;
+    publisher.stop().await?;
+    let offline = publisher.run(&[
+        "stream",
+        "recover",
+        &stream,
+        "--key",
+        path(&key)?,
+        "--size",
+        "20",
+    ])?;
+    ensure!(offline.contains("20 records"), "{offline}");
+    Ok(())
+}
+
+/// Waits for the event `reset` of a stream's live events.
+async fn live_reset(
+    node: &TestNode,
+    stream: &str,
+) -> Result<tokio::task::JoinHandle<Result<Value>>> {
+    let url = node.url(&format!("/v1/streams/{stream}/live?from=0"))?;
+    let response = reqwest::get(url).await?.error_for_status()?;
+    Ok(tokio::spawn(async move {
+        let mut text = String::new();
+        let mut bytes = response.bytes_stream();
+        while let Some(part) = bytes.next().await {
+            text.push_str(&String::from_utf8_lossy(&part?));
+            if let Some((_, rest)) = text.split_once("event: reset\n")
+                && let Some((data, _)) = rest.split_once("\n\n")
+            {
+                let data = data.strip_prefix("data: ").context("no data")?;
+                return Ok(serde_json::from_str(data)?);
+            }
+        }
+        anyhow::bail!("the live events ended: {text}")
+    }))
+}
+
+#[tokio::test]
+async fn the_words_of_before_still_reopen() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
+    node.create("t")?;
+    ensure!(node.run(&["stream", "recover"])?.is_empty());
+    node.stop().await?;
+    let said = node.run(&["stream", "recover", "t", "--none-is-larger"])?;
+    ensure!(said.contains("open for writing"), "{said}");
+    let wrong = node.fails_with(2, &["stream", "recover", "t", "--successor", "t"])?;
+    ensure!(wrong.contains("--key"), "{wrong}");
+    Ok(())
+}
