@@ -3,6 +3,7 @@
 
 mod in_process;
 pub mod js_peer;
+mod kept_port;
 pub mod lab;
 mod manifest;
 mod namespace;
@@ -20,6 +21,7 @@ use nix::unistd::Pid;
 
 pub use in_process::InProcessNode;
 pub use js_peer::JsPeer;
+pub use kept_port::KeptPort;
 pub use manifest::numbers_manifest;
 pub use namespace::Namespace;
 pub use nix::sys::signal::Signal;

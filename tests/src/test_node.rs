@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::{LOOK_AGAIN, Namespace, PATIENCE, Signal, binary, send_signal};
+use crate::{KeptPort, LOOK_AGAIN, Namespace, PATIENCE, Signal, binary, send_signal};
 
 /// A data folder, and the node that runs on it, if one does.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct TestNode {
     listen: Option<String>,
     /// TCP port to listen on; 0 takes any free one.
     port: u16,
+    /// Keeps that port while the node does not run.
+    kept: Option<KeptPort>,
     /// Where the API listens, if that is not to be found in the folder.
     api: Option<SocketAddr>,
     /// How many files it may have open, soft and hard, if not as many as the test.
@@ -51,6 +53,7 @@ impl TestNode {
             args: Vec::new(),
             listen: None,
             port: 0,
+            kept: None,
             api: None,
             open_files: None,
             namespace: None,
@@ -190,16 +193,19 @@ impl TestNode {
         let first = addresses.lines().next().unwrap_or_default();
         let port = first.split('/').nth(4).context("no port")?;
         self.port = port.parse()?;
+        self.kept = Some(self.there(|| KeptPort::of(self.port))??);
         Ok(())
     }
 
-    /// Starts the node on its folder, on this port.
+    /// From now on the node is launched on a port that nobody else gets.
     ///
     /// # Errors
-    /// It does not start.
-    pub async fn launch_on(&mut self, port: u16) -> Result<()> {
-        self.port = port;
-        self.launch().await
+    /// There is none.
+    pub fn take_port(&mut self) -> Result<u16> {
+        let kept = self.there(KeptPort::any)??;
+        self.port = kept.address()?.port();
+        self.kept = Some(kept);
+        Ok(self.port)
     }
 
     /// Starts the node on its folder, on new ports unless it keeps them.
@@ -224,7 +230,8 @@ impl TestNode {
     /// # Errors
     /// It does not start.
     pub async fn launch_without_addresses(&mut self) -> Result<()> {
-        let api = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let kept = KeptPort::any()?;
+        let api = kept.address()?;
         self.api = Some(api);
         self.spawn_node(&api.to_string())?;
         let started = Instant::now();

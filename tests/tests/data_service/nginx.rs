@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use headwater_tests::{PATIENCE, TestNode};
+use headwater_tests::{KeptPort, PATIENCE, TestNode};
 use reqwest::{Client, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,6 +21,7 @@ const LARGE: usize = 1_000_000;
 struct Nginx {
     _process: Child,
     _folder: tempfile::TempDir,
+    _kept: KeptPort,
     port: u16,
 }
 
@@ -29,9 +30,8 @@ impl Nginx {
     /// is not installed.
     async fn before(node: &TestNode) -> Result<Option<Self>> {
         let folder = tempfile::tempdir()?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port();
+        let kept = KeptPort::any()?;
+        let port = kept.address()?.port();
         let config = folder.path().join("nginx.conf");
         std::fs::write(&config, configuration(node, folder.path(), port)?)?;
         // Debian keeps it where only root looks.
@@ -66,6 +66,7 @@ impl Nginx {
         Ok(Some(Self {
             _process: process,
             _folder: folder,
+            _kept: kept,
             port,
         }))
     }

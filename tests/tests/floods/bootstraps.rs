@@ -1,6 +1,5 @@
 //! Bootstrap nodes that do not answer.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -13,8 +12,8 @@ use tokio::time::Instant;
 #[tokio::test]
 async fn a_node_whose_bootstrap_nodes_are_all_dead_says_so_and_goes_on_trying() -> Result<()> {
     // A node that is not there yet, and two that never will be.
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let later = TestNode::new()?;
+    let mut later = TestNode::new()?;
+    let port = later.take_port()?;
     let id = later.json(&["status"])?["peer_id"]
         .as_str()
         .unwrap_or_default()
@@ -42,8 +41,7 @@ async fn a_node_whose_bootstrap_nodes_are_all_dead_says_so_and_goes_on_trying() 
     println!("dead bootstrap nodes: {dials} dials of 3 addresses, of {most} that there may be");
     ensure!(dials <= most, "{dials} dials");
 
-    let mut later = later;
-    later.launch_on(port).await?;
+    later.launch().await?;
     let alive = |shown: &Value| shown["bootstrap"]["connected"] == 1;
     let alive = node.until_get("/v1/node", alive).await?;
     ensure!(alive["bootstrap"]["silent"] == false, "{alive}");
