@@ -1,12 +1,25 @@
 //! `follow` and `unfollow`.
 
+use std::time::{Duration, Instant};
+
 use clap::Args;
 
 use super::Invocation;
 use super::output::{counted, printable};
 use super::show::say_lookalikes;
-use crate::api::types::Subscription;
+use crate::api::types::{StreamView, Subscription};
+use crate::client::Client;
 use crate::invite;
+
+/// How long somebody is looked for who has a stream before the command ends: dials,
+/// and questions to those who are connected.
+const UNTIL_FOUND: Duration = Duration::from_secs(3);
+
+/// How long somebody who has it may take to send its manifest.
+const UNTIL_NAMED: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether it is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Keep a stream in step with its publisher
 #[derive(Args, Debug)]
@@ -42,7 +55,12 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
     let (stream, runs) = invocation
         .with_client(async |client| {
             let stream = client.follow(&args.stream, &how).await?;
-            Ok((stream, client.url().is_some()))
+            let runs = client.url().is_some();
+            let stream = match runs && stream.alias.is_none() {
+                true => named(client, stream).await?,
+                false => stream,
+            };
+            Ok((stream, runs))
         })
         .await?;
     let out = invocation.out;
@@ -62,6 +80,25 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
             name => out.line(format!("following {}, {}", stream.id, printable(name))),
         },
     }
+}
+
+/// The stream once its name has come, by which the next command may call it. That
+/// takes a round trip to somebody who has it.
+async fn named(client: &Client, mut stream: StreamView) -> anyhow::Result<StreamView> {
+    let begun = Instant::now();
+    let is_alone = stream.known_peers.is_empty() && client.node().await?.connections == 0;
+    while !is_alone && stream.name.is_empty() {
+        let patience = match stream.sources.is_empty() {
+            true => UNTIL_FOUND,
+            false => UNTIL_NAMED,
+        };
+        if begun.elapsed() > patience {
+            break;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        stream = client.stream(&stream.id).await?;
+    }
+    Ok(stream)
 }
 
 pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> anyhow::Result<()> {
