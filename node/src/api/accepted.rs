@@ -10,11 +10,11 @@
 //! was sent, which such clients do notice; also when the process is killed.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::connect_info::Connected;
@@ -29,6 +29,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::crowd::{Crowd, Entry, Membership, NO_FILE_PAUSE};
+use super::head::Unreadable;
+use super::limits::MAX_REFUSED_BYTES;
 use super::line::{Cut, Line};
 use super::state::ApiState;
 use crate::handle::{Node, is_out_of_files};
@@ -172,6 +174,7 @@ impl Listener for Accepting {
             stream,
             peer,
             resets,
+            refused: None,
             _membership: membership,
         };
         (accepted, address)
@@ -189,6 +192,8 @@ pub struct Accepted {
     peer: Peer,
     /// Whether closing it now resets it.
     resets: bool,
+    /// Bytes that came after it was said that no more is read, once it was.
+    refused: Option<usize>,
     /// Given back when the socket is closed.
     _membership: Membership,
 }
@@ -220,6 +225,36 @@ impl Accepted {
         match self.peer.line.cut_for(cx.waker()) {
             Some(_) => Err(io::ErrorKind::TimedOut.into()),
             None => Ok(()),
+        }
+    }
+
+    /// Says why no more of a head is read. Whoever answers requests has not heard of
+    /// this one.
+    fn refuse(&mut self, why: Unreadable) {
+        self.refused = Some(0);
+        if self.peer.line.is_silent() {
+            // A socket that has sent all that it was given takes so much at once, or
+            // is gone.
+            let _ = self.stream.try_write(why.answer().as_bytes());
+        }
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+    }
+
+    /// Fails once the other end is done, or has sent too much: what was said would be
+    /// lost if the connection were closed while something still comes. How long it may
+    /// take is known to [`Line`].
+    fn drained(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 4 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(self.stream().poll_read(cx, &mut buffer))?;
+            let read = buffer.filled().len();
+            let all = self.refused.unwrap_or_default() + read;
+            self.refused = Some(all);
+            if read == 0 || all > MAX_REFUSED_BYTES {
+                let text = "the head of a request cannot be read";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+            }
         }
     }
 
@@ -262,15 +297,21 @@ impl AsyncRead for Accepted {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.go_on(cx)?;
-        if !self.peer.line.may_read() {
-            let text = "the head of a request is too long";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+        if self.refused.is_some() {
+            return self.drained(cx);
         }
         let before = buffer.filled().len();
         let read = self.stream().poll_read(cx, buffer);
         let bytes = read.is_ready().then(|| &buffer.filled()[before..]);
         self.peer.line.read(bytes);
-        read
+        match self.peer.line.unreadable() {
+            Some(why) => {
+                buffer.set_filled(before);
+                self.refuse(why);
+                self.drained(cx)
+            }
+            None => read,
+        }
     }
 }
 

@@ -42,6 +42,11 @@ impl Entrance {
     /// and whether peers may be asked for it.
     fn refusal(&self, line: Option<&Line>, request: &mut Request) -> Option<Response> {
         let Self(state) = self;
+        if line.is_some_and(Line::is_ambiguous) {
+            let text = "the request has both Content-Length and Transfer-Encoding, so that nobody can tell \
+                        where its body ends; send one of them";
+            return Some(ApiError::bad_request(text).into_response());
+        }
         let trust = state.trust();
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let refused = trust.refusal(method, uri, headers);

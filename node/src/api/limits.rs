@@ -20,6 +20,11 @@ pub const CLOSING_CONNECTIONS: usize = 64;
 /// 64 MB.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
 
+/// Bytes that are read and thrown away after it was said that no more of a head is
+/// read, so that what was said arrives: those of a client that sends all before it
+/// reads anything. Whoever has more to say does not hear why.
+pub const MAX_REFUSED_BYTES: usize = 1 << 20;
+
 /// Bytes of all answers together that are made in memory and wait for their
 /// clients, beside the first `BLOCK_BYTES` of each: a report of gaps may have
 /// 4 MB, and the list of ten thousand streams 10 MB.

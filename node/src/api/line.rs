@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use futures::task::AtomicWaker;
 
+use super::head::{Head, Unreadable};
 use super::limits::{
-    BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, MAX_HEAD_BYTES, READ_PAUSE, SLOW_READ_BYTES,
-    SLOW_READ_IN_CROWD, STALLED_READ, STALLED_READ_IN_CROWD,
+    BODY_PAUSE, HEAD_TIMEOUT, IDLE_CONNECTION, READ_PAUSE, SLOW_READ_BYTES, SLOW_READ_IN_CROWD,
+    STALLED_READ, STALLED_READ_IN_CROWD,
 };
 use super::ranks::{Claim, Ranks};
 use super::whence::Whence;
@@ -28,41 +29,6 @@ pub(super) enum Doing {
     Body,
     /// A request is answered.
     Answer,
-}
-
-/// What has come of the head of a request, as far as that matters for its length.
-/// Of a request that comes in one go hyper may read more of the body before anybody
-/// hears of the head.
-#[derive(Clone, Copy, Debug, Default)]
-struct Head {
-    bytes: usize,
-    /// Whether a line has something in it, and whether any has.
-    line_has_text: bool,
-    has_text: bool,
-    has_ended: bool,
-}
-
-impl Head {
-    fn read(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if self.has_ended {
-                return;
-            }
-            self.bytes += 1;
-            match byte {
-                b'\n' => {
-                    self.has_ended = self.has_text && !self.line_has_text;
-                    self.line_has_text = false;
-                }
-                b'\r' => {}
-                _ => (self.line_has_text, self.has_text) = (true, true),
-            }
-        }
-    }
-
-    fn is_too_long(&self) -> bool {
-        !self.has_ended && self.bytes >= MAX_HEAD_BYTES
-    }
 }
 
 /// What somebody has taken of an answer since the first pause.
@@ -91,6 +57,8 @@ pub(super) struct Standing {
     pub(super) is_trusted: bool,
     /// What came while a head was waited for.
     head: Head,
+    /// Whether the last one was ambiguous.
+    is_ambiguous: bool,
     /// Whether its body has room that others may wait for.
     holds_room: bool,
     /// Whether something of a body was not wanted: it may come before the next
@@ -115,6 +83,7 @@ impl Standing {
             doing: Doing::Head(now),
             is_trusted: false,
             head: Head::default(),
+            is_ambiguous: false,
             holds_room: false,
             leaves: false,
             reads_since: None,
@@ -286,11 +255,23 @@ impl Line {
         });
     }
 
-    /// Whether more may be read: a head has an end, and what comes behind it is its
-    /// body.
-    pub(super) fn may_read(&self) -> bool {
+    /// Why no more of the head is read; what comes behind a head is its body.
+    pub(super) fn unreadable(&self) -> Option<Unreadable> {
         let standing = self.locked();
-        !matches!(standing.doing, Doing::Head(_)) || !standing.head.is_too_long()
+        match standing.doing {
+            Doing::Head(_) => standing.head.unreadable(),
+            Doing::Idle(_) | Doing::Body | Doing::Answer => None,
+        }
+    }
+
+    /// Whether something may be said beside what is answered: all that was is sent.
+    pub(super) fn is_silent(&self) -> bool {
+        self.locked().stalled_since.is_none()
+    }
+
+    /// Whether the request says in two ways where its body ends.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.locked().is_ambiguous
     }
 
     /// The other end has taken so many bytes, or takes nothing.
@@ -316,6 +297,7 @@ impl Line {
     pub(super) fn asked(&self, has_body: bool) {
         self.change(|standing| {
             standing.reads_since = None;
+            standing.is_ambiguous = standing.head.is_ambiguous();
             standing.head = Head::default();
             (standing.holds_room, standing.leaves) = (false, false);
             standing.goes_on = None;
@@ -397,6 +379,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::MAX_HEAD_BYTES;
     use super::*;
 
     impl Line {
@@ -435,22 +418,22 @@ mod tests {
         let line = line();
         let long = vec![b'a'; MAX_HEAD_BYTES];
         line.read(Some(&long[1..]));
-        assert!(line.may_read());
+        assert_eq!(line.unreadable(), None);
         line.read(Some(b"a"));
-        assert!(!line.may_read());
+        assert_eq!(line.unreadable(), Some(Unreadable::TooLong));
         line.asked(true);
         line.read(Some(&long));
-        assert!(line.may_read());
+        assert_eq!(line.unreadable(), None);
         line.answered(true);
         // What comes behind the head in one go, before anybody was asked.
         line.read(Some(b"\r\nPOST / HTTP/1.1\r\nhost: a\r\n\r"));
         line.read(Some(&[b"\n", &long[..]].concat()));
         line.read(Some(&long));
-        assert!(line.may_read());
+        assert_eq!(line.unreadable(), None);
         line.asked(true);
         line.answered(true);
         line.read(Some(&[b"\r\n\r\n", &long[..]].concat()));
-        assert!(!line.may_read());
+        assert_eq!(line.unreadable(), Some(Unreadable::TooLong));
     }
 
     #[test]
@@ -460,7 +443,7 @@ mod tests {
         line.body_ended(false);
         line.answered(true);
         line.read(Some(&[b'a'; MAX_HEAD_BYTES]));
-        assert!(line.may_read());
+        assert_eq!(line.unreadable(), None);
         assert!(matches!(line.standing().doing, Doing::Idle(_)));
         line.read(Some(b"GET"));
         assert!(matches!(line.standing().doing, Doing::Head(_)));

@@ -26,6 +26,7 @@ mod etag;
 mod evidence;
 mod fetch;
 mod gaps;
+mod head;
 mod incoming;
 mod join;
 pub mod limits;

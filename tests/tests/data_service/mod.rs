@@ -6,6 +6,7 @@ mod chunks;
 mod columns;
 mod description;
 mod gaps;
+mod heads;
 mod joins;
 mod nginx;
 mod numbers;
