@@ -78,7 +78,7 @@ impl Peer {
 
     /// The connection, without holding it.
     pub(super) fn connection(&self) -> Connection {
-        Connection(Arc::downgrade(&self.owes))
+        Connection(Arc::downgrade(&self.line))
     }
 
     fn owes(&self, owes: bool) {
@@ -88,11 +88,11 @@ impl Peer {
 
 /// A connection that may have ended.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Connection(Weak<AtomicBool>);
+pub(super) struct Connection(Weak<Line>);
 
 impl Connection {
     pub(super) fn is_open(&self) -> bool {
-        self.0.strong_count() > 0
+        self.0.upgrade().is_some_and(|line| !line.is_over())
     }
 
     pub(super) fn is(&self, other: &Self) -> bool {
@@ -272,6 +272,7 @@ impl Accepted {
 
 impl Drop for Accepted {
     fn drop(&mut self) {
+        self.peer.line.ends();
         // The system would go on to offer what nobody takes.
         if self.peer.line.cut_why() == Some(Cut::Stalled)
             && let Err(error) = self.stream.set_zero_linger()
@@ -349,6 +350,7 @@ impl AsyncWrite for Accepted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.take_over();
+        self.peer.line.ends();
         match self.resets {
             // A shutdown would say that all was sent.
             true => Poll::Ready(Ok(())),

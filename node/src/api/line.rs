@@ -178,6 +178,8 @@ pub(super) struct Line {
     /// Its number among all, who are told what it claims.
     rank: Option<(Arc<Mutex<Ranks>>, u64)>,
     is_cut: AtomicBool,
+    /// Whether nothing more is said by it.
+    is_over: AtomicBool,
     /// Whoever reads and writes.
     task: AtomicWaker,
 }
@@ -190,6 +192,7 @@ impl Line {
             standing: Mutex::new(Standing::new(Whence::of(address.ip()), now)),
             rank: None,
             is_cut: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }
     }
@@ -351,6 +354,15 @@ impl Line {
         });
         self.is_cut.store(true, Ordering::Release);
         self.task.wake();
+    }
+
+    /// Nothing more is said by it: before its other end can know of that.
+    pub(super) fn ends(&self) {
+        self.is_over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// It is closed.

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
 use reqwest::{Client, Response, StatusCode};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 
 const ROWS: u64 = 20_000;
 
@@ -149,17 +151,38 @@ async fn two_readers_that_cannot_be_told_apart_get_no_parts_of_each_others_versi
             ensure!(whole.status() == StatusCode::OK, "{range}");
         }
     }
-    // Who has ended reads no more.
+    // Who has ended reads no more, as soon as the node has heard of it.
     drop(second);
-    let third = client("pandas")?;
-    third.head(&url).send().await?;
-    drop(third);
+    ask_once(&url, "pandas").await?;
     node.publish_numbers(&stream, ROWS + 2, 1)?;
     let fourth = client("pandas")?;
     let head = fourth.head(&url).send().await?;
     ensure!(head.status() == StatusCode::OK);
     let part = part(&fourth, &url, "bytes=0-99").await?;
     ensure!(part.status() == StatusCode::PARTIAL_CONTENT);
+    Ok(())
+}
+
+/// Asks for the head of an answer, and ends; the node knows that then, because it
+/// has closed the connection, too.
+async fn ask_once(url: &str, name: &str) -> Result<()> {
+    let url: reqwest::Url = url.parse()?;
+    let host = url.authority();
+    let (path, query) = (url.path(), url.query().unwrap_or_default());
+    let mut socket = TcpStream::connect(host).await?;
+    let head =
+        format!("HEAD {path}?{query} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {name}\r\n\r\n");
+    socket.write_all(head.as_bytes()).await?;
+    let mut answer = BufReader::new(&mut socket).lines();
+    let first = answer.next_line().await?.context("no answer")?;
+    ensure!(first.contains("200"), "{first}");
+    while answer
+        .next_line()
+        .await?
+        .is_some_and(|line| !line.is_empty())
+    {}
+    answer.get_mut().get_mut().shutdown().await?;
+    ensure!(answer.next_line().await?.is_none(), "there is more");
     Ok(())
 }
 
