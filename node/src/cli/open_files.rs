@@ -6,7 +6,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::api::limits::{CLOSING_CONNECTIONS, MAX_API_CONNECTIONS, MIN_API_CONNECTIONS};
 use crate::failure::{for_now, usage};
-use crate::net::limits::MAX_PENDING_CONNECTIONS;
+use crate::net::limits::{DIALLED_AT_ONCE, MAX_PENDING_CONNECTIONS};
 
 /// Files of the store: 512 tables, and the logs, locks, marks, answers in files
 /// and listeners of the rest of the node.
@@ -15,17 +15,22 @@ const STORE: u64 = 640;
 /// Connections to peers at least: the sources of a few streams.
 const MIN_PEERS: u64 = 32;
 
-/// Sockets of peers beside established connections: those under negotiation, in
-/// both directions.
-const NEGOTIATED: u64 = 2 * MAX_PENDING_CONNECTIONS as u64;
+/// Sockets of one dial: those of the addresses that are dialled at once.
+const OF_DIAL: u64 = DIALLED_AT_ONCE.get() as u64;
+
+/// Sockets of peers beside established connections: one for each that comes and is
+/// being set up, and those of as many dials.
+const NEGOTIATED: u64 = (1 + OF_DIAL) * MAX_PENDING_CONNECTIONS as u64;
 
 /// What each part of the node may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
     /// Established connections to peers.
     pub(super) connections: u32,
-    /// Connections to peers that are being set up, in each direction.
+    /// Connections of peers that are being set up.
     pub(super) pending: u32,
+    /// Dials of peers.
+    pub(super) dials: u32,
     /// Connections of the API.
     pub(super) api: usize,
 }
@@ -49,6 +54,7 @@ pub(super) fn allow(connections: u32) -> anyhow::Result<Shares> {
     let Shares {
         connections: peers,
         pending,
+        dials,
         api,
     } = shares;
     tracing::info!(
@@ -56,9 +62,10 @@ pub(super) fn allow(connections: u32) -> anyhow::Result<Shares> {
         store = STORE,
         peers,
         pending,
+        dials,
         api,
-        "open files: so many for the store, and as connections to peers, others that are being set up in each \
-         direction, and connections of the API"
+        "open files: so many for the store, and as connections to peers, others that come and are being set up, \
+         dials, and connections of the API"
     );
     if peers < connections || api < MAX_API_CONNECTIONS {
         tracing::warn!(
@@ -98,6 +105,7 @@ fn shares(limit: u64, connections: u32) -> Option<Shares> {
         return Some(Shares {
             connections,
             pending: MAX_PENDING_CONNECTIONS,
+            dials: MAX_PENDING_CONNECTIONS,
             api: MAX_API_CONNECTIONS,
         });
     }
@@ -114,10 +122,14 @@ fn shares(limit: u64, connections: u32) -> Option<Shares> {
     // Of a small share more than half stays for those that are established.
     let peers = left - api;
     let negotiated = NEGOTIATED.min(peers / 2);
+    let most = u64::from(MAX_PENDING_CONNECTIONS);
+    let pending = (negotiated / 2).min(most);
+    let dials = ((negotiated - pending) / OF_DIAL).min(most);
     let established = (peers - negotiated).min(u64::from(connections));
     Some(Shares {
         connections: u32::try_from(established).unwrap_or(connections),
-        pending: u32::try_from(negotiated / 2).unwrap_or(MAX_PENDING_CONNECTIONS),
+        pending: u32::try_from(pending).unwrap_or(MAX_PENDING_CONNECTIONS),
+        dials: u32::try_from(dials).unwrap_or(MAX_PENDING_CONNECTIONS),
         api: usize::try_from(api).unwrap_or(MAX_API_CONNECTIONS),
     })
 }
@@ -170,6 +182,7 @@ mod tests {
         let all = |connections| Shares {
             connections,
             pending: 128,
+            dials: 128,
             api: 1_024,
         };
         assert_eq!(shares(wanted(512), 512), Some(all(512)));
@@ -183,18 +196,20 @@ mod tests {
             let Shares {
                 connections,
                 pending,
+                dials,
                 api,
             } = shares(limit, 512).unwrap();
             let peers = u64::from(connections);
-            assert!(pending >= 16, "{limit}: {pending}");
+            assert!(pending >= 16 && dials >= 4, "{limit}: {pending} {dials}");
             assert!(peers >= MIN_PEERS, "{limit}: {connections}");
             assert!(api >= MIN_API_CONNECTIONS, "{limit}: {api}");
-            let taken = STORE + peers + 2 * u64::from(pending) + (api + CLOSING_CONNECTIONS) as u64;
+            let negotiated = u64::from(pending) + OF_DIAL * u64::from(dials);
+            let taken = STORE + peers + negotiated + (api + CLOSING_CONNECTIONS) as u64;
             assert!(taken <= limit, "{limit}: {connections} {api}");
         }
         let few = shares(1_024, 512).unwrap();
         assert!(
-            few.connections >= 60 && few.pending >= 30 && few.api >= 120,
+            few.connections >= 60 && few.pending >= 30 && few.dials >= 8 && few.api >= 120,
             "{few:?}"
         );
     }

@@ -259,6 +259,7 @@ async fn start(
     runtime.offer_percent = config.offer_percent;
     runtime.max_connections = shares.connections;
     runtime.max_pending_connections = shares.pending;
+    runtime.max_dials = shares.dials;
     runtime.max_connections_per_ip = config.max_connections_per_ip;
     runtime.ip_limits_exempt = config.ip_limits_exempt.clone();
     runtime.access = config.access.clone();

@@ -34,8 +34,10 @@ use super::refusals::Refusals;
 pub(crate) struct Bounds {
     /// Established ones, both directions.
     pub(crate) total: u32,
-    /// Those that are being set up, in each direction.
+    /// Incoming ones that are being set up.
     pub(crate) pending: u32,
+    /// Those that we are setting up.
+    pub(crate) dials: u32,
     /// Established and pending ones from one address.
     pub(crate) per_ip: u32,
     /// Networks in which the address says nothing: those of the machine itself,
@@ -357,7 +359,7 @@ impl NetworkBehaviour for ConnectionLimits {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let most = self.bounds.pending;
+        let most = self.bounds.dials;
         if self.counts.pending_outgoing >= most {
             return Err(ConnectionDenied::new(Refused::Pending(most)));
         }

@@ -9,7 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
 use super::addresses::{is_circuit, peer_of, without_peer};
-use super::limits::{FIRST_REDIAL, MAX_KEPT_ADDRESSES, MAX_REDIAL};
+use super::limits::{FIRST_REDIAL, KEPT_DIALLED_AT_ONCE, MAX_KEPT_ADDRESSES, MAX_REDIAL};
 
 /// Says which addresses are to be dialled, and when.
 #[derive(Debug, Default)]
@@ -72,6 +72,7 @@ impl Due {
         }
         let options = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
+            .override_dial_concurrency_factor(KEPT_DIALLED_AT_ONCE)
             .addresses(addresses);
         Some(match self.has_relay {
             true => options.allocate_new_port().build(),

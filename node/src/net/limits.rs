@@ -1,5 +1,6 @@
 //! Bounds of the network, with their reasons.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 /// Connections of one peer. Hole punching needs a relayed one and two direct
@@ -41,7 +42,8 @@ pub const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// Connections under negotiation in each direction: a flood of half-open ones
 /// must not use up memory; honest bursts (20 nodes starting at once) fit. Where few
-/// files may be open there are fewer: each is one.
+/// files may be open there are fewer, and fewer still of ours: each incoming one is
+/// one, and each of ours [`DIALLED_AT_ONCE`].
 pub const MAX_PENDING_CONNECTIONS: u32 = 128;
 
 /// Of these, incoming ones that are kept for addresses from where, or to where, a
@@ -496,10 +498,23 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// it.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long all of it takes at most, with the names that are looked up and the
-/// proof of a network key. Longer than [`CONNECTION_TIMEOUT`], which tells more
-/// when it is over.
-pub const DIAL_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long all of it takes at most for one address, from when it is dialled, with
+/// the names that are looked up and the proof of a network key. Longer than
+/// [`CONNECTION_TIMEOUT`], which tells more when it is over; the addresses of a name
+/// are dialled one after the other, and when the first is silent for
+/// [`CONNECT_TIMEOUT`] this leaves the next one time.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Addresses of a peer that are dialled at the same time: TCP and QUIC over IPv4 and
+/// IPv6. The others follow as these fail. Each may be a socket, which `open_files`
+/// counts with; and who tells us of peers would else have us call at twice as many
+/// places of others.
+pub const DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(4).unwrap();
+
+/// The same of a peer that is to be kept connected, whose addresses the user named or
+/// it was reached at before: all, so that it is found at once wherever it has gone.
+/// Half of them are of QUIC, which has one socket for all.
+pub const KEPT_DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(MAX_ADDRESSES_PER_PEER as u8).unwrap();
 
 /// How often the log names one and the same stranger at the door of a private
 /// network: it knocks again and again.

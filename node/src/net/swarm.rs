@@ -33,7 +33,7 @@ use super::exchange::{Exchange, ExchangeConfig};
 use super::gossip::topic_score;
 use super::gossip_noise::GossipNoise;
 use super::gossip_offenders::GossipOffenders;
-use super::limits::{LISTEN_TIMEOUT, PING_TIMEOUT};
+use super::limits::{DIALLED_AT_ONCE, LISTEN_TIMEOUT, PING_TIMEOUT};
 use super::lines::Lines;
 use super::meetings::Meetings;
 use super::nat::Nat;
@@ -670,6 +670,7 @@ fn swarm_config() -> swarm::Config {
     // (a monitoring tool, say) may go.
     swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_secs(60))
+        .with_dial_concurrency_factor(DIALLED_AT_ONCE)
         // A connection stands still while its events wait here.
         .with_per_connection_event_buffer_size(64)
 }

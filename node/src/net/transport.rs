@@ -4,6 +4,7 @@
 mod after_quic;
 #[cfg(test)]
 pub(super) mod tests;
+mod timed;
 mod told;
 
 use std::io;
@@ -13,7 +14,7 @@ use anyhow::Context;
 use futures::future::{TryFutureExt, ready};
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::timeout::{TransportTimeout, TransportTimeoutError};
+use libp2p::core::transport::timeout::TransportTimeoutError;
 use libp2p::core::transport::{Boxed, Transport};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
@@ -26,6 +27,7 @@ use super::private_network::PrivateNetwork;
 use super::private_network::strangers::Strangers;
 use crate::keys::NetworkKey;
 use after_quic::AfterQuic;
+use timed::Timed;
 use told::Told;
 
 /// Where Unix says how names are looked up.
@@ -97,7 +99,7 @@ fn direct(
     let tcp = tcp
         .and_then(move |socket, _| ready(lines.keep(socket)))
         .map_err(|error| error.into_inner());
-    let tcp = TransportTimeout::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
+    let tcp = Timed::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
     let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let both = match network {
@@ -190,11 +192,11 @@ where
             let of_yamux = ChannelError::negotiation;
             error.either(|error| error.either(|error| error, of_noise), of_yamux)
         });
-    Ok(TransportTimeout::new(channels, CONNECTION_TIMEOUT))
+    Ok(Timed::new(channels, CONNECTION_TIMEOUT))
 }
 
 fn timed(transport: Connections) -> Connections {
-    TransportTimeout::new(transport, DIAL_TIMEOUT).boxed()
+    Timed::new(transport, DIAL_TIMEOUT).boxed()
 }
 
 /// The first one, and the second for the addresses that the first one does not

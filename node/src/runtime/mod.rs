@@ -87,8 +87,10 @@ pub struct RuntimeConfig {
     pub bootstrap: Vec<Multiaddr>,
     /// Established connections at most.
     pub max_connections: u32,
-    /// Connections that are being set up at most, in each direction.
+    /// Incoming connections that are being set up at most.
     pub max_pending_connections: u32,
+    /// Dials at a time.
+    pub max_dials: u32,
     /// Connections from one IP address (of IPv6: one /64) at most; absent: a
     /// sixteenth of all.
     pub max_connections_per_ip: Option<u32>,
@@ -131,6 +133,7 @@ impl RuntimeConfig {
             bootstrap: Vec::new(),
             max_connections: MAX_CONNECTIONS,
             max_pending_connections: MAX_PENDING_CONNECTIONS,
+            max_dials: MAX_PENDING_CONNECTIONS,
             max_connections_per_ip: None,
             ip_limits_exempt: loopback().into(),
             access: AccessLists::default(),
@@ -268,6 +271,7 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let limits = Bounds {
         total: config.max_connections,
         pending: config.max_pending_connections,
+        dials: config.max_dials,
         per_ip: (config.max_connections_per_ip)
             .unwrap_or_else(|| default_per_ip(config.max_connections)),
         exempt: config.ip_limits_exempt,

@@ -4,6 +4,7 @@ use crate::net::limits::MAX_PENDING_CONNECTIONS;
 const BOUNDS: Bounds = Bounds {
     total: 40,
     pending: MAX_PENDING_CONNECTIONS,
+    dials: MAX_PENDING_CONNECTIONS,
     per_ip: 10,
     exempt: Vec::new(),
 };
@@ -130,6 +131,7 @@ fn half_open_connections_of_one_address_leave_room_for_others() {
 fn where_few_may_be_set_up_at_a_time_all_shares_of_them_are_smaller() {
     let bounds = Bounds {
         pending: 34,
+        dials: 8,
         ..BOUNDS
     };
     let mut world = World::new(bounds);
@@ -149,7 +151,7 @@ fn where_few_may_be_set_up_at_a_time_all_shares_of_them_are_smaller() {
         let dialled = limits.handle_pending_outbound_connection(id, None, &[], Endpoint::Dialer);
         dialled.is_ok()
     };
-    assert_eq!((0..100).filter(|&number| dial(number)).count(), 34);
+    assert_eq!((0..100).filter(|&number| dial(number)).count(), 8);
 }
 
 #[test]

@@ -111,6 +111,7 @@ mod tests {
             limits: Bounds {
                 total: 16,
                 pending: 16,
+                dials: 16,
                 per_ip: 16,
                 exempt: Vec::new(),
             },
