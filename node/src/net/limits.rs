@@ -516,6 +516,37 @@ pub const DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(4).unwrap();
 /// Half of them are of QUIC, which has one socket for all.
 pub const KEPT_DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(MAX_ADDRESSES_PER_PEER as u8).unwrap();
 
+/// Substreams of one connection over TCP or through a relay, both ways. The lanes of
+/// sync are six, gossip has two, and questions of each protocol a few to 32; a relay
+/// has one for each circuit. The next one ends the connection.
+pub const MAX_SUBSTREAMS: usize = 128;
+
+/// Bytes of one connection that may wait unread in all of its substreams: the 256 KiB
+/// of each that the protocol fixes, 32 MiB, and as much for windows that grow with the
+/// length of the line, which is twice what is under way on one of 160 MB/s and 100 ms.
+/// An honest peer has a few KB there: what comes is read at once, and where we stop
+/// reading a lane its window fills.
+pub const MAX_UNREAD_BYTES: usize = 64 << 20;
+
+/// Substreams that the other end has opened and that wait to be negotiated; more are
+/// reset. As many more as [`MAX_NEGOTIATED_SUBSTREAMS`] are on their way.
+pub const MAX_WAITING_SUBSTREAMS: usize = 32;
+
+/// Substreams of one connection whose protocol is negotiated at a time, for ten
+/// seconds at most. After a meeting a peer opens one of each protocol, a dozen.
+pub const MAX_NEGOTIATED_SUBSTREAMS: usize = 32;
+
+/// Substreams of one connection over QUIC that the other end may have open: as
+/// libp2p has it.
+pub const MAX_QUIC_SUBSTREAMS: u32 = 256;
+
+/// Bytes of one connection over QUIC that may wait unread in one of its substreams,
+/// and in all of them: as libp2p has it, what is under way on a line of 100 MB/s and
+/// 100 ms, and half as much for the other lanes.
+pub const MAX_UNREAD_QUIC_SUBSTREAM_BYTES: u32 = 10_000_000;
+/// See [`MAX_UNREAD_QUIC_SUBSTREAM_BYTES`].
+pub const MAX_UNREAD_QUIC_BYTES: u32 = 15_000_000;
+
 /// How often the log names one and the same stranger at the door of a private
 /// network: it knocks again and again.
 pub const NAME_STRANGER_AGAIN: Duration = Duration::from_secs(600);

@@ -33,7 +33,7 @@ use super::exchange::{Exchange, ExchangeConfig};
 use super::gossip::topic_score;
 use super::gossip_noise::GossipNoise;
 use super::gossip_offenders::GossipOffenders;
-use super::limits::{DIALLED_AT_ONCE, LISTEN_TIMEOUT, PING_TIMEOUT};
+use super::limits::{DIALLED_AT_ONCE, LISTEN_TIMEOUT, MAX_NEGOTIATED_SUBSTREAMS, PING_TIMEOUT};
 use super::lines::Lines;
 use super::meetings::Meetings;
 use super::nat::Nat;
@@ -671,6 +671,7 @@ fn swarm_config() -> swarm::Config {
     swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(Duration::from_secs(60))
         .with_dial_concurrency_factor(DIALLED_AT_ONCE)
+        .with_max_negotiating_inbound_streams(MAX_NEGOTIATED_SUBSTREAMS)
         // A connection stands still while its events wait here.
         .with_per_connection_event_buffer_size(64)
 }

@@ -2,6 +2,7 @@
 //! through relays; in a private network only with those who have its key.
 
 mod after_quic;
+mod muxer;
 #[cfg(test)]
 pub(super) mod tests;
 mod timed;
@@ -18,15 +19,19 @@ use libp2p::core::transport::timeout::TransportTimeoutError;
 use libp2p::core::transport::{Boxed, Transport};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, dns, noise, quic, relay, tcp, yamux};
+use libp2p::{PeerId, dns, noise, quic, relay, tcp};
 
-use super::limits::{CONNECT_TIMEOUT, CONNECTION_TIMEOUT, DIAL_TIMEOUT};
+use super::limits::{
+    CONNECT_TIMEOUT, CONNECTION_TIMEOUT, DIAL_TIMEOUT, MAX_QUIC_SUBSTREAMS, MAX_UNREAD_QUIC_BYTES,
+    MAX_UNREAD_QUIC_SUBSTREAM_BYTES,
+};
 use super::lines::Lines;
 use super::nat::circuit_meter::{CircuitMeter, MeteredCircuit};
 use super::private_network::PrivateNetwork;
 use super::private_network::strangers::Strangers;
 use crate::keys::NetworkKey;
 use after_quic::AfterQuic;
+use muxer::Yamux;
 use timed::Timed;
 use told::Told;
 
@@ -100,7 +105,7 @@ fn direct(
         .and_then(move |socket, _| ready(lines.keep(socket)))
         .map_err(|error| error.into_inner());
     let tcp = Timed::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
-    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+    let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let both = match network {
         None => {
@@ -127,6 +132,14 @@ fn direct(
     let named = dns::tokio::Transport::system(both);
     let named = named.context("cannot read how this machine looks up names")?;
     Ok(named.boxed())
+}
+
+fn quic_config(keypair: &Keypair) -> quic::Config {
+    let mut config = quic::Config::new(keypair);
+    config.max_concurrent_stream_limit = MAX_QUIC_SUBSTREAMS;
+    config.max_stream_data = MAX_UNREAD_QUIC_SUBSTREAM_BYTES;
+    config.max_connection_data = MAX_UNREAD_QUIC_BYTES;
+    config
 }
 
 /// Connections through relays. A relay sees nothing of what goes through it,
@@ -185,7 +198,7 @@ where
     let channels = transport
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux::Config::default())
+        .multiplex(Yamux)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .map_err(|error| {
             let of_noise = ChannelError::negotiation;
