@@ -39,6 +39,7 @@ mod readme;
 mod refusals;
 mod retention;
 mod slow_line;
+mod suspend;
 mod testnet;
 mod two_nodes;
 mod upgrade;
