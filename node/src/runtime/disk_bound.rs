@@ -66,6 +66,8 @@ impl DiskBound {
             stays,
             is_full: false,
             short_since: None,
+            failed_behind: 0,
+            is_proven: true,
             reserve: Reserve::of(store.dir()),
             rooms,
             pause: MEASURED_EVERY,
@@ -145,6 +147,11 @@ struct Measuring {
     is_full: bool,
     /// Since when it has too little for something.
     short_since: Option<Instant>,
+    /// How often background work of the store had failed when it was asked last.
+    failed_behind: u64,
+    /// Whether table files could be written since there was too little room, or
+    /// background work failed.
+    is_proven: bool,
     reserve: Reserve,
     rooms: watch::Sender<Room>,
     pause: Duration,
@@ -175,7 +182,12 @@ impl Measuring {
             true => MEASURED_OFTEN,
             false => MEASURED_EVERY,
         };
-        let is_short = self.is_full || self.short_since.is_some();
+        let failed_behind = self.store.background_errors();
+        if failed_behind != self.failed_behind {
+            self.failed_behind = failed_behind;
+            self.is_proven = false;
+        }
+        let is_short = self.is_full || self.short_since.is_some() || !self.is_proven;
         if space.free >= PLENTY && !is_short {
             self.keep_reserve(&space);
             return Ok(u64::MAX);
@@ -200,13 +212,33 @@ impl Measuring {
         };
         self.is_full = left < bound;
         if !self.is_full && left >= self.trouble.largest_refused() {
+            if !self.is_well() {
+                return Ok(0);
+            }
             self.short_since = None;
             self.trouble.has_room();
         } else if self.short_since.get_or_insert_with(Instant::now).elapsed() >= FULL_FOR {
+            self.is_proven = false;
             self.trouble.full(space);
         }
         self.keep_reserve(&space);
         Ok(if self.is_full { 0 } else { left })
+    }
+
+    /// Whether the room can be used. A table file that could not be written while
+    /// there was none is known to RocksDB only, which tells whoever writes next;
+    /// that must not be somebody who was told that all is well.
+    fn is_well(&mut self) -> bool {
+        if self.is_proven {
+            return true;
+        }
+        if let Err(error) = self.store.prove() {
+            tracing::debug!(%error, "there is room, but no table file can be written yet");
+            return false;
+        }
+        self.failed_behind = self.store.background_errors();
+        self.is_proven = true;
+        true
     }
 
     fn left_of(&self, space: &Space) -> anyhow::Result<u64> {

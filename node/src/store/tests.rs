@@ -780,3 +780,44 @@ fn commits_succeed_again_when_there_is_room_again() {
     let later = store.get(Table::Chunks, b"later").unwrap();
     assert_eq!(later, Some(Bytes::from_static(b"1")));
 }
+
+#[test]
+fn a_table_file_that_could_not_be_written_before_is_noticed_before_the_next_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, elsewhere) = (dir.path().join("store"), dir.path().join("elsewhere"));
+    let store = RocksStore::open(&folder).unwrap();
+    store.prove().unwrap();
+    store.commit(put(b"a", "1"), Durability::Synced).unwrap();
+
+    // The log of writes is open and can be written; a new file cannot be made.
+    fs::rename(&folder, &elsewhere).unwrap();
+    assert!(store.flush().is_err());
+    fs::rename(&elsewhere, &folder).unwrap();
+    assert_eq!(store.failure(), None);
+    // Nobody has to be the first to write for it to be known.
+    store.prove().unwrap_err();
+    assert!(store.failure().is_some());
+
+    store.probe().unwrap();
+    assert_eq!(store.failure(), None);
+    store.commit(put(b"b", "2"), Durability::Synced).unwrap();
+    for (key, value) in [(b"a", "1"), (b"b", "2")] {
+        let found = store.get(Table::Chunks, key).unwrap();
+        assert_eq!(found, Some(Bytes::from(value)));
+    }
+}
+
+#[test]
+fn a_store_that_is_opened_anew_is_not_well_before_a_table_file_could_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, elsewhere) = (dir.path().join("store"), dir.path().join("elsewhere"));
+    let store = RocksStore::open(&folder).unwrap();
+    fs::rename(&folder, &elsewhere).unwrap();
+    // No failure is known, so that it is not opened anew, and the log of writes
+    // takes what it is given.
+    store.probe().unwrap_err();
+    assert!(store.failure().is_some());
+    fs::rename(&elsewhere, &folder).unwrap();
+    store.probe().unwrap();
+    assert_eq!(store.failure(), None);
+}

@@ -10,13 +10,13 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headwater_protocols::store::{Batch, Change, Store, StoreError, Table};
+use headwater_protocols::store::{Batch, Change, StoreError, Table};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use super::damage::Places;
 use super::mending::{self, Mended};
 use super::wal::{self, LostWrites};
-use super::{Durability, OpenError, RocksStore, family, keep_logs, lock, open_tables_for_reading};
+use super::{OpenError, RocksStore, family, keep_logs, lock, open_tables_for_reading};
 
 /// How long readers of the tables that are closed are waited for. The longest
 /// read one part of an export.
@@ -289,16 +289,14 @@ impl RocksStore {
         Ok(())
     }
 
-    /// Tries whether it can be written, after [`reopen`](Self::reopen) if need be.
+    /// Tries whether it can be written, table files included, after
+    /// [`reopen`](Self::reopen) if need be.
     ///
     /// # Errors
     /// It cannot.
     pub fn probe(&self) -> Result<(), StoreError> {
         self.reopen()?;
-        let mut batch = Batch::new();
-        // It leaves nothing behind, but it has to be written.
-        batch.delete(Table::Meta, b"probe");
-        self.commit(batch, Durability::Synced)
+        self.prove()
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the rows of a log take on the disk, and how it is given back.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use headwater_protocols::store::tables::{OF_LOGS, index_key, log_range};
-use headwater_protocols::store::{History, LogKey, StoreError, Table};
-use rocksdb::{CompactOptions, Range};
+use headwater_protocols::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
+use rocksdb::{CompactOptions, Range, properties};
 
+use super::damage::is_damage;
 use super::{RocksStore, store_error};
 
 impl RocksStore {
@@ -38,6 +40,51 @@ impl RocksStore {
         for table in Table::ALL {
             let flushed = tables.db.flush_cf(tables.family(table)?);
             flushed.map_err(|error| store_error(&error))?;
+        }
+        Ok(())
+    }
+
+    /// How often background work has failed since the folder was opened: a table
+    /// file could not be written, say. RocksDB keeps that from whoever writes
+    /// next, however well the disk is by then.
+    #[must_use]
+    pub fn background_errors(&self) -> u64 {
+        let Ok(tables) = self.tables() else {
+            return 0;
+        };
+        let errors = (tables.db).property_int_value(properties::BACKGROUND_ERRORS);
+        errors.ok().flatten().unwrap_or(0)
+    }
+
+    /// Writes a row and table files of all that is in memory, and so finds out
+    /// whether both works. What is in the way, also from before, is a failure of
+    /// the store from then on, as one of a commit is.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn prove(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        // It leaves nothing behind, but it has to be written.
+        batch.delete(Table::Meta, b"probe");
+        self.commit(batch, Durability::Synced)?;
+        let tables = self.writable()?.into_tables();
+        for table in Table::ALL {
+            match tables.db.flush_cf(tables.family(table)?) {
+                Ok(()) => {}
+                // It is mended by itself, and nobody is stopped meanwhile.
+                Err(error) if is_damage(&error) => return Err(store_error(&error)),
+                Err(error) => {
+                    // Whoever opens the folder anew closes these tables.
+                    let turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+                    let is_open = self.tables().is_ok_and(|now| Arc::ptr_eq(&now, &tables));
+                    let failed = match is_open {
+                        true => self.failed(&error),
+                        false => store_error(&error),
+                    };
+                    drop(turn);
+                    return Err(failed);
+                }
+            }
         }
         Ok(())
     }
