@@ -271,6 +271,147 @@ async fn an_ordered_stream_takes_no_time_before_the_last_one_from_anywhere() -> 
     Ok(())
 }
 
+/// The records of a stream.
+fn size(node: &TestNode, stream: &str) -> Result<u64> {
+    node.show(stream)?["size"].as_u64().context("size")
+}
+
+#[tokio::test]
+async fn what_an_ordered_stream_cannot_take_is_said_with_what_works_there() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    node.run(&["stream", "create", "pier", "--ordered"])?;
+    let file = |name: &str, seconds: &[u32]| -> Result<String> {
+        let rows = seconds
+            .iter()
+            .map(|second| format!("2020-01-01T00:00:{second:02}Z,{second}\n"));
+        let path = node.dir().join(name);
+        std::fs::write(&path, format!("time,value\n{}", rows.collect::<String>()))?;
+        Ok(path.to_str().context("path")?.to_owned())
+    };
+    let publish = |file: &str, flags: &[&str]| {
+        let args = ["publish", "pier", "--file", file];
+        let columns = ["--time-column", "time", "--value-column", "value"];
+        let args = [&args[..], &columns, flags].concat();
+        let output = node.command(&args)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::Ok((output.status.success(), said))
+    };
+    let one = file("one.csv", &[5, 6, 7])?;
+    ensure!(publish(&one, &[])?.0);
+    // Its rows are there, and it may go on.
+    let (done, said) = publish(&one, &[])?;
+    ensure!(!done && said.contains("--resume"), "{said}");
+    ensure!(!said.contains("--again"), "{said}");
+    ensure!(publish(&one, &["--resume"])?.0);
+    // Nothing appends what is before the end, and nothing is said to.
+    let early = file("early.csv", &[4, 8])?;
+    for flags in [&[][..], &["--resume"], &["--again"], &["--skip-bad"]] {
+        let (done, said) = publish(&early, flags)?;
+        ensure!(
+            !done && said.contains("no option appends"),
+            "{flags:?}: {said}"
+        );
+        ensure!(!said.contains("--"), "{flags:?}: {said}");
+    }
+    // Somebody else has published a later time: the rest of a file cannot follow.
+    node.append("pier", "{\"time\":\"2020-01-01T00:00:20Z\",\"value\":20}\n")
+        .await?;
+    let grown = file("one.csv", &[5, 6, 7, 9])?;
+    let (done, said) = publish(&grown, &["--resume"])?;
+    ensure!(!done && said.contains("no option appends"), "{said}");
+    // A row that goes back is found before anything is signed, and can be left out.
+    let back = file("back.csv", &[21, 23, 22, 24])?;
+    let (done, said) = publish(&back, &[])?;
+    ensure!(
+        !done && said.contains("line 4") && said.contains("--skip-bad"),
+        "{said}"
+    );
+    ensure!(size(&node, "pier")? == 4);
+    let (done, said) = publish(&back, &["--skip-bad"])?;
+    ensure!(done, "{said}");
+    ensure!(size(&node, "pier")? == 7);
+    // The same for lines.
+    let lines = |seconds: &[u32]| {
+        let line =
+            |second: &u32| format!("{{\"time\":\"2020-01-01T00:00:{second:02}Z\",\"value\":1}}\n");
+        seconds.iter().map(line).collect::<String>()
+    };
+    let args = ["publish", "pier", "--ndjson", "--skip-bad"];
+    let output = node
+        .command_with_input(&args, &lines(&[30, 29, 31]))
+        .await?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(size(&node, "pier")? == 9);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_time_far_ahead_ends_no_ordered_stream_unless_it_is_said_twice() -> Result<()> {
+    const FAR: &str = "2099-01-01T00:00:00Z";
+    let node = TestNode::start(&[]).await?;
+    node.run(&["stream", "create", "pier", "--ordered"])?;
+    node.create("free")?;
+    let line = format!("{{\"time\":\"{FAR}\",\"value\":1}}\n");
+    let file = node.dir().join("far.csv");
+    std::fs::write(
+        &file,
+        format!("time,value\n2020-01-01T00:00:00Z,1\n{FAR},2\n"),
+    )?;
+    let file = file.to_str().context("path")?.to_owned();
+    let columns = ["--time-column", "time", "--value-column", "value"];
+    let publish_file = [&["publish", "pier", "--file", &file][..], &columns].concat();
+
+    let said = node.fails_with(USAGE, &["publish", "pier", "--time", FAR, "1"])?;
+    ensure!(
+        said.contains("more than a day ahead") && said.contains("--far-ahead"),
+        "{said}"
+    );
+    let said = node.fails(&publish_file)?;
+    ensure!(
+        said.contains("line 3") && said.contains("--far-ahead"),
+        "{said}"
+    );
+    let output = node
+        .command_with_input(&["publish", "pier", "--ndjson"], &line)
+        .await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && said.contains("--far-ahead"),
+        "{said}"
+    );
+    let refused = node.append("pier", line.clone()).await;
+    let said = format!("{:#}", refused.err().context("it was signed")?);
+    ensure!(
+        said.contains("400") && said.contains("far_ahead=true"),
+        "{said}"
+    );
+    let old = node.dir().join("old.csv");
+    std::fs::write(&old, format!("ts,value\n2020-01-01T00:00:00Z,1\n{FAR},2\n"))?;
+    let import = [
+        "import",
+        old.to_str().context("path")?,
+        "--create",
+        "jetty",
+        "--ordered",
+    ];
+    let said = node.fails(&import)?;
+    ensure!(
+        said.contains("line 3") && said.contains("--far-ahead"),
+        "{said}"
+    );
+    ensure!(size(&node, "pier")? == 0);
+    // One where times may go back takes it, and says so.
+    node.append("free", line.clone()).await?;
+
+    // Who leaves bad rows out leaves these out, too; who means them gets them.
+    node.run(&[&publish_file[..], &["--skip-bad"]].concat())?;
+    ensure!(size(&node, "pier")? == 1);
+    node.run(&["publish", "pier", "--far-ahead", "--time", FAR, "1"])?;
+    let said = node.fails_with(USAGE, &["publish", "pier", "2"])?;
+    ensure!(said.contains("never go back"), "{said}");
+    Ok(())
+}
+
 #[test]
 fn what_no_manifest_may_say_is_refused_with_its_reason() -> Result<()> {
     let node = TestNode::new()?;

@@ -70,6 +70,15 @@ impl Form {
     }
 }
 
+/// What was said beside a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Terms {
+    /// That of times that are numbers, where they do not say it themselves.
+    pub(super) time_unit: Option<Unit>,
+    /// Times far ahead of now are meant, whatever follows from them.
+    pub(super) far_ahead: bool,
+}
+
 /// What a body holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Incoming {
@@ -79,8 +88,7 @@ pub(super) struct Incoming {
 }
 
 /// Reads the observations of a body for a stream with this manifest. Those
-/// without a time get `now`, and times that are numbers are of this unit where
-/// they do not say it themselves.
+/// without a time get `now`.
 ///
 /// # Errors
 /// The body cannot be read, an item is bad, or there are more than one request
@@ -90,7 +98,7 @@ pub(super) fn observations(
     body: &[u8],
     manifest: &Manifest,
     now: Timestamp,
-    unit: Option<Unit>,
+    terms: Terms,
 ) -> Result<Incoming, ApiError> {
     if body.starts_with(GZIP) {
         let detail = "the body is gzip, which is not read; send it as it is. Nothing was stored";
@@ -104,7 +112,7 @@ pub(super) fn observations(
     })?;
     // Some programs begin every text with a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut batch = Batch::new(manifest, now, unit);
+    let mut batch = Batch::new(manifest, now, terms);
     match form {
         Form::Json => batch.json(text)?,
         Form::Ndjson => batch.ndjson(text)?,
@@ -133,6 +141,8 @@ struct Batch {
     max_value_bytes: usize,
     now: Timestamp,
     unit: Option<Unit>,
+    /// What is later is refused.
+    latest: Option<Timestamp>,
     records: Vec<Record>,
     times: TimeNotes,
     /// Numbers that are kept in another way than they were given.
@@ -145,12 +155,14 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(manifest: &Manifest, now: Timestamp, unit: Option<Unit>) -> Self {
+    fn new(manifest: &Manifest, now: Timestamp, terms: Terms) -> Self {
+        let refuses_far = manifest.ordered && !terms.far_ahead;
         Self {
             value_type: manifest.value_type,
             max_value_bytes: manifest.max_value_bytes(),
             now,
-            unit,
+            unit: terms.time_unit,
+            latest: refuses_far.then(|| times::soon(now)),
             records: Vec::new(),
             times: TimeNotes::default(),
             rewritten: 0,
@@ -233,6 +245,12 @@ impl Batch {
                 .map_err(|error| format!("the time {error}"))?,
             None => Moment::exact(now),
         };
+        if self.latest.is_some_and(|latest| moment.time > latest) {
+            let why = times::not_soon(moment.time);
+            return Err(format!(
+                "{why}; say far_ahead=true in the address if it is meant"
+            ));
+        }
         let (value, is_rewritten) = value(self.value_type, item.value)?;
         let (bytes, max) = (value.len(), self.max_value_bytes);
         if bytes > max {

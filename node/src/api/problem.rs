@@ -10,7 +10,7 @@ use headwater_protocols::store::{ReadError, StoreError};
 use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
-use super::types::{ItemProblem, Problem};
+use super::types::{BACKWARDS, ItemProblem, Problem};
 use crate::export::time::to_text;
 use crate::handle::{NodeError, impossible_time};
 use crate::proof::NoProof;
@@ -206,7 +206,8 @@ impl From<CommandError> for ApiError {
             CommandError::Backwards { place, time, last } => {
                 let detail = "the times of this stream never go back; nothing was stored";
                 let (time, last) = (to_text(time), to_text(last));
-                return Self::bad_request(detail).with_errors(vec![ItemProblem {
+                let backwards = Self::bad_request(detail).of_kind(BACKWARDS);
+                return backwards.with_errors(vec![ItemProblem {
                     place,
                     detail: format!(
                         "the time {time} is before {last}, the last one in front of it"

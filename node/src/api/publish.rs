@@ -33,6 +33,11 @@ pub(super) struct Options {
     /// say it: `s`, `ms`, `us` or `ns`.
     #[param(inline)]
     time_unit: Option<Unit>,
+    /// Times more than a day ahead of now are meant, in a stream whose times are
+    /// ordered, too: nothing can be published behind them before then.
+    #[serde(default)]
+    #[param(required = false)]
+    far_ahead: bool,
 }
 
 /// Answers once the records are durable.
@@ -52,6 +57,7 @@ pub(super) async fn publish(
     let Query(Options {
         expect_size,
         time_unit,
+        far_ahead,
     }) = options?;
     let log = status.log;
     if !status.owned {
@@ -69,7 +75,11 @@ pub(super) async fn publish(
     let read = move || {
         let manifest = status.manifest.as_ref();
         let manifest = manifest.ok_or_else(|| not_come_yet(&status))?;
-        incoming::observations(form, &body, manifest, wall_time(), time_unit)
+        let terms = incoming::Terms {
+            time_unit,
+            far_ahead,
+        };
+        incoming::observations(form, &body, manifest, wall_time(), terms)
     };
     let Incoming { records, notes } = match is_short {
         true => read()?,

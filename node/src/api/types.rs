@@ -730,6 +730,10 @@ pub struct StreamPeerView {
 pub struct Problem {
     /// `about:blank`, or what names this kind of error.
     #[serde(rename = "type")]
+/// The type of a problem with a time that is before the last one, in a stream whose
+/// times never go back.
+pub const BACKWARDS: &str = "urn:headwater:backwards";
+
     pub kind: String,
     /// The status in words.
     pub title: String,

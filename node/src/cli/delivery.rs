@@ -13,7 +13,7 @@ use super::others::Others;
 use super::publish::Target;
 use super::signals::Signals;
 use crate::api::types::Published;
-use crate::client::{Absence, ApiError, Lost, Patience};
+use crate::client::{Absence, ApiError, Lost, Patience, Publishing};
 
 /// How long a batch that is on its way may still take when the user wants an
 /// end.
@@ -190,7 +190,11 @@ impl Way<'_> {
     async fn put_at(&self, batch: &Batch, size: u64) -> anyhow::Result<Published> {
         let to = size + batch.records as u64;
         let (client, id) = (self.target.client, &self.target.id);
-        let send = async || client.publish(id, batch.ndjson.clone(), Some(size)).await;
+        let how = Publishing {
+            expect_size: Some(size),
+            far_ahead: self.target.far_ahead,
+        };
+        let send = async || client.publish(id, batch.ndjson.clone(), how).await;
         let find = async || {
             let is_there = self.target.has(to, &batch.last).await?;
             Ok(is_there.then_some(Published { from: size, to }))
@@ -201,7 +205,15 @@ impl Way<'_> {
     /// Publishes a batch wherever the stream ends, under a name of its own.
     async fn put_once(&self, batch: &Batch, key: &str) -> anyhow::Result<Published> {
         let (client, id) = (self.target.client, &self.target.id);
-        let send = async || client.publish_once(id, batch.ndjson.clone(), key).await;
+        let how = Publishing {
+            expect_size: None,
+            far_ahead: self.target.far_ahead,
+        };
+        let send = async || {
+            client
+                .publish_once(id, batch.ndjson.clone(), how, key)
+                .await
+        };
         self.put(send, async || Ok(None)).await
     }
 

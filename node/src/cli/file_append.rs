@@ -1,6 +1,6 @@
 //! The rows of files on their way into a stream.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ use super::publish_lines::interrupted;
 use super::rows::RowError;
 use super::value::ValueRules;
 use crate::api::types::Published;
-use crate::client::Patience;
+use crate::client::{Patience, is_backwards};
 
 /// Batches that wait while one is on its way.
 const WAITING: usize = 2;
@@ -99,7 +99,14 @@ pub(super) async fn append_all(
     let mut appended = Appended::new(target.size);
     while let Some(batch) = queue.recv().await {
         let done = append(&mut delivery, form.again, batch, &mut appended, &bar).await;
-        done.with_context(|| stopped(form, skip + appended.records(), good))?;
+        done.map_err(|error| {
+            let done = skip + appended.records();
+            let stopped = match is_backwards(&error) {
+                true => overtaken(form, done, good),
+                false => stopped(form, done, good),
+            };
+            error.context(stopped)
+        })?;
     }
     bar.finish_and_clear();
     ensure!(
@@ -145,6 +152,15 @@ fn stopped(form: &FileForm, done: u64, good: u64) -> String {
     };
     format!(
         "stopped after {done} of {good} rows of {name}; run the same command with {flags} to go on"
+    )
+}
+
+/// Where times never go back, somebody else has published a later one meanwhile.
+fn overtaken(form: &FileForm, done: u64, good: u64) -> String {
+    let (name, done, good) = (form.name(), grouped(done), grouped(good));
+    format!(
+        "stopped after {done} of {good} rows of {name}: somebody else has published a later time to the stream meanwhile, \
+         and no option appends what is before it; put the other rows into another stream"
     )
 }
 

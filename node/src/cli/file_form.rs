@@ -14,6 +14,7 @@ use super::local_files::LookedAt;
 use super::output::counted;
 use super::reading::Reading;
 use super::rows::{Row, RowError};
+use super::time_order::{InOrder, TimeOrder};
 use super::value::ValueRules;
 use crate::times::Unit;
 
@@ -27,6 +28,8 @@ pub(super) struct FileForm {
     pub(super) skip_bad: bool,
     /// How long the node may stay away.
     pub(super) timeout: Option<Duration>,
+    /// What the stream asks of times, if they never go back.
+    pub(super) order: Option<TimeOrder>,
     /// What was found out of local times, where there may be some.
     pub(super) looked_at: Option<LookedAt>,
 }
@@ -69,7 +72,7 @@ impl FileForm {
         part.map_or_else(|| self.name(), |part| part.source.name.clone())
     }
 
-    /// The rows of all files. Each is opened when its turn comes, because there
+    /// The rows of all files, as the stream takes them. Each is opened when its turn comes, because there
     /// may be more of them than a process may have open.
     pub(super) fn rows(&self, rules: ValueRules) -> Rows {
         Box::new(self.rows_by_part(rules).map(|(_, row)| row))
@@ -81,17 +84,24 @@ impl FileForm {
         rules: ValueRules,
     ) -> impl Iterator<Item = (usize, Result<Row, RowError>)> + Send + use<> {
         let several = self.parts.len() > 1;
+        let names: Vec<_> = (self.parts.iter()).map(|p| p.source.name.clone()).collect();
+        let mut in_order = InOrder::new(self.order);
         let parts = self.parts.clone().into_iter().enumerate();
-        parts.flat_map(move |(place, part)| {
+        let rows = parts.flat_map(move |(place, part)| {
             let rows = part.rows(rules);
             let rows = rows.unwrap_or_else(|error| Box::new(once(Err(RowError::Read(error)))));
-            rows.map(move |row| match row {
-                Err(RowError::Bad(mut row)) if several => {
-                    row.what.push_str(&format!(" ({})", part.source.name));
-                    (place, Err(RowError::Bad(row)))
+            rows.map(move |row| (place, row))
+        });
+        rows.map(move |(place, row)| {
+            let row = row.and_then(|row| in_order.check(row));
+            let row = row.map_err(|error| match error {
+                RowError::Bad(mut row) if several => {
+                    row.what.push_str(&format!(" ({})", names[place]));
+                    RowError::Bad(row)
                 }
-                other => (place, other),
-            })
+                other => other,
+            });
+            (place, row)
         })
     }
 
@@ -183,6 +193,7 @@ pub(super) mod tests {
             again: false,
             skip_bad: false,
             timeout: None,
+            order: None,
             looked_at: None,
         }
     }

@@ -144,9 +144,14 @@ fn changed(form: &FileForm, first: (usize, u64), met: &Met) -> anyhow::Error {
             form.name_of(first.0)
         )
     };
+    let advice = match form.order {
+        None => "Leave the rows in it that are new, or append all of them with --again",
+        Some(_) => {
+            "Leave the rows in it that are new and not before the end of the stream, whose times never go back"
+        }
+    };
     anyhow::anyhow!(
-        "cannot resume: {what}; {name} was changed since it was published, or is another one. Leave the rows in it that \
-         are new, or append all of them with --again"
+        "cannot resume: {what}; {name} was changed since it was published, or is another one. {advice}"
     )
 }
 

@@ -29,6 +29,7 @@ use super::publish_file::{
 use super::reading::ReadingArgs;
 use super::stream::value_types;
 use super::terms::TermsArgs;
+use super::time_order::TimeOrder;
 use super::unsigned::described;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, from_peers};
@@ -215,6 +216,9 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
         again: args.again,
         skip_bad: args.skip_bad,
         timeout: args.timeout,
+        // Of a stream that is there it is asked.
+        order: (args.create.is_some() && args.terms.are_ordered())
+            .then(|| TimeOrder::new(args.reading.far_ahead)),
         looked_at: None,
     };
     let form = form.with_local_times(args.reading.repeated_hour).await?;
@@ -353,7 +357,7 @@ async fn create(
         ..args.terms.clone().into_new()?
     };
     let id = client.create(&stream, false).await?.id;
-    let target = Target::find(client, &id).await?;
+    let target = Target::find(client, &id, args.reading.far_ahead).await?;
     let published = publish_checked(invocation, &target, form, 0, &checked).await;
     let published = published
         .with_context(|| format!("stream {id} was created; from now on it is `--to {id}`"))?;
@@ -388,12 +392,16 @@ async fn import_to(
     form: &FileForm,
     name: &str,
 ) -> anyhow::Result<Done> {
-    let target = Target::find(client, name).await?;
+    let target = Target::find(client, name, args.reading.far_ahead).await?;
     let cadence_us = match args.cadence {
         Some(cadence) => Some(micros(cadence)),
         None => client.stream(&target.id).await?.cadence_us,
     };
     let finder = GapFinder::new(cadence_us, args.limit);
+    let form = &FileForm {
+        order: target.order,
+        ..form.clone()
+    };
     if args.check {
         let (_, checked) = look_at(&target, form, finder).await?;
         return Ok((None, None, checked));

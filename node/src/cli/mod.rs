@@ -72,6 +72,7 @@ mod tail;
 mod target_file;
 mod terminal;
 mod terms;
+mod time_order;
 mod time_reader;
 mod time_zone;
 mod token;

@@ -21,6 +21,7 @@ use super::folds::RepeatedHours;
 use super::output::printable;
 use super::reading::ReadingArgs;
 use super::rows::{Row, RowNotes};
+use super::time_order::TimeOrder;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines};
 use crate::api::types::{Published, RoleView, StreamView};
@@ -127,7 +128,7 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
             let tell = |what: &str| out.note(what);
             let patience = Patience::new(args.timeout, &tell);
             let publish = async |client: &Client| {
-                let target = Target::find(client, &args.stream).await?;
+                let target = Target::find(client, &args.stream, args.reading.far_ahead).await?;
                 publish_one(invocation, &target, value, moment, patience).await
             };
             invocation.with_client(publish).await?
@@ -137,6 +138,7 @@ pub(super) async fn publish(invocation: &Invocation, args: PublishArgs) -> anyho
                 ndjson: args.ndjson,
                 time_unit: args.reading.time_unit,
                 any_year: args.reading.any_year,
+                far_ahead: args.reading.far_ahead,
                 plain: args.plain,
                 skip_bad: args.skip_bad,
                 timeout: args.timeout,
@@ -167,7 +169,7 @@ async fn publish_named(
             Some(Flag::DecimalComma) => args.reading.decimal_comma = true,
         }
         let publish = async |client: &Client| {
-            let target = Target::find(client, &args.stream).await?;
+            let target = Target::find(client, &args.stream, args.reading.far_ahead).await?;
             let form = file.form(&target, &args).await?;
             let finder = GapFinder::new(None, 0);
             let publish = publish_file::publish(invocation, &target, &form, finder);
@@ -269,6 +271,7 @@ impl NamedFile {
             again: args.again,
             skip_bad: args.skip_bad,
             timeout: args.timeout,
+            order: target.order,
             looked_at: None,
         };
         form.with_local_times(args.reading.repeated_hour).await
@@ -284,17 +287,25 @@ pub(crate) struct Target<'a> {
     pub(crate) begin: u64,
     pub(crate) size: u64,
     pub(crate) rules: ValueRules,
+    /// What it asks of times, if they never go back.
+    pub(crate) order: Option<TimeOrder>,
+    /// Times far ahead of now are meant.
+    pub(crate) far_ahead: bool,
 }
 
 impl<'a> Target<'a> {
-    pub(super) async fn find(client: &'a Client, name: &str) -> anyhow::Result<Self> {
+    pub(super) async fn find(
+        client: &'a Client,
+        name: &str,
+        far_ahead: bool,
+    ) -> anyhow::Result<Self> {
         match client.own_stream(name).await {
-            Ok(stream) => Self::of(client, stream),
+            Ok(stream) => Self::of(client, stream, far_ahead),
             Err(error) => Err(unknown(client, name, error).await),
         }
     }
 
-    fn of(client: &'a Client, stream: StreamView) -> anyhow::Result<Self> {
+    fn of(client: &'a Client, stream: StreamView, far_ahead: bool) -> anyhow::Result<Self> {
         if stream.role != RoleView::Publisher {
             bail!(
                 "stream {} belongs to another publisher; only its owner can publish to it",
@@ -305,6 +316,8 @@ impl<'a> Target<'a> {
         let rules = rules.with_context(|| format!("stream {} has no manifest yet", stream.id))?;
         Ok(Self {
             client,
+            order: TimeOrder::of(&stream, far_ahead),
+            far_ahead,
             id: stream.id,
             begin: stream.begin,
             size: stream.size,
@@ -400,6 +413,9 @@ async fn publish_one(
     let now = wall_time();
     let moment = moment.unwrap_or(Moment::exact(now));
     let row = Row::new(moment, target.rules.of_text(value).map_err(Usage::error)?);
+    if let Some(order) = target.order {
+        order.check(row.time).map_err(Usage::error)?;
+    }
     let mut notes = RowNotes::default();
     notes.add(&row, now);
     (notes.fresh().iter()).for_each(|note| invocation.out.note(note));

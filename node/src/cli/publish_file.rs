@@ -97,9 +97,10 @@ pub(super) async fn look_at(
     };
     let mut checked = check(form, target.rules, looking).await?;
     let is_whole = checked.bad.is_empty() || form.skip_bad;
-    if let Some(end) = end.filter(|_| skip == 0 && is_whole) {
+    if let Some(end) = end.filter(|_| is_whole) {
         let Checked { range, ahead, .. } = &mut checked;
-        end.ensure_behind(target, form, range, ahead).await?;
+        let rows = (&*range, ahead);
+        end.ensure_behind(target, form, skip, rows).await?;
     }
     Ok((skip, checked))
 }

@@ -4,16 +4,16 @@ use std::io::{self, BufReader, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use headwater_protocols::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
 use super::batch::{Batch, BatchWriter};
 use super::delivery::{Delivery, Undelivered};
-use super::line_input::{LineForm, Lines, looks_like_ndjson};
+use super::line_input::{Line, LineForm, Lines, looks_like_ndjson};
 use super::output::counted;
 use super::publish::Target;
 use super::rows::{BadRow, BadRows, Row, RowError, RowNotes};
+use super::time_order::InOrder;
 use super::{Invocation, exit};
 use crate::api::types::Published;
 use crate::client::{Client, Lost, Patience, until_taken};
@@ -46,6 +46,8 @@ pub(super) struct How {
     pub(super) time_unit: Option<Unit>,
     /// Years before 1000 are meant.
     pub(super) any_year: bool,
+    /// Times far ahead of now are meant, whatever follows from them.
+    pub(super) far_ahead: bool,
     pub(super) plain: bool,
     pub(super) skip_bad: bool,
     /// How long the node may stay away.
@@ -67,7 +69,7 @@ pub(super) async fn publish(
     let mut given_up_at: Option<Instant> = None;
     loop {
         let round = async |client: &Client| {
-            let target = Target::find(client, &name).await?;
+            let target = Target::find(client, &name, how.far_ahead).await?;
             let lines = match &mut lines {
                 Some(lines) => lines,
                 None => lines.insert(Stdin::open(invocation, &target, how)?),
@@ -133,11 +135,12 @@ impl Stdin {
             time_unit: how.time_unit,
             any_year: how.any_year,
         };
+        let in_order = InOrder::new(target.order);
         let (rows, queue) = mpsc::channel(WAITING);
         // Not a task: reading from a terminal would keep the runtime from ending.
         std::thread::Builder::new()
             .name("stdin".to_owned())
-            .spawn(move || read(form, how.plain, &rows))
+            .spawn(move || read(form, how.plain, in_order, &rows))
             .context("cannot start a thread")?;
         Ok(Self {
             queue,
@@ -334,7 +337,7 @@ fn push_all(
 }
 
 /// Reads stdin to its end, or until nobody wants it any more.
-fn read(form: LineForm, plain: bool, rows: &mpsc::Sender<Read>) {
+fn read(form: LineForm, plain: bool, mut in_order: InOrder, rows: &mpsc::Sender<Read>) {
     let mut lines = Lines::new(
         BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()),
         form,
@@ -364,7 +367,7 @@ fn read(form: LineForm, plain: bool, rows: &mpsc::Sender<Read>) {
             }
             begun = true;
             bytes += line.bytes.len();
-            push_row(&mut read, form, &line.bytes, line.number, wall_time());
+            push_row(&mut read, form, &line, &mut in_order);
             // A line that has not come whole may be long in coming.
             let waits = !lines.input().buffer().contains(&b'\n');
             if waits || read.len() >= ROWS_AT_ONCE || bytes >= BYTES_AT_ONCE {
@@ -378,9 +381,10 @@ fn read(form: LineForm, plain: bool, rows: &mpsc::Sender<Read>) {
     }
 }
 
-fn push_row(read: &mut Read, form: LineForm, line: &[u8], number: u64, now: Timestamp) {
-    match form.row(line, Some(now)) {
-        Ok(Some(row)) => read.push(Ok(row)),
+fn push_row(read: &mut Read, form: LineForm, line: &Line, in_order: &mut InOrder) {
+    let number = line.number;
+    match form.row(&line.bytes, Some(wall_time())) {
+        Ok(Some(row)) => read.push(in_order.check(row.on_line(number))),
         Ok(None) => {}
         Err(what) => read.push(Err(RowError::Bad(BadRow { line: number, what }))),
     }

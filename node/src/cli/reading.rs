@@ -37,6 +37,10 @@ pub(crate) struct ReadingArgs {
     /// Take times of years before 1000, too, which are slips such as 24 for 2024 mostly
     #[arg(long)]
     pub(crate) any_year: bool,
+    /// Take times more than a day ahead of now also into a stream whose times are
+    /// ordered: nothing can be published behind them before then
+    #[arg(long)]
+    pub(crate) far_ahead: bool,
     /// What stands between the fields of a CSV file, if that is not found out:
     /// one character, or tab, semicolon, pipe, space
     #[arg(long, value_name = "C", value_parser = str::parse::<Delimiter>)]

@@ -43,7 +43,9 @@ impl StreamEnd {
     }
 
     /// Refuses rows that the stream may have already: those that are not behind
-    /// its end, and those far ahead of us that it has.
+    /// its end, and those far ahead of us that it has. It is known to have the first
+    /// `skip` rows; where times never go back, the others must not be before the
+    /// end, whatever was said.
     ///
     /// # Errors
     /// There is one, or the node is lost.
@@ -51,10 +53,13 @@ impl StreamEnd {
         &self,
         target: &Target<'_>,
         form: &FileForm,
-        range: &Range,
-        ahead: &mut ComingRows,
+        skip: u64,
+        (range, ahead): (&Range, &mut ComingRows),
     ) -> anyhow::Result<()> {
-        if form.again {
+        if target.order.is_some() {
+            self.ensure_order(target, form, range, skip).await?;
+        }
+        if form.again || skip > 0 {
             return Ok(());
         }
         if let Some(end) = reaching(self.latest.as_ref(), range.earliest()) {
@@ -79,6 +84,44 @@ impl StreamEnd {
             return Err(unclear(Flag::Again, error));
         }
         Ok(())
+    }
+}
+
+impl StreamEnd {
+    /// Refuses rows that a stream whose times never go back cannot take.
+    async fn ensure_order(
+        &self,
+        target: &Target<'_>,
+        form: &FileForm,
+        range: &Range,
+        skip: u64,
+    ) -> anyhow::Result<()> {
+        let (Some(first), Some(end)) = (range.first(), &self.last) else {
+            return Ok(());
+        };
+        if first.time >= end.time {
+            return Ok(());
+        }
+        let (name, ends, begins) = (form.name(), to_text(end.time), to_text(first.time));
+        if skip == 0
+            && !form.resume
+            && let Some(index) = place_of(target, first, false).await?
+        {
+            let error = anyhow!(
+                "{name} begins before the end of the stream, whose times never go back: the stream reaches to {ends}, and \
+                 the first row is record {index} of the stream; to go on behind those rows that the stream has, say --resume"
+            );
+            return Err(unclear(Flag::Resume, error));
+        }
+        let rows = match skip {
+            0 => "begins",
+            _ => "goes on, behind the rows that the stream has,",
+        };
+        Err(anyhow!(
+            "{name} {rows} at {begins}, before the end of the stream, {ends}, and the times of the stream never go back: no \
+             option appends such rows; leave only rows in the file that are not before the end, or put them into another \
+             stream"
+        ))
     }
 }
 

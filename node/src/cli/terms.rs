@@ -48,6 +48,11 @@ impl TermsArgs {
         *self != Self::default()
     }
 
+    /// Whether its times never go back.
+    pub(super) fn are_ordered(&self) -> bool {
+        self.ordered
+    }
+
     /// A new stream of which only this is said.
     pub(super) fn into_new(self) -> anyhow::Result<NewStream> {
         Ok(NewStream {

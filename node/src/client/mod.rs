@@ -28,8 +28,8 @@ use serde::de::DeserializeOwned;
 pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in, until_taken};
 pub use lost::{Absence, Lost, Patience};
 pub use observation::Observation;
-pub use problem::{ApiError, is_gone};
-pub use query::{GapQuery, JoinQuery, Query};
+pub use problem::{ApiError, is_backwards, is_gone};
+pub use query::{GapQuery, JoinQuery, Publishing, Query};
 pub use sse::{Event, EventError, EventReader};
 
 use crate::api::types::{
@@ -368,8 +368,7 @@ impl Client {
         parse(&read_whole(answer).await?)
     }
 
-    /// Appends observations, one JSON object `{time?, value}` a line; with a
-    /// size, only if the stream has it.
+    /// Appends observations, one JSON object `{time?, value}` a line.
     ///
     /// # Errors
     /// As [`Client::request`].
@@ -377,10 +376,9 @@ impl Client {
         &self,
         name: &str,
         ndjson: Bytes,
-        expect_size: Option<u64>,
+        how: Publishing,
     ) -> anyhow::Result<Published> {
-        let query = expect_size.map_or_else(String::new, |size| format!("?expect_size={size}"));
-        let path = stream_path(name, &format!("/observations{query}"));
+        let path = stream_path(name, &how.route());
         let answer = self
             .request(Method::POST, &path, Some((NDJSON, ndjson)))
             .await?;
@@ -396,9 +394,10 @@ impl Client {
         &self,
         name: &str,
         ndjson: Bytes,
+        how: Publishing,
         key: &str,
     ) -> anyhow::Result<Published> {
-        let path = stream_path(name, "/observations");
+        let path = stream_path(name, &how.route());
         let mut request = self.head_of(Method::POST, &path);
         request = request.header(IDEMPOTENCY_KEY, key);
         let answer = self.send_whole(request, Some((NDJSON, ndjson))).await?;

@@ -5,7 +5,7 @@ use std::fmt;
 use axum::http::StatusCode;
 use headwater_protocols::manifest::is_invisible;
 
-use crate::api::types::Problem;
+use crate::api::types::{BACKWARDS, Problem};
 
 /// Bad items that are listed; of a long body the first ones tell enough.
 const MAX_LISTED: usize = 100;
@@ -46,6 +46,14 @@ impl ApiError {
 pub fn is_gone(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<ApiError>();
     refused.is_some_and(|refused| matches!(refused.status(), 404 | 410))
+}
+
+/// Whether a node answered that a time is before the last one of a stream whose
+/// times never go back.
+#[must_use]
+pub fn is_backwards(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<ApiError>();
+    refused.is_some_and(|refused| refused.problem.kind == BACKWARDS)
 }
 
 impl fmt::Display for ApiError {

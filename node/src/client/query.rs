@@ -22,6 +22,35 @@ pub struct Query {
     pub with_proof: bool,
 }
 
+/// How observations are published.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Publishing {
+    /// Only if the stream has this size.
+    pub expect_size: Option<u64>,
+    /// Times far ahead of now are meant, whatever follows from them.
+    pub far_ahead: bool,
+}
+
+impl Publishing {
+    /// Where it is asked for, below the stream.
+    pub(super) fn route(self) -> String {
+        let mut route = "/observations".to_owned();
+        let mut sign = '?';
+        let mut say = |what: String| {
+            route.push(sign);
+            route.push_str(&what);
+            sign = '&';
+        };
+        if let Some(size) = self.expect_size {
+            say(format!("expect_size={size}"));
+        }
+        if self.far_ahead {
+            say("far_ahead=true".to_owned());
+        }
+        route
+    }
+}
+
 /// Which streams are joined, and how.
 #[derive(Clone, Debug, Default)]
 pub struct JoinQuery {

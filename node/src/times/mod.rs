@@ -29,7 +29,7 @@ mod unit;
 
 pub use form::TimeForm;
 pub use iso::parse_rfc3339;
-pub use notes::{TimeNotes, soon};
+pub use notes::{TimeNotes, not_soon, soon};
 pub use observed::{is_early, observed, observed_text};
 pub use read::{Bound, Moment, TimeError, bound, epoch_unit, exact, of_json, of_text, there};
 pub use unit::{Unit, can_be_meant};

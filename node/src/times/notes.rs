@@ -17,6 +17,17 @@ pub fn soon(now: Timestamp) -> Timestamp {
     )
 }
 
+/// What is wrong with a time that is not [`soon`], in a stream whose times never go
+/// back: one such record, of a clock that was not set, say, ends it for good.
+#[must_use]
+pub fn not_soon(time: Timestamp) -> String {
+    format!(
+        "the time {} is more than a day ahead of now, and nothing could be published behind it before \
+         then, because the times of the stream never go back",
+        to_text(time)
+    )
+}
+
 /// Counts what was done to the times of an input, so that it is said once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeNotes {

@@ -27,7 +27,11 @@ fn incoming(
     body: &str,
     unit: Option<Unit>,
 ) -> Result<Incoming, ApiError> {
-    observations(form, body.as_bytes(), &manifest(value_type), NOW, unit)
+    let terms = Terms {
+        time_unit: unit,
+        ..Terms::default()
+    };
+    observations(form, body.as_bytes(), &manifest(value_type), NOW, terms)
 }
 
 /// Times and values of what was read.
@@ -236,7 +240,7 @@ fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
         assert!(error.problem().detail.contains("no observations"));
     }
     let text = manifest(ValueType::Text);
-    let error = observations(Form::Json, b"[\xff", &text, NOW, None).unwrap_err();
+    let error = observations(Form::Json, b"[\xff", &text, NOW, Terms::default()).unwrap_err();
     assert!(error.problem().detail.contains("not UTF-8 at byte 1"));
 }
 
@@ -272,7 +276,7 @@ fn more_than_one_request_may_carry_is_refused() {
         megabyte.repeat(16).as_bytes(),
         &large,
         NOW,
-        None,
+        Terms::default(),
     );
     assert_eq!(error.unwrap_err().problem().status, 413);
     let fits = observations(
@@ -280,7 +284,7 @@ fn more_than_one_request_may_carry_is_refused() {
         megabyte.repeat(15).as_bytes(),
         &large,
         NOW,
-        None,
+        Terms::default(),
     );
     assert_eq!(fits.unwrap().records.len(), 15);
 }
@@ -369,7 +373,14 @@ fn a_byte_order_mark_is_no_part_of_a_body_and_gzip_is_named() {
     for form in [Form::Json, Form::Ndjson] {
         assert_eq!(taken(form, ValueType::Number, body).len(), 1);
         let gzip = [0x1f, 0x8b, 8, 0, 0];
-        let error = observations(form, &gzip, &manifest(ValueType::Text), NOW, None).unwrap_err();
+        let error = observations(
+            form,
+            &gzip,
+            &manifest(ValueType::Text),
+            NOW,
+            Terms::default(),
+        )
+        .unwrap_err();
         assert_eq!(error.problem().status, 415);
         assert!(error.problem().detail.contains("gzip"));
     }
@@ -384,7 +395,7 @@ fn json_that_is_too_deep_is_refused() {
     let read = |depth| {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         let body = format!("{{\"value\":{open}1{close}}}");
-        observations(Form::Json, body.as_bytes(), &long, NOW, None)
+        observations(Form::Json, body.as_bytes(), &long, NOW, Terms::default())
     };
     assert!(read(128).is_ok());
     for depth in [129, 100_000] {
@@ -428,4 +439,29 @@ proptest! {
             let _ = read(form, ValueType::Json, &body);
         }
     }
+}
+
+#[test]
+fn an_ordered_stream_takes_times_far_ahead_only_where_they_are_meant() {
+    let mut ordered = manifest(ValueType::Number);
+    let lines = r#"{"time":"2025-11-29T12:00:00Z","value":1}
+{"value":2}
+{"time":"2099-01-01","value":3}"#;
+    let read = |manifest: &Manifest, far_ahead| {
+        let time_unit = None;
+        let terms = Terms {
+            time_unit,
+            far_ahead,
+        };
+        observations(Form::Ndjson, lines.as_bytes(), manifest, NOW, terms)
+    };
+    assert_eq!(read(&ordered, false).unwrap().records.len(), 3);
+    ordered.ordered = true;
+    let error = read(&ordered, false).unwrap_err();
+    let [one] = &error.problem().errors[..] else {
+        panic!("{:?}", error.problem());
+    };
+    assert_eq!((error.problem().status, one.place), (400, 2));
+    assert!(one.detail.contains("2099-01-01") && one.detail.contains("far_ahead=true"));
+    assert_eq!(read(&ordered, true).unwrap().records.len(), 3);
 }
