@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use headwater::mark::MarkFile;
 use headwater_protocols::id::LogId;
-use headwater_tests::{SmallDisk, TestNode};
+use headwater_tests::{SmallDisk, TestNode, USAGE};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -185,6 +185,59 @@ async fn a_restored_owner_does_not_open_on_the_word_of_a_follower_that_was_away(
         follower.until_synced(&stream, 21).await?;
     }
     ensure_no_fork(&[&publisher, &stale, &fresh], &stream).await
+}
+
+#[tokio::test]
+async fn what_only_the_mark_knows_is_given_up_only_by_who_says_how_much_it_is() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, 10)?;
+    node.stop().await?;
+    let backup = tempfile::tempdir()?;
+    copy(node.dir(), &backup.path().join("data"))?;
+    node.launch().await?;
+    node.publish_numbers(&stream, 10, 7)?;
+    node.kill()?;
+    fs::remove_dir_all(node.dir())?;
+    copy(&backup.path().join("data"), node.dir())?;
+    node.launch().await?;
+
+    let reopen = ["stream", "reopen", &stream, "--none-is-larger"];
+    let refused = node.fails_with(USAGE, &reopen)?;
+    ensure!(refused.contains("--give-up 7"), "{refused}");
+    let wrong = node.fails_with(USAGE, &[&reopen[..], &["--give-up", "6"]].concat())?;
+    ensure!(wrong.contains("7 records"), "{wrong}");
+    let says = |body: Value| {
+        let path = format!("/v1/streams/{stream}/reopen");
+        post(&node, path, body)
+    };
+    let body = serde_json::json!({"none_is_larger": true});
+    let (status, problem) = says(body).await?;
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    ensure!(
+        status == 409 && detail.contains("7 more records"),
+        "{problem}"
+    );
+    ensure!(detail.contains("\"give_up\":7"), "{problem}");
+    why_closed(&node.show(&stream)?)?;
+
+    node.run(&[&reopen[..], &["--give-up", "7"]].concat())?;
+    node.publish_numbers(&stream, 10, 1)?;
+    // Nothing is missing now: the flag alone does as before.
+    node.run(&reopen)?;
+    let nothing = node.fails_with(USAGE, &[&reopen[..], &["--give-up", "7"]].concat())?;
+    ensure!(nothing.contains("leave off --give-up"), "{nothing}");
+    Ok(())
+}
+
+async fn post(node: &TestNode, path: String, body: Value) -> Result<(u16, Value)> {
+    let answer = reqwest::Client::new()
+        .post(node.url(&path)?)
+        .bearer_auth(node.token()?)
+        .json(&body)
+        .send()
+        .await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
 }
 
 /// What becomes of a mark.

@@ -244,7 +244,8 @@ pub(super) async fn reopen(
     id: Id,
     body: Body,
 ) -> Result<Json<StreamView>, ApiError> {
-    let log = state.stream_meant(&id?, Meaning::Own)?.log;
+    let status = state.stream_meant(&id?, Meaning::Own)?;
+    let log = status.log;
     let body = body?;
     let how: Reopen = match body.trim_ascii().is_empty() {
         true => Reopen::default(),
@@ -252,12 +253,39 @@ pub(super) async fn reopen(
     };
     let none_is_larger = how.none_is_larger;
     require_a_possible_time()?;
+    if none_is_larger {
+        require_loss_is_meant(&status, how.give_up)?;
+    }
     let command = Command::Reopen {
         log,
         none_is_larger,
     };
     state.node().command(command).await?;
     changed(&state, log).await
+}
+
+/// Nobody but the mark knows of records that were signed here and are lost: who
+/// opens the stream without them has to know how many they are.
+fn require_loss_is_meant(status: &LogStatus, said: Option<u64>) -> Result<(), ApiError> {
+    let mark = (status.reopening.as_ref()).and_then(|reopening| reopening.mark);
+    let here = status.head.as_ref().map_or(0, |head| head.size);
+    let lost = mark.map_or(0, |mark| mark.size.saturating_sub(here));
+    let (log, said) = (status.log, said.unwrap_or(0));
+    if lost == said {
+        return Ok(());
+    }
+    let detail = match lost {
+        0 => format!(
+            "nothing of stream {log} that this node has signed is missing here, so that there is nothing to give up; leave \
+             give_up off"
+        ),
+        lost => format!(
+            "this node has signed {lost} more records of stream {log} than the {here} that are here: to open it without them \
+             is to give them up, and forks it for ever if anybody has them; wait for a peer that has them, or say \
+             \"give_up\":{lost}, too"
+        ),
+    };
+    Err(ApiError::new(StatusCode::CONFLICT, detail))
 }
 
 /// `GET /v1/streams/{id}/peers`: who has it or follows it, publisher first.

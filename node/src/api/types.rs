@@ -519,6 +519,11 @@ pub struct Reopen {
     /// Open it for writing at once: the user says that no other copy of it has
     /// more.
     pub none_is_larger: bool,
+    /// Beside that: so many records that this node has signed, as the mark outside of
+    /// its data folder says, and that are not here any more, are given up. Needed where
+    /// there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub give_up: Option<u64>,
 }
 
 /// `GET /v1/streams/{id}/gaps`.
@@ -725,15 +730,15 @@ pub struct StreamPeerView {
     pub addresses: Vec<String>,
 }
 
+/// The type of a problem with a time that is before the last one, in a stream whose
+/// times never go back.
+pub const BACKWARDS: &str = "urn:headwater:backwards";
+
 /// An error, RFC 9457 (`application/problem+json`).
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct Problem {
     /// `about:blank`, or what names this kind of error.
     #[serde(rename = "type")]
-/// The type of a problem with a time that is before the last one, in a stream whose
-/// times never go back.
-pub const BACKWARDS: &str = "urn:headwater:backwards";
-
     pub kind: String,
     /// The status in words.
     pub title: String,

@@ -68,10 +68,7 @@ pub(super) async fn asking<T>(
     is_silent: bool,
     mut attempt: impl AsyncFnMut(Option<Flag>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let can_ask = !invocation.out.json
-        && !is_silent
-        && io::stdin().is_terminal()
-        && io::stderr().is_terminal();
+    let can_ask = !is_silent && can_ask(invocation);
     let mut said = Vec::new();
     loop {
         let error = match attempt(said.last().copied()).await {
@@ -89,6 +86,11 @@ pub(super) async fn asking<T>(
         }
         said.push(flag);
     }
+}
+
+/// Whether somebody is there to be asked.
+pub(super) fn can_ask(invocation: &Invocation) -> bool {
+    !invocation.out.json && io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// What somebody answers who has read the question.

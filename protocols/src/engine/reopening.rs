@@ -297,7 +297,7 @@ impl LogState {
             Why::Marked { .. } | Why::Damaged(_) if self.mark.is_some() => {
                 "; it opens by itself when a peer has given back what is \
                                    missing. If nobody has it: headwater stream reopen \
-                                   --none-is-larger"
+                                   --none-is-larger, with --give-up, says that it is lost"
                     .to_owned()
             }
             Why::Unclean => {
