@@ -76,11 +76,11 @@ pub(crate) fn mistaken(first: &[u8], expected: Expected) -> Option<&'static str>
     if is_utf16(first) {
         return Some(UTF16);
     }
-    let first_line = first
-        .split(|&byte| byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    if first_line.contains(&0) {
+    let mut lines = first.split(|&byte| byte == b'\n');
+    let first_line = lines.next().unwrap_or_default();
+    // Behind a row that is zeros, because a program was stopped while it wrote it,
+    // there may be text.
+    if first_line.contains(&0) && !is_text(lines) {
         return Some("not text: there are zero bytes in its first line");
     }
     let text = first.trim_ascii_start();
@@ -94,6 +94,20 @@ pub(crate) fn mistaken(first: &[u8], expected: Expected) -> Option<&'static str>
     let is_object = lower.starts_with(b"{\"") || lower.starts_with(b"[{");
     (expected == Expected::Csv && is_object)
         .then_some("JSON and not CSV; for one object a line say `headwater publish STREAM --file FILE --ndjson`")
+}
+
+/// Lines that are looked at behind a first one that is no text.
+const LINES_LOOKED_AT: usize = 64;
+
+/// Whether most of these lines are text.
+fn is_text<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
+    let is_plain = |line: &[u8]| {
+        let text = std::str::from_utf8(line).ok();
+        text.is_some_and(|text| !text.contains(|c: char| c.is_control() && !"\t\r".contains(c)))
+    };
+    let lines = lines.filter(|line| !line.is_empty()).take(LINES_LOOKED_AT);
+    let (plain, other): (Vec<_>, Vec<_>) = lines.partition(|line| is_plain(line));
+    plain.len() > other.len()
 }
 
 /// By its byte order mark, or because every second byte is zero.
@@ -129,6 +143,7 @@ mod tests {
             (b"t\0s\0,\0v\0a\0l\0", "UTF-16"),
             (b"\0t\0s\0,\0v\0a\0l", "UTF-16"),
             (&[0; 4096], "zero bytes"),
+            (b"\x7f\0\x01\n\0\0\n\xfe\x03\nabc\n", "zero bytes"),
             (b"<!DOCTYPE html><html>", "HTML"),
             (b"{\"time\":1,\"value\":2}\n", "--ndjson"),
         ] {
@@ -147,6 +162,7 @@ mod tests {
             "Zeit;Höhe\n".as_bytes(),
             b"\"ts\",\"value\"\n",
             b"\x04\n",
+            b"\0\0\0\n2024-01-01,1\n2024-01-02,2\n",
         ] {
             assert_eq!(mistaken(first, Expected::Csv), None);
         }

@@ -266,10 +266,10 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
 /// Looks at each file once.
 async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<(Source, OldCsv)>> {
     let (files, said) = (args.files.clone(), args.reading.said()?);
-    let columns = args.columns.clone();
+    let (columns, skip_bad) = (args.columns.clone(), args.skip_bad);
     let one = move |path: &PathBuf| {
         let source = Source::of(path, Expected::Csv)?;
-        let old = OldCsv::survey(&source, &said, columns.as_ref());
+        let old = OldCsv::survey(&source, &said, columns.as_ref(), skip_bad);
         let old = old.with_context(|| format!("cannot import {}", source.name))?;
         Ok((source, old))
     };

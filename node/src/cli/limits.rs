@@ -55,3 +55,8 @@ pub(crate) const MAX_RUNS: usize = 1 << 20;
 
 /// Hours that the clocks showed twice that are listed: those of a few years.
 pub(crate) const MAX_LISTED_FOLDS: usize = 10;
+
+/// Bad rows at the beginning of a file without a header behind which one is looked
+/// for that tells its columns: what a program writes that was stopped while it began.
+/// A file of which more are bad is another one.
+pub(crate) const MAX_BAD_FIRST: usize = 16;

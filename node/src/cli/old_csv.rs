@@ -82,8 +82,9 @@ impl OldCsv {
         source: &Source,
         said: &Said,
         columns: Option<&Layout>,
+        skip_bad: bool,
     ) -> anyhow::Result<Self> {
-        let (delimiter, layout) = layout(source, said.delimiter, columns)?;
+        let (delimiter, layout) = layout(source, said.delimiter, columns, skip_bad)?;
         let mut records = Records::new(source.open()?, delimiter.byte());
         if layout.has_header {
             records.advance()?;
@@ -309,15 +310,48 @@ mod tests {
     use crate::times::TimeForm;
 
     fn survey(text: &str) -> anyhow::Result<OldCsv> {
+        survey_with(text, false)
+    }
+
+    fn survey_with(text: &str, skip_bad: bool) -> anyhow::Result<OldCsv> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("old.csv");
         std::fs::write(&path, text).unwrap();
         let source = Source::of(&path, Expected::Csv).unwrap();
-        OldCsv::survey(&source, &Said::default(), None)
+        OldCsv::survey(&source, &Said::default(), None, skip_bad)
     }
 
     fn refused(text: &str) -> String {
         survey(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_bad_first_row_is_one_that_can_be_left_out() {
+        let rows = "2024-01-01,1.5,7\n2024-01-02,2.5,7\n2024-01-03,3.5,7\n";
+        for bad in [
+            "2024-01-0",
+            "2024-01-01,\"1\"5,7",
+            "2024-01-01,1.5,7,8",
+            "\0\0\0\0",
+        ] {
+            for bad in [format!("{bad}\n"), format!("{bad}\n{bad}\n")] {
+                let text = format!("{bad}{rows}");
+                let error = format!("{:#}", survey(&text).unwrap_err());
+                assert!(error.contains("--skip-bad"), "{bad:?}: {error}");
+                let survey = survey_with(&text, true).unwrap().survey;
+                assert_eq!(
+                    (&*survey.form, survey.has_header),
+                    ("date_time,value,id", false)
+                );
+                assert_eq!(survey.rows, 3 + bad.lines().count() as u64, "{bad:?}");
+            }
+        }
+        // What names columns is no bad row, also where it names none of an old form.
+        for header in ["time,temperature", "value,ts,unit"] {
+            let error = survey_with(&format!("{header}\n{rows}"), true).map(|old| old.survey.form);
+            assert!(error.is_err(), "{header}: {error:?}");
+        }
+        assert!(survey_with("2024-01-0\n2024-01-\n", true).is_err());
     }
 
     /// As hashlib.blake2s(("" + "2024-01-01 00:00:00.000000" + "1.5").encode(),

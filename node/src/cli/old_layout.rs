@@ -3,13 +3,15 @@
 
 use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
+use super::ask::{Flag, unclear};
 use super::csv_input::Columns;
 use super::csv_records::Records;
 use super::delimiter::Delimiter;
 use super::extra_column::{DECIMAL_COMMAS, Extra, is_hash, is_id, is_split_number};
 use super::file_source::Source;
+use super::limits::MAX_BAD_FIRST;
 use super::output::{counted, printable};
 
 /// Which column is where.
@@ -24,6 +26,8 @@ pub(super) struct Layout {
 }
 
 /// What the first row tells, with the delimiter that makes it one of an old form.
+/// Where bad rows are left out, the first of those that is none tells it, of a file
+/// without a header.
 ///
 /// # Errors
 /// It cannot be read, or its first row is none of an old form.
@@ -31,29 +35,84 @@ pub(super) fn layout(
     source: &Source,
     said: Option<Delimiter>,
     columns: Option<&Layout>,
+    skip_bad: bool,
 ) -> anyhow::Result<(Delimiter, Layout)> {
-    let mut first_error = None;
     let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
-    for delimiter in delimiters {
-        let mut records = Records::new(source.open()?, delimiter.byte());
+    let mut first_error = None;
+    // A row that is bad with one delimiter may be right with another.
+    let rows = if skip_bad {
+        &[1, MAX_BAD_FIRST][..]
+    } else {
+        &[1]
+    };
+    for (&rows, &delimiter) in rows
+        .iter()
+        .flat_map(|rows| delimiters.iter().map(move |d| (rows, d)))
+    {
+        match by_first_rows(source, delimiter, columns, rows)? {
+            Ok(layout) => return Ok((delimiter, layout)),
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    let NoLayout { why, is_bad_row } = first_error.context("there is no delimiter to try")?;
+    Err(match is_bad_row && !skip_bad {
+        true => unclear(
+            Flag::SkipBad,
+            anyhow!("{why:#}; correct that row, or leave such rows out with --skip-bad"),
+        ),
+        false => why,
+    })
+}
+
+/// Why a row tells no layout.
+struct NoLayout {
+    why: anyhow::Error,
+    /// It is a row that is bad, and neither a header nor of another form.
+    is_bad_row: bool,
+}
+
+/// What the first of so many rows tells that is not bad.
+fn by_first_rows(
+    source: &Source,
+    delimiter: Delimiter,
+    columns: Option<&Layout>,
+    rows: usize,
+) -> anyhow::Result<Result<Layout, NoLayout>> {
+    let mut records = Records::new(source.open()?, delimiter.byte());
+    let mut first_error = None;
+    for row in 0..rows {
         let found = match records.advance() {
-            Ok(false) => bail!("it is empty"),
+            Ok(false) if row == 0 => bail!("it is empty"),
+            Ok(false) => break,
             Ok(true) => {
                 let fields: Vec<_> = records.fields().map(text).collect();
                 Layout::with(&fields, columns)
             }
             // Quotation marks may stand right with another delimiter.
             Err(error) => match error.bad_line() {
-                Some(line) => Err(anyhow::Error::new(error).context(format!("line {line} is bad"))),
+                Some(line) => Err(NoLayout {
+                    why: anyhow::Error::new(error).context(format!("line {line} is bad")),
+                    is_bad_row: true,
+                }),
                 None => return Err(error.into()),
             },
         };
         match found {
-            Ok(layout) => return Ok((delimiter, layout)),
-            Err(error) => first_error = first_error.or(Some(error)),
+            // What stands ahead of a header is not told from what is no row.
+            Ok(layout) if row > 0 && layout.has_header => break,
+            Ok(layout) => return Ok(Ok(layout)),
+            Err(error) => {
+                let goes_on = error.is_bad_row;
+                first_error.get_or_insert(error);
+                if !goes_on {
+                    break;
+                }
+            }
         }
     }
-    Err(first_error.context("there is no delimiter to try")?)
+    Ok(Err(
+        first_error.context("it has no row that tells its columns")?
+    ))
 }
 
 /// A field, for those who look at it.
@@ -82,19 +141,33 @@ const FORMS: &str = "files with the columns ts,value or ts,value,hash or date_ti
 
 impl Layout {
     /// By the first row, or by what was said where that is no header.
-    fn with(first: &[impl AsRef<str>], said: Option<&Self>) -> anyhow::Result<Self> {
-        let Some(said) = said else {
-            return Self::of(first);
+    fn with(first: &[impl AsRef<str>], said: Option<&Self>) -> Result<Self, NoLayout> {
+        let other_form = |why| NoLayout {
+            why,
+            is_bad_row: false,
         };
-        if Self::named(first)?.is_some() {
-            bail!("it names its columns in its first line; leave off --columns");
+        let Some(said) = said else {
+            let is_row = begins_as_row(first) || has_control(first);
+            return Self::of(first).map_err(|why| NoLayout {
+                why,
+                is_bad_row: is_row,
+            });
+        };
+        if Self::named(first).map_err(other_form)?.is_some() {
+            let why = anyhow!("it names its columns in its first line; leave off --columns");
+            return Err(other_form(why));
         }
         if first.len() != said.columns.len() {
-            bail!(
+            let why = anyhow!(
                 "its first row has {} and not the columns {}; say what stands between them with --delimiter",
                 counted(first.len() as u64, "field"),
                 said.columns.join(",")
             );
+            // Nobody says --columns of a file with a header.
+            return Err(NoLayout {
+                why,
+                is_bad_row: true,
+            });
         }
         Ok(said.clone())
     }
@@ -148,8 +221,7 @@ impl Layout {
         if first.iter().all(|field| field.as_ref().is_empty()) {
             bail!("its first row has no texts, only what stands between them; {FORMS} are read");
         }
-        let time = first.first().map_or("", AsRef::as_ref);
-        if !(2..=4).contains(&first.len()) || !is_like_a_time(time) {
+        if !(2..=4).contains(&first.len()) || !begins_as_row(first) {
             bail!(
                 "it is of no old form: {FORMS} are read, and this begins with `{}`; for others say `headwater publish STREAM --file \
                  FILE --time-column T --value-column V`",
@@ -217,6 +289,19 @@ const TIMES: &[&str] = &["ts", "date_time"];
 /// What they call the rest.
 const OTHERS: &[&str] = &["value", "hash", "id"];
 
+/// Whether a row begins with a time, as no header does.
+fn begins_as_row(fields: &[impl AsRef<str>]) -> bool {
+    is_like_a_time(fields.first().map_or("", AsRef::as_ref))
+}
+
+/// Whether a row has what no text has, as a program leaves it that was stopped while
+/// it wrote.
+fn has_control(fields: &[impl AsRef<str>]) -> bool {
+    fields
+        .iter()
+        .any(|field| field.as_ref().contains(char::is_control))
+}
+
 /// Whether a row that begins with this text may be an observation and no header:
 /// it begins with digits, and is no longer than times are.
 fn is_like_a_time(text: &str) -> bool {
@@ -238,7 +323,7 @@ mod tests {
     fn columns_that_were_said_are_those_of_a_file_without_a_header() {
         let with = |first: &str, said: &str| {
             let said: Layout = said.parse().unwrap();
-            Layout::with(&first.split(',').collect::<Vec<_>>(), Some(&said))
+            Layout::with(&first.split(',').collect::<Vec<_>>(), Some(&said)).map_err(|no| no.why)
         };
         let found = with("2024-05-01,1,5", "date_time,value,id").unwrap();
         assert_eq!(
