@@ -19,7 +19,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::clock::{COMPARED_EVERY, ClockWatch};
-pub use self::clock::{impossible_time, now, wall_time};
+pub use self::clock::{impossible_time, is_before_1970, now, wall_time};
 pub(crate) use self::open_files::is_out_of_files;
 pub use self::scrubs::{MAX_NAMED_PARTS, ScrubStatus};
 pub use self::troubles::{Severity, Trouble};

@@ -292,8 +292,29 @@ async fn a_node_whose_clock_cannot_be_right_waits_with_its_start_and_signs_nothi
             .node
             .until_logged("nothing is signed before")
             .await?;
+        let is_said = |shown: &Value| {
+            let troubles = shown["troubles"].as_array().into_iter().flatten();
+            let mut said = troubles.filter_map(|trouble| trouble["what"].as_str());
+            said.any(|what| what.contains("cannot be"))
+        };
+        machine.node.until_get("/v1/node", is_said).await?;
+        let said = doctor(&machine.node, "clock")?;
+        ensure!(said.contains("cannot be"), "{said}");
+        // Whoever comes meanwhile is answered, whichever thread does it, and peers
+        // that were turned away come again.
+        for _ in 0..32 {
+            machine.node.get("/v1/node").await?;
+        }
+        let newcomer = TestNode::start(&[]).await?;
+        newcomer.run(&["follow", &machine.node.invite(&stream)?])?;
         machine.set(0)?;
         publish(&machine.node, &stream).await?;
+        let size = machine.node.show(&stream)?["size"]
+            .as_u64()
+            .context("size")?;
+        newcomer.until_synced(&stream, size).await?;
+        let log = machine.node.log();
+        ensure!(!log.contains("panicked"), "{log}");
         machine.node.stop().await?;
     }
     Ok(())

@@ -36,6 +36,13 @@ pub fn impossible_time() -> Option<String> {
     impossible(wall_time())
 }
 
+/// Whether what the system's clock shows cannot be said as a time since 1970, as many
+/// a library has it: they panic then.
+#[must_use]
+pub fn is_before_1970() -> bool {
+    wall_time() < Timestamp(0)
+}
+
 fn impossible(time: Timestamp) -> Option<String> {
     (time < EARLIEST).then(|| {
         format!(

@@ -3,6 +3,7 @@
 
 mod after_quic;
 mod muxer;
+mod since_1970;
 #[cfg(test)]
 pub(super) mod tests;
 mod timed;
@@ -32,6 +33,7 @@ use super::private_network::strangers::Strangers;
 use crate::keys::NetworkKey;
 use after_quic::AfterQuic;
 use muxer::Yamux;
+use since_1970::Since1970;
 use timed::Timed;
 use told::Told;
 
@@ -107,6 +109,7 @@ fn direct(
     let tcp = Timed::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
     let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let quic = Since1970::new(quic.boxed());
     let both = match network {
         None => {
             let tcp = Told::public(channels(tcp, keypair)?, strangers.clone());
