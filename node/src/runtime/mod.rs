@@ -457,7 +457,7 @@ async fn open(
         DiskBound::start(&node, node.store(), &trouble, max_disk, has_network)?;
     let (disk, outcomes) = DiskThread::start(node.store().clone(), meter)?;
     let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
-    let (scrubs, found) = ScrubThread::start(&node)?;
+    let (scrubs, found) = ScrubThread::start(&node, has_network)?;
     let workers = Workers {
         disk,
         reclaims,

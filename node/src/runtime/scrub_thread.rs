@@ -19,9 +19,14 @@ use super::worker::Worker;
 use crate::handle::{MAX_NAMED_PARTS, Node, Severity, now};
 use crate::store::{Mended, PastCache};
 
-/// Bytes a second that are read when nobody asks for it: 1 GiB takes about four
-/// minutes, of which a disk and a processor feel a hundredth.
+/// Bytes a second that are read when nobody asks for it, at most: 1 GiB takes about
+/// four minutes, of which a disk feels a hundredth.
 const BACKGROUND_BYTES_PER_SECOND: u64 = 4 << 20;
+
+/// It rests so many times as long as it worked, at least: each record is hashed, and
+/// with short ones such a rate took up a tenth of a processor, or more of one that
+/// others were busy with.
+const BACKGROUND_REST: u32 = 49;
 
 /// Chunks that are read at once: with 25 KiB each some milliseconds. A multiple of
 /// what one row of the time index covers.
@@ -48,11 +53,12 @@ pub(super) struct ScrubThread {
 }
 
 impl ScrubThread {
-    /// Starts it.
+    /// Starts it, for a node that goes on running or for one that ends with its
+    /// command.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(node: &Node) -> anyhow::Result<(Self, Found)> {
+    pub(super) fn start(node: &Node, stays: bool) -> anyhow::Result<(Self, Found)> {
         let (stop, stopped) = channel();
         let (asks, asked) = channel();
         let (found, receiver) = mpsc::channel(64);
@@ -64,7 +70,7 @@ impl ScrubThread {
             asked,
             wanted: VecDeque::new(),
             round: VecDeque::new(),
-            round_at: Instant::now() + IDLE,
+            round_at: stays.then(|| Instant::now() + IDLE),
             reading: None,
             fruitless_until: None,
             fruitless_pause: FRUITLESS.0,
@@ -91,7 +97,9 @@ struct Scrubber {
     wanted: VecDeque<LogId>,
     /// What is still to be read of this round.
     round: VecDeque<LogId>,
-    round_at: Instant,
+    /// When all streams are read next. A node that ends with its command does not
+    /// come far, and whoever waits for the command feels it.
+    round_at: Option<Instant>,
     reading: Option<Reading>,
     fruitless_until: Option<Instant>,
     fruitless_pause: Duration,
@@ -240,14 +248,14 @@ impl Scrubber {
         if let Some(reading) = self.reading.take() {
             return Some(reading);
         }
-        if self.round.is_empty() && self.round_at <= Instant::now() {
+        if self.round.is_empty() && self.round_at.is_some_and(|at| at <= Instant::now()) {
             self.round = self
                 .node
                 .streams()
                 .iter()
                 .map(|status| status.log)
                 .collect();
-            self.round_at = Instant::now() + ROUND;
+            self.round_at = Some(Instant::now() + ROUND);
         }
         self.round.pop_front().map(|log| begin(log, false))
     }
@@ -278,7 +286,7 @@ impl Scrubber {
             true => Duration::ZERO,
             false => {
                 let micros = findings.bytes.saturating_mul(1_000_000) / BACKGROUND_BYTES_PER_SECOND;
-                Duration::from_micros(micros).saturating_sub(begun.elapsed())
+                rest(begun.elapsed(), Duration::from_micros(micros))
             }
         };
         match next {
@@ -364,11 +372,30 @@ impl Scrubber {
     }
 }
 
+/// How long to wait after work of so long that may take as much time as `pace`.
+fn rest(worked: Duration, pace: Duration) -> Duration {
+    (worked * BACKGROUND_REST).max(pace.saturating_sub(worked))
+}
+
 /// Says once which files were damaged, and where they are now.
 pub(super) fn tell(mended: &Mended) {
     let kept = mended.kept.as_ref();
     let kept = kept.map_or_else(String::new, |kept| kept.display().to_string());
     for what in &mended.what {
         tracing::warn!(kept, "the store was damaged and is repaired: {what}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_background_takes_no_more_than_its_share_of_the_disk_and_of_a_processor() {
+        let millis = Duration::from_millis;
+        // Long records are read faster than they may be.
+        assert_eq!(rest(millis(2), millis(400)), millis(398));
+        // Short ones take longer to be hashed.
+        assert_eq!(rest(millis(40), millis(400)), millis(1_960));
     }
 }
