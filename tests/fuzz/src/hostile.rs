@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::id::{LogId, Topic};
 use headwater_protocols::meta::{Join, Synced};
 use headwater_protocols::ranges::{Interval, IntervalSet};
@@ -240,7 +241,9 @@ impl Hostile {
                 let head = world
                     .status(world.honest[0], log)
                     .and_then(|status| status.head);
-                let Some(head) = head else { return Ok(()) };
+                let Some(head) = head.as_ref().and_then(AdoptedHead::signed) else {
+                    return Ok(());
+                };
                 Synced::with(&head, world.sim.peer(self.node)).encode()
             }
             // What anybody said, said by this one.
@@ -254,7 +257,9 @@ impl Hostile {
             }
             _ => {
                 let head = world.status(self.node, log).and_then(|status| status.head);
-                let Some(head) = head else { return Ok(()) };
+                let Some(head) = head.as_ref().and_then(AdoptedHead::signed) else {
+                    return Ok(());
+                };
                 let body = Some(v1::meta::Body::Head(head.to_wire()));
                 v1::Meta { body }.encode_to_vec().into()
             }

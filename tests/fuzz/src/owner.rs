@@ -1,7 +1,7 @@
 //! Honest followers of a hostile owner, who signs whatever it likes.
 
 use bytes::{Bytes, BytesMut};
-use headwater_protocols::head::{Closing, Head, SignedHead};
+use headwater_protocols::head::{AdoptedHead, Closing, Head, SignedHead};
 use headwater_protocols::id::{LogId, Topic};
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::log::Announcement;
@@ -244,14 +244,14 @@ impl Scene {
         }];
         let body = match news % 2 {
             0 => Body::Extension(v1::Extension { head, left, right }),
-            _ => Body::Head(v1::HeadState {
+            _ => Body::Head(Box::new(v1::HeadState {
                 log,
                 head,
                 held,
                 left,
                 right,
                 ..Default::default()
-            }),
+            })),
         };
         let frame = v1::Frame {
             id: u64::from(id % 24),
@@ -311,6 +311,7 @@ impl Scene {
             let body = Some(Body::Evidence(Box::new(v1::Evidence {
                 log,
                 fork: Some(fork),
+                recovered: None,
             })));
             let frame = encoded(&v1::Frame { id: 0, body });
             self.world.sim.send(node, to, Lane::Control, frame);
@@ -347,6 +348,11 @@ impl Scene {
             assert!(status.fork.is_none() && status.disputed_from.is_none());
             return;
         };
+        if fork.is_of_closing() {
+            // The end counts, whatever the other head's tree is.
+            assert!(from <= fork.smaller.size);
+            return;
+        }
         let is_of = |head: &SignedHead, branch: usize| {
             head.size <= LENGTH && self.range(branch, 0, head.size).root() == Some(head.root)
         };
@@ -401,7 +407,7 @@ fn is_alike(sim: &Sim, nodes: &[NodeId], log: LogId) -> bool {
         .filter_map(|status| status.head)
         .collect();
     let is_other =
-        |one: &SignedHead, other: &SignedHead| one.size == other.size && one.root != other.root;
+        |one: &AdoptedHead, other: &AdoptedHead| one.size == other.size && one.root != other.root;
     !heads
         .iter()
         .any(|one| heads.iter().any(|other| is_other(one, other)))

@@ -187,10 +187,11 @@ impl Branches {
         let (adopted_branch, adopted) = self.pick(script)?;
         let (one, other) = ((branch, size), (adopted_branch, adopted));
         let is_prefix = self.shared(one, other) == adopted;
-        match announcement.relation(&self.head(adopted_branch, adopted)) {
+        match announcement.relation(&self.head(adopted_branch, adopted).into()) {
             Relation::Extends | Relation::Renews | Relation::Same => assert!(is_prefix),
             Relation::Older => assert!(size < adopted),
             Relation::Unproven => assert!(adopted < announcement.first()),
+            Relation::Other => panic!("no head here is an early one"),
             Relation::Fork(proof) => {
                 assert!(!is_prefix);
                 self.check_fork(*proof);
@@ -226,7 +227,7 @@ impl Branches {
             self.check_nodes(branch, &nodes);
         }
         let is_prefix = self.shared((branch, size), (adopted_branch, adopted)) == adopted;
-        match extension.check(&self.head(adopted_branch, adopted)) {
+        match extension.check(&self.head(adopted_branch, adopted).into()) {
             Ok(Shown::Extends(nodes)) => {
                 assert!(is_prefix);
                 self.check_nodes(branch, &nodes);
@@ -235,6 +236,7 @@ impl Branches {
                 assert!(!is_prefix);
                 self.check_fork(*proof);
             }
+            Ok(Shown::Other) => panic!("no head here is an early one"),
             Err(_) => {}
         }
         Ok(())
