@@ -578,6 +578,10 @@ pub const DEPARTURES_EVERY: Duration = Duration::from_secs(3);
 /// with such a fault keeps it, but whoever moves gets another line.
 pub const NARROW_FOR: Duration = Duration::from_secs(1_800);
 
+/// How long all paths are suspected when one was found to be so: a node whose own line
+/// is meets its relay first, and then its peers.
+pub const NARROW_LINE_FOR: Duration = Duration::from_secs(60);
+
 /// Such paths that are remembered, 50 bytes each.
 pub const MAX_NARROW_PATHS: usize = 256;
 
