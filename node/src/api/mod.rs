@@ -125,7 +125,7 @@ pub fn router(state: ApiState) -> Router {
             get(scrub::show).post(scrub::begin),
         )
         .route("/v1/streams/{id}/reopen", post(streams::reopen))
-        // Its name of before, for scripts.
+        // For scripts of before it is another name of `reopen`, too.
         .route("/v1/streams/{id}/recovery", post(streams::recover))
         .route("/v1/streams/{id}/live", get(live::live))
         .route("/v1/streams/{id}/gaps", get(gaps::gaps))
