@@ -211,10 +211,9 @@ impl Measuring {
             false => least(&space),
         };
         self.is_full = left < bound;
-        if !self.is_full && left >= self.trouble.largest_refused() {
-            if !self.is_well() {
-                return Ok(0);
-            }
+        let has_room = !self.is_full && left >= self.trouble.largest_refused();
+        let is_well = has_room && self.is_well();
+        if is_well {
             self.short_since = None;
             self.trouble.has_room();
         } else if self.short_since.get_or_insert_with(Instant::now).elapsed() >= FULL_FOR {
@@ -222,7 +221,11 @@ impl Measuring {
             self.trouble.full(space);
         }
         self.keep_reserve(&space);
-        Ok(if self.is_full { 0 } else { left })
+        Ok(if self.is_full || has_room && !is_well {
+            0
+        } else {
+            left
+        })
     }
 
     /// Whether the room can be used. A table file that could not be written while
@@ -234,7 +237,8 @@ impl Measuring {
         }
         if let Err(error) = self.store.prove() {
             tracing::debug!(%error, "there is room, but no table file can be written yet");
-            return false;
+            // Whoever writes waits for background work that is only behind.
+            return self.store.failure().is_none();
         }
         self.failed_behind = self.store.background_errors();
         self.is_proven = true;

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use headwater_protocols::store::{Batch, Change, StoreError, Table};
+use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use super::damage::Places;
@@ -296,6 +296,10 @@ impl RocksStore {
     /// It cannot.
     pub fn probe(&self) -> Result<(), StoreError> {
         self.reopen()?;
+        let mut batch = Batch::new();
+        // It leaves nothing behind, but it has to be written.
+        batch.delete(Table::Meta, b"probe");
+        self.commit(batch, Durability::Synced)?;
         self.prove()
     }
 }

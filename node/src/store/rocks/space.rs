@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use headwater_protocols::store::tables::{OF_LOGS, index_key, log_range};
-use headwater_protocols::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
-use rocksdb::{CompactOptions, Range, properties};
+use headwater_protocols::store::{History, LogKey, StoreError, Table};
+use rocksdb::{CompactOptions, Range, WriteBatch, properties};
 
 use super::damage::is_damage;
-use super::{RocksStore, store_error};
+use super::{RocksStore, is_stall, store_error};
 
 impl RocksStore {
     /// About how many bytes the rows of a log take on the disk, compressed; the
@@ -56,18 +56,27 @@ impl RocksStore {
         errors.ok().flatten().unwrap_or(0)
     }
 
-    /// Writes a row and table files of all that is in memory, and so finds out
+    /// Writes to the log and table files of all that is in memory, and so finds out
     /// whether both works. What is in the way, also from before, is a failure of
     /// the store from then on, as one of a commit is.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not; or, which is no failure, background work is behind.
     pub fn prove(&self) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        // It leaves nothing behind, but it has to be written.
-        batch.delete(Table::Meta, b"probe");
-        self.commit(batch, Durability::Synced)?;
-        let tables = self.writable()?.into_tables();
+        let tables = {
+            let tables = self.writable()?;
+            // Nothing is in it: where this is asked again and again, a row would be one
+            // more table file each time, until there are too many for any write.
+            let written = tables.db.write_opt(WriteBatch::default(), &self.synced);
+            match written {
+                Ok(()) => {}
+                Err(error) if is_stall(&error) || is_damage(&error) => {
+                    return Err(store_error(&error));
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+            tables.into_tables()
+        };
         for table in Table::ALL {
             match tables.db.flush_cf(tables.family(table)?) {
                 Ok(()) => {}
