@@ -322,8 +322,11 @@ mod tests {
                 .renew(&store)
                 .unwrap()
         };
+        let had_starts = || Instance::of(&store, dir.path(), None).unwrap().had_starts();
         assert!(ended_well(), "nothing has begun");
+        assert!(!had_starts());
         let started = begin();
+        assert!(had_starts());
         assert!(!ended_well());
         started.ended(&store).unwrap();
         assert!(ended_well());

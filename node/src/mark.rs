@@ -416,6 +416,71 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_begins_otherwise_says_nothing_of_starts() {
+        let dir = tempfile::tempdir().unwrap();
+        let peer = peer();
+        let mut file = MarkFile::open(dir.path(), peer).unwrap();
+        file.begin(3).unwrap();
+        file.set(log(1), mark(10)).unwrap();
+        let path = file.path().to_owned();
+        drop(file);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[..16].copy_from_slice(b"headwater mark2\n");
+        let check = Sha256::digest(&bytes[..CHECKED_BYTES]);
+        bytes[CHECKED_BYTES..SLOT_BYTES].copy_from_slice(&check[..8]);
+        fs::write(&path, bytes).unwrap();
+        let file = MarkFile::open(dir.path(), peer).unwrap();
+        assert_eq!((file.starts(), file.damaged()), (None, 1));
+        assert_eq!(file.marks().len(), 1);
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_streams_of_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let peer = peer();
+        let mut file = MarkFile::open(dir.path(), peer).unwrap();
+        file.begin(1).unwrap();
+        file.set(log(1), mark(10)).unwrap();
+        // All other places are taken, by what cannot be read.
+        file.file.set_len((MAX_SLOTS as u64 + 1) * 64).unwrap();
+        drop(file);
+        let mut file = MarkFile::open(dir.path(), peer).unwrap();
+        assert_eq!(file.damaged(), MAX_SLOTS as u64 - 1);
+        assert!(file.set(log(2), mark(1)).is_err());
+        file.set(log(1), mark(11)).unwrap();
+        assert_eq!(
+            fs::metadata(file.path()).unwrap().len(),
+            (MAX_SLOTS as u64 + 1) * 64
+        );
+    }
+
+    #[test]
+    fn one_that_could_only_be_read_is_written_once_it_can_be_and_no_other_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let peer = peer();
+        let mut file = MarkFile::open(dir.path(), peer).unwrap();
+        file.begin(1).unwrap();
+        assert!(!file.becomes_writable(), "it is writable");
+        // As it is opened on a disk that is mounted for reading alone.
+        let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+        let path = file.path().to_owned();
+        file.file = File::open(&path).unwrap();
+        file.file.try_lock().unwrap();
+        file.refused = Some(read_only.raw_os_error().unwrap_or(30));
+        assert!(file.set(log(1), mark(1)).is_err());
+        let away = path.with_extension("away");
+        fs::rename(&path, &away).unwrap();
+        assert!(!file.is_in_place() && !file.becomes_writable());
+        fs::copy(&away, &path).unwrap();
+        assert!(!file.is_in_place() && !file.becomes_writable());
+        fs::rename(&away, &path).unwrap();
+        assert!(file.is_in_place() && file.becomes_writable());
+        file.set(log(1), mark(1)).unwrap();
+        let second = MarkFile::open(dir.path(), peer);
+        assert!(matches!(second, Err(MarkError::InUse(_))), "{second:?}");
+    }
+
+    #[test]
     fn one_process_at_a_time_writes_it() {
         let dir = tempfile::tempdir().unwrap();
         let peer = PeerId::random();
