@@ -115,7 +115,7 @@ fn false_gossip_is_rejected_by_name_and_stores_nothing() {
 
 #[test]
 fn a_message_with_fields_of_a_later_version_is_neither_taken_nor_held_against_anybody() {
-    for field in [&[0x38, 1][..], &[0x82, 4, 0]] {
+    for field in [&[0x78, 1][..], &[0x82, 4, 0]] {
         let (mut world, follower, stranger) = talk(7);
         let key = world.sim.key(world.owner).clone();
         let time = world.status(follower).head.unwrap().time.offset(1);
