@@ -104,6 +104,20 @@ fn a_closed_stream_ends_for_all_and_for_good() {
 }
 
 #[test]
+fn an_end_survives_the_loss_of_power_in_the_moment_in_which_it_was_said() {
+    let mut world = World::new(12, 3, 20);
+    let (owner, log) = (world.owner, world.log);
+    assert_eq!(
+        close(&mut world.sim, owner, log, Some(NEXT)),
+        Ok(Reply::Done)
+    );
+    world.sim.crash(owner, Crash::Power(0));
+    world.sim.reopen(owner);
+    let successor = Some(NEXT);
+    assert_eq!(closing(&world.sim, owner, log), Some(Closing { successor }));
+}
+
+#[test]
 fn an_empty_stream_can_be_closed_and_no_stream_continues_itself() {
     let mut world = World::new(2, 3, 0);
     let (owner, log) = (world.owner, world.log);
