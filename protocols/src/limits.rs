@@ -90,6 +90,11 @@ pub const FREED_DELAY_US: u64 = 24 * 60 * 60 * 1_000_000;
 /// Microseconds between two moments of which it is remembered what was freed then.
 pub const FREED_STEP_US: u64 = FREED_DELAY_US / 24;
 
+/// Proofs that a log went on after its end which are taken one after the other, each of
+/// a smaller end: more than two or three thieves make. What comes then waits its turn: an
+/// owner can sign as many as the log has records, and each is synced and told.
+pub const MAX_ENDS_AT_ONCE: u32 = 8;
+
 /// Statements of a recovery key that are told: one, or two that differ, which show that
 /// the key says more than one thing.
 pub const MAX_RECOVERY_STATEMENTS: usize = 2;

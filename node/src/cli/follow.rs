@@ -87,8 +87,10 @@ pub(super) async fn follow(invocation: &Invocation, args: &FollowArgs) -> anyhow
 /// takes a round trip to somebody who has it.
 async fn named(client: &Client, mut stream: StreamView) -> anyhow::Result<StreamView> {
     let begun = Instant::now();
-    let is_alone = stream.known_peers.is_empty() && client.node().await?.connections == 0;
-    while !is_alone && stream.name.is_empty() {
+    // Who has nothing but an id has to look for somebody first, which takes longer than
+    // anybody waits for a command.
+    let has_address = !stream.known_peers.is_empty();
+    while has_address && stream.name.is_empty() {
         let patience = match stream.sources.is_empty() {
             true => UNTIL_FOUND,
             false => UNTIL_NAMED,

@@ -166,6 +166,14 @@ async fn pick(
     for head in &known.heads {
         heads.push(SignedHead::from_note(&head.checkpoint, log, &owner)?);
     }
+    if stream.forked && args.head.is_none() {
+        return Err(Usage::error(format!(
+            "two histories of stream {} were signed, and nothing here tells which is the right one; name \
+             a head of it that was kept elsewhere (--head FILE), or one of those that are known: \
+             /v1/streams/{}/heads of the API has their checkpoints",
+            stream.id, stream.id
+        )));
+    }
     if let Some(file) = &args.head {
         heads = vec![read_head(file, log, &owner)?];
     }

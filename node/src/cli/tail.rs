@@ -60,7 +60,8 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
                 },
                 None => Begin::index(first(&stream, size, count)),
             };
-            if let Some(from) = stream.disputed_from {
+            let disputed_from = stream.disputed_from.filter(|_| stream.recovered.is_none());
+            if let Some(from) = disputed_from {
                 let what = disputed(from, stream.size);
                 invocation.out.note(format!(
                     "the publisher signed two histories; disputed: {what}"

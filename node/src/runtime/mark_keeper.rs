@@ -244,8 +244,14 @@ impl Kept {
         };
         if file.starts() > Some(self.starts) || file.marks().iter().any(says_more) {
             if !self.is_told {
+                let more: Vec<_> = (file.marks().iter())
+                    .filter(|one| says_more(*one))
+                    .map(|(log, _)| *log)
+                    .collect();
                 let told = self.late.try_send(Input::Marks(file.marks().clone()));
                 self.is_told = told.is_ok();
+                // What was noted before was noted by one who did not know of it.
+                self.pending.retain(|log, _| !more.contains(log));
             }
             let why = format!("{} says more than the store", file.path().display());
             let advice = "it could not be read at the start; streams of which something is \

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Engine;
+use super::log_state::LogState;
 use super::requests::RequestKind;
 use crate::head::{AdoptedHead, SignedHead, UnverifiedHead};
 use crate::id::LogId;
@@ -46,6 +47,9 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log).filter(|state| state.takes_heads()) else {
             return false;
         };
+        if state.is_past_end(head.size) {
+            return false;
+        }
         let relation = match &state.adopted {
             None => Relation::Extends,
             Some(adopted) => Relation::of_heads(adopted, head),
@@ -113,7 +117,18 @@ impl<S: Store> Engine<S> {
         };
         let extension = Extension::from_wire(wire, from.size, log, &manifest.publisher)?;
         match extension.check(from)? {
-            Shown::Fork(proof) => self.take_fork(log, proof, Some(peer), now),
+            Shown::Fork(proof) => {
+                let is_last = |state: &LogState| state.last_head() == Some(&extension.head);
+                if let Some(state) = self.logs.get_mut(&log)
+                    && state.recovered.is_some()
+                    && is_last(state)
+                {
+                    // Then what is here is none of it.
+                    state.unsure = true;
+                    self.ask_about(peer, log, now);
+                }
+                self.take_fork(log, proof, Some(peer), now);
+            }
             Shown::Other => drop(self.is_other_history(log)),
             Shown::Extends(nodes) => {
                 // The log was closed before, which the trees do not tell.
@@ -123,7 +138,10 @@ impl<S: Store> Engine<S> {
                 {
                     self.take_fork(log, proof, Some(peer), now);
                 }
-                let state = self.logs.get(&log).filter(|state| state.takes_heads());
+                let takes = |state: &&LogState| {
+                    state.takes_heads() && !state.is_past_end(extension.head.size)
+                };
+                let state = self.logs.get(&log).filter(takes);
                 let Some(adopted) = state.and_then(|state| state.adopted.as_ref()) else {
                     return Ok(());
                 };

@@ -161,6 +161,10 @@ impl<S: Store> Engine<S> {
         if let Some(head) = state.signed_head() {
             put_head(batch, number, head);
         }
+        if let Some(recovered) = &state.recovered {
+            let key = head_key(number, HeadKind::Recovered);
+            batch.put(Table::Heads, key, recovered.to_wire().encode_to_vec());
+        }
         if let Some(fork) = &state.fork {
             let key = head_key(number, HeadKind::Fork);
             batch.put(Table::Heads, key, fork.to_wire().encode_to_vec());

@@ -134,7 +134,7 @@ impl<S: Store> Engine<S> {
                     .clone();
                 let found = FoundStream {
                     manifest,
-                    head: state.signed_head().cloned(),
+                    head: state.head_for_others().cloned(),
                     peers: Vec::new(),
                     is_known: true,
                 };
@@ -336,7 +336,7 @@ impl<S: Store> Engine<S> {
         let mut known: Vec<_> = (self.logs.iter())
             .filter_map(|(log, state)| {
                 let manifest = is_told(state).filter(|one| words.describe(log, one))?;
-                Some((manifest, state.signed_head()))
+                Some((manifest, state.head_for_others()))
             })
             .collect();
         known.sort_by_key(|(_, head)| std::cmp::Reverse(head.map(|head| head.time)));

@@ -15,9 +15,9 @@ use super::requests::RequestKind;
 use super::{Engine, Output, subscribers};
 use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::{LogId, Topic};
-use crate::limits::VAIN_SEARCH_PAUSE_US;
+use crate::limits::{MAX_ENDS_AT_ONCE, VAIN_SEARCH_PAUSE_US};
 use crate::log::{AdmitError, Extension, ForkProof};
-use crate::merkle::{CompactRange, Nodes, empty_root};
+use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover, empty_root};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{
     Admission, Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table,
@@ -89,6 +89,15 @@ impl LogState {
     pub(super) fn is_better_fork(&self, says: Says) -> bool {
         (self.fork.as_ref()).is_none_or(|known| says > Says::of(known))
     }
+
+    /// As [`is_better_fork`](Self::is_better_fork), of one that others tell. An owner can
+    /// sign ends of ever smaller sizes: one of them is taken in a while.
+    pub(super) fn takes_proof(&self, says: Says, now: Timestamp) -> bool {
+        let is_end = matches!(says, Says::WentOn(_));
+        let is_early = self.ends > MAX_ENDS_AT_ONCE
+            && (self.ended_at).is_some_and(|at| at.plus(VAIN_SEARCH_PAUSE_US) > now);
+        self.is_better_fork(says) && !(is_end && is_early)
+    }
 }
 
 impl<S: Store> Engine<S> {
@@ -106,11 +115,6 @@ impl<S: Store> Engine<S> {
             Ok(branch) => branch.unwrap_or(proof),
             Err(error) => return self.store_failed(log, &ReadError::Store(error)),
         };
-        if (self.logs.get(&log)).is_some_and(|state| !state.owned && state.takes_on_to_end()) {
-            // Of a recovered log, what is here and does not grow to its end is of another
-            // branch.
-            self.begin_at_end(log, now);
-        }
         let state = self.logs.get_mut(&log);
         let Some(state) = state.filter(|state| state.is_better_fork(Says::of(&proof))) else {
             return;
@@ -124,7 +128,8 @@ impl<S: Store> Engine<S> {
         batch.put(Table::Heads, row, wire.encode_to_vec());
         let tree = state.adopted.as_ref().map(|head| head.tree());
         let is_branch = [&proof.smaller, &proof.larger].map(|head| Some(head.tree()));
-        if state.held.is_empty() && !state.owned && !is_branch.contains(&tree) {
+        let is_open = !state.owned && state.recovered.is_none();
+        if state.held.is_empty() && is_open && !is_branch.contains(&tree) {
             // One of the branches, so that there is something to prove against;
             // what is known of the tree before may be another one's.
             for table in [Table::Nodes, Table::Edges] {
@@ -148,6 +153,10 @@ impl<S: Store> Engine<S> {
             true => proof.larger.clone(),
             false => proof.smaller.clone(),
         };
+        if proof.is_of_closing() {
+            state.ended_at = Some(now);
+            state.ends = state.ends.saturating_add(1);
+        }
         state.fork = Some(proof);
         if state.owned {
             state.stop_for_good(state.why_forked().to_owned());
@@ -200,7 +209,7 @@ impl<S: Store> Engine<S> {
         let (Some(state), Some(fork)) = (self.logs.get(&log), wire.fork) else {
             return;
         };
-        let news = state.is_better_fork(Says::of_wire(&fork));
+        let news = state.takes_proof(Says::of_wire(&fork), now);
         let Some(manifest) = state.manifest.as_ref().filter(|_| news) else {
             return;
         };
@@ -301,7 +310,7 @@ impl<S: Store> Engine<S> {
     /// Finds out again what is not disputed, after a head was adopted or a
     /// proof has come.
     pub(super) fn settle_dispute(&mut self, log: LogId, now: Timestamp) {
-        if self.settle_recovery(log, now) {
+        if self.settle_recovery(log) {
             return;
         }
         let Some(state) = self.logs.get(&log) else {
@@ -443,15 +452,24 @@ impl LogState {
     }
 }
 
-impl LogState {
-    /// Whether it was recovered, and has not all that counts of it yet.
-    fn takes_on_to_end(&self) -> bool {
-        let has_some = self.adopted.is_some();
-        has_some
-            && self
-                .recovered_tree()
-                .is_some_and(|end| self.size() < end.size)
+/// As much of the tree of so many records as is known here.
+pub(super) fn beginning<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    size: u64,
+) -> Result<Tree, StoreError> {
+    let mut known = CompactRange::empty(0);
+    for subtree in cover(0, size, MAX_LEVEL) {
+        let Some(hash) = history.node(subtree)? else {
+            break;
+        };
+        if known.push(subtree, hash, &mut |_, _| ()).is_err() {
+            break;
+        }
     }
+    Ok(Tree {
+        size: known.end(),
+        root: known.root().unwrap_or(empty_root()),
+    })
 }
 
 /// What is not disputed of a log with this head here: as much of what both
@@ -474,13 +492,11 @@ fn agreement<S: Store + ?Sized>(
                 Ordering::Less => head.tree(),
                 Ordering::Equal if head.root == end.root => end,
                 Ordering::Equal => nothing,
-                Ordering::Greater => {
-                    let ours = nodes_between(history, 0, end.size)?;
-                    let ours =
-                        ours.and_then(|ours| CompactRange::from_hashes(0, end.size, ours).ok());
-                    let root = ours.and_then(|ours| ours.root());
-                    if root == Some(end.root) { end } else { nothing }
-                }
+                Ordering::Greater => match beginning(history, end.size)? {
+                    tree if tree == end => end,
+                    tree if tree.size < end.size => tree,
+                    _ => nothing,
+                },
             });
         }
         (None, Some(head)) => {

@@ -11,6 +11,7 @@ use crate::head::{AdoptedHead, EarlyHead, SignedHead};
 use crate::id::LogId;
 use crate::identity::PublicKey;
 use crate::log::ForkProof;
+use crate::store::audit::readable;
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Batch, Durability, Store, StoreError, Table};
 use crate::wire::v1;
@@ -118,8 +119,14 @@ impl<S: Store> Engine<S> {
         let (Some(key), Some(manifest)) = (state.key(), state.manifest.clone()) else {
             return Ok(());
         };
-        let Some(bytes) = self.store.get(Table::Heads, &row)? else {
-            return Ok(());
+        let bytes = match readable(self.store.get(Table::Heads, &row))? {
+            Some(Some(bytes)) => bytes,
+            Some(None) => return Ok(()),
+            // It said that something is disputed, and nobody knows from where on.
+            None => {
+                state.set_early_fork(0);
+                return Ok(());
+            }
         };
         let Ok(early) = v1::EarlyForkProof::decode(bytes) else {
             state.set_early_fork(0);
@@ -141,7 +148,8 @@ impl<S: Store> Engine<S> {
                 let fork_row = head_key(state.number, HeadKind::Fork);
                 batch.put(Table::Heads, fork_row, proof.encode_to_vec());
                 batch.delete(Table::Heads, row);
-                self.set_fork(state, key, Box::new(fork))?;
+                // What cannot be read of it is not undisputed.
+                readable(self.set_fork(state, key, Box::new(fork)))?;
                 state.stop_for_good(state.why_forked().to_owned());
             }
             Err(_) => {

@@ -249,6 +249,7 @@ impl<S: Store> Engine<S> {
             let _ = held.insert(one.from, one.to);
         }
         self.joining.shows(log, peer, head.size, &held);
+        let theirs = held.clone();
         self.heard_of_own(peer, log, &head, now);
         self.reopening_answered(peer, log, &head, now);
         self.follower_has(peer, log, &head, &held, now);
@@ -263,6 +264,7 @@ impl<S: Store> Engine<S> {
             state.poll_at.get_or_insert(now.plus(pause));
             self.changed.insert(log);
         }
+        self.end_is_there(log, &head, &theirs, now);
         let news = self.take_news(peer, log, wire, from, now);
         self.consider(peer, log, &head, now);
         self.search_fork_point(peer, log, &head, now);
@@ -340,7 +342,7 @@ impl<S: Store> Engine<S> {
         self.schedule(log, now);
     }
 
-    fn cancel(&mut self, id: u64) -> Option<Request> {
+    pub(super) fn cancel(&mut self, id: u64) -> Option<Request> {
         let request = self.requests.remove(id)?;
         self.send(request.peer, Lane::Control, id, Body::Cancel(v1::Cancel {}));
         Some(request)

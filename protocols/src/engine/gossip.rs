@@ -98,7 +98,7 @@ impl<S: Store> Engine<S> {
         if announcement.chunk().is_some() {
             state.scheduler.note_delivery(from);
         }
-        if !state.takes_heads() {
+        if !state.takes_heads() || state.is_past_end(head.size) {
             return Verdict::Ignore;
         }
         let relation = match &state.adopted {
@@ -267,7 +267,7 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Verdict, AdmitError> {
         let says = Says::of_wire(&fork);
-        let is_news = (self.logs.get(&log)).is_some_and(|state| state.is_better_fork(says));
+        let is_news = (self.logs.get(&log)).is_some_and(|state| state.takes_proof(says, now));
         let Some(manifest) = self.followed_manifest(log).filter(|_| is_news) else {
             return Ok(Verdict::Ignore);
         };

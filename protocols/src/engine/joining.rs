@@ -347,7 +347,7 @@ impl<S: Store> Engine<S> {
         let log = heard.log;
         let state = self.logs.get(&log);
         let state = state.filter(|state| serves(state, &heard.join) && !heard.is_served());
-        let Some((state, head)) = state.and_then(|state| Some((state, state.signed_head()?)))
+        let Some((state, head)) = state.and_then(|state| Some((state, state.head_for_others()?)))
         else {
             return;
         };
@@ -556,7 +556,7 @@ impl<S: Store> Engine<S> {
 
 /// Whether something that a joiner lacks can be served from here.
 fn serves(state: &LogState, join: &Join) -> bool {
-    let head = state.signed_head().filter(|_| state.manifest.is_some());
+    let head = state.head_for_others().filter(|_| state.manifest.is_some());
     let sound = state.followed && state.fork.is_none() && state.stopped_for_good.is_none();
     sound && head.is_some_and(|head| join.is_served_by(head.size, &state.held))
 }

@@ -50,6 +50,13 @@ pub(super) struct LogState {
     /// What its recovery key has said: how much of it counts, whatever its owner has
     /// signed.
     pub(super) recovered: Option<Box<Recovered>>,
+    /// It was recovered, and what is here is of another tree than the last head's, or
+    /// nothing here tells: it is fetched anew from whoever has that one whole.
+    pub(super) unsure: bool,
+    /// When a proof that it went on after its end was last taken.
+    pub(super) ended_at: Option<Timestamp>,
+    /// How many of these were taken, of ends of ever smaller sizes.
+    pub(super) ends: u32,
     /// When the last of its earlier heads was kept, as far as it is known.
     pub(super) past_kept: Option<Timestamp>,
     /// Version 0.1.0 has found that it forked, and nobody since.
@@ -128,6 +135,9 @@ impl LogState {
             kept: Kept::default(),
             fork: None,
             recovered: None,
+            unsure: false,
+            ended_at: None,
+            ends: 0,
             past_kept: None,
             forked_early: false,
             undisputed: 0,
@@ -179,6 +189,30 @@ impl LogState {
     /// The adopted head, as others can be told of it.
     pub(super) fn signed_head(&self) -> Option<&SignedHead> {
         self.adopted.as_ref().and_then(AdoptedHead::signed)
+    }
+
+    /// The last head that counts, where it was closed and went on, or recovered.
+    pub(super) fn last_head(&self) -> Option<&SignedHead> {
+        match (&self.recovered, &self.fork) {
+            (Some(recovered), _) => Some(recovered.head()),
+            (None, Some(fork)) if fork.is_of_closing() => Some(&fork.smaller),
+            (None, _) => None,
+        }
+    }
+
+    /// What others are told when they ask: of a log that has a last head that one, as
+    /// soon as its tree is known here. So whoever was behind it comes to it, and not
+    /// past it.
+    pub(super) fn head_for_others(&self) -> Option<&SignedHead> {
+        match self.last_head() {
+            Some(last) if self.undisputed == last.size => Some(last),
+            _ => self.signed_head(),
+        }
+    }
+
+    /// Whether a head is behind the last one that counts.
+    pub(super) fn is_past_end(&self, size: u64) -> bool {
+        self.last_head().is_some_and(|last| size > last.size)
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -32,7 +32,7 @@ impl<S: Store> Engine<S> {
         state: &LogState,
         ask: &v1::GetHead,
     ) -> Result<Work, StoreError> {
-        let (Some(key), Some(head)) = (state.key(), state.signed_head()) else {
+        let (Some(key), Some(head)) = (state.key(), state.head_for_others()) else {
             return Ok(Work::default());
         };
         let size = ask.size;
@@ -44,7 +44,8 @@ impl<S: Store> Engine<S> {
             return Ok(Work::of(&history));
         };
         // What is disputed is nobody's history.
-        let is_ours = !state.is_limited() && state.held.contains(size, head.size);
+        let is_whole = !state.is_limited() || state.last_head() == Some(head);
+        let is_ours = is_whole && state.held.contains(size, head.size);
         let records = if ask.news && is_ours {
             few_records(&history, size, head.size)?
         } else {

@@ -6,14 +6,14 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
+use super::dispute::beginning;
 use super::log_state::LogState;
 use super::logs::put_log;
-use super::news::nodes_between;
 use super::requests::RequestKind;
 use super::{CommandError, Engine, Output, Reply, subscribers};
-use crate::head::{AdoptedHead, Tree};
+use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::{LogId, Topic};
-use crate::merkle::CompactRange;
+use crate::ranges::IntervalSet;
 use crate::recovery::{Recovered, RecoveryError, strongest};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Batch, Durability, History, ReadError, Store, StoreError, Table};
@@ -60,9 +60,10 @@ impl<S: Store> Engine<S> {
         };
         let recovered = verified(log, state, said)?;
         self.take_recovered(log, recovered, None, now);
-        match self.logs.get(&log) {
-            Some(state) if state.recovered.is_some() => Ok(Reply::Done),
-            _ => Err(self.why_stopped(log)),
+        match self.logs.get(&log).and_then(|state| state.stopped.as_ref()) {
+            None => Ok(Reply::Done),
+            // It is kept by nobody but this process.
+            Some(stopped) => Err(CommandError::Stopped(stopped.why.clone())),
         }
     }
 
@@ -141,8 +142,10 @@ impl<S: Store> Engine<S> {
         }
         self.tell_recovered(log, from);
         if let Some(peer) = from {
-            // Whoever says so may show that the last head extends what is here.
+            // Whoever says so may show that the last head extends what is here, or have
+            // its tree.
             self.consider(peer, log, &head, now);
+            self.ask_about(peer, log, now);
         }
         self.schedule(log, now);
         true
@@ -167,7 +170,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Finds out again what counts of a log that was recovered; whether it was.
-    pub(super) fn settle_recovery(&mut self, log: LogId, now: Timestamp) -> bool {
+    pub(super) fn settle_recovery(&mut self, log: LogId) -> bool {
         let Some(state) = self.logs.get(&log) else {
             return false;
         };
@@ -177,29 +180,53 @@ impl<S: Store> Engine<S> {
         let is_ours = state.owned;
         let history = History::new(&self.store, key);
         match what_counts(&history, state.adopted.as_ref(), end) {
-            Ok(Some(tree)) => {
+            Ok((tree, is_sure)) => {
                 let state = self.logs.get_mut(&log).expect("it is known");
+                // What was published here stays, and is disowned.
+                state.unsure = !is_sure && !is_ours;
                 state.agree_on(tree);
                 self.changed.insert(log);
             }
-            // What was published here stays, and is disowned.
-            Ok(None) if is_ours => {
-                let state = self.logs.get_mut(&log).expect("it is known");
-                state.agree_on(Tree::of_nothing());
-                self.changed.insert(log);
-            }
-            Ok(None) => self.begin_at_end(log, now),
             Err(error) => self.store_failed(log, &ReadError::Store(error)),
         }
         true
     }
 
-    /// What is here is of another tree than the one that counts, or nothing shows that
-    /// it is not: that one is fetched in its place.
-    pub(super) fn begin_at_end(&mut self, log: LogId, now: Timestamp) {
+    /// A peer has the last head of a recovered log, and all of its tree. If what is here
+    /// is of another tree, or nothing shows that it is not, that one is fetched in its
+    /// place: not before, so that nothing goes which nobody has.
+    pub(super) fn end_is_there(
+        &mut self,
+        log: LogId,
+        head: &SignedHead,
+        held: &IntervalSet,
+        now: Timestamp,
+    ) {
+        let Some(state) = self
+            .logs
+            .get(&log)
+            .filter(|state| state.unsure && state.takes())
+        else {
+            return;
+        };
+        let begin = state.begin().min(head.size);
+        let has_all = head.size == begin || held.contains(begin, head.size);
+        if state.recovered_tree() == Some(head.tree()) && has_all {
+            self.begin_at_end(log, now);
+        }
+    }
+
+    fn begin_at_end(&mut self, log: LogId, now: Timestamp) {
+        // Answers to what was asked of the other tree are no answers any more.
+        let asked = self.requests.which(|request| request.log() == Some(log));
+        for id in asked {
+            self.cancel(id);
+        }
         let Some(old) = self.logs.take(&log) else {
             return;
         };
+        self.provider.forget_ends(old.number);
+        self.suspects.forget(log);
         let Some(recovered) = old.recovered.clone().filter(|_| old.takes()) else {
             self.logs.insert(log, old);
             return;
@@ -259,11 +286,13 @@ impl<S: Store> Engine<S> {
         state.begin_by_end(end.size);
         if let Some(key) = state.key() {
             let history = History::new(&self.store, key);
-            let tree = what_counts(&history, state.adopted.as_ref(), end)?;
-            state.agree_on(tree.unwrap_or(Tree::of_nothing()));
-        }
-        if state.owned {
-            state.end_own();
+            let counts = what_counts(&history, state.adopted.as_ref(), end);
+            if state.owned {
+                state.end_own();
+            }
+            let (tree, is_sure) = counts?;
+            state.unsure = !is_sure && !state.owned;
+            state.agree_on(tree);
         }
         Ok(())
     }
@@ -275,24 +304,29 @@ fn verified(log: LogId, state: &LogState, wire: v1::Recovered) -> Result<Recover
 }
 
 /// What counts of a log with this head here, as far as it is the tree that its
-/// recovery key has picked; `None` when it is another one, or when nothing here tells.
+/// recovery key has picked; and whether that is sure: it is not where that is another
+/// tree, or where nothing here tells.
 fn what_counts<S: Store + ?Sized>(
     history: &History<'_, S>,
     adopted: Option<&AdoptedHead>,
     end: Tree,
-) -> Result<Option<Tree>, StoreError> {
+) -> Result<(Tree, bool), StoreError> {
     let Some(head) = adopted else {
-        return Ok(Some(Tree::of_nothing()));
+        return Ok((Tree::of_nothing(), true));
     };
     // A smaller one may be another tree's, which shows when it is to grow.
     if head.size < end.size {
-        return Ok(Some(head.tree()));
+        return Ok((head.tree(), true));
     }
     if head.tree() == end {
-        return Ok(Some(end));
+        return Ok((end, true));
     }
-    let nodes = nodes_between(history, 0, end.size)?;
-    let range = nodes.and_then(|nodes| CompactRange::from_hashes(0, end.size, nodes).ok());
-    let root = range.and_then(|range| range.root());
-    Ok((root == Some(end.root)).then_some(end))
+    if head.size == end.size {
+        return Ok((Tree::of_nothing(), false));
+    }
+    Ok(match beginning(history, end.size)? {
+        tree if tree == end => (end, true),
+        tree if tree.size < end.size => (tree, false),
+        _ => (Tree::of_nothing(), false),
+    })
 }

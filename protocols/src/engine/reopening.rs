@@ -684,6 +684,7 @@ impl<S: Store> Engine<S> {
         }
         state.appender = Some(appender);
         if let Some(head) = state.signed_head().cloned().filter(|_| closed.is_some()) {
+            self.signed(log, &head);
             self.publish_head(log, &head);
             return Ok(());
         }

@@ -519,7 +519,8 @@ impl<S: Store> Engine<S> {
         (from, begin): (&AdoptedHead, u64),
         now: Timestamp,
     ) -> Result<(), AdmitError> {
-        let state = self.logs.get(&log).filter(|state| state.takes_heads());
+        let state = self.logs.get(&log);
+        let state = state.filter(|state| state.takes_heads() && state.last_head().is_none());
         let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
             return Ok(());
         };

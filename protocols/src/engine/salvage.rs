@@ -265,12 +265,13 @@ impl<S: Store> Engine<S> {
         };
         if lost.head {
             // The tree of the same records is the same: signing it again is what
-            // happens after a crash, too. Nobody is told before peers were asked.
+            // happens after a crash, too. Nobody is told before peers were asked; and
+            // should the lost head have closed the log, this one is no later.
             let size = state.held.prefix(state.begin());
             let history = History::new(&self.store, key);
             let tree = readable(frontier(&history, size))?.map(Appender::new);
             if let Some(tree) = tree {
-                let head = tree.head(log, now).sign(&self.key);
+                let head = tree.head(log, Timestamp(0)).sign(&self.key);
                 let mut batch = Batch::new();
                 put_head(&mut batch, key.number, &head);
                 self.store.commit(batch, Durability::Synced)?;

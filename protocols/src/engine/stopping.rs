@@ -383,7 +383,8 @@ impl<S: Store> Engine<S> {
         let here = state.here();
         let stored = state.signed_head().cloned();
         let heads = [stored.clone(), signed].into_iter().flatten();
-        let Some(last) = heads.max_by_key(|head| (head.size, head.time)) else {
+        let Some(last) = heads.max_by_key(|head| (head.size, head.closing.is_some(), head.time))
+        else {
             return;
         };
         if last.size > here {

@@ -106,7 +106,7 @@ impl<S: Store> Engine<S> {
         }
         let known = self.asked_log(&ask.log);
         let Some((log, state, head)) =
-            known.and_then(|(log, state)| Some((log, state, state.signed_head()?)))
+            known.and_then(|(log, state)| Some((log, state, state.head_for_others()?)))
         else {
             return self.refuse_peer(peer, id, Why::UnknownLog);
         };
@@ -225,7 +225,7 @@ impl<S: Store> Engine<S> {
             return self.refuse_peer(peer, id, Why::Busy);
         }
         let from_size = ask.from_size;
-        let (Some(key), Some(head)) = (state.key(), state.signed_head()) else {
+        let (Some(key), Some(head)) = (state.key(), state.head_for_others()) else {
             return self.refuse_peer(peer, id, Why::NotHeld);
         };
         if from_size > head.size || from_size > MAX_LOG_SIZE {

@@ -258,7 +258,8 @@ fn two_ends_of_two_sizes_are_proof_and_the_smaller_one_counts() {
     world.sim.run_for(MINUTE);
     assert_disputed_from(&world.sim, of_owner, log, 29);
     world.sim.connect(of_second, of_first);
-    world.sim.run_for(MINUTE);
+    // Ends of ever smaller sizes are taken one in a while.
+    world.sim.run_for(10 * MINUTE);
     for node in [of_owner, of_second, of_first, owner, first, second] {
         assert_disputed_from(&world.sim, node, log, 25);
     }

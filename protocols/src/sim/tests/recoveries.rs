@@ -202,9 +202,13 @@ fn what_a_thief_publishes_behind_the_last_head_is_disowned_by_all() {
         for node in [of_owner, of_thief, late, away, owner, thief] {
             assert_ends(&world, node, 20, Some(NEXT));
         }
-        // Whatever is signed from here on reaches nobody.
-        junk(&mut world, thief, 5);
+        // Whatever is signed from here on reaches nobody, not even whom it would extend.
+        let has_end_alone = world.adopted(late) == 20;
+        let deaf = self::thief(&mut world);
+        junk(&mut world, deaf, 30);
+        world.sim.connect(deaf, late);
         world.sim.run_for(20 * MINUTE);
+        assert!(has_end_alone && world.adopted(late) == 20);
         for node in [of_owner, of_thief, late, away] {
             assert!(world.adopted(node) <= 35);
             assert_ends(&world, node, 20, Some(NEXT));
