@@ -219,8 +219,11 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
     let refused = publisher.fails(&["publish", &stream, "1"])?;
     ensure!(refused.contains("recovery key"), "{refused}");
     // What counts is read and proved, the rest is refused with the reason.
-    let export = follower.run(&["export", &stream, "--to", "20"])?;
-    ensure!(export.lines().count() == 21);
+    let synced = follower.run(&["sync", &stream, "--wait", "--timeout", "20s"])?;
+    ensure!(synced.contains("all that counts"), "{synced}");
+    for args in [&["export", &stream][..], &["export", &stream, "--to", "20"]] {
+        ensure!(follower.run(args)?.lines().count() == 21);
+    }
     follower.run(&["prove", &stream, "19"])?;
     for args in [
         &["prove", &stream, "20"][..],

@@ -54,6 +54,6 @@ fn view(status: &LogStatus) -> Option<EvidenceView> {
         second_root: fork.larger.root.to_string(),
         second_time: to_text(fork.larger.time),
         common_size: proof::common_size(fork),
-        disputed_from: status.disputed_from.unwrap_or_default(),
+        disputed_from: status.usable_size(),
     })
 }

@@ -348,11 +348,14 @@ impl Live {
     /// also to who comes back with more than counts.
     fn reset(&mut self, status: &LogStatus) -> Option<Reset> {
         let recovered = status.recovered.as_ref()?;
+        let end = recovered.tree().size;
         let reset = Reset {
-            from: recovered.tree().size,
+            // What was shown may have been of another tree, from here on at the latest.
+            from: status.disputed_from.map_or(end, |from| from.min(end)),
             successor: recovered.successor().map(|log| log.to_string()),
         };
-        if self.told_reset.as_ref() == Some(&reset) {
+        let is_known = |told: &Reset| told.from <= reset.from && told.successor == reset.successor;
+        if self.told_reset.as_ref().is_some_and(is_known) {
             return None;
         }
         self.next = self.next.map(|next| next.min(reset.from));

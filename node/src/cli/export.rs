@@ -216,7 +216,9 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
 /// was checked by the node.
 fn left_out(stream: &StreamView, args: &ExportArgs) -> Option<String> {
     let ends = (args.to.as_ref()).is_some_and(|to| to.parse::<u64>().is_ok());
-    let from = stream.disputed_from.filter(|_| !ends)?;
+    // What a recovery key has disowned is no part of the stream.
+    let is_whole = ends || stream.recovered.is_some();
+    let from = stream.disputed_from.filter(|_| !is_whole)?;
     Some(format!(
         "the export ends before index {from}: the publisher of stream {id} signed two histories of it, and \
          what lies beyond is disputed. Export just what is not with --to {from}; the evidence: \

@@ -90,8 +90,12 @@ pub(super) async fn reopen(invocation: &Invocation, args: &ReopenArgs) -> anyhow
         match out.json {
             true => out.json(stream)?,
             false => out.line(format!(
-                "{} is open for writing, with {}",
+                "{} is {}, with {}",
                 stream.id,
+                match stream.closed {
+                    true => "closed for good",
+                    false => "open for writing",
+                },
                 counted(stream.size, "record")
             ))?,
         }

@@ -142,6 +142,12 @@ fn all_are(records: u64) -> String {
 }
 
 fn said(stream: &StreamView) -> String {
+    if let Some(end) = stream.recovered.as_ref().filter(|_| stream.synced) {
+        return format!(
+            "all that counts is held, verified and safe: its recovery key has ended the stream with {}",
+            counted(end.size, "record")
+        );
+    }
     if stream.disputed_from.is_some() && stream.synced {
         return match stream.usable_size() {
             1 => "the record that is not disputed is held, verified and safe".to_owned(),
@@ -351,7 +357,8 @@ fn said_of(part: FetchView, stream: &StreamView) -> String {
 /// All that is not disputed is here, and yet the stream is not in step with its
 /// publisher, who has two.
 fn refuse_forked(stream: &StreamView) -> anyhow::Result<()> {
-    if stream.disputed_from.is_some() {
+    // What a recovery key has disowned is nobody's history.
+    if stream.disputed_from.is_some() && stream.recovered.is_none() {
         bail!(
             "stream {id} will not be in step: its publisher signed two histories. All that both begin \
              with is held, verified and safe ({common}); the rest is disputed. The evidence: \

@@ -299,8 +299,10 @@ impl<S: Store> Engine<S> {
             Some(None) => {}
             None => lost.fork = true,
         }
-        if let Some(Some(recovered)) = readable(self.load_recovered(log, &state))? {
-            readable(self.set_recovered(&mut state, recovered))?;
+        match readable(self.load_recovered(log, &state))? {
+            Some(Some(recovered)) => drop(readable(self.set_recovered(&mut state, recovered))?),
+            Some(None) => {}
+            None => lost.fork = true,
         }
         let history = History::new(&self.store, key);
         match readable(history.held())? {

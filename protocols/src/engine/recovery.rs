@@ -241,9 +241,7 @@ impl<S: Store> Engine<S> {
         state.unreadable = None;
         state.fork = old.fork;
         let head = recovered.head().clone();
-        state.recovered = Some(recovered);
         let mut batch = Batch::new();
-        state.put_recovered(&mut batch);
         if let Some(fork) = &state.fork {
             let row = head_key(state.number, HeadKind::Fork);
             batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());

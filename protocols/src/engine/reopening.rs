@@ -286,6 +286,12 @@ impl LogState {
             _ => String::new(),
         };
         let next = match &reopening.why {
+            // No word opens it.
+            _ if self.mark.is_some_and(|mark| mark.closed) && self.closing().is_none() => {
+                "; it is shown as closed when a peer has given back its end. Nothing can be published \
+                 to it in any case: create another stream"
+                    .to_owned()
+            }
             // An empty log has nothing to be taken for the whole of.
             Why::Deleted if answered == 0 => {
                 ". No peer that follows it has said yet how much there is; it opens by itself when \

@@ -180,7 +180,9 @@ impl LogState {
     /// Of a recovered log what is kept is that of its last head, whatever a larger one
     /// has freed since.
     pub(super) fn begin_by_end(&mut self, size: u64) {
-        if let Some(manifest) = &self.manifest {
+        // What got too old everybody has dropped.
+        let by_number = self.manifest.as_ref().filter(|m| m.retain_records > 0);
+        if let Some(manifest) = by_number {
             let begin = manifest.begin_by_number(size);
             self.kept.freed.clear();
             self.kept.from = self.kept.from.min(begin);

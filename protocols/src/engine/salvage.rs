@@ -377,6 +377,15 @@ impl<S: Store> Engine<S> {
             state.set_manifest(manifest);
         }
         state.unreadable = Some(ANEW.to_owned());
+        // Whatever tree comes, this much of it counts.
+        state.recovered = old.recovered.clone();
+        state.put_recovered(&mut batch);
+        let past = self
+            .store
+            .get(Table::Heads, &head_key(old.number, HeadKind::Past));
+        if let Some(Some(past)) = readable(past)? {
+            batch.put(Table::Heads, head_key(state.number, HeadKind::Past), past);
+        }
         put_log(&mut batch, log, &state);
         let deletion = v1::StoredDeletion {
             chunk_level: old.key().map_or(0, |key| key.chunk_level.into()),
@@ -457,7 +466,7 @@ pub(super) struct Lost {
     pub(super) rows: bool,
     /// Its head.
     pub(super) head: bool,
-    /// Its fork proof.
+    /// Its fork proof, or what its recovery key has said.
     pub(super) fork: bool,
     /// What is held of it.
     pub(super) held: bool,

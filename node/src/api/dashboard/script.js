@@ -59,11 +59,14 @@ function isWhole(stream) {
 
 function syncState(stream) {
   if (stream.too_new) return ['too new for this version: ' + stream.too_new, 'bad'];
+  if (stream.recovered)
+    return ['ended by its recovery key with ' + count(stream.recovered.size), 'bad'];
   if (!isWhole(stream))
     return ['two histories: disputed from ' + count(stream.disputed_from), 'bad'];
   if (stream.reopening) return ['reopening', 'bad'];
   if (stream.stopped) return ['stopped', 'bad'];
   if (!stream.root) return ['no head has come yet', 'busy'];
+  if (stream.closed && stream.synced) return ['closed', 'good'];
   if (stream.synced) return ['in step', 'good'];
   return [count(stream.missing_records) + ' missing', 'busy'];
 }

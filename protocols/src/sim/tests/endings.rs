@@ -4,7 +4,8 @@ use super::*;
 use crate::engine::{Command, CommandError, Reply};
 use crate::head::Closing;
 use crate::log::ForkProof;
-use crate::store::MemoryStore;
+use crate::store::tables::{HeadKind, head_key};
+use crate::store::{Batch, Durability, MemoryStore, Store, Table};
 
 const NEXT: LogId = LogId([0xab; 32]);
 const OTHER: LogId = LogId([0xcd; 32]);
@@ -364,5 +365,68 @@ fn an_owner_whose_older_disk_is_put_back_signs_nothing_behind_its_end() {
         for node in [owner, followers[0], followers[1]] {
             assert!(world.status(node).fork.is_none(), "{copied}");
         }
+    }
+}
+
+#[test]
+fn who_was_behind_the_end_comes_to_it_and_not_past_it() {
+    for (seed, behind) in (0..).zip([5, 13, 29, 50]) {
+        let mut world = World::new(seed, 3, behind);
+        let (owner, log) = (world.owner, world.log);
+        let slow = world.full_follower(&[owner]);
+        world.sim.cut(slow, owner);
+        world.publish(60 - behind);
+        let thief = thief(&mut world);
+        assert_eq!(close(&mut world.sim, thief, log, None), Ok(Reply::Done));
+        world.publish(40);
+        let fast = world.full_follower(&[owner]);
+        world.size = 60;
+        let of_thief = world.full_follower(&[thief]);
+        world.sim.connect(fast, of_thief);
+        world.sim.run_for(MINUTE);
+        world.sim.connect(slow, fast);
+        world.sim.run_for(2 * MINUTE);
+        for node in [fast, of_thief, slow, owner] {
+            assert_disputed_from(&world.sim, node, log, 60);
+        }
+        assert_eq!(world.adopted(slow), 60, "{behind}");
+        assert_eq!(world.status(slow).held_records, 60, "{behind}");
+    }
+}
+
+#[test]
+fn an_owner_that_lost_the_row_of_its_end_signs_nothing_that_follows_it() {
+    for has_mark in [true, false] {
+        let mut world = World::new(13, 3, 20);
+        let (owner, log) = (world.owner, world.log);
+        let followers = [(); 2].map(|()| world.full_follower(&[owner]));
+        world.sim.run_for(SECOND);
+        assert_eq!(
+            close(&mut world.sim, owner, log, Some(NEXT)),
+            Ok(Reply::Done)
+        );
+        world.sim.run_for(MINUTE);
+        world.sim.crash(owner, Crash::Process);
+        let mut batch = Batch::new();
+        let row = head_key(0, HeadKind::Adopted);
+        batch.delete(Table::Heads, row);
+        let lost = world.sim.store(owner).commit(batch, Durability::Synced);
+        assert_eq!(lost, Ok(()));
+        if !has_mark {
+            world
+                .sim
+                .set_marks(owner, Some(std::collections::BTreeMap::new()));
+        }
+        world.sim.reopen(owner);
+        world.sim.run_for(30 * MINUTE);
+        for node in [owner, followers[0], followers[1]] {
+            assert!(world.status(node).fork.is_none(), "mark: {has_mark}");
+        }
+        let successor = Some(NEXT);
+        assert_eq!(
+            closing(&world.sim, owner, log),
+            Some(Closing { successor }),
+            "mark: {has_mark}"
+        );
     }
 }

@@ -484,3 +484,91 @@ fn a_thief_s_records_push_nothing_out_before_the_recovery_key_speaks() {
         assert!((24..40).all(held), "{node:?}: {}", world.summary(node));
     }
 }
+
+#[test]
+fn what_was_verified_is_not_fetched_again_by_who_was_behind_the_last_head() {
+    for (seed, behind) in (0..).zip([13, 29, 50]) {
+        let mut world = world(seed, behind);
+        let owner = world.owner;
+        let slow = world.full_follower(&[owner]);
+        world.sim.cut(slow, owner);
+        world.publish(60 - behind);
+        let last = head_of(&world, owner);
+        let fast = world.full_follower(&[owner]);
+        world.publish(40);
+        world.complete(fast, MINUTE);
+        world.size = 60;
+        assert_eq!(
+            recover(&mut world, slow, statement(last, None, 1)),
+            Ok(Reply::Done)
+        );
+        world.sim.connect(slow, fast);
+        world.sim.run_for(2 * MINUTE);
+        assert_ends(&world, slow, 60, None);
+        assert_eq!(world.adopted(slow), 60);
+        let came = world.sim.delivered(fast, slow);
+        // A chunk of eight may come whole.
+        assert!(
+            came <= chunk_bytes(behind.saturating_sub(8), 60),
+            "{came} bytes from {behind}"
+        );
+    }
+}
+
+#[test]
+fn records_of_another_tree_stay_until_somebody_has_the_one_that_counts() {
+    let mut world = world(8, 20);
+    let owner = world.owner;
+    let thief = thief(&mut world);
+    world.publish(10);
+    junk(&mut world, thief, 30);
+    let of_thief = world.follower(&[thief]);
+    world.sim.run_for(MINUTE);
+    world.sim.cut(of_thief, thief);
+    let last = head_of(&world, owner);
+    assert_eq!(
+        recover(&mut world, of_thief, statement(last, None, 1)),
+        Ok(Reply::Done)
+    );
+    world.sim.run_for(10 * MINUTE);
+    let status = world.status(of_thief);
+    assert_eq!((status.held_records, status.usable_size()), (50, 0));
+    for how in [Crash::Process, Crash::Power(0)] {
+        world.sim.crash(of_thief, how);
+        world.sim.reopen(of_thief);
+        assert_eq!(world.status(of_thief).held_records, 50);
+    }
+    world.sim.connect(of_thief, owner);
+    world.sim.run_for(10 * MINUTE);
+    assert_ends(&world, of_thief, 30, None);
+}
+
+#[test]
+fn a_stream_of_ours_that_was_recovered_stays_so_when_it_is_deleted_and_made_again() {
+    let mut world = world(9, 20);
+    let (owner, log) = (world.owner, world.log);
+    let followers = [(); 2].map(|()| world.full_follower(&[owner]));
+    let last = head_of(&world, owner);
+    assert_eq!(
+        recover(&mut world, owner, statement(last, None, 1)),
+        Ok(Reply::Done)
+    );
+    world.sim.run_for(SECOND);
+    for follower in followers {
+        world.sim.cut(owner, follower);
+    }
+    let id = world.sim.command(owner, Command::Delete { log, own: true });
+    world.sim.run_for(SECOND);
+    assert!(matches!(world.sim.reply(owner, id), Some(Ok(Reply::Done))));
+    let key = world.sim.key(owner).clone();
+    assert_eq!(world.sim.create(owner, terms(&key)), log);
+    for follower in followers {
+        world.sim.connect(owner, follower);
+    }
+    world.sim.run_for(10 * MINUTE);
+    let refused = try_publish(&mut world, owner);
+    assert!(
+        matches!(refused, Err(CommandError::StoppedForGood(_))),
+        "{refused:?}"
+    );
+}
