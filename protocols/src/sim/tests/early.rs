@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::{Command, CommandError, Reply};
 use crate::head::{AdoptedHead, EarlyHead, UnverifiedHead};
 use crate::store::tables::{HeadKind, head_key};
-use crate::store::{Batch, Durability, MemoryStore, Store, Table};
+use crate::store::{Batch, Durability, MemoryStore, Store, StoreError, Table};
 
 /// The disk of a node as version 0.1.0 would have written it: its heads are those of
 /// `key`, the owner of all logs here, in the early form.
@@ -196,4 +196,38 @@ fn a_stream_that_was_deleted_before_comes_back_under_its_early_head() {
     for follower in followers {
         assert!(world.status(follower).fork.is_none());
     }
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_first_start_is_carried_over_when_there_is_room() {
+    let full = || StoreError::Full("0 bytes left".to_owned());
+    let mut world = World::new(6, 3, 20);
+    let (owner, log) = (world.owner, world.log);
+    let follower = world.full_follower(&[owner]);
+    let before = world.status(owner).head.unwrap();
+    for node in [owner, follower] {
+        world.becomes_early(node);
+        world.sim.store(node).fail_while(Some(full()));
+        world.sim.reopen(node);
+        world.sim.run_for(MINUTE);
+        // It is read as it is.
+        world.assert_all_is_here(node);
+    }
+    let refused = world.sim.publish(owner, log, records(20, 21));
+    world.sim.run_for(0);
+    let refused = world.sim.reply(owner, refused);
+    assert!(matches!(refused, Some(Err(_))), "{refused:?}");
+    for node in [owner, follower] {
+        world.sim.store(node).fail_while(None);
+    }
+    world.sim.run_for(MINUTE);
+    let after = world.status(owner).head.unwrap();
+    assert_eq!(
+        (after.tree(), after.signed().is_some()),
+        (before.tree(), true)
+    );
+    world.publish(5);
+    world.complete(follower, 10 * MINUTE);
+    assert!(world.status(follower).fork.is_none());
+    assert!(world.sim.accusations().is_empty());
 }
