@@ -533,6 +533,16 @@ fn records_of_another_tree_stay_until_somebody_has_the_one_that_counts() {
     world.sim.run_for(10 * MINUTE);
     let status = world.status(of_thief);
     assert_eq!((status.held_records, status.usable_size()), (50, 0));
+    // Somebody who has no more of it is no help.
+    let too = world.follower(&[thief]);
+    world.sim.run_for(MINUTE);
+    world.sim.cut(too, thief);
+    world.sim.connect(too, of_thief);
+    world.sim.run_for(10 * MINUTE);
+    for node in [of_thief, too] {
+        assert_eq!(world.status(node).held_records, 50, "{node:?}");
+    }
+    world.sim.cut(too, of_thief);
     for how in [Crash::Process, Crash::Power(0)] {
         world.sim.crash(of_thief, how);
         world.sim.reopen(of_thief);
