@@ -122,11 +122,9 @@ impl<S: Store> Engine<S> {
         let bytes = match readable(self.store.get(Table::Heads, &row))? {
             Some(Some(bytes)) => bytes,
             Some(None) => return Ok(()),
-            // It said that something is disputed, and nobody knows from where on.
-            None => {
-                state.set_early_fork(0);
-                return Ok(());
-            }
+            // Whether there is one cannot be told, and mostly there is none: the table is
+            // damaged, which is said. Who has the other history tells of it again.
+            None => return Ok(()),
         };
         let Ok(early) = v1::EarlyForkProof::decode(bytes) else {
             state.set_early_fork(0);
