@@ -1,5 +1,4 @@
-//! The kinds of logs, and the rules of each: what a record of it may be, who may
-//! write it, and what is kept. A new kind is one number here and one file beside
+//! The kinds of logs, and the rules of each: what a record of it may be. A new kind is one number here and one file beside
 //! `observations`; nothing else asks what kind a log is.
 
 mod observations;
@@ -84,24 +83,6 @@ impl Kind {
     }
 }
 
-/// Who may append to a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer {
-    /// The user of the node that owns it.
-    User,
-    /// The node that owns it, for itself.
-    Node,
-}
-
-/// What holders of a log keep of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// What its manifest's retention leaves.
-    ByRetention,
-    /// Every record.
-    All,
-}
-
 /// What the manifest of a log says of its records.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -130,12 +111,6 @@ pub trait Rules: Sync {
     /// # Errors
     /// What is wrong with it.
     fn check(&self, terms: Terms, record: &Record, last: Option<Timestamp>) -> Result<(), Unfit>;
-
-    /// Who may write it.
-    fn writer(&self) -> Writer;
-
-    /// What is kept of it.
-    fn kept(&self) -> Kept;
 }
 
 #[cfg(test)]

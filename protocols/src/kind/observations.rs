@@ -1,6 +1,6 @@
 //! Observations: a value at a time, from the publisher, kept by retention.
 
-use super::{Kept, Rules, Terms, Unfit, Writer};
+use super::{Rules, Terms, Unfit};
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -22,14 +22,6 @@ impl Rules for Observations {
             Some(last) => Err(Unfit::Before(last)),
             None => Ok(()),
         }
-    }
-
-    fn writer(&self) -> Writer {
-        Writer::User
-    }
-
-    fn kept(&self) -> Kept {
-        Kept::ByRetention
     }
 }
 
