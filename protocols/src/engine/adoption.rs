@@ -68,8 +68,26 @@ impl<S: Store> Engine<S> {
             Relation::Other => self.is_other_history(log),
             Relation::Fork(proof) => {
                 self.take_fork(log, proof, Some(peer), now);
+                self.ask_past_closing(peer, log, head, now);
                 true
             }
+        }
+    }
+
+    /// The last head may follow one that closed the log here: then it is the one that
+    /// counts, and that it extends the tree is asked for all the same.
+    pub(super) fn ask_past_closing(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        head: &SignedHead,
+        now: Timestamp,
+    ) {
+        let is_behind = |state: &LogState| {
+            state.takes_heads() && state.last_head() == Some(head) && state.size() < head.size
+        };
+        if self.logs.get(&log).is_some_and(is_behind) {
+            self.ask_extension(peer, log, now);
         }
     }
 
@@ -119,13 +137,8 @@ impl<S: Store> Engine<S> {
         match extension.check(from)? {
             Shown::Fork(proof) => {
                 let is_last = |state: &LogState| state.last_head() == Some(&extension.head);
-                if let Some(state) = self.logs.get_mut(&log)
-                    && state.recovered.is_some()
-                    && is_last(state)
-                {
-                    // Then what is here is none of it.
-                    state.unsure = true;
-                    self.ask_about(peer, log, now);
+                if self.logs.get(&log).is_some_and(is_last) {
+                    self.shown_beside(log, from.tree(), peer, now);
                 }
                 self.take_fork(log, proof, Some(peer), now);
             }

@@ -195,7 +195,7 @@ impl<S: Store> Engine<S> {
         for peer in self.peers.values_mut() {
             peer.topics.remove(&log);
         }
-        self.unsynced.remove(&log);
+        self.forget_unsynced(log);
         self.hungry.remove(&log);
         self.suspects.forget(log);
         self.logs.remove(&log);

@@ -18,6 +18,7 @@ use crate::id::{LogId, Topic};
 use crate::limits::{MAX_ENDS_AT_ONCE, VAIN_SEARCH_PAUSE_US};
 use crate::log::{AdmitError, Extension, ForkProof};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover, empty_root};
+use crate::store::audit::readable;
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{
     Admission, Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table,
@@ -94,7 +95,7 @@ impl LogState {
     /// sign ends of ever smaller sizes: one of them is taken in a while.
     pub(super) fn takes_proof(&self, says: Says, now: Timestamp) -> bool {
         let is_end = matches!(says, Says::WentOn(_));
-        let is_early = self.ends > MAX_ENDS_AT_ONCE
+        let is_early = self.ends >= MAX_ENDS_AT_ONCE
             && (self.ended_at).is_some_and(|at| at.plus(VAIN_SEARCH_PAUSE_US) > now);
         self.is_better_fork(says) && !(is_end && is_early)
     }
@@ -158,6 +159,7 @@ impl<S: Store> Engine<S> {
             state.ends = state.ends.saturating_add(1);
         }
         state.fork = Some(proof);
+        state.begin_by_last_head();
         if state.owned {
             state.stop_for_good(state.why_forked().to_owned());
         }
@@ -170,13 +172,7 @@ impl<S: Store> Engine<S> {
         }
         self.settle_dispute(log, now);
         self.drop_staged(log);
-        // What is on its way may be of either branch.
-        let open = (self.requests).which(|request| {
-            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
-        });
-        for id in open {
-            self.withdraw(id, now);
-        }
+        self.withdraw_ranges(log, now);
         let meta = v1::Meta {
             body: Some(v1::meta::Body::Fork(wire)),
         };
@@ -351,6 +347,7 @@ impl<S: Store> Engine<S> {
         let history = History::new(&self.store, key);
         let tree = agreement(&history, state.adopted.as_ref(), &fork)?;
         state.fork = Some(fork);
+        state.begin_by_last_head();
         state.agree_on(tree);
         Ok(())
     }
@@ -452,24 +449,21 @@ impl LogState {
     }
 }
 
-/// As much of the tree of so many records as is known here.
+/// The tree of so many records, if all of it is known here. What is damaged is not.
 pub(super) fn beginning<S: Store + ?Sized>(
     history: &History<'_, S>,
     size: u64,
-) -> Result<Tree, StoreError> {
+) -> Result<Option<Tree>, StoreError> {
     let mut known = CompactRange::empty(0);
     for subtree in cover(0, size, MAX_LEVEL) {
-        let Some(hash) = history.node(subtree)? else {
-            break;
-        };
-        if known.push(subtree, hash, &mut |_, _| ()).is_err() {
-            break;
+        let hash = readable(history.node(subtree))?.flatten();
+        let is_next = |hash| known.push(subtree, hash, &mut |_, _| ()).is_ok();
+        if !hash.is_some_and(is_next) {
+            return Ok(None);
         }
     }
-    Ok(Tree {
-        size: known.end(),
-        root: known.root().unwrap_or(empty_root()),
-    })
+    let root = known.root().unwrap_or(empty_root());
+    Ok(Some(Tree { size, root }))
 }
 
 /// What is not disputed of a log with this head here: as much of what both
@@ -493,8 +487,8 @@ fn agreement<S: Store + ?Sized>(
                 Ordering::Equal if head.root == end.root => end,
                 Ordering::Equal => nothing,
                 Ordering::Greater => match beginning(history, end.size)? {
-                    tree if tree == end => end,
-                    tree if tree.size < end.size => tree,
+                    // Less of it shows nothing: it may be another tree's.
+                    Some(tree) if tree == end => end,
                     _ => nothing,
                 },
             });

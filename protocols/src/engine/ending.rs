@@ -56,9 +56,7 @@ impl<S: Store> Engine<S> {
             None => {}
         }
         let appender = state.appender.as_ref().expect("it was asked");
-        // Later than every head of this tree, so that none can be taken for a later one.
-        let last = state.adopted.as_ref().map_or(0, |head| head.time.0);
-        let time = self.head_time(state, now).max(Timestamp(last.max(0) + 1));
+        let time = self.head_time(state, now);
         let head = Head {
             closing: Some(Closing { successor }),
             ..appender.head(log, time)

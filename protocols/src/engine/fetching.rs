@@ -275,6 +275,14 @@ impl<S: Store> Engine<S> {
         self.outputs.push_back(Output::Sync);
     }
 
+    /// What a sync under way says of a log is of rows that are gone.
+    pub(super) fn forget_unsynced(&mut self, log: LogId) {
+        self.unsynced.remove(&log);
+        if let Some(sizes) = &mut self.syncing {
+            sizes.retain(|&synced, _| synced != log);
+        }
+    }
+
     /// What was complete when the sync began is safe now.
     pub(super) fn synced(&mut self, result: Result<(), StoreError>, now: Timestamp) {
         let Some(sizes) = self.syncing.take() else {

@@ -264,7 +264,7 @@ impl<S: Store> Engine<S> {
             state.poll_at.get_or_insert(now.plus(pause));
             self.changed.insert(log);
         }
-        self.end_is_there(log, &head, &theirs, now);
+        self.end_is_there(log, &head, (wire.begin, &theirs), now);
         let news = self.take_news(peer, log, wire, from, now);
         self.consider(peer, log, &head, now);
         self.search_fork_point(peer, log, &head, now);
@@ -340,6 +340,17 @@ impl<S: Store> Engine<S> {
         }
         self.schedule_hungry(log, now);
         self.schedule(log, now);
+    }
+
+    /// Tells those who were asked for records of a log that their answers are not wanted
+    /// any more: they may be of another tree than the one that counts from now on.
+    pub(super) fn withdraw_ranges(&mut self, log: LogId, now: Timestamp) {
+        let open = (self.requests).which(|request| {
+            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
+        });
+        for id in open {
+            self.withdraw(id, now);
+        }
     }
 
     pub(super) fn cancel(&mut self, id: u64) -> Option<Request> {

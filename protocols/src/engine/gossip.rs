@@ -125,6 +125,7 @@ impl<S: Store> Engine<S> {
             }
             Relation::Fork(proof) => {
                 self.take_fork(log, proof, Some(from), now);
+                self.ask_past_closing(from, log, head, now);
                 Verdict::Accept
             }
         };

@@ -557,7 +557,9 @@ impl<S: Store> Engine<S> {
 /// Whether something that a joiner lacks can be served from here.
 fn serves(state: &LogState, join: &Join) -> bool {
     let head = state.head_for_others().filter(|_| state.manifest.is_some());
-    let sound = state.followed && state.fork.is_none() && state.stopped_for_good.is_none();
+    // Of a forked log it is clear what counts where there is a last head.
+    let is_clear = state.fork.is_none() || head.is_some() && head == state.last_head();
+    let sound = state.followed && is_clear && state.stopped_for_good.is_none();
     sound && head.is_some_and(|head| join.is_served_by(head.size, &state.held))
 }
 

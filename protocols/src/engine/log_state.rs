@@ -53,6 +53,9 @@ pub(super) struct LogState {
     /// It was recovered, and what is here is of another tree than the last head's, or
     /// nothing here tells: it is fetched anew from whoever has that one whole.
     pub(super) unsure: bool,
+    /// It was recovered, and this tree was shown to be none that grows into the last
+    /// head's.
+    pub(super) beside: Option<Tree>,
     /// When a proof that it went on after its end was last taken.
     pub(super) ended_at: Option<Timestamp>,
     /// How many of these were taken, of ends of ever smaller sizes.
@@ -136,6 +139,7 @@ impl LogState {
             fork: None,
             recovered: None,
             unsure: false,
+            beside: None,
             ended_at: None,
             ends: 0,
             past_kept: None,
@@ -247,7 +251,9 @@ impl LogState {
     /// Everything that is wanted is held.
     pub(super) fn is_complete(&self) -> bool {
         let target = self.target();
-        self.adopted.is_some() && (target == 0 || self.held.contains(self.begin(), target))
+        self.adopted.is_some()
+            && !self.unsure
+            && (target == 0 || self.held.contains(self.begin(), target))
     }
 
     /// Takes a head that was proved, and makes it the one that counts.
@@ -304,7 +310,7 @@ impl LogState {
     pub(super) fn takes_heads(&self) -> bool {
         let forked = self.fork.as_ref().map(|fork| fork.common_size());
         let end = self.recovered_tree().map(|tree| tree.size).or(forked);
-        self.takes() && end.is_none_or(|end| self.size() < end)
+        self.takes() && !self.is_beside() && end.is_none_or(|end| self.size() < end)
     }
 
     /// Whether something is missing, or may be, and nobody is known who has it.

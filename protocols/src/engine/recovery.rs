@@ -39,6 +39,13 @@ impl LogState {
         }
     }
 
+    /// Whether the tree that is here was shown to be none that grows into the last
+    /// head's.
+    pub(super) fn is_beside(&self) -> bool {
+        let adopted = self.adopted.as_ref().map(|head| head.tree());
+        adopted.is_some() && adopted == self.beside
+    }
+
     fn end_own(&mut self) {
         self.reopening = None;
         self.appender = None;
@@ -115,7 +122,9 @@ impl<S: Store> Engine<S> {
         }
         let head = all.head().clone();
         state.recovered = Some(Box::new(all));
-        state.begin_by_end(head.size);
+        // It was so of another last head.
+        state.beside = None;
+        state.begin_by_last_head();
         if state.owned {
             state.end_own();
         }
@@ -128,13 +137,7 @@ impl<S: Store> Engine<S> {
             self.store_failed(log, &ReadError::Store(error));
         }
         self.drop_staged(log);
-        // What is on its way may be of what is disowned.
-        let open = (self.requests).which(|request| {
-            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
-        });
-        for id in open {
-            self.withdraw(id, now);
-        }
+        self.withdraw_ranges(log, now);
         self.settle_dispute(log, now);
         let state = self.logs.get(&log);
         if state.is_some_and(|state| state.adopted.is_none() && state.takes()) {
@@ -179,7 +182,11 @@ impl<S: Store> Engine<S> {
         };
         let is_ours = state.owned;
         let history = History::new(&self.store, key);
-        match what_counts(&history, state.adopted.as_ref(), end) {
+        let counts = match state.is_beside() {
+            true => Ok((Tree::of_nothing(), false)),
+            false => what_counts(&history, state.adopted.as_ref(), end),
+        };
+        match counts {
             Ok((tree, is_sure)) => {
                 let state = self.logs.get_mut(&log).expect("it is known");
                 // What was published here stays, and is disowned.
@@ -192,14 +199,30 @@ impl<S: Store> Engine<S> {
         true
     }
 
-    /// A peer has the last head of a recovered log, and all of its tree. If what is here
-    /// is of another tree, or nothing shows that it is not, that one is fetched in its
-    /// place: not before, so that nothing goes which nobody has.
+    /// A peer has shown that a tree of a recovered log is none that grows into the last
+    /// head's. If it is still the one that is here, nothing of it counts.
+    pub(super) fn shown_beside(&mut self, log: LogId, tree: Tree, peer: PeerId, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let is_here = state.adopted.as_ref().map(|head| head.tree()) == Some(tree);
+        if state.recovered.is_none() || state.owned || !is_here || state.is_beside() {
+            return;
+        }
+        state.beside = Some(tree);
+        self.settle_recovery(log);
+        self.ask_about(peer, log, now);
+    }
+
+    /// A peer has the last head of a recovered log, and all of its tree from where it
+    /// says that it begins there. If what is here is of another tree, or nothing shows
+    /// that it is not, that one is fetched in its place: not before, so that nothing goes
+    /// which nobody has.
     pub(super) fn end_is_there(
         &mut self,
         log: LogId,
         head: &SignedHead,
-        held: &IntervalSet,
+        (told, held): (u64, &IntervalSet),
         now: Timestamp,
     ) {
         let Some(state) = self
@@ -209,7 +232,10 @@ impl<S: Store> Engine<S> {
         else {
             return;
         };
-        let begin = state.begin().min(head.size);
+        let begin = state
+            .begin_at(head.size)
+            .max(state.aged_by_word(told, head.size));
+        let begin = begin.min(head.size);
         let has_all = head.size == begin || held.contains(begin, head.size);
         if state.recovered_tree() == Some(head.tree()) && has_all {
             self.begin_at_end(log, now);
@@ -217,16 +243,9 @@ impl<S: Store> Engine<S> {
     }
 
     fn begin_at_end(&mut self, log: LogId, now: Timestamp) {
-        // Answers to what was asked of the other tree are no answers any more.
-        let asked = self.requests.which(|request| request.log() == Some(log));
-        for id in asked {
-            self.cancel(id);
-        }
         let Some(old) = self.logs.take(&log) else {
             return;
         };
-        self.provider.forget_ends(old.number);
-        self.suspects.forget(log);
         let Some(recovered) = old.recovered.clone().filter(|_| old.takes()) else {
             self.logs.insert(log, old);
             return;
@@ -239,21 +258,27 @@ impl<S: Store> Engine<S> {
             }
         };
         state.unreadable = None;
-        state.fork = old.fork;
-        let head = recovered.head().clone();
-        let mut batch = Batch::new();
-        if let Some(fork) = &state.fork {
-            let row = head_key(state.number, HeadKind::Fork);
-            batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());
-        }
         self.logs.insert(log, state);
         self.changed.insert(log);
-        if let Err(error) = self.store.commit(batch, Durability::Synced) {
-            return self.store_failed(log, &ReadError::Store(error));
-        }
-        self.adopt(log, &head, &[], now);
+        self.forget_rows(log, old.number, now);
+        self.adopt(log, recovered.head(), &[], now);
         for peer in subscribers(&self.peers, log) {
             self.ask_about(peer, log, now);
+        }
+    }
+
+    /// What was under way with the rows that a log had is nothing to those of now.
+    fn forget_rows(&mut self, log: LogId, number: u32, now: Timestamp) {
+        self.provider.forget_ends(number);
+        self.suspects.forget(log);
+        self.forget_unsynced(log);
+        let asked = self.requests.which(|request| request.log() == Some(log));
+        for id in asked {
+            if let Some(request) = self.cancel(id)
+                && let RequestKind::Retrieve { command, .. } = request.kind
+            {
+                self.retrieval_failed(command, now);
+            }
         }
     }
 
@@ -281,7 +306,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<(), StoreError> {
         let end = recovered.tree();
         state.recovered = Some(Box::new(recovered));
-        state.begin_by_end(end.size);
+        state.begin_by_last_head();
         if let Some(key) = state.key() {
             let history = History::new(&self.store, key);
             let counts = what_counts(&history, state.adopted.as_ref(), end);
@@ -323,8 +348,8 @@ fn what_counts<S: Store + ?Sized>(
         return Ok((Tree::of_nothing(), false));
     }
     Ok(match beginning(history, end.size)? {
-        tree if tree == end => (end, true),
-        tree if tree.size < end.size => (tree, false),
+        // Less of it shows nothing: it may be another tree's.
+        Some(tree) if tree == end => (end, true),
         _ => (Tree::of_nothing(), false),
     })
 }

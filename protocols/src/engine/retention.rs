@@ -12,7 +12,6 @@ use libp2p_identity::PeerId;
 use super::ages::LatestTimes;
 use super::log_state::LogState;
 use super::news::nodes_between;
-use super::requests::RequestKind;
 use super::{Engine, Output};
 use crate::head::{AdoptedHead, Head, SignedHead};
 use crate::id::LogId;
@@ -173,22 +172,45 @@ impl LogState {
                 _ => self.kept.from = self.kept.from.max(begin),
             }
         }
+        self.begin_by_last_head();
         self.begin_as_told();
         self.scheduler.begin = self.kept.from;
     }
 
-    /// Of a recovered log what is kept is that of its last head, whatever a larger one
-    /// has freed since.
-    pub(super) fn begin_by_end(&mut self, size: u64) {
-        // What got too old everybody has dropped.
+    /// Of a log with a last head, what is kept for its number is that of this head,
+    /// whatever a larger one has freed since; and no more than that of what is here.
+    pub(super) fn begin_by_last_head(&mut self) {
+        let Some(last) = self.last_head().map(|head| head.size) else {
+            return;
+        };
         let by_number = self.manifest.as_ref().filter(|m| m.retain_records > 0);
-        if let Some(manifest) = by_number {
-            let begin = manifest.begin_by_number(size);
-            self.kept.freed.clear();
-            self.kept.from = self.kept.from.min(begin);
-            self.kept.told = self.kept.told.min(begin);
-            self.scheduler.begin = self.kept.from;
+        let Some(manifest) = by_number else {
+            return;
+        };
+        let most = manifest.begin_by_number(last);
+        let least = manifest.begin_by_number(last.min(self.size()));
+        let kept = &mut self.kept;
+        if manifest.retain_us > 0 {
+            // It may have got too old, and then nobody has it. Whoever has it says so.
+            kept.told = kept.told.max(kept.from);
         }
+        kept.freed.clear();
+        kept.from = kept.from.clamp(least, most);
+        kept.dropped = kept.dropped.min(kept.from);
+        self.scheduler.begin = kept.from;
+    }
+
+    /// Records of the adopted head that can count.
+    fn counted_size(&self) -> u64 {
+        let last = self.last_head().map_or(u64::MAX, |head| head.size);
+        self.size().min(last)
+    }
+
+    /// Before which record of a log of this size a peer needs nothing, by its own word:
+    /// it can have got too old.
+    pub(super) fn aged_by_word(&self, told: u64, size: u64) -> u64 {
+        let by_age = self.manifest.as_ref().filter(|m| m.retain_us > 0);
+        by_age.map_or(0, |manifest| told.min(manifest.last_begin(size)))
     }
 
     /// Hears from a source where the log begins there.
@@ -237,20 +259,19 @@ impl LogState {
         };
         let sources: BTreeSet<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
         self.kept.told_by.retain(|peer, _| sources.contains(peer));
-        let Some(least) = self.least_told(self.size()) else {
+        let size = self.counted_size();
+        let Some(least) = self.least_told(size) else {
             return;
         };
         if self.kept.too_early && least < self.kept.from {
-            let begin = manifest.begin_by_number(self.size());
+            let begin = manifest.begin_by_number(size);
             let begin = begin.max(manifest.chunk_begin(least)).min(self.kept.from);
             self.kept.from = begin;
             self.kept.dropped = self.kept.dropped.min(begin);
             self.kept.too_early = false;
             self.kept.aged_at = Timestamp(i64::MIN);
         }
-        let told = manifest
-            .chunk_begin(least)
-            .min(manifest.last_begin(self.size()));
+        let told = manifest.chunk_begin(least).min(manifest.last_begin(size));
         // What is held here without a gap counts, whatever the others have.
         let before = self.held.held(0, told).last();
         let ours = before.filter(|before| before.to == told);
@@ -323,9 +344,7 @@ impl<S: Store> Engine<S> {
             kept.stored = (from, told, kept.aged_at);
         }
         state.scheduler.begin = state.kept.from;
-        if let Some(end) = state.recovered_tree() {
-            state.begin_by_end(end.size);
-        }
+        state.begin_by_last_head();
         Ok(())
     }
 
@@ -521,14 +540,18 @@ impl<S: Store> Engine<S> {
         (from, begin): (&AdoptedHead, u64),
         now: Timestamp,
     ) -> Result<(), AdmitError> {
-        let state = self.logs.get(&log);
-        let state = state.filter(|state| state.takes_heads() && state.last_head().is_none());
-        let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
+        let Some(state) = self.logs.get(&log).filter(|state| state.takes_heads()) else {
+            return Ok(());
+        };
+        let Some(manifest) = state.manifest.as_ref() else {
             return Ok(());
         };
         let extension = Extension::from_wire(wire, begin, log, &manifest.publisher)?;
         let (left, nodes) = extension.proved()?;
         let head = &extension.head;
+        if state.last_head().is_some_and(|last| last != head) {
+            return Ok(());
+        }
         let ends = [from.size, from.size + (1 << manifest.chunk_level) - 1];
         let [first, last] = ends.map(|index| manifest.chunk_begin(index));
         // Nothing, if that one ends with a chunk.
@@ -543,7 +566,7 @@ impl<S: Store> Engine<S> {
             self.consider(peer, log, head, now);
             Ok(())
         } else {
-            match self.may_give_up(log, head, given_up, &left, now) {
+            match self.may_give_up((peer, log), head, given_up, &left, now) {
                 Ok(true) if begin == 0 => self.adopt_anew(log, head, &nodes, given_up, now),
                 Ok(true) => self.adopt_dropping(log, head, &nodes, given_up, Batch::new(), now),
                 Ok(false) => {
@@ -569,11 +592,11 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Whether a chunk need not be kept under a head, and `tree`, which lies before
-    /// it, is the beginning of ours.
+    /// Whether a chunk need not be kept under a head that a peer has shown, and `tree`,
+    /// which lies before it, is the beginning of ours.
     fn may_give_up(
         &mut self,
-        log: LogId,
+        (peer, log): (PeerId, LogId),
         head: &SignedHead,
         chunk: Interval,
         tree: &CompactRange,
@@ -602,7 +625,14 @@ impl<S: Store> Engine<S> {
         }
         let ours = nodes_between(&history, 0, tree.end())?;
         // Whoever holds nothing begins like a newcomer.
-        Ok(ours.map_or(state.held.is_empty(), |ours| ours == tree.hashes()))
+        let Some(ours) = ours else {
+            return Ok(state.held.is_empty());
+        };
+        let is_ours = ours == tree.hashes();
+        if !is_ours && let Some(adopted) = &state.adopted {
+            self.shown_beside(log, adopted.tree(), peer, now);
+        }
+        Ok(is_ours)
     }
 
     /// Adopts a head of which nobody shows how it came from the one before it: of
@@ -650,18 +680,12 @@ impl<S: Store> Engine<S> {
         batch.append(admission.finish());
         state.put_adopted(&mut batch, head);
         self.store.commit(batch, Durability::Written)?;
-        // Nothing is compared with the trees of before any more, nor is what is
-        // on its way.
+        // Nothing is compared with the trees of before any more.
         state.recent.clear();
         state.kept.from = state.kept.from.max(chunk.to);
         self.changed.insert(log);
         self.adopted(log, head.clone(), now);
-        let open = (self.requests).which(|request| {
-            request.log() == Some(log) && matches!(request.kind, RequestKind::Range(_))
-        });
-        for id in open {
-            self.withdraw(id, now);
-        }
+        self.withdraw_ranges(log, now);
         Ok(())
     }
 }

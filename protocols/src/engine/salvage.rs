@@ -377,9 +377,14 @@ impl<S: Store> Engine<S> {
             state.set_manifest(manifest);
         }
         state.unreadable = Some(ANEW.to_owned());
-        // Whatever tree comes, this much of it counts.
+        // Whatever tree comes, this much of it counts, and that is why.
         state.recovered = old.recovered.clone();
         state.put_recovered(&mut batch);
+        state.fork = old.fork.clone().filter(|_| old.last_head().is_some());
+        if let Some(fork) = &state.fork {
+            let row = head_key(state.number, HeadKind::Fork);
+            batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());
+        }
         let past = self
             .store
             .get(Table::Heads, &head_key(old.number, HeadKind::Past));

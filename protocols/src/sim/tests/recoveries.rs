@@ -2,7 +2,7 @@
 //! all come to the same.
 
 use super::*;
-use crate::engine::{Command, CommandError, Reply};
+use crate::engine::{Command, CommandError, Reply, Room};
 use crate::head::SignedHead;
 use crate::identity::{ED25519, key_hash};
 use crate::recovery::Recovery;
@@ -90,6 +90,9 @@ fn assert_ends(world: &World, node: NodeId, size: u64, successor: Option<LogId>)
     assert_eq!(recovered.tree().size, size, "{node:?}: {summary}");
     assert_eq!(recovered.successor(), successor, "{node:?}");
     assert_eq!(status.usable_size(), size, "{node:?}: {summary}");
+    if !status.owned {
+        assert_eq!(status.synced_size, size, "{node:?}: {summary}");
+    }
     for index in 0..size {
         let held = status
             .held
@@ -475,6 +478,7 @@ fn a_thief_s_records_push_nothing_out_before_the_recovery_key_speaks() {
     for node in [follower, newcomer, late] {
         let status = world.status(node);
         assert_eq!(status.usable_size(), 40, "{node:?}");
+        assert_eq!(status.synced_size, 40, "{node:?}");
         let held = |index| {
             status
                 .held
@@ -581,4 +585,163 @@ fn a_stream_of_ours_that_was_recovered_stays_so_when_it_is_deleted_and_made_agai
         matches!(refused, Err(CommandError::StoppedForGood(_))),
         "{refused:?}"
     );
+}
+
+/// Whether a node has the end of a stream from `begin` on, safe.
+fn has_end(world: &World, node: NodeId, begin: u64, size: u64) -> bool {
+    let status = world.status(node);
+    let is_held = |index| (status.held.iter()).any(|held| held.from <= index && index < held.to);
+    status.usable_size() == size && status.synced_size == size && (begin..size).all(is_held)
+}
+
+#[test]
+fn who_was_away_comes_to_the_end_of_a_stream_of_which_all_have_dropped_what_was_missed() {
+    // Within a chunk, and at its end.
+    for (seed, behind) in (0..).zip([20, 24]) {
+        let mut world = retaining(seed, behind);
+        let owner = world.owner;
+        let away = world.full_follower_of_kept(owner);
+        world.sim.cut(away, owner);
+        let follower = world.full_follower_of_kept(owner);
+        world.publish(60 - behind);
+        world.sim.run_for(26 * 60 * MINUTE);
+        assert_eq!(first_held(&world, follower), 40);
+        let last = head_of(&world, follower);
+        assert_eq!(last.size, 60);
+        let said = statement(last, None, 1);
+        assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+        world.sim.connect(away, follower);
+        let late = world.follower(&[follower]);
+        world.sim.run_for(10 * MINUTE);
+        for node in [away, follower, late] {
+            let summary = world.summary(node);
+            assert!(
+                has_end(&world, node, 40, 60),
+                "{node:?} {behind}: {summary}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_end_of_which_the_beginning_got_too_old_is_whole_without_it() {
+    let mut world = World::begun(Sim::new(4), |sim, owner| {
+        let manifest = Manifest {
+            retain_records: 64,
+            retain_us: 60 * MINUTE,
+            ..terms(sim.key(owner))
+        };
+        sim.create(owner, manifest)
+    });
+    let (owner, log) = (world.owner, world.log);
+    let key = world.sim.key(owner).clone();
+    let thief = world.sim.add_node_with_key(key.clone());
+    let manifest = Manifest {
+        retain_records: 64,
+        retain_us: 60 * MINUTE,
+        ..terms(&key)
+    };
+    assert_eq!(world.sim.create(thief, manifest), log);
+    let now = |world: &mut World, node, value: &'static [u8], count| {
+        let now = world.sim.now();
+        let records = (0..count).map(|_| Record::new(now, value)).collect();
+        world.sim.publish(node, log, records);
+        world.sim.run_for(0);
+    };
+    now(&mut world, owner, b"ours", 40);
+    now(&mut world, thief, b"theirs", 40);
+    let follower = world.follower(&[owner]);
+    let of_thief = world.follower(&[thief]);
+    world.sim.run_for(180 * MINUTE);
+    now(&mut world, owner, b"ours", 20);
+    now(&mut world, thief, b"theirs", 60);
+    world.sim.run_for(10 * MINUTE);
+    for node in [follower, of_thief] {
+        assert_eq!(first_held(&world, node), 40, "{}", world.summary(node));
+    }
+    let last = head_of(&world, follower);
+    assert_eq!(last.size, 60);
+    world.sim.cut(of_thief, thief);
+    let said = statement(last, None, 1);
+    assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+    world.sim.connect(of_thief, follower);
+    let late = world.follower(&[follower]);
+    world.sim.run_for(10 * MINUTE);
+    for node in [follower, of_thief, late] {
+        for how in [Crash::Process, Crash::Power(0)] {
+            let summary = world.summary(node);
+            assert!(has_end(&world, node, 40, 60), "{node:?}: {summary}");
+            world.sim.crash(node, how);
+            world.sim.reopen(node);
+            world.sim.run_for(10 * MINUTE);
+        }
+    }
+}
+
+#[test]
+fn who_shows_the_last_head_and_lacks_its_records_is_not_asked_without_a_pause() {
+    let mut world = world(5, 12);
+    let (owner, log) = (world.owner, world.log);
+    let thief = thief(&mut world);
+    world.publish(18);
+    junk(&mut world, thief, 10);
+    let of_owner = world.full_follower(&[owner]);
+    let of_thief = world.follower(&[thief]);
+    world.sim.run_for(MINUTE);
+    world.sim.cut(of_thief, thief);
+    let last = head_of(&world, owner);
+    // It has the tree, and no room for the records.
+    let full = world.sim.add_node();
+    let no_room = Room {
+        for_all: 0,
+        for_history: 0,
+        ..Room::default()
+    };
+    world.sim.set_room(full, no_room);
+    world.sim.follow(full, log);
+    world.sim.connect(full, of_owner);
+    world.sim.run_for(MINUTE);
+    world.sim.cut(full, of_owner);
+    assert_eq!(world.adopted(full), 30);
+    let said = statement(last, None, 1);
+    assert_eq!(recover(&mut world, full, said), Ok(Reply::Done));
+    world.sim.connect(full, of_thief);
+    world.sim.run_for(MINUTE);
+    let before = world.sim.sent_bytes(of_thief, full);
+    world.sim.run_for(MINUTE);
+    let asked = world.sim.sent_bytes(of_thief, full) - before;
+    // A question a second, and answers to as many.
+    assert!(asked < 60_000, "{asked} bytes in a minute");
+    world.sim.connect(of_owner, of_thief);
+    world.sim.run_for(MINUTE);
+    assert_ends(&world, of_thief, 30, None);
+}
+
+#[test]
+fn a_thief_s_end_below_the_last_head_keeps_nobody_from_it() {
+    for (seed, closed_at) in (0..).zip([12, 16]) {
+        let mut world = world(seed, closed_at);
+        let (owner, log) = (world.owner, world.log);
+        let thief = thief(&mut world);
+        let close = Command::Close {
+            log,
+            successor: Some(OTHER),
+        };
+        let id = world.sim.command(thief, close);
+        world.sim.run_for(0);
+        assert_eq!(world.sim.reply(thief, id), Some(&Ok(Reply::Done)));
+        let of_thief = world.follower(&[thief]);
+        world.sim.run_for(MINUTE);
+        assert_eq!(world.adopted(of_thief), closed_at);
+        world.sim.cut(of_thief, thief);
+        world.publish(20 - closed_at);
+        let of_owner = world.full_follower(&[owner]);
+        let said = statement(head_of(&world, owner), Some(NEXT), 1);
+        assert_eq!(recover(&mut world, of_owner, said), Ok(Reply::Done));
+        world.sim.connect(of_thief, of_owner);
+        world.sim.run_for(MINUTE);
+        for node in [of_thief, of_owner] {
+            assert_ends(&world, node, 20, Some(NEXT));
+        }
+    }
 }
