@@ -99,7 +99,28 @@ impl RecoveryKey {
             let _ = std::fs::remove_file(path);
         }
         written?;
+        // It will be needed on a bad day, years from now.
+        let opens = Self::reopened(path, passphrase)
+            .is_ok_and(|read| read.public == key.public && *read.signing == *key.signing);
+        let names = read(&public_path).is_ok_and(|text| *text == key.public.to_text());
+        if !opens || !names {
+            let files = [path, &public_path];
+            let removed = files.map(|file| std::fs::remove_file(file).is_ok());
+            let shown = path.display();
+            bail!(
+                "what was written to {shown} cannot be read back as it was, and {}; write it to another disk",
+                match removed {
+                    [true, true] => "was removed",
+                    _ => "must not be used",
+                }
+            );
+        }
         Ok(key)
+    }
+
+    /// Reads a file that was just written.
+    fn reopened(path: &Path, passphrase: Option<&Passphrase>) -> anyhow::Result<Self> {
+        Self::opened(SecretFile::parse(&read(path)?)?, passphrase)
     }
 
     fn to_text(&self, sealed_by: Option<(&Passphrase, Sealing)>) -> Option<Zeroizing<String>> {
