@@ -50,6 +50,7 @@ async fn a_closed_stream_has_its_end_everywhere_and_takes_nothing_more() -> Resu
     let note = follower.run(&["show", &stream, "--checkpoint"])?;
     ensure!(note.contains(&format!("\nclosed {next}\n")), "{note}");
     ensure!(follower.run(&["list"])?.contains("closed"));
+    ensure_tail_ends(&follower, &stream, 20, &next).await?;
 
     // From the command line, over the API, from a pipe, and after a start.
     for start in [false, true] {
@@ -225,6 +226,7 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
         ensure!(follower.run(args)?.lines().count() == 21);
     }
     follower.run(&["prove", &stream, "19"])?;
+    ensure_tail_ends(&follower, &stream, 20, &next).await?;
     for args in [
         &["prove", &stream, "20"][..],
         &["export", &stream, "--from", "20", "--to", "35"],
@@ -255,6 +257,27 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
         "20",
     ])?;
     ensure!(offline.contains("20 records"), "{offline}");
+    Ok(())
+}
+
+/// Whoever reads all of a stream that has ended is told so, and need not wait for more.
+async fn ensure_tail_ends(
+    node: &TestNode,
+    stream: &str,
+    size: usize,
+    successor: &str,
+) -> Result<()> {
+    let args = ["tail", stream, "--follow", "-n", "1000"];
+    let tail = timeout(SECONDS, node.command_with_input(&args, ""))
+        .await
+        .context("it waits for ever")??;
+    let [lines, said] = [&tail.stdout, &tail.stderr].map(|text| String::from_utf8_lossy(text));
+    ensure!(tail.status.success(), "{said}");
+    ensure!(lines.lines().count() == size, "{lines}");
+    ensure!(
+        said.contains("has ended with 20 records") && said.contains(successor),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -42,7 +42,7 @@ use super::problem::ApiError;
 use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet, require_readable};
-use super::types::{Problem, Reset};
+use super::types::{Ended, Problem, Reset};
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::handle::wall_time;
 use crate::times::{Bound, Unit};
@@ -67,7 +67,7 @@ pub(super) struct Options {
 /// Answers for as long as the client and the node are there.
 #[utoipa::path(get, path = "/v1/streams/{id}/live", tag = "observations", summary = "History, then every new observation: events, or a WebSocket",
     params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<u64>, Header, description = "The index of the last observation that the client has")),
-    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. A `reset` event, which has a Reset as its `data`, says that the recovery key of the stream has ended it, and what does not count. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. A `reset` event, which has a Reset as its `data`, says that the recovery key of the stream has ended it, and what does not count. An `ended` event, which has an Ended as its `data`, says that the client has all that counts, and that nothing more comes. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation, or {\"reset\": Reset} or {\"ended\": Ended}, as the events of these names; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn live(
     State(state): State<ApiState>,
@@ -88,9 +88,13 @@ pub(super) async fn live(
     let status_log = status.log;
     let watch = state.node().watch(status_log);
     let watch = watch.ok_or_else(|| not_come_yet(&status))?;
-    let next = match last_event_id(&headers)? {
-        Some(last) => Some(last.saturating_add(1)),
-        None => first(&state, status, &options).await?,
+    let (began, next) = match last_event_id(&headers)? {
+        // It has what comes before.
+        Some(last) => (0, Some(last.saturating_add(1))),
+        None => {
+            let first = first(&state, status, &options).await?;
+            (first.unwrap_or(0), first)
+        }
     };
     // An event would not keep a browser from coming back for ever.
     if let Some(from) = is_disputed(&watch.borrow(), next) {
@@ -101,10 +105,13 @@ pub(super) async fn live(
         state,
         watch,
         tail,
+        began,
         next,
+        rows: None,
         ready: VecDeque::new(),
         ended: false,
         told_reset: None,
+        told_end: None,
         line: client.line.clone(),
         _place: place,
     };
@@ -138,6 +145,10 @@ fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
             Said::Reset(reset) => {
                 let reset = serde_json::to_string(&reset).unwrap_or_default();
                 Event::default().event("reset").data(reset)
+            }
+            Said::Ended(ended) => {
+                let ended = serde_json::to_string(&ended).unwrap_or_default();
+                Event::default().event("ended").data(ended)
             }
             Said::End(problem) => Event::default().event("error").data(problem),
             Said::TooSlow => Event::default().comment("too slow; come back with Last-Event-ID"),
@@ -258,6 +269,8 @@ pub(super) enum Said {
     Observation(Observation),
     /// The recovery key of the stream has ended it.
     Reset(Reset),
+    /// The client has all that counts of a stream that has come to its end.
+    Ended(Ended),
     /// Problem details: nothing more comes.
     End(String),
     /// The client took nothing for too long.
@@ -277,13 +290,19 @@ pub(super) struct Live {
     state: ApiState,
     watch: watch::Receiver<Arc<LogStatus>>,
     tail: Arc<LiveTail>,
+    /// The client wants nothing before this record.
+    began: u64,
     /// The record to send next; not known while no head has come.
     next: Option<u64>,
+    /// The number under which the rows are stored that were read up to now.
+    rows: Option<u32>,
     ready: VecDeque<Observation>,
     /// The last word was sent.
     ended: bool,
     /// What was said of its end by its recovery key.
     told_reset: Option<Reset>,
+    /// What was said of its end when all was sent.
+    told_end: Option<Ended>,
     /// The connection, if there is a socket.
     line: Option<Arc<Line>>,
     _place: LivePlace,
@@ -319,8 +338,11 @@ impl Live {
             if self.ended {
                 return None;
             }
-            if self.read(status).await {
+            if self.read(status.clone()).await {
                 continue;
+            }
+            if let Some(ended) = self.end(&status) {
+                return Some(Said::Ended(ended));
             }
             tokio::select! {
                 changed = self.watch.changed() => {
@@ -347,20 +369,60 @@ impl Live {
     /// Says once, and again when it changes, that its recovery key has ended the stream:
     /// also to who comes back with more than counts.
     fn reset(&mut self, status: &LogStatus) -> Option<Reset> {
+        let is_other_tree = self.are_rows_of_another_tree(status);
+        if is_other_tree {
+            self.ready.clear();
+        }
         let recovered = status.recovered.as_ref()?;
         let end = recovered.tree().size;
+        let counts = status.disputed_from.map_or(end, |from| from.min(end));
         let reset = Reset {
             // What was shown may have been of another tree, from here on at the latest.
-            from: status.disputed_from.map_or(end, |from| from.min(end)),
+            from: if is_other_tree { 0 } else { counts },
             successor: recovered.successor().map(|log| log.to_string()),
         };
-        let is_known = |told: &Reset| told.from <= reset.from && told.successor == reset.successor;
-        if self.told_reset.as_ref().is_some_and(is_known) {
+        let is_past = self.next.is_some_and(|next| next > reset.from);
+        let is_known = |told: &Reset| {
+            told.successor == reset.successor && (told.from == reset.from || !is_past)
+        };
+        if !is_other_tree && self.told_reset.as_ref().is_some_and(is_known) {
             return None;
         }
-        self.next = self.next.map(|next| next.min(reset.from));
+        let begin = self.began.max(reset.from);
+        self.next = self.next.map(|next| next.min(begin));
         self.told_reset = Some(reset.clone());
+        self.told_end = None;
         Some(reset)
+    }
+
+    /// Whether the stream was fetched anew since records of it were read, because those
+    /// were of another tree than the one that counts.
+    fn are_rows_of_another_tree(&mut self, status: &LogStatus) -> bool {
+        let Some(key) = status.key else {
+            return false;
+        };
+        let before = self.rows.replace(key.number);
+        before.is_some_and(|before| before != key.number)
+    }
+
+    /// Says once, and again when it changes, that the stream has come to its end, and
+    /// that the client has all of it.
+    fn end(&mut self, status: &LogStatus) -> Option<Ended> {
+        let (size, successor) = match (&status.recovered, status.head.as_ref()?.closing) {
+            (Some(recovered), _) => (recovered.tree().size, recovered.successor()),
+            (None, Some(closing)) => (status.head.as_ref()?.size, closing.successor),
+            (None, None) => return None,
+        };
+        let is_all = status.usable_size() == size && self.next.is_some_and(|next| next >= size);
+        let ended = Ended {
+            size,
+            successor: successor.map(|log| log.to_string()),
+        };
+        if !is_all || self.told_end.as_ref() == Some(&ended) {
+            return None;
+        }
+        self.told_end = Some(ended.clone());
+        Some(ended)
     }
 
     /// Says once that nothing more comes, because only one of two histories has

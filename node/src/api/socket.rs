@@ -55,6 +55,10 @@ async fn send_all(sender: &mut Sender, receiver: &mut Receiver, live: Live) -> L
                     let reset = serde_json::json!({ "reset": reset });
                     Message::Text(reset.to_string().into())
                 }
+                Some(Said::Ended(ended)) => {
+                    let ended = serde_json::json!({ "ended": ended });
+                    Message::Text(ended.to_string().into())
+                }
                 Some(Said::End(problem)) => {
                     let _ = send(sender, Message::Text(problem.into()), patience).await;
                     return close(sender, close_code::POLICY, "the rest is disputed", next).await;

@@ -478,6 +478,17 @@ pub struct Reset {
     pub successor: Option<String>,
 }
 
+/// The data of the event `ended` of `GET /v1/streams/{id}/live`: the client has all that
+/// counts, and nothing more comes, because the stream was closed by its publisher or ended
+/// by its recovery key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+pub struct Ended {
+    /// Records that count.
+    pub size: u64,
+    /// Id of the stream that continues it.
+    pub successor: Option<String>,
+}
+
 /// `GET /v1/streams/{id}/heads`: the heads that this node knows.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
 pub struct HeadsView {

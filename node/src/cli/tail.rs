@@ -8,7 +8,7 @@ use futures::{Stream, TryStreamExt};
 use super::output::{Output, printable};
 use super::show::{disputed, say_namesakes};
 use super::{Invocation, duration};
-use crate::api::types::{Problem, Reset, StreamView};
+use crate::api::types::{Ended, Problem, Reset, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
 use crate::times::Unit;
 
@@ -34,7 +34,7 @@ pub(crate) struct TailArgs {
     /// Without it a whole number is an index
     #[arg(long, value_name = "UNIT", requires = "from", value_parser = str::parse::<Unit>)]
     time_unit: Option<Unit>,
-    /// Go on with every new observation
+    /// Go on with every new observation, until the stream has come to its end
     #[arg(short, long)]
     follow: bool,
     /// Give up when the node stays away for so long, such as 60s [default: wait
@@ -85,6 +85,18 @@ fn reset(data: &str) -> String {
         "the stream's recovery key has ended it: what came from index {} on is disowned, and nothing \
          more comes{next}",
         end.from
+    )
+}
+
+/// What is said when the stream has come to its end.
+fn ended(data: &str) -> String {
+    let end: Ended = serde_json::from_str(data).unwrap_or_default();
+    let next = end.successor.map_or_else(String::new, |id| {
+        format!("; {} continues it", printable(&id))
+    });
+    format!(
+        "the stream has ended with {} records, and nothing more comes{next}",
+        end.size
     )
 }
 
@@ -177,6 +189,10 @@ async fn print_all(
             }
             "error" => return Err(refusal(&event.data)),
             "reset" => out.note(reset(&event.data)),
+            "ended" => {
+                out.note(ended(&event.data));
+                return Ok(());
+            }
             other => tracing::debug!(kind = other, "an event that this version does not know"),
         }
     }
