@@ -70,7 +70,8 @@ async fn a_history_stops_before_the_bound_while_live_records_come_and_goes_on_af
     };
     node.until(&second, has_last).await?;
     // Of a flush both files and log count for a moment.
-    let fits = |node: &Value| node["max_disk"]["used_bytes"].as_u64() <= Some(16 << 20);
+    let used = |node: &Value| node["max_disk"]["used_bytes"].as_u64();
+    let fits = |node: &Value| used(node).is_some_and(|used| used <= 16 << 20);
     node.until_get("/v1/node", fits).await?;
 
     node.run(&["stream", "delete", "first"])?;
