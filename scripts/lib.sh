@@ -70,14 +70,15 @@ grouped() {
 
 # -- Building -----------------------------------------------------------------
 
-# Always the whole workspace in the release profile: `-p` or another profile
-# selects other features, and each such set compiles RocksDB once more.
+# build [CARGO-OPTION…]: in the release profile, with the features of the whole
+# workspace: `-p` selects other ones, and another profile compiles RocksDB once
+# more. With `--bin headwater` it is the program alone, as it is with all the rest.
 build() {
     [[ -z $PREBUILT ]] || return 0
     if [[ ! -x $HEADWATER_BIN ]]; then
         note "the first build compiles RocksDB, which takes 10 to 20 minutes on two cores"
     fi
-    cargo build --release --locked --workspace
+    cargo build --release --locked --workspace "$@"
 }
 
 # -- Running things -----------------------------------------------------------

@@ -332,7 +332,7 @@ lab_delay() {
     local program
     program=$(dirname "$HEADWATER_BIN")/slow-cable
     [[ $1 =~ ^(off|[1-9][0-9]{0,3})$ ]] || fail "$1 is not a delay in milliseconds; write off for none"
-    [[ -x $program ]] || fail "$program is missing; build it with: scripts/demo"
+    [[ -x $program ]] || fail "$program is missing; build it with: scripts/test"
     if [[ -e $SLOW_CABLE ]]; then
         # Its devices go with it.
         kill "$(<"$SLOW_CABLE")" 2>/dev/null || true
