@@ -10,6 +10,14 @@ if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo 
     export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 fi
 
+# Where Rust came under another name than that of rust-toolchain.toml (an image with
+# one version, say), rustup would fetch a second one.
+if [[ -z ${RUSTUP_TOOLCHAIN:-} ]] && command -v rustup >/dev/null &&
+    [[ $'\n'$(cd / && rustup toolchain list) != *$'\nstable'* ]] &&
+    default=$(rustup default 2>/dev/null); then
+    export RUSTUP_TOOLCHAIN=${default%% *}
+fi
+
 # One target folder outside the checkout, so that a second checkout, or a clean
 # one, does not compile RocksDB again (10 to 20 minutes on two cores).
 CARGO_TARGET_DIR=$(realpath -m "${HEADWATER_TARGET_DIR:-${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/headwater/target}}")
@@ -70,9 +78,9 @@ grouped() {
 
 # -- Building -----------------------------------------------------------------
 
-# build [CARGO-OPTION…]: in the release profile, with the features of the whole
+# build CARGO-OPTION…: in the release profile, with the features of the whole
 # workspace: `-p` selects other ones, and another profile compiles RocksDB once
-# more. With `--bin headwater` it is the program alone, as it is with all the rest.
+# more. With `--bin headwater` it is the program alone, as it is with `--bins`.
 build() {
     [[ -z $PREBUILT ]] || return 0
     if [[ ! -x $HEADWATER_BIN ]]; then
