@@ -169,8 +169,8 @@ enum LogFormat {
 enum Command {
     Init(init::InitArgs),
     Run(run::RunArgs),
-    /// Streams: create, list, show, follow, unfollow, discover, delete, peers,
-    /// gaps, reopen
+    /// Streams: create, list, show, follow, unfollow, discover, delete, close,
+    /// peers, gaps, reopen, recover
     #[command(subcommand)]
     Stream(stream::StreamCommand),
     List(stream::ListArgs),
