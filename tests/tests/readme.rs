@@ -1,4 +1,5 @@
-//! The README runs word for word, in order, on a first and on a second node.
+//! The README runs word for word, in order, on a first and on a second node; and
+//! what documents name is there.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -185,6 +186,37 @@ fn every_script_that_the_readme_names_is_there() -> Result<()> {
     ensure!(named.len() > 5, "{named:?}");
     for name in named {
         ensure!(root.join(name).exists(), "{name}");
+    }
+    Ok(())
+}
+
+/// Where files are named from.
+const ROOMS: [&str; 6] = [
+    "docs/",
+    "node/",
+    "proto/",
+    "protocols/",
+    "scripts/",
+    "tests/",
+];
+
+#[test]
+fn every_file_that_tells_where_something_lives_is_there() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for document in ["CONTRIBUTING.md", "docs/glossary.md"] {
+        let text = fs::read_to_string(root.join(document))?;
+        // What stands between backticks, and is a path and nothing else.
+        let named = text.split('`').skip(1).step_by(2);
+        let is_path = |name: &&str| {
+            ROOMS.iter().any(|room| name.starts_with(room)) && !name.contains([' ', '…'])
+        };
+        let mut named: Vec<&str> = named.filter(is_path).collect();
+        named.sort_unstable();
+        named.dedup();
+        ensure!(named.len() > 50, "{document} names {}", named.len());
+        for name in named {
+            ensure!(root.join(name).exists(), "{document}: {name}");
+        }
     }
     Ok(())
 }
