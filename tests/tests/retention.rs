@@ -221,7 +221,11 @@ async fn the_disk_gets_back_what_is_not_kept() -> Result<()> {
     until_kept(&publisher, &kept, size - 32, size).await?;
     // What is left is the log of writes, which is bounded, and what was dropped
     // since the disk was told last.
-    let is_small = |shown: &Value| shown["disk_bytes"].as_u64().is_some_and(|bytes| bytes < 30_000_000);
+    let is_small = |shown: &Value| {
+        shown["disk_bytes"]
+            .as_u64()
+            .is_some_and(|bytes| bytes < 30_000_000)
+    };
     publisher.until(&kept, is_small).await?;
     let published = size * 50_000;
     let mut left = published;
