@@ -151,16 +151,17 @@ where
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
+    use futures::future::join_all;
     use futures::{AsyncReadExt, AsyncWriteExt};
     use libp2p::tcp::tokio::TcpStream as Socket;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::mpsc;
-    use tokio::time::{Instant, sleep, sleep_until};
+    use tokio::time::{Instant, sleep_until};
+    use yamux::DEFAULT_CREDIT;
 
     use super::*;
 
@@ -168,16 +169,60 @@ mod tests {
     /// become.
     const LATE: Duration = Duration::from_millis(100);
 
-    /// Substreams that are read for a while, so that their windows grow, and how much
-    /// is read of each.
+    /// Substreams that are read, so that their windows grow, and how much is read of
+    /// each.
     const READ: usize = 4;
     const READ_BYTES: usize = 64 << 20;
+    const BLOCK: usize = 64 << 10;
 
-    /// What the system keeps of a connection on its way through two sockets.
-    const OF_SOCKETS: usize = 16 << 20;
+    /// What all substreams may have waiting without growing.
+    const FIXED: usize = MAX_SUBSTREAMS * DEFAULT_CREDIT as usize;
 
-    /// Both ends of a connection on which the first one hears of the second late.
-    async fn connected() -> (Socket, Socket) {
+    /// Bytes of the head of a frame, its kinds, and the flag of one that opens a
+    /// substream.
+    const HEAD: usize = 12;
+    const DATA: u8 = 0;
+    const WINDOW: u8 = 1;
+    const GO_AWAY: u8 = 3;
+    const OPENS: u8 = 1;
+
+    /// What one end has allowed the other one to send, beside what is fixed, by the
+    /// frames that it has sent.
+    #[derive(Default)]
+    struct Allowed {
+        bytes: usize,
+        head: Vec<u8>,
+        /// What is still to come of the last frame.
+        body: usize,
+    }
+
+    impl Allowed {
+        fn read(&mut self, mut bytes: &[u8]) {
+            while !bytes.is_empty() {
+                let body = self.body.min(bytes.len());
+                self.body -= body;
+                bytes = &bytes[body..];
+                let (head, rest) = bytes.split_at(bytes.len().min(HEAD - self.head.len()));
+                self.head.extend(head);
+                bytes = rest;
+                if let [_, kind, .., a, b, c, d] = self.head[..]
+                    && self.head.len() == HEAD
+                {
+                    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                    match kind {
+                        DATA => self.body = length,
+                        WINDOW => self.bytes += length,
+                        _ => {}
+                    }
+                    self.head.clear();
+                }
+            }
+        }
+    }
+
+    /// Both ends of a connection on which the first one hears of the second late, and
+    /// what the second allows the first.
+    async fn connected() -> (Socket, Socket, Arc<Mutex<Allowed>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let pair = async || {
@@ -189,9 +234,12 @@ mod tests {
         let (mut from_second, mut to_second) = relayed_second.into_split();
         tokio::spawn(async move { copy(&mut from_first, &mut to_second).await });
         let (late, mut due) = mpsc::unbounded_channel();
+        let allowed = Arc::new(Mutex::new(Allowed::default()));
+        let counted = allowed.clone();
         tokio::spawn(async move {
-            let mut bytes = vec![0; 64 << 10];
+            let mut bytes = vec![0; BLOCK];
             while let Ok(read @ 1..) = from_second.read(&mut bytes).await {
+                counted.lock().unwrap().read(&bytes[..read]);
                 let _ = late.send((Instant::now() + LATE, bytes[..read].to_vec()));
             }
         });
@@ -201,7 +249,7 @@ mod tests {
                 let _ = to_first.write_all(&bytes).await;
             }
         });
-        (Socket(first), Socket(second))
+        (Socket(first), Socket(second), allowed)
     }
 
     /// Drives a connection, and hands on the substreams of the other end.
@@ -217,82 +265,69 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_sent_and_not_read_is_bounded_however_far_away_its_sender_is() {
-        let (theirs, ours) = connected().await;
+    async fn what_may_be_sent_and_not_read_is_bounded_however_far_away_its_sender_is() {
+        let (theirs, ours, allowed) = connected().await;
         let mut sender = Yamux::on(theirs, Mode::Client);
-        let mut streams = Vec::new();
-        for _ in 0..MAX_SUBSTREAMS - 1 {
+        let mut ends = Vec::new();
+        for _ in 0..READ {
             let stream = poll_fn(|cx| Pin::new(&mut sender).poll_outbound(cx)).await;
-            streams.push(stream.unwrap());
-        }
-        let mut taken = drive(Yamux::on(ours, Mode::Server));
-        let _acknowledged = drive(sender);
-        let written = Arc::new(AtomicUsize::new(0));
-        for mut stream in streams {
-            let written = written.clone();
-            tokio::spawn(async move {
-                let block = vec![0; 64 << 10];
-                while let Ok(bytes @ 1..) = stream.write(&block).await {
-                    written.fetch_add(bytes, Ordering::Relaxed);
+            let mut stream = stream.unwrap();
+            ends.push(tokio::spawn(async move {
+                let block = [0; BLOCK];
+                for _ in 0..READ_BYTES / BLOCK {
+                    stream.write_all(&block).await.unwrap();
                 }
-            });
-        }
-        let mut held = Vec::new();
-        for number in 0..MAX_SUBSTREAMS - 1 {
-            let mut stream = taken.recv().await.unwrap();
-            held.push(tokio::spawn(async move {
-                if number < READ {
-                    let mut bytes = vec![0; READ_BYTES];
-                    stream.read_exact(&mut bytes).await.unwrap();
-                }
-                stream
+                stream.read_exact(&mut [0; 1]).await.unwrap();
             }));
         }
-        let held = futures::future::join_all(held).await;
-        let mut before = 0;
-        loop {
-            sleep(Duration::from_secs(1)).await;
-            let now = written.load(Ordering::Relaxed);
-            if now == before {
-                break;
-            }
-            before = now;
+        let mut taken = drive(Yamux::on(ours, Mode::Server));
+        let _none = drive(sender);
+        for _ in 0..READ {
+            let mut stream = taken.recv().await.unwrap();
+            ends.push(tokio::spawn(async move {
+                let mut block = [0; BLOCK];
+                for _ in 0..READ_BYTES / BLOCK {
+                    stream.read_exact(&mut block).await.unwrap();
+                }
+                // It comes behind all that the substream has allowed.
+                stream.write_all(b"x").await.unwrap();
+            }));
         }
-        let unread = before - READ * READ_BYTES;
-        assert!(unread <= MAX_UNREAD_BYTES + OF_SOCKETS, "{unread} bytes");
+        let ended = join_all(ends).await;
+        assert!(ended.iter().all(Result::is_ok));
+        let unread = FIXED + allowed.lock().unwrap().bytes - READ * READ_BYTES;
+        assert!(unread <= MAX_UNREAD_BYTES, "{unread} bytes");
         // The windows that grow are a part of it.
-        assert!(unread > MAX_UNREAD_BYTES * 3 / 4, "{unread} bytes");
-        drop(held);
+        let grown = MAX_UNREAD_BYTES - FIXED;
+        assert!(unread > FIXED + grown / 4, "{unread} bytes");
     }
 
     #[tokio::test]
-    async fn one_substream_too_many_ends_the_connection() {
-        let (theirs, ours) = connected().await;
-        let mut config = yamux::Config::default();
-        config.set_max_num_streams(2 * MAX_SUBSTREAMS);
-        let mut sender = Connection::new(theirs, config, Mode::Client);
+    async fn who_opens_one_substream_too_many_is_told_to_go_and_has_none_more() {
+        let (mut theirs, ours, _) = connected().await;
         let mut taken = drive(Yamux::on(ours, Mode::Server));
-        let mut streams = Vec::new();
-        for _ in 0..=MAX_SUBSTREAMS {
-            let stream = poll_fn(|cx| sender.poll_new_outbound(cx)).await;
-            let mut stream = stream.unwrap();
-            let write = stream.write_all(b"x");
-            tokio::pin!(write);
-            poll_fn(|cx| {
-                let _ = sender.poll_next_inbound(cx);
-                write.as_mut().poll(cx)
-            })
-            .await
-            .unwrap();
-            streams.push(stream);
-        }
-        // The end of the connection is what comes next.
-        let ended = poll_fn(|cx| sender.poll_next_inbound(cx)).await;
-        assert!(!matches!(ended, Some(Ok(_))));
         let mut held = Vec::new();
-        while let Some(stream) = taken.recv().await {
-            held.push(stream);
+        // Of the end that dials they have odd numbers.
+        let mut numbers = (1..).step_by(2);
+        let mut opens = || {
+            let [a, b, c, d] = u32::to_be_bytes(numbers.next().unwrap());
+            [0, WINDOW, 0, OPENS, a, b, c, d, 0, 0, 0, 0]
+        };
+        for _ in 0..MAX_SUBSTREAMS {
+            theirs.write_all(&opens()).await.unwrap();
+            held.push(taken.recv().await.unwrap());
         }
-        assert!(held.len() <= MAX_SUBSTREAMS);
+        // Also who does not heed it.
+        for _ in 0..2 {
+            theirs.write_all(&opens()).await.unwrap();
+            let mut answer = [0; HEAD];
+            while answer[1] != GO_AWAY {
+                theirs.read_exact(&mut answer).await.unwrap();
+            }
+        }
+        assert_eq!(
+            taken.try_recv().err(),
+            Some(mpsc::error::TryRecvError::Empty)
+        );
     }
 }
