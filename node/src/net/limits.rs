@@ -517,16 +517,19 @@ pub const DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(4).unwrap();
 pub const KEPT_DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(MAX_ADDRESSES_PER_PEER as u8).unwrap();
 
 /// Substreams of one connection over TCP or through a relay, both ways. The lanes of
-/// sync are six, gossip has two, and questions of each protocol a few to 32; a relay
-/// has one for each circuit. The next one ends the connection.
-pub const MAX_SUBSTREAMS: usize = 128;
+/// sync are six, gossip has two, and questions of each protocol a few to 32: 128 are
+/// more than anybody honest has. The other 256 are circuits, each of which is one on
+/// the connection of the relay with the node at its end: all that a relay carries,
+/// unless it is told otherwise, may lead to the same node. The next one ends the
+/// connection.
+pub const MAX_SUBSTREAMS: usize = 384;
 
 /// Bytes of one connection that may wait unread in all of its substreams: the 256 KiB
-/// of each that the protocol fixes, 32 MiB, and as much for windows that grow with the
+/// of each that the protocol fixes, 96 MiB, and 32 MiB for windows that grow with the
 /// length of the line, which is twice what is under way on one of 160 MB/s and 100 ms.
 /// An honest peer has a few KB there: what comes is read at once, and where we stop
 /// reading a lane its window fills.
-pub const MAX_UNREAD_BYTES: usize = 64 << 20;
+pub const MAX_UNREAD_BYTES: usize = 128 << 20;
 
 /// Substreams that the other end has opened and that wait to be negotiated; more are
 /// reset. As many more as [`MAX_NEGOTIATED_SUBSTREAMS`] are on their way.
@@ -536,9 +539,9 @@ pub const MAX_WAITING_SUBSTREAMS: usize = 32;
 /// seconds at most. After a meeting a peer opens one of each protocol, a dozen.
 pub const MAX_NEGOTIATED_SUBSTREAMS: usize = 32;
 
-/// Substreams of one connection over QUIC that the other end may have open: as
-/// libp2p has it.
-pub const MAX_QUIC_SUBSTREAMS: u32 = 256;
+/// Substreams of one connection over QUIC that the other end may have open: as many as
+/// over TCP. The next one waits for another to end.
+pub const MAX_QUIC_SUBSTREAMS: u32 = MAX_SUBSTREAMS as u32;
 
 /// Bytes of one connection over QUIC that may wait unread in one of its substreams,
 /// and in all of them: as libp2p has it, what is under way on a line of 100 MB/s and
