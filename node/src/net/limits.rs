@@ -529,6 +529,10 @@ pub const MAX_SUBSTREAMS: usize = 384;
 /// length of the line, which is twice what is under way on one of 160 MB/s and 100 ms.
 /// An honest peer has a few KB there: what comes is read at once, and where we stop
 /// reading a lane its window fills.
+///
+/// It is what the frames carry, and not what they cost: each is kept by itself, with 64
+/// to 96 bytes beside what it carries. A peer that sends single bytes, 13 on the line,
+/// makes each of them cost up to a hundred times as much. yamux does not bound that.
 pub const MAX_UNREAD_BYTES: usize = 128 << 20;
 
 /// Substreams that the other end has opened and that wait to be negotiated; more are

@@ -1,5 +1,6 @@
 //! Substreams of one connection: yamux, as in `libp2p-yamux`, but with a bound of
-//! what may wait unread in all of them. There it is 1 GiB, and no setting of it.
+//! what may wait unread in all of them. There it is 1 GiB, and no setting of it. (What
+//! keeping it costs is not bounded here: see [`MAX_UNREAD_BYTES`].)
 //!
 //! Each substream may have 256 KiB, as the protocol fixes it, and more the faster it
 //! is read and the longer a round trip takes; the other end tells how long that is.
