@@ -520,8 +520,9 @@ pub const KEPT_DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(MAX_ADDRESSES_PER_PEE
 /// sync are six, gossip has two, and questions of each protocol a few to 32: 128 are
 /// more than anybody honest has. The other 256 are circuits, each of which is one on
 /// the connection of the relay with the node at its end: all that a relay carries,
-/// unless it is told otherwise, may lead to the same node. The next one ends the
-/// connection.
+/// unless it is told otherwise, may lead to the same node. Where we open one more, the
+/// connection ends; where the other end does, it is told to go, which ends it there, and
+/// whoever does not heed that has none more.
 pub const MAX_SUBSTREAMS: usize = 384;
 
 /// Bytes of one connection that may wait unread in all of its substreams: the 256 KiB
