@@ -300,8 +300,8 @@ async fn a_node_whose_clock_cannot_be_right_waits_with_its_start_and_signs_nothi
         machine.node.until_get("/v1/node", is_said).await?;
         let said = doctor(&machine.node, "clock")?;
         ensure!(said.contains("cannot be"), "{said}");
-        // Whoever comes meanwhile is answered, whichever thread does it, and peers
-        // that were turned away come again.
+        // Whoever comes meanwhile is answered, and peers that were turned away come
+        // again.
         for _ in 0..32 {
             machine.node.get("/v1/node").await?;
         }
@@ -317,5 +317,29 @@ async fn a_node_whose_clock_cannot_be_right_waits_with_its_start_and_signs_nothi
         ensure!(!log.contains("panicked"), "{log}");
         machine.node.stop().await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_before_1970_ends_no_connection_whichever_thread_it_comes_to()
+-> Result<()> {
+    let Some(mut machine) = Machine::new()? else {
+        println!("skipped: there is no C compiler here");
+        return Ok(());
+    };
+    // More than have anything to do before.
+    machine
+        .node
+        .set_env("TOKIO_WORKER_THREADS", Path::new("16"));
+    machine.node.launch().await?;
+    machine.set(-time()? - HOUR)?;
+    let url = machine.node.url("/v1/node")?;
+    // Each on a connection of its own.
+    let asked = (0..256).map(|_| reqwest::get(url.clone()));
+    for answer in futures::future::join_all(asked).await {
+        answer?.error_for_status()?;
+    }
+    let log = machine.node.log();
+    ensure!(!log.contains("panicked"), "{log}");
     Ok(())
 }

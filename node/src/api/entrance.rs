@@ -22,10 +22,6 @@ use super::line::Line;
 use super::problem::ApiError;
 use super::request_coding;
 use super::state::ApiState;
-use crate::handle::is_before_1970;
-
-/// The first moment that the header can say.
-const FIRST_DATE: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
 
 /// Lets in what [`LocalTrust`](super::auth::LocalTrust) lets in and comes in a
 /// form that is read, before anything of the body is.
@@ -114,12 +110,7 @@ fn sent(mut response: Response, ending: Ending, line: Option<Arc<Line>>) -> Resp
     // Values are whatever a publisher wrote; a browser must not guess that
     // they are a page.
     let nosniff = HeaderValue::from_static("nosniff");
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    if is_before_1970() {
-        // Where none is said hyper takes that of the clock, and panics.
-        headers.insert(header::DATE, HeaderValue::from_static(FIRST_DATE));
-    }
+    (response.headers_mut()).insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     let response = ending.told(response);
     match line {
         Some(line) => accepted::answered(line, response),

@@ -18,6 +18,7 @@ mod compression;
 mod creation;
 mod crowd;
 mod dashboard;
+mod date;
 mod deletion;
 mod discover;
 mod elsewhere;
@@ -75,6 +76,7 @@ use axum::routing::{get, post, put};
 use tower::ServiceBuilder;
 
 pub use accepted::{Accepted, Accepting, Peer};
+pub use date::keep_date;
 pub use problem::ApiError;
 pub use resolve::{Candidates, Meaning, Names, Unresolved, did_you_mean, similar};
 pub use state::ApiState;

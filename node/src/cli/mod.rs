@@ -91,6 +91,7 @@ use anyhow::Context;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::api;
 use crate::client::Client;
 use crate::data_dir::DataDir;
 use crate::times::span as duration;
@@ -270,6 +271,8 @@ pub fn main() -> ExitCode {
     let out = Output::new(cli.global.json);
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(api::keep_date)
+        .on_thread_unpark(api::keep_date)
         .build()
         .context("cannot start the runtime")
         .and_then(|runtime| {
