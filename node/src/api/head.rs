@@ -59,16 +59,27 @@ pub(super) struct Head {
     line_bytes: usize,
     line_begins: [u8; TOLD_BYTES],
     is_http_2: bool,
-    has_length: bool,
+    /// How long the body is said to be, and whether this line says so.
+    length: Option<u64>,
+    says_length: bool,
     has_coding: bool,
     has_ended: bool,
 }
 
+/// Where the body behind a head ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    After(u64),
+    /// Behind its last chunk.
+    Coded,
+}
+
 impl Head {
-    pub(super) fn read(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
+    /// Reads of these bytes what is the head's, and returns how many that were.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
+        for (read, &byte) in bytes.iter().enumerate() {
             if self.has_ended {
-                return;
+                return read;
             }
             self.bytes += 1;
             match byte {
@@ -76,8 +87,16 @@ impl Head {
                 b'\r' => {}
                 byte => {
                     if byte == b':' && self.lines > 0 {
-                        self.has_length |= self.line_is(CONTENT_LENGTH);
                         self.has_coding |= self.line_is(TRANSFER_ENCODING);
+                        if self.line_is(CONTENT_LENGTH) {
+                            (self.length, self.says_length) = (Some(0), true);
+                        }
+                    }
+                    if let Some(length) = self.length.filter(|_| self.says_length)
+                        && let Some(digit) = char::from(byte).to_digit(10)
+                    {
+                        let length = length.saturating_mul(10).saturating_add(digit.into());
+                        self.length = Some(length);
                     }
                     if let Some(place) = self.line_begins.get_mut(self.line_bytes) {
                         *place = byte.to_ascii_lowercase();
@@ -86,6 +105,7 @@ impl Head {
                 }
             }
         }
+        bytes.len()
     }
 
     /// An empty line ends it, but for those before its first.
@@ -97,6 +117,7 @@ impl Head {
         self.is_http_2 |= self.lines == 0 && self.line_is(HTTP_2);
         self.lines += 1;
         self.line_bytes = 0;
+        self.says_length = false;
     }
 
     /// Whether the line has this in it so far, and nothing else.
@@ -115,7 +136,16 @@ impl Head {
     /// Whether it says in two ways where its body ends. Two programs may believe two
     /// of them, and take what one sent for the request of another (RFC 9112, 11.2).
     pub(super) fn is_ambiguous(&self) -> bool {
-        self.has_length && self.has_coding
+        self.length.is_some() && self.has_coding
+    }
+
+    /// Where the body ends, once the head has.
+    pub(super) fn body_end(&self) -> Option<BodyEnd> {
+        let end = match self.has_coding {
+            true => BodyEnd::Coded,
+            false => BodyEnd::After(self.length.unwrap_or_default()),
+        };
+        self.has_ended.then_some(end)
     }
 }
 
@@ -126,7 +156,9 @@ mod tests {
     /// A head that comes in parts of so many bytes.
     fn of(text: &[u8], part: usize) -> Head {
         let mut head = Head::default();
-        text.chunks(part).for_each(|part| head.read(part));
+        for part in text.chunks(part) {
+            head.read(part);
+        }
         head
     }
 
@@ -157,6 +189,22 @@ mod tests {
         }
         let address = b"GET content-length:x HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
         assert!(!of(address, 1).is_ambiguous());
+    }
+
+    #[test]
+    fn a_head_tells_where_its_body_ends() {
+        let end = |line: &str| {
+            let text = format!("POST /5 HTTP/1.1\r\n{line}\r\na: 6\r\n\r\n7");
+            [1, 4, 1_000].map(|part| of(text.as_bytes(), part).body_end())
+        };
+        let is_always = |end| [Some(end); 3];
+        assert_eq!(end("Content-Length: 120"), is_always(BodyEnd::After(120)));
+        assert_eq!(end("x-length: 12"), is_always(BodyEnd::After(0)));
+        assert_eq!(end("transfer-encoding: chunked"), is_always(BodyEnd::Coded));
+        let many = "9".repeat(30);
+        let most = is_always(BodyEnd::After(u64::MAX));
+        assert_eq!(end(&format!("content-length:{many}")), most);
+        assert_eq!(of(b"GET / HTTP/1.1\r\n", 1).body_end(), None);
     }
 
     #[test]

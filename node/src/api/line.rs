@@ -16,6 +16,7 @@ use super::limits::{
     STALLED_READ, STALLED_READ_IN_CROWD,
 };
 use super::ranks::{Claim, Ranks};
+use super::requests::Requests;
 use super::whence::Whence;
 
 /// What a connection is doing.
@@ -57,7 +58,9 @@ pub(super) struct Standing {
     pub(super) is_trusted: bool,
     /// What came while a head was waited for.
     head: Head,
-    /// Whether the last one was ambiguous.
+    /// All requests, also those that come while another one is answered.
+    requests: Requests,
+    /// Whether the one that is answered is ambiguous.
     is_ambiguous: bool,
     /// Whether its body has room that others may wait for.
     holds_room: bool,
@@ -83,6 +86,7 @@ impl Standing {
             doing: Doing::Head(now),
             is_trusted: false,
             head: Head::default(),
+            requests: Requests::default(),
             is_ambiguous: false,
             holds_room: false,
             leaves: false,
@@ -154,6 +158,28 @@ impl Standing {
             Doing::Answer => return None,
         };
         is_over(since, most).then_some(Cut::TimedOut)
+    }
+
+    /// Notes that bytes have come, or are waited for.
+    fn read(&mut self, bytes: Option<&[u8]>) {
+        match (bytes, self.doing) {
+            (None, _) => {
+                self.reads_since.get_or_insert_with(Instant::now);
+            }
+            (Some([_, ..]), Doing::Idle(_)) if self.leaves => {
+                (self.reads_since, self.leaves) = (None, false);
+            }
+            (Some(bytes @ [_, ..]), Doing::Idle(_)) => {
+                self.reads_since = None;
+                self.doing = Doing::Head(Instant::now());
+                self.head.read(bytes);
+            }
+            (Some(bytes), Doing::Head(_)) => {
+                self.reads_since = None;
+                self.head.read(bytes);
+            }
+            (Some(_), _) => (self.reads_since, self.leaves) = (None, false),
+        }
     }
 }
 
@@ -238,23 +264,9 @@ impl Line {
 
     /// Bytes of the other end have come, or are waited for.
     pub(super) fn read(&self, bytes: Option<&[u8]>) {
-        self.change(|standing| match (bytes, standing.doing) {
-            (None, _) => {
-                standing.reads_since.get_or_insert_with(Instant::now);
-            }
-            (Some([_, ..]), Doing::Idle(_)) if standing.leaves => {
-                (standing.reads_since, standing.leaves) = (None, false);
-            }
-            (Some(bytes @ [_, ..]), Doing::Idle(_)) => {
-                standing.reads_since = None;
-                standing.doing = Doing::Head(Instant::now());
-                standing.head.read(bytes);
-            }
-            (Some(bytes), Doing::Head(_)) => {
-                standing.reads_since = None;
-                standing.head.read(bytes);
-            }
-            (Some(_), _) => (standing.reads_since, standing.leaves) = (None, false),
+        self.change(|standing| {
+            standing.requests.read(bytes.unwrap_or_default());
+            standing.read(bytes);
         });
     }
 
@@ -300,7 +312,7 @@ impl Line {
     pub(super) fn asked(&self, has_body: bool) {
         self.change(|standing| {
             standing.reads_since = None;
-            standing.is_ambiguous = standing.head.is_ambiguous();
+            standing.is_ambiguous = standing.requests.asked();
             standing.head = Head::default();
             (standing.holds_room, standing.leaves) = (false, false);
             standing.goes_on = None;

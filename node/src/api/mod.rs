@@ -48,6 +48,7 @@ mod proofs;
 mod publish;
 mod ranks;
 mod request_coding;
+mod requests;
 mod resolve;
 mod retention;
 mod retrieve;

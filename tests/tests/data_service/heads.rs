@@ -94,3 +94,25 @@ async fn a_body_that_ends_in_two_ways_is_refused_and_what_follows_it_is_no_reque
     ensure!(node.show(&stream)?["size"] == 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_body_that_ends_in_two_ways_is_refused_behind_other_requests_too() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let (token, stream) = (node.token()?, node.create("numbers")?);
+    let head = format!("POST /v1/streams/{stream}/observations HTTP/1.1\r\nhost: localhost\r\n");
+    let ambiguous = format!(
+        "{head}authorization: Bearer {token}\r\ncontent-type: application/x-ndjson\r\n\
+         content-length: 4\r\ntransfer-encoding: chunked\r\n\r\nc\r\n{{\"value\":1}}\n\r\n0\r\n\r\n"
+    );
+    for first in [
+        "GET /v1/node HTTP/1.1\r\nhost: localhost\r\n\r\n".to_owned(),
+        // Of what is refused nobody reads the body.
+        format!("{head}content-length: 12\r\n\r\n{{\"value\":2}}\n"),
+    ] {
+        let answers = answer(&node, &[first.as_bytes(), ambiguous.as_bytes()]).await?;
+        let (_, second) = answers[1..].split_once("HTTP/1.1").context("one answer")?;
+        ensure_answers(&format!("HTTP/1.1{second}"), 400, "Transfer-Encoding")?;
+    }
+    ensure!(node.show(&stream)?["size"] == 0);
+    Ok(())
+}
