@@ -1,5 +1,6 @@
 //! What the rows of a log take on the disk, and how it is given back.
 
+use std::ptr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -8,6 +9,7 @@ use headwater_protocols::store::{History, LogKey, StoreError, Table};
 use rocksdb::{CompactOptions, Range, WriteBatch, properties};
 
 use super::damage::is_damage;
+use super::opening::Tables;
 use super::{RocksStore, is_stall, store_error};
 
 impl RocksStore {
@@ -82,20 +84,24 @@ impl RocksStore {
                 Ok(()) => {}
                 // It is mended by itself, and nobody is stopped meanwhile.
                 Err(error) if is_damage(&error) => return Err(store_error(&error)),
-                Err(error) => {
-                    // Whoever opens the folder anew closes these tables.
-                    let turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
-                    let is_open = self.tables().is_ok_and(|now| Arc::ptr_eq(&now, &tables));
-                    let failed = match is_open {
-                        true => self.failed(&error),
-                        false => store_error(&error),
-                    };
-                    drop(turn);
-                    return Err(failed);
-                }
+                Err(error) => return Err(self.failed_in(tables, &error)),
             }
         }
         Ok(())
+    }
+
+    /// A failure of the store, if these are still its tables: whoever opens the folder
+    /// anew has closed them before.
+    fn failed_in(&self, tables: Arc<Tables>, error: &rocksdb::Error) -> StoreError {
+        let failed = Arc::downgrade(&tables);
+        // That one has the turn, and waits until nobody has them any more.
+        drop(tables);
+        let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+        let is_open = |now: Arc<Tables>| ptr::eq(Arc::as_ptr(&now), failed.as_ptr());
+        match self.tables().is_ok_and(is_open) {
+            true => self.failed(error),
+            false => store_error(error),
+        }
     }
 
     /// Writes a table file of which logs there are, if that has changed: should
@@ -130,10 +136,7 @@ impl RocksStore {
     pub fn reclaim(&self, log: u32) -> Result<(), StoreError> {
         let (from, to) = log_range(log);
         for table in OF_LOGS {
-            let tables = self.writable()?.into_tables();
-            let family = tables.family(table)?;
-            let dropped = (tables.db).delete_file_in_range_cf(family, &from, &to);
-            dropped.map_err(|error| store_error(&error))?;
+            self.drop_files(table, &from, &to)?;
             self.compact(table, &from, &to)?;
         }
         Ok(())
@@ -151,6 +154,13 @@ impl RocksStore {
         self.compact(Table::Chunks, &from, &to)
     }
 
+    fn drop_files(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        let tables = self.writable()?.into_tables();
+        let family = tables.family(table)?;
+        let dropped = (tables.db).delete_file_in_range_cf(family, from, to);
+        dropped.map_err(|error| store_error(&error))
+    }
+
     fn compact(&self, table: Table, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         let mut options = CompactOptions::default();
         // Other work of the store must not wait for this.
@@ -159,5 +169,35 @@ impl RocksStore {
         let family = tables.family(table)?;
         (tables.db).compact_range_cf_opt(family, Some(from), Some(to), &options);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rocksdb::{DB, Options};
+
+    use super::super::damage::Places;
+    use super::*;
+
+    #[test]
+    fn who_waits_to_say_that_tables_have_failed_keeps_nobody_from_opening_them_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = RocksStore::open(&dir.path().join("store")).unwrap();
+        let error = DB::list_cf(&Options::default(), dir.path().join("nothing")).unwrap_err();
+        let tables = store.tables().unwrap();
+        let alone = store.turn.write().unwrap();
+        thread::scope(|scope| {
+            let fails = scope.spawn(|| store.failed_in(tables, &error));
+            let opened = store.open_anew(Places::default());
+            drop(alone);
+            fails.join().unwrap();
+            opened.unwrap();
+        });
+        // They were those of before.
+        assert_eq!(store.failure(), None);
+        store.failed_in(store.tables().unwrap(), &error);
+        assert!(store.failure().is_some());
     }
 }
