@@ -23,10 +23,15 @@ use crate::store::{Mended, PastCache};
 /// four minutes, of which a disk feels a hundredth.
 const BACKGROUND_BYTES_PER_SECOND: u64 = 4 << 20;
 
-/// It rests so many times as long as it worked, at least: each record is hashed, and
+/// It rests so many times as long as it worked: each record is hashed, and
 /// with short ones such a rate took up a tenth of a processor, or more of one that
 /// others were busy with.
 const BACKGROUND_REST: u32 = 49;
+
+/// But never longer than this. So few chunks take half a second only where the disk, or
+/// whoever else has the processor, holds them up; a read that hangs for a minute must
+/// not end the scrub for an hour.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// Chunks that are read at once: with 25 KiB each some milliseconds. A multiple of
 /// what one row of the time index covers.
@@ -374,7 +379,8 @@ impl Scrubber {
 
 /// How long to wait after work of so long that may take as much time as `pace`.
 fn rest(worked: Duration, pace: Duration) -> Duration {
-    (worked * BACKGROUND_REST).max(pace.saturating_sub(worked))
+    let rest = worked.saturating_mul(BACKGROUND_REST).min(LONGEST_REST);
+    rest.max(pace.saturating_sub(worked))
 }
 
 /// Says once which files were damaged, and where they are now.
@@ -397,5 +403,8 @@ mod tests {
         assert_eq!(rest(millis(2), millis(400)), millis(398));
         // Short ones take longer to be hashed.
         assert_eq!(rest(millis(40), millis(400)), millis(1_960));
+        // A disk that hangs is none of its work.
+        assert_eq!(rest(millis(60_000), millis(400)), LONGEST_REST);
+        assert_eq!(rest(millis(600), millis(40_000)), millis(39_400));
     }
 }
