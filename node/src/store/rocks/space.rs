@@ -41,9 +41,18 @@ impl RocksStore {
         let tables = self.writable()?.into_tables();
         for table in Table::ALL {
             let flushed = tables.db.flush_cf(tables.family(table)?);
-            flushed.map_err(|error| store_error(&error))?;
+            flushed.map_err(|error| self.noticed(&error))?;
         }
         Ok(())
+    }
+
+    /// What background work has met may be damage, which is mended by itself; nobody
+    /// who reads has to meet it, too.
+    fn noticed(&self, error: &rocksdb::Error) -> StoreError {
+        if is_damage(error) {
+            self.damage.notice_files(error.as_ref());
+        }
+        store_error(error)
     }
 
     /// How often background work has failed since the folder was opened: a table
@@ -73,7 +82,7 @@ impl RocksStore {
             match written {
                 Ok(()) => {}
                 Err(error) if is_stall(&error) || is_damage(&error) => {
-                    return Err(store_error(&error));
+                    return Err(self.noticed(&error));
                 }
                 Err(error) => return Err(self.failed(&error)),
             }
@@ -82,8 +91,8 @@ impl RocksStore {
         for table in Table::ALL {
             match tables.db.flush_cf(tables.family(table)?) {
                 Ok(()) => {}
-                // It is mended by itself, and nobody is stopped meanwhile.
-                Err(error) if is_damage(&error) => return Err(store_error(&error)),
+                // Nobody is stopped meanwhile.
+                Err(error) if is_damage(&error) => return Err(self.noticed(&error)),
                 Err(error) => return Err(self.failed_in(tables, &error)),
             }
         }
@@ -120,7 +129,7 @@ impl RocksStore {
             let flushed = tables.db.flush_cf(tables.family(table)?);
             if let Err(error) = flushed {
                 self.knows_more_logs.store(true, Ordering::Relaxed);
-                return Err(store_error(&error));
+                return Err(self.noticed(&error));
             }
         }
         Ok(())
