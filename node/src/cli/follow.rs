@@ -11,9 +11,9 @@ use crate::api::types::{StreamView, Subscription};
 use crate::client::Client;
 use crate::invite;
 
-/// How long somebody is looked for who has a stream before the command ends: a
-/// question to those who are connected, and a dial. Whoever follows many streams one
-/// after the other waits as often.
+/// How long it may take until somebody who has a stream is found at the addresses that
+/// were given: a dial, and a question. Whoever follows many streams one after the other
+/// waits as often.
 const UNTIL_FOUND: Duration = Duration::from_millis(500);
 
 /// How long somebody who has it may take to send its manifest.
