@@ -43,7 +43,7 @@ pub const REFUSALS_SAID_EVERY: Duration = Duration::from_secs(60);
 /// Connections under negotiation in each direction: a flood of half-open ones
 /// must not use up memory; honest bursts (20 nodes starting at once) fit. Where few
 /// files may be open there are fewer, and fewer still of ours: each incoming one is
-/// one, and each of ours [`DIALLED_AT_ONCE`].
+/// one, and each of ours up to [`KEPT_DIALLED_AT_ONCE`].
 pub const MAX_PENDING_CONNECTIONS: u32 = 128;
 
 /// Of these, incoming ones that are kept for addresses from where, or to where, a
@@ -506,14 +506,14 @@ pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Addresses of a peer that are dialled at the same time: TCP and QUIC over IPv4 and
-/// IPv6. The others follow as these fail. Each may be a socket, which `open_files`
-/// counts with; and who tells us of peers would else have us call at twice as many
-/// places of others.
+/// IPv6. The others follow as these fail: who tells us of peers would else have us call
+/// at twice as many places of others.
 pub const DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(4).unwrap();
 
 /// The same of a peer that is to be kept connected, whose addresses the user named or
-/// it was reached at before: all, so that it is found at once wherever it has gone.
-/// Half of them are of QUIC, which has one socket for all.
+/// it was reached at before: all, so that it is found at once wherever it has gone. Each
+/// may be a socket, over QUIC, too, where it goes out from a port of its own: with so
+/// many `open_files` counts for every dial.
 pub const KEPT_DIALLED_AT_ONCE: NonZeroU8 = NonZeroU8::new(MAX_ADDRESSES_PER_PEER as u8).unwrap();
 
 /// Substreams of one connection over TCP or through a relay, both ways. The lanes of
