@@ -130,11 +130,18 @@ fn direct(
     if !Path::new(RESOLVER_CONFIG).exists() {
         // A machine without names can still reach addresses.
         tracing::info!("no {RESOLVER_CONFIG}: names in addresses are not looked up");
-        return Ok(both);
+        return Ok(nameless(both));
     }
     let named = dns::tokio::Transport::system(both);
     let named = named.context("cannot read how this machine looks up names")?;
     Ok(named.boxed())
+}
+
+/// Asks nobody for names. What is dialled begins when it is its turn, as with names,
+/// and not when it is planned: by then the clock may be another, or the path known.
+fn nameless(transport: Connections) -> Connections {
+    let nobody = dns::ResolverConfig::from_name_servers(Vec::new());
+    dns::tokio::Transport::custom(transport, nobody, dns::ResolverOpts::default()).boxed()
 }
 
 fn quic_config(keypair: &Keypair) -> quic::Config {
