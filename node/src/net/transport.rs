@@ -2,6 +2,7 @@
 //! through relays; in a private network only with those who have its key.
 
 mod after_quic;
+mod care;
 mod muxer;
 mod since_1970;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use super::private_network::PrivateNetwork;
 use super::private_network::strangers::Strangers;
 use crate::keys::NetworkKey;
 use after_quic::AfterQuic;
+use care::Cared;
 use muxer::Yamux;
 use since_1970::Since1970;
 use timed::Timed;
@@ -99,21 +101,25 @@ fn direct(
     strangers: &Strangers,
     lines: &Lines,
 ) -> anyhow::Result<Connections> {
-    let narrow = lines.narrow().clone();
+    let after_quic = AfterQuic(lines.narrow().clone());
+    let told = Told {
+        strangers: strangers.clone(),
+        guarded: network.is_some(),
+    };
     let lines = lines.clone();
     // Live records are small and must not wait for an acknowledgement.
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let tcp = tcp
         .and_then(move |socket, _| ready(lines.keep(socket)))
         .map_err(|error| error.into_inner());
-    let tcp = Timed::new(tcp, CONNECT_TIMEOUT).map_err(ChannelError::unreachable);
+    let tcp = Cared::new(tcp, Timed(CONNECT_TIMEOUT)).map_err(ChannelError::unreachable);
     let quic = quic::tokio::Transport::new(quic_config(keypair))
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let quic = Since1970::new(quic.boxed());
     let both = match network {
         None => {
-            let tcp = Told::public(channels(tcp, keypair)?, strangers.clone());
-            either(AfterQuic::new(tcp, narrow).boxed(), quic.boxed())
+            let tcp = Cared::new(channels(tcp, keypair)?, told);
+            either(Cared::new(tcp, after_quic).boxed(), quic.boxed())
         }
         Some(network) => {
             let cipher = network.cipher();
@@ -122,8 +128,8 @@ fn direct(
                     cipher.handshake(socket).map_err(ChannelError::negotiation)
                 })
                 .map_err(|error| error.into_inner());
-            let tcp = Told::private(channels(tcp, keypair)?, strangers.clone());
-            let tcp = AfterQuic::new(tcp, narrow).boxed();
+            let tcp = Cared::new(channels(tcp, keypair)?, told);
+            let tcp = Cared::new(tcp, after_quic).boxed();
             either(tcp, admitted(quic, network.clone()))
         }
     };
@@ -215,11 +221,11 @@ where
             let of_yamux = ChannelError::negotiation;
             error.either(|error| error.either(|error| error, of_noise), of_yamux)
         });
-    Ok(Timed::new(channels, CONNECTION_TIMEOUT))
+    Ok(Cared::new(channels, Timed(CONNECTION_TIMEOUT)))
 }
 
 fn timed(transport: Connections) -> Connections {
-    Timed::new(transport, DIAL_TIMEOUT).boxed()
+    Cared::new(transport, Timed(DIAL_TIMEOUT)).boxed()
 }
 
 /// The first one, and the second for the addresses that the first one does not

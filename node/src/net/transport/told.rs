@@ -3,15 +3,13 @@
 //! forgotten a network key.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use futures::future::{FutureExt, TryFutureExt};
 use libp2p::Multiaddr;
 use libp2p::core::transport::timeout::TransportTimeoutError;
-use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
 
 use super::ChannelError;
+use super::care::{Care, SetUp};
 use crate::net::private_network::strangers::{NoChannel, Strangers};
 
 /// What goes wrong with the connections of the inner transport. It gives up
@@ -19,35 +17,15 @@ use crate::net::private_network::strangers::{NoChannel, Strangers};
 /// means that the other end was there.
 type Failure = TransportTimeoutError<ChannelError>;
 
-/// A transport whose failures are told.
-pub(super) struct Told<T> {
-    inner: T,
-    told: Telling,
-}
-
+/// Tells of failures, as a node that speaks with everybody or as one in a private
+/// network.
 #[derive(Clone)]
-struct Telling {
-    strangers: Strangers,
-    guarded: bool,
+pub(super) struct Told {
+    pub(super) strangers: Strangers,
+    pub(super) guarded: bool,
 }
 
-impl<T> Told<T> {
-    /// The transport of a node that speaks with everybody.
-    pub(super) fn public(inner: T, strangers: Strangers) -> Self {
-        let guarded = false;
-        let told = Telling { strangers, guarded };
-        Self { inner, told }
-    }
-
-    /// The transport of a node in a private network.
-    pub(super) fn private(inner: T, strangers: Strangers) -> Self {
-        let guarded = true;
-        let told = Telling { strangers, guarded };
-        Self { inner, told }
-    }
-}
-
-impl Telling {
+impl Told {
     fn failed(&self, error: &Failure, address: &Multiaddr, dialled: bool) {
         if !matches!(error, Failure::Other(ChannelError::Unreachable(_))) {
             let failed = NoChannel {
@@ -60,70 +38,30 @@ impl Telling {
     }
 }
 
-impl<T> Transport for Told<T>
-where
-    T: Transport<Error = Failure> + Unpin,
-    T::Dial: Send + 'static,
-    T::ListenerUpgrade: Send + 'static,
-{
-    type Output = T::Output;
+impl<O: 'static> Care<O, Failure> for Told {
     type Error = Failure;
-    type ListenerUpgrade = BoxFuture<'static, Result<T::Output, Failure>>;
-    type Dial = BoxFuture<'static, Result<T::Output, Failure>>;
 
-    fn listen_on(
-        &mut self,
-        id: ListenerId,
-        address: Multiaddr,
-    ) -> Result<(), TransportError<Failure>> {
-        self.inner.listen_on(id, address)
+    fn error(error: Failure) -> Failure {
+        error
     }
 
-    fn remove_listener(&mut self, id: ListenerId) -> bool {
-        self.inner.remove_listener(id)
-    }
-
-    fn dial(
-        &mut self,
+    fn take(
+        &self,
         address: Multiaddr,
-        options: DialOpts,
-    ) -> Result<Self::Dial, TransportError<Failure>> {
-        let told = self.told.clone();
-        let dial = self.inner.dial(address.clone(), options)?;
-        Ok(dial
-            .inspect_err(move |error| told.failed(error, &address, true))
-            .map_err(|error| match error {
-                Failure::Timeout => {
+        dialled: bool,
+        set_up: SetUp<O, Failure>,
+    ) -> SetUp<O, Failure> {
+        let told = self.clone();
+        set_up
+            .inspect_err(move |error| told.failed(error, &address, dialled))
+            .map_err(move |error| match error {
+                Failure::Timeout if dialled => {
                     let late = io::Error::from(io::ErrorKind::TimedOut);
                     Failure::Other(ChannelError::Negotiation(late))
                 }
                 other => other,
             })
-            .boxed())
-    }
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<TransportEvent<Self::ListenerUpgrade, Failure>> {
-        let event = match Pin::new(&mut self.inner).poll(cx) {
-            Poll::Ready(event) => event,
-            Poll::Pending => return Poll::Pending,
-        };
-        let from = match &event {
-            TransportEvent::Incoming { send_back_addr, .. } => Some(send_back_addr.clone()),
-            _ => None,
-        };
-        let told = self.told.clone();
-        Poll::Ready(event.map_upgrade(|upgrade| {
-            upgrade
-                .inspect_err(move |error| {
-                    if let Some(address) = &from {
-                        told.failed(error, address, false);
-                    }
-                })
-                .boxed()
-        }))
+            .boxed()
     }
 }
 
@@ -137,7 +75,7 @@ mod tests {
         let told = |error: Failure| {
             let strangers = Strangers::default();
             let guarded = true;
-            let telling = Telling {
+            let telling = Told {
                 strangers: strangers.clone(),
                 guarded,
             };
