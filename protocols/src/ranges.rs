@@ -342,7 +342,27 @@ impl IntervalSet {
     }
 }
 
+/// Intervals that the queries of a thread have passed, for tests of what those cost.
+#[cfg(test)]
+pub(crate) mod passed {
+    use std::cell::Cell;
+
+    thread_local! {
+        static PASSED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(crate) fn count() -> u64 {
+        PASSED.get()
+    }
+
+    pub(super) fn one() {
+        PASSED.set(PASSED.get() + 1);
+    }
+}
+
 fn entry((from, to): (&u64, &u64)) -> Interval {
+    #[cfg(test)]
+    passed::one();
     Interval {
         from: *from,
         to: *to,
