@@ -126,6 +126,20 @@ impl Sim {
         self.trace.clone().finalize().into()
     }
 
+    /// Sums up what has happened, and what came of it.
+    #[cfg(test)]
+    fn sum(&self) -> [u8; 32] {
+        let mut trace = self.trace.clone();
+        for node in &self.nodes {
+            trace.update(format!("{:?}", node.replies));
+            let engines = node.engine.iter();
+            for status in engines.flat_map(|engine| engine.logs().map(|log| engine.status(log))) {
+                trace.update(format!("{status:?}"));
+            }
+        }
+        trace.finalize().into()
+    }
+
     /// Who was accused, of what, in order.
     #[must_use]
     pub fn accusations(&self) -> &[Accusation] {
@@ -552,6 +566,12 @@ impl Drop for Sim {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the simulation that failed has seed {}", self.seed);
+            return;
+        }
+        #[cfg(test)]
+        if std::env::var_os("HEADWATER_TRACES").is_some() {
+            let sum = crate::merkle::Hash(self.sum());
+            eprintln!("the trace of a simulation with seed {}: {sum}", self.seed);
         }
     }
 }
