@@ -1,20 +1,170 @@
 //! Heads of others' logs: one is adopted a log, and a larger one only when it
 //! is shown to extend it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
 use super::Engine;
 use super::log_state::LogState;
 use super::requests::RequestKind;
-use crate::head::{AdoptedHead, SignedHead, UnverifiedHead};
+use crate::head::{AdoptedHead, SignedHead, Tree, UnverifiedHead};
 use crate::id::LogId;
-use crate::limits::BUSY_HEAD_POLL_US;
+use crate::limits::{MAX_RECENT_HEADS, MAX_SOURCES, REQUEST_TIMEOUT_US};
 use crate::log::{AdmitError, Extension, ForkProof, Node, Relation, Shown};
-use crate::store::{Admission, Durability, ReadError, Store};
+use crate::store::{Durability, ReadError, Store};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
+
+/// The head of a log that counts, and what is known of larger ones.
+#[derive(Debug, Default)]
+pub(super) struct Adoption {
+    head: Option<AdoptedHead>,
+    /// The trees of the adopted head and of those before it, by size: what
+    /// offers are checked against. Of a forked log, only what is not disputed.
+    trees: BTreeMap<u64, Tree>,
+    /// A larger head was heard, and nobody has shown yet that it extends ours.
+    unproven: bool,
+    /// Who was asked for an extension that has not come.
+    asked: Option<PeerId>,
+    /// Peers that did not show an extension, and until when others are asked.
+    failed: BTreeMap<PeerId, Timestamp>,
+}
+
+impl Adoption {
+    /// Goes on asking for extensions as before the log was read anew.
+    pub(super) fn take_over(&mut self, old: Self) {
+        self.unproven = old.unproven;
+        self.asked = old.asked;
+        self.failed = old.failed;
+    }
+}
+
+impl LogState {
+    /// The head that everything held is proved against.
+    pub(super) fn adopted(&self) -> Option<&AdoptedHead> {
+        self.adoption.head.as_ref()
+    }
+
+    /// The tree of that.
+    pub(super) fn tree(&self) -> Option<Tree> {
+        self.adopted().map(|head| head.tree())
+    }
+
+    /// The adopted head, as others can be told of it.
+    pub(super) fn signed_head(&self) -> Option<&SignedHead> {
+        self.adopted().and_then(AdoptedHead::signed)
+    }
+
+    /// Records of the adopted head.
+    pub(super) fn size(&self) -> u64 {
+        self.adopted().map_or(0, |head| head.size)
+    }
+
+    /// The tree of a size that offers are checked against, if there is one.
+    pub(super) fn tree_of(&self, size: u64) -> Option<Tree> {
+        self.adoption.trees.get(&size).copied()
+    }
+
+    /// The largest of these trees that has no more than so many records.
+    pub(super) fn tree_within(&self, size: u64) -> Option<Tree> {
+        let (_, tree) = self.adoption.trees.range(..=size).next_back()?;
+        Some(*tree)
+    }
+
+    /// The sizes of all of them, ascending.
+    pub(super) fn tree_sizes(&self) -> Vec<u64> {
+        self.adoption.trees.keys().copied().collect()
+    }
+
+    /// Nothing is compared with these trees any more.
+    pub(super) fn forget_trees(&mut self) {
+        self.adoption.trees.clear();
+    }
+
+    /// Nothing is compared with any other tree from now on.
+    pub(super) fn know_only(&mut self, tree: Tree) {
+        self.adoption.trees.clear();
+        self.adoption.trees.insert(tree.size, tree);
+    }
+
+    /// Takes a head that was proved, and makes it the one that counts.
+    pub(super) fn set_adopted(&mut self, head: impl Into<AdoptedHead>) {
+        let head = head.into();
+        let is_new = self.adoption.head.is_none();
+        self.adoption.trees.insert(head.size, head.tree());
+        if self.adoption.trees.len() > MAX_RECENT_HEADS {
+            self.adoption.trees.pop_first();
+        }
+        self.note_time(&head);
+        self.adoption.head = Some(head);
+        self.adoption.unproven = false;
+        self.adoption.failed.clear();
+        self.begin_by_number(is_new);
+    }
+
+    /// The head that was adopted before the node started.
+    pub(super) fn set_stored_head(&mut self, head: AdoptedHead) {
+        self.adoption.head = Some(head.clone());
+        self.set_adopted(head);
+    }
+
+    /// The adopted head is the same in another form.
+    pub(super) fn replace_adopted(&mut self, head: SignedHead) {
+        self.adoption.head = Some(head.into());
+    }
+
+    /// Whether a larger head was heard that nobody has shown to extend ours.
+    pub(super) fn is_unproven(&self) -> bool {
+        self.adoption.unproven
+    }
+
+    /// Whether there is something larger that may have to be adopted.
+    pub(super) fn awaits_extension(&self) -> bool {
+        self.adoption.unproven || self.adoption.asked.is_some()
+    }
+
+    /// Where nothing more is adopted, nothing more has to be shown.
+    pub(super) fn expect_no_more(&mut self) {
+        self.adoption.unproven &= self.takes_heads();
+    }
+
+    /// A larger head was heard. Whether a peer is to be asked to show that it extends
+    /// the adopted one, which is returned: one is asked at a time.
+    fn wants_extension(&mut self, peer: PeerId, now: Timestamp) -> Option<AdoptedHead> {
+        self.adoption.unproven = true;
+        self.poll_soon(now);
+        let Adoption {
+            head,
+            asked: None,
+            failed,
+            ..
+        } = &self.adoption
+        else {
+            return None;
+        };
+        let has_failed = failed.get(&peer).is_some_and(|&until| until > now);
+        head.clone().filter(|_| !has_failed)
+    }
+
+    /// Notes that a peer was asked for an extension and has answered or not:
+    /// until a head is adopted it is not asked again for a while.
+    pub(super) fn extension_failed(&mut self, peer: PeerId, now: Timestamp) {
+        self.adoption.asked = None;
+        self.adoption.failed.retain(|_, until| *until > now);
+        if self.adoption.failed.len() < MAX_SOURCES {
+            let until = now.plus(REQUEST_TIMEOUT_US);
+            self.adoption.failed.insert(peer, until);
+        }
+    }
+
+    /// A peer is asked again although it has failed: for something else.
+    pub(super) fn forgive_failure(&mut self, peer: PeerId) {
+        self.adoption.failed.remove(&peer);
+    }
+}
 
 impl<S: Store> Engine<S> {
     /// A head whose signature was checked; `None` when it cannot be, because the
@@ -24,11 +174,7 @@ impl<S: Store> Engine<S> {
         log: LogId,
         head: UnverifiedHead,
     ) -> Result<Option<SignedHead>, AdmitError> {
-        let Some(manifest) = self
-            .logs
-            .get(&log)
-            .and_then(|state| state.manifest.as_ref())
-        else {
+        let Some(manifest) = self.logs.get(&log).and_then(LogState::manifest) else {
             return Ok(None);
         };
         Ok(Some(head.verify(log, &manifest.publisher)?))
@@ -50,7 +196,7 @@ impl<S: Store> Engine<S> {
         if state.is_past_end(head.size) {
             return false;
         }
-        let relation = match &state.adopted {
+        let relation = match state.adopted() {
             None => Relation::Extends,
             Some(adopted) => Relation::of_heads(adopted, head),
         };
@@ -96,20 +242,10 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        state.unproven = true;
-        let soon = now.plus(BUSY_HEAD_POLL_US);
-        state.poll_at = Some(state.poll_at.map_or(soon, |at| at.min(soon)));
-        let (Some(from), None, true) = (state.adopted.clone(), state.extending, ready) else {
+        let Some(from) = state.wants_extension(peer, now).filter(|_| ready) else {
             return;
         };
-        if state
-            .failed_extensions
-            .get(&peer)
-            .is_some_and(|&until| until > now)
-        {
-            return;
-        }
-        state.extending = Some(peer);
+        state.adoption.asked = Some(peer);
         let from_size = state.extension_begin(peer);
         let body = Body::Extend(v1::Extend {
             log: Bytes::copy_from_slice(&log.0),
@@ -126,11 +262,7 @@ impl<S: Store> Engine<S> {
         from: &AdoptedHead,
         now: Timestamp,
     ) -> Result<(), AdmitError> {
-        let Some(manifest) = self
-            .logs
-            .get(&log)
-            .and_then(|state| state.manifest.as_ref())
-        else {
+        let Some(manifest) = self.logs.get(&log).and_then(LogState::manifest) else {
             return Ok(());
         };
         let extension = Extension::from_wire(wire, from.size, log, &manifest.publisher)?;
@@ -155,7 +287,7 @@ impl<S: Store> Engine<S> {
                     state.takes_heads() && !state.is_past_end(extension.head.size)
                 };
                 let state = self.logs.get(&log).filter(takes);
-                let Some(adopted) = state.and_then(|state| state.adopted.as_ref()) else {
+                let Some(adopted) = state.and_then(LogState::adopted) else {
                     return Ok(());
                 };
                 if adopted.size != from.size {
@@ -176,14 +308,12 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let Some(key) = state.key() else {
+        if state.adopted().is_none() && state.key().is_some() {
+            state.live_from(head.size);
+        }
+        let Some(mut admission) = state.admission(&self.store) else {
             return;
         };
-        if state.adopted.is_none() {
-            // What was there when we came is history; from here on it is live.
-            state.scheduler.live_from = head.size;
-        }
-        let mut admission = Admission::new(&self.store, key, &mut state.held);
         admission.put_nodes(nodes);
         let mut batch = admission.finish();
         state.put_adopted(&mut batch, head);
@@ -200,7 +330,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         state.set_adopted(head.clone());
-        if let Some(reopening) = &mut state.reopening {
+        if let Some(reopening) = state.reopening_mut() {
             reopening.news(now);
         }
         self.note_time_of(log, &head, now);

@@ -134,6 +134,13 @@ impl ClockGap {
     }
 }
 
+impl LogState {
+    /// Microseconds by which its owner's clock is ahead of ours, once that is known.
+    pub(super) fn clock_ahead_us(&self) -> Option<i64> {
+        self.clock_gap.ahead_us()
+    }
+}
+
 impl<S: Store> Engine<S> {
     /// What the system's clock shows.
     pub(super) fn time(&self, now: Timestamp) -> Timestamp {
@@ -144,8 +151,8 @@ impl<S: Store> Engine<S> {
     /// of the head before it, as far as it is known here or by its note. Whoever hears of both knows by it which is newer,
     /// also after the clock was set back.
     pub(super) fn head_time(&self, state: &LogState, now: Timestamp) -> Timestamp {
-        let adopted = state.adopted.as_ref().map(|head| head.time);
-        let before = adopted.max(state.mark.map(|mark| mark.time));
+        let adopted = state.adopted().map(|head| head.time);
+        let before = adopted.max(state.mark().map(|mark| mark.time));
         self.time(now)
             .max(before.map_or(Timestamp(i64::MIN), |time| time.plus(1)))
     }
@@ -160,7 +167,7 @@ impl<S: Store> Engine<S> {
                 continue;
             };
             state.clock_gap.jumped(jump);
-            state.kept.look_again(now);
+            state.look_at_age_again(now);
             // What is shown of a stream has ages in it.
             self.changed.insert(log);
         }
@@ -179,9 +186,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let is_owner = state.scheduler.publisher == Some(author) && !state.owned;
-        let is_news = state.heard_size < head.size || state.heard < Some(head.time);
-        if !is_owner || !is_news {
+        let is_owner = state.publisher() == Some(author) && !state.is_ours();
+        if !is_owner || !state.is_news(head) {
             return;
         }
         let ahead = head.time.0.saturating_sub(time.0);
@@ -194,7 +200,7 @@ impl<S: Store> Engine<S> {
 
     /// Learns from a head that somebody else has signed how late it is at least.
     pub(super) fn note_time_of(&mut self, log: LogId, head: &SignedHead, now: Timestamp) {
-        let is_ours = self.logs.get(&log).is_none_or(|state| state.owned);
+        let is_ours = self.logs.get(&log).is_none_or(LogState::is_ours);
         if !is_ours && self.clock.agrees_on(head.time, now) {
             self.look_at_what_was_held_back(now);
         }
@@ -204,12 +210,12 @@ impl<S: Store> Engine<S> {
     /// are looked at again.
     fn look_at_what_was_held_back(&mut self, now: Timestamp) {
         let held_back: Vec<_> = (self.logs.iter())
-            .filter(|(_, state)| state.kept.holds_back())
+            .filter(|(_, state)| state.holds_back())
             .map(|(log, _)| log)
             .collect();
         for log in held_back {
             if let Some(state) = self.logs.get_mut(&log) {
-                state.kept.look_again(now);
+                state.look_at_age_again(now);
             }
         }
     }
@@ -224,10 +230,8 @@ impl<S: Store> Engine<S> {
             .map(|bytes| Timestamp(i64::from_be_bytes(bytes)));
         let counts = |owned: bool| stored.is_none() || !owned;
         let states = self.logs.iter().map(|(_, state)| state);
-        let heads = states.filter(|state| counts(state.owned));
-        let newest = heads
-            .filter_map(|state| Some(state.adopted.as_ref()?.time))
-            .max();
+        let heads = states.filter(|state| counts(state.is_ours()));
+        let newest = heads.filter_map(|state| Some(state.adopted()?.time)).max();
         if let Some(known) = stored.max(newest) {
             self.clock.sure = (known.min(self.clock.time(now)), now);
         }

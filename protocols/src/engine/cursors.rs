@@ -2,6 +2,7 @@
 //! head, never by how fast something comes in.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use libp2p_identity::PeerId;
 
@@ -9,7 +10,7 @@ use super::log_state::LogState;
 use super::{Engine, Output, Verdict};
 use crate::head::{Head, SignedHead};
 use crate::id::{LogId, Topic};
-use crate::limits::{MAX_SOURCES, SYNCED_NOTICE_US};
+use crate::limits::{MAX_HEAD_LAG_US, MAX_SOURCES, SYNCED_NOTICE_US};
 use crate::meta::Synced;
 use crate::meta::allowance::Said;
 use crate::store::Store;
@@ -41,25 +42,132 @@ impl Lag {
     }
 }
 
+/// The heads of a log that were heard, whatever became of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard {
+    /// The newest time of the largest of them.
+    newest: Option<Timestamp>,
+    /// The size of these.
+    timed_size: u64,
+    /// The largest size of one whose signature was right.
+    size: u64,
+}
+
+/// How far we are with a log, and who has said that it has everything.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Size up to which everything is held and survives the loss of power.
+    synced_size: u64,
+    /// Time of the newest head with which everything was held here.
+    complete_at: Option<Timestamp>,
+    /// Something was fetched since the others were told that all is here.
+    has_fetched: bool,
+    /// When they were told last.
+    told_at: Option<Timestamp>,
+    /// Who has told us so, of a tree of which size.
+    told_by: BTreeMap<PeerId, u64>,
+}
+
+impl Progress {
+    /// What was told stays told when a log is read anew.
+    pub(super) fn take_over(&mut self, old: Self) {
+        self.has_fetched = old.has_fetched;
+        self.told_at = old.told_at;
+        self.told_by = old.told_by;
+    }
+
+    /// Takes the word of a peer that it has everything of a size. Whoever has the least
+    /// makes room, and may say it again when it has more.
+    fn told(&mut self, by: PeerId, size: u64) {
+        let told_by = &mut self.told_by;
+        if told_by.len() >= MAX_SOURCES && !told_by.contains_key(&by) {
+            let least = told_by.iter().min_by_key(|(_, size)| **size);
+            if let Some((&peer, _)) = least {
+                told_by.remove(&peer);
+            }
+        }
+        told_by.insert(by, size);
+    }
+
+    fn is_told(&self, by: PeerId, size: u64) -> bool {
+        self.told_by.get(&by).is_some_and(|&known| known >= size)
+    }
+}
+
 impl LogState {
+    /// Size up to which everything is held and survives the loss of power.
+    pub(super) fn synced_size(&self) -> u64 {
+        self.progress.synced_size
+    }
+
+    /// All that is wanted is held, and not all of it would survive the loss of power.
+    pub(super) fn is_unsafe(&self) -> bool {
+        self.is_complete() && self.synced_size() < self.target()
+    }
+
+    /// So much of it survives the loss of power; whether that is news.
+    pub(super) fn is_safe_to(&mut self, size: u64) -> bool {
+        let is_news = self.progress.synced_size < size;
+        self.progress.synced_size = self.progress.synced_size.max(size);
+        is_news
+    }
+
+    /// No more of it than this is held, or counts.
+    pub(super) fn is_safe_only_to(&mut self, size: u64) {
+        self.progress.synced_size = self.progress.synced_size.min(size);
+    }
+
+    /// All of our own log is safe, as was just signed.
+    pub(super) fn is_safe_as_signed(&mut self, size: u64) {
+        self.progress.synced_size = size;
+    }
+
+    /// Something is fetched that the others are told of when all is here.
+    pub(super) fn note_fetching(&mut self) {
+        self.progress.has_fetched = true;
+    }
+
+    /// The largest size of a head that was heard.
+    pub(super) fn heard_size(&self) -> u64 {
+        self.heard.size
+    }
+
+    /// Whether a head is larger, or newer, than what was heard.
+    pub(super) fn is_news(&self, head: &Head) -> bool {
+        self.heard.size < head.size || self.heard.newest < Some(head.time)
+    }
+
+    /// Hears a head whose signature is right: whether it is the largest one heard, or
+    /// not long behind that; and whether none was as large.
+    pub(super) fn hear(&mut self, head: &SignedHead) -> (bool, bool) {
+        let is_largest = self.heard.timed_size < head.size;
+        let is_larger = self.note_heard(head);
+        self.note_time(head);
+        let newest = self.heard.newest.unwrap_or(head.time);
+        // An end never gets old.
+        let is_end = head.closing.is_some();
+        let is_timely = is_end || is_largest || newest.since(head.time) <= MAX_HEAD_LAG_US;
+        (is_timely, is_larger)
+    }
+
     pub(super) fn lag(&self) -> Lag {
         let size = self.target();
-        let sources = || self.scheduler.sources().map(|(_, source)| source);
+        let sources = || self.sources().map(|(_, source)| source);
         let delivering = || sources().filter(|source| source.has_delivered);
         let largest = sources().map(|source| source.size).max().unwrap_or(0);
         // Of a forked log nothing more is wanted.
         let largest = match self.is_limited() {
-            false => largest.max(self.heard_size).max(size),
+            false => largest.max(self.heard.size).max(size),
             true => size,
         };
         let begin = self.begin_at(largest);
-        let held = self.held.len() - self.held.outside(begin, largest);
+        let held = self.held().len() - self.held().outside(begin, largest);
         let records = largest.saturating_sub(begin).saturating_sub(held);
         let time_us = if records == 0 && size > 0 {
             Some(0)
         } else {
-            let newest = self.heard.max(self.complete_at);
-            (newest.zip(self.complete_at)).map(|(newest, at)| newest.since(at))
+            let newest = self.heard.newest.max(self.progress.complete_at);
+            (newest.zip(self.progress.complete_at)).map(|(newest, at)| newest.since(at))
         };
         Lag {
             synced_sources: delivering()
@@ -75,13 +183,13 @@ impl LogState {
 
     /// Whether everything that a source holds up to its head is held here.
     fn has_all_of(&self, source: &Source) -> bool {
-        source.size <= self.size() && source.has_nothing_new(&self.held, self.begin())
+        source.size <= self.size() && source.has_nothing_new(self.held(), self.begin())
     }
 
     /// Notes the time of a head with which everything is held.
     pub(super) fn note_complete(&mut self) {
         if self.is_complete() {
-            self.complete_at = self.adopted.as_ref().map(|head| head.time);
+            self.progress.complete_at = self.adopted().map(|head| head.time);
         }
     }
 
@@ -89,19 +197,19 @@ impl LogState {
     /// between these do times tell which is newer: an owner's clock may have been
     /// wrong, or set back, in between.
     pub(super) fn note_time(&mut self, head: &Head) {
-        self.heard = match head.size.cmp(&self.timed_size) {
-            Ordering::Less => self.heard,
-            Ordering::Equal => self.heard.max(Some(head.time)),
+        self.heard.newest = match head.size.cmp(&self.heard.timed_size) {
+            Ordering::Less => self.heard.newest,
+            Ordering::Equal => self.heard.newest.max(Some(head.time)),
             Ordering::Greater => Some(head.time),
         };
-        self.timed_size = self.timed_size.max(head.size);
+        self.heard.timed_size = self.heard.timed_size.max(head.size);
     }
 
     /// Notes that a head was heard whose signature is right; whether it is the
     /// largest one so far.
     pub(super) fn note_heard(&mut self, head: &SignedHead) -> bool {
-        let is_larger = self.heard_size < head.size;
-        self.heard_size = self.heard_size.max(head.size);
+        let is_larger = self.heard.size < head.size;
+        self.heard.size = self.heard.size.max(head.size);
         is_larger
     }
 }
@@ -115,16 +223,16 @@ impl<S: Store> Engine<S> {
         let Some(state) = state.filter(|state| state.takes() && !state.is_limited()) else {
             return;
         };
-        let is_early = (state.told_synced).is_some_and(|at| at.plus(SYNCED_NOTICE_US) > now);
-        let Some(head) = &state.adopted else {
+        let is_early = (state.progress.told_at).is_some_and(|at| at.plus(SYNCED_NOTICE_US) > now);
+        let Some(head) = state.adopted() else {
             return;
         };
-        if !state.has_fetched || is_early || head.size == 0 {
+        if !state.progress.has_fetched || is_early || head.size == 0 {
             return;
         }
-        state.has_fetched = false;
-        state.told_synced = Some(now);
         let notice = Synced::with(head, self.key.public().peer_id()).encode();
+        state.progress.has_fetched = false;
+        state.progress.told_at = Some(now);
         self.outputs
             .push_back(Output::Publish(Topic::Meta(log), notice));
     }
@@ -143,14 +251,13 @@ impl<S: Store> Engine<S> {
             let (what, field) = ("a notice of a full sync", "peer: it is not the author");
             return Err(WireError::BadField { what, field });
         }
-        let Some(state) = self.logs.get(&log).filter(|state| state.followed) else {
+        let Some(state) = self.logs.get(&log).filter(|state| state.is_followed()) else {
             return Ok(Verdict::Ignore);
         };
         // Of a tree that is not known here nobody can say whether there is one.
-        let known = state.recent.get(&synced.size);
+        let known = state.tree_of(synced.size);
         let is_known = known.is_some_and(|head| head.root == synced.root);
-        let before = state.told_by.get(&author);
-        if !is_known || before.is_some_and(|&size| size >= synced.size) {
+        if !is_known || state.progress.is_told(author, synced.size) {
             return Ok(Verdict::Ignore);
         }
         if !self.may_say(log, Said::Synced, author, now) {
@@ -159,20 +266,13 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return Ok(Verdict::Ignore);
         };
-        if state.told_by.len() >= MAX_SOURCES && !state.told_by.contains_key(&author) {
-            // Whoever has the least may say it again when it has more.
-            let least = state.told_by.iter().min_by_key(|(_, size)| **size);
-            if let Some((&peer, _)) = least {
-                state.told_by.remove(&peer);
-            }
-        }
-        state.told_by.insert(author, synced.size);
+        state.progress.told(author, synced.size);
         self.follower_is_in_step(author, log, now);
         let Some(state) = self.logs.get_mut(&log) else {
             return Ok(Verdict::Ignore);
         };
         let begin = state.begin().min(synced.size);
-        if state.scheduler.has_live(author, begin, synced.size) {
+        if state.source_has_live(author, begin, synced.size) {
             self.changed.insert(log);
             self.schedule(log, now);
         }

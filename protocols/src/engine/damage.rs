@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message;
-
 use super::log_state::LogState;
 use super::logs::put_log;
 use super::{CommandError, Engine, Output};
@@ -15,11 +13,11 @@ use crate::id::LogId;
 use crate::limits::{AUDITED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
 use crate::merkle::{MAX_LEVEL, cover};
 use crate::ranges::{Interval, IntervalSet};
-use crate::store::audit::{Audit, Findings, put_in_order, readable};
-use crate::store::tables::{HeadKind, NEXT_NUMBER, OF_LOGS, head_key, index_key, log_range};
+use crate::store::audit::{Audit, Findings, readable};
+use crate::store::tables::{NEXT_NUMBER, OF_LOGS, index_key, log_range};
 use crate::store::times::FANOUT_BITS;
 use crate::store::{
-    Admission, Batch, Change, Durability, History, LogKey, ReadError, Store, StoreError, Table,
+    Batch, Change, Durability, History, LogKey, ReadError, Store, StoreError, Table,
 };
 use crate::time::Timestamp;
 
@@ -132,19 +130,15 @@ impl LogState {
         let mut rows = Batch::new();
         put_log(&mut rows, log, self);
         self.put_adopted_again(&mut rows);
-        if let Some(fork) = &self.fork {
-            let key = head_key(self.number, HeadKind::Fork);
-            rows.put(Table::Heads, key, fork.to_wire().encode_to_vec());
-        }
+        self.put_fork(&mut rows);
         self.put_recovered(&mut rows);
         rows
     }
 
     /// A log of ours that is open and lacks records below its own head.
     pub(super) fn mends(&self) -> bool {
-        let is_writer = self.owned && self.reopening.is_none() && self.appender.is_some();
         let is_open = self.is_writable() && !self.is_limited();
-        is_writer && is_open && !self.is_complete()
+        self.is_open() && is_open && !self.is_complete()
     }
 
     /// Whether records from peers are taken: of others' logs, and of our own what
@@ -153,40 +147,10 @@ impl LogState {
         self.takes() || self.mends()
     }
 
-    /// Forgets damage whose records are back, or that nobody has to keep any more.
-    pub(super) fn forget_mended(&mut self) {
-        if self.is_complete() && self.reopening.is_none() {
-            self.unreadable = None;
-        }
-        let (begin, target) = (self.begin(), self.target());
-        let lost: Vec<_> = self.damaged.intervals().collect();
-        for Interval { from, to } in lost {
-            let back: Vec<_> = self.held.held(from, to).collect();
-            for back in back {
-                let _ = self.damaged.remove(back.from, back.to);
-            }
-        }
-        let _ = self.damaged.remove(0, begin);
-        let _ = self.damaged.remove(target, u64::MAX);
-    }
-
-    pub(super) fn damage(&self) -> Option<Damage> {
-        let first = self.damaged.intervals().next();
-        if first.is_none() && self.unreadable.is_none() {
-            return None;
-        }
-        Some(Damage {
-            records: self.damaged.len(),
-            first: first.map_or(0, |first| first.from),
-            what: self.unreadable.clone(),
-        })
-    }
-
     /// The tree that what is held is compared with.
     fn proved(&self) -> Option<Tree> {
-        let adopted = self.adopted.as_ref().map(|head| head.tree());
-        let tree = self.recent.get(&self.target()).copied();
-        tree.or(adopted.filter(|tree| tree.size == self.target()))
+        let adopted = self.tree().filter(|tree| tree.size == self.target());
+        self.tree_of(self.target()).or(adopted)
     }
 }
 
@@ -239,7 +203,6 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return Ok(());
         };
-        let number = state.number;
         let mut batch = Batch::new();
         for row in state.rows(log).into_changes() {
             if let Change::Put(table, key, row) = row
@@ -250,8 +213,8 @@ impl<S: Store> Engine<S> {
         }
         if let Some(key) = state.key() {
             let stored = readable(History::new(&self.store, key).held())?;
-            if stored.as_ref() != Some(&state.held) {
-                put_held(&mut batch, number, &state.held);
+            if stored.as_ref() != Some(state.held()) {
+                put_held(&mut batch, key.number, state.held());
             }
         }
         if batch.is_empty() {
@@ -283,11 +246,7 @@ impl<S: Store> Engine<S> {
             return self.stop(log, error, now);
         }
         self.suspect_all(log);
-        if self
-            .logs
-            .get(&log)
-            .is_some_and(|state| state.appender.is_some())
-        {
+        if self.logs.get(&log).is_some_and(LogState::is_open) {
             // What was appended in vain is not in the store.
             self.open_for_writing(log, now);
         }
@@ -316,7 +275,7 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         if let (Some(key), Some(tree)) = (state.key(), state.proved()) {
-            let mut audit = Audit::new(&self.store, key, &state.held, tree);
+            let mut audit = Audit::new(&self.store, key, state.held(), tree);
             audit.chunk(key.chunk_of(tree.size))?;
             let findings = audit.finish()?;
             self.bring_in_order(log, &findings, now)?;
@@ -398,10 +357,10 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         let (mut taken, mut end) = (0, first.from);
-        let mut audit = Audit::new(&self.store, key, &state.held, tree);
+        let mut audit = Audit::new(&self.store, key, state.held(), tree);
         while end < first.to && taken < AUDITED_CHUNKS_PER_STEP {
             let at = key.chunk_interval(end).from;
-            let held = state.held.held(at, key.chunk_interval(first.to - 1).to);
+            let held = state.held().held(at, key.chunk_interval(first.to - 1).to);
             let Some(next) = { held }.next() else {
                 end = first.to;
                 break;
@@ -437,13 +396,15 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         self.provider.forget_ends(key.number);
-        let (before, size) = (state.held.clone(), state.target());
+        let before = state.held().clone();
         let mut batch = Batch::new();
-        put_in_order(&self.store, key, &mut state.held, findings, &mut batch)?;
-        if let Some(appender) = &state.appender {
-            // The records that these were computed from may be gone.
-            let frontier: Vec<_> = appender.frontier().nodes().collect();
-            let mut admission = Admission::new(&self.store, key, &mut state.held);
+        state.hold_what_is_right(&self.store, findings, &mut batch)?;
+        // The records that these were computed from may be gone.
+        let frontier: Option<Vec<_>> =
+            (state.appender()).map(|appender| appender.frontier().nodes().collect());
+        if let Some(frontier) = frontier
+            && let Some(mut admission) = state.admission(&self.store)
+        {
             admission.put_nodes(&frontier);
             batch.append(admission.finish());
         }
@@ -456,14 +417,11 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         for &chunk in &findings.bad {
-            let Interval { from, to } = key.chunk_interval(chunk);
-            for lost in before.held(from, to.min(size)) {
-                let _ = state.damaged.insert(lost.from, lost.to);
-            }
+            state.note_damaged(&before, key.chunk_interval(chunk));
         }
         let first = key.chunk_interval(first).from;
-        state.synced_size = state.synced_size.min(first);
-        state.poll_at = Some(now);
+        state.is_safe_only_to(first);
+        state.poll_at(now);
         self.schedule(log, now);
         Ok(())
     }

@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
+use super::dispute::put_fork;
 use super::logs::{put_head, put_row};
 use super::names::forget_name;
 use super::reopening::{Reopening, Why};
@@ -23,9 +24,7 @@ use crate::merkle::Hash;
 use crate::store::addresses::delete_place;
 use crate::store::around::scan_around;
 use crate::store::audit::readable;
-use crate::store::tables::{
-    DELETIONS, HeadKind, OF_LOGS, head_key, index_of, level_key, log_range,
-};
+use crate::store::tables::{DELETIONS, OF_LOGS, index_of, level_key, log_range};
 use crate::store::{Batch, Durability, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -108,11 +107,11 @@ impl<S: Store> Engine<S> {
     ) -> Result<Reply, CommandError> {
         let publisher = self.key.public();
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
-        let manifest = state.manifest.as_ref();
+        let manifest = state.manifest();
         // One of ours that only the mark knows of has no manifest yet.
         let is_ours = match manifest {
             Some(manifest) => manifest.publisher == publisher,
-            None => state.owned,
+            None => state.is_ours(),
         };
         if is_ours && !own {
             return Err(CommandError::OwnStream(log));
@@ -127,7 +126,7 @@ impl<S: Store> Engine<S> {
             None
         };
         let state = &self.logs[&log];
-        let number = state.number;
+        let number = state.number();
         let deletion = v1::StoredDeletion {
             chunk_level: state.key().map_or(0, |key| key.chunk_level.into()),
             next_chunk: 0,
@@ -161,13 +160,9 @@ impl<S: Store> Engine<S> {
         if let Some(head) = state.signed_head() {
             put_head(batch, number, head);
         }
-        if let Some(recovered) = &state.recovered {
-            let key = head_key(number, HeadKind::Recovered);
-            batch.put(Table::Heads, key, recovered.to_wire().encode_to_vec());
-        }
-        if let Some(fork) = &state.fork {
-            let key = head_key(number, HeadKind::Fork);
-            batch.put(Table::Heads, key, fork.to_wire().encode_to_vec());
+        state.put_recovered_as(batch, number);
+        if let Some(fork) = state.fork() {
+            put_fork(batch, number, fork);
         }
         row
     }
@@ -179,8 +174,8 @@ impl<S: Store> Engine<S> {
             return;
         };
         // Nothing is asked for any more while its questions are given up.
-        let was_followed = std::mem::replace(&mut state.followed, false);
-        self.provider.forget_ends(state.number);
+        let was_followed = state.unfollow();
+        self.provider.forget_ends(state.number());
         self.joining.forget(log);
         self.early.remove(&log);
         let asked = self.requests.which(|request| request.log() == Some(log));
@@ -212,9 +207,8 @@ impl<S: Store> Engine<S> {
         (row.deleted, row.followed) = (false, true);
         let mut state = self.load_log(log, row.clone(), now)?;
         if !state.is_limited() {
-            state.appender = None;
-            state.reopening = Some(Reopening::new(Why::Deleted, state.size(), now));
-            state.poll_at = Some(now);
+            state.wait_for_others(Reopening::new(Why::Deleted, state.size(), now));
+            state.poll_at(now);
         }
         let mut batch = Batch::new();
         put_row(&mut batch, log, &row);

@@ -108,7 +108,7 @@ impl Words {
 
 /// Whether others may hear of a stream.
 fn is_told(state: &LogState) -> Option<&SignedManifest> {
-    let manifest = state.manifest.as_ref()?;
+    let manifest = state.manifest()?;
     // What a later version says of it may be about just that.
     let may_be_told = !manifest.is_hidden() && manifest.too_new().is_none();
     may_be_told.then_some(manifest)
@@ -176,8 +176,8 @@ impl<S: Store> Engine<S> {
             .map(|(&peer, _)| peer)
             .collect();
         let states = self.logs.iter().map(|(_, state)| state);
-        let sources: BTreeSet<PeerId> = (states.filter(|state| state.followed))
-            .flat_map(|state| state.scheduler.sources())
+        let sources: BTreeSet<PeerId> = (states.filter(|state| state.is_followed()))
+            .flat_map(|state| state.sources())
             .filter(|(peer, source)| source.has_delivered && ready.contains(peer))
             .map(|(&peer, _)| peer)
             .collect();

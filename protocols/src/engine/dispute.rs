@@ -1,7 +1,7 @@
 //! Forked logs: the proof is kept and passed on, and what both branches begin
 //! with is searched for, because that much is nobody's dispute.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 use libp2p_identity::PeerId;
@@ -12,17 +12,17 @@ use super::log_state::LogState;
 use super::logs::put_log;
 use super::news::nodes_between;
 use super::requests::RequestKind;
+use super::says::Says;
 use super::{Engine, Output, subscribers};
 use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_ENDS_AT_ONCE, VAIN_SEARCH_PAUSE_US};
 use crate::log::{AdmitError, Extension, ForkProof};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover, empty_root};
+use crate::recovery::Recovered;
 use crate::store::audit::readable;
 use crate::store::tables::{HeadKind, head_key};
-use crate::store::{
-    Admission, Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table,
-};
+use crate::store::{Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table};
 use crate::sync::Lane;
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -35,52 +35,83 @@ const FORKED: &str = "two histories of it were signed with its key, which nothin
 const ENDED_TWICE: &str = "its end was signed with its key, and something that follows it, which \
                            nothing can undo; create a new stream";
 
-/// What a fork proof says, in the order in which one takes the place of another.
-/// That two trees differ says more than that a log was closed and went on; of two
-/// ends the smaller one counts. What two trees begin with has one right answer, so
-/// that nothing is to be waited for after that; where records were dropped, there is
-/// one that says less.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Says {
-    /// A log of so many records was closed, and went on.
-    WentOn(Reverse<u64>),
-    /// Two trees differ, nobody has shown where.
-    Differ,
-    /// They differ in a node of this level.
-    DifferAt(Reverse<u8>),
+/// What is known of a fork of a log, and how much of it is nobody's dispute.
+#[derive(Debug, Default)]
+pub(super) struct Dispute {
+    fork: Option<Box<ForkProof>>,
+    /// Version 0.1.0 has found that it forked, and nobody since.
+    forked_early: bool,
+    /// Records from the beginning on that are not disputed.
+    undisputed: u64,
+    /// When a proof that it went on after its end was last taken.
+    ended_at: Option<Timestamp>,
+    /// How many of these were taken, of ends of ever smaller sizes.
+    ends: u32,
+    /// The search for what both branches begin with.
+    search: Option<Search>,
+    /// What both branches begin with was found by a search of ours.
+    searched: bool,
+    /// The peer with whom it was last not found, and until when it is not asked
+    /// again.
+    vain_search: Option<(PeerId, Timestamp)>,
 }
 
-impl Says {
-    /// What one says that was not checked yet.
-    pub(super) fn of_wire(fork: &v1::ForkProof) -> Self {
-        if let Some(common) = &fork.common {
-            let level = u8::try_from(common.level).unwrap_or(u8::MAX);
-            return Self::DifferAt(Reverse(level));
-        }
-        let (Some(smaller), Some(larger)) = (&fork.smaller, &fork.larger) else {
-            return Self::Differ;
-        };
-        let shows_trees =
-            !fork.left.is_empty() || smaller.size == larger.size && smaller.root != larger.root;
-        match smaller.closed.is_some() && !shows_trees {
-            true => Self::WentOn(Reverse(smaller.size)),
-            false => Self::Differ,
-        }
-    }
-
-    fn of(fork: &ForkProof) -> Self {
-        match &fork.common {
-            Some(common) => Self::DifferAt(Reverse(common.level)),
-            None if fork.is_of_closing() => Self::WentOn(Reverse(fork.smaller.size)),
-            None => Self::Differ,
-        }
+impl Dispute {
+    /// Goes on searching as before the log was read anew.
+    pub(super) fn take_over(&mut self, old: Self) {
+        self.search = old.search;
+        self.searched = old.searched;
+        self.vain_search = old.vain_search;
     }
 }
 
 impl LogState {
+    /// The proof that it forked, if there is one.
+    pub(super) fn fork(&self) -> Option<&ForkProof> {
+        self.dispute.fork.as_deref()
+    }
+
+    /// Whether its owner has signed two histories, or something behind its end.
+    pub(super) fn is_forked(&self) -> bool {
+        self.dispute.fork.is_some() || self.dispute.forked_early
+    }
+
+    /// Of a log of which not everything counts: how many records do.
+    pub(super) fn undisputed(&self) -> u64 {
+        self.dispute.undisputed
+    }
+
+    /// Writes the fork proof, if there is one.
+    pub(super) fn put_fork(&self, batch: &mut Batch) {
+        if let Some(fork) = self.fork() {
+            put_fork(batch, self.number(), fork);
+        }
+    }
+
+    /// Takes over the proof of a log that is begun anew, where that decides how much of
+    /// it counts, whatever tree comes.
+    pub(super) fn keep_fork_of(&mut self, old: &Self) {
+        self.dispute.fork = old
+            .dispute
+            .fork
+            .clone()
+            .filter(|_| old.last_head().is_some());
+    }
+
+    /// Takes what an early proof leaves: no more than both histories begin with.
+    pub(super) fn set_forked_early(&mut self, common: u64) {
+        self.dispute.undisputed = common.min(self.size());
+        self.dispute.forked_early = true;
+    }
+
+    /// The peer that was asked for what both branches begin with does not say it.
+    pub(super) fn end_search(&mut self) {
+        self.dispute.search = None;
+    }
+
     /// Why a log of ours is stopped that forked.
     pub(super) fn why_forked(&self) -> &'static str {
-        match &self.fork {
+        match self.fork() {
             Some(fork) if fork.is_of_closing() => ENDED_TWICE,
             _ => FORKED,
         }
@@ -88,15 +119,15 @@ impl LogState {
 
     /// Whether a fork proof says more than the one that is known.
     pub(super) fn is_better_fork(&self, says: Says) -> bool {
-        (self.fork.as_ref()).is_none_or(|known| says > Says::of(known))
+        self.fork().is_none_or(|known| says > Says::of(known))
     }
 
     /// As [`is_better_fork`](Self::is_better_fork), of one that others tell. An owner can
     /// sign ends of ever smaller sizes: one of them is taken in a while.
     pub(super) fn takes_proof(&self, says: Says, now: Timestamp) -> bool {
         let is_end = matches!(says, Says::WentOn(_));
-        let is_early = self.ends >= MAX_ENDS_AT_ONCE
-            && (self.ended_at).is_some_and(|at| at.plus(VAIN_SEARCH_PAUSE_US) > now);
+        let is_early = self.dispute.ends >= MAX_ENDS_AT_ONCE
+            && (self.dispute.ended_at).is_some_and(|at| at.plus(VAIN_SEARCH_PAUSE_US) > now);
         self.is_better_fork(says) && !(is_end && is_early)
     }
 }
@@ -125,46 +156,43 @@ impl<S: Store> Engine<S> {
         };
         let wire = proof.to_wire();
         let mut batch = Batch::new();
-        let row = head_key(state.number, HeadKind::Fork);
-        batch.put(Table::Heads, row, wire.encode_to_vec());
-        let tree = state.adopted.as_ref().map(|head| head.tree());
+        put_fork(&mut batch, key.number, &proof);
+        let tree = state.tree();
         let is_branch = [&proof.smaller, &proof.larger].map(|head| Some(head.tree()));
-        let is_open = !state.owned && state.recovered.is_none();
-        if state.held.is_empty() && is_open && !is_branch.contains(&tree) {
+        let is_open = !state.is_ours() && state.recovered().is_none();
+        if state.held().is_empty() && is_open && !is_branch.contains(&tree) {
             // One of the branches, so that there is something to prove against;
             // what is known of the tree before may be another one's.
             for table in [Table::Nodes, Table::Edges] {
-                let ends = [state.number, state.number + 1].map(u32::to_be_bytes);
+                let ends = [key.number, key.number + 1].map(u32::to_be_bytes);
                 batch.delete_range(table, ends[0], ends[1]);
             }
             state.put_adopted(&mut batch, &proof.smaller);
-            state.recent.clear();
+            state.forget_trees();
             state.set_adopted(proof.smaller.clone());
         }
-        let tree = state.adopted.as_ref().map(|head| head.tree());
-        let mut admission = Admission::new(&self.store, key, &mut state.held);
-        let shown = tree.map_or_else(Vec::new, |tree| proof.nodes_of(tree));
-        admission.put_nodes(&shown);
-        batch.append(admission.finish());
-        if state.owned {
-            state.reopening = None;
-            state.appender = None;
+        let tree = state.tree();
+        if let Some(mut admission) = state.admission(&self.store) {
+            let shown = tree.map_or_else(Vec::new, |tree| proof.nodes_of(tree));
+            admission.put_nodes(&shown);
+            batch.append(admission.finish());
         }
+        state.write_no_more();
         let theirs = match tree == Some(proof.smaller.tree()) {
             true => proof.larger.clone(),
             false => proof.smaller.clone(),
         };
         if proof.is_of_closing() {
-            state.ended_at = Some(now);
-            state.ends = state.ends.saturating_add(1);
+            state.dispute.ended_at = Some(now);
+            state.dispute.ends = state.dispute.ends.saturating_add(1);
         }
-        state.fork = Some(proof);
+        state.dispute.fork = Some(proof);
         state.begin_by_last_head();
-        if state.owned {
+        if state.is_ours() {
             state.stop_for_good(state.why_forked().to_owned());
         }
         // Nothing more is adopted, so that nothing more has to be shown.
-        state.unproven &= state.takes_heads();
+        state.expect_no_more();
         put_log(&mut batch, log, state);
         self.changed.insert(log);
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
@@ -206,7 +234,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         let news = state.takes_proof(Says::of_wire(&fork), now);
-        let Some(manifest) = state.manifest.as_ref().filter(|_| news) else {
+        let Some(manifest) = state.manifest().filter(|_| news) else {
             return;
         };
         match ForkProof::verify(fork, log, manifest) {
@@ -242,11 +270,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let fork = state.fork.as_ref().map(|fork| fork.to_wire());
-        let recovered = state
-            .recovered
-            .as_ref()
-            .map(|recovered| recovered.to_wire());
+        let fork = state.fork().map(ForkProof::to_wire);
+        let recovered = state.recovered().map(Recovered::to_wire);
         if fork.is_none() && recovered.is_none() {
             return;
         }
@@ -273,10 +298,10 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return false;
         };
-        let (Some(key), Some(adopted)) = (state.key(), state.adopted.clone()) else {
+        let (Some(key), Some(adopted)) = (state.key(), state.adopted().cloned()) else {
             return false;
         };
-        if state.recent.get(&head.size) == Some(&head.tree()) {
+        if state.tree_of(head.size) == Some(head.tree()) {
             return false;
         }
         let history = History::new(&self.store, key);
@@ -313,7 +338,12 @@ impl<S: Store> Engine<S> {
             return;
         };
         // Of a log that was closed and went on, another branch may have been adopted.
-        if let Some(fork) = state.fork.clone().filter(|fork| fork.is_of_closing()) {
+        if let Some(fork) = state
+            .dispute
+            .fork
+            .clone()
+            .filter(|fork| fork.is_of_closing())
+        {
             match self.other_branch(log, &fork) {
                 Ok(Some(branch)) => return self.take_fork(log, branch, None, now),
                 Ok(None) => {}
@@ -323,18 +353,21 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let (Some(key), Some(fork)) = (state.key(), &state.fork) else {
+        let (Some(key), Some(fork)) = (state.key(), state.fork()) else {
             return;
         };
         let history = History::new(&self.store, key);
-        match agreement(&history, state.adopted.as_ref(), fork) {
-            Ok(tree) => {
-                let state = self.logs.get_mut(&log).expect("it is known");
-                state.agree_on(tree);
-                self.changed.insert(log);
-            }
+        match agreement(&history, state.adopted(), fork) {
+            Ok(tree) => self.agree_on(log, tree),
             Err(error) => self.store_failed(log, &ReadError::Store(error)),
         }
+    }
+
+    fn agree_on(&mut self, log: LogId, tree: Tree) {
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.agree_on(tree);
+        }
+        self.changed.insert(log);
     }
 
     /// Takes a fork proof from the store.
@@ -345,8 +378,8 @@ impl<S: Store> Engine<S> {
         fork: Box<ForkProof>,
     ) -> Result<(), StoreError> {
         let history = History::new(&self.store, key);
-        let tree = agreement(&history, state.adopted.as_ref(), &fork)?;
-        state.fork = Some(fork);
+        let tree = agreement(&history, state.adopted(), &fork)?;
+        state.dispute.fork = Some(fork);
         state.begin_by_last_head();
         state.agree_on(tree);
         Ok(())
@@ -367,14 +400,15 @@ impl<S: Store> Engine<S> {
         };
         // What others say is common may be less than what is.
         let is_known = |fork: &ForkProof| fork.is_of_closing();
-        let is_settled = state.searched || state.recovered.is_some();
-        let known = state.fork.as_deref().is_none_or(is_known) || is_settled;
-        let vain = (state.vain_search).is_some_and(|(with, until)| with == peer && now < until);
+        let is_settled = state.dispute.searched || state.recovered().is_some();
+        let known = state.fork().is_none_or(is_known) || is_settled;
+        let vain =
+            (state.dispute.vain_search).is_some_and(|(with, until)| with == peer && now < until);
         let Some(ours) = state.signed_head().filter(|_| !known && !vain) else {
             return;
         };
         let asked = ours.size.min(theirs.size);
-        if state.search.is_some() || asked == 0 || ours.tree() == theirs.tree() {
+        if state.dispute.search.is_some() || asked == 0 || ours.tree() == theirs.tree() {
             return;
         }
         self.ask_search(log, Search::new(peer, asked), now);
@@ -389,7 +423,7 @@ impl<S: Store> Engine<S> {
             from_size: search.asked,
         });
         let peer = search.peer;
-        state.search = Some(search);
+        state.dispute.search = Some(search);
         self.ask(peer, RequestKind::Search(log), body, now);
     }
 
@@ -403,9 +437,9 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return Ok(());
         };
-        let search = state.search.take();
+        let search = state.dispute.search.take();
         let (Some(search), Some(key), Some(ours), Some(manifest)) =
-            (search, state.key(), state.signed_head(), &state.manifest)
+            (search, state.key(), state.signed_head(), state.manifest())
         else {
             return Ok(());
         };
@@ -420,7 +454,7 @@ impl<S: Store> Engine<S> {
             // others is not kept.
             Ok(Step::Found(proof)) => match ForkProof::verify(proof.to_wire(), log, manifest) {
                 Ok(proof) => {
-                    state.searched = true;
+                    state.dispute.searched = true;
                     self.take_fork(log, Box::new(proof), None, now);
                 }
                 Err(_) => state.searched_in_vain(peer, now),
@@ -437,16 +471,21 @@ impl LogState {
     /// What is here, and what a peer knows, does not tell where the branches part.
     /// That may change.
     fn searched_in_vain(&mut self, peer: PeerId, now: Timestamp) {
-        self.vain_search = Some((peer, now.plus(VAIN_SEARCH_PAUSE_US)));
+        self.dispute.vain_search = Some((peer, now.plus(VAIN_SEARCH_PAUSE_US)));
     }
 
     /// Only this much counts from now on.
     pub(super) fn agree_on(&mut self, tree: Tree) {
-        self.undisputed = tree.size;
-        self.recent.clear();
-        self.recent.insert(tree.size, tree);
-        self.synced_size = self.synced_size.min(tree.size);
+        self.dispute.undisputed = tree.size;
+        self.know_only(tree);
+        self.is_safe_only_to(tree.size);
     }
+}
+
+/// Writes a fork proof.
+pub(super) fn put_fork(batch: &mut Batch, number: u32, fork: &ForkProof) {
+    let row = fork.to_wire().encode_to_vec();
+    batch.put(Table::Heads, head_key(number, HeadKind::Fork), row);
 }
 
 /// The tree of so many records, if all of it is known here. What is damaged is not.

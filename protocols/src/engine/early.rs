@@ -28,19 +28,22 @@ const FORKED_EARLY: &str = "version 0.1.0 has found that its publisher signed tw
 impl LogState {
     /// Writes the head that is adopted now, in place of an early one if there is.
     pub(super) fn put_adopted(&self, batch: &mut Batch, head: &SignedHead) {
-        put_head(batch, self.number, head);
-        if matches!(self.adopted, Some(AdoptedHead::Early(_))) {
-            batch.delete(Table::Heads, head_key(self.number, HeadKind::EarlyAdopted));
+        put_head(batch, self.number(), head);
+        if matches!(self.adopted(), Some(AdoptedHead::Early(_))) {
+            batch.delete(
+                Table::Heads,
+                head_key(self.number(), HeadKind::EarlyAdopted),
+            );
         }
     }
 
     /// Writes the rows of the adopted head again.
     pub(super) fn put_adopted_again(&self, batch: &mut Batch) {
-        match &self.adopted {
+        match self.adopted() {
             None => {}
-            Some(AdoptedHead::Signed(head)) => put_head(batch, self.number, head),
+            Some(AdoptedHead::Signed(head)) => put_head(batch, self.number(), head),
             Some(AdoptedHead::Early(head)) => {
-                let key = head_key(self.number, HeadKind::EarlyAdopted);
+                let key = head_key(self.number(), HeadKind::EarlyAdopted);
                 batch.put(Table::Heads, key, head.to_wire().encode_to_vec());
             }
         }
@@ -48,8 +51,7 @@ impl LogState {
 
     /// Takes what an early proof leaves: no more than both histories begin with.
     fn set_early_fork(&mut self, common: u64) {
-        self.undisputed = common.min(self.size());
-        self.forked_early = true;
+        self.set_forked_early(common);
         self.stop_for_good(FORKED_EARLY.to_owned());
     }
 }
@@ -92,14 +94,15 @@ impl<S: Store> Engine<S> {
         state: &mut LogState,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        let ours = (state.manifest.as_ref())
+        let ours = state
+            .manifest()
             .is_some_and(|manifest| manifest.publisher == self.key.public());
-        if let Some(AdoptedHead::Early(early)) = &state.adopted
+        if let Some(AdoptedHead::Early(early)) = state.adopted()
             && ours
         {
             let head = early.sign_anew(&self.key);
             state.put_adopted(&mut batch, &head);
-            state.adopted = Some(head.into());
+            state.replace_adopted(head);
         }
         self.carry_fork(log, state, ours, &mut batch)?;
         if batch.is_empty() {
@@ -115,8 +118,8 @@ impl<S: Store> Engine<S> {
         ours: bool,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        let row = head_key(state.number, HeadKind::EarlyFork);
-        let (Some(key), Some(manifest)) = (state.key(), state.manifest.clone()) else {
+        let row = head_key(state.number(), HeadKind::EarlyFork);
+        let (Some(key), Some(manifest)) = (state.key(), state.manifest().cloned()) else {
             return Ok(());
         };
         let bytes = match readable(self.store.get(Table::Heads, &row))? {
@@ -143,7 +146,7 @@ impl<S: Store> Engine<S> {
         };
         match ForkProof::verify(proof.clone(), log, &manifest) {
             Ok(fork) => {
-                let fork_row = head_key(state.number, HeadKind::Fork);
+                let fork_row = head_key(key.number, HeadKind::Fork);
                 batch.put(Table::Heads, fork_row, proof.encode_to_vec());
                 batch.delete(Table::Heads, row);
                 // What cannot be read of it is not undisputed.

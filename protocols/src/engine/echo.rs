@@ -21,15 +21,10 @@ pub(super) struct Echo {
     /// The largest size that was told once more, to one who had missed it.
     retold: u64,
     /// Others who have asked at the same moment are not to tell it all at once.
-    pub(super) due: Option<Timestamp>,
+    due: Option<Timestamp>,
 }
 
 impl Echo {
-    /// Gossip has brought a head of this size.
-    pub(super) fn heard(&mut self, size: u64) {
-        self.known = self.known.max(size);
-    }
-
     /// Somebody still lacks a head of this size; whether it is worth telling it
     /// once more.
     fn was_missed(&mut self, size: u64) -> bool {
@@ -54,9 +49,19 @@ impl Echo {
 }
 
 impl LogState {
+    /// Gossip has brought a head of this size.
+    pub(super) fn heard_by_gossip(&mut self, size: u64) {
+        self.echo.known = self.echo.known.max(size);
+    }
+
+    /// When a head is told to the neighbours.
+    pub(super) fn echo_due(&self) -> Option<Timestamp> {
+        self.echo.due
+    }
+
     /// The least that a neighbour is known to have, if it is less than there is.
     fn least_behind(&self) -> Option<u64> {
-        let sources = self.scheduler.sources().map(|(_, source)| source.size);
+        let sources = self.sources().map(|(_, source)| source.size);
         sources.filter(|&size| size < self.size()).min()
     }
 }
@@ -68,7 +73,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        if state.owned || state.size() <= state.echo.known || state.least_behind().is_none() {
+        if state.is_ours() || state.size() <= state.echo.known || state.least_behind().is_none() {
             return;
         }
         let delay = self.joining.dice() % ECHO_WITHIN_US;
@@ -121,7 +126,7 @@ impl<S: Store> Engine<S> {
             let nodes = nodes_between(&history, 0, size)?;
             Ok(nodes.and_then(|nodes| CompactRange::from_hashes(0, size, nodes).ok()))
         };
-        if state.held.contains(from, head.size)
+        if state.holds(from, head.size)
             && let Some(records) = few_records(&history, from, head.size)?
             && let Some(prefix) = range(from)?
         {

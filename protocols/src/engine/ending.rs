@@ -12,13 +12,13 @@ use crate::time::Timestamp;
 impl LogState {
     /// What its last head says, if its owner has closed it.
     pub(super) fn closing(&self) -> Option<Closing> {
-        self.adopted.as_ref()?.closing
+        self.adopted()?.closing
     }
 
     /// Whether its owner may still sign something of it: it is open for writing,
     /// and was not closed.
     pub(super) fn grows(&self) -> bool {
-        self.is_writable() && self.appender.is_some() && self.closing().is_none()
+        self.is_writable() && self.is_open() && self.closing().is_none()
     }
 }
 
@@ -41,30 +41,28 @@ impl<S: Store> Engine<S> {
         // What was accepted before comes before the end.
         self.commit_published(now);
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
-        if !state.owned {
+        if !state.is_ours() {
             return Err(CommandError::NotOwner(log));
         }
         if successor == Some(log) {
             return Err(CommandError::OwnSuccessor);
         }
-        if state.appender.is_none() || !state.is_writable() {
+        let Some(appender) = state.appender().filter(|_| state.is_writable()) else {
             return Err(self.why_stopped(log));
-        }
+        };
         match state.closing() {
             Some(end) if end.successor == successor => return Ok(Reply::Done),
             Some(_) => self.require_no_end(log)?,
             None => {}
         }
-        let appender = state.appender.as_ref().expect("it was asked");
         let time = self.head_time(state, now);
         let head = Head {
             closing: Some(Closing { successor }),
             ..appender.head(log, time)
         };
         let head = head.sign(&self.key);
-        let state = self.logs.get_mut(&log).expect("it is known");
         let mut batch = Batch::new();
-        put_head(&mut batch, state.number, &head);
+        put_head(&mut batch, state.number(), &head);
         // Unlike others it cannot be signed again: were it lost after somebody had
         // heard of it, an open head might follow.
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
@@ -82,7 +80,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         let mut batch = Batch::new();
-        put_head(&mut batch, state.number, head);
+        put_head(&mut batch, state.number(), head);
         match self.store.commit(batch, Durability::Synced) {
             Ok(()) => self.ended(log, head.clone(), now),
             Err(error) => self.store_failed(log, &ReadError::Store(error)),
@@ -90,9 +88,10 @@ impl<S: Store> Engine<S> {
     }
 
     fn ended(&mut self, log: LogId, head: SignedHead, now: Timestamp) {
-        let state = self.logs.get_mut(&log).expect("it is known");
-        state.synced_size = head.size;
-        state.set_adopted(head.clone());
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.is_safe_as_signed(head.size);
+            state.set_adopted(head.clone());
+        }
         self.changed.insert(log);
         self.signed(log, &head);
         self.publish_head(log, &head);

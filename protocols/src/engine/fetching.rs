@@ -8,9 +8,9 @@ use super::log_state::LogState;
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::LogId;
-use crate::limits::BUSY_HEAD_POLL_US;
-use crate::ranges::{Interval, IntervalSet};
-use crate::store::{Admission, Batch, Durability, ReadError, Store, StoreError};
+use crate::log::Node;
+use crate::ranges::Interval;
+use crate::store::{Batch, Durability, ReadError, Store, StoreError};
 use crate::sync::scheduler::{Assignment, Ending};
 use crate::sync::session::{CheckedDelivery, Fetch};
 use crate::sync::{Lane, Priority};
@@ -33,32 +33,17 @@ impl<S: Store> Engine<S> {
                 // A log of ours that lacked something may have it back.
                 return self.make_safe(log, now);
             };
-            let Some(manifest) = &state.manifest else {
+            if state.manifest().is_none() {
                 return;
-            };
-            let sizes: Vec<u64> = state.recent.keys().copied().collect();
-            let first = manifest.publisher.peer_id();
-            let level = manifest.chunk_level;
-            state.scheduler.no_history = self.room.stops(Priority::History);
-            state.scheduler.forget_wishes(&state.held);
+            }
+            let no_history = self.room.stops(Priority::History);
             let open = |peer: &PeerId| self.requests.open_ranges(peer);
-            let next = (state.scheduler).next(&sizes, &state.held, level, first, open);
-            let Some(assignment) = next else {
+            let Some(fetch) = state.next_fetch(log, no_history, open) else {
                 return self.after_schedule(log, now);
             };
-            state.scheduler.assign(&assignment);
-            state.has_fetched = true;
-            let Assignment {
-                peer,
-                intervals,
-                size,
-                all,
-                priority,
-            } = assignment;
-            let tree = state.recent[&size];
-            let fetch = Fetch::new(peer, log, &intervals, tree, priority, all);
+            state.note_fetching();
             let body = Body::GetRange(fetch.request());
-            self.ask(peer, RequestKind::Range(Box::new(fetch)), body, now);
+            self.ask(fetch.peer, RequestKind::Range(Box::new(fetch)), body, now);
         }
     }
 
@@ -70,11 +55,11 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<Reply, CommandError> {
         let state = (self.logs.get_mut(&log)).ok_or(CommandError::UnknownStream(log))?;
-        if !state.followed && !state.owned {
+        if !state.is_followed() && !state.is_ours() {
             return Err(CommandError::NotFollowed(log));
         }
         // What is here already, and what is not there yet, comes true by itself.
-        if !wish.is_empty() && !state.held.contains(wish.from, wish.to) {
+        if !wish.is_empty() && !state.holds(wish.from, wish.to) {
             state.scheduler.wish(wish);
             self.schedule(log, now);
         }
@@ -88,8 +73,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         if !state.is_complete() {
-            let soon = now.plus(BUSY_HEAD_POLL_US);
-            state.poll_at = state.poll_at.map(|at| at.min(soon));
+            state.poll_sooner(now);
             self.hungry.insert(log);
             return;
         }
@@ -101,9 +85,7 @@ impl<S: Store> Engine<S> {
 
     /// Has a log that is whole synced, if it was not yet.
     fn make_safe(&mut self, log: LogId, now: Timestamp) {
-        let is_unsafe =
-            |state: &LogState| state.is_complete() && state.synced_size < state.target();
-        if self.logs.get(&log).is_some_and(is_unsafe) {
+        if self.logs.get(&log).is_some_and(LogState::is_unsafe) {
             self.unsynced.insert(log);
             let next = now.max(self.last_sync.plus(SYNC_EVERY_US));
             self.sync_at.get_or_insert(next);
@@ -123,15 +105,15 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let (Some(key), Some(manifest), true) = (state.key(), &state.manifest, state.fetches())
-        else {
+        let (Some(manifest), true) = (state.manifest(), state.fetches()) else {
             // The log was stopped in the meantime.
             return self.withdraw(id, now);
         };
+        let (chunk_level, max_value_bytes) = (manifest.chunk_level, manifest.max_value_bytes());
         let (mut answer, mut is_first) = (None, false);
         let result = match body {
             Body::OfferedHashes(offer) => {
-                let checked = fetch.offered(&offer, key.chunk_level, &state.held);
+                let checked = fetch.offered(&offer, chunk_level, state.held());
                 checked.map(|checked| {
                     let (records, bytes) = fetch.size();
                     is_first = state.scheduler.offered(records, bytes);
@@ -140,10 +122,7 @@ impl<S: Store> Engine<S> {
                         state.scheduler.release(from, to);
                     }
                     answer = checked.wanted;
-                    let mut admission = Admission::new(&self.store, key, &mut state.held);
-                    admission.put_nodes(&checked.nodes);
-                    let committed = self.store.commit(admission.finish(), Durability::Written);
-                    committed.map_err(ReadError::Store)
+                    put_nodes(&self.store, state, &checked.nodes).map_err(ReadError::Store)
                 })
             }
             // The offer was lost with a connection: nobody's fault.
@@ -155,12 +134,12 @@ impl<S: Store> Engine<S> {
                 fetch.arrives(now);
                 self.room
                     .take(delivery.chunks.iter().map(bytes::Bytes::len).sum());
-                let checked = fetch.delivered(delivery, manifest.max_value_bytes());
-                let begin = state.kept.from;
+                let checked = fetch.delivered(delivery, max_value_bytes);
+                let begin = state.kept_from();
                 checked.map(|mut chunks| {
                     // What was asked for may have been dropped meanwhile.
                     chunks.retain(|chunk| chunk.subtree.end() > begin);
-                    put_chunks(&self.store, key, &mut state.held, &chunks)
+                    put_chunks(&self.store, state, &chunks)
                 })
             }
             Body::Refused(refused) if refused.why() == Why::Busy => {
@@ -224,13 +203,11 @@ impl<S: Store> Engine<S> {
             return;
         };
         if let Some(state) = self.logs.get_mut(&fetch.log) {
-            let scheduler = &mut state.scheduler;
-            scheduler.release_all(fetch.expected());
-            scheduler.ended(fetch.peer, fetch.priority, Ending::Well, now);
+            state.fetch_ended(fetch.peer, &fetch, Ending::Well, now);
             if let Some((wait_us, transfer_us)) = fetch.took(begun, now)
                 && fetch.priority == Priority::History
             {
-                scheduler.arrived(fetch.peer, wait_us, transfer_us);
+                state.scheduler.arrived(fetch.peer, wait_us, transfer_us);
             }
         }
         self.schedule_hungry(fetch.log, now);
@@ -298,8 +275,7 @@ impl<S: Store> Engine<S> {
             };
             // A fork may have been found meanwhile.
             let size = size.min(state.target());
-            if state.synced_size < size {
-                state.synced_size = size;
+            if state.is_safe_to(size) {
                 self.changed.insert(log);
                 if state.target() == size {
                     self.tell_synced(log, now);
@@ -309,14 +285,55 @@ impl<S: Store> Engine<S> {
     }
 }
 
+impl LogState {
+    /// The next question for what is missing, which is taken to be asked. `open` counts
+    /// the batches that are open with a peer.
+    fn next_fetch(
+        &mut self,
+        log: LogId,
+        no_history: bool,
+        open: impl Fn(&PeerId) -> usize,
+    ) -> Option<Fetch> {
+        let manifest = self.manifest()?;
+        let (first, level) = (manifest.publisher.peer_id(), manifest.chunk_level);
+        let mut scheduler = std::mem::take(&mut self.scheduler);
+        scheduler.no_history = no_history;
+        scheduler.forget_wishes(self.held());
+        let next = scheduler.next(&self.tree_sizes(), self.held(), level, first, open);
+        if let Some(assignment) = &next {
+            scheduler.assign(assignment);
+        }
+        self.scheduler = scheduler;
+        let Assignment {
+            peer,
+            intervals,
+            size,
+            all,
+            priority,
+        } = next?;
+        let tree = self.tree_of(size)?;
+        Some(Fetch::new(peer, log, &intervals, tree, priority, all))
+    }
+}
+
+/// Stores nodes that were checked against a root.
+fn put_nodes<S: Store>(store: &S, state: &mut LogState, nodes: &[Node]) -> Result<(), StoreError> {
+    let Some(mut admission) = state.admission(store) else {
+        return Ok(());
+    };
+    admission.put_nodes(nodes);
+    store.commit(admission.finish(), Durability::Written)
+}
+
 /// Stores chunks that were checked against their addresses.
 fn put_chunks<S: Store>(
     store: &S,
-    key: crate::store::LogKey,
-    held: &mut IntervalSet,
+    state: &mut LogState,
     chunks: &[CheckedDelivery],
 ) -> Result<(), ReadError> {
-    let mut admission = Admission::new(store, key, held);
+    let Some(mut admission) = state.admission(store) else {
+        return Ok(());
+    };
     for chunk in chunks {
         admission.put_subtree(chunk.subtree, &chunk.chunk, chunk.hash)?;
     }

@@ -16,7 +16,7 @@ use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::{Batch, Durability, ReadError, Store};
 use crate::sync::Lane;
-use crate::sync::scheduler::{Ending, Order};
+use crate::sync::scheduler::Ending;
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
@@ -35,7 +35,7 @@ impl<S: Store> Engine<S> {
         }
         let mut batch = Batch::new();
         let known = self.logs.get(&log);
-        let was_followed = known.is_some_and(|state| state.followed);
+        let was_followed = known.is_some_and(LogState::is_followed);
         // Nothing is changed here before it is on the disk: a log that exists
         // in memory alone would share its number with the next one.
         let mut row = match known {
@@ -54,14 +54,9 @@ impl<S: Store> Engine<S> {
         if !self.logs.contains_key(&log) {
             self.logs.insert(log, LogState::new(row.number));
         }
-        let state = self.logs.get_mut(&log).expect("it is known now");
-        state.followed = true;
-        state.peers = row.peers;
-        state.scheduler.order = if newest_first {
-            Order::NewestFirst
-        } else {
-            Order::OldestFirst
-        };
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.follow_as(row);
+        }
         self.changed.insert(log);
         if !was_followed {
             self.subscribe(log);
@@ -79,7 +74,7 @@ impl<S: Store> Engine<S> {
         let mut batch = Batch::new();
         put_row(&mut batch, log, &row);
         self.store.commit(batch, Durability::Synced)?;
-        state.followed = false;
+        state.unfollow();
         self.joining.forget(log);
         self.early.remove(&log);
         let asked = self.requests.which(|request| request.log() == Some(log));
@@ -99,15 +94,15 @@ impl<S: Store> Engine<S> {
             return;
         };
         // The owner asks whether anybody knows more than it does.
-        if !state.takes() && !state.owned {
+        if !state.takes() && !state.is_ours() {
             return;
         }
         if self.requests.is_asked_about(peer, log) || !self.requests.may_ask_about(peer, log) {
             return;
         }
         let name = Bytes::copy_from_slice(&log.0);
-        if state.manifest.is_some() {
-            let from = state.adopted.clone();
+        if state.manifest().is_some() {
+            let from = state.adopted().cloned();
             let size = state.size();
             // From one peer at a time: the others would tell the same.
             let news = size > 0 && !self.requests.is_asked_for_news(log);
@@ -217,7 +212,7 @@ impl<S: Store> Engine<S> {
     /// Stores the manifest of a log, unless it is known.
     pub(super) fn keep_manifest(&mut self, log: LogId, manifest: SignedManifest, now: Timestamp) {
         let state = self.logs.get_mut(&log);
-        let Some(state) = state.filter(|state| state.manifest.is_none()) else {
+        let Some(state) = state.filter(|state| state.manifest().is_none()) else {
             return;
         };
         state.set_manifest(manifest);
@@ -256,12 +251,11 @@ impl<S: Store> Engine<S> {
         let mut has_more = false;
         let time = self.time(now);
         if let Some(state) = self.logs.get_mut(&log).filter(|state| state.fetches()) {
-            has_more = state.scheduler.held_by(peer) < held.len();
-            state.scheduler.has(peer, head.size, held);
+            has_more = state.source_has(peer, head.size, held);
             state.told_to_begin(peer, wire.begin);
             state.note_heard(&head);
             let pause = state.head_poll_us(time);
-            state.poll_at.get_or_insert(now.plus(pause));
+            state.poll_some_time(now.plus(pause));
             self.changed.insert(log);
         }
         self.end_is_there(log, &head, (wire.begin, &theirs), now);
@@ -295,7 +289,7 @@ impl<S: Store> Engine<S> {
             RequestKind::Manifest(_) | RequestKind::Head { .. } => {
                 // It may know more in a while.
                 let soon = now.plus(BUSY_HEAD_POLL_US);
-                state.poll_at.get_or_insert(soon);
+                state.poll_some_time(soon);
             }
             RequestKind::Extend(..) => {
                 // Whoever cannot show it may be behind, or does not want to:
@@ -303,10 +297,9 @@ impl<S: Store> Engine<S> {
                 state.extension_failed(peer, now);
             }
             RequestKind::Retrieve { .. } | RequestKind::Discover(_) => {}
-            RequestKind::Search(_) => state.search = None,
+            RequestKind::Search(_) => state.end_search(),
             RequestKind::Range(fetch) => {
-                state.scheduler.release_all(fetch.expected());
-                (state.scheduler).ended(peer, fetch.priority, Ending::Failed, now);
+                state.fetch_ended(peer, &fetch, Ending::Failed, now);
                 // It may have been behind what we took it to have.
                 if self.peers.get(&peer).is_some_and(|peer| peer.ready) {
                     self.ask_about(peer, log, now);
@@ -335,8 +328,7 @@ impl<S: Store> Engine<S> {
         };
         let log = fetch.log;
         if let Some(state) = self.logs.get_mut(&log) {
-            state.scheduler.release_all(fetch.expected());
-            (state.scheduler).ended(peer, fetch.priority, Ending::Withdrawn, now);
+            state.fetch_ended(peer, fetch, Ending::Withdrawn, now);
         }
         self.schedule_hungry(log, now);
         self.schedule(log, now);
@@ -363,7 +355,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn drop_sources(&mut self, peer: PeerId) -> Vec<LogId> {
         let mut dropped = Vec::new();
         for (log, state) in self.logs.iter_mut() {
-            if state.scheduler.gone(peer) {
+            if state.lose_source(peer) {
                 self.changed.insert(log);
                 dropped.push(log);
             }

@@ -89,7 +89,7 @@ impl LogState {
     /// Whether a peer with this head of ours, and this much of it, is in step:
     /// it has all of a head that is at most one renewal old.
     fn is_in_step(&self, head: &SignedHead, held: &IntervalSet) -> bool {
-        let Some(ours) = &self.adopted else {
+        let Some(ours) = self.adopted() else {
             return false;
         };
         let begin = self.begin_at(head.size);
@@ -109,7 +109,7 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) {
         let state = self.logs.get(&log);
-        if state.is_some_and(|state| state.appender.is_some() && state.is_in_step(head, held)) {
+        if state.is_some_and(|state| state.is_open() && state.is_in_step(head, held)) {
             self.follower_is_in_step(peer, log, now);
         }
     }
@@ -117,10 +117,11 @@ impl<S: Store> Engine<S> {
     /// A peer has everything of a log of ours.
     pub(super) fn follower_is_in_step(&mut self, peer: PeerId, log: LogId, now: Timestamp) {
         let state = self.logs.get_mut(&log);
-        let Some(state) = state.filter(|state| state.appender.is_some()) else {
+        let Some(state) = state.filter(|state| state.is_open()) else {
             return;
         };
-        if !state.followers.seen(peer, now) {
+        let is_news = state.followers_mut().is_some_and(|all| all.seen(peer, now));
+        if !is_news {
             return;
         }
         self.changed.insert(log);
@@ -135,8 +136,8 @@ impl<S: Store> Engine<S> {
     /// up.
     pub(super) fn follower_came(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get_mut(&log);
-        if let Some(state) = state.filter(|state| state.appender.is_some()) {
-            let followers = &mut state.followers;
+        let state = state.filter(|state| state.is_open());
+        if let Some(followers) = state.and_then(LogState::followers_mut) {
             followers.pause_us = 2 * BUSY_HEAD_POLL_US;
             let soon = now.plus(followers.pause_us);
             followers.ask_at = Some(followers.ask_at.map_or(soon, |at| at.min(soon)));
@@ -150,12 +151,15 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let followers = &mut state.followers;
+        let is_open = state.is_open();
+        let Some(followers) = state.followers_mut() else {
+            return;
+        };
         if followers.ask_at.is_none_or(|at| at > now) {
             return;
         }
         followers.ask_at = None;
-        if state.appender.is_none() || followers.known.len() >= MAX_KNOWN_FOLLOWERS {
+        if !is_open || followers.known.len() >= MAX_KNOWN_FOLLOWERS {
             return;
         }
         let mut unknown = subscribers(peers, log);

@@ -3,16 +3,17 @@
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
-use super::dispute::Says;
 use super::gossip_forms::{announcement_has_more, meta_has_more};
+use super::log_state::LogState;
+use super::says::Says;
 use super::{Engine, Verdict};
 use crate::head::{SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
-use crate::limits::{MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES, MAX_HEAD_LAG_US};
+use crate::limits::{MAX_EARLY_ANNOUNCEMENTS, MAX_GOSSIP_BYTES};
 use crate::log::{AdmitError, Announcement, ForkProof, Relation};
 use crate::manifest::SignedManifest;
 use crate::record::Record;
-use crate::store::{Admission, Durability, ReadError, Store};
+use crate::store::{Durability, ReadError, Store};
 use crate::time::Timestamp;
 use crate::wire::v1::meta::Body;
 use crate::wire::{decode, v1};
@@ -36,7 +37,7 @@ impl<S: Store> Engine<S> {
                 let max = manifest.max_value_bytes();
                 Announcement::verify(data, log, &manifest.publisher, max).map(|announcement| {
                     if let Some(state) = self.logs.get_mut(&log) {
-                        state.echo.heard(announcement.head().size);
+                        state.heard_by_gossip(announcement.head().size);
                     }
                     self.note_clock(author, log, announcement.head(), now);
                     self.announced(from, log, &announcement, now)
@@ -55,7 +56,7 @@ impl<S: Store> Engine<S> {
     /// Keeps an announcement that cannot be judged before the manifest is there:
     /// whoever passed it on may have nothing else of the log.
     fn keep_early(&mut self, from: PeerId, log: LogId, data: &Bytes) {
-        let is_followed = self.logs.get(&log).is_some_and(|state| state.followed);
+        let is_followed = self.logs.get(&log).is_some_and(LogState::is_followed);
         let has_place = self.early.contains_key(&log) || self.early.len() < MAX_EARLY_ANNOUNCEMENTS;
         if is_followed && has_place && data.len() <= MAX_GOSSIP_BYTES {
             self.early.insert(log, (from, data.clone()));
@@ -74,8 +75,8 @@ impl<S: Store> Engine<S> {
 
     /// The manifest of a log that is followed here, once it is known.
     fn followed_manifest(&self, log: LogId) -> Option<&SignedManifest> {
-        let followed = self.logs.get(&log).filter(|state| state.followed);
-        followed.and_then(|state| state.manifest.as_ref())
+        let followed = self.logs.get(&log).filter(|state| state.is_followed());
+        followed.and_then(LogState::manifest)
     }
 
     /// Takes records that somebody announced, or told when asked.
@@ -91,22 +92,22 @@ impl<S: Store> Engine<S> {
         if !self.is_timely(log, head) {
             return Verdict::Ignore;
         }
-        let state = self.logs.get_mut(&log).expect("gossip is of known logs");
-        let known = state
-            .scheduler
-            .has_live(from, announcement.first(), head.size);
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Verdict::Ignore;
+        };
+        let known = state.source_has_live(from, announcement.first(), head.size);
         if announcement.chunk().is_some() {
-            state.scheduler.note_delivery(from);
+            state.source_delivered(from);
         }
         if !state.takes_heads() || state.is_past_end(head.size) {
             return Verdict::Ignore;
         }
-        let relation = match &state.adopted {
+        let relation = match state.adopted() {
             None => Relation::Extends,
             Some(adopted) => announcement.relation(adopted),
         };
         let first = announcement.first().max(state.begin());
-        let brings_records = !state.held.contains(first, head.size);
+        let brings_records = !state.holds(first, head.size);
         let verdict = match relation {
             Relation::Older if self.contradicts_older(from, log, head, now) => Verdict::Accept,
             Relation::Older => Verdict::Ignore,
@@ -143,26 +144,21 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return false;
         };
-        let is_largest = state.timed_size < head.size;
-        if state.note_heard(head) {
+        let (is_timely, is_larger) = state.hear(head);
+        if is_larger {
             self.changed.insert(log);
         }
-        state.note_time(head);
-        let newest = state.heard.unwrap_or(head.time);
-        // An end never gets old.
-        let is_end = head.closing.is_some();
-        is_end || is_largest || newest.since(head.time) <= MAX_HEAD_LAG_US
+        is_timely
     }
 
     /// Stores the head, the nodes and the records of an announcement that
     /// extends what was adopted, in one write.
     fn admit(&mut self, log: LogId, announcement: &Announcement, now: Timestamp) {
-        let state = self.logs.get_mut(&log).expect("gossip is of known logs");
-        let key = state
-            .key()
-            .expect("announcements are checked by the manifest");
-        if state.adopted.is_none() {
-            state.scheduler.live_from = announcement.first();
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        if state.adopted().is_none() {
+            state.live_from(announcement.first());
         }
         // Records that were missed may come with an older head of the same tree.
         let announced = announcement.head();
@@ -176,7 +172,9 @@ impl<S: Store> Engine<S> {
             .map_or(0, |chunk| chunk.encoded.bytes.len());
         let full = self.room.for_all < bytes as u64;
         let begin = state.begin_at(head.size);
-        let mut admission = Admission::new(&self.store, key, &mut state.held);
+        let Some(mut admission) = state.admission(&self.store) else {
+            return;
+        };
         let mut result = Ok(());
         if let Some(chunk) = announcement.chunk().filter(|_| !full) {
             let records: Vec<Record> = chunk.records().collect();

@@ -241,7 +241,7 @@ impl<S: Store> Engine<S> {
             if *audience == 0 {
                 self.joining.audience.remove(&log);
             }
-            let is_followed = self.logs.get(&log).is_some_and(|state| state.followed);
+            let is_followed = self.logs.get(&log).is_some_and(LogState::is_followed);
             if few && self.joining.introduced.remove(&log) && !is_followed {
                 let topic = Topic::Meta(log);
                 self.outputs.push_back(Output::Unsubscribe(topic));
@@ -251,7 +251,7 @@ impl<S: Store> Engine<S> {
 
     /// Whether what is said about a log on its meta topic is of interest here.
     fn hears_of(&self, log: LogId) -> bool {
-        let follows = self.logs.get(&log).is_some_and(|state| state.followed);
+        let follows = self.logs.get(&log).is_some_and(LogState::is_followed);
         follows || self.joining.introduced.contains(&log)
     }
 
@@ -263,7 +263,7 @@ impl<S: Store> Engine<S> {
         loop {
             let Joining { joiner, rng, .. } = &mut self.joining;
             let logs = &self.logs;
-            let publisher = |log| logs.get(&log)?.scheduler.publisher;
+            let publisher = |log| logs.get(&log)?.publisher();
             match joiner.take_due(now, publisher, || rng.next_u64()) {
                 Some((log, Step::Ask { attempt })) => self.say_join(log, attempt, now),
                 Some((log, Step::Accept(key, offers))) => {
@@ -288,10 +288,10 @@ impl<S: Store> Engine<S> {
         let join = Join {
             key: key.public(),
             size: state.size(),
-            held: summary(&state.held),
+            held: summary(state.held()),
             wish: None,
             attempt,
-            lacks_manifest: state.manifest.is_none(),
+            lacks_manifest: state.manifest().is_none(),
         };
         joining.joiner.asked(log, key, now);
         let topic = Topic::Meta(log);
@@ -357,14 +357,11 @@ impl<S: Store> Engine<S> {
         }
         let key = OpeningKey::from_random(joining.random_bytes());
         let rendezvous_key = joining.random_bytes();
-        let manifest = state
-            .manifest
-            .as_ref()
-            .filter(|_| heard.join.lacks_manifest);
+        let manifest = state.manifest().filter(|_| heard.join.lacks_manifest);
         let content = OfferContent {
             manifest: manifest.map(|manifest| UnverifiedManifest::from(manifest.to_wire())),
             head: UnverifiedHead(head.to_wire()),
-            held: summary(&state.held),
+            held: summary(state.held()),
             record: joining.record.clone(),
             key: key.public(),
             rendezvous_key,
@@ -434,12 +431,12 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log).filter(|state| state.fetches()) else {
             return;
         };
-        let mut missing = state.held.missing(state.begin(), head.size);
+        let mut missing = state.held().missing(state.begin(), head.size);
         let brings = missing.any(|gap| content.held.covered(gap.from, gap.to) > 0);
-        if !brings && head.size <= state.size() && state.adopted.is_some() {
+        if !brings && head.size <= state.size() && state.adopted().is_some() {
             return;
         }
-        let publisher = state.scheduler.publisher;
+        let publisher = state.publisher();
         let offer = ReceivedOffer {
             peer: author,
             size: head.size,
@@ -556,11 +553,13 @@ impl<S: Store> Engine<S> {
 
 /// Whether something that a joiner lacks can be served from here.
 fn serves(state: &LogState, join: &Join) -> bool {
-    let head = state.head_for_others().filter(|_| state.manifest.is_some());
+    let head = state
+        .head_for_others()
+        .filter(|_| state.manifest().is_some());
     // Of a forked log it is clear what counts where there is a last head.
-    let is_clear = state.fork.is_none() || head.is_some() && head == state.last_head();
-    let sound = state.followed && is_clear && state.stopped_for_good.is_none();
-    sound && head.is_some_and(|head| join.is_served_by(head.size, &state.held))
+    let is_clear = state.fork().is_none() || head.is_some() && head == state.last_head();
+    let sound = state.is_followed() && is_clear && state.stopped_for_good().is_none();
+    sound && head.is_some_and(|head| join.is_served_by(head.size, state.held()))
 }
 
 // A search must not accept more than others pass on for it.

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::agenda::Agenda;
-use super::followers::Followers;
 use super::log_state::LogState;
 use super::names::put_name;
 use super::reopening::Start;
@@ -21,8 +20,7 @@ use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
 use crate::store::audit::readable;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
-use crate::store::{Batch, Durability, History, Store, StoreError, Table};
-use crate::sync::scheduler::Order;
+use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::stored_log::Reopening as Stored;
@@ -160,10 +158,10 @@ impl<S: Store> Engine<S> {
             let (owned, stored) = (row.owned, row.reopening());
             let mut state = self.load_if_writable(log, row, now)?;
             if owned {
-                state.mark = settings.marks.get(&log).copied();
+                state.set_mark(settings.marks.get(&log).copied());
                 state.begin_as(stored, &start, state.here(), now);
             }
-            let is_sure = state.unreadable.is_none();
+            let is_sure = state.is_readable();
             self.loaded(log, state);
             if !is_sure {
                 self.suspect_all(log);
@@ -176,7 +174,7 @@ impl<S: Store> Engine<S> {
                 Err(error) => stored = Err(error),
             }
         }
-        let largest = self.logs.iter().map(|(_, state)| state.number).max();
+        let largest = self.logs.iter().map(|(_, state)| state.number()).max();
         if let Some(largest) = largest {
             // What says so may be lost while the logs are not.
             self.next_number = self.next_number.max(largest.saturating_add(1));
@@ -185,7 +183,7 @@ impl<S: Store> Engine<S> {
         self.load_lost(settings, &start, now, &mut batch);
         self.load_names(is_damaged || lost_rows, &start, now, &mut batch)?;
         if settings.copied || settings.lost.is_some() {
-            for (log, state) in self.logs.iter().filter(|(_, state)| state.owned) {
+            for (log, state) in self.logs.iter().filter(|(_, state)| state.is_ours()) {
                 put_log(&mut batch, log, state);
             }
         }
@@ -222,7 +220,7 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn loaded(&mut self, log: LogId, state: LogState) {
-        if state.followed {
+        if state.is_followed() {
             self.subscribe(log);
         }
         self.logs.insert(log, state);
@@ -244,8 +242,9 @@ impl<S: Store> Engine<S> {
                 continue;
             }
             let mut state = LogState::new(self.take_number(batch));
-            (state.owned, state.followed) = (true, true);
-            state.mark = Some(mark);
+            state.own();
+            state.follow();
+            state.set_mark(Some(mark));
             state.begin_as(Stored::No, start, 0, now);
             put_log(batch, log, &state);
             self.subscribe(log);
@@ -261,14 +260,7 @@ impl<S: Store> Engine<S> {
         row: v1::StoredLog,
     ) -> Result<(LogState, Lost), StoreError> {
         let mut lost = Lost::default();
-        let mut state = LogState::new(row.number);
-        state.followed = row.followed;
-        state.owned = row.owned;
-        state.followers = Followers::from_stored(&row.followers);
-        state.peers = row.peers;
-        if row.newest_first {
-            state.scheduler.order = Order::NewestFirst;
-        }
+        let mut state = LogState::from_stored(&row);
         let manifest = row.manifest.map(UnverifiedManifest::from);
         let manifest = manifest.and_then(|manifest| manifest.verify(Some(log)).ok());
         let Some(manifest) = manifest else {
@@ -279,7 +271,7 @@ impl<S: Store> Engine<S> {
             return Ok((state, lost));
         };
         let owner = manifest.publisher.clone();
-        state.set_manifest(manifest);
+        state.set_manifest(manifest.clone());
         match readable(self.load_head(log, row.number, &owner))? {
             Some(Some(head)) => state.set_stored_head(head.into()),
             Some(None) => match readable(self.load_early_head(log, row.number, &owner))? {
@@ -289,9 +281,11 @@ impl<S: Store> Engine<S> {
             },
             None => lost.head = true,
         }
-        let key = state.key().expect("the manifest is set");
-        let manifest = state.manifest.as_ref().expect("it is set");
-        match readable(self.load_fork(log, row.number, manifest))? {
+        let key = LogKey {
+            number: row.number,
+            chunk_level: manifest.chunk_level,
+        };
+        match readable(self.load_fork(log, row.number, &manifest))? {
             Some(Some(fork)) => match readable(self.set_fork(&mut state, key, fork))? {
                 Some(()) => {}
                 None => lost.fork = true,
@@ -308,19 +302,19 @@ impl<S: Store> Engine<S> {
         match readable(history.held())? {
             Some(held) => {
                 // Our own first head is stored with the log, others' with the first rows.
-                lost.head |= state.adopted.is_none() && (row.owned || !held.is_empty());
-                state.held = held;
+                lost.head |= state.adopted().is_none() && (row.owned || !held.is_empty());
+                state.set_held(held);
             }
             None => lost.held = true,
         }
         readable(self.load_begin(&mut state))?;
-        state.scheduler.live_from = state.size();
-        if state.owned && state.fork.is_some() {
+        state.live_from(state.size());
+        if state.is_ours() && state.fork().is_some() {
             state.stop_for_good(state.why_forked().to_owned());
         }
         if state.is_complete() {
             // What was only written is synced before the engine is open.
-            state.synced_size = state.target();
+            state.is_safe_to(state.target());
         }
         state.note_complete();
         Ok((state, lost))

@@ -74,7 +74,7 @@ impl<S: Store> Engine<S> {
             let is_named = |name: &Name| {
                 (name.log, name.followed, name.owned) == (log, row.followed, row.owned)
             };
-            if !names.get(&state.number).is_some_and(is_named) {
+            if !names.get(&state.number()).is_some_and(is_named) {
                 put_name(batch, log, &row);
             }
         }
@@ -87,7 +87,7 @@ impl<S: Store> Engine<S> {
                 self.begin_named(number, *name, start, now, batch);
             }
         }
-        let known: Vec<_> = self.logs.iter().map(|(_, state)| state.number).collect();
+        let known: Vec<_> = self.logs.iter().map(|(_, state)| state.number()).collect();
         self.forgotten = self.numbers_without(&known)?;
         Ok(())
     }
@@ -127,10 +127,12 @@ impl<S: Store> Engine<S> {
         batch: &mut Batch,
     ) {
         let mut state = LogState::new(self.take_number(batch));
-        state.followed = name.followed || name.owned;
-        state.owned = name.owned;
-        state.unreadable = Some(LOST.to_owned());
+        if name.followed || name.owned {
+            state.follow();
+        }
+        state.note_unreadable(LOST);
         if name.owned {
+            state.own();
             state.begin_as(Stored::Restored, start, 0, now);
         } else {
             let deletion = v1::StoredDeletion::default();

@@ -45,15 +45,15 @@ impl<S: Store> Engine<S> {
         };
         // What is disputed is nobody's history.
         let is_whole = !state.is_limited() || state.last_head() == Some(head);
-        let is_ours = is_whole && state.held.contains(size, head.size);
+        let is_ours = is_whole && state.holds(size, head.size);
         let records = if ask.news && is_ours {
             few_records(&history, size, head.size)?
         } else {
             None
         };
-        if let Some(records) = records {
-            let prefix = CompactRange::from_hashes(0, size, left);
-            let prefix = prefix.expect("the nodes are those of its cover");
+        if let Some(records) = records
+            && let Ok(prefix) = CompactRange::from_hashes(0, size, left.clone())
+        {
             answer.news = Announcement::encode(head, &prefix, &records, &prefix);
         } else if let Some(right) = nodes_between(&history, size, head.size)? {
             answer.left = join_hashes(&left);
@@ -80,7 +80,7 @@ impl<S: Store> Engine<S> {
         };
         if !answer.news.is_empty() {
             let state = self.logs.get(&log);
-            let Some(manifest) = state.and_then(|state| state.manifest.as_ref()) else {
+            let Some(manifest) = state.and_then(LogState::manifest) else {
                 return Ok(());
             };
             let (owner, max) = (&manifest.publisher, manifest.max_value_bytes());

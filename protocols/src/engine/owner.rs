@@ -17,7 +17,7 @@ use crate::manifest::{Manifest, SignedManifest};
 use crate::merkle::{CompactRange, Hash};
 use crate::ranges::Interval;
 use crate::record::{Record, put_record};
-use crate::store::{Admission, Batch, Durability, History, ReadError, Store, StoreError};
+use crate::store::{Batch, Durability, History, ReadError, Store, StoreError};
 use crate::time::Timestamp;
 
 /// Records of one stream that wait for the next commit, and who waits with them.
@@ -58,7 +58,7 @@ impl<S: Store> Engine<S> {
             return Err(CommandError::NotOwner(log));
         }
         match self.logs.get(&log) {
-            Some(state) if state.owned => return Ok(Reply::Created(log)),
+            Some(state) if state.is_ours() => return Ok(Reply::Created(log)),
             Some(_) => {
                 // Begun anew, it would be another tree under the same name.
                 let why = "it was created elsewhere, and is only followed here";
@@ -73,15 +73,15 @@ impl<S: Store> Engine<S> {
         let mut batch = Batch::new();
         let mut state = LogState::new(self.take_number(&mut batch));
         state.set_manifest(manifest);
-        state.followed = true;
-        state.owned = true;
+        state.follow();
+        state.own();
         let appender = Appender::new(CompactRange::empty(0));
         let head = appender.head(log, self.time(now)).sign(&self.key);
-        state.appender = Some(appender);
+        state.open(appender);
         put_log(&mut batch, log, &state);
-        put_head(&mut batch, state.number, &head);
+        put_head(&mut batch, state.number(), &head);
         state.set_adopted(head.clone());
-        state.renew_at = Some(now.plus(state.renewal_us()));
+        state.renew_head_at(now.plus(state.renewal_us()));
         self.store.commit(batch, Durability::Synced)?;
         self.logs.insert(log, state);
         self.signed(log, &head);
@@ -99,7 +99,7 @@ impl<S: Store> Engine<S> {
         expect_size: Option<u64>,
     ) -> Result<(), CommandError> {
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
-        let (Some(appender), Some(manifest)) = (&state.appender, &state.manifest) else {
+        let (Some(appender), Some(manifest)) = (state.appender(), state.manifest()) else {
             return Err(self.why_stopped(log));
         };
         if !state.is_writable() {
@@ -125,7 +125,10 @@ impl<S: Store> Engine<S> {
         if let Some(&newer) = manifest.too_new() {
             return Err(CommandError::TooNew { log, newer });
         }
-        let rules = manifest.kind.rules().expect("all that is read has rules");
+        let Some(rules) = manifest.kind.rules() else {
+            let why = "nothing is written to a log of its kind by hand";
+            return Err(CommandError::NotOpen(why.to_owned()));
+        };
         let mut last = match manifest.ordered {
             true => self.last_time(log, from)?,
             false => None,
@@ -184,7 +187,7 @@ impl<S: Store> Engine<S> {
     ) -> Result<Option<Interval>, CommandError> {
         let state = (self.logs.get(&log)).ok_or(CommandError::UnknownStream(log))?;
         let time = self.clock.age_time(REPEAT_US, now);
-        match self.repeats.known(state.number, &request, time) {
+        match self.repeats.known(state.number(), &request, time) {
             Known::Done(interval) => return Ok(Some(interval)),
             Known::Other => return Err(CommandError::Repeated),
             Known::New => {}
@@ -259,13 +262,14 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<CompactRange, StoreError> {
-        let before = self.logs.get(&log).and_then(|state| state.appender.clone());
+        let state = self.logs.get(&log);
+        let before = state.and_then(LogState::appender).cloned();
         match self.append(log, staged, now, batch) {
             Err(StoreError::Damaged(_)) => {}
             done => return done,
         }
-        if let Some(state) = self.logs.get_mut(&log) {
-            state.appender = before;
+        if let (Some(state), Some(before)) = (self.logs.get_mut(&log), before) {
+            state.open(before);
         }
         self.mend_end(log, now)?;
         self.append(log, staged, now, batch)
@@ -280,19 +284,25 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<CompactRange, StoreError> {
-        let state = self.logs.get_mut(&log).expect("staged logs are known");
-        let key = state.key().expect("our own logs have a manifest");
-        let appender = state.appender.as_mut().expect("staged logs are our own");
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Err(closed());
+        };
+        let number = state.number();
+        let Some(appender) = state.appender_mut() else {
+            return Err(closed());
+        };
         let prefix = appender.frontier().clone();
         let leaves: Vec<Hash> = staged.records.iter().map(Record::leaf).collect();
         let nodes = appender.append(leaves.iter().copied());
-        let mut admission = Admission::new(&self.store, key, &mut state.held);
+        let Some(mut admission) = state.admission(&self.store) else {
+            return Err(closed());
+        };
         (admission.put_records(prefix.end(), &staged.records, &leaves)).map_err(store_error)?;
         admission.put_nodes(&nodes);
         batch.append(admission.finish());
         let time = self.clock.memory_time(now);
         for (request, interval) in &staged.requests {
-            (self.repeats).put(key.number, request, *interval, time, batch);
+            (self.repeats).put(number, request, *interval, time, batch);
         }
         Ok(prefix)
     }
@@ -305,9 +315,13 @@ impl<S: Store> Engine<S> {
     ) {
         let mut batch = Batch::new();
         for (log, prefix) in grown {
-            let head = self.sign_head(log, now, &mut batch);
-            let state = &self.logs[&log];
-            let whole = state.appender.as_ref().expect("it is ours").frontier();
+            let Some(head) = self.sign_head(log, now, &mut batch) else {
+                continue;
+            };
+            let Some(appender) = self.logs.get(&log).and_then(LogState::appender) else {
+                continue;
+            };
+            let whole = appender.frontier();
             let mut records = BytesMut::new();
             for record in &staged[&log].records {
                 put_record(&mut records, record.as_bytes());
@@ -335,24 +349,24 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Signs the head of our own log as it is. Its records are durable.
+    /// Signs the head of our own log as it is, if it is open for writing. Its records
+    /// are durable.
     pub(super) fn sign_head(
         &mut self,
         log: LogId,
         now: Timestamp,
         batch: &mut Batch,
-    ) -> SignedHead {
-        let time = self.head_time(&self.logs[&log], now);
-        let state = self.logs.get_mut(&log).expect("our own logs are known");
-        let appender = state.appender.as_ref().expect("it is ours");
-        let head = appender.head(log, time).sign(&self.key);
-        put_head(batch, state.number, &head);
-        state.synced_size = head.size;
+    ) -> Option<SignedHead> {
+        let time = self.head_time(self.logs.get(&log)?, now);
+        let state = self.logs.get_mut(&log)?;
+        let head = state.appender()?.head(log, time).sign(&self.key);
+        put_head(batch, state.number(), &head);
+        state.is_safe_as_signed(head.size);
         state.set_adopted(head.clone());
-        state.renew_at = Some(now.plus(state.renewal_us()));
+        state.renew_head_at(now.plus(state.renewal_us()));
         self.changed.insert(log);
         self.signed(log, &head);
-        head
+        Some(head)
     }
 
     /// Has it noted outside of the store what was signed.
@@ -372,7 +386,7 @@ impl<S: Store> Engine<S> {
             }
             if let Some(state) = self.logs.get(&log) {
                 for (request, _) in &staged.requests {
-                    self.repeats.forget(state.number, request);
+                    self.repeats.forget(state.number(), request);
                 }
             }
             self.reload_held(log);
@@ -384,23 +398,21 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let Some(key) = state.key() else {
-            return;
-        };
-        match History::new(&self.store, key).held() {
-            Ok(held) => state.held = held,
-            Err(error) => self.store_failed(log, &ReadError::Store(error)),
+        if let Err(error) = state.reload_held(&self.store) {
+            self.store_failed(log, &ReadError::Store(error));
         }
     }
 
     /// Signs the head of a log of ours whose last one gets old.
     pub(super) fn renew_head(&mut self, log: LogId, now: Timestamp) {
-        let state = self.logs.get(&log);
-        if !state.is_some_and(|state| state.grows() && state.renew_at.is_some_and(|at| at <= now)) {
+        let is_due = |state: &LogState| state.renewal_due().is_some_and(|at| at <= now);
+        if !self.logs.get(&log).is_some_and(is_due) {
             return;
         }
         let mut batch = Batch::new();
-        let head = self.sign_head(log, now, &mut batch);
+        let Some(head) = self.sign_head(log, now, &mut batch) else {
+            return;
+        };
         if let Err(error) = self.store.commit(batch, Durability::Written) {
             return self.store_failed(log, &ReadError::Store(error));
         }
@@ -413,13 +425,13 @@ impl<S: Store> Engine<S> {
     pub(super) fn sign_what_a_crash_left(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         let ours: Vec<_> = (self.logs.iter())
-            .filter(|(_, state)| state.appender.is_some() && !state.is_limited())
+            .filter(|(_, state)| state.is_open() && !state.is_limited())
             .map(|(log, _)| log)
             .collect();
         let is_unsigned = |log: &LogId| {
             let state = &self.logs[log];
-            let here = state.appender.as_ref().map_or(0, Appender::size);
-            state.adopted.is_none() || state.grows() && state.size() < here
+            let here = state.appender().map_or(0, Appender::size);
+            state.adopted().is_none() || state.grows() && state.size() < here
         };
         if ours.iter().any(is_unsigned) {
             // Peers may ask for the head as soon as it is signed, also if the disk
@@ -440,45 +452,47 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
-        let state = &self.logs[&log];
-        let appender = state.appender.as_ref().expect("it is ours");
-        let (signed, here) = (state.size(), appender.size());
-        if signed > here {
-            let why = format!("a head of {signed} records was signed, but only {here} are stored");
-            self.logs
-                .get_mut(&log)
-                .expect("it is known")
-                .stop_for_good(why);
-            return Ok(());
-        }
-        let (Some(key), last) = (state.key(), state.adopted.clone()) else {
+        let Some(state) = self.logs.get_mut(&log) else {
             return Ok(());
         };
+        let (Some(key), Some(appender)) = (state.key(), state.appender()) else {
+            return Ok(());
+        };
+        let (signed, here, last) = (state.size(), appender.size(), state.adopted().cloned());
+        if signed > here {
+            let why = format!("a head of {signed} records was signed, but only {here} are stored");
+            state.stop_for_good(why);
+            return Ok(());
+        }
         if let Some(last) = &last {
             let tree = frontier(&History::new(&self.store, key), signed)?;
             if tree.root() != Some(last.root) {
                 let why = "its records do not hash to the head that was signed".to_owned();
-                self.logs
-                    .get_mut(&log)
-                    .expect("it is known")
-                    .stop_for_good(why);
+                state.stop_for_good(why);
                 return Ok(());
             }
         }
-        if (signed < here && self.logs[&log].closing().is_none()) || last.is_none() {
+        if (signed < here && state.closing().is_none()) || last.is_none() {
             self.sign_head(log, now, batch);
         }
         let time = self.time(now);
-        let state = self.logs.get_mut(&log).expect("it is known");
-        state.synced_size = state.size();
-        let age = (state.adopted.as_ref()).map_or(0, |head| time.since(head.time));
-        state.renew_at = Some(now.plus(state.renewal_us().saturating_sub(age)));
+        let Some(state) = self.logs.get_mut(&log) else {
+            return Ok(());
+        };
+        state.is_safe_as_signed(state.size());
+        let age = state.adopted().map_or(0, |head| time.since(head.time));
+        state.renew_head_at(now.plus(state.renewal_us().saturating_sub(age)));
         // Its note may be missing, or older.
         if let Some(head) = state.signed_head().cloned() {
             self.signed(log, &head);
         }
         Ok(())
     }
+}
+
+/// Nothing is appended to a log that is not open for writing any more.
+fn closed() -> StoreError {
+    StoreError::Damaged("the stream is not open for writing any more".to_owned())
 }
 
 fn store_error(error: ReadError) -> StoreError {

@@ -44,7 +44,9 @@ fn rows<S: Store + ?Sized>(store: &S, number: u32) -> Result<v1::PastHeads, Stor
 impl LogState {
     /// Whether one more head is to be kept when the system's clock shows `time`.
     fn keeps_past(&self, time: Timestamp) -> bool {
-        let has_key = (self.manifest.as_ref()).is_some_and(|manifest| manifest.recovery.is_some());
+        let has_key = self
+            .manifest()
+            .is_some_and(|manifest| manifest.recovery.is_some());
         let is_due = (self.past_kept).is_none_or(|at| time.since(at) >= PAST_HEAD_EVERY_US);
         // A clock that was set back must not keep it from being done for ever.
         let is_ahead = (self.past_kept).is_some_and(|at| at > time.plus(PAST_HEAD_EVERY_US));
@@ -66,7 +68,7 @@ impl<S: Store> Engine<S> {
         let Some(head) = state.signed_head().cloned() else {
             return;
         };
-        let number = state.number;
+        let number = state.number();
         state.past_kept = Some(time);
         let kept = rows(&self.store, number).and_then(|mut past| {
             let last = past.heads.last();

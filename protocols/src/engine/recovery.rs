@@ -24,31 +24,68 @@ use crate::wire::v1;
 const ENDED: &str = "its recovery key has ended it, and named the head that is its last; whatever its \
                      own key signs beyond that is disowned; create a new stream";
 
+/// What the recovery key of a log has said, and whether its tree is here.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    /// How much of it counts, whatever its owner has signed.
+    said: Option<Box<Recovered>>,
+    /// What is here is of another tree than the last head's, or nothing here tells: it
+    /// is fetched anew from whoever has that one whole.
+    unsure: bool,
+    /// This tree was shown to be none that grows into the last head's.
+    beside: Option<Tree>,
+}
+
 impl LogState {
+    /// What its recovery key has said.
+    pub(super) fn recovered(&self) -> Option<&Recovered> {
+        self.recovery.said.as_deref()
+    }
+
     /// All that counts of it, if its recovery key says so.
     pub(super) fn recovered_tree(&self) -> Option<Tree> {
-        self.recovered.as_ref().map(|recovered| recovered.tree())
+        self.recovered().map(Recovered::tree)
+    }
+
+    /// Whether it was recovered, and what is here may be of another tree.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.recovery.unsure
+    }
+
+    /// Takes over what was said of the same log, whatever tree comes.
+    pub(super) fn keep_recovery_of(&mut self, old: &Self) {
+        self.recovery.said = old.recovery.said.clone();
     }
 
     /// Puts the row of what its recovery key has said into a batch.
     pub(super) fn put_recovered(&self, batch: &mut Batch) {
-        if let Some(recovered) = &self.recovered {
+        self.put_recovered_as(batch, self.number());
+    }
+
+    /// The same, under another number.
+    pub(super) fn put_recovered_as(&self, batch: &mut Batch, number: u32) {
+        if let Some(recovered) = self.recovered() {
             let row = recovered.to_wire().encode_to_vec();
-            let key = head_key(self.number, HeadKind::Recovered);
-            batch.put(Table::Heads, key, row);
+            batch.put(Table::Heads, head_key(number, HeadKind::Recovered), row);
         }
     }
 
     /// Whether the tree that is here was shown to be none that grows into the last
     /// head's.
     pub(super) fn is_beside(&self) -> bool {
-        let adopted = self.adopted.as_ref().map(|head| head.tree());
-        adopted.is_some() && adopted == self.beside
+        let adopted = self.tree();
+        adopted.is_some() && adopted == self.recovery.beside
+    }
+
+    /// This much of what is here counts.
+    fn come_to(&mut self, tree: Tree, is_sure: bool) {
+        // What was published here stays, and is disowned.
+        self.recovery.unsure = !is_sure && !self.is_ours();
+        self.agree_on(tree);
     }
 
     fn end_own(&mut self) {
-        self.reopening = None;
-        self.appender = None;
+        self.write_no_more();
         self.stop_for_good(ENDED.to_owned());
     }
 }
@@ -67,10 +104,10 @@ impl<S: Store> Engine<S> {
         };
         let recovered = verified(log, state, said)?;
         self.take_recovered(log, recovered, None, now);
-        match self.logs.get(&log).and_then(|state| state.stopped.as_ref()) {
+        match self.logs.get(&log).and_then(LogState::stopped_by) {
             None => Ok(Reply::Done),
             // It is kept by nobody but this process.
-            Some(stopped) => Err(CommandError::Stopped(stopped.why.clone())),
+            Some(why) => Err(CommandError::Stopped(why.clone())),
         }
     }
 
@@ -85,11 +122,17 @@ impl<S: Store> Engine<S> {
         from: Option<PeerId>,
         now: Timestamp,
     ) -> Result<bool, RecoveryError> {
-        let Some(state) = self.logs.get(&log).filter(|state| state.manifest.is_some()) else {
+        let Some(state) = self
+            .logs
+            .get(&log)
+            .filter(|state| state.manifest().is_some())
+        else {
             return Ok(false);
         };
         // What is known costs nothing.
-        let known = (state.recovered.as_ref()).is_some_and(|known| known.to_wire() == wire);
+        let known = state
+            .recovered()
+            .is_some_and(|known| known.to_wire() == wire);
         if known {
             return Ok(false);
         }
@@ -112,23 +155,23 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return false;
         };
-        let all = match state.recovered.clone() {
+        let all = match state.recovered().cloned() {
             None => said,
-            Some(known) => strongest(*known, said),
+            Some(known) => strongest(known, said),
         };
         // Whoever has the key can say the same as often as it likes.
-        if (state.recovered.as_ref()).is_some_and(|known| known.comes_to(&all)) {
+        if state.recovered().is_some_and(|known| known.comes_to(&all)) {
             return false;
         }
         let head = all.head().clone();
-        state.recovered = Some(Box::new(all));
+        state.recovery.said = Some(Box::new(all));
         // It was so of another last head.
-        state.beside = None;
+        state.recovery.beside = None;
         state.begin_by_last_head();
-        if state.owned {
+        if state.is_ours() {
             state.end_own();
         }
-        state.unproven &= state.takes_heads();
+        state.expect_no_more();
         let mut batch = Batch::new();
         state.put_recovered(&mut batch);
         put_log(&mut batch, log, state);
@@ -140,7 +183,7 @@ impl<S: Store> Engine<S> {
         self.withdraw_ranges(log, now);
         self.settle_dispute(log, now);
         let state = self.logs.get(&log);
-        if state.is_some_and(|state| state.adopted.is_none() && state.takes()) {
+        if state.is_some_and(|state| state.adopted().is_none() && state.takes()) {
             self.adopt(log, &head, &[], now);
         }
         self.tell_recovered(log, from);
@@ -156,7 +199,7 @@ impl<S: Store> Engine<S> {
 
     fn tell_recovered(&mut self, log: LogId, from: Option<PeerId>) {
         let state = self.logs.get(&log);
-        let Some(recovered) = state.and_then(|state| state.recovered.as_ref()) else {
+        let Some(recovered) = state.and_then(LogState::recovered) else {
             return;
         };
         let meta = v1::Meta {
@@ -180,18 +223,16 @@ impl<S: Store> Engine<S> {
         let (Some(end), Some(key)) = (state.recovered_tree(), state.key()) else {
             return false;
         };
-        let is_ours = state.owned;
         let history = History::new(&self.store, key);
         let counts = match state.is_beside() {
             true => Ok((Tree::of_nothing(), false)),
-            false => what_counts(&history, state.adopted.as_ref(), end),
+            false => what_counts(&history, state.adopted(), end),
         };
         match counts {
             Ok((tree, is_sure)) => {
-                let state = self.logs.get_mut(&log).expect("it is known");
-                // What was published here stays, and is disowned.
-                state.unsure = !is_sure && !is_ours;
-                state.agree_on(tree);
+                if let Some(state) = self.logs.get_mut(&log) {
+                    state.come_to(tree, is_sure);
+                }
                 self.changed.insert(log);
             }
             Err(error) => self.store_failed(log, &ReadError::Store(error)),
@@ -205,11 +246,11 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let is_here = state.adopted.as_ref().map(|head| head.tree()) == Some(tree);
-        if state.recovered.is_none() || state.owned || !is_here || state.is_beside() {
+        let is_here = state.tree() == Some(tree);
+        if state.recovered().is_none() || state.is_ours() || !is_here || state.is_beside() {
             return;
         }
-        state.beside = Some(tree);
+        state.recovery.beside = Some(tree);
         self.settle_recovery(log);
         self.ask_about(peer, log, now);
     }
@@ -228,7 +269,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self
             .logs
             .get(&log)
-            .filter(|state| state.unsure && state.takes())
+            .filter(|state| state.is_unsure() && state.takes())
         else {
             return;
         };
@@ -246,7 +287,7 @@ impl<S: Store> Engine<S> {
         let Some(old) = self.logs.take(&log) else {
             return;
         };
-        let Some(recovered) = old.recovered.clone().filter(|_| old.takes()) else {
+        let Some(recovered) = old.recovered().cloned().filter(|_| old.takes()) else {
             self.logs.insert(log, old);
             return;
         };
@@ -257,10 +298,10 @@ impl<S: Store> Engine<S> {
                 return self.store_failed(log, &ReadError::Store(error));
             }
         };
-        state.unreadable = None;
+        state.is_right_again();
         self.logs.insert(log, state);
         self.changed.insert(log);
-        self.forget_rows(log, old.number, now);
+        self.forget_rows(log, old.number(), now);
         self.adopt(log, recovered.head(), &[], now);
         for peer in subscribers(&self.peers, log) {
             self.ask_about(peer, log, now);
@@ -288,7 +329,7 @@ impl<S: Store> Engine<S> {
         log: LogId,
         state: &LogState,
     ) -> Result<Option<Recovered>, StoreError> {
-        let key = head_key(state.number, HeadKind::Recovered);
+        let key = head_key(state.number(), HeadKind::Recovered);
         let Some(row) = self.store.get(Table::Heads, &key)? else {
             return Ok(None);
         };
@@ -305,24 +346,23 @@ impl<S: Store> Engine<S> {
         recovered: Recovered,
     ) -> Result<(), StoreError> {
         let end = recovered.tree();
-        state.recovered = Some(Box::new(recovered));
+        state.recovery.said = Some(Box::new(recovered));
         state.begin_by_last_head();
         if let Some(key) = state.key() {
             let history = History::new(&self.store, key);
-            let counts = what_counts(&history, state.adopted.as_ref(), end);
-            if state.owned {
+            let counts = what_counts(&history, state.adopted(), end);
+            if state.is_ours() {
                 state.end_own();
             }
             let (tree, is_sure) = counts?;
-            state.unsure = !is_sure && !state.owned;
-            state.agree_on(tree);
+            state.come_to(tree, is_sure);
         }
         Ok(())
     }
 }
 
 fn verified(log: LogId, state: &LogState, wire: v1::Recovered) -> Result<Recovered, RecoveryError> {
-    let manifest = state.manifest.as_ref().ok_or(RecoveryError::NoKey)?;
+    let manifest = state.manifest().ok_or(RecoveryError::NoKey)?;
     Recovered::verify(wire, log, &manifest.publisher, manifest.recovery.as_ref())
 }
 

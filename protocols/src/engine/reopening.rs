@@ -16,7 +16,7 @@ use self::answers::{Answers, Heard};
 use super::log_state::LogState;
 use super::logs::{frontier, put_log};
 use super::{CommandError, Engine, Output, Reply, subscribers};
-use crate::head::{AdoptedHead, Head, SignedHead};
+use crate::head::{Head, SignedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{
     BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, MAX_CLOCK_SKEW_US, REOPENING_FOLLOWERS,
@@ -176,7 +176,7 @@ impl Reopening {
 
     /// Whether what is here is all that there is, as far as others tell.
     fn is_vouched_for(&self, size: u64, state: &LogState) -> bool {
-        let (mark, known) = (state.mark, state.followers.known());
+        let (mark, known) = (state.mark(), state.known_followers());
         let is_closed = state.closing().is_some();
         let reaches_mark = mark.is_none_or(|mark| size >= mark.size && mark.closed <= is_closed);
         let has_answers = match self.why {
@@ -226,11 +226,11 @@ pub struct ReopeningStatus {
 impl LogState {
     /// How its reopening stands, if it is under way.
     pub(super) fn reopening_status(&self) -> Option<ReopeningStatus> {
-        let reopening = self.reopening.as_ref()?;
+        let reopening = self.reopening()?;
         Some(ReopeningStatus {
             why: self.why_reopening(reopening),
-            mark: self.mark,
-            followers: self.followers.known().to_vec(),
+            mark: self.mark(),
+            followers: self.known_followers().to_vec(),
             answers: reopening.answers.list(),
         })
     }
@@ -241,8 +241,8 @@ impl LogState {
                     peers asked again: headwater stream reopen"
                 .to_owned();
         }
-        let counting = reopening.answers.counting(self.followers.known());
-        let known = self.followers.known().len();
+        let counting = reopening.answers.counting(self.known_followers());
+        let known = self.known_followers().len();
         let answered = reopening.answers.len();
         let cause = match &reopening.why {
             Why::Copied => {
@@ -256,13 +256,13 @@ impl LogState {
             Why::Deleted => {
                 "it was deleted here, and all of it must come back from its peers first".to_owned()
             }
-            Why::Marked { .. } if self.mark.is_some_and(|mark| mark.closed) => {
+            Why::Marked { .. } if self.mark().is_some_and(|mark| mark.closed) => {
                 "it was closed here for good, and the store does not have its end: it was damaged, \
                  or an older one was put back"
                     .to_owned()
             }
             Why::Marked { here } => {
-                let signed = self.mark.map_or(0, |mark| mark.size);
+                let signed = self.mark().map_or(0, |mark| mark.size);
                 format!(
                     "{signed} records of it were signed here, and the store has {here}: it was \
                      damaged, or an older one was put back"
@@ -273,7 +273,7 @@ impl LogState {
                              for a moment whether they have more of it"
                 .to_owned(),
         };
-        let missing = match (&reopening.why, self.mark) {
+        let missing = match (&reopening.why, self.mark()) {
             (Why::Marked { .. } | Why::Deleted, _) => String::new(),
             (_, Some(mark)) if mark.closed && self.closing().is_none() => {
                 "; it was closed here for good, which nothing may follow".to_owned()
@@ -287,7 +287,7 @@ impl LogState {
         };
         let next = match &reopening.why {
             // No word opens it.
-            _ if self.mark.is_some_and(|mark| mark.closed) && self.closing().is_none() => {
+            _ if self.mark().is_some_and(|mark| mark.closed) && self.closing().is_none() => {
                 "; it is shown as closed when a peer has given back its end. Nothing can be published \
                  to it in any case: create another stream"
                     .to_owned()
@@ -300,7 +300,7 @@ impl LogState {
                     .to_owned()
             }
             Why::Deleted => "; it opens by itself when all of that is here".to_owned(),
-            Why::Marked { .. } | Why::Damaged(_) if self.mark.is_some() => {
+            Why::Marked { .. } | Why::Damaged(_) if self.mark().is_some() => {
                 "; it opens by itself when a peer has given back what is \
                                    missing. If nobody has it: headwater stream reopen \
                                    --none-is-larger, with --give-up, says that it is lost"
@@ -342,15 +342,15 @@ impl LogState {
 
     /// Whether peers are not told our head of this log.
     pub(super) fn is_silent(&self, now: Timestamp) -> bool {
-        let silent = |reopening: &Reopening| reopening.is_silent(self.followers.known(), now);
-        self.reopening.as_ref().is_some_and(silent)
+        let silent = |reopening: &Reopening| reopening.is_silent(self.known_followers(), now);
+        self.reopening().is_some_and(silent)
     }
 
     /// A peer is told our head: from now on others may have it from us.
     pub(super) fn told_head(&mut self) {
-        let head = self.adopted.as_ref().and_then(AdoptedHead::signed);
-        if let (Some(reopening), Some(head)) = (&mut self.reopening, head) {
-            reopening.answers.told(head);
+        let head = self.signed_head().cloned();
+        if let (Some(reopening), Some(head)) = (self.reopening_mut(), head) {
+            reopening.answers.told(&head);
         }
     }
 
@@ -365,25 +365,24 @@ impl LogState {
     ) {
         let is_closed = self.closing().is_some();
         let is_marked =
-            (self.mark).is_some_and(|mark| mark.size > here || mark.closed && !is_closed);
-        let knows_followers = !self.followers.known().is_empty();
+            (self.mark()).is_some_and(|mark| mark.size > here || mark.closed && !is_closed);
+        let knows_followers = !self.known_followers().is_empty();
         let why = if start.copied {
             Some(Why::Copied)
         } else if let Some(why) = Why::from_stored(stored) {
             Some(why)
         } else if is_marked {
             Some(Why::Marked { here })
-        } else if let Some(lost) = start.lost.filter(|_| self.mark.is_none()) {
+        } else if let Some(lost) = start.lost.filter(|_| self.mark().is_none()) {
             Some(Why::Damaged(lost.to_owned()))
-        } else if start.ended_badly && self.mark.is_none() && knows_followers {
+        } else if start.ended_badly && self.mark().is_none() && knows_followers {
             Some(Why::Unclean)
         } else {
             None
         };
         if let Some(why) = why.filter(|_| !self.is_limited()) {
-            self.appender = None;
-            self.reopening = Some(Reopening::new(why, here, now));
-            self.poll_at = Some(now);
+            self.wait_for_others(Reopening::new(why, here, now));
+            self.poll_at(now);
         }
     }
 }
@@ -408,19 +407,19 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) {
         let (opened, time) = (self.time(self.opened_at), self.time(now));
-        let begun = (self.logs.get(&log))
-            .and_then(|state| Some(self.time(state.reopening.as_ref()?.begun)));
+        let begun =
+            (self.logs.get(&log)).and_then(|state| Some(self.time(state.reopening()?.begun)));
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        if !state.owned || state.is_limited() || !state.is_writable() {
+        if !state.is_ours() || state.is_limited() || !state.is_writable() {
             return;
         }
         // A head from the future was not signed right now: a clock was wrong
         // once.
         let is_dated_ahead = head.time > time.plus(MAX_CLOCK_SKEW_US);
         let here = state.size();
-        if let Some(reopening) = &mut state.reopening {
+        if let Some(reopening) = state.reopening_mut() {
             let begun = begun.unwrap_or(opened);
             if !is_dated_ahead && reopening.heard_of_twin(head.time, begun, now) {
                 self.changed.insert(log);
@@ -434,7 +433,7 @@ impl<S: Store> Engine<S> {
             }
             return;
         }
-        let Some(ours) = state.adopted.clone() else {
+        let Some(ours) = state.adopted().cloned() else {
             return;
         };
         // Before the start this node may have signed heads that it forgot when
@@ -467,8 +466,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
-        let is_known = state.followers.known().contains(&peer);
-        let Some(reopening) = &mut state.reopening else {
+        let is_known = state.known_followers().contains(&peer);
+        let Some(reopening) = state.reopening_mut() else {
             return;
         };
         match reopening.answers.take(peer, head, reopening.here, is_known) {
@@ -496,9 +495,8 @@ impl<S: Store> Engine<S> {
         let mut reopening = Reopening::new(why, state.size(), now);
         let until = now.plus(TWIN_US);
         reopening.twin = twin.map(|signed| Twin { signed, until });
-        state.reopening = Some(reopening);
-        state.appender = None;
-        state.poll_at = Some(now.plus(BUSY_HEAD_POLL_US));
+        state.wait_for_others(reopening);
+        state.poll_at(now.plus(BUSY_HEAD_POLL_US));
         // Others have had our head all the time.
         state.told_head();
         self.changed.insert(log);
@@ -516,8 +514,8 @@ impl<S: Store> Engine<S> {
             };
             let here = state.here();
             let says_more = mark.size > here || mark.closed && state.closing().is_none();
-            if state.owned && !state.is_limited() && says_more {
-                state.mark = Some(mark);
+            if state.is_ours() && !state.is_limited() && says_more {
+                state.set_mark(Some(mark));
                 self.begin_reopening(log, Why::Marked { here }, None, now);
             }
         }
@@ -545,15 +543,15 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return CommandError::UnknownStream(log);
         };
-        if let (None, true, Some(stopped)) = (&state.stopped_for_good, state.owned, &state.stopped)
-        {
-            return CommandError::Stopped(stopped.why.clone());
+        let for_good = state.stopped_for_good();
+        if let (None, true, Some(why)) = (for_good, state.is_ours(), state.stopped_by()) {
+            return CommandError::Stopped(why.clone());
         }
-        match (&state.stopped_for_good, state.reopening_status()) {
-            _ if state.fork.is_some() && state.owned => {
+        match (for_good, state.reopening_status()) {
+            _ if state.fork().is_some() && state.is_ours() => {
                 CommandError::NotOpen(state.why_forked().to_owned())
             }
-            (Some(why), _) => CommandError::StoppedForGood(why.clone()),
+            (Some(why), _) => CommandError::StoppedForGood(why.to_owned()),
             (None, Some(status)) => CommandError::NotOpen(status.why),
             (None, None) => CommandError::NotOwner(log),
         }
@@ -568,20 +566,20 @@ impl<S: Store> Engine<S> {
     ) -> Result<Reply, CommandError> {
         let publisher = self.key.public();
         let state = (self.logs.get_mut(&log)).ok_or(CommandError::UnknownStream(log))?;
-        let manifest = state.manifest.as_ref();
+        let manifest = state.manifest();
         if manifest.is_none_or(|manifest| manifest.publisher != publisher) {
             return Err(CommandError::NotOwner(log));
         }
         if state.is_limited() || !state.is_writable() {
             return Err(self.why_stopped(log));
         }
-        let was_owned = std::mem::replace(&mut state.owned, true);
-        let was_followed = std::mem::replace(&mut state.followed, true);
+        let was_owned = state.own();
+        let was_followed = state.follow();
         if !was_followed {
             self.subscribe(log);
         }
-        let state = self.logs.get_mut(&log).expect("it is known");
-        match &mut state.reopening {
+        let state = self.logs.get_mut(&log);
+        match state.and_then(LogState::reopening_mut) {
             // It was published from elsewhere so far: from its key alone, say.
             None if !was_owned => self.begin_reopening(log, Why::Asked, None, now),
             None => self.ask_subscribers(log, now),
@@ -593,14 +591,17 @@ impl<S: Store> Engine<S> {
             }
         }
         self.changed.insert(log);
-        if none_is_larger && self.logs[&log].reopening.is_some() {
-            let state = &self.logs[&log];
-            if state.unproven || !state.is_complete() {
+        let state = self
+            .logs
+            .get(&log)
+            .filter(|state| state.reopening().is_some());
+        if let Some(state) = state.filter(|_| none_is_larger) {
+            if state.is_unproven() || !state.is_complete() {
                 let why = "peers do know more of it than is here, and it is being fetched; publish \
                            again when `headwater show` says that it is in step";
                 return Err(CommandError::NotOpen(why.to_owned()));
             }
-            if state.mark.is_some_and(|mark| mark.closed) && state.closing().is_none() {
+            if state.mark().is_some_and(|mark| mark.closed) && state.closing().is_none() {
                 return Err(self.why_stopped(log));
             }
             self.open_again(log, now)?;
@@ -613,7 +614,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        let Some(reopening) = state.reopening.as_ref().filter(|_| state.is_writable()) else {
+        let Some(reopening) = state.reopening().filter(|_| state.is_writable()) else {
             return;
         };
         if let Some(twin) = &reopening.twin {
@@ -631,28 +632,29 @@ impl<S: Store> Engine<S> {
         if !is_due && !all_have_answered {
             return;
         }
-        let asking = state.unproven || state.extending.is_some();
-        let waits = asking || !state.is_complete() || self.requests.are_open_about(log);
+        let waits =
+            state.awaits_extension() || !state.is_complete() || self.requests.are_open_about(log);
         let may_open = is_vouched_for || is_unclean;
         if waits || !may_open {
-            let state = self.logs.get_mut(&log).expect("it is known");
-            if let Some(reopening) = &mut state.reopening {
+            if let Some(reopening) = self.reopening_of(log) {
                 reopening.check_at = now.plus(BUSY_HEAD_POLL_US);
             }
             return;
         }
         if let Err(error) = self.open_again(log, now) {
-            if let Some(reopening) = (self.logs.get_mut(&log)).and_then(|s| s.reopening.as_mut()) {
+            if let Some(reopening) = self.reopening_of(log) {
                 reopening.check_at = now.plus(REOPENING_SETTLE_US);
             }
             self.store_failed(log, &ReadError::Store(error));
         }
     }
 
+    fn reopening_of(&mut self, log: LogId) -> Option<&mut Reopening> {
+        self.logs.get_mut(&log)?.reopening_mut()
+    }
+
     fn twin_is_gone(&mut self, log: LogId, now: Timestamp) {
-        if let Some(reopening) =
-            (self.logs.get_mut(&log)).and_then(|state| state.reopening.as_mut())
-        {
+        if let Some(reopening) = self.reopening_of(log) {
             reopening.twin = None;
             reopening.begun = now;
             reopening.news(now);
@@ -674,21 +676,22 @@ impl<S: Store> Engine<S> {
         let size = closed.unwrap_or_else(|| state.held_size());
         let appender = Appender::new(frontier(&History::new(&self.store, key), size)?);
         let root = appender.frontier().root();
-        let adopted = state.adopted.as_ref();
+        let adopted = state.adopted();
         if adopted.is_some_and(|head| head.size == size && Some(head.root) != root) {
             let why = "the records do not hash to the head that was signed";
             return Err(StoreError::Damaged(why.to_owned()));
         }
-        let reopening = state.reopening.take();
-        state.unreadable = None;
+        let reopening = state.open(appender);
+        state.is_right_again();
         let mut batch = Batch::new();
         put_log(&mut batch, log, state);
         // What was fetched is made safe by the same sync.
         if let Err(error) = self.store.commit(batch, Durability::Synced) {
-            state.reopening = reopening;
+            if let Some(reopening) = reopening {
+                state.wait_for_others(reopening);
+            }
             return Err(error);
         }
-        state.appender = Some(appender);
         if let Some(head) = state.signed_head().cloned().filter(|_| closed.is_some()) {
             self.signed(log, &head);
             self.publish_head(log, &head);
@@ -697,7 +700,9 @@ impl<S: Store> Engine<S> {
         let mut batch = Batch::new();
         let head = self.sign_head(log, now, &mut batch);
         self.store.commit(batch, Durability::Written)?;
-        self.publish_head(log, &head);
+        if let Some(head) = head {
+            self.publish_head(log, &head);
+        }
         Ok(())
     }
 

@@ -23,9 +23,7 @@ use crate::log::{AdmitError, Extension, Node};
 use crate::merkle::CompactRange;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::tables::{HeadKind, head_key, level_key, log_range};
-use crate::store::{
-    Admission, Batch, Durability, History, ReadError, Store, StoreError, Table, remove_chunks,
-};
+use crate::store::{Batch, Durability, History, ReadError, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
 
@@ -34,7 +32,7 @@ use crate::wire::v1;
 pub(super) struct Kept {
     /// Nothing before this is kept, as was found out here. It only grows, unless
     /// it was found out by a clock that was ahead.
-    pub(super) from: u64,
+    from: u64,
     /// What the clock showed when something was last found to be too old.
     aged_at: Timestamp,
     /// That clock was ahead: what others have before `from` is fetched again.
@@ -69,10 +67,6 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn due(&self) -> Option<Timestamp> {
-        self.due.into_iter().chain(self.release_due()).min()
-    }
-
     /// When something is dropped that was freed before.
     fn release_due(&self) -> Option<Timestamp> {
         let (at, _) = self.freed.front()?;
@@ -93,8 +87,9 @@ impl Kept {
     fn release(&mut self, now: Timestamp) -> bool {
         let before = self.from;
         while self.release_due().is_some_and(|due| due <= now) {
-            let (_, begin) = self.freed.pop_front().expect("it is due");
-            self.from = self.from.max(begin);
+            if let Some((_, begin)) = self.freed.pop_front() {
+                self.from = self.from.max(begin);
+            }
         }
         before < self.from
     }
@@ -105,18 +100,6 @@ impl Kept {
 
     fn to_store(&self) -> (u64, u64, Timestamp) {
         (self.from, self.told, self.aged_at)
-    }
-
-    /// Whether something is kept that is too old by the clock alone.
-    pub(super) fn holds_back(&self) -> bool {
-        self.holds_back
-    }
-
-    /// Has its age looked at again, where that is done at all.
-    pub(super) fn look_again(&mut self, now: Timestamp) {
-        if self.due.is_some() && !self.is_stepping {
-            self.due = Some(now);
-        }
     }
 
     /// Notes that everything before `end` is too old when the clock shows `time`.
@@ -130,6 +113,38 @@ impl Kept {
 }
 
 impl LogState {
+    /// Where what is kept of it begins, as was found out here.
+    pub(super) fn kept_from(&self) -> u64 {
+        self.kept.from
+    }
+
+    /// When something of it is to be dropped, or looked at.
+    pub(super) fn retention_due(&self) -> Option<Timestamp> {
+        self.kept
+            .due
+            .into_iter()
+            .chain(self.kept.release_due())
+            .min()
+    }
+
+    /// Whether something is kept that is too old by the clock alone.
+    pub(super) fn holds_back(&self) -> bool {
+        self.kept.holds_back
+    }
+
+    /// Has its age looked at again, where that is done at all.
+    pub(super) fn look_at_age_again(&mut self, now: Timestamp) {
+        let kept = &mut self.kept;
+        if kept.due.is_some() && !kept.is_stepping {
+            kept.due = Some(now);
+        }
+    }
+
+    /// Nothing is asked for that is not kept.
+    pub(super) fn plan_from_begin(&mut self) {
+        self.scheduler.begin = self.kept.from;
+    }
+
     /// The first record that is wanted.
     pub(super) fn begin(&self) -> u64 {
         self.kept.from.max(self.kept.told)
@@ -137,7 +152,7 @@ impl LogState {
 
     /// The first record that is wanted once a head of this size is adopted.
     pub(super) fn begin_at(&self, size: u64) -> u64 {
-        let by_number = self.manifest.as_ref().map(|m| m.begin_by_number(size));
+        let by_number = self.manifest().map(|m| m.begin_by_number(size));
         self.begin().max(by_number.unwrap_or(0))
     }
 
@@ -145,16 +160,16 @@ impl LogState {
     /// keep it, and nobody is known who does.
     pub(super) fn dropped(&self, index: u64) -> Option<u64> {
         let has = |held: &IntervalSet| held.contains(index, index + 1);
-        let mut sources = self.scheduler.sources();
+        let mut sources = self.sources();
         let is_kept = index >= self.begin()
-            || has(&self.held)
+            || has(self.held())
             || index >= self.kept.from && sources.any(|(_, source)| has(&source.held));
         (!is_kept).then_some(self.begin())
     }
 
     /// What peers are told of where the log begins here.
     pub(super) fn told_begin(&self) -> u64 {
-        let by_age = self.manifest.as_ref().is_some_and(|m| m.retain_us > 0);
+        let by_age = self.manifest().is_some_and(|m| m.retain_us > 0);
         if by_age { self.begin() } else { 0 }
     }
 
@@ -165,7 +180,7 @@ impl LogState {
     pub(super) fn begin_by_number(&mut self, is_new: bool) {
         self.kept.cannot_show.clear();
         let size = self.size();
-        if let Some(manifest) = self.manifest.as_ref().filter(|_| !self.is_limited()) {
+        if let Some(manifest) = self.manifest().filter(|_| !self.is_limited()) {
             let begin = manifest.begin_by_number(size);
             match manifest.recovery {
                 Some(_) if !is_new => self.kept.freed_now = self.kept.freed_now.max(begin),
@@ -174,7 +189,7 @@ impl LogState {
         }
         self.begin_by_last_head();
         self.begin_as_told();
-        self.scheduler.begin = self.kept.from;
+        self.plan_from_begin();
     }
 
     /// Of a log with a last head, what is kept for its number is that of this head,
@@ -183,21 +198,22 @@ impl LogState {
         let Some(last) = self.last_head().map(|head| head.size) else {
             return;
         };
-        let by_number = self.manifest.as_ref().filter(|m| m.retain_records > 0);
+        let by_number = self.manifest().filter(|m| m.retain_records > 0);
         let Some(manifest) = by_number else {
             return;
         };
         let most = manifest.begin_by_number(last);
         let least = manifest.begin_by_number(last.min(self.size()));
+        let ages = manifest.retain_us > 0;
         let kept = &mut self.kept;
-        if manifest.retain_us > 0 {
+        if ages {
             // It may have got too old, and then nobody has it. Whoever has it says so.
             kept.told = kept.told.max(kept.from);
         }
         kept.freed.clear();
         kept.from = kept.from.clamp(least, most);
         kept.dropped = kept.dropped.min(kept.from);
-        self.scheduler.begin = kept.from;
+        self.plan_from_begin();
     }
 
     /// Records of the adopted head that can count.
@@ -209,13 +225,13 @@ impl LogState {
     /// Before which record of a log of this size a peer needs nothing, by its own word:
     /// it can have got too old.
     pub(super) fn aged_by_word(&self, told: u64, size: u64) -> u64 {
-        let by_age = self.manifest.as_ref().filter(|m| m.retain_us > 0);
+        let by_age = self.manifest().filter(|m| m.retain_us > 0);
         by_age.map_or(0, |manifest| told.min(manifest.last_begin(size)))
     }
 
     /// Hears from a source where the log begins there.
     pub(super) fn told_to_begin(&mut self, peer: PeerId, begin: u64) {
-        if self.manifest.as_ref().is_some_and(|m| m.retain_us > 0) {
+        if self.manifest().is_some_and(|m| m.retain_us > 0) {
             self.kept.told_by.insert(peer, begin);
             self.begin_as_told();
         }
@@ -224,8 +240,8 @@ impl LogState {
     /// Notes that a source cannot show from `begin` on that our tree has grown. It
     /// is asked for less soon.
     pub(super) fn extension_refused(&mut self, peer: PeerId, from: &Head, begin: u64) {
-        let drops = self.manifest.as_ref().is_some_and(|m| m.drops());
-        let sources: BTreeSet<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
+        let drops = self.manifest().is_some_and(|m| m.drops());
+        let sources: BTreeSet<_> = self.sources().map(|(&peer, _)| peer).collect();
         let is_ours = from.size == self.size() && begin > 0;
         if !drops || !is_ours || !sources.contains(&peer) {
             return;
@@ -236,7 +252,7 @@ impl LogState {
         let before = self.kept.cannot_show.get(&peer);
         if before.is_none_or(|&least| begin < least) {
             self.kept.cannot_show.insert(peer, begin);
-            self.failed_extensions.remove(&peer);
+            self.forgive_failure(peer);
         }
     }
 
@@ -244,7 +260,7 @@ impl LogState {
     /// one, and hold all from where they say that it begins. The others are still
     /// fetching, and know no better than we do.
     fn least_told(&self, size: u64) -> Option<u64> {
-        let told = self.scheduler.sources().filter_map(|(peer, source)| {
+        let told = self.sources().filter_map(|(peer, source)| {
             let begin = *self.kept.told_by.get(peer)?;
             let is_whole = begin < source.size && source.has_all(begin, source.size);
             (is_whole && source.size >= size).then_some(begin)
@@ -254,28 +270,22 @@ impl LogState {
 
     /// Finds out before which record nobody has to have anything.
     fn begin_as_told(&mut self) {
-        let Some(manifest) = self.manifest.as_ref().filter(|m| m.retain_us > 0) else {
+        if self.manifest().is_none_or(|m| m.retain_us == 0) {
             return;
-        };
-        let sources: BTreeSet<_> = self.scheduler.sources().map(|(&peer, _)| peer).collect();
+        }
+        let sources: BTreeSet<_> = self.sources().map(|(&peer, _)| peer).collect();
         self.kept.told_by.retain(|peer, _| sources.contains(peer));
         let size = self.counted_size();
-        let Some(least) = self.least_told(size) else {
+        let (Some(least), Some(manifest)) = (self.least_told(size), self.manifest()) else {
             return;
         };
-        if self.kept.too_early && least < self.kept.from {
-            let begin = manifest.begin_by_number(size);
-            let begin = begin.max(manifest.chunk_begin(least)).min(self.kept.from);
-            self.kept.from = begin;
-            self.kept.dropped = self.kept.dropped.min(begin);
-            self.kept.too_early = false;
-            self.kept.aged_at = Timestamp(i64::MIN);
-        }
-        let told = manifest.chunk_begin(least).min(manifest.last_begin(size));
+        let begin = manifest.chunk_begin(least);
+        let by_number = manifest.begin_by_number(size);
+        let told = begin.min(manifest.last_begin(size));
         // What is held here without a gap counts, whatever the others have.
-        let before = self.held.held(0, told).last();
+        let before = self.held().held(0, told).last();
         let ours = before.filter(|before| before.to == told);
-        self.kept.told = ours.map_or(told, |ours| {
+        let told = ours.map_or(told, |ours| {
             let begin = manifest.chunk_begin(ours.from);
             let is_whole = begin == ours.from;
             if is_whole {
@@ -284,6 +294,14 @@ impl LogState {
                 begin + (1 << manifest.chunk_level)
             }
         });
+        let kept = &mut self.kept;
+        kept.told = told;
+        if kept.too_early && least < kept.from {
+            kept.from = by_number.max(begin).min(kept.from);
+            kept.dropped = kept.dropped.min(kept.from);
+            kept.too_early = false;
+            kept.aged_at = Timestamp(i64::MIN);
+        }
     }
 
     /// From which size on a peer is asked to show that our tree has grown. Where
@@ -293,12 +311,12 @@ impl LogState {
     /// dropped, it is the beginning of the log, as for a newcomer.
     pub(super) fn extension_begin(&self, peer: PeerId) -> u64 {
         let size = self.size();
-        let Some(manifest) = &self.manifest else {
+        let Some(manifest) = self.manifest() else {
             return size;
         };
         let begin = manifest.chunk_begin(size);
         let told = self.kept.told_by.get(&peer).copied().unwrap_or(0);
-        let gone = manifest.begin_by_number(self.heard_size).max(told);
+        let gone = manifest.begin_by_number(self.heard_size()).max(told);
         if gone < size && !self.kept.cannot_show.contains_key(&peer) {
             return size;
         }
@@ -306,10 +324,7 @@ impl LogState {
             let least = self.kept.cannot_show.get(peer);
             least.is_some_and(|&least| least <= begin)
         };
-        let mut larger = self
-            .scheduler
-            .sources()
-            .filter(|(_, source)| source.size > size);
+        let mut larger = self.sources().filter(|(_, source)| source.size > size);
         let shown = larger.any(|(peer, _)| !came_later(peer));
         if shown || !came_later(&peer) {
             begin
@@ -323,13 +338,13 @@ impl<S: Store> Engine<S> {
     /// Reads where what is kept of a log begins. What a crash left before that is
     /// dropped as soon as the engine runs.
     pub(super) fn load_begin(&self, state: &mut LogState) -> Result<(), StoreError> {
-        let key = head_key(state.number, HeadKind::Begin);
+        let key = head_key(state.number(), HeadKind::Begin);
         if let Some(row) = self.store.get(Table::Heads, &key)? {
             let (&[from, told], []) = row.as_chunks::<8>() else {
                 return Err(damaged("where what is kept of a log begins"));
             };
             let [from, told] = [from, told].map(u64::from_be_bytes);
-            let aged = head_key(state.number, HeadKind::Aged);
+            let aged = head_key(state.number(), HeadKind::Aged);
             let aged_at = match self.store.get(Table::Heads, &aged)? {
                 Some(row) => (row[..].try_into())
                     .map(i64::from_be_bytes)
@@ -343,7 +358,7 @@ impl<S: Store> Engine<S> {
             kept.aged_at = Timestamp(aged_at);
             kept.stored = (from, told, kept.aged_at);
         }
-        state.scheduler.begin = state.kept.from;
+        state.plan_from_begin();
         state.begin_by_last_head();
         Ok(())
     }
@@ -354,7 +369,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         state.kept.note_freed(now);
-        let Some(manifest) = state.manifest.as_ref().filter(|m| m.drops()) else {
+        let Some(manifest) = state.manifest().filter(|m| m.drops()) else {
             return;
         };
         let kept = &state.kept;
@@ -376,7 +391,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         if state.kept.release(now) {
-            state.scheduler.begin = state.kept.from;
+            state.plan_from_begin();
             self.changed.insert(log);
             self.drop_soon(log, now);
         }
@@ -424,10 +439,10 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return Ok(None);
         };
-        let (Some(key), Some(manifest)) = (state.key(), &state.manifest) else {
+        let (Some(key), Some(manifest)) = (state.key(), state.manifest()) else {
             return Ok(None);
         };
-        let age = manifest.retain_us;
+        let (age, last) = (manifest.retain_us, manifest.last_begin(state.size()));
         if age == 0 {
             return Ok(None);
         }
@@ -435,21 +450,20 @@ impl<S: Store> Engine<S> {
         let kept = &mut state.kept;
         kept.too_early |= kept.aged_at > clock.plus(MAX_CLOCK_SKEW_US);
         let held_back = std::mem::take(&mut kept.holds_back);
-        let newest = state.adopted.as_ref().map_or(clock, |head| head.time);
+        let newest = state.adopted().map_or(clock, |head| head.time);
         let mut latest = LatestTimes::new(&self.store, key, clock.max(newest));
-        let last = manifest.last_begin(state.size());
         let (least, most) = AGE_CHECKS_US;
         let mut wait = age / 8;
         for step in 0.. {
             let at = state.kept.from;
-            let Some(next) = state.held.held(at, last).next() else {
+            let Some(next) = state.held().held(at, last).next() else {
                 break;
             };
             let index = key.chunk_of(next.from);
             let chunk = key.chunk_interval(index);
             // Nothing goes behind a hole that may still be filled.
             let wanted = at.max(state.begin());
-            let is_whole = chunk.to <= wanted || state.held.contains(chunk.from, chunk.to);
+            let is_whole = chunk.to <= wanted || state.holds(chunk.from, chunk.to);
             if chunk.to > last || chunk.from > wanted || !is_whole {
                 break;
             }
@@ -468,7 +482,7 @@ impl<S: Store> Engine<S> {
             state.kept.aged(chunk.to, time);
         }
         state.begin_as_told();
-        state.scheduler.begin = state.kept.from;
+        state.plan_from_begin();
         if held_back != state.kept.holds_back {
             self.changed.insert(log);
         }
@@ -495,15 +509,15 @@ impl<S: Store> Engine<S> {
         };
         let history = History::new(&self.store, key);
         let bytes = history.bytes()?;
-        let kept = &mut state.kept;
-        let (mut batch, mut end) = (Batch::new(), kept.from);
-        if kept.dropped < kept.from {
-            let range = Interval {
-                from: kept.dropped,
-                to: kept.from,
-            };
-            end = remove_chunks(&self.store, key, &mut state.held, range, &mut batch)?;
+        let range = Interval {
+            from: state.kept.dropped,
+            to: state.kept.from,
+        };
+        let (mut batch, mut end) = (Batch::new(), range.to);
+        if range.from < range.to {
+            end = state.remove_chunks(&self.store, range, &mut batch)?;
         }
+        let kept = &mut state.kept;
         let row = [kept.from, kept.told].map(u64::to_be_bytes).concat();
         batch.put(Table::Heads, head_key(key.number, HeadKind::Begin), row);
         let row = kept.aged_at.0.to_be_bytes().to_vec();
@@ -543,7 +557,7 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log).filter(|state| state.takes_heads()) else {
             return Ok(());
         };
-        let Some(manifest) = state.manifest.as_ref() else {
+        let Some(manifest) = state.manifest() else {
             return Ok(());
         };
         let extension = Extension::from_wire(wire, begin, log, &manifest.publisher)?;
@@ -560,7 +574,7 @@ impl<S: Store> Engine<S> {
             to: last,
         };
         self.note_time_of(log, head, now);
-        let adopted = self.logs.get(&log).and_then(|state| state.adopted.as_ref());
+        let adopted = self.logs.get(&log).and_then(LogState::adopted);
         let result = if adopted.map(|head| head.tree()) != Some(from.tree()) {
             // Meanwhile more was adopted.
             self.consider(peer, log, head, now);
@@ -603,7 +617,7 @@ impl<S: Store> Engine<S> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let state = &self.logs[&log];
-        let (Some(key), Some(manifest)) = (state.key(), &state.manifest) else {
+        let (Some(key), Some(manifest)) = (state.key(), state.manifest()) else {
             return Ok(false);
         };
         let clock = self.clock.time(now);
@@ -626,10 +640,10 @@ impl<S: Store> Engine<S> {
         let ours = nodes_between(&history, 0, tree.end())?;
         // Whoever holds nothing begins like a newcomer.
         let Some(ours) = ours else {
-            return Ok(state.held.is_empty());
+            return Ok(state.held().is_empty());
         };
         let is_ours = ours == tree.hashes();
-        if !is_ours && let Some(adopted) = &state.adopted {
+        if !is_ours && let Some(adopted) = state.adopted() {
             self.shown_beside(log, adopted.tree(), peer, now);
         }
         Ok(is_ours)
@@ -671,17 +685,16 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get_mut(&log) else {
             return Ok(());
         };
-        let Some(key) = state.key() else {
+        state.remove_chunks(&self.store, chunk, &mut batch)?;
+        let Some(mut admission) = state.admission(&self.store) else {
             return Ok(());
         };
-        remove_chunks(&self.store, key, &mut state.held, chunk, &mut batch)?;
-        let mut admission = Admission::new(&self.store, key, &mut state.held);
         admission.put_nodes(nodes);
         batch.append(admission.finish());
         state.put_adopted(&mut batch, head);
         self.store.commit(batch, Durability::Written)?;
         // Nothing is compared with the trees of before any more.
-        state.recent.clear();
+        state.forget_trees();
         state.kept.from = state.kept.from.max(chunk.to);
         self.changed.insert(log);
         self.adopted(log, head.clone(), now);

@@ -76,7 +76,7 @@ impl Retrievals {
 impl LogState {
     /// Whether its times never go back.
     fn is_ordered(&self) -> bool {
-        self.manifest.as_ref().is_some_and(|one| one.ordered)
+        self.manifest().is_some_and(|one| one.ordered)
     }
 
     /// Where a record of some time may lie, in its tree of a size.
@@ -159,14 +159,14 @@ impl<S: Store> Engine<S> {
         let key = state.key().ok_or(CommandError::UnknownStream(log))?;
         let history = History::new(&self.store, key);
         let among = state.among(state.target());
-        Ok(find(&history, &state.held, among, &question)?)
+        Ok(find(&history, state.held(), among, &question)?)
     }
 
     /// The tree of what is not disputed.
     fn wanted_tree(&self, log: LogId) -> Result<Tree, CommandError> {
         let state = self.logs.get(&log);
-        let tree = state.and_then(|state| state.recent.get(&state.target()));
-        tree.copied().ok_or(CommandError::UnknownStream(log))
+        let tree = state.and_then(|state| state.tree_of(state.target()));
+        tree.ok_or(CommandError::UnknownStream(log))
     }
 
     fn found(&mut self, command: u64, found: Found) {
@@ -190,11 +190,11 @@ impl<S: Store> Engine<S> {
                 let Some(state) = self.logs.get(&log).filter(|state| state.fetches()) else {
                     return Vec::new();
                 };
-                (state.scheduler.sources())
+                (state.sources())
                     .filter(|(peer, _)| is_free(peer))
                     .filter_map(|(&peer, source)| {
-                        let known = state.recent.range(..=source.size).next_back();
-                        let (&size, &tree) = known?;
+                        let tree = state.tree_within(source.size)?;
+                        let size = tree.size;
                         let (from, to) = match what {
                             Retrieval::Index(_, index) => (index, index + 1),
                             _ => (state.begin(), size),
@@ -277,7 +277,7 @@ impl<S: Store> Engine<S> {
             }
         };
         let state = request.log().and_then(|log| self.logs.get(&log));
-        let manifest = state.and_then(|state| state.manifest.as_ref());
+        let manifest = state.and_then(LogState::manifest);
         let max = manifest.map_or(MAX_CHUNK_VALUE_BYTES, |one| one.max_value_bytes());
         match question.check(&answer, max) {
             Ok(found) => {
@@ -379,7 +379,7 @@ impl<S: Store> Engine<S> {
         let known = self.key_of_tree(state, ask.size, &ask.root);
         let (key, known) = known.map_err(at_once)?;
         let history = History::new(&self.store, key);
-        let (held, size) = (&state.held, ask.size);
+        let (held, size) = (state.held(), ask.size);
         let answer = match what {
             What::Index(index) if *index < MAX_LOG_SIZE => {
                 answer_index(&history, held, size, *index)

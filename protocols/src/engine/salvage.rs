@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use prost::Message;
 
 use super::Engine;
-use super::damage::put_held;
 use super::deletion::put_deletion;
 use super::log_state::LogState;
 use super::logs::{frontier, put_head, put_log};
@@ -41,6 +40,15 @@ pub(super) const LOST: &str = "what it is was lost, and is asked of peers";
 const PROOF: &str = "what proves it was damaged";
 /// What is said of a log that is begun anew.
 const ANEW: &str = "what proves it was lost, so that all of it is fetched again";
+
+impl LogState {
+    /// A log of ours is not written to before others were asked, because what proves it
+    /// is damaged.
+    fn wait_for_proof(&mut self, now: Timestamp) {
+        let why = Why::Damaged(PROOF.to_owned());
+        self.wait_for_others(Reopening::new(why, self.held_size(), now));
+    }
+}
 
 impl<S: Store> Engine<S> {
     /// Reads the number that the next log gets. Where it is lost, it is one that no
@@ -180,8 +188,8 @@ impl<S: Store> Engine<S> {
     pub(super) fn follow_nameless(&mut self, log: LogId) -> Result<LogState, StoreError> {
         let mut batch = Batch::new();
         let mut state = LogState::new(self.take_number(&mut batch));
-        state.followed = true;
-        state.unreadable = Some(LOST.to_owned());
+        state.follow();
+        state.note_unreadable(LOST);
         put_log(&mut batch, log, &state);
         self.store.commit(batch, Durability::Synced)?;
         Ok(state)
@@ -196,9 +204,9 @@ impl<S: Store> Engine<S> {
     ) -> Result<LogState, StoreError> {
         let has_manifest = row.manifest.is_some();
         let (mut state, lost) = self.read_log(log, row)?;
-        if state.manifest.is_none() {
+        if state.manifest().is_none() {
             if has_manifest || lost.rows {
-                state.unreadable = Some(LOST.to_owned());
+                state.note_unreadable(LOST);
             }
             return Ok(state);
         }
@@ -206,13 +214,13 @@ impl<S: Store> Engine<S> {
         if lost.held || self.lost_rows {
             self.rebuild_held(&mut state)?;
         }
-        if lost.head && !state.owned {
+        if lost.head && !state.is_ours() {
             return self.begin_anew(log, &state);
         }
-        if !state.owned || state.closing().is_some() {
+        if !state.is_ours() || state.closing().is_some() {
             self.clip(&mut state)?;
         }
-        if state.owned && !state.is_limited() {
+        if state.is_ours() && !state.is_limited() {
             self.open_own(log, &mut state, lost, now)?;
         }
         Ok(state)
@@ -227,24 +235,19 @@ impl<S: Store> Engine<S> {
         let has_none = [HeadKind::Adopted, HeadKind::EarlyAdopted]
             .iter()
             .all(|&kind| {
-                let key = head_key(state.number, kind);
+                let key = head_key(state.number(), kind);
                 matches!(self.store.get(Table::Heads, &key), Ok(None))
             });
-        if state.adopted.is_some() || has_none {
+        if state.adopted().is_some() || has_none {
             return;
         }
         let is_ours = row.owned;
         match self.load_log(log, row, now) {
             Ok(mut state) => {
-                if is_ours && !state.is_limited() && state.reopening.is_none() {
-                    state.appender = None;
-                    state.reopening = Some(Reopening::new(
-                        Why::Damaged(PROOF.to_owned()),
-                        state.held_size(),
-                        now,
-                    ));
+                if is_ours && !state.is_limited() && state.reopening().is_none() {
+                    state.wait_for_proof(now);
                 }
-                state.poll_at = Some(now);
+                state.poll_at(now);
                 self.logs.insert(log, state);
                 self.suspect_all(log);
             }
@@ -267,7 +270,7 @@ impl<S: Store> Engine<S> {
             // The tree of the same records is the same: signing it again is what
             // happens after a crash, too. Nobody is told before peers were asked; and
             // should the lost head have closed the log, this one is no later.
-            let size = state.held.prefix(state.begin());
+            let size = state.held_size();
             let history = History::new(&self.store, key);
             let tree = readable(frontier(&history, size))?.map(Appender::new);
             if let Some(tree) = tree {
@@ -278,18 +281,16 @@ impl<S: Store> Engine<S> {
                 state.set_adopted(head);
             }
         }
-        state.appender = match lost.head || lost.held || lost.fork {
+        let appender = match lost.head || lost.held || lost.fork {
             true => None,
             false => self.writable(state)?,
         };
-        if state.appender.is_none() {
-            state.unreadable = Some(PROOF.to_owned());
-            state.reopening = Some(Reopening::new(
-                Why::Damaged(PROOF.to_owned()),
-                state.held_size(),
-                now,
-            ));
-            state.poll_at = Some(now);
+        if let Some(appender) = appender {
+            state.open(appender);
+        } else {
+            state.note_unreadable(PROOF);
+            state.wait_for_proof(now);
+            state.poll_at(now);
             let mut batch = Batch::new();
             put_log(&mut batch, log, state);
             self.store.commit(batch, Durability::Synced)?;
@@ -307,7 +308,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         match appender {
-            Ok(Some(appender)) => state.appender = Some(appender),
+            Ok(Some(appender)) => drop(state.open(appender)),
             Ok(None) => state.stop_for_good(PROOF.to_owned()),
             Err(error) => self.stop(log, error, now),
         }
@@ -323,7 +324,7 @@ impl<S: Store> Engine<S> {
         let (size, begin) = (state.size(), state.begin());
         let history = History::new(&self.store, key);
         let known = |size| readable(frontier(&history, size));
-        if let Some(head) = &state.adopted {
+        if let Some(head) = state.adopted() {
             let root = |range: Option<CompactRange>| range.and_then(|range| range.root());
             if root(known(size)?) != Some(head.root) {
                 self.restore_frontier(key, state)?;
@@ -332,9 +333,9 @@ impl<S: Store> Engine<S> {
                 }
             }
         }
-        let prefix = state.held.prefix(begin);
+        let prefix = state.held().prefix(begin);
         let end = match prefix < size {
-            true => state.held.prefix(size),
+            true => state.held().prefix(size),
             // What a crash left behind the end was never told to anybody.
             false if state.closing().is_some() => size,
             false => prefix,
@@ -345,10 +346,10 @@ impl<S: Store> Engine<S> {
     /// Writes the nodes anew that the tree ends with, as far as they follow from
     /// what is held.
     fn restore_frontier(&self, key: LogKey, state: &LogState) -> Result<(), StoreError> {
-        let Some(head) = &state.adopted else {
+        let Some(head) = state.adopted() else {
             return Ok(());
         };
-        let mut audit = Audit::new(&self.store, key, &state.held, head.tree());
+        let mut audit = Audit::new(&self.store, key, state.held(), head.tree());
         for subtree in cover(0, head.size, MAX_LEVEL) {
             audit.chunk(key.chunk_of(subtree.end() - 1))?;
         }
@@ -369,27 +370,18 @@ impl<S: Store> Engine<S> {
         old: &LogState,
     ) -> Result<LogState, StoreError> {
         let mut batch = Batch::new();
-        let mut state = LogState::new(self.take_number(&mut batch));
-        state.followed = old.followed;
-        state.peers = old.peers.clone();
-        state.scheduler.order = old.scheduler.order;
-        if let Some(manifest) = old.manifest.clone() {
-            state.set_manifest(manifest);
-        }
-        state.unreadable = Some(ANEW.to_owned());
+        let mut state = LogState::anew(self.take_number(&mut batch), old);
+        state.note_unreadable(ANEW);
         // Whatever tree comes, this much of it counts, and that is why.
-        state.recovered = old.recovered.clone();
+        state.keep_recovery_of(old);
         state.put_recovered(&mut batch);
-        state.fork = old.fork.clone().filter(|_| old.last_head().is_some());
-        if let Some(fork) = &state.fork {
-            let row = head_key(state.number, HeadKind::Fork);
-            batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());
-        }
+        state.keep_fork_of(old);
+        state.put_fork(&mut batch);
         let past = self
             .store
-            .get(Table::Heads, &head_key(old.number, HeadKind::Past));
+            .get(Table::Heads, &head_key(old.number(), HeadKind::Past));
         if let Some(Some(past)) = readable(past)? {
-            batch.put(Table::Heads, head_key(state.number, HeadKind::Past), past);
+            batch.put(Table::Heads, head_key(state.number(), HeadKind::Past), past);
         }
         put_log(&mut batch, log, &state);
         let deletion = v1::StoredDeletion {
@@ -397,10 +389,10 @@ impl<S: Store> Engine<S> {
             next_chunk: 0,
             is_reclaiming: false,
         };
-        put_deletion(&mut batch, old.number, &deletion);
-        forget_name(&mut batch, old.number);
+        put_deletion(&mut batch, old.number(), &deletion);
+        forget_name(&mut batch, old.number());
         self.store.commit(batch, Durability::Synced)?;
-        self.deletions.begin(old.number, deletion, self.opened_at);
+        self.deletions.begin(old.number(), deletion, self.opened_at);
         Ok(state)
     }
 
@@ -408,17 +400,12 @@ impl<S: Store> Engine<S> {
     /// back with a damaged table.
     fn clip(&self, state: &mut LogState) -> Result<(), StoreError> {
         let size = state.size();
-        if state.held.covered(size, u64::MAX) == 0 {
+        if state.held().covered(size, u64::MAX) == 0 {
             return Ok(());
         }
-        let _ = state.held.remove(size, u64::MAX);
-        self.store_held(state)
-    }
-
-    fn store_held(&self, state: &LogState) -> Result<(), StoreError> {
-        let mut batch = Batch::new();
-        put_held(&mut batch, state.number, &state.held);
-        self.store.commit(batch, Durability::Synced)
+        let mut held = state.held().clone();
+        let _ = held.remove(size, u64::MAX);
+        state.store_held(held, &self.store)
     }
 
     /// Finds out what is held from the rows of the records, without reading them:
@@ -448,10 +435,9 @@ impl<S: Store> Engine<S> {
             ControlFlow::Continue(())
         };
         scan_around(&self.store, Table::Times, &from, &to, visit)?;
-        let _ = held.remove(0, state.kept.from);
-        held.extend(state.held.intervals().collect::<Vec<_>>());
-        state.held = held;
-        self.store_held(state)
+        let _ = held.remove(0, state.kept_from());
+        held.extend(state.held().intervals().collect::<Vec<_>>());
+        state.store_held(held, &self.store)
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use super::dispute::put_fork;
 use super::log_state::LogState;
 use super::logs::{put_head, put_log};
 use super::reopening::{Mark, Reopening, Why};
@@ -18,19 +19,64 @@ use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{PROBE_PAUSE_US, REREAD_PAUSE_US};
 use crate::store::audit::readable;
-use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
+use crate::store::tables::NEXT_NUMBER;
 use crate::store::{Batch, Durability, ReadError, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use prost::Message;
 
 /// Why a log is not written.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    /// Whatever the disk does.
+    for_good: Option<String>,
+    /// Before the disk works again.
+    for_now: Option<Stopped>,
+    /// How long it was waited, when it was stopped last, before it was read again.
+    reread_us: u64,
+}
+
+/// It is not written before it was read again.
 #[derive(Clone, Debug)]
-pub(super) struct Stopped {
-    pub(super) why: StoreError,
-    pub(super) since: Timestamp,
+struct Stopped {
+    why: StoreError,
+    since: Timestamp,
     /// When it is read again, unless everything waits for the disk.
-    pub(super) retry_at: Option<Timestamp>,
+    retry_at: Option<Timestamp>,
+}
+
+impl Stops {
+    fn stop(&mut self, why: StoreError, now: Timestamp) {
+        self.for_now.get_or_insert(Stopped {
+            why,
+            since: now,
+            retry_at: None,
+        });
+    }
+
+    /// It waits for the disk, or for what sees to it next.
+    fn wait(&mut self) {
+        if let Some(stopped) = &mut self.for_now {
+            stopped.retry_at = None;
+        }
+    }
+
+    /// Has it read again in a while, unless it is known when.
+    fn retry(&mut self, now: Timestamp) {
+        if let Some(stopped) = &mut self.for_now
+            && stopped.retry_at.is_none()
+        {
+            let (least, most) = REREAD_PAUSE_US;
+            self.reread_us = (self.reread_us * 2).clamp(least, most);
+            stopped.retry_at = Some(now.plus(self.reread_us));
+        }
+    }
+
+    /// What stops it for good does so also when it was read anew.
+    pub(super) fn take_over(&mut self, old: Self) {
+        self.for_good = self.for_good.take().or(old.for_good);
+        self.reread_us = old.reread_us;
+    }
 }
 
 /// The disk cannot be written.
@@ -49,45 +95,35 @@ impl Halt {
 }
 
 impl LogState {
-    fn stop(&mut self, why: StoreError, now: Timestamp) {
-        self.stopped.get_or_insert(Stopped {
-            why,
-            since: now,
-            retry_at: None,
-        });
+    /// Nothing more is written to this log.
+    pub(super) fn stop_for_good(&mut self, why: String) {
+        self.stops.for_good.get_or_insert(why);
     }
 
-    /// What was known beside what is stored, of a log that was read anew.
-    fn take_over(&mut self, old: Self, now: Timestamp) {
-        let order = self.scheduler.order;
-        self.scheduler = old.scheduler;
-        self.scheduler.order = order;
-        self.scheduler.begin = self.kept.from;
-        self.scheduler.publisher = (self.manifest.as_ref()).map(|m| m.publisher.peer_id());
-        self.stopped_for_good = self.stopped_for_good.take().or(old.stopped_for_good);
-        self.damaged = old.damaged;
-        self.unreadable = self.unreadable.take().or(old.unreadable);
-        self.reread_us = old.reread_us;
-        // One that goes on for another reason keeps its answers.
-        self.reopening = old.reopening.or(self.reopening.take());
-        self.mark = old.mark;
-        self.followers = old.followers;
-        self.search = old.search;
-        self.searched = old.searched;
-        self.vain_search = old.vain_search;
-        self.extending = old.extending;
-        self.echo = old.echo;
-        self.failed_extensions = old.failed_extensions;
-        self.unproven = old.unproven;
-        self.heard = old.heard;
-        self.timed_size = old.timed_size;
-        self.heard_size = old.heard_size;
-        self.clock_gap = old.clock_gap;
-        self.has_fetched = old.has_fetched;
-        self.told_synced = old.told_synced;
-        self.told_by = old.told_by;
-        self.polls = old.polls;
-        self.poll_at = Some(now);
+    /// Whether anything may be written to it.
+    pub(super) fn is_writable(&self) -> bool {
+        self.stops.for_good.is_none() && self.stops.for_now.is_none()
+    }
+
+    /// Why nothing more is written to it, whatever the disk does.
+    pub(super) fn stopped_for_good(&self) -> Option<&str> {
+        self.stops.for_good.as_deref()
+    }
+
+    /// Why nothing is written to it before the disk works again.
+    pub(super) fn stopped_by(&self) -> Option<&StoreError> {
+        self.stops.for_now.as_ref().map(|stopped| &stopped.why)
+    }
+
+    /// The same in words, and since when.
+    pub(super) fn stopped_since(&self) -> Option<(String, Timestamp)> {
+        let stopped = self.stops.for_now.as_ref()?;
+        Some((stopped.why.to_string(), stopped.since))
+    }
+
+    /// When it is read again, if it was stopped by itself.
+    pub(super) fn reread_at(&self) -> Option<Timestamp> {
+        self.stops.for_now.as_ref()?.retry_at
     }
 }
 
@@ -109,7 +145,7 @@ impl<S: Store> Engine<S> {
     pub(super) fn stop(&mut self, log: LogId, why: StoreError, now: Timestamp) {
         let time = self.time(now);
         if let Some(state) = self.logs.get_mut(&log) {
-            state.stop(why, time);
+            state.stops.stop(why, time);
         }
         self.changed.insert(log);
         // Were it synced after all, its head would be signed.
@@ -128,15 +164,8 @@ impl<S: Store> Engine<S> {
             return;
         }
         for log in self.logs.touched() {
-            let Some(state) = self.logs.get_mut(&log) else {
-                continue;
-            };
-            if let Some(stopped) = &mut state.stopped
-                && stopped.retry_at.is_none()
-            {
-                let (least, most) = REREAD_PAUSE_US;
-                state.reread_us = (state.reread_us * 2).clamp(least, most);
-                stopped.retry_at = Some(now.plus(state.reread_us));
+            if let Some(state) = self.logs.get_mut(&log) {
+                state.stops.retry(now);
             }
         }
     }
@@ -162,8 +191,8 @@ impl<S: Store> Engine<S> {
     fn stop_all(&mut self, why: &StoreError, now: Timestamp) {
         for log in self.logs.keys().collect::<Vec<_>>() {
             self.stop(log, why.clone(), now);
-            if let Some(stopped) = (self.logs.get_mut(&log)).and_then(|s| s.stopped.as_mut()) {
-                stopped.retry_at = None;
+            if let Some(state) = self.logs.get_mut(&log) {
+                state.stops.wait();
             }
         }
     }
@@ -272,14 +301,14 @@ impl<S: Store> Engine<S> {
     /// Reads a log that was stopped by itself.
     pub(super) fn reread_is_due(&mut self, log: LogId, now: Timestamp) {
         let is_due = (self.logs.get(&log))
-            .and_then(|state| state.stopped.as_ref()?.retry_at)
+            .and_then(LogState::reread_at)
             .is_some_and(|at| at <= now);
         if !is_due || self.halt.is_some() {
             return;
         }
         if let Err(error) = self.reread(log, now) {
-            if let Some(stopped) = (self.logs.get_mut(&log)).and_then(|s| s.stopped.as_mut()) {
-                stopped.retry_at = None;
+            if let Some(state) = self.logs.get_mut(&log) {
+                state.stops.wait();
             }
             self.store_failed(log, &ReadError::Store(error));
         }
@@ -317,46 +346,42 @@ impl<S: Store> Engine<S> {
             self.store.commit(known, Durability::Written)?;
         }
         let mut state = self.load_log(log, row, now)?;
-        let proved = self.logs.get(&log).and_then(|old| old.fork.clone());
-        if let (Some(fork), None, Some(key)) = (proved, &state.fork, state.key()) {
+        let proved = self.logs.get(&log).and_then(LogState::fork);
+        if let (Some(fork), None, Some(key)) = (proved.cloned(), state.fork(), state.key()) {
             // What was proved stays proved.
-            let row = head_key(state.number, HeadKind::Fork);
-            batch.put(Table::Heads, row, fork.to_wire().encode_to_vec());
-            self.set_fork(&mut state, key, fork)?;
+            put_fork(batch, key.number, &fork);
+            self.set_fork(&mut state, key, Box::new(fork))?;
         }
-        let said = self.logs.get(&log).and_then(|old| old.recovered.clone());
-        if let (Some(recovered), None) = (said, &state.recovered) {
-            self.set_recovered(&mut state, *recovered)?;
+        let said = self.logs.get(&log).and_then(LogState::recovered);
+        if let (Some(recovered), None) = (said.cloned(), state.recovered()) {
+            self.set_recovered(&mut state, recovered)?;
             state.put_recovered(batch);
         }
         let old = self.logs.take(&log);
-        let was_followed = old.as_ref().is_some_and(|old| old.followed);
-        self.set_followed(log, was_followed, state.followed);
-        let mut signed = None;
+        let was_followed = old.as_ref().is_some_and(LogState::is_followed);
+        self.set_followed(log, was_followed, state.is_followed());
+        let (mut signed, here) = (None, state.here());
         if let Some(old) = old {
-            signed = old.signed_head().cloned().filter(|_| old.owned);
+            signed = old.signed_head().cloned().filter(|_| old.is_ours());
             state.take_over(old, now);
         }
-        if state.owned && !state.is_limited() {
-            Self::remember_signed(&mut state, signed, batch, now);
-            if state.reopening.is_none()
+        if state.is_ours() && !state.is_limited() {
+            Self::remember_signed(&mut state, (signed, here), batch, now);
+            if state.reopening().is_none()
                 && let Some(why) = Why::from_stored(stored)
             {
                 let here = state.here();
-                state.reopening = Some(Reopening::new(why, here, now));
+                state.wait_for_others(Reopening::new(why, here, now));
             }
         }
-        let is_reopened = state.reopening.is_some();
-        if is_reopened || state.is_limited() {
-            state.appender = None;
+        if state.is_limited() && state.is_open() {
+            state.write_no_more();
         }
-        if (state.reopening.as_ref())
-            .is_some_and(|reopening| reopening.to_stored(state.mark) != stored)
-        {
+        if state.reopening().is_some() && state.stored_reopening() != stored {
             put_log(batch, log, &state);
         }
-        let is_open = state.appender.is_some() && state.is_writable();
-        let is_sure = state.unreadable.is_none();
+        let is_open = state.is_open() && state.is_writable();
+        let is_sure = state.is_readable();
         self.logs.insert(log, state);
         self.changed.insert(log);
         if !is_sure {
@@ -376,11 +401,10 @@ impl<S: Store> Engine<S> {
     /// signed before that is known.
     fn remember_signed(
         state: &mut LogState,
-        signed: Option<SignedHead>,
+        (signed, here): (Option<SignedHead>, u64),
         batch: &mut Batch,
         now: Timestamp,
     ) {
-        let here = state.here();
         let stored = state.signed_head().cloned();
         let heads = [stored.clone(), signed].into_iter().flatten();
         let Some(last) = heads.max_by_key(|head| (head.size, head.closing.is_some(), head.time))
@@ -388,12 +412,13 @@ impl<S: Store> Engine<S> {
             return;
         };
         if last.size > here {
-            state.mark = Some(Mark::of(&last));
-            let lost = Reopening::new(Why::Marked { here }, here, now);
-            state.reopening.get_or_insert(lost);
+            state.set_mark(Some(Mark::of(&last)));
+            if state.reopening().is_none() {
+                state.wait_for_others(Reopening::new(Why::Marked { here }, here, now));
+            }
         }
         if stored.as_ref() != Some(&last) {
-            put_head(batch, state.number, &last);
+            put_head(batch, state.number(), &last);
         }
         state.set_adopted(last);
     }

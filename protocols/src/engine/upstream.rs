@@ -51,7 +51,7 @@ impl<S: Store> Engine<S> {
         let key = state.key().filter(|_| size <= state.target());
         let key = key.ok_or(RefuseError::NotHeld)?;
         let history = History::new(&self.store, key);
-        let ours = match state.recent.get(&size) {
+        let ours = match state.tree_of(size) {
             Some(tree) => Some(tree.root),
             None => nodes_between(&history, 0, size)?
                 .and_then(|nodes| CompactRange::from_hashes(0, size, nodes).ok())
@@ -66,7 +66,7 @@ impl<S: Store> Engine<S> {
 
     /// A peer is told our head of a log.
     fn told_head(&mut self, log: LogId) {
-        let is_reopened = (self.logs.get(&log)).is_some_and(|state| state.reopening.is_some());
+        let is_reopened = (self.logs.get(&log)).is_some_and(|state| state.reopening().is_some());
         if is_reopened && let Some(state) = self.logs.get_mut(&log) {
             state.told_head();
         }
@@ -89,7 +89,7 @@ impl<S: Store> Engine<S> {
         }
         let manifest = self
             .asked_log(&ask.log)
-            .and_then(|(_, state)| state.manifest.as_ref());
+            .and_then(|(_, state)| state.manifest());
         match manifest.map(|manifest| manifest.to_wire()) {
             Some(manifest) => self.reply(peer, id, Body::Manifest(manifest)),
             None => self.refuse_peer(peer, id, Why::UnknownLog),
@@ -113,7 +113,7 @@ impl<S: Store> Engine<S> {
         if state.is_silent(now) {
             return self.refuse_peer(peer, id, Why::Busy);
         }
-        let held = state.held.held(0, state.target()).take(MAX_INTERVALS);
+        let held = state.held().held(0, state.target()).take(MAX_INTERVALS);
         let mut answer = v1::HeadState {
             log: Bytes::copy_from_slice(&log.0),
             head: Some(head.to_wire()),
@@ -192,7 +192,7 @@ impl<S: Store> Engine<S> {
         let history = History::new(&self.store, key);
         match self
             .provider
-            .offer(peer, &request, &history, &state.held, now)
+            .offer(peer, &request, &history, state.held(), now)
         {
             Ok(offer) => {
                 // In the lane of its deliveries, which must not overtake it.
