@@ -109,11 +109,6 @@ pub(super) struct Suspects {
 }
 
 impl Suspects {
-    /// When [`Engine::auditing_is_due`] is to be called.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.due
-    }
-
     /// Whether something of a log is still to be read.
     pub(super) fn has(&self, log: LogId) -> bool {
         self.chunks.contains_key(&log)
@@ -322,9 +317,14 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// When the next steps are taken.
+    pub(super) fn auditing_due(&self) -> Option<Timestamp> {
+        self.suspects.due.filter(|_| self.halt.is_none())
+    }
+
     /// Takes the next steps.
     pub(super) fn auditing_is_due(&mut self, now: Timestamp) {
-        if self.suspects.due.is_none_or(|due| due > now) || self.halt.is_some() {
+        if self.auditing_due().is_none_or(|due| due > now) {
             return;
         }
         if self.suspects.rows {

@@ -237,10 +237,22 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// When that is to be done: one at a time, and while the disk works.
+    pub(super) fn sync_due(&self) -> Option<Timestamp> {
+        let may_sync = self.syncing.is_none() && self.halt.is_none();
+        self.sync_at.filter(|_| may_sync)
+    }
+
+    pub(super) fn sync_is_due(&mut self, now: Timestamp) {
+        if self.sync_due().is_some_and(|at| at <= now) {
+            self.begin_sync(now);
+        }
+    }
+
     /// Lets everything that was written survive the loss of power. The engine
     /// goes on meanwhile: a large history keeps the disk busy for long, and live
     /// records must not wait for it.
-    pub(super) fn begin_sync(&mut self, now: Timestamp) {
+    fn begin_sync(&mut self, now: Timestamp) {
         self.sync_at = None;
         self.last_sync = now;
         let unsynced = std::mem::take(&mut self.unsynced);

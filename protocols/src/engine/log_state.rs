@@ -11,7 +11,6 @@ use super::followers::Followers;
 use super::holdings::Holdings;
 use super::polls::Polls;
 use super::recovery::Recovery;
-use super::reopening::Reopening;
 use super::retention::Kept;
 use super::stopping::Stops;
 use crate::head::SignedHead;
@@ -211,32 +210,9 @@ impl LogState {
         self.takes() && !self.is_beside() && end.is_none_or(|end| self.size() < end)
     }
 
-    pub(super) fn next_timeout(&self) -> Option<Timestamp> {
-        if self.stopped_by().is_some() {
-            return self.reread_at();
-        }
-        let polls = self.polls.due().into_iter().chain(self.echo_due());
-        let polls = polls.min().filter(|_| self.fetches());
-        let times = [
-            self.renewal_due(),
-            self.next_cool(),
-            polls,
-            self.reopening().and_then(Reopening::due),
-            self.followers_due(),
-            self.retention_due(),
-        ];
-        times.into_iter().flatten().min()
-    }
-
     /// When its head is to be signed again.
     pub(super) fn renewal_due(&self) -> Option<Timestamp> {
         self.renew_at().filter(|_| self.grows())
-    }
-
-    /// When its followers are to be asked.
-    fn followers_due(&self) -> Option<Timestamp> {
-        let followers = self.followers().filter(|_| self.grows());
-        followers.and_then(Followers::due)
     }
 
     /// Takes over what was known beside what is stored, when it was read anew.

@@ -53,6 +53,7 @@ mod settings;
 mod sources;
 mod status;
 mod stopping;
+mod timers;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -309,7 +310,7 @@ impl<S: Store> Engine<S> {
             self.open_if_all_is_here(log, now);
             self.drop_soon(log, now);
         }
-        self.logs.rearm();
+        self.logs.rearm(timers::next_of_log::<S>);
     }
 
     /// Makes what was published durable, then signs and announces it. Call it
@@ -328,74 +329,6 @@ impl<S: Store> Engine<S> {
     /// What is to be done next.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let requests = self.requests.next_deadline();
-        let logs = self.logs.next_timeout();
-        let joining = self.joining.next_due();
-        let retrieving = self.retrievals.next_due();
-        let times = requests.into_iter().chain(logs).chain(joining);
-        let may_sync = self.syncing.is_none() && self.halt.is_none();
-        let sync_at = self.sync_at.filter(|_| may_sync);
-        let probe = self.halt.as_ref().and_then(Halt::next_due);
-        let deletions = self.deletions.next_due();
-        let discoveries = self.discoveries.next_due();
-        (times.chain(retrieving).chain(sync_at))
-            .chain(deletions)
-            .chain(self.suspects.next_due().filter(|_| self.halt.is_none()))
-            .chain(discoveries)
-            .chain((!self.pages_due.is_empty()).then_some(self.now))
-            .chain(probe)
-            .min()
-    }
-
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.now = now;
-        self.delivering_is_due(now);
-        for id in self.requests.late(now) {
-            self.give_up(id, now);
-        }
-        let may_sync = self.syncing.is_none() && self.halt.is_none();
-        if may_sync && self.sync_at.is_some_and(|at| at <= now) {
-            self.begin_sync(now);
-        }
-        self.probe_is_due(now);
-        for log in self.logs.due(now) {
-            self.reread_is_due(log, now);
-            self.renew_head(log, now);
-            self.echo_is_due(log, now);
-            self.log_is_due(log, now);
-            self.ask_followers(log, now);
-            self.retention_is_due(log, now);
-        }
-        self.joining_is_due(now);
-        self.retrieving_is_due(now);
-        self.deleting_is_due(now);
-        self.auditing_is_due(now);
-        self.discovering_is_due(now);
-        self.settle(now);
-    }
-
-    /// Asks those whose turn it is for their heads, and those again that were
-    /// left alone for a while.
-    fn log_is_due(&mut self, log: LogId, now: Timestamp) {
-        let Some(state) = self.logs.get_mut(&log) else {
-            return;
-        };
-        let warm = state.is_warm(now);
-        let times = (now, self.clock.time(now));
-        let polls = state.take_polls(times, || subscribers(&self.peers, log));
-        if !warm && polls.is_empty() {
-            return;
-        }
-        for peer in polls {
-            self.ask_about(peer, log, now);
-        }
-        self.schedule(log, now);
     }
 
     fn command(&mut self, id: u64, command: Command, now: Timestamp) {

@@ -3,7 +3,10 @@
 use libp2p_identity::PeerId;
 
 use super::log_state::LogState;
+use super::{Engine, subscribers};
+use crate::id::LogId;
 use crate::limits::{BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_HEAD_POLL_US};
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// When a source is asked for its head again.
@@ -14,14 +17,12 @@ pub(super) struct Polls {
     turns: usize,
 }
 
-impl Polls {
-    /// When somebody is asked.
-    pub(super) fn due(&self) -> Option<Timestamp> {
-        self.due
-    }
-}
-
 impl LogState {
+    /// When somebody is asked.
+    pub(super) fn poll_due(&self) -> Option<Timestamp> {
+        self.polls.due
+    }
+
     /// Has somebody asked at this time, whatever was said before.
     pub(super) fn poll_at(&mut self, at: Timestamp) {
         self.polls.due = Some(at);
@@ -88,5 +89,25 @@ impl LogState {
         let theirs = (time.0).saturating_add(self.clock_ahead_us().unwrap_or(0));
         let quiet = (self.adopted()).map_or(0, |head| Timestamp(theirs).since(head.time));
         (quiet / 4).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US)
+    }
+}
+
+impl<S: Store> Engine<S> {
+    /// Asks those whose turn it is for their heads, and those again that were
+    /// left alone for a while.
+    pub(super) fn polls_are_due(&mut self, log: LogId, now: Timestamp) {
+        let Some(state) = self.logs.get_mut(&log) else {
+            return;
+        };
+        let warm = state.is_warm(now);
+        let times = (now, self.clock.time(now));
+        let polls = state.take_polls(times, || subscribers(&self.peers, log));
+        if !warm && polls.is_empty() {
+            return;
+        }
+        for peer in polls {
+            self.ask_about(peer, log, now);
+        }
+        self.schedule(log, now);
     }
 }
