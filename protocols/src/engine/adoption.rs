@@ -254,6 +254,26 @@ impl<S: Store> Engine<S> {
         self.ask(peer, RequestKind::Extend(log, from, from_size), body, now);
     }
 
+    /// A peer has shown what a tree has grown to since a head, or since the beginning of
+    /// the chunk in which it ends.
+    pub(super) fn shown(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        extension: v1::Extension,
+        (from, begin): (&AdoptedHead, u64),
+        now: Timestamp,
+    ) -> Result<(), AdmitError> {
+        if let Some(state) = self.logs.get_mut(&log) {
+            state.extension_failed(peer, now);
+        }
+        if begin == from.size {
+            self.take_extension(peer, log, extension, from, now)
+        } else {
+            self.take_extension_of_chunks(peer, log, extension, (from, begin), now)
+        }
+    }
+
     pub(super) fn take_extension(
         &mut self,
         peer: PeerId,

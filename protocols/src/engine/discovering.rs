@@ -210,24 +210,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes the answer of a peer.
-    pub(super) fn discovered(&mut self, peer: PeerId, command: u64, body: Body) {
-        match body {
-            Body::Discovered(answer) => {
-                if let Err(error) = self.take_discovered(peer, command, answer) {
-                    self.ban(peer, None, &error);
-                }
-            }
-            Body::Refused(_) => {}
-            _ => self.ban_for(
-                peer,
-                None,
-                "answers something else than was asked".to_owned(),
-            ),
+    pub(super) fn discovered(&mut self, peer: PeerId, command: u64, answer: v1::Discovered) {
+        if let Err(error) = self.take_discovered(peer, command, answer) {
+            self.ban(peer, None, &error);
         }
         self.discovery_answered(command);
     }
 
-    /// All of an answer, or nothing.
     fn take_discovered(
         &mut self,
         peer: PeerId,

@@ -15,8 +15,8 @@ use crate::sync::scheduler::{Assignment, Ending};
 use crate::sync::session::{CheckedDelivery, Fetch};
 use crate::sync::{Lane, Priority};
 use crate::time::Timestamp;
+use crate::wire::v1;
 use crate::wire::v1::frame::Body;
-use crate::wire::v1::refused::Why;
 
 /// A complete log is made safe against the loss of power at most this often,
 /// in microseconds: live records that come one by one share a sync.
@@ -92,94 +92,93 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn range_answered(&mut self, peer: PeerId, id: u64, body: Body, now: Timestamp) {
-        // Any part that comes shows that the peer is at work.
-        self.requests.keep_waiting(id, now);
-        let Some(request) = self.requests.get_mut(id) else {
+    /// A peer has offered hashes of what it was asked for.
+    pub(super) fn hashes_offered(
+        &mut self,
+        (peer, log): (PeerId, LogId),
+        id: u64,
+        offer: &v1::OfferedHashes,
+        now: Timestamp,
+    ) {
+        let (Some(fetch), Some(state)) = (self.requests.fetch(id), self.logs.get_mut(&log)) else {
             return;
         };
-        let RequestKind::Range(fetch) = &mut request.kind else {
+        let level = state.manifest().map_or(0, |manifest| manifest.chunk_level);
+        let checked = match fetch.offered(offer, level, state.held()) {
+            Ok(checked) => checked,
+            Err(error) => return self.misled(id, peer, log, error.to_string(), now),
+        };
+        let (records, bytes) = fetch.size();
+        let is_first = state.scheduler.offered(records, bytes);
+        // What was asked for and not offered is free again.
+        for Interval { from, to } in checked.unoffered {
+            state.scheduler.release(from, to);
+        }
+        let stored = put_nodes(&self.store, state, &checked.nodes);
+        if let Some(wanted) = checked.wanted {
+            self.send(peer, Lane::Control, id, Body::WantedHashes(wanted));
+        }
+        self.stored(log, stored.map_err(ReadError::Store));
+        if is_first {
+            // The second batch waited for this.
+            self.schedule(log, now);
+        }
+        self.finish_fetch(id, now);
+    }
+
+    /// A peer delivers chunks.
+    pub(super) fn chunks_delivered(
+        &mut self,
+        (peer, log): (PeerId, LogId),
+        id: u64,
+        delivery: v1::Delivery,
+        now: Timestamp,
+    ) {
+        let (Some(fetch), Some(state)) = (self.requests.fetch(id), self.logs.get_mut(&log)) else {
             return;
         };
-        let log = fetch.log;
-        let Some(state) = self.logs.get_mut(&log) else {
-            return;
-        };
-        let (Some(manifest), true) = (state.manifest(), state.fetches()) else {
-            // The log was stopped in the meantime.
+        // The offer was lost with a connection: nobody's fault. Or the room was used up
+        // since it was asked for: the reserve is for what is new.
+        if !fetch.is_offered() || self.room.stops(fetch.priority) {
             return self.withdraw(id, now);
+        }
+        fetch.arrives(now);
+        let bytes = delivery.chunks.iter().map(bytes::Bytes::len).sum();
+        self.room.take(bytes);
+        let max = state
+            .manifest()
+            .map_or(0, |manifest| manifest.max_value_bytes());
+        let mut chunks = match fetch.delivered(delivery, max) {
+            Ok(chunks) => chunks,
+            Err(error) => return self.misled(id, peer, log, error.to_string(), now),
         };
-        let (chunk_level, max_value_bytes) = (manifest.chunk_level, manifest.max_value_bytes());
-        let (mut answer, mut is_first) = (None, false);
-        let result = match body {
-            Body::OfferedHashes(offer) => {
-                let checked = fetch.offered(&offer, chunk_level, state.held());
-                checked.map(|checked| {
-                    let (records, bytes) = fetch.size();
-                    is_first = state.scheduler.offered(records, bytes);
-                    // What was asked for and not offered is free again.
-                    for Interval { from, to } in checked.unoffered {
-                        state.scheduler.release(from, to);
-                    }
-                    answer = checked.wanted;
-                    put_nodes(&self.store, state, &checked.nodes).map_err(ReadError::Store)
-                })
-            }
-            // The offer was lost with a connection: nobody's fault.
-            Body::Delivery(_) if !fetch.is_offered() => return self.withdraw(id, now),
-            // The room was used up since it was asked for. The reserve is for what
-            // is new.
-            Body::Delivery(_) if self.room.stops(fetch.priority) => return self.withdraw(id, now),
-            Body::Delivery(delivery) => {
-                fetch.arrives(now);
-                self.room
-                    .take(delivery.chunks.iter().map(bytes::Bytes::len).sum());
-                let checked = fetch.delivered(delivery, max_value_bytes);
-                let begin = state.kept_from();
-                checked.map(|mut chunks| {
-                    // What was asked for may have been dropped meanwhile.
-                    chunks.retain(|chunk| chunk.subtree.end() > begin);
-                    put_chunks(&self.store, state, &chunks)
-                })
-            }
-            Body::Refused(refused) if refused.why() == Why::Busy => {
-                state.scheduler.release_all(fetch.expected());
-                state.scheduler.busy(peer, fetch.priority, now);
-                self.requests.remove(id);
-                return;
-            }
-            Body::Done(_) | Body::Refused(_) => {
-                self.joining.refused(log, peer, now);
-                if let Some(request) = self.requests.remove(id) {
-                    self.failed(request, now);
-                }
-                return;
-            }
-            _ => {
-                let what = "answers something else than was asked".to_owned();
-                self.misled(id, peer, log, what, now);
-                return;
-            }
-        };
-        match result {
-            Err(error) => self.misled(id, peer, log, error.to_string(), now),
-            Ok(result) => {
-                if let Some(wanted) = answer {
-                    let body = Body::WantedHashes(wanted);
-                    self.send(peer, Lane::Control, id, body);
-                }
-                self.stored(log, result);
-                if is_first {
-                    // The second batch waited for this.
-                    self.schedule(log, now);
-                }
-                self.finish_fetch(id, now);
-            }
+        // What was asked for may have been dropped meanwhile.
+        chunks.retain(|chunk| chunk.subtree.end() > state.kept_from());
+        let stored = put_chunks(&self.store, state, &chunks);
+        self.stored(log, stored);
+        self.finish_fetch(id, now);
+    }
+
+    /// A peer has no place left for a request.
+    pub(super) fn peer_is_busy(&mut self, id: u64, now: Timestamp) {
+        if let Some(request) = self.requests.remove(id)
+            && let RequestKind::Range(fetch) = request.kind
+            && let Some(state) = self.logs.get_mut(&fetch.log)
+        {
+            state.scheduler.release_all(fetch.expected());
+            state.scheduler.busy(request.peer, fetch.priority, now);
         }
     }
 
     /// A peer lied: it is named and dropped, and others are asked.
-    fn misled(&mut self, id: u64, peer: PeerId, log: LogId, what: String, now: Timestamp) {
+    pub(super) fn misled(
+        &mut self,
+        id: u64,
+        peer: PeerId,
+        log: LogId,
+        what: String,
+        now: Timestamp,
+    ) {
         self.ban_for(peer, Some(log), what);
         if let Some(request) = self.requests.remove(id) {
             self.failed(request, now);

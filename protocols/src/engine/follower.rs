@@ -20,7 +20,6 @@ use crate::sync::scheduler::Ending;
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::frame::Body;
-use crate::wire::v1::refused::Why;
 
 impl<S: Store> Engine<S> {
     pub(super) fn follow(
@@ -128,71 +127,7 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    /// Takes an answer. One that nobody waits for any more is ignored.
-    pub(super) fn answered(&mut self, peer: PeerId, id: u64, body: Body, now: Timestamp) {
-        let Some(request) = self.requests.get(id).filter(|asked| asked.peer == peer) else {
-            return;
-        };
-        if let RequestKind::Range(_) = request.kind {
-            return self.range_answered(peer, id, body, now);
-        }
-        let Some(request) = self.requests.remove(id) else {
-            return;
-        };
-        if let RequestKind::Retrieve { .. } = request.kind {
-            return self.retrieved(peer, request, body, now);
-        }
-        if let RequestKind::Discover(command) = request.kind {
-            return self.discovered(peer, command, body);
-        }
-        let Some(log) = request.log() else {
-            return;
-        };
-        let result = match (&request.kind, body) {
-            (kind, Body::Refused(refused)) => {
-                self.joining.refused(log, peer, now);
-                let lacks = refused.why() == Why::NotHeld;
-                let extends = match kind {
-                    RequestKind::Extend(_, from, begin) if lacks => Some((from.clone(), *begin)),
-                    _ => None,
-                };
-                self.failed(request, now);
-                if let (Some((from, begin)), Some(state)) = (extends, self.logs.get_mut(&log)) {
-                    state.extension_refused(peer, &from, begin);
-                }
-                return;
-            }
-            (RequestKind::Manifest(_), Body::Manifest(manifest)) => {
-                self.take_manifest(peer, log, manifest, now)
-            }
-            (RequestKind::Head { from, .. }, Body::Head(head)) => {
-                self.take_head_state(peer, log, *head, from.as_ref(), now)
-            }
-            (RequestKind::Extend(_, from, begin), Body::Extension(extension)) => {
-                if let Some(state) = self.logs.get_mut(&log) {
-                    state.extension_failed(peer, now);
-                }
-                if *begin == from.size {
-                    self.take_extension(peer, log, extension, from, now)
-                } else {
-                    self.take_extension_of_chunks(peer, log, extension, (from, *begin), now)
-                }
-            }
-            (RequestKind::Search(_), Body::Extension(extension)) => {
-                self.take_search_answer(log, extension, now)
-            }
-            _ => {
-                let what = "answers something else than was asked".to_owned();
-                self.ban_for(peer, Some(log), what);
-                return self.failed(request, now);
-            }
-        };
-        if let Err(error) = result {
-            self.ban(peer, Some(log), &error);
-        }
-    }
-
-    fn take_manifest(
+    pub(super) fn take_manifest(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -225,7 +160,7 @@ impl<S: Store> Engine<S> {
         self.reunite(log, now);
     }
 
-    fn take_head_state(
+    pub(super) fn take_head_state(
         &mut self,
         peer: PeerId,
         log: LogId,

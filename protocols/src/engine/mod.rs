@@ -10,6 +10,7 @@
 mod adoption;
 mod agenda;
 mod ages;
+mod answers;
 mod authorship;
 mod clock;
 mod command;

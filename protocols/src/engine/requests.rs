@@ -174,8 +174,12 @@ impl Requests {
         self.open.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Request> {
-        self.open.get_mut(&id)
+    /// A question for records, of which the answer comes in parts.
+    pub(super) fn fetch(&mut self, id: u64) -> Option<&mut Fetch> {
+        match &mut self.open.get_mut(&id)?.kind {
+            RequestKind::Range(fetch) => Some(fetch),
+            _ => None,
+        }
     }
 
     /// Waits for the rest of an answer as long as for its beginning, but not

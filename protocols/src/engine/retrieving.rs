@@ -263,23 +263,14 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes the answer of a peer.
-    pub(super) fn retrieved(&mut self, peer: PeerId, request: Request, body: Body, now: Timestamp) {
+    pub(super) fn retrieved(&mut self, request: Request, answer: &v1::Retrieved, now: Timestamp) {
         let RequestKind::Retrieve { command, question } = &request.kind else {
             return;
-        };
-        let answer = match body {
-            Body::Retrieved(answer) => answer,
-            Body::Refused(_) => return self.failed(request, now),
-            _ => {
-                let what = "answers something else than was asked".to_owned();
-                self.ban_for(peer, request.log(), what);
-                return self.failed(request, now);
-            }
         };
         let state = request.log().and_then(|log| self.logs.get(&log));
         let manifest = state.and_then(LogState::manifest);
         let max = manifest.map_or(MAX_CHUNK_VALUE_BYTES, |one| one.max_value_bytes());
-        match question.check(&answer, max) {
+        match question.check(answer, max) {
             Ok(found) => {
                 let command = *command;
                 self.retrievals.open.remove(&command);
@@ -288,7 +279,7 @@ impl<S: Store> Engine<S> {
                 self.found(command, found);
             }
             Err(error) => {
-                self.ban(peer, request.log(), &error);
+                self.ban(request.peer, request.log(), &error);
                 self.failed(request, now);
             }
         }
