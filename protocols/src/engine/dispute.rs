@@ -201,6 +201,16 @@ impl<S: Store> Engine<S> {
         self.settle_dispute(log, now);
         self.drop_staged(log);
         self.withdraw_ranges(log, now);
+        self.tell_fork(log, wire, from);
+        if let Some(peer) = from {
+            self.search_fork_point(peer, log, &theirs, now);
+        }
+        // More may be common than was thought.
+        self.schedule(log, now);
+    }
+
+    /// Tells everybody of a fork, last the peer whose head has shown it.
+    fn tell_fork(&mut self, log: LogId, wire: v1::ForkProof, from: Option<PeerId>) {
         let meta = v1::Meta {
             body: Some(v1::meta::Body::Fork(wire)),
         };
@@ -213,11 +223,6 @@ impl<S: Store> Engine<S> {
         for peer in others.filter(|&peer| Some(peer) != from).chain(from) {
             self.send_evidence(peer, log);
         }
-        if let Some(peer) = from {
-            self.search_fork_point(peer, log, &theirs, now);
-        }
-        // More may be common than was thought.
-        self.schedule(log, now);
     }
 
     /// Evidence that a peer gives without being asked.
