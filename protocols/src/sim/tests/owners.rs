@@ -204,6 +204,42 @@ fn an_owner_that_lost_its_disk_does_not_begin_its_stream_anew() {
 }
 
 #[test]
+fn a_stream_that_a_user_takes_over_is_the_nodes_own_also_if_the_disk_fails_just_then() {
+    let mut world = World::new(6, 3, 21);
+    let (owner, log) = (world.owner, world.log);
+    let follower = world.full_follower(&[owner]);
+    world.sim.crash(owner, Crash::Process);
+    let key = world.sim.key(owner).clone();
+    let heir = world.sim.add_node_with_key(key);
+    world.sim.follow(heir, log);
+    world.sim.run_for(0);
+    world.sim.connect(heir, follower);
+    world.complete(heir, MINUTE);
+    let full = StoreError::Full("0 bytes left".to_owned());
+    world.sim.store(heir).fail_while(Some(full));
+    let none_is_larger = false;
+    (world.sim).command(
+        heir,
+        Command::Reopen {
+            log,
+            none_is_larger,
+        },
+    );
+    world.sim.run_for(SECOND);
+    world.sim.store(heir).fail_while(None);
+    world.sim.run_for(10 * SECOND);
+    let is_taken_over = |world: &World| {
+        let status = world.status(heir);
+        status.owned && status.stopped.is_none() && status.reopening.is_some()
+    };
+    assert!(is_taken_over(&world), "{:?}", world.status(heir));
+    world.sim.crash(heir, Crash::Process);
+    world.sim.reopen(heir);
+    world.sim.run_for(SECOND);
+    assert!(is_taken_over(&world), "{:?}", world.status(heir));
+}
+
+#[test]
 fn a_copy_of_an_owner_that_hears_of_more_than_it_has_closes_its_stream() {
     let mut world = World::new(7, 3, 21);
     let (owner, log) = (world.owner, world.log);
