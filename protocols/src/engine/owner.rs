@@ -1,6 +1,7 @@
 //! Our own logs: created, appended to, made durable, then signed and announced.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use prost::Message;
 
 use super::log_state::LogState;
 use super::logs::{frontier, put_head, put_log};
@@ -19,6 +20,7 @@ use crate::ranges::Interval;
 use crate::record::{Record, put_record};
 use crate::store::{Batch, Durability, History, ReadError, Store, StoreError};
 use crate::time::Timestamp;
+use crate::wire::v1;
 
 /// Records of one stream that wait for the next commit, and who waits with them.
 #[derive(Debug, Default)]
@@ -417,6 +419,16 @@ impl<S: Store> Engine<S> {
             return self.store_failed(log, &ReadError::Store(error));
         }
         self.publish_head(log, &head);
+    }
+
+    /// Tells all who follow a log of its head, without records.
+    pub(super) fn publish_head(&mut self, log: LogId, head: &SignedHead) {
+        let meta = v1::Meta {
+            body: Some(v1::meta::Body::Head(head.to_wire())),
+        };
+        let data = Bytes::from(meta.encode_to_vec());
+        self.outputs
+            .push_back(Output::Publish(Topic::Meta(log), data));
     }
 
     /// After a crash, records may be durable whose head was never stored.
