@@ -136,6 +136,10 @@ async fn two_ends_of_one_stream_are_evidence_that_anybody_can_check() -> Result<
         said.contains("both begin with the same 20 records"),
         "{said}"
     );
+    for end in [&one, &other] {
+        let continued = format!("closed, and {end} continues it");
+        ensure!(said.contains(&continued), "{said}");
+    }
     let verified = elsewhere.json(&["evidence", "verify", path(&file)?])?;
     ensure!(
         verified["verified"] == true && verified["common_size"] == 20,
@@ -244,8 +248,23 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
         shown["recovered"]["size"] == 20 && shown["held_records"] == 20
     });
     shown.await?;
-    // Said again it is the same; and it is so for a command without a node.
+    // What others get to check is the head that counts.
+    let note = follower.run(&["show", &stream, "--checkpoint"])?;
+    ensure!(note.lines().nth(1) == Some("20"), "{note}");
+    let proof: Value = serde_json::from_str(&follower.run(&["prove", &stream, "7"])?)?;
+    ensure!(proof["size"] == 20, "{proof}");
+    let troubles = publisher.get("/v1/node").await?["troubles"].to_string();
+    ensure!(troubles.contains("recovery key"), "{troubles}");
+    // Said again it is the same, also where less is said.
     follower.run(&args)?;
+    let less = ["stream", "recover", &stream, "--key", path(&key)?];
+    let said = follower.run(&less)?;
+    ensure!(said.contains(&format!("{next} continues it")), "{said}");
+    // What differs would take its successor from it.
+    publisher.create("t9")?;
+    let refused = publisher.fails(&[&less[..], &["--successor", "t9"]].concat())?;
+    ensure!(refused.contains("nothing was signed"), "{refused}");
+    // It is so for a command without a node.
     publisher.stop().await?;
     let offline = publisher.run(&[
         "stream",

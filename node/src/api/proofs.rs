@@ -91,6 +91,7 @@ pub(super) async fn heads(
                 .flat_map(|fork| [fork.smaller.clone(), fork.larger.clone()]),
         );
         known.push(head.clone());
+        known.extend((status.head.as_ref()).and_then(|head| head.signed().cloned()));
         known.sort_by_key(|head| (head.size, head.time));
         known.dedup_by(|one, other| *one == *other);
         let heads = known.iter().rev().map(|head| KnownHead {
@@ -109,12 +110,12 @@ pub(super) async fn heads(
     look.await.map(Json)
 }
 
-/// The head of a stream as others can check it.
+/// The head of a stream that counts, as others can check it.
 fn signed(status: &LogStatus) -> Result<(&SignedManifest, &SignedHead), ApiError> {
-    let (Some(manifest), Some(head)) = (&status.manifest, &status.head) else {
+    let (Some(manifest), Some(_)) = (&status.manifest, &status.head) else {
         return Err(not_come_yet(status));
     };
-    Ok((manifest, head.signed().ok_or(NoProof::Early)?))
+    Ok((manifest, status.counted_head().ok_or(NoProof::Early)?))
 }
 
 /// `GET /v1/streams/{id}/proof/{index}`: the proof file of a record.

@@ -166,6 +166,10 @@ struct ShownHead {
     size: u64,
     root: String,
     time: String,
+    /// Whether it closes the stream.
+    closed: bool,
+    /// Id of the stream that continues it, if it says so.
+    successor: Option<String>,
 }
 
 impl Shown {
@@ -174,6 +178,10 @@ impl Shown {
             size: head.size,
             root: head.root.to_string(),
             time: to_text(head.time),
+            closed: head.closing.is_some(),
+            successor: (head.closing)
+                .and_then(|closing| closing.successor)
+                .map(|log| log.to_string()),
         };
         Self {
             verified: true,
@@ -191,15 +199,25 @@ fn say(shown: &Shown, out: Output) -> anyhow::Result<()> {
     let line = |label: &str, text: &str| {
         out.line(format!("  {} {text}", out.dim(&format!("{label:<10}"))))
     };
-    out.line(out.bad("the publisher signed two histories of this stream"))?;
+    // Of one that went on, the trees may show nothing.
+    let what = match shown.first.closed {
+        true => "the publisher closed this stream, and signed something else of it besides",
+        false => "the publisher signed two histories of this stream",
+    };
+    out.line(out.bad(what))?;
     line("publisher", &shown.publisher)?;
     line("stream", &shown.stream)?;
     line("name", &printable(&shown.name))?;
     for (label, head) in [("first", &shown.first), ("second", &shown.second)] {
         let size = counted(head.size, "record");
+        let end = match (head.closed, &head.successor) {
+            (false, _) => String::new(),
+            (true, None) => "; closed, and nothing continues it".to_owned(),
+            (true, Some(id)) => format!("; closed, and {id} continues it"),
+        };
         line(
             label,
-            &format!("{size}, signed {}, root {}", head.time, head.root),
+            &format!("{size}, signed {}, root {}{end}", head.time, head.root),
         )?;
     }
     match shown.common_size {

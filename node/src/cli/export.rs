@@ -169,6 +169,12 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             let stream = client.stream(&args.stream).await?;
             say_namesakes(invocation.out, &args.stream, &stream);
             let left_out = left_out(&stream, args);
+            if let Some(from) = stream.disputed_from.filter(|_| stream.recovered.is_some()) {
+                invocation.out.note(format!(
+                    "the stream's recovery key has ended it: the export has only what counts, which ends before \
+                     index {from}"
+                ));
+            }
             if stream.begin > 0 && args.from.as_deref().is_none_or(|from| from == "0") {
                 invocation.out.note(format!(
                     "the export begins at index {}: the records before were dropped by the stream's retention",

@@ -32,7 +32,8 @@ use crate::keys::recovery::RecoveryKey;
     after_help = "On any machine that has the stream. The recovery key picks a head that the stream's own key has
 signed, and says that it is the last: whatever was signed beyond it, or beside it, is disowned by
 everybody who hears of it, and nothing can be published any more. It cannot be taken back, only be
-made to count less: of two such words the smaller one counts.
+made to count less (--again): of two such words the smaller one counts, and nothing continues it.
+Without a terminal, or with --json, nothing is asked.
 Nodes keep some earlier heads of streams that have a recovery key (a day of hours, and fewer of the
 time before): --size picks the largest of them, or of the head in --head, with at most so many
 records. Records that a thief has published come after those that you trust."
@@ -55,6 +56,10 @@ pub(crate) struct RecoverArgs {
     /// Do not ask
     #[arg(long, short, requires = "key")]
     yes: bool,
+    /// Say something else than the recovery key has said before: the smaller head counts
+    /// then, and nothing continues the stream
+    #[arg(long, requires = "key")]
+    again: bool,
     #[command(flatten)]
     passphrase: KnownPassphraseArgs,
     #[command(flatten)]
@@ -93,6 +98,12 @@ pub(super) async fn recover(invocation: &Invocation, args: RecoverArgs) -> anyho
                 None => None,
                 Some(name) => Some(successor_id(client, name).await?),
             };
+            if let Some(said) = &stream.recovered
+                && !args.again
+            {
+                require_same(&stream, said, &head, &args, successor.as_deref())?;
+                return Ok(stream);
+            }
             let can_ask =
                 !invocation.out.json && io::stdin().is_terminal() && io::stderr().is_terminal();
             if !args.yes && can_ask && !is_meant(&stream, &head, successor.as_deref()).await? {
@@ -132,6 +143,31 @@ fn continued(end: &RecoveredView) -> String {
             .to_owned(),
         (None, false) => String::new(),
     }
+}
+
+/// Refuses what differs from what was said before: signed beside it, it would leave the
+/// stream with the smaller head, and without a successor. What is not said stays so.
+fn require_same(
+    stream: &StreamView,
+    said: &RecoveredView,
+    head: &SignedHead,
+    args: &RecoverArgs,
+    successor: Option<&str>,
+) -> anyhow::Result<()> {
+    let picks = args.size.is_some() || args.head.is_some();
+    let is_same_head =
+        !picks || (head.size, head.root.to_string()) == (said.size, said.root.clone());
+    let is_same_next = args.successor.is_none() || successor == said.successor.as_deref();
+    if is_same_head && is_same_next {
+        return Ok(());
+    }
+    bail!(
+        "its recovery key has ended stream {} before, with {}{}; nothing was signed. Said otherwise, the \
+         smaller head counts and nothing continues it: --again does so",
+        stream.id,
+        counted(said.size, "record"),
+        continued(said)
+    )
 }
 
 /// Refuses a key that is not the one of the stream, before anything is asked.

@@ -1,6 +1,7 @@
 //! What a new stream says for good, beside what its values are.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use data_encoding::HEXLOWER;
 
 use crate::api::types::NewStream;
@@ -12,16 +13,12 @@ pub(super) struct TermsArgs {
     #[arg(long = "tag", value_name = "T")]
     tags: Vec<String>,
     /// The terms of use, as an SPDX expression, such as CC-BY-4.0
-    #[arg(
-        long,
-        value_name = "SPDX",
-        default_value = "",
-        hide_default_value = true
-    )]
-    licence: String,
+    // A variable of a script that is empty must not leave it out for good.
+    #[arg(long, value_name = "SPDX", value_parser = NonEmptyStringValueParser::new())]
+    licence: Option<String>,
     /// The media type of a value, such as image/png
-    #[arg(long, value_name = "M", default_value = "", hide_default_value = true)]
-    content_type: String,
+    #[arg(long, value_name = "M", value_parser = NonEmptyStringValueParser::new())]
+    content_type: Option<String>,
     /// Refuse observations of a time that is before the last one
     #[arg(long)]
     ordered: bool,
@@ -57,8 +54,8 @@ impl TermsArgs {
     pub(super) fn into_new(self) -> anyhow::Result<NewStream> {
         Ok(NewStream {
             tags: self.tags,
-            licence: self.licence,
-            content_type: self.content_type,
+            licence: self.licence.unwrap_or_default(),
+            content_type: self.content_type.unwrap_or_default(),
             ordered: self.ordered,
             recovery: self.recovery.as_deref().map(recovery_hash).transpose()?,
             witnesses: self.witnesses,

@@ -181,7 +181,7 @@ pub fn disputed(status: &LogStatus, from: u64) -> String {
             ),
             false => format!(
                 "the recovery key of stream {log} has ended it with {end} records: those from index {from} \
-                 on are disowned (`--to {from}` asks for the others)"
+                 on are disowned, and those before count"
             ),
         };
     }
@@ -221,10 +221,10 @@ struct Signed<'a> {
 
 impl<'a> Signed<'a> {
     fn of(status: &'a LogStatus) -> Result<Self, NoProof> {
-        let (Some(manifest), Some(head)) = (&status.manifest, &status.head) else {
+        let (Some(manifest), Some(_)) = (&status.manifest, &status.head) else {
             return Err(NoProof::NoHead);
         };
-        let head = head.signed().ok_or(NoProof::Early)?;
+        let head = status.counted_head().ok_or(NoProof::Early)?;
         Ok(Self { manifest, head })
     }
 

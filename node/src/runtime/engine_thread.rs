@@ -78,6 +78,8 @@ pub(super) struct EngineThread {
     ahead_us: Option<i64>,
     /// Streams of which something is kept that may be too old.
     holding_back: BTreeSet<LogId>,
+    /// Own streams of which it was said that they have ended.
+    ended: BTreeSet<LogId>,
 }
 
 /// What works beside the engine.
@@ -107,6 +109,7 @@ impl EngineThread {
             clock: ClockWatch::new(),
             ahead_us: None,
             holding_back: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -226,6 +229,23 @@ impl EngineThread {
         }
     }
 
+    /// Says that a stream of this node's own has ended against its publisher's will.
+    fn note_end(&mut self, status: &LogStatus) {
+        let is_ended = status.recovered.is_some() || status.fork.is_some();
+        let Some(why) = (status.stopped_for_good.as_ref()).filter(|_| is_ended && status.owned)
+        else {
+            return;
+        };
+        if self.ended.insert(status.log) {
+            let stream = status.manifest.as_ref().map_or("", |m| m.name.as_str());
+            let what = format!("stream {stream} is stopped for good: {why}");
+            let advice = "`headwater show` tells what of it counts; should that not have been you, find out who \
+                          has its keys";
+            let name = end_of(status.log);
+            (self.node).trouble_begins(&name, Severity::Warning, what, advice);
+        }
+    }
+
     /// Nothing can be written. What is kept back is for this moment.
     fn stopped(&self, error: StoreError) {
         let store = self.node.store();
@@ -244,11 +264,15 @@ impl EngineThread {
                 Output::Changed(log) => match self.engine.status(log) {
                     Some(status) => {
                         self.note_held_back(&status);
+                        self.note_end(&status);
                         self.node.set_stream(status);
                     }
                     None => {
                         if self.holding_back.remove(&log) {
                             self.node.trouble_ends(&format!("retention/{log}"));
+                        }
+                        if self.ended.remove(&log) {
+                            self.node.trouble_ends(&end_of(log));
                         }
                         self.node.remove_stream(log);
                     }
@@ -294,4 +318,9 @@ async fn sleep(wait: Option<Duration>) {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
     }
+}
+
+/// The name of the trouble with a stream that has ended against its publisher's will.
+fn end_of(log: LogId) -> String {
+    format!("ended/{log}")
 }

@@ -250,7 +250,7 @@ pub enum CommandError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The log is stopped, and does not go on by itself.
-    #[error("the stream is stopped: {0}; restart the node when the cause is gone")]
+    #[error("the stream is stopped for good: {0}")]
     StoppedForGood(String),
     /// The disk cannot be written, or the log not be read.
     #[error("nothing was stored: {0}; the stream goes on by itself when the cause is gone")]

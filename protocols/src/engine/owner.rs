@@ -472,14 +472,20 @@ impl<S: Store> Engine<S> {
         };
         let (signed, here, last) = (state.size(), appender.size(), state.adopted().cloned());
         if signed > here {
-            let why = format!("a head of {signed} records was signed, but only {here} are stored");
+            let why = format!(
+                "a head of {signed} records was signed, but only {here} are stored; restart \
+                               the node, which then asks its followers for the others"
+            );
             state.stop_for_good(why);
             return Ok(());
         }
         if let Some(last) = &last {
             let tree = frontier(&History::new(&self.store, key), signed)?;
             if tree.root() != Some(last.root) {
-                let why = "its records do not hash to the head that was signed".to_owned();
+                let why =
+                    "its records do not hash to the head that was signed; restart the node, which \
+                           then reads them anew"
+                        .to_owned();
                 state.stop_for_good(why);
                 return Ok(());
             }

@@ -309,7 +309,9 @@ impl<S: Store> Engine<S> {
         };
         match appender {
             Ok(Some(appender)) => drop(state.open(appender)),
-            Ok(None) => state.stop_for_good(PROOF.to_owned()),
+            Ok(None) => {
+                state.stop_for_good(format!("{PROOF}; restart the node when the disk is well"))
+            }
             Err(error) => self.stop(log, error, now),
         }
     }

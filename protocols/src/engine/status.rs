@@ -3,7 +3,7 @@
 use libp2p_identity::PeerId;
 
 use super::{Damage, Lag, ReopeningStatus};
-use crate::head::AdoptedHead;
+use crate::head::{AdoptedHead, SignedHead};
 use crate::id::LogId;
 use crate::log::ForkProof;
 use crate::manifest::SignedManifest;
@@ -78,6 +78,21 @@ pub struct LogStatus {
 }
 
 impl LogStatus {
+    /// The head that counts, as others can check it: of a log that has a last head, by its
+    /// recovery key or because it was closed and went on, that one, whatever was adopted
+    /// beyond it.
+    #[must_use]
+    pub fn counted_head(&self) -> Option<&SignedHead> {
+        let last = match (&self.recovered, &self.fork) {
+            (Some(recovered), _) => Some(recovered.head()),
+            (None, Some(fork)) if fork.is_of_closing() => Some(&fork.smaller),
+            (None, _) => None,
+        };
+        let adopted = self.head.as_ref()?;
+        let last = last.filter(|last| last.size <= adopted.size);
+        last.or_else(|| adopted.signed())
+    }
+
     /// Records that are verified once they are held: those below the adopted
     /// head that are not disputed.
     #[must_use]

@@ -158,11 +158,12 @@ impl RecoveryKey {
         ask: impl FnOnce() -> anyhow::Result<Passphrase>,
     ) -> anyhow::Result<Self> {
         let text = read(path)?;
-        warn_if_others_can_read(path);
         let shown = path.display();
         let file = SecretFile::parse(&text)
             .with_context(|| format!("{shown} cannot be used as a recovery key"))
             .map_err(usage)?;
+        // The public half is no secret.
+        warn_if_others_can_read(path);
         let passphrase = file.sealing.as_ref().map(|_| ask()).transpose()?;
         Self::opened(file, passphrase.as_ref())
             .with_context(|| format!("cannot open the recovery key {shown}"))
