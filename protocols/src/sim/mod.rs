@@ -566,12 +566,12 @@ impl Drop for Sim {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the simulation that failed has seed {}", self.seed);
-            return;
-        }
-        #[cfg(test)]
-        if std::env::var_os("HEADWATER_TRACES").is_some() {
-            let sum = crate::merkle::Hash(self.sum());
-            eprintln!("the trace of a simulation with seed {}: {sum}", self.seed);
+        } else {
+            #[cfg(test)]
+            if std::env::var_os("HEADWATER_TRACES").is_some() {
+                let sum = crate::merkle::Hash(self.sum());
+                eprintln!("the trace of a simulation with seed {}: {sum}", self.seed);
+            }
         }
     }
 }
