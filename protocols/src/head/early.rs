@@ -2,7 +2,9 @@
 //! against it until its owner has signed one in the form of today; nobody else is
 //! told of it.
 
+#[cfg(any(test, feature = "sim"))]
 use bytes::Bytes;
+#[cfg(any(test, feature = "sim"))]
 use prost::Message;
 
 use super::{Closing, Head, HeadError, SignedHead};
