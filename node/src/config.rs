@@ -24,10 +24,9 @@ use serde::Deserialize;
 
 use access::{AccessLists, AccessRule, loopback, parse_network};
 use api::ApiOptions;
+use headwater_client::failure::usage;
+use headwater_client::object;
 use relay::{RelayLimits, RelayOptions};
-
-use crate::failure::usage;
-use crate::object;
 
 /// Where a node listens for others: TCP and QUIC over IPv4 and IPv6.
 const DEFAULT_LISTEN: [&str; 4] = [

@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-
-use crate::failure::usage;
+use headwater_client::failure::usage;
 
 /// The folder that holds a node's identity and all of its streams.
 ///

@@ -12,10 +12,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use headwater_client::failure::usage;
 use libp2p::identity::Keypair;
 
 use crate::data_dir::{Access, write_whole};
-use crate::failure::usage;
 
 pub use named_tokens::{NamedToken, NamedTokens, Rights};
 pub use network_key::NetworkKey;

@@ -36,16 +36,14 @@ const PROTOCOLS: &[&str] = &[
     "sim",
 ];
 
+const CLIENT: &[&str] = &["failure", "object", "times", "invite"];
+
 const NODE: &[&str] = &[
-    "failure",
     "json_value",
-    "object",
-    "times",
     "config",
     "data_dir",
     "keys",
     "aliases",
-    "invite",
     "mark",
     "store",
     "instance",
@@ -62,6 +60,11 @@ const NODE: &[&str] = &[
 #[test]
 fn every_import_in_protocols_points_downwards() {
     assert_eq!(upward_imports("protocols", PROTOCOLS), Vec::<String>::new());
+}
+
+#[test]
+fn every_import_in_the_client_points_downwards() {
+    assert_eq!(upward_imports("node/client", CLIENT), Vec::<String>::new());
 }
 
 #[test]

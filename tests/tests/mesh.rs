@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use headwater::export::time::to_text;
-use headwater::times::parse_rfc3339;
+use headwater_client::times::parse_rfc3339;
+use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use headwater_tests::TestNode;
 use serde::Deserialize;

@@ -1,11 +1,11 @@
 //! What an address says of times and spans: where a range begins and ends, and
 //! how long something may be. Every route reads it here.
 
+use headwater_client::times::{self, Bound, Unit, span};
 use headwater_protocols::time::Timestamp;
 
 use super::problem::ApiError;
 use crate::export::Selection;
-use crate::times::{self, Bound, Unit, span};
 
 /// A span that is counted back from now moves with every request, so that a
 /// client which reads a file in parts would get parts of different files. It

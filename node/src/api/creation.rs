@@ -6,6 +6,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::invite;
 use headwater_protocols::engine::{Command, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
@@ -25,7 +26,6 @@ use super::state::ApiState;
 use super::streams::{parse, unexpected};
 use super::types::{CreatedStream, NewStream, Problem, ValueTypeView};
 use crate::handle::wall_time;
-use crate::invite;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use headwater_client::times::text::to_text;
 use headwater_protocols::engine::{Command, FoundStream, Reply};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -15,7 +16,6 @@ use super::state::ApiState;
 use super::streams::unexpected;
 use super::types::{DiscoveryView, FoundStreamView, Problem};
 use super::view::{age_ms, invite_to};
-use crate::export::time::to_text;
 use crate::handle::{PeerStatus, wall_time};
 
 /// What the address may say.

@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use headwater_client::times::{Bound, Unit};
 use headwater_protocols::engine::{Command, CommandError, LogStatus};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
@@ -17,7 +18,6 @@ use super::retrieve::{ask, unexpected};
 use super::state::ApiState;
 use super::types::{FetchView, Problem};
 use crate::handle::wall_time;
-use crate::times::{Bound, Unit};
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]

@@ -4,6 +4,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use headwater_client::times::Unit;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use serde::Deserialize;
@@ -18,7 +19,6 @@ use super::types::{GapReport, Problem};
 use super::waiting::Written;
 use crate::export::{GapFinder, Selection, held, visit};
 use crate::handle::wall_time;
-use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]

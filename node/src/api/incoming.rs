@@ -8,6 +8,8 @@ use std::fmt;
 
 use axum::http::StatusCode;
 use data_encoding::BASE64;
+use headwater_client::object;
+use headwater_client::times::{self, Moment, TimeNotes, Unit};
 use headwater_protocols::limits::{MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
 use headwater_protocols::manifest::{Manifest, ValueType};
 use headwater_protocols::number;
@@ -21,8 +23,6 @@ use super::limits::MAX_LISTED_ERRORS;
 use super::problem::ApiError;
 use super::types::ItemProblem;
 use crate::json_value;
-use crate::object;
-use crate::times::{self, Moment, TimeNotes, Unit};
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::times::Unit;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use serde::Deserialize;
@@ -31,7 +32,6 @@ use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_
 use crate::handle::wall_time;
 use crate::proof::disputed;
 use crate::store::Patient;
-use crate::times::Unit;
 
 /// Mebibytes that a join keeps of the records of its streams: one and a half of
 /// each of a few, which have text. More is bounded by `MAX_DISORDER_BYTES`, and is

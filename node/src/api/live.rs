@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
+use headwater_client::times::{Bound, Unit};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use headwater_protocols::time::Timestamp;
@@ -45,7 +46,6 @@ use super::state::{ApiState, not_come_yet, require_readable};
 use super::types::{Ended, Problem, Reset};
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::handle::wall_time;
-use crate::times::{Bound, Unit};
 
 /// Tells nginx to hand on what comes as it comes.
 pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");

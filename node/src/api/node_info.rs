@@ -6,6 +6,7 @@ use std::path::Path;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use headwater_client::times::text::to_text;
 
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
@@ -13,7 +14,6 @@ use super::types::{
     BootstrapView, Health, NodeView, PeerView, Problem, Ready, SeverityView, TroubleView,
 };
 use super::view::{max_disk_view, nat_view, peer_view};
-use crate::export::time::to_text;
 use crate::handle::{BootstrapStatus, Node, Severity};
 use crate::net::addresses::best_first;
 

@@ -7,6 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::times::Unit;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
@@ -36,7 +37,6 @@ use crate::export::{Encoder, Format, Order, Selection, missing, visit};
 use crate::handle::wall_time;
 use crate::proof::{disputed, prove_export};
 use crate::store::Patient;
-use crate::times::Unit;
 
 /// In answers from a forked stream: the index from which on it is disputed.
 const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-from");

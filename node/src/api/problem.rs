@@ -5,13 +5,13 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::times::text::to_text;
 use headwater_protocols::engine::CommandError;
 use headwater_protocols::store::{ReadError, StoreError};
 use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
 use super::types::{BACKWARDS, ItemProblem, Problem};
-use crate::export::time::to_text;
 use crate::handle::{NodeError, impossible_time};
 use crate::proof::NoProof;
 

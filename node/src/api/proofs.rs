@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
+use headwater_client::times::text::to_text;
 use headwater_protocols::engine::{LogStatus, past_heads};
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::head::checkpoint::verifier_key;
@@ -21,7 +22,6 @@ use super::types::{
     ConsistencyProof, ExportProof, HeadView, HeadsView, InclusionProof, KnownHead, Problem,
 };
 use crate::export::Selection;
-use crate::export::time::to_text;
 use crate::proof::{self, NoProof};
 
 /// `GET /v1/streams/{id}/head`.

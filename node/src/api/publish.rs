@@ -5,6 +5,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use headwater_client::times::Unit;
 use headwater_protocols::engine::{Command, CommandError, Reply, RequestKey};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -20,7 +21,6 @@ use super::state::{ApiState, blocking, not_come_yet, require_readable};
 use super::streams::unexpected;
 use super::types::{ObservationsBody, Problem, PublishAnswer};
 use crate::handle::wall_time;
-use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]

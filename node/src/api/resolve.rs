@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use headwater_client::invite::{self, InviteError};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{Likeness, check_name, is_invisible, likeness};
@@ -13,7 +14,6 @@ use super::limits::{
     MAX_LISTED_CANDIDATES, MAX_SIMILAR, MAX_SIMILAR_BYTES, MAX_SLIPS, MIN_ID_PART,
 };
 use crate::aliases::Aliases;
-use crate::invite::{self, InviteError};
 
 /// What a text is to be understood as where several streams fit it: anybody can
 /// call a stream as another one is called.

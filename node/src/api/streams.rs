@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use data_encoding::BASE64;
+use headwater_client::object;
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
@@ -31,7 +32,6 @@ use super::types::{
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use crate::handle::wall_time;
-use crate::object;
 use crate::store::Patient;
 
 type Id = Result<Path<String>, PathRejection>;

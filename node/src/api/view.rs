@@ -1,5 +1,7 @@
 //! How a stream and a peer are shown.
 
+use headwater_client::invite;
+use headwater_client::times::text::to_text;
 use headwater_protocols::engine::{LogStatus, ReopeningStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{Manifest, ValueType};
@@ -15,11 +17,9 @@ use super::types::{
     ReachabilityView, RecoveredView, ReopeningView, RoleView, StreamPeerView, StreamView,
     ValueTypeView,
 };
-use crate::export::time::to_text;
 use crate::handle::{
     DiskState, DiskStatus, Mapping, NatStatus, PeerStatus, Reachability, StreamPeer,
 };
-use crate::invite;
 use crate::net::addresses::is_bound_to_link;
 
 impl From<ValueType> for ValueTypeView {

@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use bytes::Bytes;
+use headwater_client::times;
+use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::limits::MAX_PUBLISH_RECORDS;
 
 use super::rows::Row;
 use super::value::ValueRules;
-use crate::export::time::{TimeFormat, TimeText};
-use crate::times;
 
 /// Bytes of a batch at most. Half of what the API takes, because the last value
 /// (up to 1 MiB, and escaped six times as long) may come on top.
@@ -89,7 +89,7 @@ mod tests {
     use headwater_protocols::manifest::ValueType;
     use headwater_protocols::time::Timestamp;
 
-    use crate::times::Moment;
+    use headwater_client::times::Moment;
 
     fn row(time: i64, value: &str) -> Row {
         let rules = ValueRules::new(ValueType::Text, 0);

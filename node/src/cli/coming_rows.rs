@@ -6,13 +6,13 @@ use std::ops::Range;
 
 use anyhow::Context;
 use futures::TryStreamExt;
+use headwater_client::times::text::{FIRST_RFC3339, LAST_RFC3339, to_text};
 use headwater_protocols::time::Timestamp;
 
 use super::output::printable;
 use super::publish::Target;
 use super::rows::Row;
 use crate::client::{Query, is_gone};
-use crate::times::text::{FIRST_RFC3339, LAST_RFC3339, to_text};
 
 /// Bytes of a value that are kept, to be shown.
 const SHOWN_BYTES: usize = 40;
@@ -191,7 +191,7 @@ mod tests {
 
     use super::super::value::ValueRules;
     use super::*;
-    use crate::times::Moment;
+    use headwater_client::times::Moment;
 
     fn row(time: i64, value: &str, line: u64) -> Row {
         let rules = ValueRules::new(ValueType::Number, 8);

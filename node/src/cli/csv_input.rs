@@ -315,7 +315,7 @@ mod tests {
     use super::super::delimiter::Delimiter;
     use super::super::reading::Said;
     use super::*;
-    use crate::times::TimeForm;
+    use headwater_client::times::TimeForm;
 
     fn iso() -> Reading {
         Said::default()

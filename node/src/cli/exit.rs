@@ -3,15 +3,15 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use headwater_client::failure::Failure;
+use headwater_client::invite::InviteError;
 use headwater_protocols::store::StoreError;
 
 use super::Usage;
 use super::json_error::Reported;
 use crate::client::{ApiError, Lost};
 use crate::data_dir::LockError;
-use crate::failure::Failure;
 use crate::handle::NodeError;
-use crate::invite::InviteError;
 use crate::store::OpenError;
 
 /// What the help says of it.
@@ -110,7 +110,7 @@ mod tests {
     use axum::http::StatusCode;
 
     use super::*;
-    use crate::failure::usage;
+    use headwater_client::failure::usage;
 
     #[test]
     fn the_cause_of_an_error_tells_whether_trying_again_may_help() {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
+use headwater_client::object;
+use headwater_client::times::Unit;
 use serde::Serialize;
 
 use super::json_error::Reported;
@@ -15,9 +17,7 @@ use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
 use crate::client::{ByteStream, Client, Query};
-use crate::object;
 use crate::proof::ExportProof;
-use crate::times::Unit;
 
 /// What the proof of a CSV file adds to its name.
 pub(super) const PROOF_SUFFIX: &str = ".proof.json";

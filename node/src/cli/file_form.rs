@@ -4,6 +4,7 @@ use std::iter::once;
 use std::time::Duration;
 
 use anyhow::Context;
+use headwater_client::times::Unit;
 
 use super::csv_input::{Columns, CsvForm, CsvRows};
 use super::file_source::{Fingerprint, Source};
@@ -16,7 +17,6 @@ use super::reading::Reading;
 use super::rows::{Row, RowError};
 use super::time_order::{InOrder, TimeOrder};
 use super::value::ValueRules;
-use crate::times::Unit;
 
 /// Files that are published one behind the other, and how.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ pub(super) mod tests {
     use super::super::file_kind::Expected;
     use super::super::reading::Said;
     use super::*;
-    use crate::times::TimeForm;
+    use headwater_client::times::TimeForm;
 
     pub(in super::super) fn rules() -> ValueRules {
         ValueRules::new(ValueType::Number, 8)

@@ -1,12 +1,12 @@
 //! From where to where the rows of a file go: shown before they are signed, so
 //! that who sees what was not meant can stop it.
 
+use headwater_client::times::text::to_text;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 
 use super::output::{counted, printable};
 use super::rows::Row;
-use crate::times::text::to_text;
 
 /// Characters of a value that are shown.
 const SHOWN: usize = 40;
@@ -157,7 +157,7 @@ fn shown(value: &[u8], value_type: ValueType) -> String {
 mod tests {
     use super::super::value::ValueRules;
     use super::*;
-    use crate::times::Moment;
+    use headwater_client::times::Moment;
 
     fn described(value_type: ValueType, rows: &[(i64, &str)]) -> Vec<String> {
         let rules = ValueRules::new(value_type, 8);

@@ -174,7 +174,7 @@ mod tests {
 
     use super::super::value::ValueRules;
     use super::*;
-    use crate::times::Moment;
+    use headwater_client::times::Moment;
 
     fn found(room: usize, rows: impl IntoIterator<Item = (i64, u64)>) -> Option<Repeated> {
         let rules = ValueRules::new(ValueType::Number, 8);

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use clap::ValueEnum;
+use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
 use super::fold_rows::{FoldRows, Order, Steps};
 use super::limits::MAX_LISTED_FOLDS;
 use super::output::counted;
-use crate::times::text::to_text;
 
 /// Which of the two times at which the clocks showed the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use headwater_client::invite;
 
 use super::Invocation;
 use super::output::{counted, printable};
 use super::show::say_lookalikes;
 use crate::api::types::{StreamView, Subscription};
 use crate::client::Client;
-use crate::invite;
 
 /// How long it may take until somebody who has a stream is found at the addresses that
 /// were given: a dial, and a question. Whoever follows many streams one after the other

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use headwater_client::times::Unit;
 
 use super::Invocation;
 use super::duration;
@@ -11,7 +12,6 @@ use super::output::{Output, counted, grouped, printable};
 use crate::api::types::GapReport;
 use crate::client::GapQuery;
 use crate::export::{Gaps, Misplaced};
-use crate::times::Unit;
 
 /// Look for holes, gaps in time, duplicates, and observations out of order
 #[derive(Args, Debug)]

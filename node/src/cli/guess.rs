@@ -2,11 +2,11 @@
 //! the first one alone may be the odd one out. Where they do not tell, nothing
 //! is guessed, and the flag is named that says it.
 
+use headwater_client::times::{TimeError, TimeForm, Unit, can_be_meant};
 use headwater_protocols::manifest::ValueType;
 
 use super::ask::Flag;
 use super::number_text::{Look, is_identifier};
-use crate::times::{TimeError, TimeForm, Unit, can_be_meant};
 
 /// Texts that are read before it is said that none of them is a time.
 const TRIED: u64 = 100;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::{ArgGroup, Args};
+use headwater_client::times;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
@@ -37,7 +38,6 @@ use crate::api::types::{NewStream, RoleView, StreamView, UnsignedView, ValueType
 use crate::client::Client;
 use crate::export::{GapFinder, Gaps};
 use crate::runtime::wall_time;
-use crate::times;
 
 /// Import CSV files of older programs, or histories of peers, that nobody signed
 #[derive(Args, Clone, Debug)]

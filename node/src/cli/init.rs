@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use headwater_client::failure::usage;
 use libp2p::identity::Keypair;
 use serde::Serialize;
 
@@ -9,7 +10,6 @@ use super::Invocation;
 use super::output::shown_path;
 use crate::config;
 use crate::data_dir::{Access, DataDir, Lock, write_whole};
-use crate::failure::usage;
 use crate::keys::{self, Token};
 
 /// Create a node: its key, its API token, its config; nothing is overwritten

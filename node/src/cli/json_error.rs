@@ -4,12 +4,12 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
+use headwater_client::failure::Failure;
 use serde::Serialize;
 
 use super::output::Output;
 use crate::api::types::Problem;
 use crate::client::ApiError;
-use crate::failure::Failure;
 
 /// One JSON object, the last line on stdout.
 #[derive(Serialize)]

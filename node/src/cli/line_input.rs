@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead};
 
+use headwater_client::object;
+use headwater_client::times::{self, Moment, Unit};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
@@ -10,8 +12,6 @@ use serde_json::value::RawValue;
 
 use super::rows::{BadRow, Row, RowError};
 use super::value::ValueRules;
-use crate::object;
-use crate::times::{self, Moment, Unit};
 
 /// What a line of NDJSON has beside the value, escaped in the longest way.
 const ENVELOPE_BYTES: usize = 4 * 1024;

@@ -94,7 +94,7 @@ use tracing_subscriber::EnvFilter;
 use crate::api;
 use crate::client::Client;
 use crate::data_dir::DataDir;
-use crate::times::span as duration;
+use headwater_client::times::span as duration;
 use output::{Output, StdoutClosed};
 
 /// A libp2p node for data streams: signed, append-only, provable, from any peer

@@ -1,6 +1,7 @@
 //! CSV files whose columns are named by their user: how they are written.
 
 use anyhow::Context;
+use headwater_client::times::TimeForm;
 use headwater_protocols::manifest::ValueType;
 
 use super::csv_input::{Columns, find, header};
@@ -9,7 +10,6 @@ use super::delimiter::Delimiter;
 use super::file_source::Source;
 use super::guess::{TimeCensus, ValueCensus};
 use super::reading::{Reading, Said};
-use crate::times::TimeForm;
 
 /// Where the two columns are.
 struct Place {

@@ -307,7 +307,7 @@ impl fmt::Display for Hashes {
 mod tests {
     use super::super::file_kind::Expected;
     use super::*;
-    use crate::times::TimeForm;
+    use headwater_client::times::TimeForm;
 
     fn survey(text: &str) -> anyhow::Result<OldCsv> {
         survey_with(text, false)

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use headwater_client::times::Unit;
 use serde::Serialize;
 
 use super::Invocation;
 use super::output::{printable, shown_path};
 use super::target_file::Target;
 use crate::client::Client;
-use crate::times::Unit;
 
 /// Write a proof that a record is in a stream, or that a stream only grew
 #[derive(Args, Debug)]

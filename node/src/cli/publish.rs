@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use futures::TryStreamExt;
+use headwater_client::invite;
+use headwater_client::times::{self, Moment, TimeError};
 use headwater_protocols::id::LogId;
 use serde::Serialize;
 
@@ -29,9 +31,7 @@ use crate::api::{did_you_mean, similar};
 use crate::client::{ApiError, Client, Observation, Patience, Query};
 use crate::data_dir::quoted;
 use crate::export::GapFinder;
-use crate::invite;
 use crate::runtime::wall_time;
-use crate::times::{self, Moment, TimeError};
 
 /// Append observations to a stream of this node.
 #[derive(Args, Clone, Debug)]

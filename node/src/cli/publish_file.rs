@@ -2,6 +2,8 @@
 //! publish them, so that memory does not grow with it.
 
 use anyhow::{anyhow, ensure};
+use headwater_client::times::soon;
+use headwater_client::times::text::to_text;
 
 use super::Invocation;
 use super::ask::{Flag, unclear};
@@ -21,8 +23,6 @@ use super::stream_end::StreamEnd;
 use super::value::ValueRules;
 use crate::export::{GapFinder, Gaps};
 use crate::runtime::wall_time;
-use crate::times::soon;
-use crate::times::text::to_text;
 
 /// What files hold.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use headwater_client::times::Unit;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
@@ -19,7 +20,6 @@ use crate::api::types::Published;
 use crate::client::{Client, Lost, Patience, until_taken};
 use crate::data_dir::LockError;
 use crate::runtime::wall_time;
-use crate::times::Unit;
 
 /// Bytes that are read at a time.
 const BUFFER_BYTES: usize = 1 << 20;

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use clap::Args;
+use headwater_client::times::{TimeForm, Unit};
 
 use super::Usage;
 use super::delimiter::Delimiter;
@@ -11,7 +12,6 @@ use super::folds::Pass;
 use super::guess::{TimeCensus, ValueCensus};
 use super::time_reader::TimeReading;
 use super::time_zone::{LocalTimes, Zone};
-use crate::times::{TimeForm, Unit};
 
 /// What a user can say of how a CSV file is written.
 #[derive(Args, Clone, Debug)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use data_encoding::{BASE64, HEXLOWER};
+use headwater_client::times::text::to_text;
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
@@ -22,7 +23,6 @@ use super::reopen::{ReopenArgs, reopen};
 use super::{Invocation, Usage};
 use crate::api::types::{Recover, RecoveredView, StreamView};
 use crate::client::Client;
-use crate::export::time::to_text;
 use crate::handle::wall_time;
 use crate::keys::recovery::RecoveryKey;
 

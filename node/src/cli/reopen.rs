@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
+use headwater_client::failure::for_now;
 use tokio::time::Instant;
 
 use super::ask::{can_ask, is_yes};
@@ -12,7 +13,6 @@ use super::show::reopening_lines;
 use super::{Invocation, Usage, duration};
 use crate::api::types::{Reopen, RoleView, StreamView};
 use crate::client::Client;
-use crate::failure::for_now;
 
 /// Pause before the node is asked again.
 const PAUSE: Duration = Duration::from_millis(200);

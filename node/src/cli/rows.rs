@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use headwater_client::times::{Moment, TimeNotes};
 use headwater_protocols::time::Timestamp;
 
 use super::limits::{MAX_LISTED_APART, MAX_LISTED_KINDS, MAX_LISTED_LINES};
 use super::output::{counted, grouped, printable};
 use super::value::Taken;
-use crate::times::{Moment, TimeNotes};
 
 /// An observation, ready to be published.
 #[derive(Clone, Debug)]
@@ -237,7 +237,7 @@ mod tests {
 
     use super::super::value::ValueRules;
     use super::*;
-    use crate::times::TimeForm;
+    use headwater_client::times::TimeForm;
 
     /// 2025-11-29T07:06:40Z.
     const NOW: Timestamp = Timestamp(1_764_400_000_000_000);

@@ -1,6 +1,7 @@
 //! What a stream ends with: rows that do not lie behind that may be in it already.
 
 use anyhow::anyhow;
+use headwater_client::times::text::{LAST_RFC3339, to_text};
 use headwater_protocols::time::Timestamp;
 
 use super::ask::{Flag, unclear};
@@ -12,7 +13,6 @@ use super::limits::FEW_AHEAD;
 use super::publish::Target;
 use super::rows::Row;
 use crate::client::{Query, is_gone};
-use crate::times::text::{LAST_RFC3339, to_text};
 
 /// The end of a stream.
 #[derive(Debug)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::{ArgGroup, Args};
+use headwater_client::failure::for_now;
+use headwater_client::times::Unit;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,8 +15,6 @@ use super::show::gaps;
 use super::{Invocation, duration, progress};
 use crate::api::types::{FetchView, RoleView, StreamView};
 use crate::client::{Client, Patience};
-use crate::failure::for_now;
-use crate::times::Unit;
 
 /// Pause before the node is asked for the first time. A short stream is in step
 /// within milliseconds.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::{Stream, TryStreamExt};
+use headwater_client::times::Unit;
 
 use super::output::{Output, printable};
 use super::show::{disputed, say_namesakes};
 use super::{Invocation, duration};
 use crate::api::types::{Ended, Problem, Reset, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
-use crate::times::Unit;
 
 /// Observations that are shown when nothing is said.
 const DEFAULT_COUNT: u64 = 10;

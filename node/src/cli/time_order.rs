@@ -1,13 +1,13 @@
 //! Streams whose times never go back: rows that they cannot take are bad rows, so
 //! that they are found before anything is signed, and are left out like others.
 
+use headwater_client::times::text::to_text;
+use headwater_client::times::{not_soon, soon};
 use headwater_protocols::time::Timestamp;
 
 use super::rows::{BadRow, Row, RowError};
 use crate::api::types::StreamView;
 use crate::runtime::wall_time;
-use crate::times::text::to_text;
-use crate::times::{not_soon, soon};
 
 /// What an ordered stream asks of times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl InOrder {
 mod tests {
     use super::super::value::ValueRules;
     use super::*;
-    use crate::times::Moment;
+    use headwater_client::times::Moment;
     use headwater_protocols::manifest::ValueType;
 
     fn row(time: Timestamp, line: u64) -> Row {

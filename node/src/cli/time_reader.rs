@@ -1,11 +1,12 @@
 //! The times of a file, row by row.
 
+use headwater_client::times::form::Written;
+use headwater_client::times::text::to_text;
+use headwater_client::times::{self, Moment, TimeError, TimeForm, can_be_meant};
+
 use super::folds::{LocalRow, RowPlace};
 use super::guess::pattern_advice;
 use super::time_zone::LocalTimes;
-use crate::times::form::Written;
-use crate::times::text::to_text;
-use crate::times::{self, Moment, TimeError, TimeForm, can_be_meant};
 
 /// How the times of a file are read.
 #[derive(Clone, Debug, PartialEq, Eq)]

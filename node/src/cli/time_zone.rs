@@ -3,12 +3,12 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use headwater_client::times::Moment;
+use headwater_client::times::form::Local;
 use headwater_protocols::time::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use super::folds::{Folds, Pass, RowPlace, Shown, Span};
-use crate::times::Moment;
-use crate::times::form::Local;
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -187,9 +187,9 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::times::TimeForm;
-    use crate::times::form::Written;
-    use crate::times::text::to_text;
+    use headwater_client::times::TimeForm;
+    use headwater_client::times::form::Written;
+    use headwater_client::times::text::to_text;
 
     fn read(zone: &str, texts: &[&str]) -> Vec<Result<String, String>> {
         let times = LocalTimes::new(zone.parse().unwrap());

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use headwater_client::invite;
+use headwater_client::times::text::to_text;
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{SignedManifest, ValueType};
@@ -19,8 +21,6 @@ use super::export::proof_of;
 use super::output::{Output, counted, printable};
 use super::{Invocation, Usage};
 use crate::export::put_json;
-use crate::export::time::to_text;
-use crate::invite;
 use crate::proof::{Proved, ProvedRuns, Verified};
 
 /// Bytes of a proof file at most: a manifest and a record of 1 MiB in base64,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use axum::http::Uri;
+use headwater_client::failure::usage;
 use tokio::time::Instant;
 
 use super::Client;
@@ -15,7 +16,6 @@ use crate::aliases::Aliases;
 use crate::api;
 use crate::config::Config;
 use crate::data_dir::{DataDir, Lock, LockError};
-use crate::failure::usage;
 use crate::keys::{self, Token};
 use crate::runtime;
 

@@ -39,10 +39,10 @@ use crate::api::types::{
     StreamPeerView, StreamView, Subscription,
 };
 use crate::data_dir::{DataDir, Lock};
-use crate::failure::for_now;
-use crate::invite;
 use crate::keys::Token;
-use crate::times::Unit;
+use headwater_client::failure::for_now;
+use headwater_client::invite;
+use headwater_client::times::Unit;
 use query::{put_range, put_unit};
 use transport::Transport;
 

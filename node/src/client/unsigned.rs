@@ -6,11 +6,11 @@ use anyhow::Context;
 use axum::http::Method;
 use bytes::Bytes;
 use futures::Stream;
+use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 
 use super::{ByteStream, Client, NDJSON, bytes_of, encode, observation, parse, read_whole};
 use crate::api::types::{UnsignedView, WalkNews};
-use crate::export::time::to_text;
 
 impl Client {
     /// The histories that nobody signed.

@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
+use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
 use super::csv_line::CsvLines;
-use super::time::{TimeFormat, TimeText};
 use super::value::csv_field;
 
 /// Writes records as CSV. Bytes are in base64.

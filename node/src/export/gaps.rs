@@ -1,12 +1,11 @@
 //! What is missing of a run of observations, what is there twice, and what came
 //! late: one look at each, in constant memory.
 
+use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
-
-use super::time::to_text;
 
 /// What a look at the times of observations has found. Of each kind the first
 /// ones are listed, and all are counted.

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
+use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
-use super::time::{TimeFormat, TimeText};
 use super::value::put_json;
 
 /// Writes records as JSON objects without line breaks:

@@ -71,7 +71,7 @@ fn csv_row(row: &csv::ByteRecord, value_type: ValueType) -> Result<(u64, Record)
     };
     let index = text(0).and_then(|index| index.parse().ok());
     let index = index.ok_or("its index is no whole number")?;
-    let time = text(1).and_then(|time| crate::times::exact(time).ok());
+    let time = text(1).and_then(|time| headwater_client::times::exact(time).ok());
     let time = time.ok_or("its time is no RFC 3339 time")?;
     let value = row.get(2).ok_or("it has no value")?;
     let record = match value_type {

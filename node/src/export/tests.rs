@@ -323,7 +323,7 @@ proptest! {
         for row in reader.records() {
             let row = row.unwrap();
             prop_assert_eq!(&row[0], place.to_string());
-            prop_assert_eq!(crate::times::exact(&row[1]).unwrap().0, values[place].0);
+            prop_assert_eq!(headwater_client::times::exact(&row[1]).unwrap().0, values[place].0);
             prop_assert_eq!(&row[2], &values[place].1);
             place += 1;
         }

@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use tokio::sync::watch;
 
 use super::{Node, Severity};
-use crate::times::text::to_text;
 
 /// How often the two clocks are compared.
 pub(crate) const COMPARED_EVERY: Duration = Duration::from_secs(1);

@@ -46,10 +46,10 @@ use super::rivals::Rivals;
 use super::sync_streams::{self, FrameSender};
 use super::transport::transport;
 use crate::config::access::AccessLists;
-use crate::failure::Failure;
 use crate::handle::{Node, PeersAsked, is_out_of_files};
 use crate::keys::NetworkKey;
 use bans::Bans;
+use headwater_client::failure::Failure;
 
 /// Inputs that one event of the swarm can turn into, at most.
 const INPUTS_PER_EVENT: usize = 2;

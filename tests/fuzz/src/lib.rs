@@ -25,17 +25,9 @@ mod export;
 #[path = "../../../node/src/json_value.rs"]
 mod json_value;
 #[cfg(feature = "node")]
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../node/src/object.rs"]
-mod object;
-#[cfg(feature = "node")]
 #[allow(dead_code, unreachable_pub, unused_imports)]
 #[path = "../../../node/src/proof/mod.rs"]
 mod proof;
-#[cfg(feature = "node")]
-#[allow(dead_code, unreachable_pub, unused_imports)]
-#[path = "../../../node/src/times/mod.rs"]
-mod times;
 
 mod boxes;
 mod chunks;

@@ -1,7 +1,7 @@
 //! How a stream is named.
 
 use anyhow::{Result, ensure};
-use headwater::invite;
+use headwater_client::invite;
 use headwater_tests::{InProcessNode, TestNode, USAGE};
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
-use headwater::times::parse_rfc3339;
+use headwater_client::times::parse_rfc3339;
 use headwater_tests::{TestNode, python};
 use serde_json::Value;
 use tokio::process::{Child, Command};

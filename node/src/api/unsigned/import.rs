@@ -9,6 +9,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use futures::StreamExt;
+use headwater_client::object;
+use headwater_client::times::{self, Unit};
 use headwater_protocols::quorum::HistoryName;
 use headwater_protocols::quorum::kept::{Import, Kept};
 use headwater_protocols::time::Timestamp;
@@ -22,9 +24,7 @@ use super::super::state::{ApiState, blocking};
 use super::super::types::{Problem, UnsignedView};
 use super::{claim, name_of, unsigned_view};
 use crate::handle::Node;
-use crate::object;
 use crate::runtime::quorum_walk::check_room;
-use crate::times::{self, Unit};
 
 /// What comes of a body.
 enum Piece {

@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
+use headwater_client::times::Unit;
 use headwater_protocols::quorum::Outcome;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -24,7 +25,6 @@ use super::name_of;
 use super::view::{report_view, unsigned_view};
 use crate::handle::wall_time;
 use crate::runtime::quorum_walk::{QuorumWalk, Step};
-use crate::times::Unit;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]

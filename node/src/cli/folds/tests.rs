@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
+use headwater_client::times::TimeForm;
+use headwater_client::times::form::{Local, Written};
 use proptest::prelude::*;
 
 use super::super::time_zone::{LocalTimes, Zone};
 use super::*;
-use crate::times::TimeForm;
-use crate::times::form::{Local, Written};
 
 const MINUTE_US: i64 = 60_000_000;
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use headwater_client::times::text::to_text;
 use headwater_protocols::store::Store;
 use headwater_protocols::time::Timestamp;
 
 use super::super::limits::{MAX_JOIN_ROWS, MAX_OPEN_JOIN_ROWS};
-use super::super::time::to_text;
 use super::{Join, JoinError, JoinedStream, Side, failed};
 
 /// Times at equal distances. In 128 bits, because the last one may lie beyond

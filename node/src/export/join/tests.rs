@@ -127,7 +127,7 @@ fn expected(streams: &[Observations], how: &Join) -> Vec<String> {
         let cells: Vec<_> = streams.iter().enumerate().map(cell).collect();
         format!(
             "{},{}",
-            crate::export::time::to_text(Timestamp(*time)),
+            headwater_client::times::text::to_text(Timestamp(*time)),
             cells.join(",")
         )
     };

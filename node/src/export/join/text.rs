@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
+use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
 use crate::export::csv_line::CsvLines;
-use crate::export::time::{TimeFormat, TimeText};
 use crate::export::value::{csv_field, put_json};
 
 /// `time,…`, a header first. What is missing is nothing, an empty text is `""`.

@@ -13,6 +13,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use headwater_client::failure::usage;
 use headwater_protocols::identity::{ED25519, SigningKey};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
@@ -24,7 +25,6 @@ pub use self::sealing::{Passphrase, PassphraseError};
 use super::limits::MAX_RECOVERY_FILE_BYTES;
 use super::{random_bytes, refuse_existing, warn_if_others_can_read};
 use crate::data_dir::Access;
-use crate::failure::usage;
 
 /// Bytes of either secret.
 const SECRET_BYTES: usize = 32;

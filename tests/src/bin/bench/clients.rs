@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use headwater::export::time::to_text;
+use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, JoinSet};

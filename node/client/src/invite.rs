@@ -4,8 +4,7 @@
 use std::fmt::Display;
 
 use headwater_protocols::id::{LogId, ParseIdError};
-use libp2p::Multiaddr;
-use libp2p::multiaddr::Protocol;
+use multiaddr::{Multiaddr, Protocol};
 use strsim::damerau_levenshtein;
 
 /// What every invite begins with.
@@ -233,7 +232,7 @@ mod tests {
             let peers: Vec<Multiaddr> = peers
                 .into_iter()
                 .map(|(ip, port, mut secret)| {
-                    let key = libp2p::identity::Keypair::ed25519_from_bytes(&mut secret).unwrap();
+                    let key = libp2p_identity::Keypair::ed25519_from_bytes(&mut secret).unwrap();
                     Multiaddr::from(std::net::Ipv4Addr::from(ip))
                         .with(Protocol::Tcp(port))
                         .with(Protocol::P2p(key.public().to_peer_id()))
