@@ -6,7 +6,6 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
-pub mod data_dir;
 pub mod export;
 pub mod handle;
 pub mod instance;

@@ -36,12 +36,11 @@ const PROTOCOLS: &[&str] = &[
     "sim",
 ];
 
-const CLIENT: &[&str] = &["failure", "object", "times", "invite"];
+const CLIENT: &[&str] = &["failure", "object", "times", "data_dir", "keys", "invite"];
 
 const NODE: &[&str] = &[
     "json_value",
     "config",
-    "data_dir",
     "keys",
     "aliases",
     "mark",

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
+use headwater_client::data_dir::LockError;
 use headwater_client::failure::Failure;
 use headwater_client::invite::InviteError;
 use headwater_protocols::store::StoreError;
@@ -10,7 +11,6 @@ use headwater_protocols::store::StoreError;
 use super::Usage;
 use super::json_error::Reported;
 use crate::client::{ApiError, Lost};
-use crate::data_dir::LockError;
 use crate::handle::NodeError;
 use crate::store::OpenError;
 

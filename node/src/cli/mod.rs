@@ -93,7 +93,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::api;
 use crate::client::Client;
-use crate::data_dir::DataDir;
+use headwater_client::data_dir::DataDir;
 use headwater_client::times::span as duration;
 use output::{Output, StdoutClosed};
 

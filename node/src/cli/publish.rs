@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use futures::TryStreamExt;
+use headwater_client::data_dir::quoted;
 use headwater_client::invite;
 use headwater_client::times::{self, Moment, TimeError};
 use headwater_protocols::id::LogId;
@@ -29,7 +30,6 @@ use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines}
 use crate::api::types::{Published, RoleView, StreamView};
 use crate::api::{did_you_mean, similar};
 use crate::client::{ApiError, Client, Observation, Patience, Query};
-use crate::data_dir::quoted;
 use crate::export::GapFinder;
 use crate::runtime::wall_time;
 

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use headwater_client::data_dir::LockError;
 use headwater_client::times::Unit;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
@@ -18,7 +19,6 @@ use super::time_order::InOrder;
 use super::{Invocation, exit};
 use crate::api::types::Published;
 use crate::client::{Client, Lost, Patience, until_taken};
-use crate::data_dir::LockError;
 use crate::runtime::wall_time;
 
 /// Bytes that are read at a time.

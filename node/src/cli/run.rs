@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use headwater_client::data_dir::DataDir;
 use headwater_client::failure::for_now;
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
@@ -25,7 +26,6 @@ use crate::aliases::Aliases;
 use crate::api::{self, ApiState};
 use crate::client::{Claim, claim};
 use crate::config::{Config, Options, Role};
-use crate::data_dir::DataDir;
 use crate::handle::impossible_time;
 use crate::keys::NetworkKey;
 use crate::net::limits::{MAX_CONNECTIONS, MAX_PUBLIC_CONNECTIONS};

@@ -2,13 +2,13 @@
 //! runs on it sees each change at once.
 
 use clap::{Args, Subcommand};
+use headwater_client::data_dir::DataDir;
 use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
 use super::{Invocation, Usage};
 use crate::client::no_node_in;
-use crate::data_dir::DataDir;
 use crate::handle::wall_time;
 use crate::keys::{NamedTokens, Rights};
 

@@ -5,12 +5,12 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use headwater_client::data_dir::DataDir;
 use libp2p::Multiaddr;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::listen;
-use crate::data_dir::DataDir;
 use crate::store::Reserve;
 
 /// How often it is tried again what could not be written.

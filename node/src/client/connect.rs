@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use axum::http::Uri;
+use headwater_client::data_dir::{DataDir, Lock, LockError};
 use headwater_client::failure::usage;
 use tokio::time::Instant;
 
@@ -15,9 +16,8 @@ use super::transport::{Http, InProcess, Transport};
 use crate::aliases::Aliases;
 use crate::api;
 use crate::config::Config;
-use crate::data_dir::{DataDir, Lock, LockError};
-use crate::keys::{self, Token};
 use crate::runtime;
+use headwater_client::keys::{self, Token};
 
 /// How long a data folder may be in use by another process before a command
 /// gives up: other commands are done sooner, and a node that starts or stops

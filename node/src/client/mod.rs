@@ -38,10 +38,10 @@ use crate::api::types::{
     InclusionProof, NewStream, NodeView, PeerView, Published, Recover, Reopen, ScrubView,
     StreamPeerView, StreamView, Subscription,
 };
-use crate::data_dir::{DataDir, Lock};
-use crate::keys::Token;
+use headwater_client::data_dir::{DataDir, Lock};
 use headwater_client::failure::for_now;
 use headwater_client::invite;
+use headwater_client::keys::Token;
 use headwater_client::times::Unit;
 use query::{put_range, put_unit};
 use transport::Transport;

@@ -7,13 +7,12 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
+use headwater_client::data_dir::{Access, write_whole};
+use headwater_client::keys::{Token, random_bytes, warn_if_others_can_read};
 use headwater_client::object;
 use headwater_protocols::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-use super::{Token, random_bytes, warn_if_others_can_read};
-use crate::data_dir::{Access, write_whole};
 
 /// Tokens at most: one for each program that a machine runs, and some more. All
 /// are compared with what a request shows.

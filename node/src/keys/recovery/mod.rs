@@ -13,7 +13,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use headwater_client::data_dir::Access;
 use headwater_client::failure::usage;
+use headwater_client::keys::{random_bytes, refuse_existing, warn_if_others_can_read};
 use headwater_protocols::identity::{ED25519, SigningKey};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
@@ -23,8 +25,6 @@ use self::form::{SecretFile, parse_public};
 use self::sealing::Sealing;
 pub use self::sealing::{Passphrase, PassphraseError};
 use super::limits::MAX_RECOVERY_FILE_BYTES;
-use super::{random_bytes, refuse_existing, warn_if_others_can_read};
-use crate::data_dir::Access;
 
 /// Bytes of either secret.
 const SECRET_BYTES: usize = 32;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
+use headwater_client::data_dir::{Access, write_whole};
 use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 use headwater_protocols::wire::v1;
@@ -20,7 +21,6 @@ use super::super::limits::{
 };
 use super::super::peer_book::{MetPeer, PeerBook};
 use super::super::peer_record::SignedRecord;
-use crate::data_dir::{Access, write_whole};
 
 /// Where the peers are kept, and when they were written last.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
-use headwater_client::failure::usage;
 
 use super::{TOKEN_BYTES, random_bytes, refuse_existing, warn_if_others_can_read};
 use crate::data_dir::{Access, write_whole};
+use crate::failure::usage;
 
 /// Characters of a token that a user has written: below it, it can be guessed.
 const MIN_CHARACTERS: usize = 16;

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use headwater_client::failure::usage;
+
+use crate::failure::usage;
 
 /// The folder that holds a node's identity and all of its streams.
 ///
