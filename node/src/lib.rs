@@ -13,6 +13,5 @@ pub mod json_value;
 pub mod keys;
 pub mod mark;
 pub mod net;
-pub mod proof;
 pub mod runtime;
 pub mod store;

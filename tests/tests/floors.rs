@@ -36,7 +36,9 @@ const PROTOCOLS: &[&str] = &[
     "sim",
 ];
 
-const CLIENT: &[&str] = &["failure", "object", "times", "data_dir", "keys", "invite"];
+const CLIENT: &[&str] = &[
+    "failure", "object", "times", "data_dir", "keys", "invite", "proof",
+];
 
 const NODE: &[&str] = &[
     "json_value",
@@ -50,7 +52,6 @@ const NODE: &[&str] = &[
     "net",
     "runtime",
     "export",
-    "proof",
     "api",
     "client",
     "cli",

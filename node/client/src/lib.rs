@@ -6,4 +6,5 @@ pub mod failure;
 pub mod invite;
 pub mod keys;
 pub mod object;
+pub mod proof;
 pub mod times;

@@ -7,6 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::proof::disputed;
 use headwater_client::times::Unit;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
@@ -30,7 +31,6 @@ use super::stream_body::WriteError;
 use super::types::Problem;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use crate::handle::wall_time;
-use crate::proof::disputed;
 use crate::store::Patient;
 
 /// Mebibytes that a join keeps of the records of its streams: one and a half of

@@ -7,6 +7,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::proof::{disputed, prove_export};
 use headwater_client::times::Unit;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
@@ -35,7 +36,6 @@ use super::stream_body::WriteError;
 use super::types::{Observation, Problem};
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
 use crate::handle::wall_time;
-use crate::proof::{disputed, prove_export};
 use crate::store::Patient;
 
 /// In answers from a forked stream: the index from which on it is disputed.

@@ -5,6 +5,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::proof::NoProof;
 use headwater_client::times::text::to_text;
 use headwater_protocols::engine::CommandError;
 use headwater_protocols::store::{ReadError, StoreError};
@@ -13,7 +14,6 @@ use hyper::ext::ReasonPhrase;
 use super::resolve::Unresolved;
 use super::types::{BACKWARDS, ItemProblem, Problem};
 use crate::handle::{NodeError, impossible_time};
-use crate::proof::NoProof;
 
 /// The type of a problem with a stream that only a later version reads.
 const TOO_NEW: &str = "urn:headwater:too_new";

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
+use headwater_client::proof::{self, NoProof};
 use headwater_client::times::text::to_text;
 use headwater_protocols::engine::{LogStatus, past_heads};
 use headwater_protocols::head::SignedHead;
@@ -22,7 +23,6 @@ use super::types::{
     ConsistencyProof, ExportProof, HeadView, HeadsView, InclusionProof, KnownHead, Problem,
 };
 use crate::export::Selection;
-use crate::proof::{self, NoProof};
 
 /// `GET /v1/streams/{id}/head`.
 #[utoipa::path(get, path = "/v1/streams/{id}/head", tag = "proofs", summary = "The signed head",

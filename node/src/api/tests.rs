@@ -8,6 +8,7 @@ mod stalled;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
+use headwater_client::proof;
 use http_body_util::BodyExt;
 use libp2p::identity::Keypair;
 use serde_json::{Value, json};
@@ -15,7 +16,6 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
-use crate::proof;
 use crate::runtime::{Running, start_offline};
 
 struct Api {

@@ -13,7 +13,9 @@ pub use self::observations::{NewObservation, Observation, ObservationsBody, Publ
 pub use self::reopening::{AnswerView, ReopeningView};
 pub use self::unsigned::{SaidView, SilentView, UnsignedView, WalkNews, WalkReport};
 pub use crate::export::{Gaps, Misplaced, TimeGap};
-pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
+pub use headwater_client::proof::{
+    CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof,
+};
 
 /// `GET /v1/node`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]

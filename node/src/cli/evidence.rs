@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use headwater_client::proof::{ProvedFork, verify_evidence};
 use headwater_client::times::text::to_text;
 use serde::Serialize;
 
@@ -12,7 +13,6 @@ use super::output::{Align, Output, Table, counted, grouped, printable, short, sh
 use super::target_file::Target;
 use super::verify::{read, stream_id};
 use crate::api::types::{EvidenceFile, EvidenceView};
-use crate::proof::{ProvedFork, verify_evidence};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt;
 use headwater_client::object;
+use headwater_client::proof::ExportProof;
 use headwater_client::times::Unit;
 use serde::Serialize;
 
@@ -17,7 +18,6 @@ use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::api::types::StreamView;
 use crate::client::{ByteStream, Client, Query};
-use crate::proof::ExportProof;
 
 /// What the proof of a CSV file adds to its name.
 pub(super) const PROOF_SUFFIX: &str = ".proof.json";

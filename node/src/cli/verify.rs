@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use headwater_client::invite;
+use headwater_client::proof::{Proved, ProvedRuns, Verified};
 use headwater_client::times::text::to_text;
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::id::LogId;
@@ -21,7 +22,6 @@ use super::export::proof_of;
 use super::output::{Output, counted, printable};
 use super::{Invocation, Usage};
 use crate::export::put_json;
-use crate::proof::{Proved, ProvedRuns, Verified};
 
 /// Bytes of a proof file at most: a manifest and a record of 1 MiB in base64,
 /// and a few hundred hashes.
@@ -90,7 +90,7 @@ pub(super) fn verify(invocation: &Invocation, args: &VerifyArgs) -> anyhow::Resu
         Some(proved) => shown_export(&proved, expected.is_some()),
         None => {
             let json = read(&args.file).with_context(|| format!("cannot read {file}"))?;
-            let verified = crate::proof::verify(&json, expected);
+            let verified = headwater_client::proof::verify(&json, expected);
             let verified = verified.with_context(|| format!("{file} proves nothing"))?;
             shown(&verified, expected.is_some())
         }
@@ -111,10 +111,10 @@ fn exported(file: &Path, expected: Option<LogId>) -> anyhow::Result<Option<Prove
     let name = file.display();
     let beside = proof_of(file);
     let proved = if is_parquet(file) {
-        crate::proof::verify_parquet(file, expected)
+        crate::export::verify_parquet(file, expected)
     } else if beside.is_file() {
         let proof = read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
-        crate::proof::verify_csv(file, &proof, expected)
+        crate::export::verify_csv(file, &proof, expected)
     } else if is_csv(file) {
         bail!(
             "{name} is an exported CSV file, and the file with its proof, {}, is missing; put it \

@@ -19,6 +19,7 @@ mod json;
 pub mod limits;
 mod ndjson;
 mod parquet;
+mod proved_file;
 pub mod rows;
 mod select;
 mod value;
@@ -38,6 +39,7 @@ pub use holes::{held, held_until, missing};
 pub use join::{Column, Join, JoinError, JoinedStream, Rows, TooManyRows, column_names, join};
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
+pub use proved_file::{ExportError, verify_csv, verify_parquet};
 pub use select::{Order, Selection, visit};
 pub use value::put_json;
 

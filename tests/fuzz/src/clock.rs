@@ -1,7 +1,9 @@
 //! Times and spans, as people and programs write them.
 
 use headwater_client::times::text::{FIRST_RFC3339, LAST_RFC3339, to_text};
-use headwater_client::times::{Bound, Moment, TimeForm, Unit, bound, exact, of_json, of_text, span};
+use headwater_client::times::{
+    Bound, Moment, TimeForm, Unit, bound, exact, of_json, of_text, span,
+};
 use headwater_protocols::time::Timestamp;
 
 use crate::memory::bounded;

@@ -24,10 +24,6 @@ mod export;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../node/src/json_value.rs"]
 mod json_value;
-#[cfg(feature = "node")]
-#[allow(dead_code, unreachable_pub, unused_imports)]
-#[path = "../../../node/src/proof/mod.rs"]
-mod proof;
 
 mod boxes;
 mod chunks;

@@ -4,6 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use headwater_client::proof::{
+    ExportProof, Proved, evidence, prove_consistency, prove_export, prove_inclusion, verify,
+    verify_evidence,
+};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
@@ -14,12 +18,8 @@ use headwater_protocols::store::History;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use serde_json::{Value, json};
 
-use crate::export::{Encoder, Format};
+use crate::export::{Encoder, Format, verify_csv, verify_parquet};
 use crate::memory::bounded;
-use crate::proof::{
-    ExportProof, Proved, evidence, prove_consistency, prove_export, prove_inclusion, verify,
-    verify_csv, verify_evidence, verify_parquet,
-};
 use crate::world::{manifest, record};
 
 /// Records that both branches of the forked stream begin with.

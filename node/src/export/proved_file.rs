@@ -11,14 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use headwater_client::proof::{ExportProof, ProofFileError, ProvedRuns};
 use headwater_protocols::id::LogId;
 use headwater_protocols::merkle::{CompactRange, Hash, Subtree};
 use headwater_protocols::record::Record;
 
-use super::export::{ExportProof, ProvedRuns};
-use super::verify::{ProofFileError, parse};
-use crate::export::rows::{ParquetRows, RowsError, csv_rows};
-use crate::export::{Encoder, Format};
+use super::rows::{ParquetRows, RowsError, csv_rows};
+use super::{Encoder, Format};
 
 /// Why an exported file is not what the publisher signed.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +81,7 @@ fn run_text(run: Subtree) -> String {
 pub fn verify_parquet(path: &Path, expected: Option<LogId>) -> Result<ProvedRuns, ExportError> {
     let rows = ParquetRows::open(File::open(path)?)?;
     let json = rows.proof().ok_or(ExportError::NoProof)?;
-    let proof: ExportProof = parse(json)?;
+    let proof = ExportProof::from_json(json)?;
     let proved = proof.verify(expected)?;
     // The proof, too, is written again.
     let mut check = Check::new(&proved, path, Begin::Parquet(&proof.to_json()))?;
@@ -102,7 +101,7 @@ pub fn verify_csv(
     proof: &str,
     expected: Option<LogId>,
 ) -> Result<ProvedRuns, ExportError> {
-    let proved = parse::<ExportProof>(proof)?.verify(expected)?;
+    let proved = ExportProof::from_json(proof)?.verify(expected)?;
     let mut check = Check::new(&proved, path, Begin::Csv)?;
     let value_type = proved.manifest.value_type;
     csv_rows(File::open(path)?, value_type, |index, record| {
@@ -240,6 +239,84 @@ impl<'a> Check<'a> {
         match same == length && !self.differs.load(Ordering::Relaxed) {
             true => Ok(()),
             false => Err(ExportError::Byte(same)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_client::proof::prove_export;
+    use headwater_protocols::engine::{Command, Engine, Input, Output, Reply, Settings};
+    use headwater_protocols::identity::SigningKey;
+    use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
+    use headwater_protocols::store::{History, MemoryStore};
+    use headwater_protocols::time::Timestamp;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+
+    /// A stream with `size` numbers.
+    fn stream(size: u64) -> (Engine<MemoryStore>, LogId) {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        let manifest = Manifest {
+            chunk_level: 2,
+            created: NOW,
+            ..Manifest::new(key.public(), "temperature", [7; NONCE_BYTES])
+        };
+        let settings = Settings {
+            seed: [0; 32],
+            offer_percent: 0,
+            introduces: false,
+            copied: false,
+            lost_rows: false,
+            marks: std::collections::BTreeMap::new(),
+            lost: None,
+            ended_badly: false,
+            time: Timestamp(0),
+        };
+        let mut engine = Engine::open(MemoryStore::new(), key, &settings, NOW).unwrap();
+        engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);
+        let mut outputs = std::iter::from_fn(|| engine.poll_output());
+        let log = outputs.find_map(|output| match output {
+            Output::Reply(_, Ok(Reply::Created(log))) => Some(log),
+            _ => None,
+        });
+        let log = log.unwrap();
+        let records = (0..size).map(|i| Record::new(Timestamp(i as i64), i.to_string().as_bytes()));
+        let publish = Command::Publish {
+            log,
+            records: records.collect(),
+            expect_size: None,
+        };
+        engine.handle(Input::Command(1, publish), NOW);
+        engine.commit(NOW);
+        (engine, log)
+    }
+
+    /// The reader of Parquet panics on some of these files.
+    #[test]
+    fn an_exported_file_that_lacks_some_bytes_is_refused_wherever_they_were() {
+        let (engine, log) = stream(21);
+        let status = engine.status(log).unwrap();
+        let history = History::new(engine.store(), status.key.unwrap());
+        let proof = prove_export(&status, &history, 3, 17).unwrap().to_json();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("export.parquet");
+        let file = std::fs::File::create(&path).unwrap();
+        let mut encoder = Encoder::begin_proved(ValueType::Number, &proof, file).unwrap();
+        for index in 3..17 {
+            encoder
+                .record(index, &history.record(index).unwrap())
+                .unwrap();
+        }
+        encoder.finish().unwrap();
+        assert!(verify_parquet(&path, Some(log)).is_ok());
+        let whole = std::fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let behind = &whole[whole.len().min(place + 15)..];
+            std::fs::write(&path, [&whole[..place], behind].concat()).unwrap();
+            assert!(verify_parquet(&path, None).is_err(), "byte {place}");
         }
     }
 }

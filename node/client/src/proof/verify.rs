@@ -4,7 +4,6 @@ use std::fmt::Display;
 
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
-use headwater_client::object;
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::head::checkpoint::NoteError;
 use headwater_protocols::id::LogId;
@@ -16,6 +15,7 @@ use serde::de::IgnoredAny;
 
 use super::export::ExportProof;
 use super::file::{ConsistencyProof, InclusionProof};
+use crate::object;
 
 /// What a proof file has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
