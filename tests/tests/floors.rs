@@ -37,7 +37,7 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const CLIENT: &[&str] = &[
-    "failure", "object", "times", "data_dir", "keys", "invite", "proof",
+    "failure", "object", "times", "data_dir", "keys", "invite", "proof", "types",
 ];
 
 const NODE: &[&str] = &[

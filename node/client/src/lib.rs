@@ -8,3 +8,4 @@ pub mod keys;
 pub mod object;
 pub mod proof;
 pub mod times;
+pub mod types;

@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::invite;
+use headwater_client::types::{CreatedStream, NewStream, Problem, ValueTypeView};
 use headwater_protocols::engine::{Command, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
@@ -24,7 +25,6 @@ use super::resolve::Names;
 use super::retention::Retained;
 use super::state::ApiState;
 use super::streams::{parse, unexpected};
-use super::types::{CreatedStream, NewStream, Problem, ValueTypeView};
 use crate::handle::wall_time;
 
 /// What the address may say.

@@ -13,12 +13,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use data_encoding::BASE64;
+use headwater_client::types::{DashboardLink, Problem};
 use sha2::{Digest, Sha256};
 
 use super::limits::LINK_LIFE;
 use super::problem::ApiError;
 use super::state::ApiState;
-use super::types::{DashboardLink, Problem};
 
 const STYLE: &str = include_str!("dashboard/style.css");
 const SCRIPT: &str = include_str!("dashboard/script.js");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use headwater_client::types::{DeletedStream, Problem};
 use headwater_protocols::engine::{Command, CommandError};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::StoreError;
@@ -15,7 +16,6 @@ use utoipa::IntoParams;
 use super::problem::ApiError;
 use super::resolve::Meaning;
 use super::state::{ApiState, blocking};
-use super::types::{DeletedStream, Problem};
 use crate::handle::{Node, NodeError};
 
 /// What the address may say.

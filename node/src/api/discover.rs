@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use headwater_client::times::text::to_text;
+use headwater_client::types::{DiscoveryView, FoundStreamView, Problem};
 use headwater_protocols::engine::{Command, FoundStream, Reply};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -14,7 +15,6 @@ use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::ApiState;
 use super::streams::unexpected;
-use super::types::{DiscoveryView, FoundStreamView, Problem};
 use super::view::{age_ms, invite_to};
 use crate::handle::{PeerStatus, wall_time};
 

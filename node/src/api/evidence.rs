@@ -6,11 +6,11 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use headwater_client::proof;
 use headwater_client::times::text::to_text;
+use headwater_client::types::{EvidenceFile, EvidenceView, Problem};
 use headwater_protocols::engine::LogStatus;
 
 use super::problem::ApiError;
 use super::state::ApiState;
-use super::types::{EvidenceFile, EvidenceView, Problem};
 
 /// `GET /v1/evidence`: what is known of all streams.
 #[utoipa::path(get, path = "/v1/evidence", tag = "proofs", summary = "Streams whose publishers signed two histories",

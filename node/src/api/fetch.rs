@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use headwater_client::times::{Bound, Unit};
+use headwater_client::types::{FetchView, Problem};
 use headwater_protocols::engine::{Command, CommandError, LogStatus};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
@@ -16,7 +17,6 @@ use super::bounds::Range;
 use super::problem::ApiError;
 use super::retrieve::{ask, unexpected};
 use super::state::ApiState;
-use super::types::{FetchView, Problem};
 use crate::handle::wall_time;
 
 /// What the address may say.

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use data_encoding::BASE64;
 use headwater_client::object;
 use headwater_client::times::{self, Moment, TimeNotes, Unit};
+use headwater_client::types::ItemProblem;
 use headwater_protocols::limits::{MAX_PUBLISH_BYTES, MAX_PUBLISH_RECORDS};
 use headwater_protocols::manifest::{Manifest, ValueType};
 use headwater_protocols::number;
@@ -21,7 +22,6 @@ use serde_json::value::RawValue;
 
 use super::limits::MAX_LISTED_ERRORS;
 use super::problem::ApiError;
-use super::types::ItemProblem;
 use crate::json_value;
 
 /// The form of a body.

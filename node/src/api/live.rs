@@ -22,6 +22,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use headwater_client::times::{Bound, Unit};
+use headwater_client::types::{Ended, Problem, Reset};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::{History, Store};
 use headwater_protocols::time::Timestamp;
@@ -43,7 +44,6 @@ use super::problem::ApiError;
 use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet, require_readable};
-use super::types::{Ended, Problem, Reset};
 use crate::export::{RecordObject, Selection, held_until, visit};
 use crate::handle::wall_time;
 

@@ -1,9 +1,8 @@
 //! What a manifest says, as users see it.
 
 use data_encoding::HEXLOWER;
+use headwater_client::types::{ColumnView, ManifestView, WitnessesView};
 use headwater_protocols::manifest::SignedManifest;
-
-use super::types::{ColumnView, ManifestView, WitnessesView};
 
 /// What is shown of a manifest beside the description of its stream.
 #[must_use]

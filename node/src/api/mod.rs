@@ -61,7 +61,6 @@ mod stream_body;
 mod streams;
 mod token_file;
 mod told;
-pub mod types;
 mod unsigned;
 mod view;
 mod waiting;

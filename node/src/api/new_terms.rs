@@ -1,11 +1,11 @@
 //! What a new stream says for good: tags, terms, order, and whose keys matter.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+use headwater_client::types::NewStream;
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{Cosigner, Manifest, Witnesses, enough_of};
 
 use super::problem::ApiError;
-use super::types::NewStream;
 
 /// Puts it into a manifest. What does not fit is refused when it is signed.
 ///

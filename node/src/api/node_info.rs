@@ -7,12 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use headwater_client::times::text::to_text;
+use headwater_client::types::{
+    BootstrapView, Health, NodeView, PeerView, Problem, Ready, SeverityView, TroubleView,
+};
 
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
-use super::types::{
-    BootstrapView, Health, NodeView, PeerView, Problem, Ready, SeverityView, TroubleView,
-};
 use super::view::{max_disk_view, nat_view, peer_view};
 use crate::handle::{BootstrapStatus, Node, Severity};
 use crate::net::addresses::best_first;

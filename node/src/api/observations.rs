@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::{IntoResponse, Response};
 use headwater_client::proof::{disputed, prove_export};
 use headwater_client::times::Unit;
+use headwater_client::types::{Observation, Problem};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
@@ -33,7 +34,6 @@ use super::retrieve;
 use super::spool::Name;
 use super::state::{ApiState, not_come_yet, require_readable};
 use super::stream_body::WriteError;
-use super::types::{Observation, Problem};
 use crate::export::{Encoder, Format, Order, Selection, missing, visit};
 use crate::handle::wall_time;
 use crate::store::Patient;

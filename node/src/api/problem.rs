@@ -7,12 +7,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::proof::NoProof;
 use headwater_client::times::text::to_text;
+use headwater_client::types::{BACKWARDS, ItemProblem, Problem};
 use headwater_protocols::engine::CommandError;
 use headwater_protocols::store::{ReadError, StoreError};
 use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
-use super::types::{BACKWARDS, ItemProblem, Problem};
 use crate::handle::{NodeError, impossible_time};
 
 /// The type of a problem with a stream that only a later version reads.

@@ -6,6 +6,9 @@ use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
 use headwater_client::proof::{self, NoProof};
 use headwater_client::times::text::to_text;
+use headwater_client::types::{
+    ConsistencyProof, ExportProof, HeadView, HeadsView, InclusionProof, KnownHead, Problem,
+};
 use headwater_protocols::engine::{LogStatus, past_heads};
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::head::checkpoint::verifier_key;
@@ -19,9 +22,6 @@ use super::observations::require_undisputed;
 use super::problem::ApiError;
 use super::retention::{kept, require_kept};
 use super::state::{ApiState, not_come_yet, require_readable};
-use super::types::{
-    ConsistencyProof, ExportProof, HeadView, HeadsView, InclusionProof, KnownHead, Problem,
-};
 use crate::export::Selection;
 
 /// `GET /v1/streams/{id}/head`.

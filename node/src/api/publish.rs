@@ -6,6 +6,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use headwater_client::times::Unit;
+use headwater_client::types::{ObservationsBody, Problem, PublishAnswer};
 use headwater_protocols::engine::{Command, CommandError, Reply, RequestKey};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -19,7 +20,6 @@ use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Meaning;
 use super::state::{ApiState, blocking, not_come_yet, require_readable};
 use super::streams::unexpected;
-use super::types::{ObservationsBody, Problem, PublishAnswer};
 use crate::handle::wall_time;
 
 /// What the address may say.

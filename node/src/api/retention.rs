@@ -2,11 +2,11 @@
 //! a new stream says of it, and what whoever asks for them is told.
 
 use axum::http::{HeaderName, StatusCode};
+use headwater_client::types::NewStream;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 
 use super::problem::ApiError;
-use super::types::NewStream;
 use crate::export::Selection;
 
 /// Says from which index on records are kept, where that is not the first.

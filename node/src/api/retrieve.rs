@@ -7,6 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::types::Problem;
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::merkle::Hash;
@@ -16,7 +17,6 @@ use headwater_protocols::sync::retrieval::{Found, Retrieval};
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet, require_readable};
-use super::types::Problem;
 use crate::export::{Encoder, Format};
 
 /// `GET /v1/chunks/{address}`: the records of a chunk, each after its length.

@@ -5,11 +5,11 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use headwater_client::times::text::to_text;
+use headwater_client::types::{Problem, ScrubView};
 use headwater_protocols::engine::LogStatus;
 
 use super::problem::ApiError;
 use super::state::ApiState;
-use super::types::{Problem, ScrubView};
 use crate::handle::ScrubStatus;
 
 /// Has everything read, unless that is under way, and answers at once.

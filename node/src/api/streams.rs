@@ -10,6 +10,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use data_encoding::BASE64;
 use headwater_client::object;
+use headwater_client::types::{
+    Close, ItemProblem, Problem, Recover, Reopen, StreamPeerView, StreamView, Subscription,
+};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
@@ -26,9 +29,6 @@ use super::new_name::{lookalikes, require_unlike};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::{Meaning, Names, Unresolved};
 use super::state::{ApiState, blocking};
-use super::types::{
-    Close, ItemProblem, Problem, Recover, Reopen, StreamPeerView, StreamView, Subscription,
-};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use crate::handle::wall_time;
@@ -498,8 +498,8 @@ pub(super) fn unexpected(reply: &Reply) -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::types::NewStream;
     use super::*;
+    use headwater_client::types::NewStream;
 
     #[test]
     fn every_wrong_address_is_listed() {

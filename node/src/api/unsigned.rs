@@ -13,6 +13,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::times::text::to_text;
+use headwater_client::types::{Problem, UnsignedView};
 use headwater_protocols::quorum::kept::{self, KeepError, Kept};
 use headwater_protocols::quorum::{BadName, Group, HistoryName};
 use serde::Deserialize;
@@ -22,7 +23,6 @@ use super::caller::Client;
 use super::problem::ApiError;
 use super::state::{ApiState, blocking};
 use super::stream_body::{BlockWriter, WriteError, written_by};
-use super::types::{Problem, UnsignedView};
 use crate::handle::HistoryClaim;
 use crate::runtime::quorum_walk::WalkError;
 

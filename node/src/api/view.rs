@@ -2,9 +2,13 @@
 
 use headwater_client::invite;
 use headwater_client::times::text::to_text;
+use headwater_client::types::{
+    AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
+    ReachabilityView, RecoveredView, ReopeningView, RoleView, StreamPeerView, StreamView,
+};
 use headwater_protocols::engine::{LogStatus, ReopeningStatus};
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::{Manifest, ValueType};
+use headwater_protocols::manifest::Manifest;
 use headwater_protocols::recovery::Recovered;
 use headwater_protocols::time::Timestamp;
 use libp2p::Multiaddr;
@@ -12,37 +16,10 @@ use libp2p::multiaddr::Protocol;
 
 use super::limits::MAX_INVITE_ADDRESSES;
 use super::manifest_view::manifest_view;
-use super::types::{
-    AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
-    ReachabilityView, RecoveredView, ReopeningView, RoleView, StreamPeerView, StreamView,
-    ValueTypeView,
-};
 use crate::handle::{
     DiskState, DiskStatus, Mapping, NatStatus, PeerStatus, Reachability, StreamPeer,
 };
 use crate::net::addresses::is_bound_to_link;
-
-impl From<ValueType> for ValueTypeView {
-    fn from(value_type: ValueType) -> Self {
-        match value_type {
-            ValueType::Number => Self::Number,
-            ValueType::Text => Self::Text,
-            ValueType::Json => Self::Json,
-            ValueType::Bytes => Self::Bytes,
-        }
-    }
-}
-
-impl From<ValueTypeView> for ValueType {
-    fn from(view: ValueTypeView) -> Self {
-        match view {
-            ValueTypeView::Number => Self::Number,
-            ValueTypeView::Text => Self::Text,
-            ValueTypeView::Json => Self::Json,
-            ValueTypeView::Bytes => Self::Bytes,
-        }
-    }
-}
 
 /// What is held of a stream, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

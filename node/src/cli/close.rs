@@ -4,12 +4,12 @@ use std::io::{self, IsTerminal};
 
 use anyhow::bail;
 use clap::Args;
+use headwater_client::types::{Close, RoleView, StreamView};
 use headwater_protocols::id::LogId;
 
 use super::ask::is_yes;
 use super::output::{counted, printable};
 use super::{Invocation, Usage};
-use crate::api::types::{Close, RoleView, StreamView};
 use crate::client::Client;
 
 /// Close a stream of this node's own for good

@@ -3,6 +3,10 @@
 mod clock;
 
 use clap::Args;
+use headwater_client::types::{
+    DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
+    SeverityView, StreamView, TroubleView,
+};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::Serialize;
@@ -10,10 +14,6 @@ use serde::Serialize;
 use super::Invocation;
 use super::json_error::Reported;
 use super::output::{Output, bytes, counted, printable};
-use crate::api::types::{
-    DiskStateView, MappingView, NodeView, PathView, PeerView, ReachabilityView, RoleView,
-    SeverityView, StreamView, TroubleView,
-};
 
 /// Say what the network allows this node, and what to do
 #[derive(Args, Debug)]
@@ -372,7 +372,7 @@ fn disk(node: &NodeView) -> Finding {
 mod tests {
     use super::super::stream::tests::stream;
     use super::*;
-    use crate::api::types::{BootstrapView, NatView};
+    use headwater_client::types::{BootstrapView, NatView};
 
     fn node(reachability: ReachabilityView, mapping: MappingView, relays: usize) -> NodeView {
         NodeView {

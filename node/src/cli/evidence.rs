@@ -6,13 +6,13 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use headwater_client::proof::{ProvedFork, verify_evidence};
 use headwater_client::times::text::to_text;
+use headwater_client::types::{EvidenceFile, EvidenceView};
 use serde::Serialize;
 
 use super::Invocation;
 use super::output::{Align, Output, Table, counted, grouped, printable, short, shown_path};
 use super::target_file::Target;
 use super::verify::{read, stream_id};
-use crate::api::types::{EvidenceFile, EvidenceView};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EvidenceCommand {

@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use headwater_client::object;
 use headwater_client::proof::ExportProof;
 use headwater_client::times::Unit;
+use headwater_client::types::StreamView;
 use serde::Serialize;
 
 use super::json_error::Reported;
@@ -16,7 +17,6 @@ use super::output::{Output, shown_path};
 use super::show::say_namesakes;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
-use crate::api::types::StreamView;
 use crate::client::{ByteStream, Client, Query};
 
 /// What the proof of a CSV file adds to its name.

@@ -1,6 +1,7 @@
 //! The rows of files on their way into a stream.
 
 use anyhow::ensure;
+use headwater_client::types::Published;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -16,7 +17,6 @@ use super::publish_file::Checked;
 use super::publish_lines::interrupted;
 use super::rows::RowError;
 use super::value::ValueRules;
-use crate::api::types::Published;
 use crate::client::{Patience, is_backwards};
 
 /// Batches that wait while one is on its way.

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use headwater_client::invite;
+use headwater_client::types::{StreamView, Subscription};
 
 use super::Invocation;
 use super::output::{counted, printable};
 use super::show::say_lookalikes;
-use crate::api::types::{StreamView, Subscription};
 use crate::client::Client;
 
 /// How long it may take until somebody who has a stream is found at the addresses that

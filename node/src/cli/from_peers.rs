@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use headwater_client::types::{SaidView, WalkNews, WalkReport};
 use headwater_protocols::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
@@ -12,7 +13,6 @@ use super::json_error::Reported;
 use super::output::{Output, counted, printable};
 use super::progress;
 use super::unsigned::described;
-use crate::api::types::{SaidView, WalkNews, WalkReport};
 use crate::client::{Absence, Client, Lost, Patience};
 
 /// How long a node that was away may take until it has found a peer to ask.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::{ArgGroup, Args};
 use headwater_client::times;
+use headwater_client::types::{Gaps, NewStream, RoleView, StreamView, UnsignedView, ValueTypeView};
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
@@ -34,9 +35,8 @@ use super::time_order::TimeOrder;
 use super::unsigned::described;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, from_peers};
-use crate::api::types::{NewStream, RoleView, StreamView, UnsignedView, ValueTypeView};
 use crate::client::Client;
-use crate::export::{GapFinder, Gaps};
+use crate::export::GapFinder;
 use crate::runtime::wall_time;
 
 /// Import CSV files of older programs, or histories of peers, that nobody signed

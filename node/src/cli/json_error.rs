@@ -5,10 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 
 use headwater_client::failure::Failure;
+use headwater_client::types::Problem;
 use serde::Serialize;
 
 use super::output::Output;
-use crate::api::types::Problem;
 use crate::client::ApiError;
 
 /// One JSON object, the last line on stdout.

@@ -1,10 +1,10 @@
 //! `peers`: who is connected.
 
 use clap::Args;
+use headwater_client::types::PathView;
 
 use super::Invocation;
 use super::output::{Align, Table, printable};
-use crate::api::types::PathView;
 
 /// List the peers that the node is connected to
 #[derive(Args, Debug)]

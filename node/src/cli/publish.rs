@@ -9,6 +9,7 @@ use futures::TryStreamExt;
 use headwater_client::data_dir::quoted;
 use headwater_client::invite;
 use headwater_client::times::{self, Moment, TimeError};
+use headwater_client::types::{Published, RoleView, StreamView};
 use headwater_protocols::id::LogId;
 use serde::Serialize;
 
@@ -27,7 +28,6 @@ use super::rows::{Row, RowNotes};
 use super::time_order::TimeOrder;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines};
-use crate::api::types::{Published, RoleView, StreamView};
 use crate::api::{did_you_mean, similar};
 use crate::client::{ApiError, Client, Observation, Patience, Query};
 use crate::export::GapFinder;

@@ -4,6 +4,7 @@
 use anyhow::{anyhow, ensure};
 use headwater_client::times::soon;
 use headwater_client::times::text::to_text;
+use headwater_client::types::Gaps;
 
 use super::Invocation;
 use super::ask::{Flag, unclear};
@@ -21,7 +22,7 @@ use super::publish::Target;
 use super::rows::{BadRows, RowError, RowNotes};
 use super::stream_end::StreamEnd;
 use super::value::ValueRules;
-use crate::export::{GapFinder, Gaps};
+use crate::export::GapFinder;
 use crate::runtime::wall_time;
 
 /// What files hold.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use headwater_client::data_dir::LockError;
 use headwater_client::times::Unit;
+use headwater_client::types::Published;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
@@ -17,7 +18,6 @@ use super::publish::Target;
 use super::rows::{BadRow, BadRows, Row, RowError, RowNotes};
 use super::time_order::InOrder;
 use super::{Invocation, exit};
-use crate::api::types::Published;
 use crate::client::{Client, Lost, Patience, until_taken};
 use crate::runtime::wall_time;
 

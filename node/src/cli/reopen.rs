@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::Args;
 use headwater_client::failure::for_now;
+use headwater_client::types::{Reopen, RoleView, StreamView};
 use tokio::time::Instant;
 
 use super::ask::{can_ask, is_yes};
 use super::output::counted;
 use super::show::reopening_lines;
 use super::{Invocation, Usage, duration};
-use crate::api::types::{Reopen, RoleView, StreamView};
 use crate::client::Client;
 
 /// Pause before the node is asked again.

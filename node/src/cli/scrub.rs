@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use clap::Args;
+use headwater_client::types::{ScrubView, StreamView};
 use tokio::time::Instant;
 
 use super::json_error::Reported;
 use super::output::{counted, grouped};
 use super::{Invocation, duration};
-use crate::api::types::{ScrubView, StreamView};
 use crate::client::Client;
 
 /// Pause before the node is asked again.

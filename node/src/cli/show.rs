@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use headwater_client::types::{ManifestView, ReopeningView, RoleView, StreamView, ValueTypeView};
 
 use super::output::{Output, bytes, counted, grouped, printable, short, signed_ago, span};
 use super::stream::{name_of, state};
 use super::{Invocation, duration};
-use crate::api::types::{ManifestView, ReopeningView, RoleView, StreamView, ValueTypeView};
 
 /// Show all that is known of a stream, and the invite for other machines
 #[derive(Args, Debug)]
@@ -372,7 +372,7 @@ pub(super) fn gaps(stream: &StreamView) -> String {
 mod tests {
     use super::super::stream::tests::stream;
     use super::*;
-    use crate::api::types::LagView;
+    use headwater_client::types::LagView;
 
     #[test]
     fn what_others_wrote_is_shown_without_what_a_terminal_obeys() {

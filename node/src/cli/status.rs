@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
+use headwater_client::types::{DiskStateView, MaxDiskView, NatView, NodeView, ReachabilityView};
 use serde::Serialize;
 
 use super::output::{Output, bytes, counted};
 use super::{Invocation, duration, stream};
-use crate::api::types::{DiskStateView, MaxDiskView, NatView, NodeView, ReachabilityView};
 
 /// Show the node and its streams at a glance
 #[derive(Args, Debug)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use headwater_client::types::{NewStream, RoleView, StreamView, ValueTypeView};
 
 use super::close::{CloseArgs, close};
 use super::delete::{DeleteArgs, delete};
@@ -16,7 +17,6 @@ use super::reopen::{ReopenArgs, reopen};
 use super::show::{ShowArgs, say_lookalikes, show};
 use super::terms::TermsArgs;
 use super::{Invocation, duration};
-use crate::api::types::{NewStream, RoleView, StreamView, ValueTypeView};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StreamCommand {
@@ -325,7 +325,7 @@ async fn peers(invocation: &Invocation, args: &StreamPeersArgs) -> anyhow::Resul
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::api::types::{LagView, ManifestView};
+    use headwater_client::types::{LagView, ManifestView};
 
     pub(crate) fn stream() -> StreamView {
         StreamView {

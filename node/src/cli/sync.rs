@@ -6,6 +6,7 @@ use anyhow::{anyhow, bail};
 use clap::{ArgGroup, Args};
 use headwater_client::failure::for_now;
 use headwater_client::times::Unit;
+use headwater_client::types::{FetchView, RoleView, StreamView};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use tokio::time::Instant;
 use super::output::{Output, counted, grouped, printable};
 use super::show::gaps;
 use super::{Invocation, duration, progress};
-use crate::api::types::{FetchView, RoleView, StreamView};
 use crate::client::{Client, Patience};
 
 /// Pause before the node is asked for the first time. A short stream is in step

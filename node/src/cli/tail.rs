@@ -5,11 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use futures::{Stream, TryStreamExt};
 use headwater_client::times::Unit;
+use headwater_client::types::{Ended, Problem, Reset, StreamView};
 
 use super::output::{Output, printable};
 use super::show::{disputed, say_namesakes};
 use super::{Invocation, duration};
-use crate::api::types::{Ended, Problem, Reset, StreamView};
 use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
 
 /// Observations that are shown when nothing is said.

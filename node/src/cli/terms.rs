@@ -3,8 +3,8 @@
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use data_encoding::HEXLOWER;
+use headwater_client::types::NewStream;
 
-use crate::api::types::NewStream;
 use crate::keys::recovery::hash_named;
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]

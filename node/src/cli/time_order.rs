@@ -3,10 +3,10 @@
 
 use headwater_client::times::text::to_text;
 use headwater_client::times::{not_soon, soon};
+use headwater_client::types::StreamView;
 use headwater_protocols::time::Timestamp;
 
 use super::rows::{BadRow, Row, RowError};
-use crate::api::types::StreamView;
 use crate::runtime::wall_time;
 
 /// What an ordered stream asks of times.

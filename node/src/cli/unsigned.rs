@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use headwater_client::types::UnsignedView;
 
 use super::Invocation;
 use super::export::{remove_stale_proof, save, written};
 use super::output::{Align, Table, counted, grouped, printable};
-use crate::api::types::UnsignedView;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UnsignedCommand {

@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 
 use data_encoding::BASE64;
+use headwater_client::types::StreamView;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::number;
 use headwater_protocols::record::max_value_bytes;
 use serde_json::value::RawValue;
 
-use crate::api::types::StreamView;
 use crate::json_value;
 
 /// What the values of a stream must be.

@@ -32,17 +32,17 @@ pub use problem::{ApiError, is_backwards, is_gone};
 pub use query::{GapQuery, JoinQuery, Publishing, Query};
 pub use sse::{Event, EventError, EventReader};
 
-use crate::api::types::{
-    Close, ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView,
-    EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, HeadsView, Health,
-    InclusionProof, NewStream, NodeView, PeerView, Published, Recover, Reopen, ScrubView,
-    StreamPeerView, StreamView, Subscription,
-};
 use headwater_client::data_dir::{DataDir, Lock};
 use headwater_client::failure::for_now;
 use headwater_client::invite;
 use headwater_client::keys::Token;
 use headwater_client::times::Unit;
+use headwater_client::types::{
+    Close, ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView,
+    EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, HeadsView, Health,
+    InclusionProof, NewStream, NodeView, PeerView, Published, Recover, Reopen, ScrubView,
+    StreamPeerView, StreamView, Subscription,
+};
 use query::{put_range, put_unit};
 use transport::Transport;
 

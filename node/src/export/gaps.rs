@@ -2,73 +2,9 @@
 //! late: one look at each, in constant memory.
 
 use headwater_client::times::text::to_text;
+use headwater_client::types::{Gaps, Misplaced, TimeGap};
 use headwater_protocols::time::Timestamp;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use utoipa::ToSchema;
-
-/// What a look at the times of observations has found. Of each kind the first
-/// ones are listed, and all are counted.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
-pub struct Gaps {
-    /// Observations that were looked at.
-    pub records: u64,
-    /// The earliest time, RFC 3339.
-    pub earliest: Option<String>,
-    /// The latest one.
-    pub latest: Option<String>,
-    /// Microseconds between two observations that count as usual; absent when
-    /// nobody has said so, and then there are no gaps.
-    pub cadence_us: Option<u64>,
-    /// Places where time went on by at least one and a half cadences.
-    pub gaps: u64,
-    /// Observations that are missing there, if they come at that cadence.
-    pub missing_in_gaps: u64,
-    /// The first of these places.
-    pub first_gaps: Vec<TimeGap>,
-    /// Observations with the time of the latest one before them.
-    pub duplicates: u64,
-    /// Those of them whose value is the same, too.
-    pub repeated: u64,
-    /// The first of these.
-    pub first_duplicates: Vec<Misplaced>,
-    /// Observations that are earlier than one before them.
-    pub out_of_order: u64,
-    /// The first of these.
-    pub first_out_of_order: Vec<Misplaced>,
-    /// Observations whose time lies far ahead of those before and behind them,
-    /// such as one of a clock that was not set. Nobody knows when they were, so
-    /// that they count for nothing else here.
-    #[serde(default)]
-    pub outliers: u64,
-    /// The first of these.
-    #[serde(default)]
-    pub first_outliers: Vec<Misplaced>,
-}
-
-/// A place where time went on by more than it should.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
-pub struct TimeGap {
-    /// Index of the observation behind it.
-    pub index: u64,
-    /// The latest time before it, RFC 3339.
-    pub from: String,
-    /// The time behind it.
-    pub to: String,
-    /// Observations that are missing, at that cadence.
-    pub missing: u64,
-}
-
-/// An observation that stands elsewhere than its time says.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
-pub struct Misplaced {
-    /// Its index.
-    pub index: u64,
-    /// Its time, RFC 3339.
-    pub time: String,
-    /// The latest time before it.
-    pub latest: String,
-}
 
 /// Looks at observations one by one, in the order of their indexes.
 #[derive(Debug)]
@@ -227,14 +163,14 @@ impl Track {
         if time >= latest {
             self.latest_value = Some(value);
         }
-        let misplaced = || Misplaced::new(index, time, latest);
+        let found = || misplaced(index, time, latest);
         if time < latest {
             self.found.out_of_order += 1;
-            list(&mut self.found.first_out_of_order, self.listed, misplaced);
+            list(&mut self.found.first_out_of_order, self.listed, found);
         } else if time == latest {
             self.found.duplicates += 1;
             self.found.repeated += u64::from(same_value);
-            list(&mut self.found.first_duplicates, self.listed, misplaced);
+            list(&mut self.found.first_duplicates, self.listed, found);
         } else if joined {
             self.gap(index, latest, time);
         }
@@ -259,7 +195,7 @@ impl Track {
         self.joined = false;
         let latest = self.latest.unwrap_or(time);
         list(&mut self.found.first_outliers, self.listed, || {
-            Misplaced::new(index, time, latest)
+            misplaced(index, time, latest)
         });
     }
 
@@ -285,13 +221,11 @@ impl Track {
     }
 }
 
-impl Misplaced {
-    fn new(index: u64, time: Timestamp, latest: Timestamp) -> Self {
-        Self {
-            index,
-            time: to_text(time),
-            latest: to_text(latest),
-        }
+fn misplaced(index: u64, time: Timestamp, latest: Timestamp) -> Misplaced {
+    Misplaced {
+        index,
+        time: to_text(time),
+        latest: to_text(latest),
     }
 }
 

@@ -34,7 +34,7 @@ pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
 pub use self::ipc::Ipc;
 pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
-pub use gaps::{GapFinder, Gaps, Misplaced, TimeGap};
+pub use gaps::GapFinder;
 pub use holes::{held, held_until, missing};
 pub use join::{Column, Join, JoinError, JoinedStream, Rows, TooManyRows, column_names, join};
 pub use json::JsonEncoder;

@@ -1,11 +1,10 @@
 //! How histories that nobody signed are shown.
 
 use headwater_client::times::text::to_text;
+use headwater_client::types::{SaidView, SilentView, UnsignedView, WalkReport};
 use headwater_protocols::quorum::kept::{Kept, State};
 use headwater_protocols::quorum::{Ballot, Report, Said};
 use headwater_protocols::time::Timestamp;
-
-use super::super::types::{SaidView, SilentView, UnsignedView, WalkReport};
 
 /// Values of one time that a report shows, and characters of each: what people
 /// compare by eye.

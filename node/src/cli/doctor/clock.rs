@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use headwater_client::types::{RoleView, StreamView};
+
 use super::Finding;
-use crate::api::types::{RoleView, StreamView};
 
 /// How far a publisher's clock may be off ours before one of the two is wrong.
 const TOLERANCE_MS: i64 = 60_000;

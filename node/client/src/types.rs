@@ -1,21 +1,21 @@
 //! The JSON of the local API, as the server writes it and the client reads it.
 
+mod gaps;
 mod manifest;
 mod observations;
 mod reopening;
 mod unsigned;
 
+use headwater_protocols::manifest::ValueType;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::gaps::{Gaps, Misplaced, TimeGap};
 pub use self::manifest::{ColumnView, ManifestView, NewStream, WitnessesView};
 pub use self::observations::{NewObservation, Observation, ObservationsBody, PublishAnswer};
 pub use self::reopening::{AnswerView, ReopeningView};
 pub use self::unsigned::{SaidView, SilentView, UnsignedView, WalkNews, WalkReport};
-pub use crate::export::{Gaps, Misplaced, TimeGap};
-pub use headwater_client::proof::{
-    CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof,
-};
+pub use crate::proof::{CommonPart, ConsistencyProof, EvidenceFile, ExportProof, InclusionProof};
 
 /// `GET /v1/node`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
@@ -376,6 +376,28 @@ pub enum ValueTypeView {
     Json,
     /// Any bytes; base64 in text formats.
     Bytes,
+}
+
+impl From<ValueType> for ValueTypeView {
+    fn from(value_type: ValueType) -> Self {
+        match value_type {
+            ValueType::Number => Self::Number,
+            ValueType::Text => Self::Text,
+            ValueType::Json => Self::Json,
+            ValueType::Bytes => Self::Bytes,
+        }
+    }
+}
+
+impl From<ValueTypeView> for ValueType {
+    fn from(view: ValueTypeView) -> Self {
+        match view {
+            ValueTypeView::Number => Self::Number,
+            ValueTypeView::Text => Self::Text,
+            ValueTypeView::Json => Self::Json,
+            ValueTypeView::Bytes => Self::Bytes,
+        }
+    }
 }
 
 /// Who writes a stream.
