@@ -37,7 +37,7 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const CLIENT: &[&str] = &[
-    "failure", "object", "times", "data_dir", "keys", "invite", "proof", "types",
+    "failure", "object", "times", "data_dir", "keys", "invite", "proof", "types", "client",
 ];
 
 const NODE: &[&str] = &[

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use headwater::client::EventReader;
+use headwater_client::EventReader;
 use headwater_tests::{PATIENCE, SlowLink, TestNode};
 use serde_json::Value;
 use tokio::time::timeout;

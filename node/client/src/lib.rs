@@ -1,6 +1,40 @@
-//! What a program needs to talk to a Headwater node, without being one: nothing
-//! here knows of a store or a swarm, and nothing compiles C++.
+//! What a program needs to talk to a Headwater node, without being one: the types
+//! of its HTTP API, and a client. Nothing here knows of a store or a swarm, and
+//! nothing compiles C++.
+//!
+//! Begin with [`Client`]. [`Client::to_data_dir`] finds the node that runs on a
+//! folder of this machine, and has its token; [`Client::to_url`] takes the URL of its
+//! API, and [`Client::with_token`] the token. Then [`Client::streams`] lists what the
+//! node knows, [`Client::records`] reads, [`Client::live`] follows,
+//! [`Client::publish`] writes.
+//!
+//! ```no_run
+//! use futures::TryStreamExt;
+//! use headwater_client::{Client, Query};
+//!
+//! # async fn first_five() -> anyhow::Result<()> {
+//! let node = Client::to_url("http://127.0.0.1:8600")?;
+//! let query = Query { limit: Some(5), ..Query::default() };
+//! let mut first = std::pin::pin!(node.records("temperature", &query).await?);
+//! while let Some(observation) = first.try_next().await? {
+//!     println!("{}  {}", observation.time, observation.value);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a node refuses is an [`ApiError`],
+//! with the status and the words of the answer; a node that is away, or goes away, is
+//! [`Lost`]: [`anyhow::Error::downcast_ref`] finds either, and [`Patience`] waits.
+//!
+//! What a node says need not be believed: [`proof`] checks, with the id of a stream
+//! alone, that a record is what its publisher has signed.
+//!
+//! Without the feature `http`, which is on by default, there is no client: the types,
+//! proofs and times alone, and nothing that opens a socket.
 
+#[cfg(feature = "http")]
+mod client;
 pub mod data_dir;
 pub mod failure;
 pub mod invite;
@@ -9,3 +43,10 @@ pub mod object;
 pub mod proof;
 pub mod times;
 pub mod types;
+
+#[cfg(feature = "http")]
+pub use client::{
+    Absence, Answer, ApiError, Body, ByteStream, Client, Elsewhere, Event, EventError, EventReader,
+    GapQuery, InProcess, JoinQuery, Lost, Observation, Patience, Publishing, Query, Request,
+    RunningNode, TOKEN_VARIABLE, TimeText, is_backwards, is_gone, no_node_in,
+};

@@ -7,12 +7,12 @@ use std::ops::Range;
 use anyhow::Context;
 use futures::TryStreamExt;
 use headwater_client::times::text::{FIRST_RFC3339, LAST_RFC3339, to_text};
+use headwater_client::{Query, is_gone};
 use headwater_protocols::time::Timestamp;
 
 use super::output::printable;
 use super::publish::Target;
 use super::rows::Row;
-use crate::client::{Query, is_gone};
 
 /// Bytes of a value that are kept, to be shown.
 const SHOWN_BYTES: usize = 40;

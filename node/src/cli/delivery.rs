@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 use headwater_client::types::Published;
+use headwater_client::{Absence, ApiError, Lost, Patience, Publishing};
 use tokio::time::timeout;
 
 use super::batch::Batch;
 use super::others::Others;
 use super::publish::Target;
 use super::signals::Signals;
-use crate::client::{Absence, ApiError, Lost, Patience, Publishing};
 
 /// How long a batch that is on its way may still take when the user wants an
 /// end.

@@ -6,11 +6,11 @@ use std::io::{self, ErrorKind};
 use headwater_client::data_dir::LockError;
 use headwater_client::failure::Failure;
 use headwater_client::invite::InviteError;
+use headwater_client::{ApiError, Lost};
 use headwater_protocols::store::StoreError;
 
 use super::Usage;
 use super::json_error::Reported;
-use crate::client::{ApiError, Lost};
 use crate::handle::NodeError;
 use crate::store::OpenError;
 

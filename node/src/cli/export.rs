@@ -10,6 +10,7 @@ use headwater_client::object;
 use headwater_client::proof::ExportProof;
 use headwater_client::times::Unit;
 use headwater_client::types::StreamView;
+use headwater_client::{ByteStream, Query};
 use serde::Serialize;
 
 use super::json_error::Reported;
@@ -17,7 +18,7 @@ use super::output::{Output, shown_path};
 use super::show::say_namesakes;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
-use crate::client::{ByteStream, Client, Query};
+use crate::client::Client;
 
 /// What the proof of a CSV file adds to its name.
 pub(super) const PROOF_SUFFIX: &str = ".proof.json";

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use headwater_client::types::Published;
+use headwater_client::{Patience, is_backwards};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -17,7 +18,6 @@ use super::publish_file::Checked;
 use super::publish_lines::interrupted;
 use super::rows::RowError;
 use super::value::ValueRules;
-use crate::client::{Patience, is_backwards};
 
 /// Batches that wait while one is on its way.
 const WAITING: usize = 2;

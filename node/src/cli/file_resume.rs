@@ -4,6 +4,7 @@
 use anyhow::{Context, ensure};
 use futures::TryStreamExt;
 use headwater_client::times::text::to_text;
+use headwater_client::{Query, is_gone};
 use tokio::sync::mpsc;
 
 use super::coming_rows::{ComingRows, Indexes, Met, within};
@@ -12,7 +13,6 @@ use super::limits::{MAX_RUNS, ROWS_COMPARED};
 use super::publish::Target;
 use super::rows::{Row, RowError};
 use super::value::ValueRules;
-use crate::client::{Query, is_gone};
 
 /// Rows that are handed over at a time.
 const ROWS_AT_ONCE: usize = 4_096;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use headwater_client::types::{SaidView, WalkNews, WalkReport};
+use headwater_client::{Absence, Lost, Patience};
 use headwater_protocols::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
@@ -13,7 +14,7 @@ use super::json_error::Reported;
 use super::output::{Output, counted, printable};
 use super::progress;
 use super::unsigned::described;
-use crate::client::{Absence, Client, Lost, Patience};
+use crate::client::Client;
 
 /// How long a node that was away may take until it has found a peer to ask.
 const ALONE_PATIENCE: Duration = Duration::from_secs(30);

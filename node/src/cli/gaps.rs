@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use clap::Args;
+use headwater_client::GapQuery;
 use headwater_client::times::Unit;
 use headwater_client::types::{GapReport, Gaps, Misplaced};
 
 use super::Invocation;
 use super::duration;
 use super::output::{Output, counted, grouped, printable};
-use crate::client::GapQuery;
 
 /// Look for holes, gaps in time, duplicates, and observations out of order
 #[derive(Args, Debug)]

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use headwater_client::JoinQuery;
 use headwater_client::times::Unit;
 
 use super::export::{ExportFormat, Wanted, remove_stale_proof, save, written};
 use super::show::say_namesakes;
 use super::{Invocation, duration};
-use crate::client::{Client, JoinQuery};
+use crate::client::Client;
 
 /// Write several streams as one table: the latest value of each at each time
 #[derive(Args, Debug)]

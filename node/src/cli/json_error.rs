@@ -4,12 +4,12 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
+use headwater_client::ApiError;
 use headwater_client::failure::Failure;
 use headwater_client::types::Problem;
 use serde::Serialize;
 
 use super::output::Output;
-use crate::client::ApiError;
 
 /// One JSON object, the last line on stdout.
 #[derive(Serialize)]

@@ -6,11 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 
 use anyhow::{Context, bail};
 use futures::TryStreamExt;
+use headwater_client::Query;
 
 use super::batch::{Batch, BatchWriter};
 use super::output::printable;
 use super::publish::Target;
-use crate::client::Query;
 
 /// Records that are kept at most: who publishes the same rows is met with the
 /// first of them.

@@ -10,6 +10,7 @@ use headwater_client::data_dir::quoted;
 use headwater_client::invite;
 use headwater_client::times::{self, Moment, TimeError};
 use headwater_client::types::{Published, RoleView, StreamView};
+use headwater_client::{ApiError, Observation, Patience, Query};
 use headwater_protocols::id::LogId;
 use serde::Serialize;
 
@@ -29,7 +30,7 @@ use super::time_order::TimeOrder;
 use super::value::ValueRules;
 use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines};
 use crate::api::{did_you_mean, similar};
-use crate::client::{ApiError, Client, Observation, Patience, Query};
+use crate::client::Client;
 use crate::export::GapFinder;
 use crate::runtime::wall_time;
 

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use headwater_client::data_dir::LockError;
 use headwater_client::times::Unit;
 use headwater_client::types::Published;
+use headwater_client::{Lost, Patience};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
@@ -18,7 +19,7 @@ use super::publish::Target;
 use super::rows::{BadRow, BadRows, Row, RowError, RowNotes};
 use super::time_order::InOrder;
 use super::{Invocation, exit};
-use crate::client::{Client, Lost, Patience, until_taken};
+use crate::client::{Client, until_taken};
 use crate::runtime::wall_time;
 
 /// Bytes that are read at a time.

@@ -2,6 +2,7 @@
 
 use anyhow::anyhow;
 use headwater_client::times::text::{LAST_RFC3339, to_text};
+use headwater_client::{Query, is_gone};
 use headwater_protocols::time::Timestamp;
 
 use super::ask::{Flag, unclear};
@@ -12,7 +13,6 @@ use super::file_resume::place_of;
 use super::limits::FEW_AHEAD;
 use super::publish::Target;
 use super::rows::Row;
-use crate::client::{Query, is_gone};
 
 /// The end of a stream.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::{ArgGroup, Args};
+use headwater_client::Patience;
 use headwater_client::failure::for_now;
 use headwater_client::times::Unit;
 use headwater_client::types::{FetchView, RoleView, StreamView};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::output::{Output, counted, grouped, printable};
 use super::show::gaps;
 use super::{Invocation, duration, progress};
-use crate::client::{Client, Patience};
+use crate::client::Client;
 
 /// Pause before the node is asked for the first time. A short stream is in step
 /// within milliseconds.

@@ -6,11 +6,12 @@ use clap::Args;
 use futures::{Stream, TryStreamExt};
 use headwater_client::times::Unit;
 use headwater_client::types::{Ended, Problem, Reset, StreamView};
+use headwater_client::{Absence, ApiError, Event, Lost, Observation, Patience, Query};
 
 use super::output::{Output, printable};
 use super::show::{disputed, say_namesakes};
 use super::{Invocation, duration};
-use crate::client::{Absence, ApiError, Client, Event, Lost, Observation, Patience, Query};
+use crate::client::Client;
 
 /// Observations that are shown when nothing is said.
 const DEFAULT_COUNT: u64 = 10;

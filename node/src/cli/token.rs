@@ -3,12 +3,12 @@
 
 use clap::{Args, Subcommand};
 use headwater_client::data_dir::DataDir;
+use headwater_client::no_node_in;
 use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
 use super::{Invocation, Usage};
-use crate::client::no_node_in;
 use crate::handle::wall_time;
 use crate::keys::{NamedTokens, Rights};
 

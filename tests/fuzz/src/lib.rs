@@ -7,7 +7,7 @@
 //! `scripts/fuzz` runs them; `corpus/` has an input for each way that was found
 //! through the readers.
 //!
-//! The readers of proof files, times and CSV stand in `node`, which cannot be had
+//! The readers of CSV and of exported files stand in `node`, which cannot be had
 //! without RocksDB. They need nothing of the world, so their files are compiled
 //! here once more, as they are; an import of something else does not compile.
 

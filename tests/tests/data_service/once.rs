@@ -1,7 +1,7 @@
 //! A publish that is sent again is not done again.
 
 use anyhow::{Context, Result, ensure};
-use headwater::client::EventReader;
+use headwater_client::EventReader;
 use headwater_tests::{PATIENCE, TestNode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};

@@ -1,28 +1,70 @@
-//! The two ways to the API: over loopback to the node that runs, or straight
-//! into the same router of a node that runs in this process without a network.
+//! The two ways to the API: over HTTP to a node that runs, or straight into the
+//! API of one that runs in this process.
 
+use std::error::Error;
+use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use axum::body::Body;
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderValue, Request, Response, Uri, header};
 use bytes::Bytes;
-use tower::ServiceExt;
+use futures::future::BoxFuture;
+use http::Uri;
+use http::uri::PathAndQuery;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 
 use super::lost::Lost;
-use crate::runtime::Running;
 
 /// How long a running node may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request, whose URI has a path only.
+pub type Request = http::Request<Bytes>;
+
+/// An answer, whose body comes as it is read.
+pub type Answer = http::Response<Body>;
+
+/// The body of an answer.
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// The API of a node that runs in this process, or what stands for one in the tests
+/// of a program:
+///
+/// ```
+/// use futures::future::{BoxFuture, FutureExt};
+/// use headwater_client::{Answer, Client, InProcess, Request};
+/// use http_body_util::{BodyExt, Full};
+///
+/// /// A node that knows no streams.
+/// #[derive(Debug)]
+/// struct Empty;
+///
+/// impl InProcess for Empty {
+///     fn answer(&self, request: Request) -> BoxFuture<'static, Answer> {
+///         assert_eq!(request.uri(), "/v1/streams");
+///         let body = Full::from("[]").map_err(Into::into).boxed_unsync();
+///         async { Answer::new(body) }.boxed()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// let node = Client::in_process(Empty);
+/// assert!(node.streams().await?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+pub trait InProcess: Debug + Send + Sync {
+    /// Answers a request.
+    fn answer(&self, request: Request) -> BoxFuture<'static, Answer>;
+}
 
 /// How requests reach the API.
 #[derive(Debug)]
 pub(super) enum Transport {
     Http(Http),
-    InProcess(Box<InProcess>),
+    InProcess(Box<dyn InProcess>),
 }
 
 /// A node that runs in another process.
@@ -33,22 +75,15 @@ pub(super) struct Http {
     base: RwLock<Arc<str>>,
 }
 
-/// A node that runs here, without a network.
-#[derive(Debug)]
-pub(super) struct InProcess {
-    router: Router,
-    running: Running,
-}
-
 impl Transport {
-    /// Sends a request, whose URI has a path only.
+    /// Sends a request.
     ///
     /// # Errors
     /// No node answers.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
+    pub(super) async fn send(&self, request: Request) -> anyhow::Result<Answer> {
         match self {
             Self::Http(http) => http.send(request).await,
-            Self::InProcess(node) => node.send(request).await,
+            Self::InProcess(node) => Ok(node.answer(request).await),
         }
     }
 }
@@ -81,7 +116,7 @@ impl Http {
         *self.base.write().unwrap_or_else(PoisonError::into_inner) = base;
     }
 
-    async fn send(&self, mut request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
+    async fn send(&self, mut request: Request) -> anyhow::Result<Answer> {
         let path = (request.uri().path_and_query()).map_or("/", PathAndQuery::as_str);
         let base = self.base();
         let not_a_url = || format!("`{base}` is not the URL of a node's API");
@@ -95,38 +130,13 @@ impl Http {
                 false => Lost::Unanswered { base, cause },
             }
         })?;
-        Ok(Response::<reqwest::Body>::from(answer).map(Body::new))
-    }
-}
-
-impl InProcess {
-    pub(super) fn new(router: Router, running: Running) -> Self {
-        Self { router, running }
-    }
-
-    async fn send(&self, request: Request<Bytes>) -> anyhow::Result<Response<Body>> {
-        let mut request = request.map(Body::from);
-        let host = HeaderValue::from_static("localhost");
-        request.headers_mut().insert(header::HOST, host);
-        match self.router.clone().oneshot(request).await {
-            Ok(answer) => Ok(answer),
-            Err(never) => match never {},
-        }
-    }
-
-    /// Stops the node: everything is written when this returns.
-    ///
-    /// # Errors
-    /// The engine failed.
-    pub(super) async fn stop(self) -> anyhow::Result<()> {
-        // The store is closed when nobody has it any more.
-        drop(self.router);
-        self.running.stop().await
+        let answer = http::Response::<reqwest::Body>::from(answer);
+        Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 }
 
 /// The innermost cause: the outer ones repeat the URL, or each other.
-pub(super) fn root_cause(error: &dyn std::error::Error) -> &dyn std::error::Error {
+pub(super) fn root_cause(error: &dyn Error) -> &dyn Error {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;

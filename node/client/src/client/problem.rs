@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use axum::http::StatusCode;
-use headwater_client::types::{BACKWARDS, Problem};
 use headwater_protocols::manifest::is_invisible;
+use http::StatusCode;
+
+use crate::types::{BACKWARDS, Problem};
 
 /// Bad items that are listed; of a long body the first ones tell enough.
 const MAX_LISTED: usize = 100;

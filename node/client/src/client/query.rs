@@ -1,8 +1,7 @@
 //! What is asked of a node, and how an address says it.
 
-use headwater_client::times::Unit;
-
 use super::encode;
+use crate::times::Unit;
 
 /// Which observations, and how they are written.
 #[derive(Clone, Debug, Default)]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::http::Method;
 use bytes::Bytes;
 use futures::Stream;
-use headwater_client::times::text::to_text;
-use headwater_client::types::{UnsignedView, WalkNews};
 use headwater_protocols::time::Timestamp;
+use http::Method;
 
 use super::{ByteStream, Client, NDJSON, bytes_of, encode, observation, parse, read_whole};
+use crate::times::text::to_text;
+use crate::types::{UnsignedView, WalkNews};
 
 impl Client {
     /// The histories that nobody signed.

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use headwater_client::types::StreamView;
 use tokio::time::{Instant, sleep};
 
 use super::{ApiError, Client, stream_path};
+use crate::types::StreamView;
 
 /// How long names that are on their way are waited for: some round trips and
 /// handshakes.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::{PROBE_TIMEOUT, node_on};
+use super::folder::{PROBE_TIMEOUT, RunningNode};
 use super::transport::{Transport, root_cause};
-use super::{ApiError, Client};
+use super::{ApiError, Client, Place};
 
 /// The first pause before a node that is away is looked for; they double.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -178,13 +178,13 @@ impl Client {
         let Transport::Http(http) = &self.transport else {
             return true;
         };
-        if self.is_named {
+        let Place::Folder(data_dir, elsewhere) = &self.place else {
             let answer = timeout(PROBE_TIMEOUT, self.peer_id());
             return answer.await.is_ok_and(|answer| answer.is_ok());
-        }
-        match node_on(&self.data_dir).await {
+        };
+        match RunningNode::find(data_dir, *elsewhere).await {
             Ok(Some(found)) => {
-                http.move_to(found.base());
+                http.move_to(found.url());
                 true
             }
             Ok(None) => false,
@@ -199,7 +199,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
-    use axum::http::StatusCode;
+    use http::StatusCode;
 
     use super::*;
 

@@ -1,7 +1,6 @@
-//! What the commands know of the API. Each command is written once, whether a
-//! node runs or not.
+//! The client: what a program asks of a node, and hears from it.
 
-mod connect;
+mod folder;
 mod lost;
 mod naming;
 mod observation;
@@ -10,34 +9,35 @@ mod query;
 mod sse;
 mod transport;
 mod unsigned;
+mod url;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
-use axum::body::Body;
-use axum::http::request::Builder;
-use axum::http::{HeaderValue, Method, Request, Response, header};
+use anyhow::Context;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
+use http::request::Builder;
+use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use connect::{Claim, RunningNode, TOKEN_VARIABLE, claim, no_node_in, until_taken};
+pub use folder::{Elsewhere, RunningNode, no_node_in};
 pub use lost::{Absence, Lost, Patience};
-pub use observation::Observation;
+pub use observation::{Observation, TimeText};
 pub use problem::{ApiError, is_backwards, is_gone};
 pub use query::{GapQuery, JoinQuery, Publishing, Query};
 pub use sse::{Event, EventError, EventReader};
+pub use transport::{Answer, Body, InProcess, Request};
+pub use url::TOKEN_VARIABLE;
 
-use headwater_client::data_dir::{DataDir, Lock};
-use headwater_client::failure::for_now;
-use headwater_client::invite;
-use headwater_client::keys::Token;
-use headwater_client::times::Unit;
-use headwater_client::types::{
+use crate::data_dir::DataDir;
+use crate::invite;
+use crate::keys::Token;
+use crate::times::Unit;
+use crate::types::{
     Close, ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView,
     EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, HeadsView, Health,
     InclusionProof, NewStream, NodeView, PeerView, Published, Recover, Reopen, ScrubView,
@@ -61,74 +61,51 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Client {
     transport: Transport,
     token: Option<Token>,
-    data_dir: DataDir,
-    /// The user named the node by its URL, so that it is nowhere else.
-    is_named: bool,
-    /// Held while the data folder is open here.
-    lock: Option<Lock>,
+    place: Place,
+}
+
+/// Where a node is looked for that was lost.
+#[derive(Debug)]
+enum Place {
+    /// Where it was: the user named it by its URL, or it runs in this process.
+    Named,
+    /// Where its data folder says, or where else it may be.
+    Folder(DataDir, Elsewhere),
 }
 
 /// Bytes as they come.
 pub type ByteStream = BoxStream<'static, anyhow::Result<Bytes>>;
 
 impl Client {
-    fn new(
-        transport: Transport,
-        token: Option<Token>,
-        data_dir: DataDir,
-        lock: Option<Lock>,
-    ) -> Self {
+    fn new(transport: Transport, place: Place) -> Self {
         Self {
             transport,
-            token,
-            data_dir,
-            is_named: false,
-            lock,
+            token: None,
+            place,
         }
     }
 
-    fn into_transport(self) -> Transport {
-        self.transport
+    /// To the API of a node that runs in this process.
+    pub fn in_process(api: impl InProcess + 'static) -> Self {
+        Self::new(Transport::InProcess(Box::new(api)), Place::Named)
     }
 
-    /// Where the API listens; `None` when the data folder is open here.
+    /// With what the node asks its callers for: everybody who writes, and where it
+    /// is told so whoever reads, too.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Where the API listens: scheme, host and port. `None` when the node runs in
+    /// this process.
     #[must_use]
     pub fn url(&self) -> Option<Arc<str>> {
         match &self.transport {
             Transport::Http(http) => Some(http.base()),
             Transport::InProcess(_) => None,
         }
-    }
-
-    /// Refuses when no node runs.
-    ///
-    /// # Errors
-    /// No node runs; says how to start one.
-    pub fn require_network(&self, what: &str) -> anyhow::Result<()> {
-        if self.url().is_none() {
-            let dir = self.data_dir.path().display();
-            let start = self.data_dir.command("run");
-            let error = anyhow!(
-                "{what} needs a running node, and none runs on {dir}; start it with: {start}"
-            );
-            return Err(for_now(error));
-        }
-        Ok(())
-    }
-
-    /// Ends the connection. When the data folder is open here, everything is
-    /// written and it is closed.
-    ///
-    /// # Errors
-    /// The engine failed.
-    pub async fn close(self) -> anyhow::Result<()> {
-        let result = match self.transport {
-            Transport::Http(_) => Ok(()),
-            Transport::InProcess(node) => node.stop().await,
-        };
-        // Not before the store is closed.
-        drop(self.lock);
-        result
     }
 
     /// Sends a request and returns the answer when it is a success.
@@ -140,13 +117,13 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<(HeaderValue, Bytes)>,
-    ) -> anyhow::Result<Response<Body>> {
+    ) -> anyhow::Result<Answer> {
         self.send_whole(self.head_of(method, path), body).await
     }
 
     /// The head of a request.
     fn head_of(&self, method: Method, path: &str) -> Builder {
-        let request = Request::builder().method(method).uri(path);
+        let request = http::Request::builder().method(method).uri(path);
         match &self.token {
             Some(token) => {
                 let token = format!("Bearer {}", token.secret());
@@ -160,7 +137,7 @@ impl Client {
         &self,
         mut request: Builder,
         body: Option<(HeaderValue, Bytes)>,
-    ) -> anyhow::Result<Response<Body>> {
+    ) -> anyhow::Result<Answer> {
         let body = match body {
             Some((kind, bytes)) => {
                 request = request.header(header::CONTENT_TYPE, kind);
@@ -210,7 +187,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn peer_id(&self) -> anyhow::Result<String> {
-        let request = Request::get("/health").body(Bytes::new());
+        let request = http::Request::get("/health").body(Bytes::new());
         let request = request.context("the request cannot be written")?;
         let answer = self.transport.send(request).await?;
         let status = answer.status();
@@ -644,17 +621,17 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-async fn read_whole(answer: Response<Body>) -> anyhow::Result<Bytes> {
+async fn read_whole(answer: Answer) -> anyhow::Result<Bytes> {
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES);
     let body = body.collect().await;
     let body = body.map_err(|error| Lost::cut_off(error.as_ref()))?;
     Ok(body.to_bytes())
 }
 
-fn bytes_of(answer: Response<Body>) -> ByteStream {
+fn bytes_of(answer: Answer) -> ByteStream {
     let bytes = answer.into_body().into_data_stream();
     bytes
-        .map(|piece| piece.map_err(|error| Lost::cut_off(&error).into()))
+        .map(|piece| piece.map_err(|error| Lost::cut_off(error.as_ref()).into()))
         .boxed()
 }
 
