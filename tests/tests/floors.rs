@@ -6,6 +6,7 @@
     reason = "a test that cannot read the sources fails"
 )]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,69 @@ fn the_protocols_crate_depends_on_nothing_that_touches_the_world() {
             !dependencies.lines().any(|line| line.starts_with(foreign)),
             "protocols depends on {foreign}"
         );
+    }
+}
+
+/// A program that talks to a node compiles neither RocksDB nor a swarm, nor any C
+/// or C++ at all.
+#[test]
+fn what_the_client_depends_on_is_rust_and_has_no_store_and_no_swarm() {
+    let lock = Lock::read();
+    let needed = lock.needed_by("headwater-client");
+    for heavy in [
+        "headwater",
+        "rocksdb",
+        "libp2p",
+        "libp2p-swarm",
+        "axum",
+        "bindgen",
+        "cc",
+        "cmake",
+    ] {
+        assert!(!needed.contains(heavy), "headwater-client needs {heavy}");
+    }
+    for light in ["headwater-protocols", "libp2p-identity", "reqwest"] {
+        assert!(needed.contains(light), "{light}");
+    }
+    let needed = lock.needed_by("headwater");
+    for heavy in ["headwater-client", "rocksdb", "libp2p-swarm", "cc"] {
+        assert!(needed.contains(heavy), "{heavy}");
+    }
+}
+
+/// Cargo.lock: what each package depends on, for all targets, and with what only
+/// its tests need.
+struct Lock(BTreeMap<String, BTreeSet<String>>);
+
+impl Lock {
+    fn read() -> Self {
+        let text = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+        let mut packages = BTreeMap::<String, BTreeSet<String>>::new();
+        for package in text.split("[[package]]").skip(1) {
+            // Of a name with several versions it is as if all were one.
+            let quoted = |line: &str| line.split('"').nth(1).unwrap().to_owned();
+            let name = package.lines().find(|line| line.starts_with("name = "));
+            let needed = packages.entry(quoted(name.unwrap())).or_default();
+            let lines = package.lines().filter(|line| line.starts_with(" \""));
+            needed.extend(lines.map(|line| {
+                let dependency = quoted(line);
+                dependency.split(' ').next().unwrap().to_owned()
+            }));
+        }
+        Self(packages)
+    }
+
+    fn needed_by<'a>(&'a self, package: &'a str) -> BTreeSet<&'a str> {
+        let mut needed = BTreeSet::new();
+        let mut open = vec![package];
+        while let Some(package) = open.pop() {
+            for dependency in &self.0[package] {
+                if needed.insert(dependency.as_str()) {
+                    open.push(dependency);
+                }
+            }
+        }
+        needed
     }
 }
 
