@@ -5,6 +5,7 @@
 
 mod api_floods;
 mod browser;
+mod client;
 mod clocks;
 mod commands;
 mod damage;

@@ -23,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! What a node refuses is an [`ApiError`],
+//! `examples/follow.rs` is a whole program. What a node refuses is an [`ApiError`],
 //! with the status and the words of the answer; a node that is away, or goes away, is
 //! [`Lost`]: [`anyhow::Error::downcast_ref`] finds either, and [`Patience`] waits.
 //!
