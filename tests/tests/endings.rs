@@ -229,6 +229,8 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
     for args in [&["export", &stream][..], &["export", &stream, "--to", "20"]] {
         ensure!(follower.run(args)?.lines().count() == 21);
     }
+    let joined = follower.run(&["join", &stream])?;
+    ensure!(joined.lines().count() > 1, "{joined}");
     follower.run(&["prove", &stream, "19"])?;
     ensure_tail_ends(&follower, &stream, 20, &next).await?;
     for args in [

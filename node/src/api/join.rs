@@ -255,15 +255,17 @@ fn called(state: &ApiState, streams: &[Arc<LogStatus>]) -> Vec<(String, String)>
     streams.iter().map(called).collect()
 }
 
-/// Refuses what only one of two histories has.
+/// Refuses what only one of two histories has. Of a recovered stream there is no doubt
+/// once all that counts is known.
 fn require_undisputed(status: &LogStatus) -> Result<(), ApiError> {
     let size = status
         .head
         .as_ref()
         .ok_or_else(|| not_come_yet(status))?
         .size;
+    let end = status.recovered.as_ref().map(|end| end.tree().size);
     match status.disputed_from {
-        Some(from) if from < size => {
+        Some(from) if from < size && end != Some(from) => {
             Err(ApiError::new(StatusCode::CONFLICT, disputed(status, from)))
         }
         Some(_) | None => Ok(()),
