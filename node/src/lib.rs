@@ -15,3 +15,4 @@ pub mod mark;
 pub mod net;
 pub mod runtime;
 pub mod store;
+mod wording;

@@ -43,6 +43,7 @@ const CLIENT: &[&str] = &[
 
 const NODE: &[&str] = &[
     "json_value",
+    "wording",
     "config",
     "keys",
     "aliases",

@@ -1,14 +1,15 @@
 //! What commands print: results on stdout, notes on stderr, colour on terminals
 //! alone.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use serde::Serialize;
 
-pub(crate) use super::terminal::printable;
-use super::terminal::{columns, cut, harmless, harmless_json, printable_lines, width};
+use super::terminal::{columns, cut, harmless, harmless_json, width};
+use crate::wording::printable_lines;
+pub(crate) use crate::wording::{counted, grouped, printable};
 
 /// Whoever read stdout has gone (`headwater tail … | head`): there is nothing
 /// left to do, and nothing to complain of.
@@ -232,28 +233,6 @@ const GAP: &str = "  ";
 /// A column is not cut to less.
 const NARROWEST: usize = 8;
 
-/// 8759 → 8,759.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 record`, `8,759 records`.
-pub(crate) fn counted(number: u64, thing: &str) -> String {
-    let mut text = grouped(number);
-    let plural = if number == 1 { "" } else { "s" };
-    // Writing to a string does not fail.
-    let _ = write!(text, " {thing}{plural}");
-    text
-}
-
 /// 210_944 → 210.9 kB.
 pub(crate) fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -371,12 +350,6 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(u64::MAX), "18,446,744,073,709,551,615");
-        assert_eq!(counted(1, "record"), "1 record");
-        assert_eq!(counted(2, "record"), "2 records");
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(210_944), "210.9 kB");
         assert_eq!(bytes(999_999), "1.0 MB");

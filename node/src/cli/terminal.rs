@@ -6,34 +6,13 @@ use std::borrow::Cow;
 use headwater_protocols::manifest::is_invisible;
 use unicode_width::UnicodeWidthStr;
 
+use crate::wording::printable_lines;
+
 /// What begins a code of colour, and what ends it: those that `Output` writes.
 const COLOUR: (&str, char) = ("\x1b[", 'm');
 
 /// Stands where the rest of a text was cut off.
 const CUT: char = '…';
-
-/// A text from somebody else, in one line, with nothing in it that a terminal
-/// would obey.
-pub(crate) fn printable(text: &str) -> String {
-    escaped(text, |_| false)
-}
-
-/// The same, of a text that may have several lines.
-pub(crate) fn printable_lines(text: &str) -> String {
-    escaped(text, |c| matches!(c, '\n' | '\t'))
-}
-
-fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_invisible(c) && !stays(c) {
-            safe.extend(c.escape_unicode());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
 
 /// A text of ours, in which what is somebody else's was made printable before:
 /// should that have been forgotten, colours are all that a terminal obeys.
@@ -180,16 +159,6 @@ pub(crate) fn columns() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_terminal_would_obey_is_shown_instead() {
-        assert_eq!(printable("21 °C\n"), "21 °C\\u{a}");
-        assert_eq!(
-            printable("\x1b[2J\u{9b}\u{202e}"),
-            "\\u{1b}[2J\\u{9b}\\u{202e}"
-        );
-        assert_eq!(printable_lines("a\n\tb\r\x07"), "a\n\tb\\u{d}\\u{7}");
-    }
 
     #[test]
     fn of_our_own_texts_only_colours_are_obeyed() {

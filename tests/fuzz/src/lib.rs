@@ -24,6 +24,10 @@ mod export;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../node/src/json_value.rs"]
 mod json_value;
+#[cfg(feature = "node")]
+#[allow(dead_code)]
+#[path = "../../../node/src/wording.rs"]
+mod wording;
 
 mod boxes;
 mod chunks;
