@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod export;
 pub mod handle;
+mod import;
 pub mod instance;
 pub mod json_value;
 pub mod keys;

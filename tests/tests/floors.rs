@@ -44,6 +44,7 @@ const CLIENT: &[&str] = &[
 const NODE: &[&str] = &[
     "json_value",
     "wording",
+    "import",
     "config",
     "keys",
     "aliases",

@@ -1,61 +1,23 @@
 //! Questions on a terminal: what is refused because it is not clear is done when
 //! its user says so, as the flag would have it.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::bail;
 
 use super::Invocation;
 use super::output;
+use crate::import::unclear::{Flag, Unclear};
 
-/// The flag that says what is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flag {
-    Again,
-    Resume,
-    SkipBad,
-    DecimalComma,
-    Text,
-}
-
-impl Flag {
-    /// The question that it answers.
-    fn question(self) -> &'static str {
-        match self {
-            Self::Again => "append all rows in any case (--again)?",
-            Self::Resume => "go on behind the rows that the stream has (--resume)?",
-            Self::SkipBad => "leave out the bad rows (--skip-bad)?",
-            Self::DecimalComma => "is the comma the decimal sign (--decimal-comma)?",
-            Self::Text => "are the values texts (--value-type text)?",
-        }
+/// The question that a flag answers.
+fn question(flag: Flag) -> &'static str {
+    match flag {
+        Flag::Again => "append all rows in any case (--again)?",
+        Flag::Resume => "go on behind the rows that the stream has (--resume)?",
+        Flag::SkipBad => "leave out the bad rows (--skip-bad)?",
+        Flag::DecimalComma => "is the comma the decimal sign (--decimal-comma)?",
+        Flag::Text => "are the values texts (--value-type text)?",
     }
-}
-
-/// Why something was refused that a flag would allow. It is shown as the error
-/// alone.
-#[derive(Debug)]
-struct Unclear {
-    flag: Flag,
-    error: anyhow::Error,
-}
-
-impl fmt::Display for Unclear {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)
-    }
-}
-
-impl Error for Unclear {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.error.source()
-    }
-}
-
-/// The same error, which this flag would answer.
-pub(super) fn unclear(flag: Flag, error: anyhow::Error) -> anyhow::Error {
-    Unclear { flag, error }.into()
 }
 
 /// Does something that takes flags, and where one is missing asks for it, unless
@@ -81,7 +43,7 @@ pub(super) async fn asking<T>(
             return Err(error);
         };
         output::error(&error);
-        if !is_yes(flag.question().to_owned()).await? {
+        if !is_yes(question(flag).to_owned()).await? {
             bail!("nothing was published");
         }
         said.push(flag);

@@ -7,8 +7,8 @@ use headwater_client::times;
 use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::limits::MAX_PUBLISH_RECORDS;
 
-use super::rows::Row;
-use super::value::ValueRules;
+use crate::import::rows::Row;
+use crate::import::value::ValueRules;
 
 /// Bytes of a batch at most. Half of what the API takes, because the last value
 /// (up to 1 MiB, and escaped six times as long) may come on top.

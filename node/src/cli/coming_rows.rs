@@ -12,7 +12,7 @@ use headwater_protocols::time::Timestamp;
 
 use super::output::printable;
 use super::publish::Target;
-use super::rows::Row;
+use crate::import::rows::Row;
 
 /// Bytes of a value that are kept, to be shown.
 const SHOWN_BYTES: usize = 40;
@@ -189,8 +189,8 @@ impl Indexes {
 mod tests {
     use headwater_protocols::manifest::ValueType;
 
-    use super::super::value::ValueRules;
     use super::*;
+    use crate::import::value::ValueRules;
     use headwater_client::times::Moment;
 
     fn row(time: i64, value: &str, line: u64) -> Row {

@@ -16,8 +16,8 @@ use super::progress;
 use super::publish::{Target, said};
 use super::publish_file::Checked;
 use super::publish_lines::interrupted;
-use super::rows::RowError;
-use super::value::ValueRules;
+use crate::import::rows::RowError;
+use crate::import::value::ValueRules;
 
 /// Batches that wait while one is on its way.
 const WAITING: usize = 2;
@@ -112,7 +112,7 @@ pub(super) async fn append_all(
     ensure!(
         appended.records() == good - skip,
         "{} changed while being read: there were {}, but {} published",
-        form.name(),
+        form.files.name(),
         counted(good, "good row"),
         grouped(skip + appended.records())
     );
@@ -144,7 +144,7 @@ async fn append(
 }
 
 fn stopped(form: &FileForm, done: u64, good: u64) -> String {
-    let (name, done, good) = (form.name(), grouped(done), grouped(good));
+    let (name, done, good) = (form.files.name(), grouped(done), grouped(good));
     let flags = if form.again {
         "--again --resume"
     } else {
@@ -157,7 +157,7 @@ fn stopped(form: &FileForm, done: u64, good: u64) -> String {
 
 /// Where times never go back, somebody else has published a later one meanwhile.
 fn overtaken(form: &FileForm, done: u64, good: u64) -> String {
-    let (name, done, good) = (form.name(), grouped(done), grouped(good));
+    let (name, done, good) = (form.files.name(), grouped(done), grouped(good));
     format!(
         "stopped after {done} of {good} rows of {name}: somebody else has published a later time to the stream meanwhile, \
          and no option appends what is before it; put the other rows into another stream"
@@ -174,7 +174,7 @@ fn make_batches(
 ) {
     let mut batch = BatchWriter::new(rules);
     let mut seen = 0;
-    for row in form.rows(rules) {
+    for row in form.files.rows(rules) {
         match row {
             Ok(row) => {
                 seen += 1;
@@ -230,7 +230,7 @@ pub(super) async fn ndjson(
     ensure!(
         rows == checked.good,
         "{} changed while being read; nothing was stored",
-        form.name()
+        form.files.name()
     );
     Ok(text)
 }
@@ -286,7 +286,7 @@ mod tests {
             fs::create_dir(&folder).unwrap();
             csv(&folder, "date,wind\n2010-01-01,1\nx,2\n2010-01-01,1\n")
         });
-        form.parts.extend(two.parts);
+        form.files.parts.extend(two.files.parts);
         form.skip_bad = true;
         let read = batches(&form, 3);
         let rows: usize = read.iter().map(|b| b.as_ref().unwrap().records).sum();

@@ -11,8 +11,8 @@ use super::coming_rows::{ComingRows, Indexes, Met, within};
 use super::file_form::FileForm;
 use super::limits::{MAX_RUNS, ROWS_COMPARED};
 use super::publish::Target;
-use super::rows::{Row, RowError};
-use super::value::ValueRules;
+use crate::import::rows::{Row, RowError};
+use crate::import::value::ValueRules;
 
 /// Rows that are handed over at a time.
 const ROWS_AT_ONCE: usize = 4_096;
@@ -121,7 +121,7 @@ async fn ensure_new(
 }
 
 fn changed(form: &FileForm, first: (usize, u64), met: &Met) -> anyhow::Error {
-    let name = form.name_of(met.row.place);
+    let name = form.files.name_of(met.row.place);
     let what = if met.is_changed {
         let (record, row) = met.values();
         format!(
@@ -141,10 +141,10 @@ fn changed(form: &FileForm, first: (usize, u64), met: &Met) -> anyhow::Error {
             met.row.line,
             met.index,
             first.1,
-            form.name_of(first.0)
+            form.files.name_of(first.0)
         )
     };
-    let advice = match form.order {
+    let advice = match form.files.order {
         None => "Leave the rows in it that are new, or append all of them with --again",
         Some(_) => {
             "Leave the rows in it that are new and not before the end of the stream, whose times never go back"
@@ -161,7 +161,7 @@ fn read_otherwise(form: &FileForm, row: &Row) -> anyhow::Error {
     anyhow::anyhow!(
         "cannot resume: the clocks showed the time of a row of {} twice, and it is {} now, while the stream has it as {}; \
          say --repeated-hour as before, or write the offset behind the times of the file",
-        form.name(),
+        form.files.name(),
         to_text(row.time),
         to_text(other)
     )
@@ -248,7 +248,7 @@ fn hand_over(
     queue: &mpsc::Sender<anyhow::Result<Vec<PlacedRow>>>,
 ) {
     let mut ready = Vec::new();
-    for (place, row) in form.rows_by_part(rules) {
+    for (place, row) in form.files.rows_by_part(rules) {
         match row {
             Ok(row) => ready.push((place, row)),
             Err(RowError::Bad(_)) => {}

@@ -13,30 +13,32 @@ use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
-use super::ask::{Flag, asking, unclear};
+use super::ask::asking;
 use super::file_append::{Appended, ndjson};
-use super::file_form::{FileForm, FilePart, PartForm};
-use super::file_kind::Expected;
-use super::file_source::Source;
-use super::folds::RepeatedHours;
+use super::file_form::FileForm;
 use super::gaps::of_times;
 use super::json_error::Reported;
-use super::old_csv::{OldCsv, Survey};
-use super::old_layout::Layout;
 use super::output::{counted, printable, shown_path};
 use super::publish::Target;
 use super::publish_file::{
     Checked, Looking, accept, check, look_at, publish, publish_checked, show,
 };
-use super::reading::ReadingArgs;
+use super::reading_args::ReadingArgs;
 use super::stream::value_types;
 use super::terms::TermsArgs;
-use super::time_order::TimeOrder;
 use super::unsigned::described;
-use super::value::ValueRules;
 use super::{Invocation, Usage, duration, from_peers};
 use crate::client::Client;
 use crate::export::GapFinder;
+use crate::import::file_kind::Expected;
+use crate::import::file_source::Source;
+use crate::import::files::{FilePart, Files, PartForm};
+use crate::import::folds::RepeatedHours;
+use crate::import::old_csv::{OldCsv, Survey};
+use crate::import::old_layout::Layout;
+use crate::import::time_order::TimeOrder;
+use crate::import::unclear::{Flag, unclear};
+use crate::import::value::ValueRules;
 use crate::runtime::wall_time;
 
 /// Import CSV files of older programs, or histories of peers, that nobody signed
@@ -210,18 +212,21 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
         return Err(Usage::error(what));
     }
     let old = survey(args).await?;
-    let form = FileForm {
+    let files = Files {
         parts: old.iter().map(|(source, old)| part(source, old)).collect(),
+        // Of a stream that is there it is asked.
+        order: (args.create.is_some() && args.terms.are_ordered())
+            .then(|| TimeOrder::new(args.reading.far_ahead, wall_time())),
+        looked_at: None,
+    };
+    let form = FileForm {
+        files,
         resume: args.resume,
         again: args.again,
         skip_bad: args.skip_bad,
         timeout: args.timeout,
-        // Of a stream that is there it is asked.
-        order: (args.create.is_some() && args.terms.are_ordered())
-            .then(|| TimeOrder::new(args.reading.far_ahead)),
-        looked_at: None,
     };
-    let form = form.with_local_times(args.reading.repeated_hour).await?;
+    let form = form.with_local_times(args.reading.repeated_hour()).await?;
     let old: Vec<_> = old.into_iter().map(|(_, old)| old).collect();
     let mut unsigned = None;
     let (stream, published, checked) = if let Some(name) = &args.unsigned {
@@ -257,7 +262,7 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
         bad_rows: checked.bad.count(),
         times: checked.times,
         error: wrong.as_ref().err().map(|error| format!("{error:#}")),
-        repeated_hours: form.repeated_hours(),
+        repeated_hours: form.files.repeated_hours(),
     };
     say(invocation, &imported)?;
     wrong.map(|_| ()).map_err(Reported::error)
@@ -398,10 +403,9 @@ async fn import_to(
         None => client.stream(&target.id).await?.cadence_us,
     };
     let finder = GapFinder::new(cadence_us, args.limit);
-    let form = &FileForm {
-        order: target.order,
-        ..form.clone()
-    };
+    let mut form = form.clone();
+    form.files.order = target.order;
+    let form = &form;
     if args.check {
         let (_, checked) = look_at(&target, form, finder).await?;
         return Ok((None, None, checked));

@@ -14,24 +14,27 @@ use headwater_client::{ApiError, Observation, Patience, Query};
 use headwater_protocols::id::LogId;
 use serde::Serialize;
 
-use super::ask::{Flag, asking};
+use super::ask::asking;
 use super::batch::BatchWriter;
-use super::csv_input::Columns;
 use super::delivery::{Delivery, Undelivered};
 use super::file_append::Appended;
-use super::file_form::{FileForm, FilePart, PartForm};
-use super::file_kind::Expected;
-use super::file_source::Source;
-use super::folds::RepeatedHours;
+use super::file_form::FileForm;
 use super::output::printable;
-use super::reading::ReadingArgs;
-use super::rows::{Row, RowNotes};
-use super::time_order::TimeOrder;
-use super::value::ValueRules;
-use super::{Invocation, Usage, duration, named_csv, publish_file, publish_lines};
+use super::reading_args::ReadingArgs;
+use super::{Invocation, Usage, duration, publish_file, publish_lines};
 use crate::api::{did_you_mean, similar};
 use crate::client::Client;
 use crate::export::GapFinder;
+use crate::import::csv_input::Columns;
+use crate::import::file_kind::Expected;
+use crate::import::file_source::Source;
+use crate::import::files::{FilePart, Files, PartForm};
+use crate::import::folds::RepeatedHours;
+use crate::import::named_csv;
+use crate::import::rows::{Row, RowNotes};
+use crate::import::time_order::TimeOrder;
+use crate::import::unclear::Flag;
+use crate::import::value::ValueRules;
 use crate::runtime::wall_time;
 
 /// Append observations to a stream of this node.
@@ -177,7 +180,7 @@ async fn publish_named(
             let (appended, _) = publish.await?;
             anyhow::Ok(FilePublished {
                 appended,
-                repeated_hours: form.repeated_hours(),
+                repeated_hours: form.files.repeated_hours(),
             })
         };
         invocation.with_client(publish).await
@@ -263,19 +266,22 @@ impl NamedFile {
                 PartForm::Csv(columns.clone(), reading)
             }
         };
-        let form = FileForm {
+        let files = Files {
             parts: vec![FilePart {
                 source: self.source.clone(),
                 form,
             }],
+            order: target.order,
+            looked_at: None,
+        };
+        let form = FileForm {
+            files,
             resume: args.resume,
             again: args.again,
             skip_bad: args.skip_bad,
             timeout: args.timeout,
-            order: target.order,
-            looked_at: None,
         };
-        form.with_local_times(args.reading.repeated_hour).await
+        form.with_local_times(args.reading.repeated_hour()).await
     }
 }
 
@@ -317,7 +323,7 @@ impl<'a> Target<'a> {
         let rules = rules.with_context(|| format!("stream {} has no manifest yet", stream.id))?;
         Ok(Self {
             client,
-            order: TimeOrder::of(&stream, far_ahead),
+            order: TimeOrder::of(&stream, far_ahead, wall_time()),
             far_ahead,
             id: stream.id,
             begin: stream.begin,

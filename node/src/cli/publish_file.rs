@@ -7,22 +7,23 @@ use headwater_client::times::text::to_text;
 use headwater_client::types::Gaps;
 
 use super::Invocation;
-use super::ask::{Flag, unclear};
 use super::coming_rows::ComingRows;
 use super::file_append::{Appended, append_all};
-use super::file_form::{FileForm, PartForm};
-use super::file_overlaps::{Overlap, Overlaps};
-use super::file_range::Range;
-use super::file_repeats::{Repeated, Repeats};
+use super::file_form::FileForm;
 use super::file_resume::resume_point;
-use super::file_source::Fingerprint;
 use super::limits::MAX_ROWS_AHEAD;
 use super::progress;
 use super::publish::Target;
-use super::rows::{BadRows, RowError, RowNotes};
 use super::stream_end::StreamEnd;
-use super::value::ValueRules;
 use crate::export::GapFinder;
+use crate::import::file_overlaps::{Overlap, Overlaps};
+use crate::import::file_range::Range;
+use crate::import::file_repeats::{Repeated, Repeats};
+use crate::import::file_source::Fingerprint;
+use crate::import::files::PartForm;
+use crate::import::rows::{BadRows, RowError, RowNotes};
+use crate::import::unclear::{Flag, unclear};
+use crate::import::value::ValueRules;
 use crate::runtime::wall_time;
 
 /// What files hold.
@@ -117,8 +118,12 @@ pub(super) fn accept(
     checked: &Checked,
 ) -> anyhow::Result<()> {
     if !checked.bad.is_empty() {
-        let have = if form.parts.len() == 1 { "has" } else { "have" };
-        let listed = format!("{} {have} {}", form.name(), checked.bad);
+        let have = if form.files.parts.len() == 1 {
+            "has"
+        } else {
+            "have"
+        };
+        let listed = format!("{} {have} {}", form.files.name(), checked.bad);
         if !form.skip_bad {
             let error = anyhow!(
                 "{listed}\nnothing was published; correct the file, or leave such rows out with --skip-bad"
@@ -137,7 +142,7 @@ pub(super) fn accept(
 /// Shows what was found out, and what the rows are.
 pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) {
     let out = invocation.out;
-    for part in &form.parts {
+    for part in &form.files.parts {
         if let PartForm::Csv(_, reading) = &part.form {
             out.note(format!("{}: {reading}", part.source.name));
         }
@@ -145,8 +150,8 @@ pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) 
     let repeated = checked
         .repeated
         .as_ref()
-        .map(|repeated| repeated.said(form));
-    let hours = form.repeated_hours();
+        .map(|repeated| repeated.said(&form.files));
+    let hours = form.files.repeated_hours();
     let hours = hours.map_or(Vec::new(), |hours| hours.described());
     let lines = checked.range.described().into_iter();
     let lines = lines.chain(checked.notes.clone()).chain(hours);
@@ -195,7 +200,7 @@ impl Checked {
                 "{} begins before the end of the files ahead of it, so that rows would be there twice or out of order: those \
                  reach to {}, and its earliest row is of {}; name each file once, in the order of their times, or, to append \
                  all of them, say --again",
-                form.name_of(overlap.place),
+                form.files.name_of(overlap.place),
                 to_text(overlap.latest),
                 to_text(overlap.earliest)
             );
@@ -204,8 +209,8 @@ impl Checked {
         if let Some(repeated) = self.repeated.as_ref().filter(|repeated| repeated.is_run) {
             let error = anyhow!(
                 "{} has rows twice: {}; take them out, or, to append all of them, say --again",
-                form.name(),
-                repeated.said(form)
+                form.files.name(),
+                repeated.said(&form.files)
             );
             return Err(unclear(Flag::Again, error));
         }
@@ -216,9 +221,9 @@ impl Checked {
     /// The files were changed.
     pub(super) fn ensure_unchanged(&self, form: &FileForm) -> anyhow::Result<()> {
         ensure!(
-            form.fingerprints()? == self.fingerprints,
+            form.files.fingerprints()? == self.fingerprints,
             "{} changed while being read; nothing was published",
-            form.name()
+            form.files.name()
         );
         Ok(())
     }
@@ -233,12 +238,12 @@ pub(super) async fn check(
     rules: ValueRules,
     looking: Looking,
 ) -> anyhow::Result<Checked> {
-    let fingerprints = form.fingerprints()?;
-    let before = form.looked_at.as_ref();
+    let fingerprints = form.files.fingerprints()?;
+    let before = form.files.looked_at.as_ref();
     ensure!(
         before.is_none_or(|before| before.fingerprints == fingerprints),
         "{} changed while being read; nothing was published",
-        form.name()
+        form.files.name()
     );
     let form = form.clone();
     let bar = progress::spinner("checking");
@@ -253,7 +258,7 @@ pub(super) async fn check(
         let mut range = Range::new(rules.value_type(), soon(now));
         let mut ahead = ComingRows::default();
         let (mut overlaps, mut repeats) = (Overlaps::default(), Repeats::new());
-        for (place, row) in form.rows_by_part(rules) {
+        for (place, row) in form.files.rows_by_part(rules) {
             match row {
                 Ok(row) => {
                     let is_ahead = row.time > soon(now);
@@ -336,7 +341,7 @@ mod tests {
             fs::create_dir(&folder).unwrap();
             csv(&folder, "date,wind\n2010-01-01,1\nx,2\n2010-01-01,1\n")
         });
-        form.parts.extend(two.parts);
+        form.files.parts.extend(two.files.parts);
         let checked = check(&form, rules(), looking(10, 0)).await.unwrap();
         assert_eq!((checked.good, checked.times.duplicates), (4, 3));
         assert_eq!(checked.times.first_duplicates[0].index, 11);

@@ -13,13 +13,13 @@ use tokio::time::{Instant, interval};
 
 use super::batch::{Batch, BatchWriter};
 use super::delivery::{Delivery, Undelivered};
-use super::line_input::{Line, LineForm, Lines, looks_like_ndjson};
 use super::output::counted;
 use super::publish::Target;
-use super::rows::{BadRow, BadRows, Row, RowError, RowNotes};
-use super::time_order::InOrder;
 use super::{Invocation, exit};
 use crate::client::{Client, until_taken};
+use crate::import::line_input::{Line, LineForm, Lines, looks_like_ndjson};
+use crate::import::rows::{BadRow, BadRows, Row, RowError, RowNotes};
+use crate::import::time_order::InOrder;
 use crate::runtime::wall_time;
 
 /// Bytes that are read at a time.

@@ -5,14 +5,14 @@ use headwater_client::times::text::{LAST_RFC3339, to_text};
 use headwater_client::{Query, is_gone};
 use headwater_protocols::time::Timestamp;
 
-use super::ask::{Flag, unclear};
 use super::coming_rows::ComingRows;
 use super::file_form::FileForm;
-use super::file_range::Range;
 use super::file_resume::place_of;
 use super::limits::FEW_AHEAD;
 use super::publish::Target;
-use super::rows::Row;
+use crate::import::file_range::Range;
+use crate::import::rows::Row;
+use crate::import::unclear::{Flag, unclear};
 
 /// The end of a stream.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl StreamEnd {
             let error = anyhow!(
                 "{} has a row that the stream has already: that of {} in line {} is record {}; take it out, or append all \
                  rows with --again",
-                form.name_of(met.row.place),
+                form.files.name_of(met.row.place),
                 met.time(),
                 met.row.line,
                 met.index
@@ -102,7 +102,7 @@ impl StreamEnd {
         if first.time >= end.time {
             return Ok(());
         }
-        let (name, ends, begins) = (form.name(), to_text(end.time), to_text(first.time));
+        let (name, ends, begins) = (form.files.name(), to_text(end.time), to_text(first.time));
         if skip == 0
             && !form.resume
             && let Some(index) = place_of(target, first, false).await?
@@ -151,7 +151,7 @@ async fn refuse(
     earliest: Option<Timestamp>,
     end: &Row,
 ) -> anyhow::Result<()> {
-    let (name, ends) = (form.name(), to_text(end.time));
+    let (name, ends) = (form.files.name(), to_text(end.time));
     let known = match first {
         Some(first) => place_of(target, first, false).await?,
         None => None,

@@ -14,12 +14,12 @@
 // As in `node`: these files name each other by these paths. Not all of them is
 // used here.
 #[cfg(feature = "node")]
-#[allow(dead_code)]
-mod cli;
-#[cfg(feature = "node")]
 #[allow(dead_code, unreachable_pub, unused_imports)]
 #[path = "../../../node/src/export/mod.rs"]
 mod export;
+#[cfg(feature = "node")]
+#[allow(dead_code)]
+mod import;
 #[cfg(feature = "node")]
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../node/src/json_value.rs"]

@@ -2,9 +2,9 @@
 
 use std::io::{self, Read};
 
-use crate::cli::csv_records::{RecordError, Records};
-use crate::cli::limits::BUFFER_BYTES;
-use crate::cli::number_text::with_point;
+use crate::import::csv_records::{RecordError, Records};
+use crate::import::limits::BUFFER_BYTES;
+use crate::import::number_text::with_point;
 use crate::memory::bounded;
 
 /// A record: the line on which it begins, and its fields.

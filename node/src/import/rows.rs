@@ -6,8 +6,8 @@ use headwater_client::times::{Moment, TimeNotes};
 use headwater_protocols::time::Timestamp;
 
 use super::limits::{MAX_LISTED_APART, MAX_LISTED_KINDS, MAX_LISTED_LINES};
-use super::output::{counted, grouped, printable};
 use super::value::Taken;
+use crate::wording::{counted, grouped, printable};
 
 /// An observation, ready to be published.
 #[derive(Clone, Debug)]

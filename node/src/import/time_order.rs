@@ -7,7 +7,6 @@ use headwater_client::types::StreamView;
 use headwater_protocols::time::Timestamp;
 
 use super::rows::{BadRow, Row, RowError};
-use crate::runtime::wall_time;
 
 /// What an ordered stream asks of times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +17,14 @@ pub(crate) struct TimeOrder {
 
 impl TimeOrder {
     /// With times far ahead of now where they are meant.
-    pub(crate) fn new(far_ahead: bool) -> Self {
-        let soon = (!far_ahead).then(|| soon(wall_time()));
+    pub(crate) fn new(far_ahead: bool, now: Timestamp) -> Self {
+        let soon = (!far_ahead).then(|| soon(now));
         Self { soon }
     }
 
     /// What this stream asks, if anything.
-    pub(crate) fn of(stream: &StreamView, far_ahead: bool) -> Option<Self> {
-        (stream.manifest.ordered).then(|| Self::new(far_ahead))
+    pub(crate) fn of(stream: &StreamView, far_ahead: bool, now: Timestamp) -> Option<Self> {
+        (stream.manifest.ordered).then(|| Self::new(far_ahead, now))
     }
 
     /// # Errors
@@ -43,14 +42,14 @@ impl TimeOrder {
 
 /// Rows on their way into a stream, one after the other.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct InOrder {
+pub(crate) struct InOrder {
     order: Option<TimeOrder>,
     last: Option<(Timestamp, u64)>,
 }
 
 impl InOrder {
     /// Into one that asks this of times, or nothing.
-    pub(super) fn new(order: Option<TimeOrder>) -> Self {
+    pub(crate) fn new(order: Option<TimeOrder>) -> Self {
         Self { order, last: None }
     }
 
@@ -58,7 +57,7 @@ impl InOrder {
     ///
     /// # Errors
     /// It cannot.
-    pub(super) fn check(&mut self, row: Row) -> Result<Row, RowError> {
+    pub(crate) fn check(&mut self, row: Row) -> Result<Row, RowError> {
         let Some(order) = self.order else {
             return Ok(row);
         };
@@ -88,6 +87,8 @@ mod tests {
     use headwater_client::times::Moment;
     use headwater_protocols::manifest::ValueType;
 
+    const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
+
     fn row(time: Timestamp, line: u64) -> Row {
         let rules = ValueRules::new(ValueType::Number, 8);
         Row::new(Moment::exact(time), rules.of_text("1").unwrap()).on_line(line)
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_row_that_goes_back_is_bad_and_those_behind_it_are_not() {
-        let mut rows = InOrder::new(Some(TimeOrder::new(false)));
+        let mut rows = InOrder::new(Some(TimeOrder::new(false, NOW)));
         let mut check = |time, line| rows.check(row(Timestamp(time), line));
         assert!(check(5, 2).is_ok() && check(5, 3).is_ok());
         let Err(RowError::Bad(bad)) = check(4, 4) else {
@@ -112,14 +113,14 @@ mod tests {
     #[test]
     fn a_time_far_ahead_is_bad_unless_it_is_meant_and_ends_nothing() {
         let day = 86_400_000_000;
-        let (near, far) = (wall_time().offset(day / 2), wall_time().offset(2 * day));
-        let mut rows = InOrder::new(Some(TimeOrder::new(false)));
+        let (near, far) = (NOW.offset(day / 2), NOW.offset(2 * day));
+        let mut rows = InOrder::new(Some(TimeOrder::new(false, NOW)));
         let Err(RowError::Bad(bad)) = rows.check(row(far, 2)) else {
             panic!("it was taken");
         };
         assert!(bad.what.contains("--far-ahead"), "{}", bad.what);
         assert!(rows.check(row(near, 3)).is_ok());
-        let mut rows = InOrder::new(Some(TimeOrder::new(true)));
+        let mut rows = InOrder::new(Some(TimeOrder::new(true, NOW)));
         assert!(rows.check(row(far, 2)).is_ok());
         assert!(rows.check(row(near, 3)).is_err());
     }

@@ -10,10 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 
 use headwater_protocols::time::Timestamp;
 
-use super::file_form::FileForm;
+use super::files::Files;
 use super::limits::MAX_REMEMBERED_ROWS;
-use super::output::counted;
 use super::rows::Row;
+use crate::wording::counted;
 
 /// A file of which so many rows (one of a hundred) are there again, one behind the
 /// other as before, is not what was meant.
@@ -21,7 +21,7 @@ const SHARE: u64 = 100;
 
 /// Looks for rows that are there again.
 #[derive(Debug)]
-pub(super) struct Repeats {
+pub(crate) struct Repeats {
     hasher: RandomState,
     /// Rows whose hash has one of these bits are not looked at.
     mask: u64,
@@ -61,17 +61,17 @@ struct Repeat {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Repeated {
+pub(crate) struct Repeated {
     /// So many rows, or about so many.
     count: u64,
     is_exact: bool,
     first: Repeat,
     /// They stand one behind the other as before, and are a good part of all.
-    pub(super) is_run: bool,
+    pub(crate) is_run: bool,
 }
 
 impl Repeats {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_room(MAX_REMEMBERED_ROWS)
     }
 
@@ -88,7 +88,7 @@ impl Repeats {
     }
 
     /// Looks at the next row, of the file at this place.
-    pub(super) fn observe(&mut self, place: usize, row: &Row) {
+    pub(crate) fn observe(&mut self, place: usize, row: &Row) {
         let number = self.rows;
         self.rows += 1;
         if self.time.replace(row.time) != Some(row.time) {
@@ -124,7 +124,7 @@ impl Repeats {
     }
 
     /// What was found; `None` where no row is there again.
-    pub(super) fn finish(&self) -> Option<Repeated> {
+    pub(crate) fn finish(&self) -> Option<Repeated> {
         let repeats = || self.seen.values().filter_map(|seen| seen.first);
         let first = repeats().min_by_key(|repeat| repeat.row)?;
         let again: u64 = self.seen.values().map(|seen| seen.again).sum();
@@ -146,10 +146,10 @@ impl Repeats {
 
 impl Repeated {
     /// For people.
-    pub(super) fn said(&self, form: &FileForm) -> String {
-        let of = |(place, _): At| match &form.parts[..] {
+    pub(crate) fn said(&self, files: &Files) -> String {
+        let of = |(place, _): At| match &files.parts[..] {
             [_] => String::new(),
-            _ => format!(" of {}", form.name_of(place)),
+            _ => format!(" of {}", files.name_of(place)),
         };
         self.said_of(of)
     }

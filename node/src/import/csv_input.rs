@@ -10,11 +10,11 @@ use super::extra_column::{DECIMAL_COMMAS, Extra, is_split_number};
 use super::folds::{LocalRow, RowPlace};
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
-use super::output::{counted, printable};
 use super::reading::Reading;
 use super::rows::{BadRow, Row, RowError};
 use super::time_reader::TimeReader;
 use super::value::{Taken, ValueRules};
+use crate::wording::{counted, printable};
 
 /// Where the times and the values are.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,24 +4,24 @@ use headwater_protocols::time::Timestamp;
 
 /// A file that begins at or before the end of those ahead of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Overlap {
-    pub(super) place: usize,
-    pub(super) earliest: Timestamp,
-    pub(super) latest: Timestamp,
+pub(crate) struct Overlap {
+    pub(crate) place: usize,
+    pub(crate) earliest: Timestamp,
+    pub(crate) latest: Timestamp,
 }
 
 /// Looks for files that overlap.
 #[derive(Debug, Default)]
-pub(super) struct Overlaps {
+pub(crate) struct Overlaps {
     place: usize,
     /// The latest time of the files ahead.
     ahead: Option<Timestamp>,
     latest: Option<Timestamp>,
-    pub(super) found: Option<Overlap>,
+    pub(crate) found: Option<Overlap>,
 }
 
 impl Overlaps {
-    pub(super) fn observe(&mut self, place: usize, time: Timestamp) {
+    pub(crate) fn observe(&mut self, place: usize, time: Timestamp) {
         if place != self.place {
             (self.place, self.ahead) = (place, self.latest);
         }

@@ -5,24 +5,24 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::ask::{Flag, unclear};
 use super::csv_input::Columns;
 use super::csv_records::Records;
 use super::delimiter::Delimiter;
 use super::extra_column::{DECIMAL_COMMAS, Extra, is_hash, is_id, is_split_number};
 use super::file_source::Source;
 use super::limits::MAX_BAD_FIRST;
-use super::output::{counted, printable};
+use super::unclear::{Flag, unclear};
+use crate::wording::{counted, printable};
 
 /// Which column is where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) time: usize,
-    pub(super) value: usize,
-    pub(super) hash: Option<usize>,
-    pub(super) id: Option<usize>,
-    pub(super) columns: Vec<String>,
-    pub(super) has_header: bool,
+pub(crate) struct Layout {
+    pub(crate) time: usize,
+    pub(crate) value: usize,
+    pub(crate) hash: Option<usize>,
+    pub(crate) id: Option<usize>,
+    pub(crate) columns: Vec<String>,
+    pub(crate) has_header: bool,
 }
 
 /// What the first row tells, with the delimiter that makes it one of an old form.
@@ -31,7 +31,7 @@ pub(super) struct Layout {
 ///
 /// # Errors
 /// It cannot be read, or its first row is none of an old form.
-pub(super) fn layout(
+pub(crate) fn layout(
     source: &Source,
     said: Option<Delimiter>,
     columns: Option<&Layout>,
@@ -116,7 +116,7 @@ fn by_first_rows(
 }
 
 /// A field, for those who look at it.
-pub(super) fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
+pub(crate) fn text(field: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(field.trim_ascii())
 }
 
@@ -258,7 +258,7 @@ impl Layout {
     }
 
     /// The columns that are read.
-    pub(super) fn columns(&self) -> Columns {
+    pub(crate) fn columns(&self) -> Columns {
         Columns::Placed {
             time: self.time,
             value: self.value,

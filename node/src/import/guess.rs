@@ -5,8 +5,8 @@
 use headwater_client::times::{TimeError, TimeForm, Unit, can_be_meant};
 use headwater_protocols::manifest::ValueType;
 
-use super::ask::Flag;
 use super::number_text::{Look, is_identifier};
+use super::unclear::Flag;
 
 /// Texts that are read before it is said that none of them is a time.
 const TRIED: u64 = 100;
@@ -76,7 +76,7 @@ impl Seen {
 }
 
 fn shown(text: &str) -> String {
-    super::output::printable(&text.chars().take(64).collect::<String>())
+    crate::wording::printable(&text.chars().take(64).collect::<String>())
 }
 
 /// The times of all rows.
@@ -266,7 +266,7 @@ impl ValueCensus {
     }
 
     /// What the values are, if that is not told.
-    pub(super) fn proposal(&self) -> Flag {
+    pub(crate) fn proposal(&self) -> Flag {
         match self.commas.count + self.ambiguous.count {
             0 => Flag::Text,
             _ => Flag::DecimalComma,

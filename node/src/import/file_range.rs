@@ -5,8 +5,8 @@ use headwater_client::times::text::to_text;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 
-use super::output::{counted, printable};
 use super::rows::Row;
+use crate::wording::{counted, printable};
 
 /// Characters of a value that are shown.
 const SHOWN: usize = 40;
@@ -16,7 +16,7 @@ type Token = (f64, Vec<u8>);
 
 /// The first and the last row, and the span of all of them.
 #[derive(Clone, Debug)]
-pub(super) struct Range {
+pub(crate) struct Range {
     value_type: ValueType,
     /// What is later lies ahead of us.
     soon: Timestamp,
@@ -30,7 +30,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    pub(super) fn new(value_type: ValueType, soon: Timestamp) -> Self {
+    pub(crate) fn new(value_type: ValueType, soon: Timestamp) -> Self {
         Self {
             value_type,
             soon,
@@ -43,7 +43,7 @@ impl Range {
         }
     }
 
-    pub(super) fn add(&mut self, row: &Row) {
+    pub(crate) fn add(&mut self, row: &Row) {
         self.rows += 1;
         let times = self
             .times
@@ -85,17 +85,17 @@ impl Range {
         }
     }
 
-    pub(super) fn first(&self) -> Option<&Row> {
+    pub(crate) fn first(&self) -> Option<&Row> {
         self.first.as_ref()
     }
 
     /// The earliest time that does not lie ahead of us.
-    pub(super) fn earliest(&self) -> Option<Timestamp> {
+    pub(crate) fn earliest(&self) -> Option<Timestamp> {
         self.earliest
     }
 
     /// For people.
-    pub(super) fn described(&self) -> Vec<String> {
+    pub(crate) fn described(&self) -> Vec<String> {
         let (Some(first), Some(last), Some((from, to))) = (&self.first, &self.last, self.times)
         else {
             return Vec::new();

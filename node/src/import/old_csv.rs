@@ -15,55 +15,55 @@ use super::extra_column::is_split_number;
 use super::file_source::Source;
 use super::guess::{TimeCensus, ValueCensus};
 use super::old_layout::{Layout, layout, text};
-use super::output::printable;
 use super::reading::{Reading, Said};
+use crate::wording::printable;
 
 /// A file of an old form, as far as one look at its rows tells.
 #[derive(Clone, Debug)]
-pub(super) struct OldCsv {
-    pub(super) columns: Columns,
-    pub(super) reading: Reading,
-    pub(super) values: ValueCensus,
-    pub(super) survey: Survey,
+pub(crate) struct OldCsv {
+    pub(crate) columns: Columns,
+    pub(crate) reading: Reading,
+    pub(crate) values: ValueCensus,
+    pub(crate) survey: Survey,
 }
 
 /// What the columns beside time and value say.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
-pub(super) struct Survey {
+pub(crate) struct Survey {
     /// The columns, as they were understood.
-    pub(super) form: String,
+    pub(crate) form: String,
     /// Whether the file names them in its first line.
-    pub(super) has_header: bool,
+    pub(crate) has_header: bool,
     /// How its rows are written, as far as it was said or found out.
-    pub(super) reading: String,
+    pub(crate) reading: String,
     /// Its rows, good and bad.
-    pub(super) rows: u64,
+    pub(crate) rows: u64,
     /// Those of them whose value is a finite number.
-    pub(super) numbers: u64,
+    pub(crate) numbers: u64,
     /// What the column `hash` says.
-    pub(super) hashes: Option<Hashes>,
+    pub(crate) hashes: Option<Hashes>,
     /// What the column `id` says.
-    pub(super) ids: Option<Ids>,
+    pub(crate) ids: Option<Ids>,
 }
 
 /// The hashes of rows, each of which covers the row before.
 #[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
-pub(super) struct Hashes {
+pub(crate) struct Hashes {
     /// Rows whose hash is that of the row before and of this row.
-    pub(super) right: u64,
+    pub(crate) right: u64,
     /// Rows whose hash is another one.
-    pub(super) wrong: u64,
+    pub(crate) wrong: u64,
     /// The line of the first of those.
-    pub(super) first_wrong_line: Option<u64>,
+    pub(crate) first_wrong_line: Option<u64>,
     /// The first row has a hash that no first row has: rows before it were cut
     /// off, or it was changed.
-    pub(super) begins_within: bool,
+    pub(crate) begins_within: bool,
 }
 
 /// The ids of rows.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Ids {
+pub(crate) enum Ids {
     /// One for all rows: that of the stream.
     Same,
     /// A number that rises: that of the row.
@@ -78,7 +78,7 @@ impl OldCsv {
     /// # Errors
     /// It cannot be read, or is of no old form, or its rows belong to several
     /// streams, or do not tell how they are written.
-    pub(super) fn survey(
+    pub(crate) fn survey(
         source: &Source,
         said: &Said,
         columns: Option<&Layout>,
@@ -285,7 +285,7 @@ impl fmt::Display for Survey {
 
 impl fmt::Display for Hashes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use super::output::{counted, grouped};
+        use crate::wording::{counted, grouped};
         let of = counted(self.right + self.wrong, "hash").replace("hashs", "hashes");
         match self.first_wrong_line {
             None => write!(f, "{of}, all right")?,

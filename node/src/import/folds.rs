@@ -5,22 +5,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use clap::ValueEnum;
 use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
 
-use super::fold_rows::{FoldRows, Order, Steps};
+mod fold_rows;
+
+use self::fold_rows::{FoldRows, Order, Steps};
 use super::limits::MAX_LISTED_FOLDS;
-use super::output::counted;
+use crate::wording::counted;
 
 /// Which of the two times at which the clocks showed the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Pass {
-    /// Before they were put back
+    /// Before they were put back.
     First,
-    /// After they were put back
+    /// After they were put back.
     Second,
 }
 
@@ -82,7 +83,7 @@ pub(crate) struct Span {
 
 impl Span {
     /// By so much the clocks were put back.
-    pub(super) fn length(self) -> i64 {
+    pub(crate) fn length(self) -> i64 {
         self.to.saturating_sub(self.from)
     }
 }

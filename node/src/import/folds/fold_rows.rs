@@ -2,7 +2,7 @@
 
 use headwater_protocols::time::Timestamp;
 
-use super::folds::{At, LocalRow, Pass, Shown, Span, Turn, Why};
+use super::{At, LocalRow, Pass, Shown, Span, Turn, Why};
 
 /// Rows come late by this part of a fold at most where their order still tells:
 /// by six minutes of an hour. What comes later than that could be of the other
@@ -18,7 +18,7 @@ const SORTED: u64 = 10;
 
 /// How the times of a file go on from row to row, where they are not ambiguous.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Steps {
+pub(crate) struct Steps {
     up: u64,
     down: u64,
     equal: u64,
@@ -28,7 +28,7 @@ pub(super) struct Steps {
 
 /// The order of the rows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// The earliest comes first.
     Rising,
     /// The latest comes first.
@@ -40,7 +40,7 @@ pub(super) enum Order {
 }
 
 impl Steps {
-    pub(super) fn add(&mut self, before: Timestamp, time: Timestamp) {
+    pub(crate) fn add(&mut self, before: Timestamp, time: Timestamp) {
         let step = before.since(time).max(time.since(before));
         if step > 0 {
             self.shortest = Some(self.shortest.map_or(step, |shortest| shortest.min(step)));
@@ -53,14 +53,14 @@ impl Steps {
     }
 
     /// The shortest step, rows of one time included.
-    pub(super) fn shortest(self) -> Option<u64> {
+    pub(crate) fn shortest(self) -> Option<u64> {
         match self.equal {
             0 => self.shortest,
             _ => Some(0),
         }
     }
 
-    pub(super) fn order(self) -> Order {
+    pub(crate) fn order(self) -> Order {
         match (self.up, self.down) {
             (0, 0) => Order::Unknown,
             (up, down) if up >= down.saturating_mul(SORTED) => Order::Rising,
@@ -101,9 +101,9 @@ impl Track {
 
 /// The rows of a fold.
 #[derive(Clone, Debug)]
-pub(super) struct FoldRows {
-    pub(super) span: Span,
-    pub(super) count: u64,
+pub(crate) struct FoldRows {
+    pub(crate) span: Span,
+    pub(crate) count: u64,
     first_at: At,
     last_at: At,
     last_local: i64,
@@ -123,7 +123,7 @@ pub(super) struct FoldRows {
 
 impl FoldRows {
     /// With its first row, and the row ahead of it.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         row: LocalRow,
         span: Span,
         first_time: Timestamp,
@@ -162,7 +162,7 @@ impl FoldRows {
     }
 
     /// The next row is of no fold, and of this file and time.
-    pub(super) fn left_for(&mut self, file: usize, time: Timestamp) {
+    pub(crate) fn left_for(&mut self, file: usize, time: Timestamp) {
         self.behind = Some(time);
         // Another file may go on anywhere.
         if file == self.last_at.file {
@@ -179,7 +179,7 @@ impl FoldRows {
         clippy::option_option,
         reason = "elsewhere, nowhere, or not known where"
     )]
-    pub(super) fn add(&mut self, row: LocalRow, away: Option<Option<(i64, i64)>>) {
+    pub(crate) fn add(&mut self, row: LocalRow, away: Option<Option<(i64, i64)>>) {
         let is_next = away == Some(None);
         self.are_alike &= is_next && row.local == self.last_local;
         for order in [Order::Rising, Order::Falling] {
@@ -255,7 +255,7 @@ impl FoldRows {
     ///
     /// # Errors
     /// Their order does not tell.
-    pub(super) fn told(&self, files: &[Order], shortest: Option<u64>) -> Result<Turn, Why> {
+    pub(crate) fn told(&self, files: &[Order], shortest: Option<u64>) -> Result<Turn, Why> {
         let (first, last) = (self.first_at.file, self.last_at.file);
         let own = files.get(first..(last + 1).min(files.len()));
         let order = match order_of(own.unwrap_or_default()) {

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 
 use super::file_kind::{Expected, mistaken};
 use super::limits::LOOK_BYTES;
-use super::output::printable;
+use crate::wording::printable;
 
 /// What stands for stdin.
 const STDIN: &str = "-";

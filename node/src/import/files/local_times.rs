@@ -8,38 +8,36 @@ use anyhow::Context;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::manifest::ValueType;
 
-use super::csv_input::{CsvForm, CsvRows};
-use super::file_form::{FileForm, FilePart, PartForm};
-use super::file_source::Fingerprint;
-use super::folds::{FoldSurvey, Folds, Pass};
-use super::progress;
-use super::value::ValueRules;
+use super::super::csv_input::{CsvForm, CsvRows};
+use super::super::file_source::Fingerprint;
+use super::super::folds::{FoldSurvey, Folds, Pass};
+use super::super::value::ValueRules;
+use super::{FilePart, Files, PartForm};
 
 /// What was found out of local times.
 #[derive(Clone, Debug)]
-pub(super) struct LookedAt {
-    pub(super) folds: Arc<Folds>,
+pub(crate) struct LookedAt {
+    pub(crate) folds: Arc<Folds>,
     /// Of the files that were looked at: what was found out is of no others.
-    pub(super) fingerprints: Vec<Fingerprint>,
+    pub(crate) fingerprints: Vec<Fingerprint>,
 }
 
-impl FileForm {
-    /// Looks at the local times of all files; where there are none, not a file is
-    /// opened.
+impl Files {
+    /// Whether there are local times that clocks show twice: only then a file has to
+    /// be opened to look at them.
+    pub(crate) fn have_local_times(&self) -> bool {
+        self.zone().is_some()
+    }
+
+    /// Looks at the local times of all files.
     ///
     /// # Errors
     /// One cannot be read.
-    pub(super) async fn with_local_times(self, said: Option<Pass>) -> anyhow::Result<Self> {
-        let Some(zone) = self.zone() else {
-            return Ok(self);
-        };
-        let bar = progress::spinner("looking at local times");
-        let look = move || {
-            let form = self.look_at(&zone, said)?;
-            bar.finish_and_clear();
-            Ok(form)
-        };
-        tokio::task::spawn_blocking(look).await?
+    pub(crate) fn with_local_times(self, said: Option<Pass>) -> anyhow::Result<Self> {
+        match self.zone() {
+            Some(zone) => self.look_at(&zone, said),
+            None => Ok(self),
+        }
     }
 
     /// The zone of the local times, if its clocks show some twice.

@@ -7,7 +7,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::csv_quotes::{Misquoted, QuoteCheck};
 use super::limits::{BUFFER_BYTES, MAX_ROW_BYTES, MAX_ROW_FIELDS};
-use super::output::counted;
+use crate::wording::counted;
 
 /// Reads records one by one.
 #[derive(Debug)]
