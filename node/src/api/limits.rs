@@ -93,10 +93,6 @@ pub const MAX_KEY_BYTES: usize = 255;
 /// can make six times as long.
 pub const MAX_BODY_BYTES: usize = 128 << 10;
 
-/// Bad items that one answer lists: enough to see what is wrong with a file,
-/// and about 100 KB.
-pub const MAX_LISTED_ERRORS: usize = 1_000;
-
 /// Streams that are named when a text fits several.
 pub const MAX_LISTED_CANDIDATES: usize = 10;
 

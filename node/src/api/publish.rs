@@ -14,13 +14,14 @@ use utoipa::IntoParams;
 
 use super::accepted::line_of;
 use super::body_room::BodyRoom;
-use super::incoming::{self, Form, Incoming};
+use super::content_type;
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Meaning;
 use super::state::{ApiState, blocking, not_come_yet, require_readable};
 use super::streams::unexpected;
 use crate::handle::wall_time;
+use crate::import::incoming::{self, Form, Incoming, NotTaken, Why};
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -66,7 +67,7 @@ pub(super) async fn publish(
     require_readable(&status)?;
     require_a_possible_time()?;
     let content_type = request.headers().get(header::CONTENT_TYPE);
-    let form = Form::of(content_type.and_then(|value| value.to_str().ok()))?;
+    let form = content_type::form(content_type.and_then(|value| value.to_str().ok()))?;
     let name = request_name(request.headers())?;
     let _room = BodyRoom::of(&state, request.headers(), line_of(&request)).await?;
     let body = Bytes::from_request(request, &()).await?;
@@ -79,7 +80,8 @@ pub(super) async fn publish(
             time_unit,
             far_ahead,
         };
-        incoming::observations(form, &body, manifest, wall_time(), terms)
+        let observations = incoming::observations(form, &body, manifest, wall_time(), terms);
+        observations.map_err(ApiError::from)
     };
     let Incoming { records, notes } = match is_short {
         true => read()?,
@@ -104,6 +106,17 @@ pub(super) async fn publish(
             Ok((StatusCode::CREATED, Json(PublishAnswer { from, to, notes })))
         }
         other => Err(unexpected(&other)),
+    }
+}
+
+impl From<NotTaken> for ApiError {
+    fn from(error: NotTaken) -> Self {
+        let status = match error.why {
+            Why::Bad => StatusCode::BAD_REQUEST,
+            Why::OtherForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Why::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        };
+        Self::new(status, error.detail).with_errors(error.items)
     }
 }
 

@@ -82,3 +82,50 @@ impl<W: Write> NdjsonEncoder<W> {
         self.out.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use headwater_protocols::identity::SigningKey;
+    use headwater_protocols::manifest::{Manifest, NONCE_BYTES};
+    use headwater_protocols::time::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::import::incoming::{Form, Terms, observations};
+
+    proptest! {
+        /// What one node exports as NDJSON, another one publishes as it was.
+        #[test]
+        fn an_exported_value_comes_back_as_the_same_token(
+            number in "-?(0|[1-9][0-9]{0,4})(\\.[0-9]{1,3})?(e-?[0-9])?",
+            text in ".{0,20}",
+            bytes in prop::collection::vec(any::<u8>(), 0..30),
+            // Beyond the year 9999 some look like other units, and are refused.
+            // The texts of the years before 1000 need a number and its unit.
+            time in prop_oneof![
+                i64::MIN..-62_167_219_200_000_000,
+                -30_610_224_000_000_000_i64..600_000_000_000_000_000,
+                4_200_000_000_000_000_000_i64..,
+            ],
+        ) {
+            for (value_type, value) in [
+                (ValueType::Number, number.as_bytes()),
+                (ValueType::Text, text.as_bytes()),
+                (ValueType::Bytes, &bytes[..]),
+            ] {
+                let record = Record::new(Timestamp(time), value);
+                let mut line = Vec::new();
+                RecordObject::new(value_type).put(&mut line, 0, &record);
+                let line = String::from_utf8(line).unwrap().replacen("\"index\":0,", "", 1);
+                let publisher = SigningKey::from_secret(&mut [1; 32]).public();
+                let manifest = Manifest {
+                    value_type,
+                    ..Manifest::new(publisher, "x", [7; NONCE_BYTES])
+                };
+                let terms = Terms::default();
+                let read = observations(Form::Json, line.as_bytes(), &manifest, Timestamp(0), terms);
+                prop_assert_eq!(read.unwrap().records, [record]);
+            }
+        }
+    }
+}

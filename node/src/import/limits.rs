@@ -45,3 +45,7 @@ pub(crate) const MAX_LISTED_FOLDS: usize = 10;
 /// for that tells its columns: what a program writes that was stopped while it began.
 /// A file of which more are bad is another one.
 pub(crate) const MAX_BAD_FIRST: usize = 16;
+
+/// Bad items of an upload that are listed: enough to see what is wrong with a file,
+/// and about 100 KB.
+pub(crate) const MAX_LISTED_ERRORS: usize = 1_000;

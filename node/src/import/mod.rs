@@ -5,7 +5,8 @@
 //! A file is a [`file_source`] of bytes, which [`csv_records`] or [`line_input`]
 //! take apart. What nobody has said of it is told by [`guess`] and stands in a
 //! [`reading`]; [`old_csv`] and [`named_csv`] ask for that. [`files`] are what was
-//! found out, and their [`rows`].
+//! found out, and their [`rows`]. What is sent to the API is read by [`incoming`]
+//! and [`unsigned_row`].
 
 pub(crate) mod csv_input;
 mod csv_quotes;
@@ -20,6 +21,7 @@ pub(crate) mod file_source;
 pub(crate) mod files;
 pub(crate) mod folds;
 mod guess;
+pub(crate) mod incoming;
 pub(crate) mod limits;
 pub(crate) mod line_input;
 pub(crate) mod named_csv;
@@ -32,4 +34,5 @@ pub(crate) mod time_order;
 mod time_reader;
 pub(crate) mod time_zone;
 pub(crate) mod unclear;
+pub(crate) mod unsigned_row;
 pub(crate) mod value;

@@ -1,22 +1,15 @@
 //! `PUT /v1/unsigned/{name}`: a file becomes a history that nobody signed, wholly
 //! or not at all.
 
-use std::borrow::Cow;
-
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use futures::StreamExt;
-use headwater_client::object;
-use headwater_client::times::{self, Unit};
 use headwater_client::types::{Problem, UnsignedView};
 use headwater_protocols::quorum::HistoryName;
 use headwater_protocols::quorum::kept::{Import, Kept};
-use headwater_protocols::time::Timestamp;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::super::limits::{MAX_UNSIGNED_BODY_BYTES, MAX_UNSIGNED_LINE_BYTES, QUEUED_BLOCKS};
@@ -24,6 +17,7 @@ use super::super::problem::ApiError;
 use super::super::state::{ApiState, blocking};
 use super::{claim, name_of, unsigned_view};
 use crate::handle::Node;
+use crate::import::unsigned_row;
 use crate::runtime::quorum_walk::check_room;
 
 /// What comes of a body.
@@ -122,7 +116,7 @@ fn take(
             let row = rest[from..from + length].trim_ascii();
             from += length + 1;
             if !row.is_empty() {
-                let (time, value) = row_of(row).map_err(|why| bad_row(line, &why))?;
+                let (time, value) = unsigned_row::read(row).map_err(|why| bad_row(line, &why))?;
                 import.push(time, value)?;
             }
         }
@@ -138,66 +132,4 @@ fn take(
 
 fn bad_row(line: u64, why: &str) -> ApiError {
     ApiError::bad_request(format!("line {line}: {why}; nothing was stored"))
-}
-
-/// One observation. The token of a number is kept as it was written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row<'a> {
-    #[serde(borrow)]
-    time: &'a RawValue,
-    time_unit: Option<Unit>,
-    #[serde(borrow)]
-    value: &'a RawValue,
-}
-
-fn row_of(line: &[u8]) -> Result<(Timestamp, Bytes), String> {
-    let row: Row<'_> = object::from_json_bytes(line).map_err(|error| error.to_string())?;
-    let written = row.time.get();
-    let time = times::of_json(written, row.time_unit, None)
-        .and_then(|moment| times::observed(moment, written));
-    let time = time.map_err(|error| format!("the time {error}"))?.time;
-    let value = text_or_number(row.value)?;
-    Ok((time, Bytes::copy_from_slice(value.as_bytes())))
-}
-
-fn text_or_number(token: &RawValue) -> Result<Cow<'_, str>, String> {
-    let token = token.get();
-    match token.as_bytes().first() {
-        Some(b'"') => {
-            let text: String = serde_json::from_str(token).map_err(|error| error.to_string())?;
-            Ok(Cow::Owned(text))
-        }
-        Some(b'-' | b'0'..=b'9') => Ok(Cow::Borrowed(token)),
-        _ => Err("a value is a text or a number".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_has_a_time_and_a_text_or_a_number() {
-        let row = |line: &str| row_of(line.as_bytes());
-        let (time, value) = row(r#"{"time":"1970-01-01T00:00:01Z","value":1.50}"#).unwrap();
-        assert_eq!((time, &value[..]), (Timestamp(1_000_000), &b"1.50"[..]));
-        let (time, value) = row(r#"{"time":-7,"time_unit":"us","value":"a \"b\""}"#).unwrap();
-        assert_eq!((time, &value[..]), (Timestamp(-7), &b"a \"b\""[..]));
-        for bad in [
-            "",
-            "1",
-            r#"{"value":1}"#,
-            r#"{"time":1764400000,"value":1}"#,
-            r#"{"time":null,"value":1}"#,
-            r#"{"time":"1h","value":1}"#,
-            r#"{"time":"2024-05-01","value":null}"#,
-            r#"{"time":"2024-05-01","value":[1]}"#,
-            r#"{"time":1.5,"value":1}"#,
-            r#"{"time":"soon","value":1}"#,
-            r#"{"time":"2024-05-01","value":1,"more":1}"#,
-        ] {
-            assert!(row(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use axum::http::StatusCode;
 use data_encoding::BASE64;
 use headwater_client::object;
 use headwater_client::times::{self, Moment, TimeNotes, Unit};
@@ -21,70 +20,67 @@ use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::limits::MAX_LISTED_ERRORS;
-use super::problem::ApiError;
 use crate::json_value;
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// An object, or an array of objects.
     Json,
     /// An object a line; blank lines do not count, but have a place.
     Ndjson,
 }
 
-impl Form {
-    /// The form that a `Content-Type` names; JSON when it names none, or one that
-    /// clients send when nobody has said what the body is.
-    ///
-    /// # Errors
-    /// It names something else.
-    pub(super) fn of(content_type: Option<&str>) -> Result<Self, ApiError> {
-        let media_type = content_type.and_then(|text| text.split(';').next());
-        let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
-        match media_type.as_str() {
-            "application/x-ndjson"
-            | "application/ndjson"
-            | "text/x-ndjson"
-            | "application/jsonl"
-            | "application/x-jsonl"
-            | "application/jsonlines"
-            | "application/x-jsonlines" => Ok(Self::Ndjson),
-            ""
-            | "application/json"
-            | "text/json"
-            | "text/plain"
-            | "application/octet-stream"
-            // As curl says of whatever it is given.
-            | "application/x-www-form-urlencoded" => Ok(Self::Json),
-            json if json.ends_with("+json") => Ok(Self::Json),
-            other => {
-                let other: String = other.chars().take(64).collect();
-                let detail = format!(
-                    "a body of the type {other} is not read here; send JSON (application/json) or NDJSON \
-                     (application/x-ndjson). Files are published by `headwater publish --file`"
-                );
-                Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
-            }
-        }
-    }
-}
-
 /// What was said beside a body.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// That of times that are numbers, where they do not say it themselves.
-    pub(super) time_unit: Option<Unit>,
+    pub(crate) time_unit: Option<Unit>,
     /// Times far ahead of now are meant, whatever follows from them.
-    pub(super) far_ahead: bool,
+    pub(crate) far_ahead: bool,
 }
 
 /// What a body holds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Incoming {
-    pub(super) records: Vec<Record>,
+pub(crate) struct Incoming {
+    pub(crate) records: Vec<Record>,
     /// What was done to observations that were not quite as they are kept.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Why nothing of a body is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotTaken {
+    pub(crate) why: Why,
+    /// What happened, and what to do.
+    pub(crate) detail: String,
+    /// The items that are bad, as far as they are listed.
+    pub(crate) items: Vec<ItemProblem>,
+}
+
+/// Whose fault it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The body cannot be read, or an item is bad.
+    Bad,
+    /// It is written in a way that is not read here.
+    OtherForm,
+    /// It is more than one request may carry.
+    TooLarge,
+}
+
+impl NotTaken {
+    fn because(why: Why, detail: impl Into<String>) -> Self {
+        Self {
+            why,
+            detail: detail.into(),
+            items: Vec::new(),
+        }
+    }
+
+    fn bad(detail: impl Into<String>) -> Self {
+        Self::because(Why::Bad, detail)
+    }
 }
 
 /// Reads the observations of a body for a stream with this manifest. Those
@@ -93,20 +89,20 @@ pub(super) struct Incoming {
 /// # Errors
 /// The body cannot be read, an item is bad, or there are more than one request
 /// may carry.
-pub(super) fn observations(
+pub(crate) fn observations(
     form: Form,
     body: &[u8],
     manifest: &Manifest,
     now: Timestamp,
     terms: Terms,
-) -> Result<Incoming, ApiError> {
+) -> Result<Incoming, NotTaken> {
     if body.starts_with(GZIP) {
         let detail = "the body is gzip, which is not read; send it as it is. Nothing was stored";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        return Err(NotTaken::because(Why::OtherForm, detail));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
-        ApiError::bad_request(format!(
+        NotTaken::bad(format!(
             "the body is not UTF-8 at byte {at}; nothing was stored"
         ))
     })?;
@@ -173,7 +169,7 @@ impl Batch {
         }
     }
 
-    fn json(&mut self, text: &str) -> Result<(), ApiError> {
+    fn json(&mut self, text: &str) -> Result<(), NotTaken> {
         if !text.trim_ascii_start().starts_with('[') {
             // The usual one is gone through once; what is wrong with another is
             // found out at leisure.
@@ -196,7 +192,7 @@ impl Batch {
         }
     }
 
-    fn ndjson(&mut self, text: &str) -> Result<(), ApiError> {
+    fn ndjson(&mut self, text: &str) -> Result<(), NotTaken> {
         for (place, line) in text.lines().enumerate() {
             let line = line.trim_ascii();
             if line.is_empty() {
@@ -266,7 +262,7 @@ impl Batch {
         Ok(Record::new(moment.time, &value))
     }
 
-    fn finish(mut self) -> Result<Incoming, ApiError> {
+    fn finish(mut self) -> Result<Incoming, NotTaken> {
         if self.bad > 0 {
             let all = self.records.len() + self.bad;
             let (bad, listed) = (self.bad, self.errors.len());
@@ -277,10 +273,13 @@ impl Batch {
             };
             let detail =
                 format!("{bad} of {all} observations are bad, and nothing was stored{cut}");
-            return Err(ApiError::bad_request(detail).with_errors(self.errors));
+            return Err(NotTaken {
+                items: self.errors,
+                ..NotTaken::bad(detail)
+            });
         }
         if self.records.is_empty() {
-            return Err(ApiError::bad_request("the body has no observations"));
+            return Err(NotTaken::bad("the body has no observations"));
         }
         let mut notes = self.times.fresh();
         notes.extend(match self.rewritten {
@@ -381,17 +380,17 @@ fn without_place(error: &serde_json::Error) -> String {
     text[..end].to_owned()
 }
 
-fn not_json(error: serde_json::Error) -> ApiError {
-    ApiError::bad_request(format!(
+fn not_json(error: serde_json::Error) -> NotTaken {
+    NotTaken::bad(format!(
         "the body is not JSON: {error}; nothing was stored. NDJSON needs `Content-Type: application/x-ndjson`"
     ))
 }
 
-fn too_large() -> ApiError {
+fn too_large() -> NotTaken {
     let detail = format!(
         "a request may carry {MAX_PUBLISH_RECORDS} observations of {MAX_PUBLISH_BYTES} bytes together; nothing was stored, split it"
     );
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    NotTaken::because(Why::TooLarge, detail)
 }
 
 #[cfg(test)]
