@@ -14,6 +14,7 @@ pub mod json_value;
 pub mod keys;
 pub mod mark;
 pub mod net;
+pub mod reading;
 pub mod runtime;
 pub mod store;
 mod wording;

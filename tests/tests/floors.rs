@@ -54,6 +54,7 @@ const NODE: &[&str] = &[
     "handle",
     "net",
     "runtime",
+    "reading",
     "export",
     "api",
     "client",

@@ -6,8 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use headwater_client::times::Unit;
 use headwater_client::types::{GapReport, Problem};
-use headwater_protocols::engine::LogStatus;
-use headwater_protocols::store::{History, Store};
+use headwater_protocols::store::Store;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -15,10 +14,12 @@ use super::bounds::{Range, positive_micros};
 use super::caller::Client;
 use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
 use super::problem::ApiError;
-use super::state::{ApiState, not_come_yet, require_readable};
+use super::state::{ApiState, not_come_yet};
 use super::waiting::Written;
-use crate::export::{GapFinder, Selection, held, visit};
+use crate::export::GapFinder;
 use crate::handle::wall_time;
+use crate::reading::extent::require_readable;
+use crate::reading::{Records, Selection};
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -59,8 +60,8 @@ pub(super) async fn gaps(
     let Query(options) = options?;
     let size = status.head.as_ref().map_or(0, |head| head.size);
     let wanted = Wanted::of(&options, size)?;
-    let find = state.look_through(&client, status, move |status, history, work| {
-        let report = report(status, history, &wanted, || work.step())?;
+    let find = state.look_through(&client, status, move |records, work| {
+        let report = report(records, &wanted, || work.step())?;
         Written::json(&report)
     });
     find.await?.for_client(state.crowd(), &client)
@@ -93,11 +94,11 @@ impl Wanted {
 }
 
 fn report<S: Store>(
-    status: &LogStatus,
-    history: &History<'_, S>,
+    records: &Records<'_, S>,
     wanted: &Wanted,
     mut step: impl FnMut() -> Result<(), ApiError>,
 ) -> Result<GapReport, ApiError> {
+    let status = records.status();
     if status.head.is_none() {
         return Err(not_come_yet(status));
     }
@@ -105,11 +106,11 @@ fn report<S: Store>(
     let manifest = status.manifest.as_ref();
     let cadence_us = wanted.cadence_us.or(manifest.map(|m| m.cadence_us));
     let mut finder = GapFinder::new(cadence_us, wanted.listed);
-    let size = status.usable_size();
+    let size = records.size();
     let to = wanted.selection.to.min(size);
     // What was dropped by the stream's retention is no gap.
-    let from = wanted.selection.from.max(status.begin).min(to);
-    let held = held(status, history, to)?;
+    let from = wanted.selection.from.max(records.begin()).min(to);
+    let held = records.held(to)?;
     for interval in held.held(from, to) {
         finder.skip();
         let selection = Selection {
@@ -117,7 +118,7 @@ fn report<S: Store>(
             to: interval.to,
             ..wanted.selection
         };
-        visit(history, &selection, |index, record| {
+        records.visit(&selection, |index, record| {
             finder.observe(index, record.time(), &record.value());
             step()
         })?;
@@ -156,10 +157,11 @@ mod tests {
         put(8, 12);
         let mut status = status("temperature", 1, 13);
         status.held = vec![Interval { from: 0, to: 4 }, Interval { from: 8, to: 12 }];
-        let history = History::new(&store, key);
+        status.key = Some(key);
+        let records = Records::of(&status, &store).unwrap();
         let report = |options: Options| {
             let wanted = Wanted::of(&options, 13).unwrap();
-            report(&status, &history, &wanted, || Ok(())).unwrap()
+            report(&records, &wanted, || Ok(())).unwrap()
         };
         let cadence_us = Some(1_000_000);
         let all = report(Options {

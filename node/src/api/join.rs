@@ -7,11 +7,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use headwater_client::proof::disputed;
 use headwater_client::times::Unit;
 use headwater_client::types::Problem;
 use headwater_protocols::engine::LogStatus;
-use headwater_protocols::store::{History, Store};
+use headwater_protocols::store::Store;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -22,15 +21,17 @@ use super::compression;
 use super::elsewhere::PeersMayBeAsked;
 use super::etag::EntityTag;
 use super::limits::MAX_JOINED_STREAMS;
-use super::observations::{format_of, require_held};
+use super::observations::format_of;
 use super::parts::{self, Answer};
 use super::places::mebibytes;
 use super::problem::ApiError;
 use super::spool::Name;
-use super::state::{ApiState, not_come_yet, require_readable};
+use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use crate::handle::wall_time;
+use crate::reading::Records;
+use crate::reading::extent::{require_no_dispute, require_readable};
 use crate::store::Patient;
 
 /// Mebibytes that a join keeps of the records of its streams: one and a half of
@@ -155,7 +156,7 @@ impl Joining {
                 return Err(ApiError::bad_request(text));
             }
             require_readable(&status)?;
-            require_undisputed(&status)?;
+            require_no_dispute(&status)?;
             streams.push(status);
         }
         let range = Range {
@@ -222,21 +223,17 @@ impl Joining {
     fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
         let mut streams = Vec::with_capacity(self.streams.len());
         for (status, name) in self.streams.iter().zip(&self.columns) {
-            let not_come_yet = || not_come_yet(status);
-            let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
-            let key = status.key.ok_or_else(not_come_yet)?;
-            let history = History::new(store, key);
-            // Times run backwards, so that a value may lie in any hole.
-            let size = status.usable_size();
-            require_held(status, &history, status.begin, size)?;
+            let manifest = status.manifest.as_ref();
+            let manifest = manifest.ok_or_else(|| not_come_yet(status))?;
+            let records = Records::of(status, store)?;
+            records.require_all_held()?;
             let value_type = manifest.value_type;
             streams.push(JoinedStream {
                 column: Column {
                     name: name.clone(),
                     value_type,
                 },
-                history,
-                size,
+                records,
             });
         }
         Ok(join(&streams, &self.how, self.format, out)?)
@@ -253,23 +250,6 @@ fn called(state: &ApiState, streams: &[Arc<LogStatus>]) -> Vec<(String, String)>
         (name.to_owned(), status.log.to_string())
     };
     streams.iter().map(called).collect()
-}
-
-/// Refuses what only one of two histories has. Of a recovered stream there is no doubt
-/// once all that counts is known.
-fn require_undisputed(status: &LogStatus) -> Result<(), ApiError> {
-    let size = status
-        .head
-        .as_ref()
-        .ok_or_else(|| not_come_yet(status))?
-        .size;
-    let end = status.recovered.as_ref().map(|end| end.tree().size);
-    match status.disputed_from {
-        Some(from) if from < size && end != Some(from) => {
-            Err(ApiError::new(StatusCode::CONFLICT, disputed(status, from)))
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 fn rows(state: &ApiState, options: &Options, streams: &[Arc<LogStatus>]) -> Result<Rows, ApiError> {

@@ -24,7 +24,7 @@ use futures::Stream;
 use headwater_client::times::{Bound, Unit};
 use headwater_client::types::{Ended, Problem, Reset};
 use headwater_protocols::engine::LogStatus;
-use headwater_protocols::store::{History, Store};
+use headwater_protocols::store::Store;
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use tokio::sync::mpsc::error::SendTimeoutError;
@@ -39,13 +39,14 @@ use super::limits::{
 use super::line::{Cut, Line};
 use super::live_places::LivePlace;
 use super::live_tail::LiveTail;
-use super::observations::{refused, require_held};
 use super::problem::ApiError;
 use super::retention::BEGINS_AT;
 use super::socket;
-use super::state::{ApiState, not_come_yet, require_readable};
-use crate::export::{RecordObject, Selection, held_until, visit};
+use super::state::{ApiState, not_come_yet};
+use crate::export::RecordObject;
 use crate::handle::wall_time;
+use crate::reading::extent::{in_dispute, require_readable};
+use crate::reading::{Records, Selection};
 
 /// Tells nginx to hand on what comes as it comes.
 pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -98,7 +99,7 @@ pub(super) async fn live(
     };
     // An event would not keep a browser from coming back for ever.
     if let Some(from) = is_disputed(&watch.borrow(), next) {
-        return Err(refused(&watch.borrow(), from));
+        return Err(in_dispute(&watch.borrow(), from).into());
     }
     let tail = state.live_tails().of(status_log);
     let live = Live {
@@ -233,22 +234,10 @@ async fn first_since(
     status: Arc<LogStatus>,
     since: Timestamp,
 ) -> Result<u64, ApiError> {
-    let find = state.with_history(status, move |status, history| {
-        let size = status.head.as_ref().map(|_| status.usable_size());
-        let size = size.ok_or_else(|| not_come_yet(status))?;
-        let begin = status.begin.min(size);
-        require_held(status, history, begin, size)?;
-        let selection = Selection {
-            since: Some(since),
-            limit: Some(1),
-            ..Selection::indexes(begin, size)
-        };
-        let mut first = size;
-        visit(history, &selection, |index, _| {
-            first = index;
-            Ok::<_, ApiError>(())
-        })?;
-        Ok(first)
+    let find = state.with_records(status, move |records| {
+        let status = records.status();
+        status.head.as_ref().ok_or_else(|| not_come_yet(status))?;
+        Ok(records.first_since(since)?)
     });
     find.await
 }
@@ -430,7 +419,7 @@ impl Live {
     fn end_at_dispute(&mut self, status: &LogStatus) -> Option<Said> {
         let from = is_disputed(status, self.next).filter(|_| !self.ended)?;
         self.ended = true;
-        let error = refused(status, from);
+        let error = ApiError::from(in_dispute(status, from));
         let problem = serde_json::to_string(error.problem()).unwrap_or_default();
         Some(Said::End(problem))
     }
@@ -462,7 +451,7 @@ impl Live {
         let log = status.log;
         let found = self.tail.read(&status, next, || {
             let status = status.clone();
-            (self.state).with_history(status, move |status, history| read(status, history, next))
+            (self.state).with_records(status, move |records| read(records, next))
         });
         match found.await {
             Ok(observations) => {
@@ -480,24 +469,21 @@ impl Live {
 
 /// The next records that are held.
 fn read<S: Store + ?Sized>(
-    status: &LogStatus,
-    history: &History<'_, S>,
+    records: &Records<'_, S>,
     next: u64,
 ) -> Result<Vec<Observation>, ApiError> {
+    let status = records.status();
     let manifest = status
         .manifest
         .as_ref()
         .ok_or_else(|| not_come_yet(status))?;
-    let held_until = held_until(status, history, next)?;
-    if held_until <= next {
+    let to = records.run_end(next)?.min(next.saturating_add(LIVE_BATCH));
+    if to <= next {
         return Ok(Vec::new());
     }
-    // To the end of a chunk only: a batch is at most the bytes of one.
-    let chunk = history.key().chunk_interval(history.key().chunk_of(next));
-    let to = held_until.min(chunk.to).min(next + LIVE_BATCH);
     let mut object = RecordObject::new(manifest.value_type);
     let (mut observations, mut bytes) = (Vec::new(), 0);
-    visit(history, &Selection::indexes(next, to), |index, record| {
+    records.visit(&Selection::indexes(next, to), |index, record| {
         // The rest is read when these were taken.
         if bytes >= LIVE_BATCH_BYTES {
             return Ok(());
@@ -533,8 +519,11 @@ mod tests {
         put(9, 12);
         let mut status = status("temperature", 1, 11);
         status.held = vec![Interval { from: 0, to: 6 }, Interval { from: 9, to: 12 }];
-        let history = History::new(&store, key);
-        let count = |status: &LogStatus, next| read(status, &history, next).unwrap().len();
+        status.key = Some(key);
+        let count = |status: &LogStatus, next| {
+            let records = Records::of(status, &store).unwrap();
+            read(&records, next).unwrap().len()
+        };
         // To the end of the chunk, to the hole, none in it, and not beyond the head.
         assert_eq!(
             [0, 3, 4, 6, 8].map(|next| count(&status, next)),

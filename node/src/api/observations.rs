@@ -7,13 +7,13 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use headwater_client::proof::{disputed, prove_export};
+use headwater_client::proof::prove_export;
 use headwater_client::times::Unit;
 use headwater_client::types::{Observation, Problem};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
-use headwater_protocols::store::{History, Store};
+use headwater_protocols::store::Store;
 use headwater_protocols::sync::retrieval::Retrieval;
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
@@ -29,13 +29,15 @@ use super::etag::EntityTag;
 use super::parts::{self, Answer};
 use super::places::mebibytes;
 use super::problem::ApiError;
-use super::retention::{BEGINS_AT, MAX_BEGINNINGS, dropped, kept};
+use super::retention::{BEGINS_AT, MAX_BEGINNINGS};
 use super::retrieve;
 use super::spool::Name;
-use super::state::{ApiState, not_come_yet, require_readable};
+use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
-use crate::export::{Encoder, Format, Order, Selection, missing, visit};
+use crate::export::{Encoder, Format};
 use crate::handle::wall_time;
+use crate::reading::extent::{kept, require_readable, require_undisputed};
+use crate::reading::{Order, Records, Selection, Unreadable};
 use crate::store::Patient;
 
 /// In answers from a forked stream: the index from which on it is disputed.
@@ -187,20 +189,20 @@ impl Reading {
     /// Writes the answer.
     fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
         let status = &self.status;
-        let not_come_yet = || not_come_yet(status);
-        let manifest = status.manifest.as_ref().ok_or_else(not_come_yet)?;
-        let key = status.key.ok_or_else(not_come_yet)?;
-        let history = History::new(store, key);
-        let selection = answer(status, &history, self.question, status.usable_size())?;
+        let manifest = status.manifest.as_ref();
+        let manifest = manifest.ok_or_else(|| not_come_yet(status))?;
+        let records = Records::of(status, store)?;
+        let selection = answer(&records, self.question)?;
         let mut encoder = match self.with_proof {
             true => {
                 let (from, to) = selection.needed();
-                let proof = prove_export(status, &history, from, to).map_err(ApiError::from)?;
+                let proof =
+                    prove_export(status, records.history(), from, to).map_err(ApiError::from)?;
                 Encoder::begin_proved(manifest.value_type, &proof.to_json(), out)?
             }
             false => Encoder::begin(self.format, manifest.value_type, out)?,
         };
-        visit(&history, &selection, |index, record| {
+        records.visit(&selection, |index, record| {
             encoder.record(index, record)?;
             Ok::<_, WriteError>(())
         })?;
@@ -317,91 +319,17 @@ async fn read_under(
     Ok(response)
 }
 
-/// Refuses to answer with records that only one of two histories has, where
-/// they are asked for by their indexes. An open end is where both end.
-pub(super) fn require_undisputed(
-    status: &LogStatus,
-    selection: &Selection,
-) -> Result<(), ApiError> {
-    let Some(disputed_from) = status.disputed_from else {
-        return Ok(());
-    };
-    let size = status.head.as_ref().map_or(0, |head| head.size);
-    let closed = Selection {
-        to: selection.to.min(size),
-        ..*selection
-    };
-    let reaches = match selection.to {
-        u64::MAX => selection.from >= disputed_from && selection.from < size,
-        _ => {
-            let (from, to) = closed.needed();
-            from < to && to > disputed_from
-        }
-    };
-    match reaches {
-        true => Err(refused(status, disputed_from)),
-        false => Ok(()),
-    }
-}
-
-/// The answer where what is asked for is disputed.
-pub(super) fn refused(status: &LogStatus, disputed_from: u64) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, disputed(status, disputed_from))
-}
-
 /// The records that answer the question. All of them are held.
-fn answer<S: Store>(
-    status: &LogStatus,
-    history: &History<'_, S>,
-    question: Question,
-    size: u64,
-) -> Result<Selection, ApiError> {
+fn answer<S: Store>(records: &Records<'_, S>, question: Question) -> Result<Selection, Unreadable> {
     match question {
-        Question::Select(selection) => {
-            let selection = kept(status, selection, size)?;
-            let (from, to) = selection.needed();
-            require_held(status, history, from, to)?;
-            Ok(selection)
-        }
+        Question::Select(selection) => records.answering(selection),
         Question::AtOrBefore(time) => {
-            // Times run backwards, so that the answer may lie in any hole.
-            require_held(status, history, status.begin, size)?;
-            let found = history.at_or_before(time, size)?;
-            if let (None, Some(last)) = (found, status.begin.checked_sub(1)) {
-                return Err(dropped(status, last));
-            }
-            Ok(found.map_or_else(Selection::default, |(index, _)| {
+            let found = records.last_until(time)?;
+            Ok(found.map_or_else(Selection::default, |index| {
                 Selection::indexes(index, index + 1)
             }))
         }
     }
-}
-
-/// Refuses to answer over a hole.
-pub(super) fn require_held<S: Store + ?Sized>(
-    status: &LogStatus,
-    history: &History<'_, S>,
-    from: u64,
-    to: u64,
-) -> Result<(), ApiError> {
-    match missing(status, history, from, to)? {
-        None => Ok(()),
-        Some(hole) => Err(hole_in(status, hole)),
-    }
-}
-
-fn hole_in(status: &LogStatus, Interval { from, to }: Interval) -> ApiError {
-    let log = status.log;
-    let what = if status.followed {
-        format!("wait until it is synced: `headwater sync {log}`")
-    } else {
-        format!("follow it: `headwater follow {log}`")
-    };
-    let detail = format!(
-        "the records {from} to {} of stream {log} are not held here; {what}, or ask for what is held",
-        to - 1
-    );
-    ApiError::new(StatusCode::CONFLICT, detail)
 }
 
 fn format(options: &Options, headers: &HeaderMap) -> Result<Format, ApiError> {

@@ -14,6 +14,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
 use crate::handle::{NodeError, impossible_time};
+use crate::reading::Unreadable;
 
 /// The type of a problem with a stream that only a later version reads.
 const TOO_NEW: &str = "urn:headwater:too_new";
@@ -254,6 +255,20 @@ impl From<ReadError> for ApiError {
             ),
             ReadError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Unreadable> for ApiError {
+    fn from(error: Unreadable) -> Self {
+        let status = match error {
+            Unreadable::NotComeYet(_) | Unreadable::Hole { .. } | Unreadable::Disputed(_) => {
+                StatusCode::CONFLICT
+            }
+            Unreadable::Dropped { .. } => StatusCode::GONE,
+            Unreadable::TooNew { log, newer } => return CommandError::TooNew { log, newer }.into(),
+            Unreadable::Read(error) => return error.into(),
+        };
+        Self::new(status, error.to_string())
     }
 }
 

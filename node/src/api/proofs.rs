@@ -18,11 +18,10 @@ use utoipa::IntoParams;
 
 use super::bounds::require_rising;
 use super::caller::Client;
-use super::observations::require_undisputed;
 use super::problem::ApiError;
-use super::retention::{kept, require_kept};
-use super::state::{ApiState, not_come_yet, require_readable};
-use crate::export::Selection;
+use super::state::{ApiState, not_come_yet};
+use crate::reading::Selection;
+use crate::reading::extent::{kept, require_kept, require_readable, require_undisputed};
 
 /// `GET /v1/streams/{id}/head`.
 #[utoipa::path(get, path = "/v1/streams/{id}/head", tag = "proofs", summary = "The signed head",
@@ -80,7 +79,8 @@ pub(super) async fn heads(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<HeadsView>, ApiError> {
     let status = state.stream(&id?)?;
-    let look = state.look_through(&client, status, move |status, history, _| {
+    let look = state.look_through(&client, status, move |records, _| {
+        let (status, history) = (records.status(), records.history());
         let (manifest, head) = signed(status)?;
         let (log, owner) = (status.log, &manifest.publisher);
         let mut known = past_heads(history.store(), history.key().number, log, owner)?;
@@ -131,9 +131,10 @@ pub(super) async fn inclusion(
     let Path((id, index)) = place?;
     let status = state.stream(&id)?;
     require_readable(&status)?;
-    let prove = state.look_through(&client, status, move |status, history, _| {
+    let prove = state.look_through(&client, status, move |records, _| {
+        let status = records.status();
         require_kept(status, index)?;
-        Ok(proof::prove_inclusion(status, history, index)?)
+        Ok(proof::prove_inclusion(status, records.history(), index)?)
     });
     prove.await.map(Json)
 }
@@ -163,10 +164,16 @@ pub(super) async fn consistency(
 ) -> Result<Json<ConsistencyProof>, ApiError> {
     let status = state.stream(&id?)?;
     let Query(Sizes { first, second }) = sizes?;
-    let prove = state.look_through(&client, status, move |status, history, _| {
+    let prove = state.look_through(&client, status, move |records, _| {
+        let status = records.status();
         let usable = status.head.as_ref().map(|_| status.usable_size());
         let second = second.or(usable).unwrap_or(first);
-        Ok(proof::prove_consistency(status, history, first, second)?)
+        Ok(proof::prove_consistency(
+            status,
+            records.history(),
+            first,
+            second,
+        )?)
     });
     prove.await.map(Json)
 }
@@ -198,7 +205,8 @@ pub(super) async fn export(
     let status = state.stream(&id?)?;
     require_readable(&status)?;
     let Query(Range { from, to }) = range?;
-    let prove = state.look_through(&client, status, move |status, history, _| {
+    let prove = state.look_through(&client, status, move |records, _| {
+        let status = records.status();
         let size = status.head.as_ref().map_or(0, |head| head.size);
         let from = from.unwrap_or(0);
         require_rising(from, to)?;
@@ -207,7 +215,7 @@ pub(super) async fn export(
         let to = to.unwrap_or(status.usable_size()).min(size);
         let Selection { from, to, .. } = kept(status, Selection::indexes(from, to), size)?;
         let from = from.min(to);
-        Ok(proof::prove_export(status, history, from, to)?)
+        Ok(proof::prove_export(status, records.history(), from, to)?)
     });
     prove.await.map(Json)
 }

@@ -18,10 +18,11 @@ use super::content_type;
 use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Meaning;
-use super::state::{ApiState, blocking, not_come_yet, require_readable};
+use super::state::{ApiState, blocking, not_come_yet};
 use super::streams::unexpected;
 use crate::handle::wall_time;
 use crate::import::incoming::{self, Form, Incoming, NotTaken, Why};
+use crate::reading::extent::require_readable;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]

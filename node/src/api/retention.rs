@@ -1,13 +1,11 @@
 //! Records that were dropped because a stream's manifest asks to keep less: what
-//! a new stream says of it, and what whoever asks for them is told.
+//! a new stream says of it, and what answers say of where the kept ones begin.
 
-use axum::http::{HeaderName, StatusCode};
+use axum::http::HeaderName;
 use headwater_client::types::NewStream;
-use headwater_protocols::engine::LogStatus;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 
 use super::problem::ApiError;
-use crate::export::Selection;
 
 /// Says from which index on records are kept, where that is not the first.
 pub(super) const BEGINS_AT: HeaderName = HeaderName::from_static("headwater-begins-at");
@@ -53,85 +51,9 @@ impl Retained {
     }
 }
 
-/// A selection below `size` as far as records are kept: from the beginning means
-/// from the first one that is.
-///
-/// # Errors
-/// Records are asked for by their indexes that are not.
-pub(super) fn kept(
-    status: &LogStatus,
-    selection: Selection,
-    size: u64,
-) -> Result<Selection, ApiError> {
-    let begin = status.begin.min(size);
-    let to = selection.to.min(size);
-    let selection = Selection { to, ..selection };
-    let (from, to) = selection.needed();
-    if from >= begin || from >= to {
-        return Ok(selection);
-    }
-    if selection.from > 0 || to <= begin {
-        return Err(dropped(status, from));
-    }
-    Ok(Selection {
-        from: begin,
-        ..selection
-    })
-}
-
-/// Refuses to answer about a record that was dropped.
-pub(super) fn require_kept(status: &LogStatus, index: u64) -> Result<(), ApiError> {
-    match index < status.begin {
-        true => Err(dropped(status, index)),
-        false => Ok(()),
-    }
-}
-
-/// The answer where a record was dropped.
-pub(super) fn dropped(status: &LogStatus, index: u64) -> ApiError {
-    let (log, begin) = (status.log, status.begin);
-    ApiError::new(
-        StatusCode::GONE,
-        format!(
-            "record {index} of stream {log} was dropped by the stream's retention: what is kept begins at \
-             index {begin}; ask from there on"
-        ),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::status;
     use super::*;
-    use crate::export::Order;
-
-    #[test]
-    fn the_beginning_is_the_first_record_that_is_kept_and_those_before_are_gone() {
-        let mut status = status("x", 1, 100);
-        status.begin = 40;
-        let from = |from, to| {
-            let kept = kept(&status, Selection::indexes(from, to), 100);
-            kept.map(|kept| (kept.from, kept.to))
-                .map_err(|error| error.problem().status)
-        };
-        assert_eq!(from(0, u64::MAX), Ok((40, 100)));
-        assert_eq!(from(0, 41), Ok((40, 41)));
-        assert_eq!(from(40, 60), Ok((40, 60)));
-        // Nothing is asked for.
-        assert_eq!(from(0, 0), Ok((0, 0)));
-        for (first, to) in [(1, 60), (39, 40), (0, 40), (0, 1)] {
-            assert_eq!(from(first, to), Err(410), "{first} to {to}");
-        }
-        let last = Selection {
-            limit: Some(3),
-            order: Order::Descending,
-            ..Selection::indexes(5, 100)
-        };
-        assert_eq!(kept(&status, last, 100), Ok(last));
-        assert!(require_kept(&status, 40).is_ok());
-        let gone = require_kept(&status, 39).unwrap_err();
-        assert!(gone.problem().detail.contains("retention"));
-    }
 
     #[test]
     fn the_latest_record_alone_is_a_chunk_of_its_own() {

@@ -16,8 +16,9 @@ use headwater_protocols::sync::retrieval::{Found, Retrieval};
 
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
-use super::state::{ApiState, not_come_yet, require_readable};
+use super::state::{ApiState, not_come_yet};
 use crate::export::{Encoder, Format};
+use crate::reading::extent::require_readable;
 
 /// `GET /v1/chunks/{address}`: the records of a chunk, each after its length.
 #[utoipa::path(get, path = "/v1/chunks/{address}", tag = "observations", summary = "A chunk by its address, from here or from a peer",

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_protocols::engine::{CommandError, LogStatus};
+use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
-use headwater_protocols::store::History;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::LocalTrust;
@@ -24,6 +23,7 @@ use super::told::Told;
 use super::work::{Work, working};
 use crate::aliases::Aliases;
 use crate::handle::Node;
+use crate::reading::{Records, Unreadable};
 use crate::store::Patient;
 
 /// What the API needs to know. Cheap to clone, which axum does several times a
@@ -270,55 +270,30 @@ impl ApiState {
         &self,
         client: &Client,
         status: Arc<LogStatus>,
-        look: impl FnOnce(&LogStatus, &History<'_, Patient<'_>>, &mut Work) -> Result<T, ApiError>
-        + Send
-        + 'static,
+        look: impl FnOnce(&Records<'_, Patient<'_>>, &mut Work) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let place = self.place(client, 1).await?;
         let store = self.0.node.store().clone();
         working(place, move |work| {
-            let key = status.key.ok_or_else(|| not_come_yet(&status))?;
-            look(&status, &History::new(&Patient::new(&store), key), work)
+            look(&Records::of(&status, &Patient::new(&store))?, work)
         })
         .await
     }
 
-    /// Reads the history of a stream on a thread that may block.
-    pub(super) async fn with_history<T: Send + 'static>(
+    /// Reads the records of a stream on a thread that may block.
+    pub(super) async fn with_records<T: Send + 'static>(
         &self,
         status: Arc<LogStatus>,
-        read: impl FnOnce(&LogStatus, &History<'_, Patient<'_>>) -> Result<T, ApiError> + Send + 'static,
+        read: impl FnOnce(&Records<'_, Patient<'_>>) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let store = self.0.node.store().clone();
-        blocking(move || {
-            let key = status.key.ok_or_else(|| not_come_yet(&status))?;
-            read(&status, &History::new(&Patient::new(&store), key))
-        })
-        .await
-    }
-}
-
-/// Refuses to read records that only a later version knows how to.
-pub(super) fn require_readable(status: &LogStatus) -> Result<(), ApiError> {
-    let newer = status.manifest.as_ref().and_then(|one| one.too_new());
-    match newer {
-        None => Ok(()),
-        Some(&newer) => {
-            let log = status.log;
-            Err(CommandError::TooNew { log, newer }.into())
-        }
+        blocking(move || read(&Records::of(&status, &Patient::new(&store))?)).await
     }
 }
 
 /// The answer while nothing of a stream has come.
 pub(super) fn not_come_yet(status: &LogStatus) -> ApiError {
-    ApiError::new(
-        axum::http::StatusCode::CONFLICT,
-        format!(
-            "nothing of stream {} has come from its peers yet; `headwater show` tells whether there are any",
-            status.log
-        ),
-    )
+    Unreadable::NotComeYet(status.log).into()
 }
 
 /// Runs what reads the disk or takes long on a thread that may block.

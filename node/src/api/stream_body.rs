@@ -14,6 +14,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::limits::{BLOCK_BYTES, QUEUED_BLOCKS, STALLED_READ};
 use super::places::Place;
 use super::problem::ApiError;
+use crate::reading::Unreadable;
 
 /// What the writing thread tells the connection.
 enum Part {
@@ -99,6 +100,12 @@ impl From<io::Error> for WriteError {
 impl From<ApiError> for WriteError {
     fn from(error: ApiError) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Unreadable> for WriteError {
+    fn from(error: Unreadable) -> Self {
+        Self::Failed(error.into())
     }
 }
 

@@ -15,7 +15,6 @@ use headwater_client::types::{
 };
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;
-use headwater_protocols::store::History;
 use headwater_protocols::wire::v1;
 use libp2p::Multiaddr;
 use prost::Message;
@@ -32,6 +31,7 @@ use super::state::{ApiState, blocking};
 use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use crate::handle::wall_time;
+use crate::reading::Records;
 use crate::store::Patient;
 
 type Id = Result<Path<String>, PathRejection>;
@@ -440,7 +440,7 @@ async fn views(
         let view = |status: &Arc<LogStatus>| {
             let disk = match status.key {
                 Some(key) => StreamBytes {
-                    records: History::new(&patient, key).bytes()?,
+                    records: Records::of(status, &patient)?.bytes()?,
                     files: with_disk.then(|| patient.disk_bytes_of(key)).transpose()?,
                 },
                 None => StreamBytes::default(),

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use headwater_protocols::manifest::{ValueType, likeness};
-use headwater_protocols::store::{History, ReadError, Store};
+use headwater_protocols::store::{ReadError, Store};
 use headwater_protocols::time::Timestamp;
 
 use self::arrow::ArrowTable;
@@ -25,9 +25,9 @@ pub use self::steps::TooManyRows;
 use self::text::{CsvTable, JsonTable};
 use super::Format;
 use super::arrow::TOKEN;
-use super::by_time::{ByTime, Disorder, Room, Timed};
 use super::csv_line::CsvLines;
 use super::ipc::Ipc;
+use crate::reading::{ByTime, Disorder, Records, Room, Timed};
 
 /// A column of a joined table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +43,8 @@ pub struct Column {
 pub struct JoinedStream<'a, S: ?Sized> {
     /// Its column.
     pub column: Column,
-    /// Its records.
-    pub history: History<'a, S>,
-    /// Those below this index are read; all of them must be held.
-    pub size: u64,
+    /// Its records, all of which must be held.
+    pub records: Records<'a, S>,
 }
 
 /// Which rows a joined table has.
@@ -107,7 +105,10 @@ impl<S: Store + ?Sized> Side<'_, S> {
 
     /// Goes on by one record.
     fn step(&mut self) -> Result<(), JoinError> {
-        let next = self.records.next().map_err(|why| failed(self.name, why))?;
+        let next = self
+            .records
+            .next_record()
+            .map_err(|why| failed(self.name, why))?;
         self.latest = next.or(self.latest.take());
         Ok(())
     }
@@ -158,7 +159,7 @@ fn join_in<S: Store + ?Sized, W: Write + Send>(
     for stream in streams {
         let name = stream.column.name.as_str();
         let span = (how.since, how.before);
-        let records = ByTime::new(&stream.history, stream.size, span, room);
+        let records = stream.records.by_time(span, room);
         let records = records.map_err(|why| failed(name, why))?;
         let latest = before(stream, how.since)?;
         sides.push(Side {
@@ -189,13 +190,10 @@ fn before<S: Store + ?Sized>(
     let Some(before) = since.and_then(|since| since.0.checked_sub(1)) else {
         return Ok(None);
     };
-    let found = stream
-        .history
-        .at_or_before(Timestamp(before), stream.size)?;
-    let Some((index, time)) = found else {
+    let Some((index, time)) = stream.records.latest_until(Timestamp(before))? else {
         return Ok(None);
     };
-    let value = stream.history.record(index)?.value();
+    let value = stream.records.value(index)?;
     Ok(Some(Timed { time, value }))
 }
 

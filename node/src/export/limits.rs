@@ -27,17 +27,6 @@ pub const BATCH_ROWS: usize = 1 << 15;
 /// Bytes of the values of a record batch.
 pub const BATCH_BYTES: usize = 8 << 20;
 
-/// Bytes of records that wait, of all streams of a join, until those before them
-/// in time were read. In a stream whose times rise that is one chunk, up to
-/// 1.5 MB with what tells its records apart; 40 of them fit, and more than a
-/// thousand of numbers. A stream of numbers may run to and fro over 600,000
-/// records.
-pub const MAX_DISORDER_BYTES: usize = 64 << 20;
-
-/// What a record that waits costs beside its value: its time, index, and place
-/// in memory.
-pub const WAITING_BYTES: usize = 96;
-
 /// Rows of a join in equal steps of which it was said where they begin and end: ten
 /// years of every three seconds. A year in microseconds would be a mistake that
 /// costs days.

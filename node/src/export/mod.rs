@@ -1,18 +1,15 @@
 //! Records as texts (CSV, NDJSON, JSON) and as columns (Arrow, Parquet), written
-//! as they are read from the store, so that memory does not grow with the
+//! as they are read, so that memory does not grow with the
 //! history.
 //!
 //! The same records give the same bytes on every node.
 
 mod arrow;
-mod by_time;
 mod caught;
-mod chunks;
 mod csv;
 mod csv_line;
 mod exact;
 mod gaps;
-mod holes;
 mod ipc;
 mod join;
 mod json;
@@ -21,7 +18,6 @@ mod ndjson;
 mod parquet;
 mod proved_file;
 pub mod rows;
-mod select;
 mod value;
 
 use std::io::{self, Write};
@@ -35,12 +31,10 @@ pub use self::csv::CsvEncoder;
 pub use self::ipc::Ipc;
 pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
 pub use gaps::GapFinder;
-pub use holes::{held, held_until, missing};
 pub use join::{Column, Join, JoinError, JoinedStream, Rows, TooManyRows, column_names, join};
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
 pub use proved_file::{ExportError, verify_csv, verify_parquet};
-pub use select::{Order, Selection, visit};
 pub use value::put_json;
 
 /// How records are written.

@@ -25,6 +25,10 @@ mod import;
 #[path = "../../../node/src/json_value.rs"]
 mod json_value;
 #[cfg(feature = "node")]
+#[allow(dead_code, unreachable_pub, unused_imports)]
+#[path = "../../../node/src/reading/mod.rs"]
+mod reading;
+#[cfg(feature = "node")]
 #[allow(dead_code)]
 #[path = "../../../node/src/wording.rs"]
 mod wording;

@@ -129,7 +129,7 @@ fn latest<S: Store + ?Sized>(streams: &[JoinedStream<'_, S>]) -> Result<Option<E
     let mut latest: Option<End> = None;
     for stream in streams {
         let end = Timestamp(i64::MAX);
-        let Some((index, time)) = stream.history.at_or_before(end, stream.size)? else {
+        let Some((index, time)) = stream.records.latest_until(end)? else {
             continue;
         };
         if latest.as_ref().is_none_or(|end| time > end.time) {

@@ -1,11 +1,13 @@
 //! Joins against what the definition says, row by row.
 
+use headwater_protocols::engine::LogStatus;
 use headwater_protocols::ranges::IntervalSet;
 use headwater_protocols::record::Record;
 use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore};
 use proptest::prelude::*;
 
 use super::*;
+use crate::reading::tests::all_held;
 
 /// Times and values of a stream, by index.
 type Observations = Vec<(i64, u32)>;
@@ -42,6 +44,24 @@ fn key(number: u32) -> LogKey {
     }
 }
 
+fn status((number, size): (u32, u64)) -> LogStatus {
+    all_held(key(number), size)
+}
+
+fn joined_streams<'a>(
+    stati: &'a [LogStatus],
+    store: &'a MemoryStore,
+) -> Vec<JoinedStream<'a, MemoryStore>> {
+    let stream = |(number, status): (usize, &'a LogStatus)| JoinedStream {
+        column: Column {
+            name: format!("s{number}"),
+            value_type: ValueType::Number,
+        },
+        records: Records::of(status, store).unwrap(),
+    };
+    stati.iter().enumerate().map(stream).collect()
+}
+
 fn joined(streams: &[Observations], how: &Join, format: Format) -> Result<Vec<u8>, JoinError> {
     joined_in(&Room::default(), streams, how, format)
 }
@@ -53,17 +73,9 @@ fn joined_in(
     format: Format,
 ) -> Result<Vec<u8>, JoinError> {
     let store = store(streams);
-    let streams: Vec<_> = (0..)
-        .zip(streams)
-        .map(|(number, observations)| JoinedStream {
-            column: Column {
-                name: format!("s{number}"),
-                value_type: ValueType::Number,
-            },
-            history: History::new(&store, key(number)),
-            size: observations.len() as u64,
-        })
-        .collect();
+    let sizes = streams.iter().map(|observations| observations.len() as u64);
+    let stati: Vec<_> = (0..).zip(sizes).map(status).collect();
+    let streams = joined_streams(&stati, &store);
     let mut out = Vec::new();
     join_in(room, &streams, how, format, &mut out).map(|()| out)
 }
@@ -339,16 +351,8 @@ fn tokens(format: Format, values: [[&[u8]; 3]; 2]) -> Vec<Option<String>> {
         records.collect::<Vec<_>>()
     });
     let store = store_of(&streams);
-    let streams: Vec<_> = (0..2)
-        .map(|number| JoinedStream {
-            column: Column {
-                name: format!("s{number}"),
-                value_type: ValueType::Number,
-            },
-            history: History::new(&store, key(number)),
-            size: 3,
-        })
-        .collect();
+    let stati = [(0, 3), (1, 3)].map(status);
+    let streams = joined_streams(&stati, &store);
     let mut out = Vec::new();
     join(&streams, &on(0), format, &mut out).unwrap();
     if format == Format::Parquet {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use headwater::export::{Selection, visit};
+use headwater::reading::{Selection, visit};
 use headwater::store::RocksStore;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::store::{History, LogKey, ReadError};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use headwater::api::{Accepting, ApiState, Peer, router};
-use headwater::export::{Selection, visit};
 use headwater::handle::Node;
+use headwater::reading::{Selection, visit};
 use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
 use headwater_protocols::engine::{Command, LogStatus, Reply};
 use headwater_protocols::id::LogId;

@@ -74,8 +74,7 @@ impl Selection {
 }
 
 /// Reads the records of a selection one chunk at a time and hands each one to
-/// `take`. Everything in [`Selection::needed`] must be held; ask
-/// [`missing`](super::missing) before.
+/// `take`. Everything in [`Selection::needed`] must be held.
 ///
 /// # Errors
 /// A record is not held, the store fails, or `take` does.

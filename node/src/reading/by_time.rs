@@ -14,7 +14,7 @@ use super::limits::{MAX_DISORDER_BYTES, WAITING_BYTES};
 
 /// Bytes that may wait in memory, shared by all streams that are read together.
 #[derive(Debug)]
-pub(super) struct Room(Cell<usize>);
+pub struct Room(Cell<usize>);
 
 impl Default for Room {
     fn default() -> Self {
@@ -23,7 +23,9 @@ impl Default for Room {
 }
 
 impl Room {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// So many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
         Self(Cell::new(bytes))
     }
 
@@ -40,7 +42,7 @@ impl Room {
 
 /// Why the records cannot be put in order.
 #[derive(Debug)]
-pub(super) enum Disorder {
+pub enum Disorder {
     /// The times run to and fro so far that too much had to be in memory.
     TooMuch,
     /// One cannot be read.
@@ -62,7 +64,7 @@ impl From<StoreError> for Disorder {
 /// The records with an index below `size` and a time in `[since, before)`, by
 /// time, those of one time by index.
 #[derive(Debug)]
-pub(super) struct ByTime<'a, S: ?Sized> {
+pub struct ByTime<'a, S: ?Sized> {
     history: &'a History<'a, S>,
     size: u64,
     since: Option<Timestamp>,
@@ -74,9 +76,11 @@ pub(super) struct ByTime<'a, S: ?Sized> {
 
 /// A record, with the bytes of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Timed {
-    pub(super) time: Timestamp,
-    pub(super) value: Bytes,
+pub struct Timed {
+    /// Its time.
+    pub time: Timestamp,
+    /// Its value.
+    pub value: Bytes,
 }
 
 #[derive(Debug)]
@@ -156,13 +160,19 @@ impl<'a, S: Store + ?Sized> ByTime<'a, S> {
     }
 
     /// The time of the next record.
-    pub(super) fn next_time(&mut self) -> Result<Option<Timestamp>, Disorder> {
+    ///
+    /// # Errors
+    /// The store fails, or there is no room.
+    pub fn next_time(&mut self) -> Result<Option<Timestamp>, Disorder> {
         self.look()?;
         Ok(self.waiting.peek().map(|waiting| waiting.time))
     }
 
     /// The place and the time of the next record.
-    pub(super) fn next_place(&mut self) -> Result<Option<(u64, Timestamp)>, Disorder> {
+    ///
+    /// # Errors
+    /// The store fails, or there is no room.
+    pub fn next_place(&mut self) -> Result<Option<(u64, Timestamp)>, Disorder> {
         self.look()?;
         Ok(self.waiting.peek().and_then(|waiting| match waiting.what {
             What::Record { index, .. } => Some((index, waiting.time)),
@@ -171,7 +181,10 @@ impl<'a, S: Store + ?Sized> ByTime<'a, S> {
     }
 
     /// The next record.
-    pub(super) fn next(&mut self) -> Result<Option<Timed>, Disorder> {
+    ///
+    /// # Errors
+    /// The store fails, or there is no room.
+    pub fn next_record(&mut self) -> Result<Option<Timed>, Disorder> {
         self.look()?;
         let Some(next) = self.waiting.pop() else {
             return Ok(None);

@@ -10,7 +10,7 @@ use headwater_protocols::store::{History, Store, StoreError};
 /// # Errors
 /// The store fails; it is read only when there are more holes than the status
 /// lists.
-pub fn missing<S: Store + ?Sized>(
+pub(super) fn missing<S: Store + ?Sized>(
     status: &LogStatus,
     history: &History<'_, S>,
     from: u64,
@@ -25,7 +25,7 @@ pub fn missing<S: Store + ?Sized>(
 /// # Errors
 /// The store fails; it is read only when there are more holes than the status
 /// lists.
-pub fn held_until<S: Store + ?Sized>(
+pub(super) fn held_until<S: Store + ?Sized>(
     status: &LogStatus,
     history: &History<'_, S>,
     from: u64,
@@ -42,7 +42,7 @@ pub fn held_until<S: Store + ?Sized>(
 /// # Errors
 /// The store fails; it is read only when there are more holes than the status
 /// lists.
-pub fn held<S: Store + ?Sized>(
+pub(super) fn held<S: Store + ?Sized>(
     status: &LogStatus,
     history: &History<'_, S>,
     to: u64,
