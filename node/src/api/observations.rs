@@ -84,7 +84,7 @@ enum Question {
 
 /// One request, under the head of the moment when it came.
 #[derive(Clone, Debug)]
-struct Reading {
+struct Asked {
     status: Arc<LogStatus>,
     head: AdoptedHead,
     question: Question,
@@ -94,7 +94,7 @@ struct Reading {
     with_proof: bool,
 }
 
-impl Reading {
+impl Asked {
     fn new(
         status: Arc<LogStatus>,
         options: &Options,
@@ -290,16 +290,16 @@ async fn read_under(
 ) -> Result<Response, ApiError> {
     let (disputed_from, begin) = (status.disputed_from, status.begin);
     let headers = request.headers;
-    let reading = Reading::new(status, options, headers)?;
-    let tag = reading.tag();
-    let is_weak = compression::is_done(headers, reading.format);
+    let asked = Asked::new(status, options, headers)?;
+    let tag = asked.tag();
+    let is_weak = compression::is_done(headers, asked.format);
     let mut response = if tag.is_known(headers) {
         StatusCode::NOT_MODIFIED.into_response()
-    } else if let Some(what) = reading.to_retrieve() {
+    } else if let Some(what) = asked.to_retrieve() {
         request.may_ask.require()?;
-        retrieve::observation(state, &reading.status, reading.format, what).await?
+        retrieve::observation(state, &asked.status, asked.format, what).await?
     } else {
-        parts::answer(state, reading.into_answer(state), request).await?
+        parts::answer(state, asked.into_answer(state), request).await?
     };
     let headers = response.headers_mut();
     // Which format it is may depend on it; that it was compressed is added.

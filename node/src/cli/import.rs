@@ -284,7 +284,7 @@ async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<(Source, OldCsv)>> {
 fn part(source: &Source, old: &OldCsv) -> FilePart {
     FilePart {
         source: source.clone(),
-        form: PartForm::Csv(old.columns.clone(), old.reading.clone()),
+        form: PartForm::Csv(old.columns.clone(), old.dialect.clone()),
     }
 }
 
@@ -302,7 +302,7 @@ fn value_type(args: &ImportArgs, old: &[OldCsv]) -> anyhow::Result<ValueType> {
     }
     let mut all = None;
     for (path, old) in args.files.iter().zip(old) {
-        let found = old.values.value_type(old.reading.decimal_comma);
+        let found = old.values.value_type(old.dialect.decimal_comma);
         let found = found.map_err(|why| {
             let flag = old.values.proposal();
             let error = anyhow::anyhow!("cannot import {}: {why}", shown_path(path));

@@ -259,11 +259,11 @@ impl NamedFile {
             Some(columns) => {
                 let (said, source) = (args.reading.said()?, self.source.clone());
                 let (named, value_type) = (columns.clone(), target.rules.value_type());
-                let find = move || named_csv::reading(&source, &named, &said, value_type);
-                let reading = tokio::task::spawn_blocking(find).await?;
-                let reading =
-                    reading.with_context(|| format!("cannot read {}", self.source.name))?;
-                PartForm::Csv(columns.clone(), reading)
+                let find = move || named_csv::dialect(&source, &named, &said, value_type);
+                let dialect = tokio::task::spawn_blocking(find).await?;
+                let dialect =
+                    dialect.with_context(|| format!("cannot read {}", self.source.name))?;
+                PartForm::Csv(columns.clone(), dialect)
             }
         };
         let files = Files {

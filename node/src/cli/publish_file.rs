@@ -143,8 +143,8 @@ pub(super) fn accept(
 pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) {
     let out = invocation.out;
     for part in &form.files.parts {
-        if let PartForm::Csv(_, reading) = &part.form {
-            out.note(format!("{}: {reading}", part.source.name));
+        if let PartForm::Csv(_, dialect) = &part.form {
+            out.note(format!("{}: {dialect}", part.source.name));
         }
     }
     let repeated = checked

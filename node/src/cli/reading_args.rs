@@ -5,8 +5,8 @@ use headwater_client::times::{TimeForm, Unit};
 
 use super::Usage;
 use crate::import::delimiter::Delimiter;
+use crate::import::dialect::Said;
 use crate::import::folds::Pass;
-use crate::import::reading::Said;
 use crate::import::time_zone::Zone;
 
 /// What a user can say of how a CSV file is written.

@@ -6,11 +6,11 @@ use headwater_protocols::manifest::ValueType;
 
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
+use super::dialect::Dialect;
 use super::extra_column::{DECIMAL_COMMAS, Extra, is_split_number};
 use super::folds::{LocalRow, RowPlace};
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
-use super::reading::Reading;
 use super::rows::{BadRow, Row, RowError};
 use super::time_reader::TimeReader;
 use super::value::{Taken, ValueRules};
@@ -45,7 +45,7 @@ pub(crate) enum Columns {
 #[derive(Clone, Debug)]
 pub(crate) struct CsvForm {
     pub(crate) columns: Columns,
-    pub(crate) reading: Reading,
+    pub(crate) dialect: Dialect,
     pub(crate) rules: ValueRules,
 }
 
@@ -79,7 +79,7 @@ impl<R: Read> CsvRows<R> {
     /// # Errors
     /// The file cannot be read, or a column is not there or there twice.
     pub(crate) fn open(input: R, form: &CsvForm) -> anyhow::Result<Self> {
-        let mut records = Records::new(input, form.reading.delimiter.byte());
+        let mut records = Records::new(input, form.dialect.delimiter.byte());
         let (time, value, columns, extra) = match &form.columns {
             Columns::Named { time, value } => {
                 let names = header(&mut records)?;
@@ -110,14 +110,14 @@ impl<R: Read> CsvRows<R> {
         };
         Ok(Self {
             records,
-            times: form.reading.times.reader(),
-            decimal_comma: form.reading.decimal_comma,
+            times: form.dialect.times.reader(),
+            decimal_comma: form.dialect.decimal_comma,
             rules: form.rules,
             time,
             value,
             columns,
             extra,
-            comma_delimits: form.reading.delimiter == Delimiter::COMMA,
+            comma_delimits: form.dialect.delimiter == Delimiter::COMMA,
             rows: 0,
             is_over: false,
         })
@@ -313,11 +313,11 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::delimiter::Delimiter;
-    use super::super::reading::Said;
+    use super::super::dialect::Said;
     use super::*;
     use headwater_client::times::TimeForm;
 
-    fn iso() -> Reading {
+    fn iso() -> Dialect {
         Said::default()
             .plain(Delimiter::COMMA, TimeForm::Iso)
             .unwrap()
@@ -329,7 +329,7 @@ mod tests {
                 time: "date".to_owned(),
                 value: value_column.to_owned(),
             },
-            reading: iso(),
+            dialect: iso(),
             rules: ValueRules::new(value_type, 12),
         }
     }
@@ -514,7 +514,7 @@ mod tests {
                     has_header,
                     extra: None,
                 },
-                reading: iso(),
+                dialect: iso(),
                 rules: ValueRules::new(ValueType::Text, 8),
             };
             let rows = CsvRows::open(text.as_bytes(), &form).unwrap();

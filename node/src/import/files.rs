@@ -9,11 +9,11 @@ use headwater_client::times::Unit;
 
 use self::local_times::LookedAt;
 use super::csv_input::{Columns, CsvForm, CsvRows};
+use super::dialect::Dialect;
 use super::file_source::{Fingerprint, Source};
 use super::folds::RepeatedHours;
 use super::limits::BUFFER_BYTES;
 use super::line_input::{LineForm, LineRows};
-use super::reading::Reading;
 use super::rows::{Row, RowError};
 use super::time_order::{InOrder, TimeOrder};
 use super::value::ValueRules;
@@ -40,7 +40,7 @@ pub(crate) struct FilePart {
 #[derive(Clone, Debug)]
 pub(crate) enum PartForm {
     /// Its columns, and how they are written.
-    Csv(Columns, Reading),
+    Csv(Columns, Dialect),
     /// One object a line.
     Ndjson {
         /// That of times that are numbers, where a line says none.
@@ -126,10 +126,10 @@ impl FilePart {
     fn open(&self, rules: ValueRules) -> anyhow::Result<Rows> {
         let bytes = self.source.open()?;
         Ok(match &self.form {
-            PartForm::Csv(columns, reading) => {
+            PartForm::Csv(columns, dialect) => {
                 let form = CsvForm {
                     columns: columns.clone(),
-                    reading: reading.clone(),
+                    dialect: dialect.clone(),
                     rules,
                 };
                 Box::new(CsvRows::open(bytes, &form)?)
@@ -159,8 +159,8 @@ pub(crate) mod tests {
     use headwater_protocols::manifest::ValueType;
 
     use super::super::delimiter::Delimiter;
+    use super::super::dialect::Said;
     use super::super::file_kind::Expected;
-    use super::super::reading::Said;
     use super::*;
     use headwater_client::times::TimeForm;
 
@@ -175,12 +175,12 @@ pub(crate) mod tests {
             time: "date".to_owned(),
             value: "wind".to_owned(),
         };
-        let reading = Said::default()
+        let dialect = Said::default()
             .plain(Delimiter::COMMA, TimeForm::Iso)
             .unwrap();
         let part = FilePart {
             source: Source::of(&path, Expected::Csv).unwrap(),
-            form: PartForm::Csv(columns, reading),
+            form: PartForm::Csv(columns, dialect),
         };
         Files {
             parts: vec![part],

@@ -4,7 +4,7 @@
 //!
 //! A file is a [`file_source`] of bytes, which [`csv_records`] or [`line_input`]
 //! take apart. What nobody has said of it is told by [`guess`] and stands in a
-//! [`reading`]; [`old_csv`] and [`named_csv`] ask for that. [`files`] are what was
+//! [`dialect`]; [`old_csv`] and [`named_csv`] ask for that. [`files`] are what was
 //! found out, and their [`rows`]. What is sent to the API is read by [`incoming`]
 //! and [`unsigned_row`].
 
@@ -12,6 +12,7 @@ pub(crate) mod csv_input;
 mod csv_quotes;
 mod csv_records;
 pub(crate) mod delimiter;
+pub(crate) mod dialect;
 mod extra_column;
 pub(crate) mod file_kind;
 pub(crate) mod file_overlaps;
@@ -28,7 +29,6 @@ pub(crate) mod named_csv;
 mod number_text;
 pub(crate) mod old_csv;
 pub(crate) mod old_layout;
-pub(crate) mod reading;
 pub(crate) mod rows;
 pub(crate) mod time_order;
 mod time_reader;

@@ -7,9 +7,9 @@ use headwater_protocols::manifest::ValueType;
 use super::csv_input::{Columns, find, header};
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
+use super::dialect::{Dialect, Said};
 use super::file_source::Source;
 use super::guess::{TimeCensus, ValueCensus};
-use super::reading::{Reading, Said};
 
 /// Where the two columns are.
 struct Place {
@@ -23,12 +23,12 @@ struct Place {
 ///
 /// # Errors
 /// It cannot be read, has no such columns, or does not tell how it is written.
-pub(crate) fn reading(
+pub(crate) fn dialect(
     source: &Source,
     columns: &Columns,
     said: &Said,
     value_type: ValueType,
-) -> anyhow::Result<Reading> {
+) -> anyhow::Result<Dialect> {
     let Columns::Named { time, value } = columns else {
         anyhow::bail!("its columns have no names");
     };
@@ -44,7 +44,7 @@ pub(crate) fn reading(
         Some(form) if !comma_may_be_decimal => said.plain(place.delimiter, form),
         _ => {
             let (times, values) = census(source, &place, value_type)?;
-            said.reading(place.delimiter, &times, &values)
+            said.dialect(place.delimiter, &times, &values)
         }
     };
     read.map_err(anyhow::Error::msg)
@@ -140,7 +140,7 @@ mod tests {
     use super::super::file_kind::Expected;
     use super::*;
 
-    fn read(text: &str) -> anyhow::Result<Reading> {
+    fn read(text: &str) -> anyhow::Result<Dialect> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, text).unwrap();
@@ -149,7 +149,7 @@ mod tests {
             value: "wind".to_owned(),
         };
         let source = Source::of(&path, Expected::Csv).unwrap();
-        reading(&source, &columns, &Said::default(), ValueType::Number)
+        dialect(&source, &columns, &Said::default(), ValueType::Number)
     }
 
     #[test]

@@ -11,18 +11,18 @@ use serde::Serialize;
 use super::csv_input::Columns;
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
+use super::dialect::{Dialect, Said};
 use super::extra_column::is_split_number;
 use super::file_source::Source;
 use super::guess::{TimeCensus, ValueCensus};
 use super::old_layout::{Layout, layout, text};
-use super::reading::{Reading, Said};
 use crate::wording::printable;
 
 /// A file of an old form, as far as one look at its rows tells.
 #[derive(Clone, Debug)]
 pub(crate) struct OldCsv {
     pub(crate) columns: Columns,
-    pub(crate) reading: Reading,
+    pub(crate) dialect: Dialect,
     pub(crate) values: ValueCensus,
     pub(crate) survey: Survey,
 }
@@ -114,21 +114,21 @@ impl OldCsv {
                 "its ids come to and fro, so that its rows are those of several streams; cut it apart by id first"
             );
         }
-        let reading = said.reading(delimiter, &look.times, &look.values);
-        let reading = reading.map_err(anyhow::Error::msg)?;
+        let dialect = said.dialect(delimiter, &look.times, &look.values);
+        let dialect = dialect.map_err(anyhow::Error::msg)?;
         Ok(Self {
             columns: layout.columns(),
             survey: Survey {
                 form: layout.columns.join(","),
                 has_header: layout.has_header,
-                reading: reading.to_string(),
+                reading: dialect.to_string(),
                 rows: look.rows,
                 numbers: look.values.numbers,
                 hashes: look.hashes.map(|chain| chain.found),
                 ids: look.ids,
             },
             values: look.values,
-            reading,
+            dialect,
         })
     }
 }
@@ -414,8 +414,8 @@ mod tests {
         ] {
             let found = survey(&text).unwrap();
             let said = &found.survey.reading;
-            assert_eq!(found.reading.times.form, TimeForm::Iso);
-            assert_eq!(found.reading.decimal_comma, text.contains("1,5"), "{text}");
+            assert_eq!(found.dialect.times.form, TimeForm::Iso);
+            assert_eq!(found.dialect.decimal_comma, text.contains("1,5"), "{text}");
             assert!(said.contains("found out; else say --delimiter"), "{said}");
         }
         let comma = survey(&format!("ts,value\n{at},1.5\n"))

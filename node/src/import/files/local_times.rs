@@ -43,10 +43,10 @@ impl Files {
     /// The zone of the local times, if its clocks show some twice.
     fn zone(&self) -> Option<String> {
         self.parts.iter().find_map(|part| {
-            let PartForm::Csv(_, reading) = &part.form else {
+            let PartForm::Csv(_, dialect) = &part.form else {
                 return None;
             };
-            let zone = reading.times.local.as_ref()?.zone();
+            let zone = dialect.times.local.as_ref()?.zone();
             (!zone.is_fixed()).then(|| zone.name().to_owned())
         })
     }
@@ -60,9 +60,9 @@ impl Files {
         }
         let folds = Arc::new(survey.finish(zone, said));
         for (file, part) in self.parts.iter_mut().enumerate() {
-            if let PartForm::Csv(_, reading) = &mut part.form {
-                let local = reading.times.local.take();
-                reading.times.local = local.map(|local| local.told_by(file, Arc::clone(&folds)));
+            if let PartForm::Csv(_, dialect) = &mut part.form {
+                let local = dialect.times.local.take();
+                dialect.times.local = local.map(|local| local.told_by(file, Arc::clone(&folds)));
             }
         }
         self.looked_at = Some(LookedAt {
@@ -75,12 +75,12 @@ impl Files {
 
 impl FilePart {
     fn look_at_local_times(&self, file: usize, survey: &mut FoldSurvey) -> anyhow::Result<()> {
-        let PartForm::Csv(columns, reading) = &self.form else {
+        let PartForm::Csv(columns, dialect) = &self.form else {
             return Ok(());
         };
         let form = CsvForm {
             columns: columns.clone(),
-            reading: reading.clone(),
+            dialect: dialect.clone(),
             // Values are not looked at.
             rules: ValueRules::new(ValueType::Number, DEFAULT_CHUNK_LEVEL),
         };

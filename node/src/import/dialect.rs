@@ -22,7 +22,7 @@ pub(crate) struct Said {
 
 /// How the rows of a file are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reading {
+pub(crate) struct Dialect {
     pub(crate) delimiter: Delimiter,
     pub(crate) times: TimeReading,
     pub(crate) decimal_comma: bool,
@@ -55,19 +55,19 @@ impl Said {
     ///
     /// # Errors
     /// They do not tell; says what to say.
-    pub(crate) fn reading(
+    pub(crate) fn dialect(
         &self,
         delimiter: Delimiter,
         times: &TimeCensus,
         values: &ValueCensus,
-    ) -> Result<Reading, String> {
+    ) -> Result<Dialect, String> {
         let form = match &self.form {
             Some(form) => form.clone(),
             None => times.form()?,
         };
         let decimal_comma =
             self.decimal_comma || values.decimal_comma(delimiter == Delimiter::COMMA);
-        Ok(Reading {
+        Ok(Dialect {
             decimal_comma,
             ..self.plain(delimiter, form)?
         })
@@ -77,8 +77,8 @@ impl Said {
     ///
     /// # Errors
     /// A time zone for times that count since 1970.
-    pub(crate) fn plain(&self, delimiter: Delimiter, form: TimeForm) -> Result<Reading, String> {
-        Ok(Reading {
+    pub(crate) fn plain(&self, delimiter: Delimiter, form: TimeForm) -> Result<Dialect, String> {
+        Ok(Dialect {
             delimiter,
             times: self.times(form)?,
             decimal_comma: self.decimal_comma,
@@ -87,7 +87,7 @@ impl Said {
     }
 }
 
-impl fmt::Display for Reading {
+impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.times.described())?;
         let (delimiter, comma) = self.found_out;
@@ -124,9 +124,9 @@ mod tests {
     fn what_was_found_out_is_said_with_its_flag() {
         let (times, values) = census(&[("1700000000123", "1,5")]);
         let semicolon: Delimiter = ";".parse().unwrap();
-        let reading = Said::default().reading(semicolon, &times, &values).unwrap();
+        let dialect = Said::default().dialect(semicolon, &times, &values).unwrap();
         assert_eq!(
-            reading.to_string(),
+            dialect.to_string(),
             "times are milliseconds since 1970 (found out; else say --time-unit); fields are separated by `;` (found out; \
              else say --delimiter); numbers have a decimal comma (found out; else say --value-type text)"
         );
@@ -138,7 +138,7 @@ mod tests {
             any_year: false,
         };
         assert_eq!(
-            said.reading(semicolon, &times, &values)
+            said.dialect(semicolon, &times, &values)
                 .unwrap()
                 .to_string(),
             "times are RFC 3339, in Europe/Berlin where they have no offset; fields are separated by `;`; numbers have a \
@@ -153,7 +153,7 @@ mod tests {
             zone: Some("Europe/Berlin".parse().unwrap()),
             ..Said::default()
         };
-        let error = said.reading(Delimiter::COMMA, &times, &values).unwrap_err();
+        let error = said.dialect(Delimiter::COMMA, &times, &values).unwrap_err();
         assert!(
             error.contains("leave off --time-zone Europe/Berlin"),
             "{error}"
