@@ -92,6 +92,75 @@ fn an_upward_import_is_found() {
     assert_eq!(found, ["engine uses unheard_of, which has no floor"]);
 }
 
+/// Rooms whose files stand on floors of their own.
+const STAIRS: &[&str] = &[
+    "import", "config", "keys", "handle", "runtime", "reading", "export",
+];
+
+#[test]
+fn no_files_go_in_a_circle() {
+    for room in STAIRS {
+        assert_eq!(circles(room), Vec::<String>::new(), "{room}");
+    }
+}
+
+#[test]
+fn a_circle_of_files_is_found() {
+    let files = [
+        ("a", "use super::b::{self, Thing};\nuse crate::other::a;"),
+        ("b", "use super::{c::Thing, d};"),
+        ("c", "fn f() { crate::room::a::f() }"),
+        (
+            "d",
+            "use super::Thing;\n#[cfg(test)]\nmod tests { use super::super::a; }",
+        ),
+        ("a/child", "use super::Thing;"),
+    ];
+    let files = files.map(|(name, text)| (module(&format!("room/{name}.rs")), text.to_owned()));
+    let found = circles_in(&files);
+    assert_eq!(
+        found,
+        [
+            "room::a uses room::b",
+            "room::b uses room::c",
+            "room::c uses room::a"
+        ]
+    );
+    assert_eq!(circles_in(&files[1..]), Vec::<String>::new());
+}
+
+/// What is here of a stream, and what of it counts, is found out in one room.
+#[test]
+fn records_are_read_in_one_room() {
+    for room in ["export", "api", "client", "cli"] {
+        for (module, text) in sources(room) {
+            assert!(!text.contains("History::new"), "{}", module.join("::"));
+        }
+    }
+}
+
+/// An upload and a command read files alike.
+#[test]
+fn files_are_read_without_a_terminal_http_a_clock_or_the_node() {
+    for (module, text) in sources("import") {
+        for foreign in [
+            "clap",
+            "indicatif",
+            "axum",
+            "tokio",
+            "libp2p",
+            "wall_time",
+            "::now()",
+        ] {
+            assert!(
+                !text.contains(foreign),
+                "{} has {foreign}",
+                module.join("::")
+            );
+        }
+    }
+}
+
 /// The protocols crate knows nothing of the world: no clock, no sockets, no
 /// disk, no tokio, and of libp2p the identities only.
 #[test]
@@ -254,6 +323,129 @@ fn named_rooms(text: &str) -> Vec<String> {
         }
     }
     rooms
+}
+
+/// A file's place among the modules.
+type Module = Vec<String>;
+
+fn module(path: &str) -> Module {
+    let path = path.trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').map(str::to_owned).collect()
+}
+
+/// The files of a room of `node`, without their tests.
+fn sources(room: &str) -> Vec<(Module, String)> {
+    let src = root().join("node/src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    let files = files.iter().filter_map(|file| {
+        let inside = file.strip_prefix(&src).unwrap().to_str().unwrap();
+        let module = module(inside);
+        let is_test = inside.contains("tests");
+        (module[0] == room && !is_test).then(|| {
+            let text = fs::read_to_string(file).unwrap();
+            (module, without_tests(&text).to_owned())
+        })
+    });
+    let found: Vec<_> = files.collect();
+    assert!(!found.is_empty(), "there is no room {room}");
+    found
+}
+
+/// Tests stand at the end of a file.
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod ").next().unwrap()
+}
+
+fn circles(room: &str) -> Vec<String> {
+    circles_in(&sources(room))
+}
+
+/// Which files use which, of those that stand in a circle or above one. A file and
+/// those below it in its folder are one.
+fn circles_in(files: &[(Module, String)]) -> Vec<String> {
+    let modules: BTreeSet<&Module> = files.iter().map(|(module, _)| module).collect();
+    let mut arrows = BTreeSet::new();
+    for (user, text) in files {
+        for path in paths(without_tests(text), user) {
+            let used = (1..=path.len()).rev().map(|length| path[..length].to_vec());
+            let used = used.into_iter().find(|prefix| modules.contains(prefix));
+            let used = used.filter(|used| !used.starts_with(user) && !user.starts_with(used));
+            arrows.extend(used.map(|used| (user.clone(), used)));
+        }
+    }
+    loop {
+        let users: BTreeSet<Module> = arrows.iter().map(|(user, _)| user.clone()).collect();
+        let left: BTreeSet<_> = arrows
+            .iter()
+            .filter(|(_, used)| users.contains(used))
+            .cloned()
+            .collect();
+        if left.len() == arrows.len() {
+            break;
+        }
+        arrows = left;
+    }
+    let named =
+        |(user, used): &(Module, Module)| format!("{} uses {}", user.join("::"), used.join("::"));
+    arrows.iter().map(named).collect()
+}
+
+/// The paths that a file of this place names, from the root on.
+fn paths(text: &str, place: &Module) -> Vec<Module> {
+    let mut found = Vec::new();
+    for (start, from) in [
+        ("crate::", 0),
+        ("self::", place.len()),
+        ("super::", place.len() - 1),
+    ] {
+        for (at, _) in text.match_indices(start) {
+            let before = text[..at].chars().next_back();
+            let is_start = before.is_none_or(|c| !c.is_alphanumeric() && !"_:".contains(c));
+            if is_start {
+                expand(
+                    &text[at + start.len()..],
+                    place[..from].to_vec(),
+                    &mut found,
+                );
+            }
+        }
+    }
+    found
+}
+
+/// The paths that begin with `before` and go on with this text.
+fn expand(text: &str, mut before: Module, found: &mut Vec<Module>) {
+    let text = text.trim_start();
+    if let Some(list) = text.strip_prefix('{') {
+        let (mut depth, mut from) = (0, 0);
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                ',' | '}' if depth == 0 => {
+                    expand(&list[from..at], before.clone(), found);
+                    from = at + 1;
+                    if c == '}' {
+                        break;
+                    }
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        return;
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    let (name, rest) = text.split_at(end.unwrap_or(text.len()));
+    match name {
+        "super" => drop(before.pop()),
+        "self" | "" => {}
+        name => before.push(name.to_owned()),
+    }
+    match rest.strip_prefix("::") {
+        Some(rest) => expand(rest, before, found),
+        None => found.push(before),
+    }
 }
 
 fn collect(dir: &Path, files: &mut Vec<PathBuf>) {

@@ -4,7 +4,8 @@
 use headwater_client::proof::disputed;
 use headwater_protocols::engine::LogStatus;
 
-use super::{Selection, Unreadable};
+use super::selection::Selection;
+use super::unreadable::Unreadable;
 
 /// Refuses to read records that only a later version knows how to.
 ///

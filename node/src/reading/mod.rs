@@ -11,13 +11,15 @@ pub mod extent;
 mod holes;
 pub mod limits;
 mod records;
-mod select;
+mod selection;
 mod unreadable;
+mod visit;
 
 pub use by_time::{ByTime, Disorder, Room, Timed};
 pub use records::Records;
-pub use select::{Order, Selection, visit};
+pub use selection::{Order, Selection};
 pub use unreadable::Unreadable;
+pub use visit::visit;
 
 #[cfg(test)]
 pub(crate) mod tests;

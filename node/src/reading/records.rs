@@ -9,7 +9,10 @@ use headwater_protocols::time::Timestamp;
 
 use super::by_time::{ByTime, Disorder, Room};
 use super::extent::{dropped, kept};
-use super::{Selection, Unreadable, holes, select};
+use super::holes;
+use super::selection::Selection;
+use super::unreadable::Unreadable;
+use super::visit::visit;
 
 /// What is verified of a stream, and can be read from a store. Made for one use: it
 /// remembers the chunk that was read last.
@@ -119,7 +122,7 @@ impl<'a, S: Store + ?Sized> Records<'a, S> {
         selection: &Selection,
         take: impl FnMut(u64, &Record) -> Result<(), E>,
     ) -> Result<(), E> {
-        select::visit(&self.history, selection, take)
+        visit(&self.history, selection, take)
     }
 
     /// From `next` on as far as everything is held, but to the end of a chunk at most,
