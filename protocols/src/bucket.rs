@@ -1,6 +1,10 @@
 //! A token bucket: how often something may be done.
 
+mod keyed;
+
 use crate::time::Timestamp;
+
+pub use keyed::Buckets;
 
 /// A token bucket, kept as the time at which it is full again (the generic cell
 /// rate algorithm of ITU-T I.371).
@@ -53,6 +57,12 @@ impl Bucket {
     pub fn next(&self, (every_us, burst): (u64, u64)) -> Timestamp {
         let earlier = every_us.saturating_mul(burst.saturating_sub(1));
         Timestamp(self.full_at.0.saturating_sub_unsigned(earlier))
+    }
+
+    /// Whether there is a token.
+    #[must_use]
+    pub fn has_one(&self, rate: (u64, u64), now: Timestamp) -> bool {
+        self.next(rate) <= now
     }
 
     /// Whether all of its tokens are there, so that it need not be kept.

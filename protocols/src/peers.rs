@@ -9,7 +9,7 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use crate::bucket::Bucket;
+use crate::bucket::Buckets;
 use crate::id::LogId;
 use crate::limits::{
     MAX_ASKED_STREAMS, MAX_COUNTED_ASKERS, MAX_NOTED_SUBSCRIPTIONS,
@@ -151,7 +151,7 @@ fn places(bits: &[u8]) -> Option<BTreeSet<usize>> {
 #[derive(Debug)]
 pub struct Allowance {
     rate: (u64, u64),
-    askers: BTreeMap<PeerId, Bucket>,
+    askers: Buckets<PeerId>,
 }
 
 /// Microseconds in which a question is earned, and how many may be asked in a row.
@@ -170,19 +170,13 @@ impl Allowance {
     pub fn new(rate: (u64, u64)) -> Self {
         Self {
             rate,
-            askers: BTreeMap::new(),
+            askers: Buckets::new(MAX_COUNTED_ASKERS),
         }
     }
 
     /// Takes a question of a peer; `false` when it asks too often.
     pub fn take(&mut self, peer: PeerId, now: Timestamp) -> bool {
-        if !self.askers.contains_key(&peer) && self.askers.len() >= MAX_COUNTED_ASKERS {
-            self.askers.retain(|_, bucket| !bucket.is_full(now));
-            if self.askers.len() >= MAX_COUNTED_ASKERS {
-                return false;
-            }
-        }
-        self.askers.entry(peer).or_default().take(self.rate, now)
+        self.askers.take([(peer, self.rate)], now)
     }
 }
 

@@ -1,11 +1,9 @@
 //! How much an author may say on a topic. What is said is passed on to
 //! everybody, so that one loud voice would cost the whole network.
 
-use std::collections::BTreeMap;
-
 use libp2p_identity::PeerId;
 
-use crate::bucket::Bucket;
+use crate::bucket::Buckets;
 use crate::id::LogId;
 use crate::limits::{
     ACCEPT_ALLOWANCE, JOIN_ALLOWANCE, MAX_ALLOWANCES, OFFER_ALLOWANCE, SYNCED_ALLOWANCE,
@@ -44,40 +42,21 @@ impl Said {
 }
 
 /// The allowances of authors by topic, and of all authors of a topic together.
-#[derive(Debug, Default)]
-pub struct Allowances {
-    buckets: BTreeMap<(LogId, Said, Option<PeerId>), Bucket>,
-    /// When buckets that are full again may be looked for.
-    sweep_at: Option<Timestamp>,
+#[derive(Debug)]
+pub struct Allowances(Buckets<(LogId, Said, Option<PeerId>)>);
+
+impl Default for Allowances {
+    fn default() -> Self {
+        Self(Buckets::new(MAX_ALLOWANCES))
+    }
 }
 
 impl Allowances {
     /// Whether an author may say this now; if so, it is counted.
     pub fn take(&mut self, log: LogId, said: Said, author: PeerId, now: Timestamp) -> bool {
-        let names = [(log, said, Some(author)), (log, said, None)];
-        let rates = [said.of_author(), said.of_topic()];
-        let unknown = names.iter().filter(|name| !self.buckets.contains_key(name));
-        if self.buckets.len() + unknown.count() > MAX_ALLOWANCES && !self.sweep(now) {
-            return false;
-        }
-        let mut buckets = names.map(|name| self.buckets.get(&name).copied().unwrap_or_default());
-        let mut both = buckets.iter_mut().zip(rates);
-        if !both.all(|(bucket, rate)| bucket.take(rate, now)) {
-            return false;
-        }
-        self.buckets.extend(names.into_iter().zip(buckets));
-        true
-    }
-
-    /// Forgets buckets that are full, once a second at most; whether there is
-    /// room then.
-    fn sweep(&mut self, now: Timestamp) -> bool {
-        if self.sweep_at.is_some_and(|at| at > now) {
-            return false;
-        }
-        self.sweep_at = Some(now.plus(1_000_000));
-        self.buckets.retain(|_, bucket| !bucket.is_full(now));
-        self.buckets.len() + 2 <= MAX_ALLOWANCES
+        let of_author = ((log, said, Some(author)), said.of_author());
+        let of_topic = ((log, said, None), said.of_topic());
+        self.0.take([of_author, of_topic], now)
     }
 }
 
@@ -116,10 +95,10 @@ mod tests {
         for n in 0..2 * MAX_ALLOWANCES as u64 {
             allowances.take(log(n), Said::Join, author, now);
         }
-        assert!(allowances.buckets.len() <= MAX_ALLOWANCES);
+        assert!(allowances.0.len() <= MAX_ALLOWANCES);
         assert!(!allowances.take(log(1 << 40), Said::Join, author, now.plus(SECOND / 2)));
         let later = now.plus(1_000 * SECOND);
         assert!(allowances.take(log(1 << 40), Said::Join, author, later));
-        assert_eq!(allowances.buckets.len(), 2);
+        assert_eq!(allowances.0.len(), 2);
     }
 }

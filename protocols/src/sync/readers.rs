@@ -3,11 +3,9 @@
 //! record of each chunk again and again would have us hash everything. Nor is
 //! that of a question which is refused.
 
-use std::collections::BTreeMap;
-
 use libp2p_identity::PeerId;
 
-use crate::bucket::Bucket;
+use crate::bucket::Buckets;
 use crate::limits::{
     MAX_COUNTED_READERS, MAX_FLOOD_UNITS, MAX_OWED_UNITS, QUESTION_UNITS, READ_ALLOWANCE,
     READ_ALLOWANCE_OF_PLACE, READ_UNIT_BYTES,
@@ -71,55 +69,35 @@ impl Readers {
     }
 }
 
-/// Buckets of those who have asked lately.
+/// What each of them may make us read, and has made us.
 #[derive(Debug)]
 struct Allowances<K> {
     rate: (u64, u64),
-    buckets: BTreeMap<K, Bucket>,
+    buckets: Buckets<K>,
 }
 
 impl<K: Ord + Copy> Allowances<K> {
     fn new(rate: (u64, u64)) -> Self {
         Self {
             rate,
-            buckets: BTreeMap::new(),
+            buckets: Buckets::new(MAX_COUNTED_READERS),
         }
     }
 
     fn has_one(&self, key: K, now: Timestamp) -> bool {
-        let bucket = self.buckets.get(&key);
-        bucket.is_none_or(|bucket| bucket.next(self.rate) <= now)
+        self.buckets.of(key).has_one(self.rate, now)
     }
 
     fn owed(&self, key: K, now: Timestamp) -> u64 {
-        let bucket = self.buckets.get(&key);
-        bucket.map_or(0, |bucket| bucket.owed(self.rate, now))
+        self.buckets.of(key).owed(self.rate, now)
     }
 
     fn charge(&mut self, key: K, units: u64, now: Timestamp) {
-        if !self.buckets.contains_key(&key) && self.buckets.len() >= MAX_COUNTED_READERS {
-            self.forget_one(now);
-        }
-        let bucket = self.buckets.entry(key).or_default();
-        bucket.charge(units, self.rate, now);
+        self.buckets.charge(key, units, self.rate, now);
     }
 
     fn give_back(&mut self, key: K, units: u64) {
-        if let Some(bucket) = self.buckets.get_mut(&key) {
-            bucket.give_back(units, self.rate);
-        }
-    }
-
-    /// Forgets those that owe nothing, or else the one that owes least.
-    fn forget_one(&mut self, now: Timestamp) {
-        self.buckets.retain(|_, bucket| !bucket.is_full(now));
-        if self.buckets.len() >= MAX_COUNTED_READERS {
-            let least = |bucket: &Bucket| bucket.next(self.rate);
-            let least = self.buckets.iter().min_by_key(|(_, bucket)| least(bucket));
-            if let Some((&key, _)) = least {
-                self.buckets.remove(&key);
-            }
-        }
+        self.buckets.give_back(key, units, self.rate);
     }
 }
 
