@@ -118,29 +118,23 @@ in_parallel() {
 
 # -- Nodes --------------------------------------------------------------------
 #
+# Those of the demo, which must not have to compile the tests: scripts/testnet is a
+# program of theirs (tests/src/bin/testnet).
+#
 # A node has a home folder: data/ (its data folder), mark/ (its mark), log (its stdout and
 # stderr), commands.log (what commands to it wrote to stderr) and pid. All ports
 # are 0, so that any number of networks run side by side; the addresses are read
-# from the data folder. A node with a file `namespace` lives in the network
-# namespace of that name, and so do the commands to it.
-
-# in_namespace HOME: sets `inside` of the caller to what a command for that node
-# begins with.
-in_namespace() {
-    inside=()
-    [[ ! -s $1/namespace ]] || inside=(ip netns exec "$(<"$1/namespace")")
-}
+# from the data folder.
 
 # node_start HOME [RUN-OPTION…]
 node_start() {
-    local home=$1 pid inside
+    local home=$1 pid
     shift
     mkdir -p "$home"
-    in_namespace "$home"
     # A node that was killed leaves its old addresses behind.
     rm -f "$home/data/api.addr" "$home/data/node.addrs"
     # A session of its own: Ctrl-C is for the script, which then stops its nodes.
-    HEADWATER_MARK_DIR=$home/mark setsid "${inside[@]}" "$HEADWATER_BIN" --data-dir "$home/data" run \
+    HEADWATER_MARK_DIR=$home/mark setsid "$HEADWATER_BIN" --data-dir "$home/data" run \
         --api-listen 127.0.0.1:0 "$@" >>"$home/log" 2>&1 </dev/null &
     pid=$!
     disown # it is found by its pid file, not as a job
@@ -190,10 +184,9 @@ node_address() {
 
 # node_do HOME COMMAND…: runs a command on that node.
 node_do() {
-    local home=$1 inside
+    local home=$1
     shift
-    in_namespace "$home"
-    HEADWATER_MARK_DIR=$home/mark "${inside[@]}" "$HEADWATER_BIN" --data-dir "$home/data" "$@" 2>>"$home/commands.log" ||
+    HEADWATER_MARK_DIR=$home/mark "$HEADWATER_BIN" --data-dir "$home/data" "$@" 2>>"$home/commands.log" ||
         fail "\`headwater $*\` failed on ${home##*/}:
 $(tail -n 5 "$home/commands.log")"
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::lab::{Kind, Lab, LabNode, Place, Transport};
+use headwater_tests::lab::{Half, Kind, Lab, LabNode, Place, Transport};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How long two halves may take to agree once they are joined again.
@@ -110,7 +110,7 @@ async fn two_halves_that_were_cut_apart_agree_once_they_are_joined_again() -> Re
     // Nothing has crossed. (Who had its own half's stream only from the other
     // half may have nothing new of either.)
     for (place, node) in lab.places().iter().zip(&nodes) {
-        for (source, half) in sources.iter().zip(["west", "east"]) {
+        for (source, half) in sources.iter().zip([Half::West, Half::East]) {
             let shown = node.node.show(&source.stream)?;
             let size = shown["size"].as_u64().context("no size")?;
             let behind = source.size - size;

@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use headwater_tests::{PATIENCE, binary};
-use nix::sys::signal::{Signal, kill};
+use headwater_tests::lab::LOOK_AGAIN;
+use headwater_tests::{Namespace, PATIENCE, Signal, binary, send_signal};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A network in a folder of its own, which ends with the test.
 struct Testnet {
@@ -28,16 +29,20 @@ impl Testnet {
         self.folder.path().join("net")
     }
 
-    async fn script(&self, args: &[&str]) -> Result<Output> {
+    fn command(&self, args: &[&str]) -> tokio::process::Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/testnet");
-        let output = tokio::process::Command::new(script)
+        let mut command = tokio::process::Command::new(script);
+        command
             .args(args)
             .env("HEADWATER_TESTNET_DIR", self.dir())
             .env("HEADWATER_BIN", binary())
             .env("HEADWATER_PREBUILT", "1")
-            .kill_on_drop(true)
-            .output();
-        Ok(timeout(PATIENCE, output).await??)
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn script(&self, args: &[&str]) -> Result<Output> {
+        Ok(timeout(PATIENCE, self.command(args).output()).await??)
     }
 
     /// Runs a command of the script that must succeed; what it prints.
@@ -78,7 +83,9 @@ impl Testnet {
 
 impl Drop for Testnet {
     fn drop(&mut self) {
-        // What a test that failed has left running.
+        // What a test that failed has left.
+        let mut down = self.command(&["down"]);
+        let _ = down.as_std_mut().output();
         for pid in self.processes().unwrap_or_default() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
@@ -147,6 +154,108 @@ async fn the_publisher_may_be_killed_before_a_node_is_added() -> Result<()> {
     ensure!(last.0 == "4" && last.2 == "8759/8759", "{added:?}");
     net.run(&["down"]).await?;
     ensure!(net.processes()?.is_empty(), "processes are left");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_that_is_broken_off_is_told_and_goes_down_without_a_trace() -> Result<()> {
+    let net = Testnet::new()?;
+    let mut up = net.command(&["up", "3"]);
+    let mut up = up.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    timeout(PATIENCE, async {
+        while net.processes()?.is_empty() {
+            sleep(LOOK_AGAIN).await;
+        }
+        anyhow::Ok(())
+    })
+    .await??;
+    // It is at work for as long as it takes.
+    send_signal(up.id().context("it has ended")?, Signal::SIGSTOP)?;
+    for also in [&["up", "2"][..], &["down"], &["add"]] {
+        let errors = net.fails(also).await?;
+        ensure!(errors.contains("another scripts/testnet"), "{errors}");
+    }
+    // SIGKILL: nothing that it could do itself is done.
+    up.kill().await?;
+    ensure!(!net.processes()?.is_empty(), "no node is left");
+    for again in [&["up", "2"][..], &["add"]] {
+        let errors = net.fails(again).await?;
+        ensure!(errors.contains("broken off"), "{errors}");
+        ensure!(errors.contains("scripts/testnet down"), "{errors}");
+    }
+    net.run(&["down"]).await?;
+    ensure!(net.processes()?.is_empty(), "processes are left");
+    ensure!(!net.dir().exists(), "its folder is left");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_of_something_else_is_left_alone() -> Result<()> {
+    let net = Testnet::new()?;
+    let file = net.dir().join("1/data/mine");
+    fs::create_dir_all(net.dir().join("1/data"))?;
+    fs::write(&file, "")?;
+    let errors = net.fails(&["up", "2"]).await?;
+    ensure!(errors.contains("in use by something else"), "{errors}");
+    let errors = net.fails(&["down"]).await?;
+    ensure!(errors.contains("there is no network"), "{errors}");
+    ensure!(file.exists(), "it was removed");
+    Ok(())
+}
+
+/// The namespaces whose names begin like this one's, up to its last word.
+fn namespaces_like(namespace: &str) -> Vec<Namespace> {
+    let prefix = namespace.rsplit_once('-').map_or(namespace, |(it, _)| it);
+    Namespace::of_prefix(prefix)
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_network_behind_routers_is_told_and_goes_down() -> Result<()> {
+    let net = Testnet::new()?;
+    let bare = ["up", "3", "--nat", "symmetric,public", "--bare"];
+    let up = net.script(&bare).await?;
+    if up.status.code() == Some(3) {
+        let errors = String::from_utf8_lossy(&up.stderr);
+        let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        ensure!(!in_ci, "this must not be skipped in CI: {errors}");
+        eprintln!("skipped: {errors}");
+        return Ok(());
+    }
+    ensure!(up.status.success(), "{up:?}");
+    let places = fs::read_to_string(net.dir().join("places"))?;
+    let rows: Vec<Vec<_>> = (places.lines())
+        .map(|row| row.split('\t').collect())
+        .collect();
+    ensure!(rows.len() == 3 && rows.iter().all(|row| row.len() == 8));
+    ensure!(
+        rows[1][1] == "symmetric" && rows[2][2] == "east",
+        "{rows:?}"
+    );
+    let spaces = || namespaces_like(rows[0][3]);
+    ensure!(spaces().len() == 5, "{:?}", spaces());
+    let errors = net.fails(&bare).await?;
+    ensure!(errors.contains("there already"), "{errors}");
+
+    // The folder is lost.
+    fs::remove_dir_all(net.dir())?;
+    let errors = net.fails(&bare).await?;
+    ensure!(errors.contains("5 network namespaces"), "{errors}");
+    ensure!(errors.contains("scripts/testnet down"), "{errors}");
+    net.run(&["down"]).await?;
+    ensure!(spaces().is_empty(), "{:?}", spaces());
+
+    // The machine is restarted: its folder is all that is left.
+    net.run(&bare).await?;
+    for space in spaces() {
+        let delete = ["netns", "delete", space.name()];
+        ensure!(Command::new("ip").args(delete).status()?.success());
+    }
+    let errors = net.fails(&["cut"]).await?;
+    ensure!(errors.contains("a restart of the machine"), "{errors}");
+    let errors = net.fails(&["add", "public"]).await?;
+    ensure!(errors.contains("has no nodes"), "{errors}");
+    net.run(&["down"]).await?;
+    ensure!(!net.dir().exists(), "its folder is left");
     Ok(())
 }
 
