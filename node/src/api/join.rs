@@ -204,6 +204,8 @@ impl Joining {
                 tag: self.tag().to_string(),
             },
             format,
+            // A row of before may get more values.
+            growing: None,
             writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }

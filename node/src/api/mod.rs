@@ -28,6 +28,7 @@ mod etag;
 mod evidence;
 mod fetch;
 mod gaps;
+mod grown;
 mod head;
 mod join;
 pub mod limits;

@@ -26,6 +26,7 @@ use super::caller::Client;
 use super::compression;
 use super::elsewhere::PeersMayBeAsked;
 use super::etag::EntityTag;
+use super::grown::{Growing, Grown};
 use super::parts::{self, Answer};
 use super::places::mebibytes;
 use super::problem::ApiError;
@@ -92,6 +93,8 @@ struct Asked {
     moves: bool,
     format: Format,
     with_proof: bool,
+    /// How the file goes on from what somebody has of it.
+    growing: Option<Growing>,
 }
 
 impl Asked {
@@ -119,7 +122,41 @@ impl Asked {
             moves,
             format,
             with_proof,
+            growing: None,
         })
+    }
+
+    /// Where the file of a stream that grows only gets longer, it goes on from what
+    /// somebody has of it.
+    fn going_on(mut self, grown: &Grown) -> Self {
+        let is_open = match self.question {
+            Question::Select(Selection {
+                to: u64::MAX,
+                limit: None,
+                order: Order::Ascending,
+                since: None,
+                before: None,
+                ..
+            }) => !self.moves,
+            Question::Select(_) | Question::AtOrBefore(_) => false,
+        };
+        if is_open && self.format.grows() && !self.with_proof {
+            let Self { status, format, .. } = &self;
+            // Other rows are another file.
+            let last = status.recovered.as_ref().map(|recovered| recovered.head());
+            let rows = (status.key, last.map(|last| last.root));
+            let file = format!("{} {rows:?}", self.resource());
+            self.growing = Some(grown.growing(file, *format, status.usable_size()));
+        }
+        self
+    }
+
+    /// The sizes at which the file has an end in its middle.
+    fn ends(&self) -> &[u64] {
+        match &self.growing {
+            Some(growing) if self.format == Format::Parquet => &growing.ends,
+            Some(_) | None => &[],
+        }
     }
 
     /// The answer, as a file.
@@ -133,6 +170,7 @@ impl Asked {
                 tag: self.tag().to_string(),
             },
             format: self.format,
+            growing: self.growing.clone(),
             writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }
@@ -154,7 +192,10 @@ impl Asked {
     /// The tag of the answer.
     fn tag(&self) -> EntityTag {
         let range = (self.status.begin, self.status.usable_size());
-        let tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
+        let mut tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
+        if !self.ends().is_empty() {
+            tag = tag.of_question(&format!("{:?}", self.ends()));
+        }
         match self.moves {
             false => tag,
             true => tag.of_question(&format!("{:?}", self.question)),
@@ -202,7 +243,11 @@ impl Asked {
             }
             false => Encoder::begin(self.format, manifest.value_type, out)?,
         };
+        let mut ends = self.ends().iter().copied().peekable();
         records.visit(&selection, |index, record| {
+            while ends.next_if(|&end| end <= index).is_some() {
+                encoder.end_version()?;
+            }
             encoder.record(index, record)?;
             Ok::<_, WriteError>(())
         })?;
@@ -290,7 +335,7 @@ async fn read_under(
 ) -> Result<Response, ApiError> {
     let (disputed_from, begin) = (status.disputed_from, status.begin);
     let headers = request.headers;
-    let asked = Asked::new(status, options, headers)?;
+    let asked = Asked::new(status, options, headers)?.going_on(state.grown());
     let tag = asked.tag();
     let is_weak = compression::is_done(headers, asked.format);
     let mut response = if tag.is_known(headers) {

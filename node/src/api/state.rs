@@ -18,6 +18,7 @@ use super::live_tail::LiveTails;
 use super::places::{Place, Places};
 use super::problem::ApiError;
 use super::resolve::{Meaning, Names};
+use super::grown::Grown;
 use super::spool::Spools;
 use super::told::Told;
 use super::work::{Work, working};
@@ -50,6 +51,7 @@ struct Parts {
     bodies: BodyRooms,
     spools: Arc<Spools>,
     told: Arc<Told>,
+    grown: Arc<Grown>,
     stopping: CancellationToken,
 }
 
@@ -76,6 +78,7 @@ impl ApiState {
             bodies: BodyRooms::default(),
             spools: Arc::default(),
             told: Arc::default(),
+            grown: Arc::default(),
             stopping: CancellationToken::new(),
         }))
     }
@@ -200,6 +203,10 @@ impl ApiState {
 
     pub(super) fn told(&self) -> &Told {
         &self.0.told
+    }
+
+    pub(super) fn grown(&self) -> &Arc<Grown> {
+        &self.0.grown
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {

@@ -1,6 +1,8 @@
 //! Parquet in parts, and answers that a client has already.
 
 use anyhow::{Context, Result, ensure};
+use headwater::export::rows::ParquetRows;
+use headwater_protocols::manifest::ValueType;
 use headwater_tests::TestNode;
 use reqwest::{Client, Response, StatusCode};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -247,33 +249,83 @@ pub(super) async fn wget(args: &[&str]) -> Result<Option<bool>> {
 }
 
 #[tokio::test]
-async fn wget_leaves_a_part_of_a_file_alone_and_a_whole_one_is_whole() -> Result<()> {
+async fn wget_goes_on_with_a_file_that_has_grown_and_has_what_a_fresh_one_is() -> Result<()> {
     let node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, ROWS)?;
-    let url = node.url(&format!("/v1/streams/{stream}/observations?format=parquet"))?;
+    let mut next = ROWS;
+    for format in ["parquet", "csv", "ndjson"] {
+        let url = format!("/v1/streams/{stream}/observations?format={format}");
+        let url = node.url(&url)?;
+        let file = super::path(&node, &format!("grown.{format}"))?;
+        let Some(fetched) = wget(&["-O", &file, &url]).await? else {
+            return Ok(());
+        };
+        ensure!(fetched);
+        let first = std::fs::read(&file)?;
+        ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true));
+        ensure!(std::fs::read(&file)? == first, "{format}: there was no more");
+        for more in [1, 20_000, 3] {
+            let before = std::fs::read(&file)?;
+            node.publish_numbers(&stream, next, more)?;
+            next += more;
+            ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true), "{format}");
+            let grown = std::fs::read(&file)?;
+            ensure!(grown.len() > before.len() && grown.starts_with(&before));
+            // To whoever asks: another program, and wget itself.
+            let fresh = reqwest::get(&url).await?.bytes().await?;
+            ensure!(grown == fresh, "{format}: it is not what a fresh one is");
+            let anew = super::path(&node, &format!("anew.{format}"))?;
+            ensure!(wget(&["-O", &anew, &url]).await? == Some(true));
+            ensure!(grown == std::fs::read(&anew)?, "{format}");
+        }
+        if format == "parquet" {
+            ensure!(rows_of(&file)? == next, "rows are missing, or are there twice");
+        }
+    }
+    Ok(())
+}
+
+/// How many rows a file of Parquet has, each at its place.
+fn rows_of(file: &str) -> Result<u64> {
+    let rows = ParquetRows::open(std::fs::File::open(file)?)?;
+    let mut next = 0;
+    rows.rows(ValueType::Number, |index, _| {
+        ensure!(index == next, "row {index} stands at the place of {next}");
+        next += 1;
+        Ok(())
+    })?;
+    Ok(next)
+}
+
+#[tokio::test]
+async fn wget_leaves_a_part_of_a_file_alone_and_what_another_run_has_told() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    node.publish_numbers(&stream, 0, ROWS)?;
+    let url = |node: &TestNode| {
+        node.url(&format!("/v1/streams/{stream}/observations?format=parquet"))
+    };
     let file = super::path(&node, "grown.parquet")?;
-    let Some(fetched) = wget(&["-O", &file, &url]).await? else {
+    let Some(fetched) = wget(&["-O", &file, &url(&node)?]).await? else {
         return Ok(());
     };
     ensure!(fetched);
     let whole = std::fs::read(&file)?;
-    ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true));
-    ensure!(std::fs::read(&file)? == whole, "it is not what it was");
     // Whose part it is nobody knows: somebody else may have been told the version.
-    for kept in [whole.len(), 1_000] {
-        if kept == whole.len() {
-            node.publish_numbers(&stream, ROWS, 1)?;
-            let other = super::path(&node, "another.parquet")?;
-            ensure!(wget(&["-O", &other, &url]).await? == Some(true));
-        }
-        std::fs::write(&file, &whole[..kept])?;
-        ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(false));
-        let left = std::fs::read(&file)?;
-        ensure!(left == whole[..kept], "two versions are put together");
-    }
-    ensure!(wget(&["-O", &file, &url]).await? == Some(true));
-    let fresh = reqwest::get(&url).await?.bytes().await?;
+    std::fs::write(&file, &whole[..1_000])?;
+    node.publish_numbers(&stream, ROWS, 1)?;
+    ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false));
+    ensure!(std::fs::read(&file)? == whole[..1_000], "two versions are put together");
+
+    // What this run has told nobody is left alone, too.
+    std::fs::write(&file, &whole)?;
+    node.stop().await?;
+    node.launch().await?;
+    ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false));
+    ensure!(std::fs::read(&file)? == whole, "two versions are put together");
+    ensure!(wget(&["-O", &file, &url(&node)?]).await? == Some(true));
+    let fresh = reqwest::get(url(&node)?).await?.bytes().await?;
     ensure!(std::fs::read(&file)? == fresh);
     Ok(())
 }
