@@ -175,7 +175,7 @@ impl Listener for Accepting {
             peer,
             resets,
             refused: None,
-            _membership: membership,
+            membership,
         };
         (accepted, address)
     }
@@ -195,7 +195,7 @@ pub struct Accepted {
     /// Bytes that came after it was said that no more is read, once it was.
     refused: Option<usize>,
     /// Given back when the socket is closed.
-    _membership: Membership,
+    membership: Membership,
 }
 
 impl Accepted {
@@ -278,6 +278,12 @@ impl Drop for Accepted {
             && let Err(error) = self.stream.set_zero_linger()
         {
             tracing::debug!(%error, "cannot set SO_LINGER");
+        }
+        if self.peer.line.standing().may_hang() {
+            match SockRef::from(&self.stream).try_clone() {
+                Ok(socket) => self.membership.hang(socket),
+                Err(error) => tracing::debug!(%error, "a connection is closed at once"),
+            }
         }
     }
 }

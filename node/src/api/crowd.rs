@@ -6,14 +6,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
 use tokio::sync::Notify;
 
 use super::limits::{
     API_CROWDED_FOR, CLOSING_CONNECTIONS, CONNECTIONS_LOOKED_AT, MAX_API_CONNECTIONS,
-    MAX_WAITING_BYTES, STALLED_READ_IN_CROWD,
+    MAX_TARPIT, MAX_WAITING_BYTES, STALLED_READ_IN_CROWD,
 };
 use super::line::{Cut, Line};
 use super::ranks::{Admission, Ranks};
+use super::tarpit::Tarpit;
 use super::whence::Whence;
 use crate::handle::{Node, Severity};
 
@@ -31,6 +33,8 @@ pub(super) struct Crowd {
     ranks: Arc<Mutex<Ranks>>,
     /// A connection that was to go is gone.
     gone: Notify,
+    /// Those that are closed and do not know it.
+    tarpit: Tarpit,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +63,13 @@ pub(super) struct Membership {
     pub(super) line: Arc<Line>,
 }
 
+impl Membership {
+    /// Closes a connection a while after everybody else took it for closed.
+    pub(super) fn hang(&self, socket: Socket) {
+        self.crowd.tarpit.keep(socket, Instant::now());
+    }
+}
+
 impl Drop for Membership {
     fn drop(&mut self) {
         self.line.gone();
@@ -68,14 +79,17 @@ impl Drop for Membership {
 }
 
 impl Crowd {
-    /// Nobody yet, and places for `most`.
-    pub(super) fn new(node: Node, most: usize) -> Self {
+    /// Nobody yet, and places for `most`, and for so many who are closed and do not
+    /// know it.
+    pub(super) fn new(node: Node, most: usize, tarpit: usize) -> Self {
+        let most = most.min(MAX_API_CONNECTIONS);
         Self {
             node,
-            most: most.min(MAX_API_CONNECTIONS),
+            most,
             members: Mutex::default(),
             ranks: Arc::default(),
             gone: Notify::new(),
+            tarpit: Tarpit::new(tarpit.min(MAX_TARPIT)),
         }
     }
 
@@ -169,6 +183,9 @@ impl Crowd {
     /// Closes one that is asking for nothing, if there is one: the process has
     /// no file left to accept another.
     pub(super) fn make_room(&self) {
+        if self.tarpit.drain() {
+            return;
+        }
         let members = self.locked();
         let number = self.ranks().dispensable(None, Instant::now());
         if let Some(line) = number.and_then(|number| members.lines.get(&number)) {
@@ -200,6 +217,7 @@ impl Crowd {
 
     /// Looks after everybody: closes those for whom nothing comes.
     fn look(&self, now: Instant) {
+        self.tarpit.look(now);
         let mut members = self.locked();
         for line in members.lines.values().filter(|line| !line.is_cut()) {
             if let Some(why) = line.standing().overdue(now) {

@@ -75,6 +75,11 @@ pub(super) enum BodyEnd {
 }
 
 impl Head {
+    /// Whether anything of it has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// Reads of these bytes what is the head's, and returns how many that were.
     pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
         for (read, &byte) in bytes.iter().enumerate() {

@@ -15,6 +15,15 @@ pub const MIN_API_CONNECTIONS: usize = 64;
 /// many, nobody is accepted: each is an open file until then.
 pub const CLOSING_CONNECTIONS: usize = 64;
 
+/// How long a connection that was closed from here, in the middle of a head or
+/// because nothing of its answer was taken, is kept open for the other end: whoever
+/// comes again at once then does so once in that time.
+pub const TARPIT: Duration = Duration::from_secs(5);
+
+/// Connections that are kept so, each of them an open file: those of a flood of twice
+/// as many as there are places for. Fewer, or none, where few files may be open.
+pub const MAX_TARPIT: usize = MAX_API_CONNECTIONS;
+
 /// Bytes of the head of a request: the address of a join of 256 streams has 15 KB,
 /// and cookies and what proxies add a few more. Of a thousand connections that is
 /// 64 MB.

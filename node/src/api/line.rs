@@ -121,6 +121,17 @@ impl Standing {
         }
     }
 
+    /// Whether the other end need not hear at once that it was closed: it has a part
+    /// of an answer, or has said a part of what it wants, and would say the same
+    /// again. One that was idle may be asked for something at this moment.
+    pub(super) fn may_hang(&self) -> bool {
+        match self.cut {
+            Some(Cut::Stalled) => true,
+            Some(Cut::Crowded) => matches!(self.doing, Doing::Head(_)) && self.head.has_begun(),
+            Some(Cut::TimedOut) | None => false,
+        }
+    }
+
     /// Whether the other end has taken nothing for so long.
     pub(super) fn has_stalled(&self, now: Instant, most: Duration) -> bool {
         (self.stalled_since).is_some_and(|since| now.saturating_duration_since(since) >= most)

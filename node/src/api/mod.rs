@@ -60,6 +60,7 @@ mod spool;
 mod state;
 mod stream_body;
 mod streams;
+mod tarpit;
 mod token_file;
 mod told;
 mod unsigned;

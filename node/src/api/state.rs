@@ -12,7 +12,7 @@ use super::auth::LocalTrust;
 use super::body_room::BodyRooms;
 use super::caller::Client;
 use super::crowd::Crowd;
-use super::limits::{MAX_API_CONNECTIONS, STALLED_LIVE};
+use super::limits::{MAX_API_CONNECTIONS, MAX_TARPIT, STALLED_LIVE};
 use super::live_places::{LivePlace, LivePlaces};
 use super::live_tail::LiveTails;
 use super::places::{Place, Places};
@@ -62,7 +62,7 @@ impl ApiState {
         let trust = LocalTrust::new(token.into(), Vec::new());
         let trust = trust.of_node(&node.local_peer().to_string());
         Self(Arc::new(Parts {
-            crowd: Arc::new(Crowd::new(node.clone(), MAX_API_CONNECTIONS)),
+            crowd: Arc::new(Crowd::new(node.clone(), MAX_API_CONNECTIONS, MAX_TARPIT)),
             node,
             trust: Arc::new(trust),
             roles: Arc::new([]),
@@ -140,8 +140,8 @@ impl ApiState {
 
     /// Has no more connections than this at a time.
     #[must_use]
-    pub fn with_connections(mut self, most: usize) -> Self {
-        self.parts().crowd = Arc::new(Crowd::new(self.0.node.clone(), most));
+    pub fn with_connections(mut self, most: usize, tarpit: usize) -> Self {
+        self.parts().crowd = Arc::new(Crowd::new(self.0.node.clone(), most, tarpit));
         self
     }
 

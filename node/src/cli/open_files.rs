@@ -5,7 +5,9 @@ use anyhow::anyhow;
 use headwater_client::failure::{for_now, usage};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::api::limits::{CLOSING_CONNECTIONS, MAX_API_CONNECTIONS, MIN_API_CONNECTIONS};
+use crate::api::limits::{
+    CLOSING_CONNECTIONS, MAX_API_CONNECTIONS, MAX_TARPIT, MIN_API_CONNECTIONS,
+};
 use crate::net::limits::{KEPT_DIALLED_AT_ONCE, MAX_PENDING_CONNECTIONS};
 
 /// Files of the store: 512 tables, and the logs, locks, marks, answers in files
@@ -33,6 +35,8 @@ pub(super) struct Shares {
     pub(super) dials: u32,
     /// Connections of the API.
     pub(super) api: usize,
+    /// Those of it that are closed and do not know it: what is left of all files.
+    pub(super) tarpit: usize,
 }
 
 /// Raises the limit as far as the system allows (shells usually start programs
@@ -56,6 +60,7 @@ pub(super) fn allow(connections: u32) -> anyhow::Result<Shares> {
         pending,
         dials,
         api,
+        tarpit: _,
     } = shares;
     tracing::info!(
         limit,
@@ -101,12 +106,13 @@ fn least() -> u64 {
 /// What is left beside the store, for peers and the API in the proportion in
 /// which they want it; nothing where that is too little.
 fn shares(limit: u64, connections: u32) -> Option<Shares> {
-    if limit >= wanted(connections) {
+    if let Some(spare) = limit.checked_sub(wanted(connections)) {
         return Some(Shares {
             connections,
             pending: MAX_PENDING_CONNECTIONS,
             dials: MAX_PENDING_CONNECTIONS,
             api: MAX_API_CONNECTIONS,
+            tarpit: usize::try_from(spare).map_or(MAX_TARPIT, |spare| spare.min(MAX_TARPIT)),
         });
     }
     if limit < least() {
@@ -131,6 +137,7 @@ fn shares(limit: u64, connections: u32) -> Option<Shares> {
         pending: u32::try_from(pending).unwrap_or(MAX_PENDING_CONNECTIONS),
         dials: u32::try_from(dials).unwrap_or(MAX_PENDING_CONNECTIONS),
         api: usize::try_from(api).unwrap_or(MAX_API_CONNECTIONS),
+        tarpit: 0,
     })
 }
 
@@ -179,14 +186,16 @@ mod tests {
 
     #[test]
     fn all_get_what_they_want_where_there_is_enough() {
-        let all = |connections| Shares {
+        let all = |connections, tarpit| Shares {
             connections,
             pending: 128,
             dials: 128,
             api: 1_024,
+            tarpit,
         };
-        assert_eq!(shares(wanted(512), 512), Some(all(512)));
-        assert_eq!(shares(524_288, 4_096), Some(all(4_096)));
+        assert_eq!(shares(wanted(512), 512), Some(all(512, 0)));
+        assert_eq!(shares(wanted(512) + 7, 512), Some(all(512, 7)));
+        assert_eq!(shares(524_288, 4_096), Some(all(4_096, 1_024)));
     }
 
     #[test]
@@ -198,13 +207,15 @@ mod tests {
                 pending,
                 dials,
                 api,
+                tarpit,
             } = shares(limit, 512).unwrap();
             let peers = u64::from(connections);
             assert!(pending >= 16 && dials >= 2, "{limit}: {pending} {dials}");
             assert!(peers >= MIN_PEERS, "{limit}: {connections}");
             assert!(api >= MIN_API_CONNECTIONS, "{limit}: {api}");
             let negotiated = u64::from(pending) + OF_DIAL * u64::from(dials);
-            let taken = STORE + peers + negotiated + (api + CLOSING_CONNECTIONS) as u64;
+            let api = api + CLOSING_CONNECTIONS + tarpit;
+            let taken = STORE + peers + negotiated + api as u64;
             assert!(taken <= limit, "{limit}: {connections} {api}");
         }
         let few = shares(1_024, 512).unwrap();

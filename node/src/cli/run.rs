@@ -147,7 +147,7 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
         .with_private_network(fingerprint.clone())
         .with_data_dir(data_dir.path())
         .with_hosts(config.api_hosts.clone())
-        .with_connections(shares.api)
+        .with_connections(shares.api, shares.tarpit)
         .with_named_tokens(&data_dir.tokens_file())
         .with_aliases(aliases);
     if config.requires_token_to_read() {

@@ -20,7 +20,7 @@ async fn enter(crowd: &Arc<Crowd>) -> Membership {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_more_costs_no_look_at_those_who_stay() {
     let api = Api::start().await;
-    let crowd = Arc::new(Crowd::new(api.state.node().clone(), 2));
+    let crowd = Arc::new(Crowd::new(api.state.node().clone(), 2, 0));
     let answered = enter(&crowd).await;
     answered.line.asked(false);
     let half = enter(&crowd).await;
@@ -39,7 +39,7 @@ async fn one_more_costs_no_look_at_those_who_stay() {
 #[tokio::test]
 async fn who_is_gone_leaves_its_place_to_a_stranger() {
     let api = Api::start().await;
-    let crowd = Arc::new(Crowd::new(api.state.node().clone(), 4));
+    let crowd = Arc::new(Crowd::new(api.state.node().clone(), 4, 0));
     let mut answered = Vec::new();
     for _ in 0..4 {
         assert!(crowd.has_room_for_strangers());
