@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use headwater_protocols::engine::{Command, CommandError, LogStatus, Reply};
+use headwater_protocols::engine::{Asking, Command, CommandError, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
 use libp2p::multiaddr::Protocol;
@@ -41,6 +41,9 @@ pub enum NodeError {
     /// The node is stopping.
     #[error("the node is stopping; start it again and repeat the command")]
     Stopping,
+    /// A defect: each command is answered with what belongs to it.
+    #[error("the node answered something else than was asked, which is a defect; please report it")]
+    SomethingElse,
 }
 
 /// A peer that is connected.
@@ -254,11 +257,13 @@ impl Node {
     ///
     /// # Errors
     /// It is refused or fails, or the node is stopping.
-    pub async fn command(&self, command: Command) -> Result<Reply, NodeError> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.shared.commands.send((command, reply)).await;
+    pub async fn ask<R>(&self, asking: Asking<R>) -> Result<R, NodeError> {
+        let (command, reply) = asking.into_parts();
+        let (told, answer) = oneshot::channel();
+        let sent = self.shared.commands.send((command, told)).await;
         sent.map_err(|_| NodeError::Stopping)?;
-        Ok(answer.await.map_err(|_| NodeError::Stopping)??)
+        let answer = answer.await.map_err(|_| NodeError::Stopping)??;
+        reply(answer).ok_or(NodeError::SomethingElse)
     }
 
     /// How every stream stands, by id.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use headwater::runtime::{Node, Running, RuntimeConfig, now, start};
-use headwater_protocols::engine::{Command, LogStatus, Reply};
+use headwater_protocols::engine::{Command, LogStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
 use headwater_protocols::manifest::Manifest;
@@ -75,11 +75,7 @@ impl InProcessNode {
             created: now(),
             ..numbers_manifest(publisher, name)
         };
-        let create = Command::Create(Box::new(manifest));
-        match self.node().command(create).await? {
-            Reply::Created(log) => Ok(log),
-            other => bail!("created: {other:?}"),
-        }
+        Ok(self.node().ask(Command::create(manifest)).await?)
     }
 
     /// Appends the numbers from `from` on.
@@ -90,13 +86,9 @@ impl InProcessNode {
         let records = (from..from + count)
             .map(|i| Record::new(Timestamp(i as i64), i.to_string().as_bytes()))
             .collect();
-        let command = Command::Publish {
-            log,
-            records,
-            expect_size: Some(from),
-        };
-        let reply = self.node().command(command).await?;
-        ensure!(matches!(reply, Reply::Published(at) if at.from == from && at.to == from + count));
+        let publish = Command::publish(log, records, Some(from), None);
+        let at = self.node().ask(publish).await?;
+        ensure!(at.from == from && at.to == from + count);
         Ok(())
     }
 
@@ -110,7 +102,7 @@ impl InProcessNode {
             peers: peers.iter().map(ToString::to_string).collect(),
             newest_first: false,
         };
-        self.node().command(command).await?;
+        self.node().ask(command.done()).await?;
         for peer in peers {
             self.node().keep_dialled(peer.clone());
         }

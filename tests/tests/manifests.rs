@@ -1,9 +1,9 @@
 //! Streams of which a later version says more than this one knows, and all that
 //! this one can say of a new stream.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use headwater::runtime::{Running, RuntimeConfig, start};
-use headwater_protocols::engine::{Command, Reply};
+use headwater_protocols::engine::Command;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::{Domain, SigningKey};
 use headwater_protocols::log::Appender;
@@ -47,11 +47,8 @@ impl Later {
         let mut config = RuntimeConfig::new(folder.path().join("store"), keypair);
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
         let running = start(config.clone()).await?;
-        let create = Command::CreateSigned(Box::new(with_field(&key, field)?));
-        let log = match running.node.command(create).await? {
-            Reply::Created(log) => log,
-            other => bail!("created: {other:?}"),
-        };
+        let create = Command::create_signed(with_field(&key, field)?);
+        let log = running.node.ask(create).await?;
         let status = running.node.stream(log).context("it is known")?;
         let key = status.key.context("its manifest is known")?;
         let store = running.node.store();

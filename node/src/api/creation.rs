@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::invite;
 use headwater_client::types::{CreatedStream, NewStream, Problem, ValueTypeView};
-use headwater_protocols::engine::{Command, Reply};
+use headwater_protocols::engine::Command;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
 use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
@@ -24,7 +24,7 @@ use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Names;
 use super::retention::Retained;
 use super::state::ApiState;
-use super::streams::{parse, unexpected};
+use super::streams::parse;
 use crate::handle::wall_time;
 
 /// What the address may say.
@@ -69,11 +69,8 @@ pub(super) async fn create(
         Manifest::new(publisher, "", nonce()?),
         wall_time(),
     )?;
-    let command = Command::Create(Box::new(manifest));
-    match state.node().command(command).await? {
-        Reply::Created(log) => Ok(answer(StatusCode::CREATED, log)),
-        other => Err(unexpected(&other)),
-    }
+    let log = state.node().ask(Command::create(manifest)).await?;
+    Ok(answer(StatusCode::CREATED, log))
 }
 
 /// Refuses a name that would be taken for another one.

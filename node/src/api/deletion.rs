@@ -39,13 +39,13 @@ const RESERVE_POLL: Duration = Duration::from_millis(250);
 async fn forget(node: &Node, log: LogId, own: bool) -> Result<(), NodeError> {
     let since = Instant::now();
     loop {
-        match node.command(Command::Delete { log, own }).await {
+        match node.ask(Command::Delete { log, own }.done()).await {
             Err(NodeError::Command(CommandError::Store(StoreError::Full(_))))
                 if since.elapsed() < RESERVE_WAIT =>
             {
                 sleep(RESERVE_POLL).await;
             }
-            done => return done.map(drop),
+            done => return done,
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use headwater_client::times::text::to_text;
 use headwater_client::types::{DiscoveryView, FoundStreamView, Problem};
-use headwater_protocols::engine::{Command, FoundStream, Reply};
+use headwater_protocols::engine::{Command, FoundStream};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use serde::Deserialize;
@@ -14,7 +14,6 @@ use utoipa::IntoParams;
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::ApiState;
-use super::streams::unexpected;
 use super::view::{age_ms, invite_to};
 use crate::handle::{PeerStatus, wall_time};
 
@@ -41,10 +40,7 @@ pub(super) async fn discover(
 ) -> Result<Json<DiscoveryView>, ApiError> {
     may_ask.require()?;
     let Query(Options { q }) = options?;
-    let found = match state.node().command(Command::Discover(q)).await? {
-        Reply::Discovered(found) => found,
-        other => return Err(unexpected(&other)),
-    };
+    let found = state.node().ask(Command::discover(q)).await?;
     let peers = state.node().peers();
     let own = state.node().addresses();
     let view = |stream: &FoundStream| found_view(stream, &peers, &own);

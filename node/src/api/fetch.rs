@@ -74,7 +74,7 @@ pub(super) async fn fetch(
         to,
     };
     let command = Command::FetchFirst(status.log, wish);
-    state.node().command(command).await?;
+    state.node().ask(command.done()).await?;
     Ok(Json(FetchView {
         from: wish.from,
         to: wish.to,

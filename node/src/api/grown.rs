@@ -148,7 +148,10 @@ mod tests {
         for other in [0, 1, 99, 101, 150, 201] {
             assert!(!grown.begins_with(&now, other), "{other}");
         }
-        assert!(!grown.begins_with(&growing(&grown, 15), 200), "it is this one");
+        assert!(
+            !grown.begins_with(&growing(&grown, 15), 200),
+            "it is this one"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::choice::{Asked, Choice, Refusal, appends_anything};
 use super::compression;
 use super::elsewhere::PeersMayBeAsked;
 use super::etag::weak;
-use super::grown::{Grown, Growing};
+use super::grown::{Growing, Grown};
 use super::places::Place;
 use super::problem::ApiError;
 use super::spool::{Name, Spool};

@@ -169,6 +169,7 @@ impl From<NodeError> for ApiError {
         match error {
             NodeError::Command(error) => error.into(),
             NodeError::Stopping => Self::busy(error.to_string()),
+            NodeError::SomethingElse => Self::internal(error.to_string()),
         }
     }
 }

@@ -7,7 +7,8 @@ use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use headwater_client::times::Unit;
 use headwater_client::types::{ObservationsBody, Problem, PublishAnswer};
-use headwater_protocols::engine::{Command, CommandError, Reply, RequestKey};
+use headwater_protocols::engine::{Command, CommandError, RequestKey};
+use headwater_protocols::ranges::Interval;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
@@ -19,7 +20,6 @@ use super::limits::{MAX_KEY_BYTES, SHORT_BODY_BYTES};
 use super::problem::{ApiError, require_a_possible_time};
 use super::resolve::Meaning;
 use super::state::{ApiState, blocking, not_come_yet};
-use super::streams::unexpected;
 use crate::handle::wall_time;
 use crate::import::incoming::{self, Form, Incoming, NotTaken, Why};
 use crate::reading::extent::require_readable;
@@ -88,26 +88,9 @@ pub(super) async fn publish(
         true => read()?,
         false => blocking(read).await?,
     };
-    let command = match request {
-        None => Command::Publish {
-            log,
-            records,
-            expect_size,
-        },
-        Some(request) => Command::PublishOnce {
-            log,
-            records,
-            expect_size,
-            request,
-        },
-    };
-    match state.node().command(command).await? {
-        Reply::Published(interval) => {
-            let (from, to) = (interval.from, interval.to);
-            Ok((StatusCode::CREATED, Json(PublishAnswer { from, to, notes })))
-        }
-        other => Err(unexpected(&other)),
-    }
+    let publish = Command::publish(log, records, expect_size, request);
+    let Interval { from, to } = state.node().ask(publish).await?;
+    Ok((StatusCode::CREATED, Json(PublishAnswer { from, to, notes })))
 }
 
 impl From<NotTaken> for ApiError {

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::types::Problem;
-use headwater_protocols::engine::{Command, LogStatus, Reply};
+use headwater_protocols::engine::{Command, LogStatus};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::merkle::Hash;
 use headwater_protocols::record::Record;
@@ -89,13 +89,7 @@ fn encoded(
 
 /// Looks it up, here or at peers.
 pub(super) async fn ask(state: &ApiState, what: Retrieval) -> Result<Found, ApiError> {
-    match state.node().command(Command::Retrieve(what)).await? {
-        Reply::Retrieved(found) => Ok(*found),
-        other => {
-            let text = format!("a retrieval gave {other:?}");
-            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, text))
-        }
-    }
+    Ok(*state.node().ask(Command::retrieve(what)).await?)
 }
 
 pub(super) fn unexpected(found: &Found) -> ApiError {

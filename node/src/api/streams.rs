@@ -13,7 +13,7 @@ use headwater_client::object;
 use headwater_client::types::{
     Close, ItemProblem, Problem, Recover, Reopen, StreamPeerView, StreamView, Subscription,
 };
-use headwater_protocols::engine::{Command, LogStatus, Reply};
+use headwater_protocols::engine::{Command, LogStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::wire::v1;
 use libp2p::Multiaddr;
@@ -170,7 +170,7 @@ pub(super) async fn unfollow(
         let text = format!("this node publishes stream {log}, so it cannot unfollow it");
         return Err(ApiError::new(StatusCode::CONFLICT, text));
     }
-    state.node().command(Command::Unfollow(log)).await?;
+    state.node().ask(Command::Unfollow(log).done()).await?;
     changed(&state, log).await
 }
 
@@ -200,7 +200,7 @@ pub(super) async fn close(
     let successor = successor.transpose()?;
     require_a_possible_time()?;
     let command = Command::Close { log, successor };
-    state.node().command(command).await?;
+    state.node().ask(command.done()).await?;
     changed(&state, log).await
 }
 
@@ -229,7 +229,7 @@ pub(super) async fn recover(
     })?;
     let statement = Box::new(statement);
     let command = Command::Recover { log, statement };
-    state.node().command(command).await?;
+    state.node().ask(command.done()).await?;
     changed(&state, log).await
 }
 
@@ -260,7 +260,7 @@ pub(super) async fn reopen(
         log,
         none_is_larger,
     };
-    state.node().command(command).await?;
+    state.node().ask(command.done()).await?;
     changed(&state, log).await
 }
 
@@ -348,7 +348,7 @@ async fn follow_with(
         peers: subscription.peers,
         newest_first: subscription.newest_first,
     };
-    state.node().command(command).await?;
+    state.node().ask(command.done()).await?;
     for address in addresses {
         state.node().keep_dialled(address);
     }
@@ -490,10 +490,6 @@ fn addresses(peers: &[String]) -> Result<Vec<Multiaddr>, ApiError> {
         return Err(ApiError::bad_request("a peer's address is wrong").with_errors(errors));
     }
     Ok(addresses)
-}
-
-pub(super) fn unexpected(reply: &Reply) -> ApiError {
-    ApiError::internal(format!("the engine answered {reply:?}"))
 }
 
 #[cfg(test)]

@@ -226,7 +226,12 @@ fn the_same_records_give_the_bytes_that_the_layout_is_named_for() {
 #[test]
 fn a_file_of_more_records_begins_with_the_whole_file_of_fewer() {
     let rows: Vec<_> = (0..ROW_GROUP_ROWS as u64 + 700)
-        .map(|i| (i, Record::new(Timestamp(i as i64), i.to_string().as_bytes())))
+        .map(|i| {
+            (
+                i,
+                Record::new(Timestamp(i as i64), i.to_string().as_bytes()),
+            )
+        })
         .collect();
     let ended_at = |ends: &[u64], size: u64, value_type| {
         let mut out = Vec::new();

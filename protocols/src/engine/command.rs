@@ -105,6 +105,101 @@ pub enum Reply {
     Done,
 }
 
+/// A command, and what is answered to it when it is done: it cannot be asked for one
+/// thing and be taken for another.
+#[derive(Debug, Clone)]
+pub struct Asking<R> {
+    command: Command,
+    reply: fn(Reply) -> Option<R>,
+}
+
+impl<R> Asking<R> {
+    /// The command, and what reads its reply. That gives nothing for the reply to
+    /// another command.
+    #[must_use]
+    pub fn into_parts(self) -> (Command, fn(Reply) -> Option<R>) {
+        (self.command, self.reply)
+    }
+}
+
+impl Command {
+    fn asking<R>(self, reply: fn(Reply) -> Option<R>) -> Asking<R> {
+        let command = self;
+        Asking { command, reply }
+    }
+
+    /// Answered once it is done.
+    #[must_use]
+    pub fn done(self) -> Asking<()> {
+        self.asking(|reply| matches!(reply, Reply::Done).then_some(()))
+    }
+
+    /// [`Command::Create`]: the id of the stream.
+    #[must_use]
+    pub fn create(manifest: Manifest) -> Asking<LogId> {
+        Self::Create(Box::new(manifest)).asking(created)
+    }
+
+    /// [`Command::CreateSigned`]: the id of the stream.
+    #[must_use]
+    pub fn create_signed(manifest: SignedManifest) -> Asking<LogId> {
+        Self::CreateSigned(Box::new(manifest)).asking(created)
+    }
+
+    /// [`Command::Publish`], or [`Command::PublishOnce`] where something names the
+    /// request: the indexes of the records.
+    #[must_use]
+    pub fn publish(
+        log: LogId,
+        records: Vec<Record>,
+        expect_size: Option<u64>,
+        request: Option<RequestKey>,
+    ) -> Asking<Interval> {
+        let command = match request {
+            None => Self::Publish {
+                log,
+                records,
+                expect_size,
+            },
+            Some(request) => Self::PublishOnce {
+                log,
+                records,
+                expect_size,
+                request,
+            },
+        };
+        command.asking(|reply| match reply {
+            Reply::Published(interval) => Some(interval),
+            _ => None,
+        })
+    }
+
+    /// [`Command::Retrieve`]: what was found.
+    #[must_use]
+    pub fn retrieve(what: Retrieval) -> Asking<Box<Found>> {
+        Self::Retrieve(what).asking(|reply| match reply {
+            Reply::Retrieved(found) => Some(found),
+            _ => None,
+        })
+    }
+
+    /// [`Command::Discover`]: the streams that were found.
+    #[must_use]
+    pub fn discover(text: String) -> Asking<Box<Discovery>> {
+        Self::Discover(text).asking(|reply| match reply {
+            Reply::Discovered(found) => Some(found),
+            _ => None,
+        })
+    }
+}
+
+fn created(reply: Reply) -> Option<LogId> {
+    match reply {
+        Reply::Created(log) => Some(log),
+        _ => None,
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {

@@ -70,7 +70,7 @@ use crate::store::{Store, StoreError};
 use crate::sync::provider::Provider;
 use crate::time::Timestamp;
 use clock::Clock;
-pub use command::{Command, CommandError, Reply};
+pub use command::{Asking, Command, CommandError, Reply};
 pub use cursors::Lag;
 use damage::Suspects;
 pub use damage::{Damage, LostRows};

@@ -264,12 +264,18 @@ async fn wget_goes_on_with_a_file_that_has_grown_and_has_what_a_fresh_one_is() -
         ensure!(fetched);
         let first = std::fs::read(&file)?;
         ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true));
-        ensure!(std::fs::read(&file)? == first, "{format}: there was no more");
+        ensure!(
+            std::fs::read(&file)? == first,
+            "{format}: there was no more"
+        );
         for more in [1, 20_000, 3] {
             let before = std::fs::read(&file)?;
             node.publish_numbers(&stream, next, more)?;
             next += more;
-            ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true), "{format}");
+            ensure!(
+                wget(&["-c", "-O", &file, &url]).await? == Some(true),
+                "{format}"
+            );
             let grown = std::fs::read(&file)?;
             ensure!(grown.len() > before.len() && grown.starts_with(&before));
             // To whoever asks: another program, and wget itself.
@@ -280,7 +286,10 @@ async fn wget_goes_on_with_a_file_that_has_grown_and_has_what_a_fresh_one_is() -
             ensure!(grown == std::fs::read(&anew)?, "{format}");
         }
         if format == "parquet" {
-            ensure!(rows_of(&file)? == next, "rows are missing, or are there twice");
+            ensure!(
+                rows_of(&file)? == next,
+                "rows are missing, or are there twice"
+            );
         }
     }
     Ok(())
@@ -303,9 +312,8 @@ async fn wget_leaves_a_part_of_a_file_alone_and_what_another_run_has_told() -> R
     let mut node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, ROWS)?;
-    let url = |node: &TestNode| {
-        node.url(&format!("/v1/streams/{stream}/observations?format=parquet"))
-    };
+    let url =
+        |node: &TestNode| node.url(&format!("/v1/streams/{stream}/observations?format=parquet"));
     let file = super::path(&node, "grown.parquet")?;
     let Some(fetched) = wget(&["-O", &file, &url(&node)?]).await? else {
         return Ok(());
@@ -316,14 +324,20 @@ async fn wget_leaves_a_part_of_a_file_alone_and_what_another_run_has_told() -> R
     std::fs::write(&file, &whole[..1_000])?;
     node.publish_numbers(&stream, ROWS, 1)?;
     ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false));
-    ensure!(std::fs::read(&file)? == whole[..1_000], "two versions are put together");
+    ensure!(
+        std::fs::read(&file)? == whole[..1_000],
+        "two versions are put together"
+    );
 
     // What this run has told nobody is left alone, too.
     std::fs::write(&file, &whole)?;
     node.stop().await?;
     node.launch().await?;
     ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false));
-    ensure!(std::fs::read(&file)? == whole, "two versions are put together");
+    ensure!(
+        std::fs::read(&file)? == whole,
+        "two versions are put together"
+    );
     ensure!(wget(&["-O", &file, &url(&node)?]).await? == Some(true));
     let fresh = reqwest::get(url(&node)?).await?.bytes().await?;
     ensure!(std::fs::read(&file)? == fresh);

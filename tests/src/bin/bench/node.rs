@@ -11,7 +11,7 @@ use headwater::api::{Accepting, ApiState, Peer, router};
 use headwater::handle::Node;
 use headwater::reading::{Selection, visit};
 use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
-use headwater_protocols::engine::{Command, LogStatus, Reply};
+use headwater_protocols::engine::{Command, LogStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::manifest::{Manifest, ValueType};
@@ -404,14 +404,8 @@ impl Acting {
             value_type,
             ..numbers_manifest(key.public(), name)
         };
-        match self
-            .node()?
-            .command(Command::Create(Box::new(manifest)))
-            .await?
-        {
-            Reply::Created(log) => Ok(log.to_string()),
-            other => anyhow::bail!("created, but answered {other:?}"),
-        }
+        let log = self.node()?.ask(Command::create(manifest)).await?;
+        Ok(log.to_string())
     }
 
     async fn create_each(&self, count: u64) -> anyhow::Result<Vec<String>> {
@@ -439,7 +433,7 @@ impl Acting {
                 break;
             }
             let begin = Instant::now();
-            let found = node.command(Command::Retrieve(Retrieval::Index(log, index)));
+            let found = node.ask(Command::retrieve(Retrieval::Index(log, index)));
             found.await?;
             ms.push(begin.elapsed().as_secs_f64() * 1e3);
             tokio::time::sleep(Duration::from_micros(pause_us)).await;
@@ -550,7 +544,7 @@ impl Acting {
             peers: vec![address.to_owned()],
             newest_first: false,
         };
-        node.command(follow).await?;
+        node.ask(follow.done()).await?;
         node.keep_dialled(address.parse()?);
         Ok(())
     }
@@ -613,15 +607,8 @@ impl Acting {
 }
 
 async fn publish(node: &Node, log: LogId, records: Vec<Record>) -> anyhow::Result<Interval> {
-    let publish = Command::Publish {
-        log,
-        records,
-        expect_size: None,
-    };
-    match node.command(publish).await? {
-        Reply::Published(interval) => Ok(interval),
-        other => anyhow::bail!("published, but answered {other:?}"),
-    }
+    let publish = Command::publish(log, records, None, None);
+    Ok(node.ask(publish).await?)
 }
 
 async fn note_stored(
