@@ -74,8 +74,10 @@ mod tests;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::get;
 use tower::ServiceBuilder;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 pub use accepted::{Accepted, Accepting, Peer};
 pub use date::keep_date;
@@ -90,76 +92,72 @@ use limits::{MAX_BODY_BYTES, MAX_OBSERVATIONS_BODY_BYTES};
 /// Every route of the API. A request without a socket behind it must name a
 /// loopback host, as in `http://localhost/v1/node`.
 pub fn router(state: ApiState) -> Router {
-    // What is published is answered in a few words, and often.
-    let observations = get(observations::read)
-        .layer(compression::layer())
-        .post(publish::publish)
-        .layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES));
-    Router::new()
+    let (routes, _) = routes().split_for_parts();
+    let (observations, _) = observations().split_for_parts();
+    routes
         .route("/", get(dashboard::show))
         .route("/open/{link}", get(dashboard::open))
-        .route("/v1/links", post(dashboard::link))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
-        .route("/health", get(node_info::health))
-        .route("/ready", get(node_info::ready))
-        .route("/v1/node", get(node_info::node))
-        .route("/v1/peers", get(node_info::peers))
-        .route("/v1/discover", get(discover::discover))
-        .route("/v1/evidence", get(evidence::list))
-        .route("/v1/evidence/{stream}", get(evidence::show))
-        .route("/v1/chunks/{address}", get(retrieve::chunk))
-        .route("/v1/join", get(join::read))
-        .route("/v1/streams", get(streams::list).post(creation::create))
-        .route(
-            "/v1/streams/{id}",
-            get(streams::show).delete(deletion::delete),
-        )
-        .route(
-            "/v1/streams/{id}/subscription",
-            put(streams::follow).delete(streams::unfollow),
-        )
-        .route(
-            "/v1/streams/{id}/peers",
-            get(streams::peers).post(streams::add_peers),
-        )
-        .route("/v1/streams/{id}/fetch", post(fetch::fetch))
-        .route(
-            "/v1/streams/{id}/scrub",
-            get(scrub::show).post(scrub::begin),
-        )
-        .route("/v1/streams/{id}/reopen", post(streams::reopen))
-        // For scripts of before it is another name of `reopen`, too.
-        .route("/v1/streams/{id}/recovery", post(streams::recover))
-        .route("/v1/streams/{id}/live", get(live::live))
-        .route("/v1/streams/{id}/gaps", get(gaps::gaps))
-        .route("/v1/streams/{id}/close", post(streams::close))
-        .route("/v1/streams/{id}/head", get(proofs::head))
-        .route("/v1/streams/{id}/checkpoint", get(proofs::checkpoint))
-        .route("/v1/streams/{id}/heads", get(proofs::heads))
-        .route("/v1/streams/{id}/proof/{index}", get(proofs::inclusion))
-        .route("/v1/streams/{id}/consistency", get(proofs::consistency))
-        .route("/v1/streams/{id}/export-proof", get(proofs::export))
-        .route("/v1/unsigned", get(unsigned::list))
-        .route(
-            "/v1/unsigned/{name}",
-            get(unsigned::show)
-                .put(unsigned::import)
-                .delete(unsigned::delete),
-        )
-        .route(
-            "/v1/unsigned/{name}/observations",
-            get(unsigned::observations),
-        )
-        .route("/v1/unsigned/{name}/walk", post(unsigned::walk))
         .fallback(problem::not_found)
         .layer(
             ServiceBuilder::new()
                 .layer(compression::layer())
                 .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
         )
-        .route("/v1/streams/{id}/observations", observations)
+        .merge(observations)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(Entrance(state.clone()))
         .with_state(state)
+}
+
+/// The routes for programs, whose paths and methods each handler says: this is what
+/// the description is made from, too.
+fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(dashboard::link))
+        .routes(routes!(node_info::health))
+        .routes(routes!(node_info::ready))
+        .routes(routes!(node_info::node))
+        .routes(routes!(node_info::peers))
+        .routes(routes!(discover::discover))
+        .routes(routes!(evidence::list))
+        .routes(routes!(evidence::show))
+        .routes(routes!(retrieve::chunk))
+        .routes(routes!(join::read))
+        .routes(routes!(streams::list, creation::create))
+        .routes(routes!(streams::show, deletion::delete))
+        .routes(routes!(streams::follow, streams::unfollow))
+        .routes(routes!(streams::peers, streams::add_peers))
+        .routes(routes!(fetch::fetch))
+        .routes(routes!(scrub::show, scrub::begin))
+        .routes(routes!(streams::reopen))
+        // For scripts of before it is another name of `reopen`, too.
+        .routes(routes!(streams::recover))
+        .routes(routes!(streams::close))
+        .routes(routes!(live::live))
+        .routes(routes!(gaps::gaps))
+        .routes(routes!(proofs::head))
+        .routes(routes!(proofs::checkpoint))
+        .routes(routes!(proofs::heads))
+        .routes(routes!(proofs::inclusion))
+        .routes(routes!(proofs::consistency))
+        .routes(routes!(proofs::export))
+        .routes(routes!(unsigned::list))
+        .routes(routes!(unsigned::show, unsigned::import, unsigned::delete))
+        .routes(routes!(unsigned::observations))
+        .routes(routes!(unsigned::walk))
+}
+
+/// The one route whose bodies are larger, and whose answers are compressed for those
+/// alone who read: what is published is answered in a few words, and often.
+fn observations() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(observations::read).layer(compression::layer()))
+        .routes(routes!(publish::publish).layer(DefaultBodyLimit::max(MAX_OBSERVATIONS_BODY_BYTES)))
+}
+
+/// What is said of all routes, without what holds for the whole API.
+fn described() -> utoipa::openapi::OpenApi {
+    routes().merge(observations()).into_openapi()
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use headwater_client::types::Problem;
 use headwater_protocols::engine::{Command, LogStatus};
