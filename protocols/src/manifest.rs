@@ -313,8 +313,9 @@ impl SignedManifest {
     }
 
     /// What only a later version understands. The log is stored, relayed and
-    /// served all the same, by its publisher, chunk level and retention; nothing
-    /// else of the manifest counts, and its records are not read.
+    /// served all the same, by its publisher and chunk level; by its retention, what
+    /// others may have dropped is not asked for, and nothing is dropped. Nothing else of
+    /// the manifest counts, and its records are not read.
     #[must_use]
     pub fn too_new(&self) -> Option<&TooNew> {
         self.too_new.as_ref()

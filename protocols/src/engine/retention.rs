@@ -4,6 +4,10 @@
 //! What is kept for its number follows from the adopted head, and is the same for
 //! everybody. What is kept for its age each holder finds out by the times that it
 //! knows; a newcomer, who does not know them, asks for what is kept by somebody.
+//!
+//! Of a log that is too new nothing is dropped: what its manifest says besides may be
+//! that something is to be kept. What others need not keep is not asked for there
+//! either, and only the room that the user allows bounds it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,6 +24,7 @@ use crate::limits::{
     FREED_STEP_US, MAX_CLOCK_SKEW_US, RECLAIM_DROPPED_BYTES,
 };
 use crate::log::{AdmitError, Extension, Node};
+use crate::manifest::SignedManifest;
 use crate::merkle::CompactRange;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::tables::{HeadKind, head_key, level_key, log_range};
@@ -317,7 +322,9 @@ impl LogState {
         let begin = manifest.chunk_begin(size);
         let told = self.kept.told_by.get(&peer).copied().unwrap_or(0);
         let gone = manifest.begin_by_number(self.heard_size()).max(told);
-        if gone < size && !self.kept.cannot_show.contains_key(&peer) {
+        // Of what is too new nothing is given up that somebody may have kept.
+        let may_show = gone < size || manifest.too_new().is_some();
+        if may_show && !self.kept.cannot_show.contains_key(&peer) {
             return size;
         }
         let came_later = |peer: &PeerId| {
@@ -369,7 +376,8 @@ impl<S: Store> Engine<S> {
             return;
         };
         state.kept.note_freed(now);
-        let Some(manifest) = state.manifest().filter(|m| m.drops()) else {
+        let drops = |m: &&SignedManifest| m.drops() && m.too_new().is_none();
+        let Some(manifest) = state.manifest().filter(drops) else {
             return;
         };
         let kept = &state.kept;
