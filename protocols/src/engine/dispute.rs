@@ -342,7 +342,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
-        // Of a log that was closed and went on, another branch may have been adopted.
+        // Of a log that was closed and went on, another tree may have been adopted since
+        // that is as large as the closed one: a fork like any other, and better known so.
         if let Some(fork) = state
             .dispute
             .fork

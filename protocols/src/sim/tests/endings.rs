@@ -292,6 +292,59 @@ fn an_end_over_another_tree_is_a_fork_like_any_other() {
 }
 
 #[test]
+fn who_knows_of_an_end_and_then_comes_to_another_tree_as_large_has_found_a_fork() {
+    let mut world = World::new(14, 3, 12);
+    let (owner, log) = (world.owner, world.log);
+    let behind = world.full_follower(&[owner]);
+    world.sim.cut(behind, owner);
+    let other = thief(&mut world);
+    let junk = (12..20)
+        .map(|i| Record::new(Timestamp(i), b"junk"))
+        .collect();
+    world.sim.publish(other, log, junk);
+    let of_other = world.follower(&[other]);
+    world.publish(8);
+    let closer = thief(&mut world);
+    assert_eq!(close(&mut world.sim, closer, log, None), Ok(Reply::Done));
+    world.publish(5);
+    let of_owner = world.full_follower(&[owner]);
+    world.sim.connect(of_owner, closer);
+    world.sim.run_for(MINUTE);
+    assert_disputed_from(&world.sim, of_owner, log, 20);
+    // It hears that there was an end, and gets nothing of the tree.
+    let only_evidence = Box::new(|frame: v1::Frame| match &frame.body {
+        Some(v1::frame::Body::Head(_) | v1::frame::Body::Extension(_)) => Twisted::Nothing,
+        _ => Twisted::Frame(frame),
+    });
+    world.sim.twist(of_owner, only_evidence);
+    world.sim.connect(behind, of_owner);
+    world.sim.run_for(MINUTE);
+    assert_eq!(world.adopted(behind), 12);
+    assert!(world.status(behind).fork.unwrap().is_of_closing());
+    world.sim.cut(behind, of_owner);
+    // It tells nobody, so that it has to find out by itself.
+    let no_evidence = Box::new(|frame: v1::Frame| match &frame.body {
+        Some(v1::frame::Body::Evidence(_)) => Twisted::Nothing,
+        _ => Twisted::Frame(frame),
+    });
+    world.sim.twist(behind, no_evidence);
+    world.sim.connect(behind, of_other);
+    (world.sim).run_while(MINUTE, |sim| {
+        sim.status(behind, log).unwrap().head.unwrap().size < 20
+    });
+    let found = world.status(behind).fork.unwrap();
+    assert!(!found.is_of_closing(), "{found:?}");
+    // Where the trees part is found out with somebody who has the other one.
+    world.sim.untwist(behind);
+    world.sim.untwist(of_owner);
+    world.sim.connect(behind, of_owner);
+    world.sim.run_for(MINUTE);
+    for node in [behind, of_owner, of_other] {
+        assert_disputed_from(&world.sim, node, log, 12);
+    }
+}
+
+#[test]
 fn an_owner_takes_an_end_that_was_signed_elsewhere_and_signs_nothing_behind_it() {
     let mut world = World::new(10, 3, 20);
     let (owner, log) = (world.owner, world.log);
