@@ -25,7 +25,7 @@ use crate::store::{History, Store, StoreError};
 use crate::sync::Lane;
 use crate::sync::provider::{RefuseError, Work};
 use crate::sync::retrieval::{
-    Among, Found, Question, Retrieval, answer_chunk, answer_index, answer_time, find,
+    Among, Found, Question, Retrieval, answer_chunk, answer_index, answer_time, find, later_of,
 };
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -193,18 +193,25 @@ impl<S: Store> Engine<S> {
                 (state.sources())
                     .filter(|(peer, _)| is_free(peer))
                     .filter_map(|(&peer, source)| {
-                        let tree = state.tree_within(source.size)?;
+                        let mut tree = state.tree_within(source.size)?;
+                        if let Retrieval::Time(_, time) = what
+                            && !self.knows_behind(state, tree.size, time)
+                        {
+                            // By now it may have the rest.
+                            tree = state.tree_of(state.target())?;
+                        }
                         let size = tree.size;
                         let (from, to) = match what {
                             Retrieval::Index(_, index) => (index, index + 1),
-                            _ => (state.begin(), size),
+                            _ => (state.begin(), size.min(source.size)),
                         };
                         let is_there = from < to && to <= size;
                         let has_all = source.held.contains(from, to);
                         // Of a stream in order two neighbours are enough.
                         let is_in_order = matches!(what, Retrieval::Time(..)) && state.is_ordered();
                         let has = has_all || (is_in_order && source.held.covered(from, to) > 0);
-                        (is_there && has).then(|| (!has_all, peer, question(what, tree)))
+                        let may_lack = !has_all || source.size < size;
+                        (is_there && has).then(|| (may_lack, peer, question(what, tree)))
                     })
                     .collect()
             }
@@ -221,6 +228,35 @@ impl<S: Store> Engine<S> {
         (found.into_iter())
             .map(|(_, peer, question)| (peer, question))
             .collect()
+    }
+
+    /// Whether what was at a time in the tree of a size tells, with what is held here,
+    /// what was at that time in the tree that counts.
+    fn knows_behind(&self, state: &LogState, size: u64, time: Timestamp) -> bool {
+        let target = state.target();
+        if size >= target || state.holds(size, target) {
+            return true;
+        }
+        let Some(key) = state.key().filter(|_| state.is_ordered()) else {
+            return false;
+        };
+        let next = History::new(&self.store, key).record(size);
+        state.holds(size, size + 1) && next.is_ok_and(|next| next.time() > time)
+    }
+
+    /// What is meant now, of what was found in the tree that a peer knows.
+    fn with_what_is_here(&self, found: Found, question: &Question) -> Found {
+        let &Question::Time(log, tree, time) = question else {
+            return found;
+        };
+        let state = self.logs.get(&log);
+        let ours = state.and_then(|state| Some((state.key()?, state.tree_of(state.target())?)));
+        match ours {
+            Some((key, ours)) if tree.size < ours.size => {
+                later_of(found, (&History::new(&self.store, key), ours), time)
+            }
+            _ => found,
+        }
     }
 
     /// Asks one more peer, if there is one.
@@ -272,6 +308,7 @@ impl<S: Store> Engine<S> {
         let max = manifest.map_or(MAX_CHUNK_VALUE_BYTES, |one| one.max_value_bytes());
         match question.check(answer, max) {
             Ok(found) => {
+                let found = self.with_what_is_here(found, question);
                 let command = *command;
                 self.retrievals.open.remove(&command);
                 self.retrievals.rearm(command);

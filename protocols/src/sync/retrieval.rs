@@ -40,7 +40,52 @@ pub struct Among {
     pub ordered: bool,
 }
 
+/// Which record of some time is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// The one at this index.
+    Record(u64),
+    /// All records that are kept are later.
+    Nothing,
+    /// One that is not held could be.
+    Unknown,
+}
+
 impl Among {
+    /// Which record is meant, as far as those that are held tell it: all of them do, and
+    /// of a log in order the two between which the time lies, or its last one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn meant<S: Store + ?Sized>(
+        self,
+        history: &History<'_, S>,
+        held: &IntervalSet,
+        time: Timestamp,
+    ) -> Result<Meant, StoreError> {
+        let Self { begin, size, .. } = self;
+        let meant = match begin >= size || held.contains(begin, size) {
+            true => history.at_or_before(time, size).map(|found| match found {
+                Some((index, _)) => Meant::Record(index),
+                None => Meant::Nothing,
+            }),
+            false => self.neighbours(history, held, time).and_then(|found| {
+                let Some((index, _)) = found else {
+                    return Ok(Meant::Unknown);
+                };
+                Ok(match history.record(index)?.time() <= time {
+                    true => Meant::Record(index),
+                    false => Meant::Nothing,
+                })
+            }),
+        };
+        match meant {
+            Err(ReadError::NotHeld(_)) => Ok(Meant::Unknown),
+            Err(ReadError::Store(error)) => Err(error),
+            Ok(meant) => Ok(meant),
+        }
+    }
+
     /// The records that show which one is meant, among those that are held.
     /// `None` where one that is not held could be.
     fn neighbours<S: Store + ?Sized>(
@@ -302,26 +347,38 @@ pub fn find<S: Store + ?Sized>(
     };
     match question {
         &Question::Index(_, tree, index) if held.contains(index, index + 1) => read(index, tree),
-        &Question::Time(_, tree, time)
-            if among.ordered && !held.contains(among.begin, tree.size) =>
-        {
-            match among.neighbours(history, held, time) {
-                Ok(Some((index, _))) => match history.record(index) {
-                    Ok(first) if first.time() > time => Ok(Some(Found::Nothing(tree))),
-                    _ => read(index, tree),
-                },
-                Ok(None) | Err(ReadError::NotHeld(_)) => Ok(None),
-                Err(ReadError::Store(error)) => Err(error),
-            }
-        }
-        &Question::Time(_, tree, time) if held.contains(among.begin, tree.size) => {
-            match history.at_or_before(time, tree.size) {
-                Ok(Some((index, _))) => read(index, tree),
-                Ok(None) => Ok(Some(Found::Nothing(tree))),
-                Err(ReadError::NotHeld(_)) => Ok(None),
-                Err(ReadError::Store(error)) => Err(error),
-            }
-        }
-        Question::Chunk(_) | Question::Index(..) | Question::Time(..) => Ok(None),
+        &Question::Time(_, tree, time) => match among.meant(history, held, time)? {
+            Meant::Record(index) => read(index, tree),
+            Meant::Nothing => Ok(Some(Found::Nothing(tree))),
+            Meant::Unknown => Ok(None),
+        },
+        Question::Chunk(_) | Question::Index(..) => Ok(None),
+    }
+}
+
+/// Of what a peer has found in an earlier tree, and what is held here, whichever is
+/// meant: what was the last record then need not be the last one any more.
+#[must_use]
+pub fn later_of<S: Store + ?Sized>(
+    found: Found,
+    (history, tree): (&History<'_, S>, Tree),
+    time: Timestamp,
+) -> Found {
+    let theirs = match &found {
+        Found::Record { index, record, .. } => Some((record.time(), *index)),
+        Found::Nothing(_) => None,
+        Found::Chunk(_) => return found,
+    };
+    // What cannot be read here is as if it were not held.
+    let Ok(Some((index, at))) = history.at_or_before(time, tree.size) else {
+        return found;
+    };
+    match history.record(index) {
+        Ok(record) if theirs < Some((at, index)) => Found::Record {
+            index,
+            record,
+            tree,
+        },
+        _ => found,
     }
 }

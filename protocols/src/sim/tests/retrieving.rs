@@ -385,6 +385,81 @@ fn of_a_stream_in_order_whoever_holds_two_neighbours_tells_what_was_at_a_time() 
     }
 }
 
+/// A reader that holds nothing but what it is told with a head, one who has all of the
+/// first thousand records and hears of no more, and an owner who has no answer for users.
+fn with_one_who_is_behind(ordered: bool) -> Library {
+    let no_gossip = NetworkConfig {
+        gossip_loss: 1.0,
+        ..NetworkConfig::default()
+    };
+    let mut world = World::begun(Sim::with_network(6, no_gossip), |sim, owner| {
+        let manifest = Manifest {
+            ordered,
+            ..manifest(sim.key(owner), 3)
+        };
+        sim.create(owner, manifest)
+    });
+    world.publish(1_000);
+    let owner = world.owner;
+    let behind = world.full_follower(&[owner]);
+    world.sim.cut(behind, owner);
+    let unanswered = |body: &mut Body| !matches!(body, Body::Retrieved(_));
+    world.sim.twist(owner, no_ranges(unanswered));
+    world.sim.twist(behind, no_ranges(|_| true));
+    let reader = world.follower(&[owner, behind]);
+    let tells_no_head = |body: &mut Body| !matches!(body, Body::Head(_));
+    world.sim.twist(reader, no_ranges(tells_no_head));
+    world.sim.run_for(150 * SECOND);
+    let sources = vec![owner, behind];
+    Library {
+        world,
+        reader,
+        sources,
+    }
+}
+
+impl Library {
+    /// Publishes more, of which the reader hears.
+    fn publish(&mut self, count: u64) {
+        self.world.publish(count);
+        self.world.sim.run_for(150 * SECOND);
+        assert_eq!(self.world.adopted(self.reader), self.world.size);
+        assert_eq!(self.world.adopted(self.sources[1]), 1_000);
+    }
+}
+
+#[test]
+fn what_was_last_in_an_earlier_tree_is_not_taken_for_what_is_last_now() {
+    for ordered in [true, false] {
+        // The reader hears what follows.
+        let mut library = with_one_who_is_behind(ordered);
+        library.publish(10);
+        assert_eq!(library.world.status(library.reader).held_records, 10);
+        for (time, index) in [(5_000, 1_009), (1_003, 1_003), (999, 999), (7, 7)] {
+            let (found, _) = library.retrieve(library.time(time));
+            assert_eq!(found_at(&found), Some((index, record(index))), "{time}");
+        }
+        // It hears only that something follows, which nobody who answers has.
+        let mut library = with_one_who_is_behind(ordered);
+        library.publish(5_000);
+        assert_eq!(library.world.status(library.reader).held_records, 0);
+        let (found, _) = library.retrieve(library.time(9_000));
+        assert_eq!(found, Err(CommandError::NotFound));
+    }
+}
+
+#[test]
+fn of_a_stream_in_order_one_record_behind_an_earlier_tree_tells_that_nothing_else_is_meant() {
+    let mut library = with_one_who_is_behind(true);
+    library.publish(1);
+    library.publish(5_000);
+    assert_eq!(library.world.status(library.reader).held_records, 1);
+    for (time, index) in [(999, Some(999)), (7, Some(7)), (1_000, None), (5_000, None)] {
+        let (found, _) = library.retrieve(library.time(time));
+        assert_eq!(found_at(&found).map(|(at, _)| at), index, "{time}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 40,
