@@ -116,6 +116,8 @@ impl<S: Store> Engine<S> {
         if is_ours && !own {
             return Err(CommandError::OwnStream(log));
         }
+        // What was to be replaced goes as well.
+        self.go_back(log, now);
         // Who was told that it is published hears of it before it goes.
         self.commit_published(now);
         let mut batch = Batch::new();
@@ -335,6 +337,11 @@ impl<S: Store> Engine<S> {
 
 pub(super) fn put_deletion(batch: &mut Batch, number: u32, deletion: &v1::StoredDeletion) {
     batch.put(Table::Meta, deletion_key(number), deletion.encode_to_vec());
+}
+
+/// Has rows not deleted that were to be.
+pub(super) fn forget_deletion(batch: &mut Batch, number: u32) {
+    batch.delete(Table::Meta, deletion_key(number));
 }
 
 fn deletion_key(number: u32) -> Vec<u8> {

@@ -147,8 +147,12 @@ impl<S: Store> Engine<S> {
             Ok(branch) => branch.unwrap_or(proof),
             Err(error) => return self.store_failed(log, &ReadError::Store(error)),
         };
-        let state = self.logs.get_mut(&log);
-        let Some(state) = state.filter(|state| state.is_better_fork(Says::of(&proof))) else {
+        let is_better = |state: &LogState| state.is_better_fork(Says::of(&proof));
+        if !self.logs.get(&log).is_some_and(is_better) {
+            return;
+        }
+        self.go_back(log, now);
+        let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
         let Some(key) = state.key() else {

@@ -291,6 +291,7 @@ impl<S: Store> Engine<S> {
                 if state.target() == size {
                     self.tell_synced(log, now);
                 }
+                self.replace(log, now);
             }
         }
     }

@@ -67,6 +67,8 @@ impl<S: Store> Engine<S> {
     }
 
     pub(super) fn unfollow(&mut self, log: LogId, now: Timestamp) -> Result<Reply, CommandError> {
+        // Nothing more comes to replace what is here.
+        self.go_back(log, now);
         let state = (self.logs.get_mut(&log)).ok_or(CommandError::UnknownStream(log))?;
         let mut row = state.to_stored();
         row.followed = false;

@@ -11,6 +11,7 @@ use super::followers::Followers;
 use super::holdings::Holdings;
 use super::polls::Polls;
 use super::recovery::Recovery;
+use super::replacement::Replaced;
 use super::retention::Kept;
 use super::stopping::Stops;
 use crate::head::SignedHead;
@@ -38,6 +39,7 @@ pub(super) struct LogState {
     pub(super) kept: Kept,
     pub(super) dispute: Dispute,
     pub(super) recovery: Recovery,
+    pub(super) replaced: Replaced,
     /// When the last of its earlier heads was kept, as far as it is known.
     pub(super) past_kept: Option<Timestamp>,
     pub(super) authorship: Authorship,
@@ -63,6 +65,7 @@ impl LogState {
             kept: Kept::default(),
             dispute: Dispute::default(),
             recovery: Recovery::default(),
+            replaced: Replaced::default(),
             past_kept: None,
             authorship: Authorship::default(),
             stops: Stops::default(),
@@ -129,6 +132,7 @@ impl LogState {
 
     /// Follows it as its row says.
     pub(super) fn follow_as(&mut self, row: v1::StoredLog) {
+        self.follow_replaced_as(&row);
         self.followed = row.followed;
         self.peers = row.peers;
         self.scheduler.order = match row.newest_first {
@@ -273,7 +277,7 @@ impl LogState {
     /// The row of [`Table::Logs`](crate::store::Table::Logs).
     pub(super) fn to_stored(&self) -> v1::StoredLog {
         v1::StoredLog {
-            number: self.number,
+            number: self.stored_number(),
             manifest: self.manifest.as_ref().map(SignedManifest::to_wire),
             followed: self.followed,
             peers: self.peers.clone(),

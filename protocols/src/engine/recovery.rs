@@ -9,11 +9,9 @@ use prost::Message;
 use super::dispute::beginning;
 use super::log_state::LogState;
 use super::logs::put_log;
-use super::requests::RequestKind;
 use super::{CommandError, Engine, Output, Reply, subscribers};
-use crate::head::{AdoptedHead, SignedHead, Tree};
+use crate::head::{AdoptedHead, Tree};
 use crate::id::{LogId, Topic};
-use crate::ranges::IntervalSet;
 use crate::recovery::{Recovered, RecoveryError, strongest};
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Batch, Durability, History, ReadError, Store, StoreError, Table};
@@ -29,8 +27,8 @@ const ENDED: &str = "its recovery key has ended it, and named the head that is i
 pub(super) struct Recovery {
     /// How much of it counts, whatever its owner has signed.
     said: Option<Box<Recovered>>,
-    /// What is here is of another tree than the last head's, or nothing here tells: it
-    /// is fetched anew from whoever has that one whole.
+    /// What is here is of another tree than the last head's, or nothing here tells: that
+    /// one is fetched to replace it from whoever has it whole (`replacement`).
     unsure: bool,
     /// This tree was shown to be none that grows into the last head's.
     beside: Option<Tree>,
@@ -163,6 +161,10 @@ impl<S: Store> Engine<S> {
         if state.recovered().is_some_and(|known| known.comes_to(&all)) {
             return false;
         }
+        self.go_back(log, now);
+        let Some(state) = self.logs.get_mut(&log) else {
+            return false;
+        };
         let head = all.head().clone();
         state.recovery.said = Some(Box::new(all));
         // It was so of another last head.
@@ -253,74 +255,6 @@ impl<S: Store> Engine<S> {
         state.recovery.beside = Some(tree);
         self.settle_recovery(log);
         self.ask_about(peer, log, now);
-    }
-
-    /// A peer has the last head of a recovered log, and all of its tree from where it
-    /// says that it begins there. If what is here is of another tree, or nothing shows
-    /// that it is not, that one is fetched in its place: not before, so that nothing goes
-    /// which nobody has.
-    pub(super) fn end_is_there(
-        &mut self,
-        log: LogId,
-        head: &SignedHead,
-        (told, held): (u64, &IntervalSet),
-        now: Timestamp,
-    ) {
-        let Some(state) = self
-            .logs
-            .get(&log)
-            .filter(|state| state.is_unsure() && state.takes())
-        else {
-            return;
-        };
-        let begin = state
-            .begin_at(head.size)
-            .max(state.aged_by_word(told, head.size));
-        let begin = begin.min(head.size);
-        let has_all = head.size == begin || held.contains(begin, head.size);
-        if state.recovered_tree() == Some(head.tree()) && has_all {
-            self.begin_at_end(log, now);
-        }
-    }
-
-    fn begin_at_end(&mut self, log: LogId, now: Timestamp) {
-        let Some(old) = self.logs.take(&log) else {
-            return;
-        };
-        let Some(recovered) = old.recovered().cloned().filter(|_| old.takes()) else {
-            self.logs.insert(log, old);
-            return;
-        };
-        let mut state = match self.begin_anew(log, &old) {
-            Ok(state) => state,
-            Err(error) => {
-                self.logs.insert(log, old);
-                return self.store_failed(log, &ReadError::Store(error));
-            }
-        };
-        state.is_right_again();
-        self.logs.insert(log, state);
-        self.changed.insert(log);
-        self.forget_rows(log, old.number(), now);
-        self.adopt(log, recovered.head(), &[], now);
-        for peer in subscribers(&self.peers, log) {
-            self.ask_about(peer, log, now);
-        }
-    }
-
-    /// What was under way with the rows that a log had is nothing to those of now.
-    fn forget_rows(&mut self, log: LogId, number: u32, now: Timestamp) {
-        self.provider.forget_ends(number);
-        self.suspects.forget(log);
-        self.forget_unsynced(log);
-        let asked = self.requests.which(|request| request.log() == Some(log));
-        for id in asked {
-            if let Some(request) = self.cancel(id)
-                && let RequestKind::Retrieve { command, .. } = request.kind
-            {
-                self.retrieval_failed(command, now);
-            }
-        }
     }
 
     /// Reads what a recovery key has said. What is damaged of it is told again.

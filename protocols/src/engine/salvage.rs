@@ -366,25 +366,10 @@ impl<S: Store> Engine<S> {
     /// A log of others of which rows are stored, but no head: nothing of them is
     /// believed, because the tree that comes may be another one. All of it is
     /// fetched again, under another number.
-    pub(super) fn begin_anew(
-        &mut self,
-        log: LogId,
-        old: &LogState,
-    ) -> Result<LogState, StoreError> {
+    fn begin_anew(&mut self, log: LogId, old: &LogState) -> Result<LogState, StoreError> {
         let mut batch = Batch::new();
-        let mut state = LogState::anew(self.take_number(&mut batch), old);
+        let mut state = self.anew(old, &mut batch)?;
         state.note_unreadable(ANEW);
-        // Whatever tree comes, this much of it counts, and that is why.
-        state.keep_recovery_of(old);
-        state.put_recovered(&mut batch);
-        state.keep_fork_of(old);
-        state.put_fork(&mut batch);
-        let past = self
-            .store
-            .get(Table::Heads, &head_key(old.number(), HeadKind::Past));
-        if let Some(Some(past)) = readable(past)? {
-            batch.put(Table::Heads, head_key(state.number(), HeadKind::Past), past);
-        }
         put_log(&mut batch, log, &state);
         let deletion = v1::StoredDeletion {
             chunk_level: old.key().map_or(0, |key| key.chunk_level.into()),
@@ -395,6 +380,27 @@ impl<S: Store> Engine<S> {
         forget_name(&mut batch, old.number());
         self.store.commit(batch, Durability::Synced)?;
         self.deletions.begin(old.number(), deletion, self.opened_at);
+        Ok(state)
+    }
+
+    /// A log under another number, with nothing of it but what says how much counts.
+    pub(super) fn anew(
+        &mut self,
+        old: &LogState,
+        batch: &mut Batch,
+    ) -> Result<LogState, StoreError> {
+        let mut state = LogState::anew(self.take_number(batch), old);
+        // Whatever tree comes, this much of it counts, and that is why.
+        state.keep_recovery_of(old);
+        state.put_recovered(batch);
+        state.keep_fork_of(old);
+        state.put_fork(batch);
+        let past = self
+            .store
+            .get(Table::Heads, &head_key(old.number(), HeadKind::Past));
+        if let Some(Some(past)) = readable(past)? {
+            batch.put(Table::Heads, head_key(state.number(), HeadKind::Past), past);
+        }
         Ok(state)
     }
 

@@ -19,6 +19,7 @@ mod newer;
 mod owners;
 mod questions;
 mod readers;
+mod recovered_rows;
 mod recoveries;
 mod restored;
 mod retention;

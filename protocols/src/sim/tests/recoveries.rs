@@ -16,7 +16,7 @@ fn drawer() -> SigningKey {
     SigningKey::from_secret(&mut [55; 32])
 }
 
-fn terms(key: &SigningKey) -> Manifest {
+pub(super) fn terms(key: &SigningKey) -> Manifest {
     Manifest {
         recovery: Some(key_hash(ED25519, &drawer().public().to_bytes())),
         ..manifest(key, 3)
@@ -24,7 +24,7 @@ fn terms(key: &SigningKey) -> Manifest {
 }
 
 /// A stream with a recovery key, and so many records of it.
-fn world(seed: u64, size: u64) -> World {
+pub(super) fn world(seed: u64, size: u64) -> World {
     let mut world = World::begun(Sim::new(seed), |sim, owner| {
         let manifest = terms(sim.key(owner));
         sim.create(owner, manifest)
@@ -33,12 +33,16 @@ fn world(seed: u64, size: u64) -> World {
     world
 }
 
-fn head_of(world: &World, node: NodeId) -> SignedHead {
+pub(super) fn head_of(world: &World, node: NodeId) -> SignedHead {
     let head = world.status(node).head.expect("it has one");
     head.signed().expect("it is of today").clone()
 }
 
-fn statement(head: SignedHead, successor: Option<LogId>, issued: i64) -> v1::SignedRecovery {
+pub(super) fn statement(
+    head: SignedHead,
+    successor: Option<LogId>,
+    issued: i64,
+) -> v1::SignedRecovery {
     let issued = Timestamp(issued);
     let recovery = Recovery {
         head,
@@ -48,7 +52,7 @@ fn statement(head: SignedHead, successor: Option<LogId>, issued: i64) -> v1::Sig
     recovery.sign(&drawer()).to_wire()
 }
 
-fn recover(
+pub(super) fn recover(
     world: &mut World,
     node: NodeId,
     said: v1::SignedRecovery,
@@ -64,7 +68,7 @@ fn recover(
 
 /// Somebody else who has the owner's key and all that it had. What it publishes then
 /// has its name.
-fn thief(world: &mut World) -> NodeId {
+pub(super) fn thief(world: &mut World) -> NodeId {
     let key = world.sim.key(world.owner).clone();
     let thief = world.sim.add_node_with_key(key.clone());
     assert_eq!(world.sim.create(thief, terms(&key)), world.log);
@@ -73,7 +77,7 @@ fn thief(world: &mut World) -> NodeId {
     thief
 }
 
-fn junk(world: &mut World, thief: NodeId, count: i64) {
+pub(super) fn junk(world: &mut World, thief: NodeId, count: i64) {
     let junk = (0..count)
         .map(|i| Record::new(Timestamp(i), b"junk"))
         .collect();
@@ -82,7 +86,7 @@ fn junk(world: &mut World, thief: NodeId, count: i64) {
 }
 
 /// What a node says counts, and that it has all of that, and nothing else counts.
-fn assert_ends(world: &World, node: NodeId, size: u64, successor: Option<LogId>) {
+pub(super) fn assert_ends(world: &World, node: NodeId, size: u64, successor: Option<LogId>) {
     let summary = world.summary(node);
     let status = world.status(node);
     let recovered = status.recovered.as_ref();

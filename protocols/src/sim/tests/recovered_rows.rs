@@ -1,0 +1,84 @@
+//! Streams that were recovered: what is here of another tree goes for what counts,
+//! and for nobody's word.
+
+use super::recoveries::*;
+use super::*;
+use crate::engine::{Reply, Room};
+use crate::store::Table;
+use v1::frame::Body;
+
+/// Says that it holds all of a stream, and offers nothing of it but what it has.
+fn boasts(size: u64) -> Twist {
+    Box::new(move |mut frame| {
+        if let Some(Body::Head(state)) = &mut frame.body {
+            state.held = vec![crate::ranges::Interval { from: 0, to: size }.to_wire()];
+        }
+        Twisted::Frame(frame)
+    })
+}
+
+/// Follows a stream, and holds nothing of its history; of what it hears all or nothing.
+fn without_history(world: &mut World, hears: bool) -> NodeId {
+    let owner = world.owner;
+    let node = world.sim.add_node();
+    let no_room = Room {
+        for_all: if hears { u64::MAX } else { 0 },
+        for_history: 0,
+        ..Room::default()
+    };
+    world.sim.set_room(node, no_room);
+    world.sim.follow(node, world.log);
+    world.sim.connect(node, owner);
+    world.sim.run_for(MINUTE);
+    node
+}
+
+#[test]
+fn nothing_goes_for_the_word_of_a_peer_that_it_has_the_last_head_s_tree() {
+    for some in [false, true] {
+        let mut world = world(1, 20);
+        let owner = world.owner;
+        let thief = thief(&mut world);
+        let liar = without_history(&mut world, some);
+        world.publish(10);
+        world.sim.run_for(MINUTE);
+        assert_eq!(world.adopted(liar), 30);
+        let has = world.status(liar).held_records;
+        assert_eq!(has, if some { 10 } else { 0 });
+        world.sim.cut(liar, owner);
+        world.sim.twist(liar, boasts(30));
+
+        junk(&mut world, thief, 30);
+        let follower = world.follower(&[thief]);
+        world.sim.run_for(MINUTE);
+        world.sim.cut(follower, thief);
+        let said = statement(head_of(&world, owner), None, 1);
+        assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+        let chunks = world.sim.store(follower).len(Table::Chunks);
+        world.sim.connect(follower, liar);
+        world.sim.run_for(30 * MINUTE);
+        let status = world.status(follower);
+        // What it delivers counts; what was here before stays beside it.
+        assert_eq!(status.held_records, if some { has } else { 50 });
+        assert!(world.sim.store(follower).len(Table::Chunks) >= chunks);
+        for how in [Crash::Process, Crash::Power(0)] {
+            world.sim.cut(follower, liar);
+            world.sim.crash(follower, how);
+            world.sim.reopen(follower);
+            world.sim.run_for(MINUTE);
+            let status = world.status(follower);
+            assert_eq!((status.held_records, status.usable_size()), (50, 0));
+            assert_eq!(world.sim.store(follower).len(Table::Chunks), chunks);
+            world.sim.connect(follower, liar);
+            world.sim.run_for(5 * MINUTE);
+        }
+        world.sim.connect(follower, owner);
+        world.sim.run_for(10 * MINUTE);
+        assert_ends(&world, follower, 30, None);
+        assert_eq!(world.sim.store(follower).len(Table::Chunks), 3);
+        world.sim.crash(follower, Crash::Process);
+        world.sim.reopen(follower);
+        world.sim.run_for(MINUTE);
+        assert_ends(&world, follower, 30, None);
+    }
+}
