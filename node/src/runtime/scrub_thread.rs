@@ -311,16 +311,16 @@ impl Scrubber {
             return Ok((Findings::default(), None));
         };
         let held: IntervalSet = status.held.iter().copied().collect();
-        let usable = status.usable_size();
+        let proved = status.proved_size();
         let begin = from.saturating_mul(key.chunk_len());
-        let Some(first) = held.held(begin, usable).next() else {
+        let Some(first) = held.held(begin, proved).next() else {
             return Ok((Findings::default(), None));
         };
         let first = key.chunk_of(first.from);
         let end = (first / CHUNKS_PER_STEP + 1) * CHUNKS_PER_STEP;
         let store = PastCache(self.node.store());
         let mut audit = Audit::new(&store, key, &held, head.tree());
-        let last = key.chunk_of(usable.saturating_sub(1));
+        let last = key.chunk_of(proved.saturating_sub(1));
         for chunk in first..end.min(last + 1) {
             audit.chunk(chunk)?;
         }
@@ -357,7 +357,7 @@ impl Scrubber {
             scrub.bytes += findings.bytes;
             for chunk in bad {
                 let Interval { from, to } = key.chunk_interval(chunk);
-                let to = to.min(status.usable_size());
+                let to = to.min(status.proved_size());
                 scrub.bad_records += to.saturating_sub(from);
                 let named = scrub.bad.len();
                 match scrub.bad.last_mut() {

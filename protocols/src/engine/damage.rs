@@ -142,8 +142,17 @@ impl LogState {
         self.takes() || self.mends()
     }
 
-    /// The tree that what is held is compared with.
+    /// Records that are compared with the tree.
+    fn proved_size(&self) -> u64 {
+        self.proved().map_or(0, |tree| tree.size)
+    }
+
+    /// The tree that what is held is compared with. Where nothing shows how much of a
+    /// recovered log counts, that is all that is here: what is damaged of it may be why.
     fn proved(&self) -> Option<Tree> {
+        if self.recovered().is_some() && self.target() == 0 {
+            return self.tree();
+        }
         let adopted = self.tree().filter(|tree| tree.size == self.target());
         self.tree_of(self.target()).or(adopted)
     }
@@ -159,7 +168,7 @@ impl<S: Store> Engine<S> {
         let Some(key) = state.key() else {
             return;
         };
-        let to = interval.to.min(state.target());
+        let to = interval.to.min(state.proved_size());
         if interval.from >= to {
             return;
         }
@@ -182,8 +191,8 @@ impl<S: Store> Engine<S> {
     /// Has the nodes that the tree of a size ends with, and what they are computed
     /// from, compared with the tree.
     pub(super) fn suspect_end(&mut self, log: LogId, size: u64) {
-        let target = self.logs.get(&log).map_or(0, LogState::target);
-        for subtree in cover(0, size.min(target), MAX_LEVEL) {
+        let proved = self.logs.get(&log).map_or(0, LogState::proved_size);
+        for subtree in cover(0, size.min(proved), MAX_LEVEL) {
             let last = Interval {
                 from: subtree.end() - 1,
                 to: subtree.end(),
@@ -413,7 +422,12 @@ impl<S: Store> Engine<S> {
             return Err(error);
         }
         self.changed.insert(log);
-        let Some(&first) = findings.bad.first() else {
+        if state.recovered().is_some() && state.target() == 0 {
+            // What was mended may show it.
+            self.settle_recovery(log);
+            self.schedule(log, now);
+        }
+        let (Some(&first), Some(state)) = (findings.bad.first(), self.logs.get_mut(&log)) else {
             return Ok(());
         };
         for &chunk in &findings.bad {

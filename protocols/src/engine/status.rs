@@ -93,6 +93,18 @@ impl LogStatus {
         last.or_else(|| adopted.signed())
     }
 
+    /// Records that are compared with the adopted head where they are held. Where
+    /// nothing shows how much of a recovered stream counts, these are all: what is
+    /// damaged of it may be why.
+    #[must_use]
+    pub fn proved_size(&self) -> u64 {
+        let size = self.head.as_ref().map_or(0, |head| head.size);
+        match (self.usable_size(), &self.recovered) {
+            (0, Some(_)) => size,
+            (usable, _) => usable,
+        }
+    }
+
     /// Records that are verified once they are held: those below the adopted
     /// head that are not disputed.
     #[must_use]

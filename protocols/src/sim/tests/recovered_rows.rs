@@ -82,3 +82,42 @@ fn nothing_goes_for_the_word_of_a_peer_that_it_has_the_last_head_s_tree() {
         assert_ends(&world, follower, 30, None);
     }
 }
+
+#[test]
+fn a_recovered_stream_counts_again_as_soon_as_what_was_damaged_at_its_end_is_mended() {
+    for of_owner in [true, false] {
+        let mut world = world(2, 20);
+        let owner = world.owner;
+        let last = head_of(&world, owner);
+        world.publish(15);
+        let node = match of_owner {
+            true => owner,
+            false => world.full_follower(&[owner]),
+        };
+        world.size = 20;
+        if !of_owner {
+            world.sim.cut(node, owner);
+        }
+        // All that stands above the chunks.
+        let above = |key: &[u8]| key.get(4).is_some_and(|&level| level > 3);
+        assert!(world.sim.store(node).damage(Table::Nodes, above) > 0);
+        assert_eq!(
+            recover(&mut world, node, statement(last, None, 1)),
+            Ok(Reply::Done)
+        );
+        world.sim.run_for(MINUTE);
+        let status = world.status(node);
+        assert_eq!((status.usable_size(), status.held_records), (0, 35));
+        let all = crate::ranges::Interval {
+            from: 0,
+            to: u64::MAX,
+        };
+        world.sim.suspect(node, world.log, all);
+        world.sim.run_for(MINUTE);
+        assert_ends(&world, node, 20, None);
+        assert_eq!(world.status(node).held_records, 35);
+        let late = world.follower(&[node]);
+        world.sim.run_for(MINUTE);
+        assert_ends(&world, late, 20, None);
+    }
+}
