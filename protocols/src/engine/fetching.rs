@@ -103,6 +103,9 @@ impl<S: Store> Engine<S> {
         let (Some(fetch), Some(state)) = (self.requests.fetch(id), self.logs.get_mut(&log)) else {
             return;
         };
+        if state.is_of_the_past(fetch) {
+            return self.withdraw(id, now);
+        }
         let level = state.manifest().map_or(0, |manifest| manifest.chunk_level);
         let checked = match fetch.offered(offer, level, state.held()) {
             Ok(checked) => checked,
@@ -139,7 +142,7 @@ impl<S: Store> Engine<S> {
         };
         // The offer was lost with a connection: nobody's fault. Or the room was used up
         // since it was asked for: the reserve is for what is new.
-        if !fetch.is_offered() || self.room.stops(fetch.priority) {
+        if state.is_of_the_past(fetch) || !fetch.is_offered() || self.room.stops(fetch.priority) {
             return self.withdraw(id, now);
         }
         fetch.arrives(now);
@@ -298,6 +301,13 @@ impl<S: Store> Engine<S> {
 }
 
 impl LogState {
+    /// Whether something was asked for in a tree that does not count any more. Answers do
+    /// not say which tree they are of: whoever was asked before was told that it is not
+    /// wanted, and what was under way is of another number, which nobody waits for.
+    fn is_of_the_past(&self, fetch: &Fetch) -> bool {
+        self.is_limited() && self.tree_of(fetch.tree.size) != Some(fetch.tree)
+    }
+
     /// The next question for what is missing, which is taken to be asked. `open` counts
     /// the batches that are open with a peer.
     fn next_fetch(

@@ -121,3 +121,45 @@ fn a_recovered_stream_counts_again_as_soon_as_what_was_damaged_at_its_end_is_men
         assert_ends(&world, late, 20, None);
     }
 }
+
+#[test]
+fn no_answer_that_comes_late_is_taken_for_one_of_the_tree_that_counts() {
+    for seed in 0..12 {
+        // Some answers are on their way for as long as it takes to hear of the recovery,
+        // and to ask for what counts.
+        let slow = NetworkConfig {
+            latency_us: (10_000, 900_000),
+            bytes_per_second: 100_000,
+            ..NetworkConfig::default()
+        };
+        let mut world = World::begun(Sim::with_network(seed, slow), |sim, owner| {
+            let manifest = terms(sim.key(owner));
+            sim.create(owner, manifest)
+        });
+        world.publish(20);
+        let owner = world.owner;
+        let thief = thief(&mut world);
+        world.publish(300);
+        let of_owner = world.follower(&[owner]);
+        world.sim.run_for(5 * MINUTE);
+        let large = Bytes::from(vec![b'j'; 2_000]);
+        let junk = (0..400).map(|i| Record::new(Timestamp(i), &large));
+        world.sim.publish(thief, world.log, junk.collect());
+        world.sim.run_for(0);
+        let last = head_of(&world, owner);
+        let follower = world.follower(&[thief]);
+        let log = world.log;
+        (world.sim).run_while(MINUTE, |sim| {
+            sim.status(follower, log).unwrap().held_records < 50 + 10 * seed
+        });
+        let before = world.status(follower);
+        assert!(before.held_records < 420, "{}", world.summary(follower));
+        let said = statement(last, None, 1);
+        assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+        let came = world.sim.delivered(thief, follower);
+        world.sim.connect(follower, of_owner);
+        world.sim.run_for(20 * MINUTE);
+        assert!(world.sim.delivered(thief, follower) > came, "{seed}");
+        assert_ends(&world, follower, 320, None);
+    }
+}
