@@ -4,6 +4,7 @@
 
 mod bans;
 mod dead;
+mod events;
 mod gossip;
 mod peers;
 
@@ -16,14 +17,13 @@ use libp2p::core::transport::{ListenerId, TransportError};
 use libp2p::gossipsub::{IdentTopic, PublishError};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::SwarmEvent;
-use libp2p::{Multiaddr, PeerId, Swarm, identify, ping, swarm};
+use libp2p::{Multiaddr, PeerId, Swarm, swarm};
 use tokio::sync::mpsc::{self, OwnedPermit};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::addresses::useful_to_others;
-use super::behaviour::{Behaviour, BehaviourEvent, Services};
+use super::behaviour::{Behaviour, Services};
 use super::bootstraps::Bootstraps;
 use super::connection_limits::Bounds;
 use super::departures::Departures;
@@ -38,15 +38,14 @@ use super::lines::Lines;
 use super::meetings::Meetings;
 use super::nat::Nat;
 use super::nat::circuit_meter::CircuitMeter;
-use super::nat::observed;
 use super::observations::Observations;
 use super::own_record::OwnRecord;
 use super::private_network::strangers::Strangers;
 use super::rivals::Rivals;
-use super::sync_streams::{self, FrameSender};
+use super::sync_streams::FrameSender;
 use super::transport::transport;
 use crate::config::access::AccessLists;
-use crate::handle::{Node, PeersAsked, is_out_of_files};
+use crate::handle::{Node, PeersAsked};
 use crate::keys::NetworkKey;
 use bans::Bans;
 use headwater_client::failure::Failure;
@@ -152,20 +151,7 @@ impl Network {
         if config.exchange.mdns {
             swarm.behaviour_mut().start_mdns(local)?;
         }
-        let mut opening = HashSet::new();
-        for address in config.listen {
-            let listener = swarm.listen_on(address.clone()).map_err(|error| {
-                let failure = match error {
-                    TransportError::MultiaddrNotSupported(_) => Failure::Usage,
-                    TransportError::Other(_) => Failure::ForNow,
-                };
-                failure.mark(anyhow::anyhow!(
-                    "cannot listen on {address}: {}; choose another address with --listen",
-                    root_cause(&error)
-                ))
-            })?;
-            opening.insert(listener);
-        }
+        let opening = open_listeners(&mut swarm, config.listen)?;
         for address in &config.external {
             swarm.add_external_address(address.clone());
         }
@@ -408,210 +394,6 @@ impl Network {
         }
     }
 
-    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
-        match event {
-            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::NewListenAddr {
-                listener_id,
-                address,
-            } => {
-                tracing::info!(%address, "listening");
-                self.opening.remove(&listener_id);
-                self.nat.listening(&mut self.swarm, &address);
-                self.addresses_are_back();
-                self.discovery.let_rest(&mut self.swarm);
-                self.listeners_changed();
-            }
-            SwarmEvent::ExpiredListenAddr { address, .. } => {
-                tracing::info!(%address, "not listening there any more");
-                self.look_for_departures(Instant::now());
-                self.listeners_changed();
-            }
-            SwarmEvent::ListenerClosed { listener_id, .. } => {
-                self.opening.remove(&listener_id);
-                self.nat.listener_closed(listener_id, Instant::now());
-                self.addresses_changed();
-            }
-            SwarmEvent::ExternalAddrConfirmed { address } => {
-                tracing::info!(%address, "reached by others");
-                self.nat.confirmed(&address);
-                self.external_changed();
-            }
-            SwarmEvent::ExternalAddrExpired { address } => {
-                tracing::info!(%address, "not reached by others any more");
-                self.nat.expired(&address);
-                self.external_changed();
-            }
-            SwarmEvent::ListenerError { error, .. } if is_out_of_files(&error) => {
-                self.node.ran_out_of_files("a listener for peers", &error);
-            }
-            SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(%error, "a listener failed");
-            }
-            SwarmEvent::ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            } => {
-                let now = Instant::now();
-                (self.nat).connected(peer_id, connection_id, &endpoint, now);
-                self.departures.connected(connection_id, &endpoint);
-                if !endpoint.is_relayed() {
-                    let inbound = endpoint.is_listener();
-                    (self.rivals).connected(peer_id, connection_id, inbound, now);
-                }
-                self.meetings.connected(connection_id, &endpoint);
-                let dialled = endpoint.is_dialer().then(|| endpoint.get_remote_address());
-                self.dialer.connected(peer_id, dialled, now);
-                self.bootstraps.connected(&peer_id, &self.node);
-                self.peer_connected(peer_id, &endpoint);
-                let remote = endpoint.get_remote_address();
-                (self.exchange).connected(peer_id, remote, endpoint.is_listener());
-                (self.discovery).connected(&mut self.swarm, &self.node, peer_id, &endpoint);
-            }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                connection_id,
-                endpoint,
-                num_established,
-                cause,
-            } => {
-                (self.nat).closed(&mut self.swarm, peer_id, connection_id, cause.is_some());
-                self.departures.closed(connection_id);
-                if (self.rivals).closed(&peer_id, connection_id, cause.is_some()) {
-                    self.part_from(peer_id);
-                }
-                (self.meetings).closed(connection_id, &peer_id, num_established == 0);
-                self.backlog.extend(self.meetings.news());
-                if let Some(cause) = &cause {
-                    tracing::debug!(peer = %peer_id, %cause, "connection closed");
-                }
-                if num_established == 0 {
-                    let hung_up = !self.has_said_who_it_is(&peer_id)
-                        && self.strangers.closed(peer_id, cause.as_ref());
-                    self.dialer.closed(peer_id, Instant::now());
-                    self.discovery.closed(&mut self.swarm, &peer_id);
-                    self.exchange.closed(&peer_id);
-                    self.bootstraps.closed(&peer_id, hung_up, &self.node);
-                    self.noise.closed(&peer_id);
-                    self.input(Input::Disconnected(peer_id));
-                }
-                self.peer_closed(peer_id, &endpoint, num_established);
-            }
-            SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
-                tracing::debug!(?peer_id, %error, "cannot connect");
-                if let Some(peer) = peer_id {
-                    self.exchange.dial_failed(&peer, &error);
-                    (self.bootstraps).dial_failed(&peer, &error, &self.node, Instant::now());
-                    (self.discovery).dial_ended(&mut self.swarm, &self.node, &peer);
-                }
-            }
-            SwarmEvent::IncomingConnectionError { error, .. } => {
-                tracing::debug!(%error, "an incoming connection failed");
-            }
-            _ => {}
-        }
-    }
-
-    fn on_behaviour(&mut self, event: BehaviourEvent) {
-        match event {
-            BehaviourEvent::Gossip(event) => self.on_gossip(event),
-            BehaviourEvent::Sync(event) => self.on_sync(event),
-            BehaviourEvent::Kad(event) => {
-                let now = Instant::now();
-                (self.discovery).on_event(event, &mut self.swarm, &self.node, now);
-            }
-            BehaviourEvent::Exchange(event) => {
-                let accused = (self.exchange).on_event(event, &mut self.swarm, &self.node);
-                if let Some((peer, what)) = accused {
-                    self.ban_for(peer, what);
-                }
-            }
-            BehaviourEvent::Observations(event) => {
-                if let Some((peer, what)) = self.observations.on_event(event, &mut self.swarm) {
-                    self.ban_for(peer, what);
-                }
-            }
-            BehaviourEvent::Rendezvous(event) => {
-                self.meetings.on_event(event, &mut self.swarm);
-            }
-            BehaviourEvent::Autonat(event) => self.nat.on_autonat(&event),
-            BehaviourEvent::RelayClient(event) => self.nat.on_relay_client(&event),
-            BehaviourEvent::Dcutr(event) => self.nat.on_dcutr(&event),
-            BehaviourEvent::Mdns(event) => self.exchange.on_mdns(event),
-            BehaviourEvent::Relay(event) => self.exchange.on_relay(&event),
-            BehaviourEvent::AutonatServer(_) => {}
-            BehaviourEvent::Observed(observed::Event::SameRouter(peer)) => {
-                self.nat.same_router(&mut self.swarm, peer, Instant::now());
-            }
-            BehaviourEvent::Identify(identify::Event::Received {
-                peer_id,
-                connection_id,
-                info,
-            }) => self.identified(peer_id, connection_id, info),
-            BehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result,
-            }) => match result {
-                Ok(rtt) => {
-                    self.swarm.behaviour_mut().heard(peer, connection);
-                    self.rivals.heard(connection);
-                    let rtt_us = u64::try_from(rtt.as_micros()).ok();
-                    self.change_peer(&peer, |status| status.rtt_us = rtt_us);
-                }
-                Err(ping::Failure::Unsupported) => {}
-                // It is the second one of a row, of whatever kind: libp2p keeps
-                // the first one to itself, and opens a stream for the next, so
-                // that a dead line fails to negotiate and does not time out.
-                Err(error) => {
-                    tracing::debug!(%peer, %error, "silent, so its connection is closed");
-                    self.give_up(connection);
-                }
-            },
-            BehaviourEvent::Identify(identify::Event::Pushed { peer_id, .. }) => {
-                self.exchange.pushed(&peer_id);
-            }
-            BehaviourEvent::Identify(_) => {}
-        }
-    }
-
-    fn on_sync(&mut self, event: sync_streams::Event) {
-        match event {
-            sync_streams::Event::Ready { peer, place } => {
-                self.set_syncs(peer, true);
-                self.input(Input::Ready(peer, place));
-            }
-            sync_streams::Event::Gone { peer } => {
-                self.set_syncs(peer, false);
-                self.input(Input::Gone(peer));
-                // A connection whose sync streams were given up may still be
-                // open for gossip: it is closed, so that it is made anew.
-                let _ = self.swarm.disconnect_peer_id(peer);
-            }
-            sync_streams::Event::Reset { peer, place } => {
-                self.input(Input::Gone(peer));
-                self.input(Input::Ready(peer, place));
-            }
-            sync_streams::Event::Sent { peer, bytes, .. } => self.input(Input::Sent(peer, bytes)),
-            sync_streams::Event::Misbehaved {
-                peer,
-                connection,
-                error,
-            } => {
-                self.swarm.close_connection(connection);
-                self.ban_for(peer, error.to_string());
-            }
-            sync_streams::Event::Stalled {
-                peer, connection, ..
-            } => {
-                tracing::warn!(%peer, "a connection does not move any more and is closed");
-                self.give_up(connection);
-            }
-        }
-    }
-
     /// Others should hear of it now, and not at the next round of identify.
     fn external_changed(&mut self) {
         let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
@@ -663,6 +445,28 @@ impl Network {
         self.backlog.extend(self.meetings.news());
         self.node.set_addresses(useful_to_others(addresses));
     }
+}
+
+/// Listens at these addresses.
+fn open_listeners(
+    swarm: &mut Swarm<Behaviour>,
+    addresses: Vec<Multiaddr>,
+) -> anyhow::Result<HashSet<ListenerId>> {
+    let mut opening = HashSet::new();
+    for address in addresses {
+        let listener = swarm.listen_on(address.clone()).map_err(|error| {
+            let failure = match error {
+                TransportError::MultiaddrNotSupported(_) => Failure::Usage,
+                TransportError::Other(_) => Failure::ForNow,
+            };
+            failure.mark(anyhow::anyhow!(
+                "cannot listen on {address}: {}; choose another address with --listen",
+                root_cause(&error)
+            ))
+        })?;
+        opening.insert(listener);
+    }
+    Ok(opening)
 }
 
 fn swarm_config() -> swarm::Config {
