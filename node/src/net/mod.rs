@@ -3,6 +3,7 @@
 //! is decided by the engine.
 
 mod access;
+mod action;
 pub(crate) mod addresses;
 pub(crate) mod behaviour;
 mod bootstraps;

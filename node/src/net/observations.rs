@@ -10,21 +10,20 @@ use std::sync::Arc;
 use headwater_protocols::limits::OBSERVATIONS_ALLOWANCE;
 use headwater_protocols::peers::Allowance;
 use headwater_protocols::quorum::{Answer, Prefix, Question, Refusal, Reply, Silence, kept};
+use headwater_protocols::time::Timestamp;
 use headwater_protocols::wire::WireError;
 use libp2p::multiaddr::Protocol;
-use libp2p::request_response::{
-    self, Message, OutboundFailure, OutboundRequestId, ProtocolSupport, ResponseChannel,
-};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm};
+use libp2p::request_response::{self, OutboundFailure, ProtocolSupport, ResponseChannel};
+use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::action::Action;
 use super::addresses::{ip, is_circuit};
-use super::behaviour::Behaviour;
 use super::limits::{
     MAX_OBSERVATIONS_READS, MAX_OBSERVATIONS_STREAMS, MAX_OPEN_QUESTIONS, OBSERVATIONS_TIMEOUT,
 };
 use super::origin::Origin;
-use crate::handle::{Node, ObservationsAsked, PeerReply, PeerStatus, now};
+use crate::handle::{Node, ObservationsAsked, PeerReply, PeerStatus};
 use crate::store::RocksStore;
 use codec::ObservationsCodec;
 
@@ -90,35 +89,42 @@ impl Open {
     }
 }
 
-/// An answer that was read for a peer.
-type Read = (ResponseChannel<Answer>, Answer);
+/// An answer for a peer, and the way to it.
+type Read<C> = (C, Answer);
 
 /// What the network is to do.
-pub(super) enum Due {
+pub(super) enum Due<C = ResponseChannel<Answer>> {
     Ask(ObservationsAsked),
-    Tell(Read),
+    Tell(Read<C>),
 }
 
-/// Whom we ask, and who asks us.
-pub(super) struct Observations {
+/// Whom we ask, and who asks us. Peers are answered by ways of the kind `C`.
+pub(super) struct Observations<C = ResponseChannel<Answer>> {
     store: Arc<RocksStore>,
     asked: mpsc::Receiver<ObservationsAsked>,
-    open: BTreeMap<OutboundRequestId, Open>,
+    open: BTreeMap<u64, Open>,
+    /// The number of the next question of ours.
+    next_number: u64,
     allowance: Allowance,
     places: Arc<Semaphore>,
     /// Has a place for each that is read at a time.
-    read: (mpsc::Sender<Read>, mpsc::Receiver<Read>),
+    read: (mpsc::Sender<Read<C>>, mpsc::Receiver<Read<C>>),
 }
 
-impl Observations {
+impl<C: Send + 'static> Observations<C> {
     /// Answers from the node's store, and asks for its walks.
     pub(super) fn new(node: &Node) -> Self {
         let (asks, asked) = mpsc::channel(QUEUED_ROUNDS);
         node.set_observations(asks);
+        Self::with(node.store().clone(), asked)
+    }
+
+    fn with(store: Arc<RocksStore>, asked: mpsc::Receiver<ObservationsAsked>) -> Self {
         Self {
-            store: node.store().clone(),
+            store,
             asked,
             open: BTreeMap::new(),
+            next_number: 0,
             allowance: Allowance::new(OBSERVATIONS_ALLOWANCE),
             places: Arc::new(Semaphore::new(MAX_OBSERVATIONS_READS)),
             read: mpsc::channel(MAX_OBSERVATIONS_READS),
@@ -127,7 +133,7 @@ impl Observations {
 
     /// Waits for something to do. Nothing is lost when it is not waited for to
     /// the end.
-    pub(super) async fn next(&mut self) -> Due {
+    pub(super) async fn next(&mut self) -> Due<C> {
         tokio::select! {
             Some(asked) = self.asked.recv() => Due::Ask(asked),
             Some(read) = self.read.1.recv() => Due::Tell(read),
@@ -135,19 +141,13 @@ impl Observations {
         }
     }
 
-    /// Does it.
-    pub(super) fn act(&mut self, due: Due, swarm: &mut Swarm<Behaviour>) {
-        match due {
-            Due::Ask(asked) => self.ask(&asked, swarm),
-            Due::Tell((channel, answer)) => {
-                // It may have gone, or not have waited.
-                let messages = &mut swarm.behaviour_mut().observations;
-                let _ = messages.send_response(channel, answer);
-            }
-        }
-    }
-
-    fn ask(&mut self, asked: &ObservationsAsked, swarm: &mut Swarm<Behaviour>) {
+    /// Asks the peers that a walk names.
+    pub(super) fn ask(
+        &mut self,
+        asked: &ObservationsAsked,
+        is_connected: impl Fn(&PeerId) -> bool,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
         for &peer in &asked.peers {
             let open = Open {
                 peer,
@@ -158,71 +158,36 @@ impl Observations {
             let unanswered = self.open.values().filter(|open| open.peer == peer);
             if unanswered.count() >= MAX_OPEN_QUESTIONS {
                 open.reply(Reply::Silence(Silence::Late));
-            } else if !swarm.is_connected(&peer) {
+            } else if !is_connected(&peer) {
                 // It would be dialled.
                 let gone = "the connection was closed".to_owned();
                 open.reply(Reply::Silence(Silence::Failed(gone)));
             } else {
-                let messages = &mut swarm.behaviour_mut().observations;
-                let id = messages.send_request(&peer, asked.question);
-                self.open.insert(id, open);
+                let (number, question) = (self.next_number, asked.question);
+                self.next_number += 1;
+                self.open.insert(number, open);
+                actions.push(Action::AskObservations {
+                    number,
+                    peer,
+                    question,
+                });
             }
         }
+        actions
     }
 
-    /// Takes questions and answers. Whoever answers what no honest peer does
-    /// comes back.
-    pub(super) fn on_event(
-        &mut self,
-        event: Event,
-        swarm: &mut Swarm<Behaviour>,
-    ) -> Option<(PeerId, String)> {
-        match event {
-            request_response::Event::Message { peer, message, .. } => match message {
-                Message::Request {
-                    request, channel, ..
-                } => {
-                    self.question(peer, request, channel, swarm);
-                    None
-                }
-                Message::Response {
-                    request_id,
-                    response,
-                } => self.answer(request_id, response),
-            },
-            request_response::Event::OutboundFailure {
-                peer,
-                request_id,
-                error,
-                ..
-            } => {
-                tracing::debug!(%peer, %error, "a peer did not tell of observations");
-                let accused = too_long(&error).map(|what| (peer, what));
-                if let Some(open) = self.open.remove(&request_id) {
-                    open.reply(Reply::Silence(silence(&error)));
-                }
-                accused
-            }
-            request_response::Event::InboundFailure { peer, error, .. } => {
-                tracing::debug!(%peer, %error, "a question for observations was not answered");
-                None
-            }
-            request_response::Event::ResponseSent { .. } => None,
-        }
-    }
-
-    fn question(
+    /// Takes a question. It is answered at once when there is no room for it;
+    /// else when the answer has been read.
+    pub(super) fn question(
         &mut self,
         peer: PeerId,
         question: Question,
-        channel: ResponseChannel<Answer>,
-        swarm: &mut Swarm<Behaviour>,
-    ) {
+        channel: C,
+        now: Timestamp,
+    ) -> Option<Read<C>> {
         let place = self.places.clone().try_acquire_owned();
-        let (true, Ok(place)) = (self.allowance.take(peer, now()), place) else {
-            let busy = Answer::Refused(Refusal::Busy);
-            self.act(Due::Tell((channel, busy)), swarm);
-            return;
+        let (true, Ok(place)) = (self.allowance.take(peer, now), place) else {
+            return Some((channel, Answer::Refused(Refusal::Busy)));
         };
         let (store, read) = (self.store.clone(), self.read.0.clone());
         tokio::task::spawn_blocking(move || {
@@ -233,14 +198,25 @@ impl Observations {
             let _ = read.blocking_send((channel, answer));
             drop(place);
         });
+        None
     }
 
-    fn answer(&mut self, id: OutboundRequestId, answer: Answer) -> Option<(PeerId, String)> {
-        let open = self.open.remove(&id)?;
+    /// Takes the answer to a question of ours. Whoever answers what no honest
+    /// peer does is banned.
+    pub(super) fn answered(&mut self, number: u64, answer: Answer) -> Option<Action> {
+        let open = self.open.remove(&number)?;
         // One that comes too late, too.
         let absurd = answer.check(&open.question).err();
-        let accused = absurd.map(|absurd| (open.peer, absurd.to_string()));
+        let accused = absurd.map(|absurd| Action::Ban(open.peer, absurd.to_string()));
         open.reply(Reply::Answer(answer));
+        accused
+    }
+
+    /// A question of ours has no answer.
+    pub(super) fn failed(&mut self, number: u64, error: &OutboundFailure) -> Option<Action> {
+        let open = self.open.remove(&number)?;
+        let accused = too_long(error).map(|what| Action::Ban(open.peer, what));
+        open.reply(Reply::Silence(silence(error)));
         accused
     }
 }
@@ -272,6 +248,7 @@ fn too_long(error: &OutboundFailure) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use headwater_protocols::limits::MAX_OBSERVATIONS_ANSWER_BYTES;
+    use headwater_protocols::quorum::HistoryId;
 
     use super::*;
 
@@ -285,6 +262,110 @@ mod tests {
             syncs: true,
             inbound: false,
         })
+    }
+
+    /// The questions of a node whose store is empty, and where its walk listens.
+    struct Asking {
+        room: Observations<u32>,
+        replies: mpsc::Receiver<PeerReply>,
+        told: mpsc::Sender<PeerReply>,
+        _folder: tempfile::TempDir,
+    }
+
+    fn asking() -> Asking {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(RocksStore::open(folder.path()).unwrap());
+        let (told, replies) = mpsc::channel(64);
+        Asking {
+            room: Observations::with(store, mpsc::channel(1).1),
+            replies,
+            told,
+            _folder: folder,
+        }
+    }
+
+    const QUESTION: Question = Question {
+        history: HistoryId([1; 32]),
+        before: Timestamp(5),
+        groups: 1,
+    };
+
+    impl Asking {
+        fn ask(&mut self, peers: &[PeerId], is_connected: bool) -> Vec<Action> {
+            let asked = ObservationsAsked {
+                round: 1,
+                peers: peers.to_vec(),
+                question: QUESTION,
+                replies: self.told.clone(),
+            };
+            self.room.ask(&asked, |_| is_connected)
+        }
+
+        fn reply(&mut self) -> Reply {
+            self.replies.try_recv().unwrap().reply
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_not_connected_is_not_asked() {
+        let mut asking = asking();
+        assert_eq!(asking.ask(&[PeerId::random()], false), []);
+        let reply = asking.reply();
+        assert!(matches!(reply, Reply::Silence(Silence::Failed(_))));
+    }
+
+    #[test]
+    fn a_peer_that_answers_nothing_is_asked_a_few_questions_and_no_more() {
+        let mut asking = asking();
+        let (silent, other) = (PeerId::random(), PeerId::random());
+        let mut asked = Vec::new();
+        for _ in 0..10 * MAX_OPEN_QUESTIONS {
+            asked.extend(asking.ask(&[silent], true));
+        }
+        assert_eq!(asked.len(), MAX_OPEN_QUESTIONS);
+        assert_eq!(asking.reply(), Reply::Silence(Silence::Late));
+        assert_eq!(asking.ask(&[other], true).len(), 1);
+        // One that fails makes room for the next.
+        asking.room.failed(0, &OutboundFailure::Timeout);
+        assert_eq!(asking.ask(&[silent], true).len(), 1);
+    }
+
+    #[test]
+    fn who_answers_what_no_honest_peer_does_is_banned_and_its_answer_is_told() {
+        let mut asking = asking();
+        let (liar, honest) = (PeerId::random(), PeerId::random());
+        assert_eq!(asking.ask(&[liar, honest], true).len(), 2);
+        let absurd = Answer::Groups {
+            groups: Vec::new(),
+            is_beginning: false,
+        };
+        let banned = asking.room.answered(0, absurd.clone());
+        assert!(matches!(banned, Some(Action::Ban(peer, _)) if peer == liar));
+        assert_eq!(asking.reply(), Reply::Answer(absurd));
+        let refusal = Answer::Refused(Refusal::Unknown);
+        assert_eq!(asking.room.answered(1, refusal.clone()), None);
+        assert_eq!(asking.reply(), Reply::Answer(refusal));
+    }
+
+    #[tokio::test]
+    async fn who_asks_too_often_is_told_so_at_once_and_others_are_answered() {
+        let mut asking = asking();
+        let (greedy, other) = (PeerId::random(), PeerId::random());
+        let mut refused = Vec::new();
+        for number in 0..100 {
+            refused.extend(asking.room.question(greedy, QUESTION, number, Timestamp(0)));
+            // What was read goes out, so that there is room for more.
+            if refused.is_empty() {
+                assert!(matches!(asking.room.next().await, Due::Tell(_)));
+            }
+        }
+        assert!(refused.len() > 50, "{refused:?}");
+        assert!((refused.iter()).all(|(_, answer)| *answer == Answer::Refused(Refusal::Busy)));
+        assert_eq!(
+            asking.room.question(other, QUESTION, 100, Timestamp(0)),
+            None
+        );
+        assert!(matches!(asking.room.next().await, Due::Tell((100, _))));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! signatures: what it hears goes to the engine, what the engine decides comes
 //! back.
 
+mod acting;
 mod bans;
 mod dead;
 mod events;
 mod gossip;
 mod peers;
+mod requests;
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -49,6 +51,7 @@ use crate::handle::{Node, PeersAsked};
 use crate::keys::NetworkKey;
 use bans::Bans;
 use headwater_client::failure::Failure;
+use requests::Asked;
 
 /// Inputs that one event of the swarm can turn into, at most.
 const INPUTS_PER_EVENT: usize = 2;
@@ -80,6 +83,7 @@ pub(crate) struct Network {
     rivals: Rivals,
     meetings: Meetings,
     observations: Observations,
+    asked: Asked,
     own_record: OwnRecord,
     /// Answers those who look for a stream, whether it is reached or not.
     serves_discovery: bool,
@@ -183,6 +187,7 @@ impl Network {
             rivals: Rivals::default(),
             meetings: Meetings::default(),
             observations,
+            asked: Asked::default(),
             own_record: OwnRecord::new(config.keypair),
             serves_discovery: services.discovery,
             external: config.external,
@@ -222,7 +227,7 @@ impl Network {
                     let slept = *sleeps.borrow_and_update();
                     self.woke_up(slept);
                 }
-                due = self.observations.next() => self.observations.act(due, &mut self.swarm),
+                due = self.observations.next() => self.on_observations_due(due),
                 () = sleep_until(due), if due.is_some() => self.timers(),
                 permit = self.inputs.clone().reserve_owned(), if self.needs_permit() => {
                     match permit {

@@ -145,11 +145,7 @@ impl Network {
                     self.ban_for(peer, what);
                 }
             }
-            BehaviourEvent::Observations(event) => {
-                if let Some((peer, what)) = self.observations.on_event(event, &mut self.swarm) {
-                    self.ban_for(peer, what);
-                }
-            }
+            BehaviourEvent::Observations(event) => self.on_observations(event),
             BehaviourEvent::Rendezvous(event) => {
                 self.meetings.on_event(event, &mut self.swarm);
             }

@@ -1,0 +1,78 @@
+//! Questions of peers and their answers, on their way between libp2p and the
+//! rooms.
+
+use std::collections::HashMap;
+
+use headwater_protocols::quorum::Answer;
+use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
+
+use super::super::observations::{self, Due};
+use super::Network;
+use crate::handle::now;
+
+/// What peers were asked and have not answered yet: libp2p numbers a request when
+/// it is sent, and rooms know it by something else.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// For observations: by the number of the question.
+    pub(super) observations: HashMap<OutboundRequestId, u64>,
+}
+
+impl Network {
+    pub(super) fn on_observations_due(&mut self, due: Due) {
+        match due {
+            Due::Ask(asked) => {
+                let swarm = &self.swarm;
+                let actions = (self.observations).ask(&asked, |peer| swarm.is_connected(peer));
+                self.carry_out(actions);
+            }
+            Due::Tell((channel, answer)) => self.tell_observations(channel, answer),
+        }
+    }
+
+    fn tell_observations(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {
+        // It may have gone, or not have waited.
+        let messages = &mut self.swarm.behaviour_mut().observations;
+        let _ = messages.send_response(channel, answer);
+    }
+
+    pub(super) fn on_observations(&mut self, event: observations::Event) {
+        match event {
+            Event::Message { peer, message, .. } => match message {
+                Message::Request {
+                    request, channel, ..
+                } => {
+                    let busy = (self.observations).question(peer, request, channel, now());
+                    if let Some((channel, answer)) = busy {
+                        self.tell_observations(channel, answer);
+                    }
+                }
+                Message::Response {
+                    request_id,
+                    response,
+                } => {
+                    if let Some(number) = self.asked.observations.remove(&request_id) {
+                        let accused = self.observations.answered(number, response);
+                        self.carry_out(accused);
+                    }
+                }
+            },
+            Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "a peer did not tell of observations");
+                if let Some(number) = self.asked.observations.remove(&request_id) {
+                    let accused = self.observations.failed(number, &error);
+                    self.carry_out(accused);
+                }
+            }
+            Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a question for observations was not answered");
+            }
+            Event::ResponseSent { .. } => {}
+        }
+    }
+}
