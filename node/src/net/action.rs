@@ -2,14 +2,28 @@
 //! is so, and decide; the loop, which alone has the swarm, does it and tells them
 //! what came of it (`swarm/acting`).
 
+use std::num::NonZeroU8;
+
 use headwater_protocols::quorum::Question;
-use libp2p::PeerId;
+use headwater_protocols::wire::v1;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::{Multiaddr, PeerId};
 
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     /// Drop a peer that has broken the rules, and how.
     Ban(PeerId, String),
+    /// Dial a peer.
+    Dial(Dial),
+    /// Register at a rendezvous server, which may be at these addresses, to meet
+    /// a peer.
+    Register {
+        peer: PeerId,
+        server: PeerId,
+        addresses: Vec<Multiaddr>,
+        registration: v1::Registration,
+    },
     /// Ask a peer for observations of an unsigned history; what comes of it bears
     /// this number.
     AskObservations {
@@ -17,4 +31,59 @@ pub(super) enum Action {
         peer: PeerId,
         question: Question,
     },
+}
+
+/// A dial of a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Dial {
+    pub(super) peer: PeerId,
+    pub(super) addresses: Vec<Multiaddr>,
+    pub(super) unless: Unless,
+    /// From a port of its own, not from the one that we listen on.
+    pub(super) from_new_port: bool,
+    /// The part of the listener is taken, because the other one dials as well.
+    pub(super) as_listener: bool,
+    /// Addresses that are tried at a time, if not as many as usual.
+    pub(super) at_once: Option<NonZeroU8>,
+}
+
+/// When a dial is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unless {
+    Connected,
+    ConnectedOrDialled,
+}
+
+impl Dial {
+    /// A dial at these addresses, unless the peer is connected or dialled.
+    pub(super) fn new(peer: PeerId, addresses: Vec<Multiaddr>) -> Self {
+        Self {
+            peer,
+            addresses,
+            unless: Unless::ConnectedOrDialled,
+            from_new_port: false,
+            as_listener: false,
+            at_once: None,
+        }
+    }
+
+    /// It as libp2p takes it.
+    pub(super) fn options(self) -> DialOpts {
+        let condition = match self.unless {
+            Unless::Connected => PeerCondition::Disconnected,
+            Unless::ConnectedOrDialled => PeerCondition::DisconnectedAndNotDialing,
+        };
+        let mut options = DialOpts::peer_id(self.peer).condition(condition);
+        if let Some(factor) = self.at_once {
+            options = options.override_dial_concurrency_factor(factor);
+        }
+        let mut options = options.addresses(self.addresses);
+        if self.from_new_port {
+            options = options.allocate_new_port();
+        }
+        if self.as_listener {
+            options = options.override_role();
+        }
+        options.build()
+    }
 }

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::action::Dial;
 use super::addresses::{is_circuit, peer_of, without_peer};
 use super::limits::{FIRST_REDIAL, KEPT_DIALLED_AT_ONCE, MAX_KEPT_ADDRESSES, MAX_REDIAL};
 
@@ -45,14 +46,10 @@ pub(super) struct Due {
 /// A peer with a relay is to punch a hole to our listen port. The port must be
 /// there for that alone: where our router has a hole already, the peer's SYN
 /// finds our listener before we dial, and both ends wait for the other to begin.
-pub(super) fn plain_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
-    let has_relay = addresses.iter().any(is_circuit);
-    let options = DialOpts::peer_id(peer)
-        .condition(PeerCondition::DisconnectedAndNotDialing)
-        .addresses(addresses);
-    match has_relay {
-        true => options.allocate_new_port().build(),
-        false => options.build(),
+pub(super) fn plain_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> Dial {
+    Dial {
+        from_new_port: addresses.iter().any(is_circuit),
+        ..Dial::new(peer, addresses)
     }
 }
 
@@ -70,14 +67,12 @@ impl Due {
                 addresses.push(other);
             }
         }
-        let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .override_dial_concurrency_factor(KEPT_DIALLED_AT_ONCE)
-            .addresses(addresses);
-        Some(match self.has_relay {
-            true => options.allocate_new_port().build(),
-            false => options.build(),
-        })
+        let dial = Dial {
+            from_new_port: self.has_relay,
+            at_once: Some(KEPT_DIALLED_AT_ONCE),
+            ..Dial::new(peer, addresses)
+        };
+        Some(dial.options())
     }
 }
 

@@ -347,7 +347,7 @@ impl Discovery {
         loop {
             let mut failed = false;
             for (peer, addresses) in self.candidates.take(publisher, random) {
-                if let Err(error) = swarm.dial(plain_dial(peer, addresses)) {
+                if let Err(error) = swarm.dial(plain_dial(peer, addresses).options()) {
                     tracing::debug!(%peer, %error, "not dialled");
                     self.candidates.dialled(&peer);
                     failed = true;

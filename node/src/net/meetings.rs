@@ -9,51 +9,65 @@ use bytes::Bytes;
 use headwater_protocols::engine::Input;
 use headwater_protocols::id::LogId;
 use headwater_protocols::meta;
+use headwater_protocols::time::Timestamp;
 use headwater_protocols::wire::v1;
 use libp2p::core::ConnectedPoint;
-use libp2p::request_response::{self, OutboundRequestId};
+use libp2p::request_response::ResponseChannel;
 use libp2p::swarm::ConnectionId;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
 use tokio::time::Instant;
 
+use super::action::{Action, Dial, Unless};
 use super::addresses::{Networks, Reach, is_circuit, reach, useful, without_peer};
-use super::behaviour::Behaviour;
 use super::dialer::plain_dial;
 use super::discovery::PROTOCOL as KAD;
 use super::limits::{MAX_OPEN_MEETINGS, MAX_RENDEZVOUS_SERVERS};
 use super::peer_record::SignedRecord;
-use super::rendezvous::{self, Server};
-use crate::handle::now;
+use super::rendezvous::Server;
 
-/// What is known of the ways to those who were found.
-#[derive(Default)]
-pub(super) struct Meetings {
+/// What is known of the ways to those who were found. Who registers here is
+/// answered by a way of the kind `C`.
+pub(super) struct Meetings<C = ResponseChannel<v1::Meeting>> {
+    local: PeerId,
     /// Answers registrations: under the same conditions as Kademlia's questions.
     serves: bool,
-    server: Server,
+    server: Server<C>,
     /// What others are told of us; empty before there is something to tell.
     record: Bytes,
     /// Connected rendezvous servers, and where they are.
     servers: BTreeMap<PeerId, Multiaddr>,
     /// Where the remote end of each connection is.
     remotes: HashMap<ConnectionId, Multiaddr>,
-    /// Registrations of ours, and whom we are to meet.
-    open: HashMap<OutboundRequestId, PeerId>,
+    /// Registrations of ours that are not answered.
+    open: usize,
     /// The engine does not know the latest record and servers yet.
     is_news: bool,
 }
 
-impl Meetings {
+impl<C> Meetings<C> {
+    /// Those of the node with this id.
+    pub(super) fn new(local: PeerId) -> Self {
+        Self {
+            local,
+            serves: false,
+            server: Server::default(),
+            record: Bytes::new(),
+            servers: BTreeMap::new(),
+            remotes: HashMap::new(),
+            open: 0,
+            is_news: false,
+        }
+    }
+
     /// When [`tick`](Self::tick) is to be called.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&self, clock: Instant, now: Timestamp) -> Option<Instant> {
         let end = self.server.next_end()?;
-        Some(Instant::now() + Duration::from_micros(end.since(now())))
+        Some(clock + Duration::from_micros(end.since(now)))
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self) {
-        self.server.expire(now());
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        self.server.expire(now);
     }
 
     /// Answers registrations from now on, or does not any more.
@@ -126,114 +140,96 @@ impl Meetings {
     /// Dials a peer at the addresses in its record.
     pub(super) fn dial(
         &self,
-        swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
         log: LogId,
         record: Bytes,
-    ) {
-        let networks = Networks::of(swarm.listeners());
-        let Some(addresses) = self.addresses_of(peer, record, None, &networks) else {
+        networks: &Networks,
+    ) -> Option<Action> {
+        let Some(addresses) = self.addresses_of(peer, record, None, networks) else {
             tracing::debug!(stream = %log, %peer, "its record is false, or of no use");
-            return;
+            return None;
         };
         tracing::debug!(stream = %log, %peer, ?addresses, "dialling a peer found on the meta topic");
-        if let Err(error) = swarm.dial(plain_dial(peer, addresses)) {
-            tracing::debug!(%peer, %error, "not dialled");
-        }
+        Some(Action::Dial(plain_dial(peer, addresses)))
     }
 
     /// Registers with a server, to meet a peer there.
     pub(super) fn meet(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
         hash: [u8; 32],
         server: &meta::Server,
-    ) {
-        let Ok(address) = Multiaddr::try_from(server.address.to_vec()) else {
-            return;
-        };
-        let addresses = self.dialable([address], &Networks::of(swarm.listeners()));
-        let is_there = swarm.is_connected(&server.peer);
-        if swarm.is_connected(&peer)
-            || server.peer == *swarm.local_peer_id()
-            || !is_there && addresses.is_empty()
-            || self.open.len() >= MAX_OPEN_MEETINGS
+        networks: &Networks,
+        is_connected: impl Fn(&PeerId) -> bool,
+    ) -> Option<Action> {
+        let address = Multiaddr::try_from(server.address.to_vec()).ok()?;
+        let addresses = self.dialable([address], networks);
+        if is_connected(&peer)
+            || server.peer == self.local
+            || !is_connected(&server.peer) && addresses.is_empty()
+            || self.open >= MAX_OPEN_MEETINGS
         {
-            return;
+            return None;
         }
         tracing::debug!(%peer, server = %server.peer, "going to the rendezvous");
-        let registration = v1::Registration {
-            hash: Bytes::copy_from_slice(&hash),
-            record: self.record.clone(),
-        };
-        let messages = &mut swarm.behaviour_mut().rendezvous;
-        let id = messages.send_request_with_addresses(&server.peer, registration, addresses);
-        self.open.insert(id, peer);
+        self.open += 1;
+        Some(Action::Register {
+            peer,
+            server: server.peer,
+            addresses,
+            registration: v1::Registration {
+                hash: Bytes::copy_from_slice(&hash),
+                record: self.record.clone(),
+            },
+        })
     }
 
-    /// Takes what the rendezvous protocol has to say.
-    pub(super) fn on_event(&mut self, event: rendezvous::Event, swarm: &mut Swarm<Behaviour>) {
-        match event {
-            request_response::Event::Message {
-                peer,
-                connection_id,
-                message,
-            } => match message {
-                request_response::Message::Request {
-                    request, channel, ..
-                } => {
-                    if self.serves {
-                        let observed = self.remotes.get(&connection_id);
-                        let messages = &mut swarm.behaviour_mut().rendezvous;
-                        (self.server).register(messages, peer, request, observed, channel, now());
-                    }
-                }
-                request_response::Message::Response {
-                    request_id,
-                    response,
-                } => {
-                    if let Some(other) = self.open.remove(&request_id) {
-                        self.met(swarm, other, response);
-                    }
-                }
-            },
-            request_response::Event::OutboundFailure {
-                request_id, error, ..
-            } => {
-                if let Some(peer) = self.open.remove(&request_id) {
-                    tracing::debug!(%peer, %error, "nobody came to the rendezvous");
-                }
-            }
-            request_response::Event::InboundFailure { .. }
-            | request_response::Event::ResponseSent { .. } => {}
+    /// Takes the registration of a peer that is here by this connection. Who is
+    /// to be answered comes back.
+    pub(super) fn register(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        registration: v1::Registration,
+        channel: C,
+        now: Timestamp,
+    ) -> Vec<(C, v1::Meeting)> {
+        if !self.serves {
+            return Vec::new();
         }
+        let observed = self.remotes.get(&id);
+        (self.server).register(peer, registration, observed, channel, now)
+    }
+
+    /// Nobody has come to meet us.
+    pub(super) fn missed(&mut self) {
+        self.open = self.open.saturating_sub(1);
     }
 
     /// The other one is told of us at this moment: both dial.
-    fn met(&self, swarm: &mut Swarm<Behaviour>, peer: PeerId, meeting: v1::Meeting) {
+    pub(super) fn met(
+        &mut self,
+        peer: PeerId,
+        meeting: v1::Meeting,
+        networks: &Networks,
+    ) -> Option<Action> {
+        self.open = self.open.saturating_sub(1);
         let observed = Multiaddr::try_from(meeting.observed.to_vec()).ok();
-        let networks = Networks::of(swarm.listeners());
-        let Some(addresses) = self.addresses_of(peer, meeting.record, observed, &networks) else {
+        let Some(addresses) = self.addresses_of(peer, meeting.record, observed, networks) else {
             tracing::debug!(%peer, "somebody else came to the rendezvous");
-            return;
+            return None;
         };
         let direct: Vec<_> = (addresses.into_iter())
             .filter(|address| !is_circuit(address))
             .collect();
         tracing::debug!(%peer, ?direct, "met; dialling");
-        let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::Disconnected)
-            .addresses(direct);
-        // Where both ends dial at once, one has to take the part of the
-        // listener.
-        let options = match peer < *swarm.local_peer_id() {
-            true => options.override_role(),
-            false => options,
-        };
-        if let Err(error) = swarm.dial(options.build()) {
-            tracing::debug!(%peer, %error, "not dialled");
-        }
+        Some(Action::Dial(Dial {
+            unless: Unless::Connected,
+            // Where both ends dial at once, one has to take the part of the
+            // listener.
+            as_listener: peer < self.local,
+            ..Dial::new(peer, direct)
+        }))
     }
 
     /// The addresses in a record that is the peer's own; where it is seen comes
@@ -290,9 +286,14 @@ mod tests {
         Networks::default()
     }
 
+    /// Meetings of a node without a connection.
+    fn alone() -> Meetings<u32> {
+        Meetings::new(PeerId::random())
+    }
+
     /// Meetings of a node with one connection, to somebody there.
-    fn connected_to(remote: &str) -> Meetings {
-        let mut meetings = Meetings::default();
+    fn connected_to(remote: &str) -> Meetings<u32> {
+        let mut meetings = alone();
         let endpoint = ConnectedPoint::Dialer {
             address: remote.parse().unwrap(),
             role_override: Endpoint::Dialer,
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_strangers_record_must_be_its_own_and_cannot_name_our_machine() {
-        let meetings = Meetings::default();
+        let meetings = alone();
         let stranger = Keypair::generate_ed25519();
         let peer = stranger.public().to_peer_id();
         let told = addresses(&[
@@ -332,7 +333,7 @@ mod tests {
         let inside = addresses(&["/ip4/192.168.1.7/tcp/22", "/ip4/10.0.0.7/tcp/22"]);
         let far = connected_to("/ip4/192.0.2.1/tcp/1");
         assert_eq!(far.dialable(inside.clone(), &nowhere()), []);
-        assert_eq!(Meetings::default().dialable(inside.clone(), &nowhere()), []);
+        assert_eq!(alone().dialable(inside.clone(), &nowhere()), []);
         // Two behind one router.
         let ours = Networks::of(&addresses(&["/ip4/192.168.1.2/tcp/4600"]));
         assert_eq!(far.dialable(inside.clone(), &ours), inside[..1]);
@@ -349,5 +350,104 @@ mod tests {
         assert_eq!(near.dialable(here.clone(), &ours), []);
         let beside = connected_to("/ip4/127.0.0.1/tcp/1");
         assert_eq!(beside.dialable(here.clone(), &nowhere()), here);
+    }
+
+    fn server_at(address: &str) -> meta::Server {
+        meta::Server {
+            peer: PeerId::random(),
+            address: address.parse::<Multiaddr>().unwrap().to_vec().into(),
+        }
+    }
+
+    const KEY: [u8; 32] = [7; 32];
+
+    #[test]
+    fn a_node_goes_to_a_server_that_it_can_reach_and_not_to_one_that_it_is_itself() {
+        let mut meetings = alone();
+        let peer = PeerId::random();
+        let near = server_at("/ip4/192.168.1.7/tcp/1");
+        assert_eq!(meetings.meet(peer, KEY, &near, &nowhere(), |_| false), None);
+        // Where it is does not matter once it is connected.
+        let there = |connected: &PeerId| *connected == near.peer;
+        let registered = meetings.meet(peer, KEY, &near, &nowhere(), there);
+        assert!(matches!(registered, Some(Action::Register { server, .. }) if server == near.peer));
+        let both = meetings.meet(peer, KEY, &near, &nowhere(), |_| true);
+        assert_eq!(both, None, "the peer is connected already");
+        let ourselves = meta::Server {
+            peer: meetings.local,
+            ..server_at("/ip4/192.0.2.1/tcp/1")
+        };
+        assert_eq!(
+            meetings.meet(peer, KEY, &ourselves, &nowhere(), |_| false),
+            None
+        );
+    }
+
+    #[test]
+    fn meetings_that_nobody_comes_to_are_bounded_and_make_room_once_they_are_over() {
+        let mut meetings = alone();
+        let server = server_at("/ip4/192.0.2.1/tcp/1");
+        let meet = |meetings: &mut Meetings<u32>| {
+            let peer = PeerId::random();
+            meetings.meet(peer, KEY, &server, &nowhere(), |_| false)
+        };
+        let gone = (0..10 * MAX_OPEN_MEETINGS).filter_map(|_| meet(&mut meetings));
+        assert_eq!(gone.count(), MAX_OPEN_MEETINGS);
+        meetings.missed();
+        assert!(meet(&mut meetings).is_some());
+        assert!(meet(&mut meetings).is_none());
+    }
+
+    #[test]
+    fn of_two_that_have_met_one_takes_the_part_of_the_listener_and_neither_dials_a_relay() {
+        let keys = [Keypair::generate_ed25519(), Keypair::generate_ed25519()];
+        let relay = PeerId::random();
+        let circuit = format!("/ip4/192.0.2.9/tcp/1/p2p/{relay}/p2p-circuit");
+        let told = addresses(&["/ip4/192.0.2.1/tcp/1", &circuit]);
+        let mut listeners = 0;
+        for (us, them) in [(0, 1), (1, 0)] {
+            let mut meetings = Meetings::<u32>::new(keys[us].public().to_peer_id());
+            let peer = keys[them].public().to_peer_id();
+            let meeting = v1::Meeting {
+                record: SignedRecord::sign(&keys[them], told.clone()).unwrap().bytes,
+                observed: Bytes::new(),
+            };
+            let Some(Action::Dial(dial)) = meetings.met(peer, meeting, &nowhere()) else {
+                panic!("not dialled");
+            };
+            assert_eq!((dial.peer, &dial.addresses[..]), (peer, &told[..1]));
+            listeners += usize::from(dial.as_listener);
+        }
+        assert_eq!(listeners, 1);
+    }
+
+    #[test]
+    fn two_that_register_under_one_key_are_told_of_each_other_where_a_node_serves() {
+        let mut meetings = connected_to("/ip4/192.0.2.1/tcp/1");
+        let registration = |record: &'static [u8]| v1::Registration {
+            hash: Bytes::copy_from_slice(&KEY),
+            record: Bytes::from_static(record),
+        };
+        let (one, other) = (PeerId::random(), PeerId::random());
+        let (here, elsewhere) = (
+            ConnectionId::new_unchecked(1),
+            ConnectionId::new_unchecked(2),
+        );
+        let now = Timestamp(0);
+        let register = |meetings: &mut Meetings<u32>| {
+            let first = meetings.register(one, here, registration(b"one"), 1, now);
+            assert!(first.is_empty());
+            meetings.register(other, elsewhere, registration(b"other"), 2, now)
+        };
+        assert!(register(&mut meetings).is_empty(), "it does not serve");
+        meetings.serve(true);
+        let told = register(&mut meetings);
+        let records: Vec<_> = told
+            .iter()
+            .map(|(to, says)| (*to, &says.record[..]))
+            .collect();
+        assert_eq!(records, [(1, &b"other"[..]), (2, &b"one"[..])]);
+        let seen_at = addresses(&["/ip4/192.0.2.1/tcp/1"])[0].to_vec();
+        assert_eq!(told[1].1.observed, seen_at);
     }
 }

@@ -102,20 +102,28 @@ where
     message.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// A peer that waits for another one.
-struct Waiting {
-    channel: ResponseChannel<v1::Meeting>,
+/// A peer that waits for another one, and the way to it.
+struct Waiting<C> {
+    channel: C,
     /// What the other one gets.
     says: v1::Meeting,
 }
 
-/// The server: who waits for whom.
-#[derive(Default)]
-pub(super) struct Server {
-    rendezvous: Rendezvous<Waiting>,
+/// The server: who waits for whom. Peers are answered by ways of the kind `C`;
+/// when one is let go, its stream is closed.
+pub(super) struct Server<C = ResponseChannel<v1::Meeting>> {
+    rendezvous: Rendezvous<Waiting<C>>,
 }
 
-impl Server {
+impl<C> Default for Server<C> {
+    fn default() -> Self {
+        Self {
+            rendezvous: Rendezvous::default(),
+        }
+    }
+}
+
+impl<C> Server<C> {
     /// When [`expire`](Self::expire) is to be called.
     pub(super) fn next_end(&self) -> Option<Timestamp> {
         self.rendezvous.next_end()
@@ -127,22 +135,22 @@ impl Server {
         self.rendezvous.expire(now);
     }
 
-    /// Takes a registration. `observed` is where its sender is seen. Whoever
-    /// gets no place is not answered: its stream is closed.
+    /// Takes a registration. `observed` is where its sender is seen. Who is to
+    /// be answered comes back; whoever gets no place is not: its stream is
+    /// closed.
     pub(super) fn register(
         &mut self,
-        messages: &mut Messages,
         peer: PeerId,
         request: v1::Registration,
         observed: Option<&Multiaddr>,
-        channel: ResponseChannel<v1::Meeting>,
+        channel: C,
         now: Timestamp,
-    ) {
+    ) -> Vec<(C, v1::Meeting)> {
         let Ok(hash) = <[u8; 32]>::try_from(&request.hash[..]) else {
-            return;
+            return Vec::new();
         };
         if request.record.len() > MAX_PEER_RECORD_BYTES {
-            return;
+            return Vec::new();
         }
         let says = v1::Meeting {
             record: request.record,
@@ -156,11 +164,9 @@ impl Server {
                 ours,
             } => {
                 tracing::debug!(%peer, %other, "two peers meet");
-                // Whoever is gone meanwhile is not told.
-                let _ = messages.send_response(theirs.channel, ours.says);
-                let _ = messages.send_response(ours.channel, theirs.says);
+                vec![(theirs.channel, ours.says), (ours.channel, theirs.says)]
             }
-            Registered::Waiting | Registered::Refused => {}
+            Registered::Waiting | Registered::Refused => Vec::new(),
         }
     }
 }
@@ -229,8 +235,10 @@ mod tests {
                 {
                     let seen = "/ip4/192.0.2.1/tcp/1".parse().unwrap();
                     let now = Timestamp(0);
-                    let messages = swarm.behaviour_mut();
-                    server.register(messages, peer, request, Some(&seen), channel, now);
+                    for (channel, says) in server.register(peer, request, Some(&seen), channel, now)
+                    {
+                        let _ = swarm.behaviour_mut().send_response(channel, says);
+                    }
                 }
             }
         });

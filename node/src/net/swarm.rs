@@ -47,7 +47,7 @@ use super::rivals::Rivals;
 use super::sync_streams::FrameSender;
 use super::transport::transport;
 use crate::config::access::AccessLists;
-use crate::handle::{Node, PeersAsked};
+use crate::handle::{self, Node, PeersAsked};
 use crate::keys::NetworkKey;
 use bans::Bans;
 use headwater_client::failure::Failure;
@@ -185,7 +185,7 @@ impl Network {
             departures: Departures::new(lines.clone(), Instant::now()),
             lines,
             rivals: Rivals::default(),
-            meetings: Meetings::default(),
+            meetings: Meetings::new(local),
             observations,
             asked: Asked::default(),
             own_record: OwnRecord::new(config.keypair),
@@ -284,7 +284,7 @@ impl Network {
             .chain(dials)
             .chain([self.offenders.next_due()])
             .chain(self.nat.next_due())
-            .chain(self.meetings.next_due())
+            .chain(self.meetings.next_due(Instant::now(), handle::now()))
             .chain([self.departures.next_due()])
             .chain(self.rivals.next_due())
             .min()
@@ -298,7 +298,7 @@ impl Network {
         }
         self.part_from_stale(now);
         self.nat.tick(&mut self.swarm, &self.node, now);
-        self.meetings.tick();
+        self.meetings.tick(handle::now());
         if self.offenders.is_due(now) {
             self.drop_gossip_offenders();
         }
@@ -377,11 +377,18 @@ impl Network {
                 }
             }
             Output::Dial { peer, log, record } => {
-                self.meetings.dial(&mut self.swarm, peer, log, record);
+                let dial = (self.meetings).dial(peer, log, record, &self.networks());
+                self.carry_out(dial);
             }
             Output::Meet {
                 peer, hash, server, ..
-            } => self.meetings.meet(&mut self.swarm, peer, hash, &server),
+            } => {
+                let (swarm, networks) = (&self.swarm, self.networks());
+                let is_connected = |peer: &PeerId| swarm.is_connected(peer);
+                let registration =
+                    (self.meetings).meet(peer, hash, &server, &networks, is_connected);
+                self.carry_out(registration);
+            }
             Output::Verdict { id, from, verdict } => self.judged(&id, from, verdict),
             Output::Ban(peer, misbehaviour) => self.ban(peer, &misbehaviour),
             // Of interest to those who hold a `Node`, not to the network.

@@ -64,7 +64,7 @@ impl Exchange {
         tracing::debug!(%peer, ?addresses, "dialling a known peer");
         let options = match self.has_waited(&peer, now) {
             true => patient_dial(peer, addresses),
-            false => plain_dial(peer, addresses),
+            false => plain_dial(peer, addresses).options(),
         };
         match swarm.dial(options) {
             Ok(()) => {

@@ -15,6 +15,22 @@ impl Network {
     pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Ban(peer, what) => self.ban_for(peer, what),
+            Action::Dial(dial) => {
+                let peer = dial.peer;
+                if let Err(error) = self.swarm.dial(dial.options()) {
+                    tracing::debug!(%peer, %error, "not dialled");
+                }
+            }
+            Action::Register {
+                peer,
+                server,
+                addresses,
+                registration,
+            } => {
+                let messages = &mut self.swarm.behaviour_mut().rendezvous;
+                let id = messages.send_request_with_addresses(&server, registration, addresses);
+                self.asked.meetings.insert(id, peer);
+            }
             Action::AskObservations {
                 number,
                 peer,

@@ -146,9 +146,7 @@ impl Network {
                 }
             }
             BehaviourEvent::Observations(event) => self.on_observations(event),
-            BehaviourEvent::Rendezvous(event) => {
-                self.meetings.on_event(event, &mut self.swarm);
-            }
+            BehaviourEvent::Rendezvous(event) => self.on_rendezvous(event),
             BehaviourEvent::Autonat(event) => self.nat.on_autonat(&event),
             BehaviourEvent::RelayClient(event) => self.nat.on_relay_client(&event),
             BehaviourEvent::Dcutr(event) => self.nat.on_dcutr(&event),

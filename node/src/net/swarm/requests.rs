@@ -4,9 +4,12 @@
 use std::collections::HashMap;
 
 use headwater_protocols::quorum::Answer;
+use libp2p::PeerId;
 use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
 
+use super::super::addresses::Networks;
 use super::super::observations::{self, Due};
+use super::super::rendezvous;
 use super::Network;
 use crate::handle::now;
 
@@ -14,6 +17,8 @@ use crate::handle::now;
 /// it is sent, and rooms know it by something else.
 #[derive(Default)]
 pub(super) struct Asked {
+    /// To meet somebody: whom.
+    pub(super) meetings: HashMap<OutboundRequestId, PeerId>,
     /// For observations: by the number of the question.
     pub(super) observations: HashMap<OutboundRequestId, u64>,
 }
@@ -74,5 +79,51 @@ impl Network {
             }
             Event::ResponseSent { .. } => {}
         }
+    }
+
+    pub(super) fn on_rendezvous(&mut self, event: rendezvous::Event) {
+        match event {
+            Event::Message {
+                peer,
+                connection_id,
+                message,
+            } => match message {
+                Message::Request {
+                    request, channel, ..
+                } => {
+                    let now = now();
+                    let told = (self.meetings).register(peer, connection_id, request, channel, now);
+                    let messages = &mut self.swarm.behaviour_mut().rendezvous;
+                    for (channel, meeting) in told {
+                        // Whoever is gone meanwhile is not told.
+                        let _ = messages.send_response(channel, meeting);
+                    }
+                }
+                Message::Response {
+                    request_id,
+                    response,
+                } => {
+                    if let Some(other) = self.asked.meetings.remove(&request_id) {
+                        let networks = self.networks();
+                        let dial = self.meetings.met(other, response, &networks);
+                        self.carry_out(dial);
+                    }
+                }
+            },
+            Event::OutboundFailure {
+                request_id, error, ..
+            } => {
+                if let Some(peer) = self.asked.meetings.remove(&request_id) {
+                    tracing::debug!(%peer, %error, "nobody came to the rendezvous");
+                    self.meetings.missed();
+                }
+            }
+            Event::InboundFailure { .. } | Event::ResponseSent { .. } => {}
+        }
+    }
+
+    /// The networks that we are in.
+    pub(super) fn networks(&self) -> Networks {
+        Networks::of(self.swarm.listeners())
     }
 }
