@@ -6,6 +6,8 @@ use std::num::NonZeroU8;
 
 use headwater_protocols::quorum::Question;
 use headwater_protocols::wire::v1;
+use libp2p::core::transport::ListenerId;
+use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 
@@ -16,6 +18,18 @@ pub(super) enum Action {
     Ban(PeerId, String),
     /// Dial a peer.
     Dial(Dial),
+    /// Close a connection.
+    Close(ConnectionId),
+    /// Ask a relay for a place, by listening at this address of it.
+    AskRelay { relay: PeerId, circuit: Multiaddr },
+    /// Close a listener.
+    StopListening(ListenerId),
+    /// Tell others that we are reached at an address.
+    AddAddress(Multiaddr),
+    /// Tell them so no more.
+    RemoveAddress(Multiaddr),
+    /// Have it found out whether others reach us at an address.
+    TestAddress(Multiaddr),
     /// Register at a rendezvous server, which may be at these addresses, to meet
     /// a peer.
     Register {
@@ -50,6 +64,7 @@ pub(super) struct Dial {
 /// When a dial is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unless {
+    Never,
     Connected,
     ConnectedOrDialled,
 }
@@ -70,6 +85,7 @@ impl Dial {
     /// It as libp2p takes it.
     pub(super) fn options(self) -> DialOpts {
         let condition = match self.unless {
+            Unless::Never => PeerCondition::Always,
             Unless::Connected => PeerCondition::Disconnected,
             Unless::ConnectedOrDialled => PeerCondition::DisconnectedAndNotDialing,
         };

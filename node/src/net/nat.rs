@@ -19,16 +19,15 @@ use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, autonat, dcutr, relay};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, autonat, dcutr, relay};
 use tokio::time::Instant;
 
+use super::action::{Action, Dial, Unless};
 use super::addresses::{Reach, ip, is_circuit, reach};
-use super::behaviour::Behaviour;
 use super::limits::{RELAYED_PER_PEER_HOUR, RELAYED_SAID_EVERY, RELAYED_WATCHED_EVERY};
 use super::lines::source_of;
 use crate::config::relay::RelayLimits;
-use crate::handle::{NatStatus, Node};
+use crate::handle::NatStatus;
 use circuit_meter::CircuitMeter;
 use paths::Paths;
 use reachability::Signs;
@@ -82,22 +81,28 @@ pub(super) fn remote_address(peer: PeerId, endpoint: &ConnectedPoint) -> Multiad
 }
 
 /// Dials a peer that is connected through a relay.
-fn dial_directly(swarm: &mut Swarm<Behaviour>, peer: PeerId, direct: Vec<Multiaddr>) {
+fn dial_directly(peer: PeerId, direct: Vec<Multiaddr>) -> Option<Action> {
     if direct.is_empty() {
-        return;
+        return None;
     }
     tracing::debug!(%peer, ?direct, "dialling a relayed peer directly");
     // From another port than DCUtR's: two SYNs that cross between the same
     // ports become one connection with a dialler at both ends, which fails, and
     // for a minute the ports cannot be used again.
-    let options = DialOpts::peer_id(peer)
-        .condition(PeerCondition::Always)
-        .addresses(direct)
-        .allocate_new_port()
-        .build();
-    if let Err(error) = swarm.dial(options) {
-        tracing::debug!(%peer, %error, "not dialled directly");
-    }
+    Some(Action::Dial(Dial {
+        unless: Unless::Never,
+        from_new_port: true,
+        ..Dial::new(peer, direct)
+    }))
+}
+
+/// Where this node is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnAddresses {
+    /// Where it listens.
+    pub(super) listeners: Vec<Multiaddr>,
+    /// Where others reach it, as far as the swarm knows.
+    pub(super) external: Vec<Multiaddr>,
 }
 
 /// What is known of the ways to us and to others.
@@ -160,28 +165,27 @@ impl Nat {
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self, swarm: &mut Swarm<Behaviour>, node: &Node, now: Instant) {
-        for id in self.paths.take_due(now) {
-            swarm.close_connection(id);
-        }
-        for step in self.relays.steps(now) {
-            match step {
-                Step::Listen(peer, circuit) => {
-                    let listener = swarm.listen_on(circuit.clone());
-                    if let Err(error) = &listener {
-                        tracing::debug!(%circuit, %error, "cannot ask the relay");
-                    }
-                    self.relays.asked(peer, listener.ok(), now);
-                }
-                Step::Close(listener) => {
-                    swarm.remove_listener(listener);
-                }
-            }
-        }
+    pub(super) fn tick(&mut self, now: Instant) -> Vec<Action> {
+        let leaving = self.paths.take_due(now).into_iter().map(Action::Close);
+        let steps = self.relays.steps(now).into_iter().map(|step| match step {
+            Step::Listen(relay, circuit) => Action::AskRelay { relay, circuit },
+            Step::Close(listener) => Action::StopListening(listener),
+        });
+        let actions = leaving.chain(steps).collect();
         if self.watch_at.is_some_and(|at| at <= now) {
             self.watch_circuits(now);
         }
-        self.tell(swarm, node);
+        actions
+    }
+
+    /// A relay is asked by this listener, or cannot be.
+    pub(super) fn relay_asked(
+        &mut self,
+        relay: PeerId,
+        listener: Option<ListenerId>,
+        now: Instant,
+    ) {
+        self.relays.asked(relay, listener, now);
     }
 
     /// Looks at what goes through relays, as long as anything does.
@@ -228,41 +232,32 @@ impl Nat {
     /// needs the peer looks for it.
     pub(super) fn closed(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
         id: ConnectionId,
         failed: bool,
-    ) {
+        is_connected: bool,
+    ) -> Option<Action> {
         let was_relayed = self.paths.is_relayed(&peer);
         self.paths.closed(peer, id);
         self.dialled.remove(&id);
-        if let Some(circuit) = self.circuits.remove(&id)
-            && was_relayed
-            && failed
-            && !swarm.is_connected(&peer)
-        {
-            let options = DialOpts::peer_id(peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .addresses(vec![circuit])
-                .build();
-            if let Err(error) = swarm.dial(options) {
-                tracing::debug!(%peer, %error, "not dialled through its relay again");
-            }
-        }
+        let circuit = self.circuits.remove(&id)?;
+        (was_relayed && failed && !is_connected)
+            .then(|| Action::Dial(Dial::new(peer, vec![circuit])))
     }
 
-    /// Takes what a peer says of itself, and where it sees us. Whether other
-    /// addresses are ours than before.
+    /// Takes what a peer says of itself, and where it sees us, which `counts` if
+    /// we dialled it from a listen port. Whether other addresses are ours than
+    /// before.
     pub(super) fn identified(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        peer: PeerId,
-        id: ConnectionId,
+        (peer, id): (PeerId, ConnectionId),
         info: &libp2p::identify::Info,
+        counts: bool,
+        own: &OwnAddresses,
         now: Instant,
-    ) -> bool {
-        let changed = (swarm.behaviour_mut().observed).observed(id, &info.observed_addr)
-            && self.observed(swarm, peer, &info.observed_addr);
+    ) -> (bool, Vec<Action>) {
+        let mut actions = Vec::new();
+        let changed = counts && self.observed(peer, &info.observed_addr, own, &mut actions);
         if info.protocols.contains(&HOP)
             && let Some(address) = self.dialled.get(&id)
             && let Some(far) = reach(address)
@@ -274,35 +269,39 @@ impl Nat {
             self.consider_relays();
         }
         let told = info.listen_addrs.iter().cloned();
-        let direct = (self.paths).direct_addresses(&peer, told, swarm.listeners());
-        dial_directly(swarm, peer, direct);
+        let direct = (self.paths).direct_addresses(&peer, told, &own.listeners);
+        actions.extend(dial_directly(peer, direct));
         let near = self.paths.near_addresses(&peer, now);
-        dial_directly(swarm, peer, near);
-        changed
+        actions.extend(dial_directly(peer, near));
+        (changed, actions)
     }
 
     /// A peer that we dialled from a listen port sees us there. Whether other
     /// addresses are ours than before.
     fn observed(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
         peer: PeerId,
         address: &Multiaddr,
+        own: &OwnAddresses,
+        actions: &mut Vec<Action>,
     ) -> bool {
         let before = self.signs.observed(peer, address);
         if !self.signs.are_seen_at(peer, address) {
             return false;
         }
-        let moved = before.is_some_and(|before| self.moved_outside(swarm, &before, address));
-        self.take_back(swarm, |known| known == address) || moved
+        let moved = before.is_some_and(|before| self.moved_outside(&before, address, own, actions));
+        let back = self.take_back(|known| known == address);
+        let any_back = !back.is_empty();
+        actions.extend(back);
+        any_back || moved
     }
 
     /// A peer is behind the same router as we are, which may not lead back to those
     /// behind it who call its outside address.
-    pub(super) fn same_router(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId, now: Instant) {
+    pub(super) fn same_router(&mut self, peer: PeerId, now: Instant) -> Option<Action> {
         self.paths.same_router(&peer);
         let near = self.paths.near_addresses(&peer, now);
-        dial_directly(swarm, peer, near);
+        dial_directly(peer, near)
     }
 
     fn consider_relays(&mut self) {
@@ -325,111 +324,105 @@ impl Nat {
 
     /// Addresses have left this machine: what was reached there is not any more,
     /// nor what a router passed on to them.
-    pub(super) fn departed(&mut self, swarm: &mut Swarm<Behaviour>, left: &BTreeSet<IpAddr>) {
+    pub(super) fn departed(&mut self, left: &BTreeSet<IpAddr>, own: &OwnAddresses) -> Vec<Action> {
         let from = |signs: &Signs, address: &Multiaddr| {
             let source = signs.source(address).or_else(|| ip(address));
             source.is_some_and(|source| left.contains(&source))
         };
-        self.withdraw(swarm, from);
+        let actions = self.withdraw(own, from);
         self.signs.forget_observations();
+        actions
     }
 
     /// A peer sees us at another IP address than before: our router has a new
     /// one. What was reached at the old one is in doubt. Whether anything was.
     fn moved_outside(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
         before: &Multiaddr,
         now: &Multiaddr,
+        own: &OwnAddresses,
+        actions: &mut Vec<Action>,
     ) -> bool {
         let old = ip(before);
-        if old == ip(now) || swarm.listeners().any(|own| ip(own) == old) {
+        if old == ip(now) || own.listeners.iter().any(|own| ip(own) == old) {
             return false;
         }
         tracing::info!(%before, %now, "seen at another address");
-        self.withdraw(swarm, |_, address| ip(address) == old)
+        let gone = self.withdraw(own, |_, address| ip(address) == old);
+        let any = !gone.is_empty();
+        actions.extend(gone);
+        any
     }
 
     /// Takes back addresses that were confirmed, but for those that the user named.
-    /// Whether there are any.
     fn withdraw(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
+        own: &OwnAddresses,
         is_gone: impl Fn(&Signs, &Multiaddr) -> bool,
-    ) -> bool {
-        let known = swarm.external_addresses().chain(self.signs.addresses());
+    ) -> Vec<Action> {
+        let known = own.external.iter().chain(self.signs.addresses());
         let gone: BTreeSet<Multiaddr> = known
             .filter(|address| !is_circuit(address) && !self.given.contains(address))
             .filter(|address| is_gone(&self.signs, address))
             .cloned()
             .collect();
-        let any = !gone.is_empty();
-        for address in gone {
+        for address in &gone {
             tracing::info!(%address, "not reached by others any more");
-            swarm.remove_external_address(&address);
-            let source = self.signs.source(&address);
-            self.signs.expired(&address);
-            self.withdrawn.note(address, source);
+            let source = self.signs.source(address);
+            self.signs.expired(address);
+            self.withdrawn.note(address.clone(), source);
         }
         self.consider_relays();
-        any
+        gone.into_iter().map(Action::RemoveAddress).collect()
     }
 
     /// Addresses of this machine are back: of those that others reached before, the
     /// ones that we listen on. (Behind a router peers have to see the outside one.)
     pub(super) fn returned(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
+        own: &OwnAddresses,
         is_here: impl Fn(&Multiaddr) -> bool,
-    ) {
-        let own: BTreeSet<Multiaddr> = swarm.listeners().cloned().collect();
-        self.take_back(swarm, |known| own.contains(known) && is_here(known));
+    ) -> Vec<Action> {
+        self.take_back(|known| own.listeners.contains(known) && is_here(known))
     }
 
     /// Tells others again of addresses that were taken back and are ours once more.
-    /// Whether there are any. It was found out before that others reach them, and
-    /// nobody tests that again.
-    fn take_back(
-        &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        is_back: impl Fn(&Multiaddr) -> bool,
-    ) -> bool {
+    /// It was found out before that others reach them, and nobody tests that again.
+    fn take_back(&mut self, is_back: impl Fn(&Multiaddr) -> bool) -> Vec<Action> {
         let back = self.withdrawn.take(is_back, source_of);
         for address in &back {
             tracing::info!(%address, "reached by others again");
             self.signs.confirmed(address);
-            swarm.add_external_address(address.clone());
         }
         self.consider_relays();
-        !back.is_empty()
+        back.into_iter().map(Action::AddAddress).collect()
     }
 
     /// A new address is listened on. An operator is reached there; of several
     /// the ones that reach farthest are told to others. Of anybody else it is to
     /// be tested, and a hole may be punched to it.
-    pub(super) fn listening(&mut self, swarm: &mut Swarm<Behaviour>, address: &Multiaddr) {
+    pub(super) fn listening(&mut self, address: &Multiaddr, own: &OwnAddresses) -> Vec<Action> {
         let Some(far) = reach(address).filter(|_| !is_circuit(address)) else {
-            return;
+            return Vec::new();
         };
         if !self.is_operator {
-            if far == Reach::World {
-                swarm.behaviour_mut().observed.own(address);
-            }
-            return;
+            let test = (far == Reach::World).then(|| Action::TestAddress(address.clone()));
+            return test.into_iter().collect();
         }
-        let farthest = swarm.listeners().filter_map(reach).max();
-        let (far, near): (Vec<Multiaddr>, Vec<Multiaddr>) = (swarm.listeners())
+        let farthest = own.listeners.iter().filter_map(reach).max();
+        let (far, near): (Vec<Multiaddr>, Vec<Multiaddr>) = (own.listeners.iter())
             .filter(|address| !is_circuit(address))
             .cloned()
             .partition(|address| reach(address) == farthest);
-        for address in near {
-            self.signs.expired(&address);
-            swarm.remove_external_address(&address);
+        for address in &near {
+            self.signs.expired(address);
         }
-        for address in far {
-            self.signs.confirmed(&address);
-            swarm.add_external_address(address);
+        for address in &far {
+            self.signs.confirmed(address);
         }
+        let near = near.into_iter().map(Action::RemoveAddress);
+        near.chain(far.into_iter().map(Action::AddAddress))
+            .collect()
     }
 
     /// Whether others can ask us: not through a relay, and not only from this
@@ -505,16 +498,19 @@ impl Nat {
         }
     }
 
-    /// Tells the rest of the program.
-    pub(super) fn tell(&self, swarm: &Swarm<Behaviour>, node: &Node) {
-        node.set_nat(NatStatus {
+    /// What the rest of the program is told.
+    pub(super) fn status(&self, listeners: &[Multiaddr]) -> NatStatus {
+        NatStatus {
             reachability: self.signs.reachability(),
-            mapping: self.signs.mapping(swarm.listeners()),
+            mapping: self.signs.mapping(listeners),
             relays: self.relays.reserved(),
             punched: self.punched,
             not_punched: self.not_punched,
             relayed_bytes: self.meter.bytes(),
             relayed_bytes_per_second: self.meter.bytes_per_second(),
-        });
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -297,7 +297,9 @@ impl Network {
             self.look_for_departures(now);
         }
         self.part_from_stale(now);
-        self.nat.tick(&mut self.swarm, &self.node, now);
+        let actions = self.nat.tick(now);
+        self.carry_out(actions);
+        self.tell_nat();
         self.meetings.tick(handle::now());
         if self.offenders.is_due(now) {
             self.drop_gossip_offenders();
@@ -428,7 +430,7 @@ impl Network {
         let serves = self.serves_discovery || self.nat.is_reachable();
         self.discovery.serve(&mut self.swarm, serves);
         self.meetings.serve(serves);
-        self.nat.tell(&self.swarm, &self.node);
+        self.tell_nat();
         let local = self.node.local_peer();
         let confirmed = self.swarm.external_addresses();
         let mut addresses: Vec<Multiaddr> = Vec::new();

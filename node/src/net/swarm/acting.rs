@@ -1,6 +1,9 @@
 //! Does what the rooms want done.
 
+use tokio::time::Instant;
+
 use super::super::action::Action;
+use super::super::nat::OwnAddresses;
 use super::Network;
 
 impl Network {
@@ -21,6 +24,22 @@ impl Network {
                     tracing::debug!(%peer, %error, "not dialled");
                 }
             }
+            Action::Close(connection) => {
+                self.swarm.close_connection(connection);
+            }
+            Action::AskRelay { relay, circuit } => {
+                let listener = self.swarm.listen_on(circuit.clone());
+                if let Err(error) = &listener {
+                    tracing::debug!(%circuit, %error, "cannot ask the relay");
+                }
+                (self.nat).relay_asked(relay, listener.ok(), Instant::now());
+            }
+            Action::StopListening(listener) => {
+                self.swarm.remove_listener(listener);
+            }
+            Action::AddAddress(address) => self.swarm.add_external_address(address),
+            Action::RemoveAddress(address) => self.swarm.remove_external_address(&address),
+            Action::TestAddress(address) => self.swarm.behaviour_mut().observed.own(&address),
             Action::Register {
                 peer,
                 server,
@@ -41,5 +60,19 @@ impl Network {
                 self.asked.observations.insert(id, number);
             }
         }
+    }
+
+    /// Where this node is.
+    pub(super) fn own_addresses(&self) -> OwnAddresses {
+        OwnAddresses {
+            listeners: self.swarm.listeners().cloned().collect(),
+            external: self.swarm.external_addresses().cloned().collect(),
+        }
+    }
+
+    /// Tells the rest of the program of the ways to us.
+    pub(super) fn tell_nat(&self) {
+        let listeners: Vec<_> = self.swarm.listeners().cloned().collect();
+        self.node.set_nat(self.nat.status(&listeners));
     }
 }

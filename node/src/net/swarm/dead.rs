@@ -48,7 +48,8 @@ impl Network {
         }
         if !changes.left.is_empty() {
             tracing::info!(addresses = ?changes.left, "not addresses of this machine any more");
-            self.nat.departed(&mut self.swarm, &changes.left);
+            let actions = self.nat.departed(&changes.left, &self.own_addresses());
+            self.carry_out(actions);
         }
         if changes.back {
             self.addresses_are_back();
@@ -61,6 +62,8 @@ impl Network {
     /// Has those taken up again that others reached before.
     pub(super) fn addresses_are_back(&mut self) {
         let departures = &self.departures;
-        (self.nat).returned(&mut self.swarm, |address| departures.is_here(address));
+        let own = self.own_addresses();
+        let actions = (self.nat).returned(&own, |address| departures.is_here(address));
+        self.carry_out(actions);
     }
 }

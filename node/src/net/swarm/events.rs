@@ -22,7 +22,8 @@ impl Network {
             } => {
                 tracing::info!(%address, "listening");
                 self.opening.remove(&listener_id);
-                self.nat.listening(&mut self.swarm, &address);
+                let actions = self.nat.listening(&address, &self.own_addresses());
+                self.carry_out(actions);
                 self.addresses_are_back();
                 self.discovery.let_rest(&mut self.swarm);
                 self.listeners_changed();
@@ -109,7 +110,9 @@ impl Network {
         cause: Option<&ConnectionError>,
     ) {
         let failed = cause.is_some();
-        (self.nat).closed(&mut self.swarm, peer, id, failed);
+        let is_connected = self.swarm.is_connected(&peer);
+        let circuit = self.nat.closed(peer, id, failed, is_connected);
+        self.carry_out(circuit);
         self.departures.closed(id);
         if self.rivals.closed(&peer, id, failed) {
             self.part_from(peer);
@@ -154,7 +157,8 @@ impl Network {
             BehaviourEvent::Relay(event) => self.exchange.on_relay(&event),
             BehaviourEvent::AutonatServer(_) => {}
             BehaviourEvent::Observed(observed::Event::SameRouter(peer)) => {
-                self.nat.same_router(&mut self.swarm, peer, Instant::now());
+                let dial = self.nat.same_router(peer, Instant::now());
+                self.carry_out(dial);
             }
             BehaviourEvent::Identify(identify::Event::Received {
                 peer_id,

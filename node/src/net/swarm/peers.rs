@@ -14,7 +14,11 @@ impl Network {
     /// A peer says who it is and where it sees us.
     pub(super) fn identified(&mut self, peer: PeerId, id: ConnectionId, info: identify::Info) {
         let now = Instant::now();
-        let changed = (self.nat).identified(&mut self.swarm, peer, id, &info, now);
+        let observed = &mut self.swarm.behaviour_mut().observed;
+        let counts = observed.observed(id, &info.observed_addr);
+        let own = self.own_addresses();
+        let (changed, actions) = (self.nat).identified((peer, id), &info, counts, &own, now);
+        self.carry_out(actions);
         (self.discovery).identified(&mut self.swarm, peer, &info, now);
         self.exchange.identified(peer, &info);
         self.meetings.identified(peer, id, &info);
