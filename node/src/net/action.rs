@@ -4,12 +4,15 @@
 
 use std::num::NonZeroU8;
 
+use headwater_protocols::id::LogId;
 use headwater_protocols::quorum::Question;
 use headwater_protocols::wire::v1;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
+
+use super::discovery::Query;
 
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,10 @@ pub(super) enum Action {
         addresses: Vec<Multiaddr>,
         registration: v1::Registration,
     },
+    /// Make a query of Kademlia.
+    Query(Query),
+    /// Say no more that we have a stream.
+    StopProviding(LogId),
     /// Ask a peer for observations of an unsigned history; what comes of it bears
     /// this number.
     AskObservations {

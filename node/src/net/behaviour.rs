@@ -12,7 +12,7 @@ use libp2p::{PeerId, autonat, dcutr, identify, mdns, ping, relay};
 
 use super::access::Access;
 use super::connection_limits::{self, ConnectionLimits};
-use super::discovery::{Kademlia, kademlia};
+use super::discovery::table::{Kademlia, kademlia};
 use super::exchange;
 use super::gossip::{Gossip, gossip};
 use super::limits::{

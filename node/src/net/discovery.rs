@@ -9,72 +9,25 @@ mod agenda;
 mod candidates;
 pub(crate) mod provider_store;
 mod shares;
+pub(super) mod table;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::num::NonZeroUsize;
+use std::collections::BTreeSet;
 
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
-use libp2p::core::{ConnectedPoint, Endpoint};
-use libp2p::kad::{
-    self, BucketInserts, GetProvidersOk, Mode, ProgressStep, QueryId, QueryResult, RecordKey,
-};
-use libp2p::swarm::{ConnectionId, NetworkBehaviour};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm, identify};
+use libp2p::{Multiaddr, PeerId, kad};
 use tokio::time::Instant;
 
-use super::addresses::{Reach, is_circuit, reach, useful, without_peer};
-use super::behaviour::Behaviour;
+use super::action::{Action, Dial};
+use super::addresses::{Reach, is_circuit, reach};
 use super::dialer::plain_dial;
-use super::limits::{
-    DISCOVERY_TICK, KAD_BUCKET_SIZE, MAX_ADDRESSES_PER_PEER, MAX_KAD_MESSAGE_BYTES,
-    MAX_ROUTED_PER_IP, PROVIDER_TTL, QUERY_TIMEOUT,
-};
-use super::nat::remote_address;
-use super::origin::Origin;
+use super::limits::DISCOVERY_TICK;
 use super::random;
-use crate::handle::Node;
-use agenda::{Agenda, Need, Query};
+use agenda::{Agenda, Need};
 use candidates::Candidates;
-use provider_store::ProviderStore;
+use table::Table;
 
-/// Kademlia with our store.
-pub(super) type Kademlia = kad::Behaviour<ProviderStore>;
-
-/// A network of our own: what others keep in theirs is of no use to us.
-pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/kad/2");
-
-/// How a multihash of 32 bytes of SHA-256 begins.
-const SHA2_256_32: [u8; 2] = [0x12, 32];
-
-/// Kademlia for the node with this id. A server answers and is in the routing
-/// tables of others; a client only asks.
-pub(super) fn kademlia(local: PeerId, is_server: bool) -> Kademlia {
-    let mut config = kad::Config::new(PROTOCOL);
-    config
-        // Only peers whose addresses identify has told are passed on.
-        .set_kbucket_inserts(BucketInserts::Manual)
-        .disjoint_query_paths(true)
-        .set_query_timeout(QUERY_TIMEOUT)
-        .set_max_packet_size(MAX_KAD_MESSAGE_BYTES)
-        .set_provider_record_ttl(Some(PROVIDER_TTL))
-        // The agenda says it again: a few streams at a time, and at once when
-        // nobody has heard it. There are no values.
-        .set_provider_publication_interval(None)
-        .set_publication_interval(None)
-        .set_replication_interval(None);
-    if let Some(size) = NonZeroUsize::new(KAD_BUCKET_SIZE) {
-        config.set_kbucket_size(size);
-    }
-    let mut kademlia = Kademlia::with_config(local, ProviderStore::new(local), config);
-    // Never by itself: libp2p takes the address of a relay for one of ours.
-    kademlia.set_mode(Some(if is_server {
-        Mode::Server
-    } else {
-        Mode::Client
-    }));
-    kademlia
-}
+pub(super) use agenda::Query;
 
 /// Whether an address that the user gave makes this node one that others can
 /// ask.
@@ -86,7 +39,6 @@ pub(super) fn is_reachable(external: &Multiaddr) -> bool {
 pub(super) struct Discovery {
     agenda: Agenda,
     candidates: Candidates,
-    queries: HashMap<QueryId, Query>,
     /// Connected peers that have not said yet who they are.
     strangers: BTreeSet<PeerId>,
     due: Instant,
@@ -98,7 +50,6 @@ impl Discovery {
         Self {
             agenda: Agenda::default(),
             candidates: Candidates::default(),
-            queries: HashMap::new(),
             strangers: BTreeSet::new(),
             due: now,
         }
@@ -109,227 +60,106 @@ impl Discovery {
         self.due
     }
 
-    /// Looks at what the streams need, and makes the queries that are due; those
+    /// Takes what the streams need, and makes the queries that are due; those
     /// that are `short` of peers are looked up as well.
     pub(super) fn tick(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
-        short: impl FnOnce() -> BTreeSet<LogId>,
+        mut needs: Vec<Need>,
+        short: &BTreeSet<LogId>,
+        table: Table,
         now: Instant,
-    ) {
-        if now < self.due {
-            return;
-        }
+    ) -> Vec<Action> {
         self.due = now + DISCOVERY_TICK;
-        self.let_rest(swarm);
-        let short = short();
-        let mut needs: Vec<Need> = node.streams().iter().map(|status| need(status)).collect();
         for need in &mut needs {
             need.lacks_source |= short.contains(&need.log);
         }
-        for log in self.agenda.set_needs(&needs, now) {
-            swarm.behaviour_mut().kad.stop_providing(&key(log));
-        }
+        let withdrawn = self.agenda.set_needs(&needs, now).into_iter();
+        let mut actions: Vec<Action> = withdrawn.map(Action::StopProviding).collect();
         let lacking = needs.iter().filter(|need| need.lacks_source);
         let lacking: BTreeSet<LogId> = lacking.map(|need| need.log).collect();
         self.candidates.retain(|log| lacking.contains(&log));
-        self.make_queries(swarm, now);
-        self.dial(swarm, node);
+        actions.extend(self.queries(table, now));
+        actions
     }
 
-    /// Keeps Kademlia from looking around among nobody: it means to with every
-    /// address that we listen on, and every few minutes, and warns when it knows
-    /// no peer. It does so again by itself when one comes into its table.
-    pub(super) fn let_rest(&self, swarm: &mut Swarm<Behaviour>) {
-        let kad = &mut swarm.behaviour_mut().kad;
-        if kad.kbuckets().next().is_none() {
-            // Without a peer this does nothing but end what was intended.
-            let _ = kad.bootstrap();
+    /// The queries to make now. Whoever knows nobody asks nobody; the first who
+    /// is met changes that. (A server answers for itself, too.)
+    fn queries(&mut self, table: Table, now: Instant) -> Vec<Action> {
+        if table.servers == 0 && !table.serves {
+            return Vec::new();
         }
+        let due = self.agenda.take_due(now);
+        due.into_iter().map(Action::Query).collect()
     }
 
-    fn make_queries(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
-        let kad = &mut swarm.behaviour_mut().kad;
-        // Whoever knows nobody asks nobody; the first who is met changes that.
-        // (A server answers for itself, too.)
-        if kad.kbuckets().next().is_none() && kad.mode() == Mode::Client {
-            return;
-        }
-        for query in self.agenda.take_due(now) {
-            let id = match query {
-                Query::Lookup(log) => Some(kad.get_providers(key(log))),
-                Query::Announce(log) => kad.start_providing(key(log)).ok(),
-            };
-            match id {
-                Some(id) => {
-                    tracing::trace!(?query, "asking");
-                    self.queries.insert(id, query);
-                }
-                None => self.agenda.ended(query, false, now, random()),
-            }
-        }
+    /// A query cannot be made.
+    pub(super) fn not_asked(&mut self, query: Query, now: Instant) {
+        self.agenda.ended(query, false, now, random());
     }
 
-    /// Answers others from now on, or does not any more. A place at a relay is
-    /// not enough: everybody would ask through the relay.
-    pub(super) fn serve(&self, swarm: &mut Swarm<Behaviour>, serves: bool) {
-        let mode = if serves { Mode::Server } else { Mode::Client };
-        let kad = &mut swarm.behaviour_mut().kad;
-        if kad.mode() != mode {
-            tracing::debug!(%mode, "Kademlia");
-            kad.set_mode(Some(mode));
-        }
-    }
-
-    /// Takes what Kademlia has to say.
-    pub(super) fn on_event(
+    /// A query is over, and somebody `answered`, or nobody.
+    pub(super) fn asked(
         &mut self,
-        event: kad::Event,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
+        query: Query,
+        answered: bool,
+        table: Table,
         now: Instant,
-    ) {
-        match event {
-            kad::Event::OutboundQueryProgressed {
-                id,
-                result,
-                step: ProgressStep { last, .. },
-                stats,
-            } => {
-                let Some(&query) = self.queries.get(&id) else {
-                    return;
-                };
-                if let Query::Lookup(log) = query
-                    && let QueryResult::GetProviders(Ok(GetProvidersOk::FoundProviders {
-                        providers,
-                        ..
-                    })) = result
-                {
-                    self.found(log, providers, swarm);
-                    self.dial(swarm, node);
-                }
-                if last {
-                    tracing::trace!(?query, ?stats, "asked");
-                    self.queries.remove(&id);
-                    let answered = stats.num_successes() > 0;
-                    self.agenda.ended(query, answered, now, random());
-                    self.make_queries(swarm, now);
-                }
-            }
-            // A server that we dialled ourselves, perhaps at an address that it
-            // does not know of.
-            kad::Event::RoutablePeer { peer, address } => {
-                let kad = &mut swarm.behaviour_mut().kad;
-                let addresses = vec![address];
-                if !is_crowded(kad, &addresses) {
-                    add_addresses(kad, peer, addresses);
-                }
-            }
-            kad::Event::RoutingUpdated {
-                is_new_peer: true,
-                peer,
-                ..
-            } => {
-                tracing::debug!(%peer, "a peer that can be asked who has a stream");
-                self.met(swarm, now);
-            }
-            kad::Event::RoutingUpdated { .. }
-            | kad::Event::PendingRoutablePeer { .. }
-            | kad::Event::UnroutablePeer { .. }
-            | kad::Event::InboundRequest { .. }
-            | kad::Event::ModeChanged { .. } => {}
-        }
+    ) -> Vec<Action> {
+        self.agenda.ended(query, answered, now, random());
+        self.queries(table, now)
     }
 
     /// Looks up and announces what is due soon now: others can reach us at new
     /// addresses.
-    pub(super) fn hurry(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
+    pub(super) fn hurry(&mut self, table: Table, now: Instant) -> Vec<Action> {
         self.agenda.hurry();
-        self.make_queries(swarm, now);
+        self.queries(table, now)
     }
 
-    /// Notes a connection.
-    pub(super) fn connected(
-        &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
-        peer: PeerId,
-        endpoint: &ConnectedPoint,
-    ) {
-        let remote = endpoint.get_remote_address();
-        let origin = Origin::of(&remote_address(peer, endpoint));
-        let is_new = (swarm.behaviour_mut().kad.store_mut()).connected(peer, remote, origin);
-        if is_new {
-            self.strangers.insert(peer);
-        }
-        self.dial_ended(swarm, node, &peer);
+    /// Notes a connection to somebody who was not connected.
+    pub(super) fn connected(&mut self, peer: PeerId) {
+        self.strangers.insert(peer);
     }
 
     /// Notes that the last connection to a peer is closed.
-    pub(super) fn closed(&mut self, swarm: &mut Swarm<Behaviour>, peer: &PeerId) {
-        swarm.behaviour_mut().kad.store_mut().closed(peer);
+    pub(super) fn closed(&mut self, peer: &PeerId) {
         self.strangers.remove(peer);
     }
 
-    /// Notes that a dial has ended, well or not.
-    pub(super) fn dial_ended(&mut self, swarm: &mut Swarm<Behaviour>, node: &Node, peer: &PeerId) {
-        if self.candidates.dialled(peer) {
-            self.dial(swarm, node);
-        }
-    }
-
-    /// Takes what a peer says of itself: a server is asked from now on.
+    /// A peer has said who it is, which it does again every few minutes; a
+    /// server `was_known` before, or not.
     pub(super) fn identified(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        peer: PeerId,
-        info: &identify::Info,
+        peer: &PeerId,
+        was_known: bool,
+        table: Table,
         now: Instant,
-    ) {
-        // It says it again every few minutes.
-        let is_back = self.strangers.remove(&peer);
-        let kad = &mut swarm.behaviour_mut().kad;
-        let addresses = (kad.store_mut()).identified(peer, info.listen_addrs.iter().cloned());
-        if !info.protocols.contains(&PROTOCOL) {
-            kad.remove_peer(&peer);
-            return;
+    ) -> Vec<Action> {
+        let is_back = self.strangers.remove(peer);
+        if !is_back || !was_known {
+            return Vec::new();
         }
-        let was_known = !routed_addresses(kad, peer).is_empty();
-        if !was_known && is_crowded(kad, &addresses) {
-            return;
-        }
-        add_addresses(kad, peer, addresses);
-        if is_back && was_known {
-            // It may have been started anew, and have forgotten everything.
-            self.met(swarm, now);
-        }
+        // It may have been started anew, and have forgotten everything.
+        self.met(table, now)
     }
 
     /// There is somebody new to ask and to tell. In a network of few servers
     /// each of them is among the closest of every key; in a larger one the
     /// others still know.
-    fn met(&mut self, swarm: &mut Swarm<Behaviour>, now: Instant) {
-        let kad = &mut swarm.behaviour_mut().kad;
-        let known: usize = kad.kbuckets().map(|bucket| bucket.num_entries()).sum();
-        if known <= kad::K_VALUE.get() {
-            self.agenda.hurry();
-            self.make_queries(swarm, now);
+    pub(super) fn met(&mut self, table: Table, now: Instant) -> Vec<Action> {
+        if table.servers > kad::K_VALUE.get() {
+            return Vec::new();
         }
+        self.hurry(table, now)
     }
 
-    fn found(
+    /// Notes who is said to have a stream, and where they may be.
+    pub(super) fn found(
         &mut self,
         log: LogId,
-        providers: impl IntoIterator<Item = PeerId>,
-        swarm: &mut Swarm<Behaviour>,
+        providers: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>,
     ) {
-        let local = *swarm.local_peer_id();
-        for peer in providers {
-            if peer == local || swarm.is_connected(&peer) {
-                continue;
-            }
-            let addresses = known_addresses(&mut swarm.behaviour_mut().kad, peer);
+        for (peer, addresses) in providers {
             tracing::debug!(stream = %log, %peer, ?addresses, "a peer is said to have the stream");
             if !addresses.is_empty() {
                 self.candidates.found(log, peer, addresses);
@@ -337,30 +167,22 @@ impl Discovery {
         }
     }
 
-    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, node: &Node) {
-        let publisher = |log| {
-            let status = node.stream(log)?;
-            let manifest = status.manifest.as_ref()?;
-            Some(manifest.publisher.peer_id())
-        };
-        // Whoever cannot be dialled (a banned peer) leaves the place to others.
-        loop {
-            let mut failed = false;
-            for (peer, addresses) in self.candidates.take(publisher, random) {
-                if let Err(error) = swarm.dial(plain_dial(peer, addresses).options()) {
-                    tracing::debug!(%peer, %error, "not dialled");
-                    self.candidates.dialled(&peer);
-                    failed = true;
-                }
-            }
-            if !failed {
-                return;
-            }
-        }
+    /// Whom to dial now. Each is over once [`dialled`](Self::dialled) says so.
+    pub(super) fn dials(&mut self, publisher_of: impl Fn(LogId) -> Option<PeerId>) -> Vec<Dial> {
+        let taken = self.candidates.take(publisher_of, random).into_iter();
+        taken
+            .map(|(peer, addresses)| plain_dial(peer, addresses))
+            .collect()
+    }
+
+    /// Notes that a dial has ended, well or not; `false` when it was none of ours.
+    pub(super) fn dialled(&mut self, peer: &PeerId) -> bool {
+        self.candidates.dialled(peer)
     }
 }
 
-fn need(status: &LogStatus) -> Need {
+/// What a stream needs.
+pub(super) fn need(status: &LogStatus) -> Need {
     // Nothing more is taken of a stream that is stopped for good or forked.
     let takes = status.followed && !status.owned && status.stopped_for_good.is_none();
     Need {
@@ -370,112 +192,124 @@ fn need(status: &LogStatus) -> Need {
     }
 }
 
-/// The key of a stream: the multihash of its id, as every libp2p
-/// implementation derives it from a CID.
-fn key(log: LogId) -> RecordKey {
-    RecordKey::from(log.cid().hash().to_bytes())
-}
-
-/// The stream of a key; `None` when it is the key of something else.
-fn log_of(key: &RecordKey) -> Option<LogId> {
-    LogId::from_slice(key.as_ref().strip_prefix(&SHA2_256_32)?)
-}
-
-/// The addresses at which a provider may be. While a query runs, Kademlia
-/// keeps those that it has heard, and gives them to whoever dials; asked here,
-/// because candidates are dialled after the query, too.
-fn known_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
-    let nobody = ConnectionId::new_unchecked(0);
-    let heard = kad.handle_pending_outbound_connection(nobody, Some(peer), &[], Endpoint::Dialer);
-    let stored = kad.store_mut().addresses(&peer);
-    let at_least = kad.store_mut().reach();
-    let all = heard.into_iter().flatten().chain(stored);
-    useful(all.map(|address| without_peer(address, peer)), at_least)
-}
-
-/// Whether as many servers of the routing table as may be are at one of these
-/// IP addresses already: ids cost nothing, and whoever fills the table decides
-/// who is asked. On this machine, and in a test network, all are at one.
-fn is_crowded(kad: &mut Kademlia, addresses: &[Multiaddr]) -> bool {
-    let far = |address: &&Multiaddr| reach(address) == Some(Reach::World);
-    let origins: BTreeSet<Origin> = addresses.iter().filter(far).map(Origin::of).collect();
-    if origins.is_empty() {
-        return false;
-    }
-    let mut counts: BTreeMap<Origin, usize> = BTreeMap::new();
-    for bucket in kad.kbuckets() {
-        for entry in bucket.iter() {
-            let at: BTreeSet<Origin> = entry.node.value.iter().map(Origin::of).collect();
-            for origin in at.intersection(&origins) {
-                *counts.entry(*origin).or_default() += 1;
-            }
-        }
-    }
-    counts.values().any(|count| *count >= MAX_ROUTED_PER_IP)
-}
-
-/// Adds addresses of a server to the routing table, where it keeps a few.
-fn add_addresses(kad: &mut Kademlia, peer: PeerId, addresses: Vec<Multiaddr>) {
-    let old = routed_addresses(kad, peer);
-    for address in addresses.into_iter().filter(|address| !is_circuit(address)) {
-        kad.add_address(&peer, address);
-    }
-    let excess = (routed_addresses(kad, peer).len()).saturating_sub(MAX_ADDRESSES_PER_PEER);
-    for address in old.into_iter().take(excess) {
-        kad.remove_address(&peer, &without_peer(address, peer));
-    }
-}
-
-fn routed_addresses(kad: &mut Kademlia, peer: PeerId) -> Vec<Multiaddr> {
-    let Some(bucket) = kad.kbucket(peer) else {
-        return Vec::new();
-    };
-    let mut entries = bucket.iter();
-    let entry = entries.find(|entry| *entry.node.key.preimage() == peer);
-    entry.map_or_else(Vec::new, |entry| entry.node.value.iter().cloned().collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::limits::{ANNOUNCE_AGAIN, FIRST_QUERY_PAUSE};
     use super::*;
 
-    /// How many of some thousand strangers at these addresses come into an
-    /// empty table.
-    fn places(address: impl Fn(usize) -> String) -> usize {
-        let mut kad = kademlia(PeerId::random(), true);
-        for n in 1..2_000 {
-            let addresses = vec![address(n).parse().unwrap()];
-            if !is_crowded(&mut kad, &addresses) {
-                add_addresses(&mut kad, PeerId::random(), addresses);
-            }
+    /// A table with this many servers, of a node that is none.
+    fn knows(servers: usize) -> Table {
+        let serves = false;
+        Table { servers, serves }
+    }
+
+    fn log(number: u8) -> LogId {
+        LogId::of_manifest(&[number])
+    }
+
+    fn lacks_source(number: u8) -> Need {
+        Need {
+            log: log(number),
+            lacks_source: true,
+            provides: false,
         }
-        kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
+    }
+
+    fn provides(number: u8) -> Need {
+        Need {
+            log: log(number),
+            lacks_source: false,
+            provides: true,
+        }
     }
 
     #[test]
-    fn one_address_has_few_places_in_the_routing_table() {
-        let one_address = |n| match n % 2 {
-            0 => format!("/ip4/192.0.2.1/tcp/{n}"),
-            _ => format!("/ip4/192.0.2.1/udp/{n}/quic-v1"),
+    fn who_knows_nobody_asks_nobody_and_asks_the_first_who_is_met() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now);
+        let nobody = BTreeSet::new();
+        let needs = vec![lacks_source(1), provides(2)];
+        let asked = discovery.tick(needs.clone(), &nobody, knows(0), now);
+        assert_eq!(asked, []);
+        let both = [
+            Action::Query(Query::Lookup(log(1))),
+            Action::Query(Query::Announce(log(2))),
+        ];
+        assert_eq!(discovery.met(knows(1), now), both);
+        // A server answers for itself, too.
+        let mut server = Discovery::new(now);
+        let alone = Table {
+            serves: true,
+            ..knows(0)
         };
-        assert_eq!(places(one_address), MAX_ROUTED_PER_IP);
-        // Of IPv6 a household has a whole network.
-        let one_network = |n| format!("/ip6/2001:db8::{n:x}/tcp/1");
-        assert_eq!(places(one_network), MAX_ROUTED_PER_IP);
-        // Others find room beside them, and one machine is a whole test network.
-        let many = |n| format!("/ip4/198.51.{}.{}/tcp/1", n / 250, n % 250);
-        assert!(places(many) > 2 * MAX_ROUTED_PER_IP);
-        assert!(places(|n| format!("/ip4/127.0.0.1/tcp/{n}")) > 2 * MAX_ROUTED_PER_IP);
+        assert_eq!(server.tick(needs, &nobody, alone, now), both);
     }
 
     #[test]
-    fn the_key_of_a_stream_is_the_multihash_of_its_id() {
-        let log = LogId::of_manifest(b"x");
-        let bytes = key(log).to_vec();
-        assert_eq!(bytes.len(), 34);
-        assert_eq!(bytes[2..], log.0);
-        assert_eq!(log_of(&key(log)), Some(log));
-        assert_eq!(log_of(&RecordKey::new(&log.0)), None);
+    fn a_stream_that_is_short_of_peers_is_looked_up_although_it_has_a_source() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now);
+        let enough = Need {
+            lacks_source: false,
+            ..lacks_source(1)
+        };
+        let asked = discovery.tick(vec![enough], &BTreeSet::new(), knows(1), now);
+        assert_eq!(asked, []);
+        let asked = discovery.tick(vec![enough], &[log(1)].into(), knows(1), now);
+        assert_eq!(asked, [Action::Query(Query::Lookup(log(1)))]);
+    }
+
+    #[test]
+    fn what_is_not_held_any_more_is_not_announced_any_more() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now);
+        let nobody = BTreeSet::new();
+        discovery.tick(vec![provides(1)], &nobody, knows(1), now);
+        let actions = discovery.tick(Vec::new(), &nobody, knows(1), now);
+        assert_eq!(actions, [Action::StopProviding(log(1))]);
+    }
+
+    #[test]
+    fn a_server_that_is_back_is_told_again_of_our_streams_but_not_each_time_it_says_who_it_is() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now);
+        let query = Query::Announce(log(1));
+        discovery.tick(vec![provides(1)], &BTreeSet::new(), knows(1), now);
+        discovery.asked(query, true, knows(1), now);
+        let (peer, later) = (PeerId::random(), now + ANNOUNCE_AGAIN);
+        let says_who_it_is = |discovery: &mut Discovery, known, table| {
+            discovery.identified(&peer, known, table, later)
+        };
+        assert_eq!(says_who_it_is(&mut discovery, true, knows(1)), []);
+        discovery.connected(peer);
+        // One that is new has been told by the table that it is.
+        assert_eq!(says_who_it_is(&mut discovery, false, knows(1)), []);
+        discovery.connected(peer);
+        // Of many servers the others still know.
+        let many = knows(kad::K_VALUE.get() + 1);
+        assert_eq!(says_who_it_is(&mut discovery, true, many), []);
+        discovery.connected(peer);
+        let told = says_who_it_is(&mut discovery, true, knows(1));
+        assert_eq!(told, [Action::Query(query)]);
+    }
+
+    #[test]
+    fn who_was_found_is_dialled_where_it_may_be_and_a_query_that_fails_is_made_again() {
+        let now = Instant::now();
+        let mut discovery = Discovery::new(now);
+        let nobody = BTreeSet::new();
+        discovery.tick(vec![lacks_source(1)], &nobody, knows(1), now);
+        discovery.not_asked(Query::Lookup(log(1)), now);
+        let again = now + FIRST_QUERY_PAUSE * 2;
+        let asked = discovery.tick(vec![lacks_source(1)], &nobody, knows(1), again);
+        assert_eq!(asked, [Action::Query(Query::Lookup(log(1)))]);
+        let (found, nowhere) = (PeerId::random(), PeerId::random());
+        let at: Vec<Multiaddr> = vec!["/ip4/192.0.2.1/tcp/1".parse().unwrap()];
+        discovery.found(log(1), [(found, at.clone()), (nowhere, Vec::new())]);
+        assert_eq!(discovery.dials(|_| None), [Dial::new(found, at)]);
+        assert_eq!(discovery.dials(|_| None), []);
+        assert!(discovery.dialled(&found));
+        assert!(!discovery.dialled(&found));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::action::{Action, Dial, Unless};
 use super::addresses::{Networks, Reach, is_circuit, reach, useful, without_peer};
 use super::dialer::plain_dial;
-use super::discovery::PROTOCOL as KAD;
+use super::discovery::table::PROTOCOL as KAD;
 use super::limits::{MAX_OPEN_MEETINGS, MAX_RENDEZVOUS_SERVERS};
 use super::peer_record::SignedRecord;
 use super::rendezvous::Server;

@@ -6,6 +6,7 @@ mod acting;
 mod bans;
 mod dead;
 mod events;
+mod finding;
 mod gossip;
 mod peers;
 mod requests;
@@ -321,8 +322,9 @@ impl Network {
                 tracing::debug!(?addresses, %error, "cannot dial");
             }
         }
-        let short = || self.exchange.lookups();
-        (self.discovery).tick(&mut self.swarm, &self.node, short, now);
+        if self.discovery.next_due() <= now {
+            self.look_for_streams(now);
+        }
         let (dialer, nat) = (&mut self.dialer, &self.nat);
         (self.exchange).tick(&mut self.swarm, &self.node, dialer, nat, now);
     }
@@ -412,7 +414,7 @@ impl Network {
     fn external_changed(&mut self) {
         let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
         self.swarm.behaviour_mut().identify.push(peers);
-        self.discovery.hurry(&mut self.swarm, Instant::now());
+        self.hurry_queries();
         self.addresses_changed();
     }
 
@@ -428,7 +430,7 @@ impl Network {
 
     fn addresses_changed(&mut self) {
         let serves = self.serves_discovery || self.nat.is_reachable();
-        self.discovery.serve(&mut self.swarm, serves);
+        self.serve_kad(serves);
         self.meetings.serve(serves);
         self.tell_nat();
         let local = self.node.local_peer();

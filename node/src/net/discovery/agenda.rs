@@ -13,7 +13,7 @@ use super::super::limits::{
 
 /// How a stream stands, as far as others are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Need {
+pub(in crate::net) struct Need {
     /// The stream.
     pub(super) log: LogId,
     /// It is followed, and nobody connected has it.
@@ -24,7 +24,7 @@ pub(super) struct Need {
 
 /// A query about a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Query {
+pub(in crate::net) enum Query {
     /// Who has it?
     Lookup(LogId),
     /// We have it.

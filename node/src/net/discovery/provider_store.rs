@@ -17,8 +17,8 @@ use super::super::limits::{
     MAX_KEYS_PER_PROVIDER, MAX_PROVIDER_ADDRESS_BYTES, MAX_PROVIDER_ENTRIES, MAX_PROVIDERS_PER_KEY,
 };
 use super::super::origin::Origin;
-use super::log_of;
 use super::shares::{Shares, first_to_go, in_turn};
+use super::table::log_of;
 
 /// Provider entries in memory, within fixed bounds.
 ///
@@ -110,7 +110,12 @@ impl ProviderStore {
     /// Notes that a peer is connected, and from where: it may name addresses
     /// that reach at least as far, and takes its place among those of its
     /// `origin`. Whether it is its first connection.
-    pub(super) fn connected(&mut self, peer: PeerId, remote: &Multiaddr, origin: Origin) -> bool {
+    pub(in crate::net) fn connected(
+        &mut self,
+        peer: PeerId,
+        remote: &Multiaddr,
+        origin: Origin,
+    ) -> bool {
         let is_new = !self.connected.contains_key(&peer);
         let reach = reach(remote).unwrap_or(Reach::World);
         let contact = self.connected.entry(peer).or_insert(Contact {
@@ -127,7 +132,7 @@ impl ProviderStore {
     }
 
     /// Notes that the last connection to a peer is closed. Its entries stay.
-    pub(super) fn closed(&mut self, peer: &PeerId) {
+    pub(in crate::net) fn closed(&mut self, peer: &PeerId) {
         self.connected.remove(peer);
     }
 
@@ -350,7 +355,7 @@ mod tests {
     }
 
     fn key(number: u8) -> RecordKey {
-        super::super::key(LogId([number; 32]))
+        super::super::table::key(LogId([number; 32]))
     }
 
     fn address(port: u16) -> Multiaddr {

@@ -50,6 +50,8 @@ impl Network {
                 let id = messages.send_request_with_addresses(&server, registration, addresses);
                 self.asked.meetings.insert(id, peer);
             }
+            Action::Query(query) => self.query(query),
+            Action::StopProviding(log) => self.stop_providing(log),
             Action::AskObservations {
                 number,
                 peer,

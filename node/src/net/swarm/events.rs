@@ -25,7 +25,7 @@ impl Network {
                 let actions = self.nat.listening(&address, &self.own_addresses());
                 self.carry_out(actions);
                 self.addresses_are_back();
-                self.discovery.let_rest(&mut self.swarm);
+                self.let_kad_rest();
                 self.listeners_changed();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
@@ -75,7 +75,7 @@ impl Network {
                 if let Some(peer) = peer_id {
                     self.exchange.dial_failed(&peer, &error);
                     (self.bootstraps).dial_failed(&peer, &error, &self.node, Instant::now());
-                    (self.discovery).dial_ended(&mut self.swarm, &self.node, &peer);
+                    self.provider_dialled(&peer);
                 }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
@@ -99,7 +99,7 @@ impl Network {
         self.peer_connected(peer, endpoint);
         let remote = endpoint.get_remote_address();
         (self.exchange).connected(peer, remote, endpoint.is_listener());
-        (self.discovery).connected(&mut self.swarm, &self.node, peer, endpoint);
+        self.provider_connected(peer, endpoint);
     }
 
     fn connection_closed(
@@ -127,7 +127,7 @@ impl Network {
         }
         let hung_up = !self.has_said_who_it_is(&peer) && self.strangers.closed(peer, cause);
         self.dialer.closed(peer, Instant::now());
-        self.discovery.closed(&mut self.swarm, &peer);
+        self.provider_closed(&peer);
         self.exchange.closed(&peer);
         self.bootstraps.closed(&peer, hung_up, &self.node);
         self.noise.closed(&peer);
@@ -138,10 +138,7 @@ impl Network {
         match event {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Sync(event) => self.on_sync(event),
-            BehaviourEvent::Kad(event) => {
-                let now = Instant::now();
-                (self.discovery).on_event(event, &mut self.swarm, &self.node, now);
-            }
+            BehaviourEvent::Kad(event) => self.on_kad(event),
             BehaviourEvent::Exchange(event) => {
                 let accused = (self.exchange).on_event(event, &mut self.swarm, &self.node);
                 if let Some((peer, what)) = accused {

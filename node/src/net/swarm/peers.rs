@@ -19,7 +19,7 @@ impl Network {
         let own = self.own_addresses();
         let (changed, actions) = (self.nat).identified((peer, id), &info, counts, &own, now);
         self.carry_out(actions);
-        (self.discovery).identified(&mut self.swarm, peer, &info, now);
+        self.provider_identified(peer, &info);
         self.exchange.identified(peer, &info);
         self.meetings.identified(peer, id, &info);
         self.backlog.extend(self.meetings.news());

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 
 use headwater_protocols::quorum::Answer;
 use libp2p::PeerId;
+use libp2p::kad::QueryId;
 use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
 
 use super::super::addresses::Networks;
+use super::super::discovery::Query;
 use super::super::observations::{self, Due};
 use super::super::rendezvous;
 use super::Network;
@@ -17,6 +19,8 @@ use crate::handle::now;
 /// it is sent, and rooms know it by something else.
 #[derive(Default)]
 pub(super) struct Asked {
+    /// Of Kademlia, which numbers its queries, too.
+    pub(super) queries: HashMap<QueryId, Query>,
     /// To meet somebody: whom.
     pub(super) meetings: HashMap<OutboundRequestId, PeerId>,
     /// For observations: by the number of the question.
