@@ -13,6 +13,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 
 use super::discovery::Query;
+use super::exchange::Request;
 
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub(super) enum Action {
     Ban(PeerId, String),
     /// Dial a peer.
     Dial(Dial),
+    /// Close all connections to a peer.
+    Disconnect(PeerId),
     /// Close a connection.
     Close(ConnectionId),
     /// Ask a relay for a place, by listening at this address of it.
@@ -41,6 +44,8 @@ pub(super) enum Action {
         addresses: Vec<Multiaddr>,
         registration: v1::Registration,
     },
+    /// Ask a peer for others.
+    AskPeers { peer: PeerId, request: Request },
     /// Make a query of Kademlia.
     Query(Query),
     /// Say no more that we have a stream.

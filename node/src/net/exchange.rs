@@ -14,35 +14,35 @@ mod messages;
 mod nearby;
 mod shortage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::{LogId, Topic};
 use headwater_protocols::peers::{Allowance, Subscriptions};
 use headwater_protocols::time::Timestamp;
-use libp2p::request_response::OutboundRequestId;
 use libp2p::swarm::DialError;
-use libp2p::{Multiaddr, PeerId, Swarm, identify, mdns, relay};
+use libp2p::{Multiaddr, PeerId, identify, mdns, relay};
 use tokio::time::Instant;
 
+use super::action::Action;
 use super::addresses::{Reach, reach};
-use super::behaviour::Behaviour;
 use super::dialer::Dialer;
 use super::idle::{Crowd, Idleness, Use};
 use super::limits::{
     EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, FORGET_WAITING_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US,
 };
-use super::nat::Nat;
-use super::peer_book::PeerBook;
+use super::peer_book::{Candidate, PeerBook};
 use super::peer_record::SignedRecord;
 use super::random;
-use crate::handle::{Node, StreamPeer, now};
+use crate::handle::{Node, StreamPeer};
 use bootstrap::Bootstrap;
 use cache::Cache;
+pub(super) use codec::Request;
 use dials::is_unreachable;
 use messages::PROTOCOL;
-pub(super) use messages::{Messages, messages};
+pub(super) use messages::{Event, Messages, messages};
 use nearby::Nearby;
 use shortage::Shortages;
 
@@ -77,7 +77,8 @@ pub(super) struct Exchange {
     ours: BTreeSet<LogId>,
     neighbours: BTreeMap<PeerId, Neighbour>,
     shortages: Shortages,
-    asked: BTreeMap<OutboundRequestId, (PeerId, Vec<LogId>)>,
+    /// Peers that have something of our streams.
+    needed: BTreeSet<PeerId>,
     nearby: Nearby,
     dialling: BTreeSet<PeerId>,
     /// Peers that are not dialled because others of us do, and since when.
@@ -88,6 +89,43 @@ pub(super) struct Exchange {
     idleness: Idleness,
     idle_review_at: Timestamp,
     due: Instant,
+    /// When all was looked at last.
+    looked: Instant,
+    /// What is left of this look, and what came of it and is not done.
+    steps: VecDeque<Step>,
+    ready: VecDeque<Action>,
+}
+
+/// A part of a look at who is there. Each goes by what came of those before it.
+#[derive(Debug)]
+enum Step {
+    /// Find somebody to dial for a stream that has this many peers.
+    DialFor(LogId, usize),
+    Dial(Candidate),
+    Ask,
+    DialNearby,
+    Rescue,
+    ExchangeRecords,
+}
+
+/// A stream that we follow or publish, and connected peers that have something of
+/// it.
+pub(super) struct OwnStream<'a> {
+    pub(super) log: LogId,
+    pub(super) sources: &'a [PeerId],
+}
+
+impl<'a> OwnStream<'a> {
+    /// It, if that is how it stands.
+    pub(super) fn of(status: &'a LogStatus) -> Option<Self> {
+        // Of a stream that is stopped for good or forked nothing more is taken.
+        let is_live = status.stopped_for_good.is_none() && status.fork.is_none();
+        let is_ours = status.owned || status.followed;
+        (is_ours && is_live).then(|| Self {
+            log: status.log,
+            sources: &status.sources,
+        })
+    }
 }
 
 /// A connected peer.
@@ -106,14 +144,19 @@ struct Neighbour {
 
 impl Exchange {
     /// Knows those of the file, and keeps the first bootstrap nodes connected.
-    pub(super) fn new(config: ExchangeConfig, dialer: &mut Dialer, clock: Instant) -> Self {
+    pub(super) fn new(
+        config: ExchangeConfig,
+        dialer: &mut Dialer,
+        clock: Instant,
+        now: Timestamp,
+    ) -> Self {
         let mut book = PeerBook::new(config.local, config.max_connections);
         let bootstrap = Bootstrap::new(config.bootstrap, random());
         for address in bootstrap.kept() {
             dialer.keep(address.clone(), clock);
         }
         Self {
-            cache: (config.cache).map(|path| Cache::open(path, &mut book, now())),
+            cache: (config.cache).map(|path| Cache::open(path, &mut book, now)),
             min_peers: config.min_peers,
             max_connections: config.max_connections,
             own: None,
@@ -124,16 +167,19 @@ impl Exchange {
             ours: BTreeSet::new(),
             neighbours: BTreeMap::new(),
             shortages: Shortages::default(),
-            asked: BTreeMap::new(),
+            needed: BTreeSet::new(),
             nearby: Nearby::default(),
             dialling: BTreeSet::new(),
             waiting: BTreeMap::new(),
             allowance: Allowance::default(),
-            rescue_at: now(),
+            rescue_at: now,
             rescue_pause_us: FIRST_RESCUE_PAUSE_US,
             idleness: Idleness::default(),
-            idle_review_at: now().plus(IDLE_REVIEW_US),
+            idle_review_at: now.plus(IDLE_REVIEW_US),
             due: clock,
+            looked: clock,
+            steps: VecDeque::new(),
+            ready: VecDeque::new(),
         }
     }
 
@@ -142,44 +188,75 @@ impl Exchange {
         self.due
     }
 
-    /// Looks at whether every stream has peers enough, and does what is due
-    /// about it.
-    pub(super) fn tick(
+    /// Looks at whether every stream of ours has peers enough. What is to be done
+    /// about it [`next`](Self::next) says.
+    pub(super) fn tick<'a>(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
+        streams: impl IntoIterator<Item = OwnStream<'a>>,
         dialer: &mut Dialer,
-        nat: &Nat,
         clock: Instant,
+        now: Timestamp,
     ) {
-        if clock < self.due {
-            return;
-        }
         self.due = clock + EXCHANGE_TICK;
-        let now = now();
+        self.looked = clock;
         self.book.expire(now);
         (self.waiting).retain(|_, since| now.since(*since) < FORGET_WAITING_US);
         let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
         (self.bootstrap).tick(dialer, is_connected, now, clock);
-        let needed = self.look(node, now);
+        self.look(streams, now);
         if self.min_peers > 0 {
-            self.dial_for_streams(swarm, node, now);
-            self.ask(swarm, now);
-            self.dial_nearby(swarm, now);
-            self.rescue(swarm, now);
+            self.dial_for_streams();
+            self.steps
+                .extend([Step::Ask, Step::DialNearby, Step::Rescue]);
         }
-        self.exchange_records(swarm, now);
-        if now >= self.idle_review_at {
-            self.idle_review_at = now.plus(IDLE_REVIEW_US);
-            let is_kept = |peer: &PeerId| dialer.keeps(peer) || nat.is_relay(peer);
-            self.let_go(swarm, is_kept, &needed, now);
+        self.steps.push_back(Step::ExchangeRecords);
+    }
+
+    /// What is to be done next. Before the one after it is asked for, what came
+    /// of a dial is to be [told](Self::dialled).
+    pub(super) fn next(
+        &mut self,
+        publisher_of: impl Fn(LogId) -> Option<PeerId>,
+        now: Timestamp,
+    ) -> Option<Action> {
+        loop {
+            if let Some(action) = self.ready.pop_front() {
+                return Some(action);
+            }
+            match self.steps.pop_front()? {
+                Step::DialFor(stream, have) => {
+                    self.dial_for(stream, have, publisher_of(stream), now);
+                }
+                Step::Dial(candidate) => {
+                    let dial = self.dial(candidate, now);
+                    self.ready.extend(dial.map(Action::Dial));
+                }
+                Step::Ask => self.ask(now),
+                Step::DialNearby => self.dial_nearby(now),
+                Step::Rescue => self.rescue(now),
+                Step::ExchangeRecords => self.exchange_records(now),
+            }
         }
+    }
+
+    /// Connections at most.
+    pub(super) fn max_connections(&self) -> u32 {
+        u32::try_from(self.max_connections).unwrap_or(u32::MAX)
+    }
+
+    /// Writes down whom we know now and then.
+    pub(super) fn write_cache(&mut self, now: Timestamp) {
         if self.cache.as_ref().is_some_and(|cache| cache.is_due(now)) {
             self.note_streams_of_neighbours();
             if let Some(cache) = &mut self.cache {
                 cache.write(&self.book, now);
             }
         }
+    }
+
+    /// Has all looked at again at once.
+    fn hurry(&mut self) {
+        self.due = self.looked;
     }
 
     /// Writes down whom we know, for the next time.
@@ -221,8 +298,8 @@ impl Exchange {
 
     /// Streams for which the peers that were asked know of nobody else: a few of
     /// them at a time are to be looked up in Kademlia.
-    pub(super) fn lookups(&mut self) -> BTreeSet<LogId> {
-        self.shortages.lookups(now())
+    pub(super) fn lookups(&mut self, now: Timestamp) -> BTreeSet<LogId> {
+        self.shortages.lookups(now)
     }
 
     /// Takes our latest record.
@@ -230,31 +307,24 @@ impl Exchange {
         self.own = Some(record);
     }
 
-    /// Looks at how many peers each stream has. The peers that are of use come
-    /// back.
-    fn look(&mut self, node: &Node, now: Timestamp) -> BTreeSet<PeerId> {
-        let mut needed = BTreeSet::new();
+    /// Looks at how many peers each stream has, and which peers are of use.
+    fn look<'a>(&mut self, streams: impl IntoIterator<Item = OwnStream<'a>>, now: Timestamp) {
         let mut short = BTreeMap::new();
         self.ours.clear();
-        for status in node.streams() {
-            let log = status.log;
-            // Of a stream that is stopped for good or forked nothing more is taken.
-            let is_live = status.stopped_for_good.is_none() && status.fork.is_none();
-            if !status.owned && !status.followed || !is_live {
-                continue;
-            }
+        self.needed.clear();
+        for stream in streams {
+            let log = stream.log;
             self.ours.insert(log);
-            let sources = status.sources.iter().copied();
+            let sources = stream.sources.iter().copied();
             let sources = sources.filter(|peer| self.neighbours.contains_key(peer));
             let company: BTreeSet<PeerId> =
                 self.subscriptions.of_stream(log).chain(sources).collect();
             if company.len() < self.min_peers {
                 short.insert(log, company.len());
             }
-            needed.extend(company);
+            self.needed.extend(company);
         }
         self.shortages.set(&short, now);
-        needed
     }
 
     /// Notes that a peer was told of new addresses of ours, without our signature.
@@ -265,14 +335,14 @@ impl Exchange {
     }
 
     /// Takes what mDNS has heard in the local network.
-    pub(super) fn on_mdns(&mut self, event: mdns::Event) {
+    pub(super) fn on_mdns(&mut self, event: mdns::Event, now: Timestamp) {
         match event {
             mdns::Event::Discovered(found) => {
                 for (peer, address) in found {
                     tracing::debug!(%peer, %address, "a peer in the local network");
-                    self.nearby.found(peer, address, now());
+                    self.nearby.found(peer, address, now);
                 }
-                self.due = Instant::now();
+                self.hurry();
             }
             mdns::Event::Expired(lost) => {
                 for (peer, _) in lost {
@@ -282,34 +352,31 @@ impl Exchange {
         }
     }
 
-    /// Closes connections that are of no use.
-    fn let_go(
+    /// Closes connections that are of no use, now and then.
+    pub(super) fn let_go(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
         is_kept: impl Fn(&PeerId) -> bool,
-        needed: &BTreeSet<PeerId>,
+        crowd: Crowd,
         now: Timestamp,
-    ) {
+    ) -> Vec<Action> {
+        if now < self.idle_review_at {
+            return Vec::new();
+        }
+        self.idle_review_at = now.plus(IDLE_REVIEW_US);
         let connected: BTreeMap<PeerId, Use> = (self.neighbours.iter())
             .map(|(&peer, neighbour)| {
                 let in_use = neighbour.is_asked || self.relayed.contains(&peer);
-                let needed = in_use || needed.contains(&peer) || is_kept(&peer);
+                let needed = in_use || self.needed.contains(&peer) || is_kept(&peer);
                 let inbound = neighbour.inbound;
                 (peer, Use { needed, inbound })
             })
             .collect();
-        let counters = swarm.network_info();
-        let counters = counters.connection_counters();
-        let crowd = Crowd {
-            open: counters.num_established(),
-            incoming: counters.num_established_incoming(),
-            max: u32::try_from(self.max_connections).unwrap_or(u32::MAX),
-        };
         let idle = (self.idleness).review(&connected, crowd, self.min_peers, now);
-        for peer in idle {
+        let let_go = idle.into_iter().map(|peer| {
             tracing::debug!(%peer, "letting go of a connection that is of no use");
-            let _ = swarm.disconnect_peer_id(peer);
-        }
+            Action::Disconnect(peer)
+        });
+        let_go.collect()
     }
 
     /// What connected peers of our streams are subscribed to is kept for the
@@ -323,8 +390,13 @@ impl Exchange {
     }
 
     /// Notes a connection, and from where it is.
-    pub(super) fn connected(&mut self, peer: PeerId, remote: &Multiaddr, inbound: bool) {
-        let now = now();
+    pub(super) fn connected(
+        &mut self,
+        peer: PeerId,
+        remote: &Multiaddr,
+        inbound: bool,
+        now: Timestamp,
+    ) {
         self.dialling.remove(&peer);
         self.waiting.remove(&peer);
         let reach = reach(remote).unwrap_or(Reach::World);
@@ -343,7 +415,7 @@ impl Exchange {
     }
 
     /// Notes that the last connection to a peer is closed.
-    pub(super) fn closed(&mut self, peer: &PeerId) {
+    pub(super) fn closed(&mut self, peer: &PeerId, now: Timestamp) {
         let neighbour = self.neighbours.remove(peer);
         self.relayed.remove(peer);
         let streams = self.subscriptions.remove_peer(peer);
@@ -351,22 +423,22 @@ impl Exchange {
             self.book.subscribed(peer, stream);
         }
         // Whoever told that it was subscribed to more was wrong.
-        if neighbour.is_some_and(|n| now().since(n.since) >= YOUNG_CONNECTION_US) {
+        if neighbour.is_some_and(|n| now.since(n.since) >= YOUNG_CONNECTION_US) {
             self.book.subscribed_to_no_others(peer, &streams);
         }
-        self.book.closed(peer, now());
+        self.book.closed(peer, now);
         // What it leaves behind may be too few.
-        self.due = Instant::now();
+        self.hurry();
     }
 
     /// Notes that a dial has failed.
-    pub(super) fn dial_failed(&mut self, peer: &PeerId, error: &DialError) {
+    pub(super) fn dial_failed(&mut self, peer: &PeerId, error: &DialError, now: Timestamp) {
         let is_ours = self.dialling.remove(peer);
         if is_ours || is_unreachable(error) {
-            self.note_failure(peer, error, now());
+            self.note_failure(peer, error, now);
         }
         if is_ours {
-            self.due = Instant::now();
+            self.hurry();
         }
     }
 
@@ -376,8 +448,7 @@ impl Exchange {
     }
 
     /// Takes what a peer says of itself.
-    pub(super) fn identified(&mut self, peer: PeerId, info: &identify::Info) {
-        let now = now();
+    pub(super) fn identified(&mut self, peer: PeerId, info: &identify::Info, now: Timestamp) {
         let Some(neighbour) = self.neighbours.get_mut(&peer) else {
             return;
         };
@@ -386,7 +457,7 @@ impl Exchange {
             // One question carries both records, so one side asks.
             neighbour.lacks_record = !neighbour.inbound;
             self.shortages.hurry(now);
-            self.due = Instant::now();
+            self.hurry();
         }
     }
 
@@ -432,3 +503,6 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! The network: one libp2p swarm, its behaviours, the peers that are kept
 //! dialled, and those that are found by the id of a stream. What a message means
 //! is decided by the engine.
+//!
+//! `swarm` alone has the swarm. The other rooms are told what happens, and say
+//! what is to be done, as an `Action`.
 
 mod access;
 mod action;

@@ -169,7 +169,7 @@ impl Network {
         let (asks, stream_peers) = mpsc::channel(QUEUED_QUESTIONS);
         node.set_stream_peers(asks);
         let observations = Observations::new(&node);
-        let exchange = Exchange::new(config.exchange, &mut dialer, Instant::now());
+        let exchange = Exchange::new(config.exchange, &mut dialer, Instant::now(), handle::now());
         Ok(Self {
             swarm,
             node,
@@ -325,8 +325,9 @@ impl Network {
         if self.discovery.next_due() <= now {
             self.look_for_streams(now);
         }
-        let (dialer, nat) = (&mut self.dialer, &self.nat);
-        (self.exchange).tick(&mut self.swarm, &self.node, dialer, nat, now);
+        if self.exchange.next_due() <= now {
+            self.look_for_company(now);
+        }
     }
 
     /// Passes something on to the engine. A place in its queue is kept free

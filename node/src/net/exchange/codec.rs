@@ -15,9 +15,9 @@ use libp2p::{StreamProtocol, request_response};
 use super::super::peer_record::{RecordError, SignedRecord};
 
 /// A question, with the record of whoever asks checked.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Request {
-    pub(super) streams: Vec<LogId>,
+    pub(in crate::net) streams: Vec<LogId>,
     pub(super) count: usize,
     pub(super) record: Option<Arc<SignedRecord>>,
     /// What was false in it.

@@ -1,47 +1,53 @@
 //! Whom a node dials to have company.
 
+use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 use libp2p::swarm::DialError;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::{Multiaddr, PeerId, Swarm};
+use libp2p::{Multiaddr, PeerId};
 
-use super::super::behaviour::Behaviour;
+use super::super::action::{Dial, Unless};
 use super::super::dialer::plain_dial;
 use super::super::limits::{
     FIRST_RESCUE_PAUSE_US, MAX_EXCHANGE_DIALS, MAX_RESCUE_PAUSE_US, OTHER_DIAL_US, RESCUE_DIALS,
 };
 use super::super::peer_book::Candidate;
-use super::{Exchange, random};
-use crate::handle::Node;
+use super::{Exchange, Step, random};
 
 impl Exchange {
-    /// Dials known peers of the streams that have too few.
-    pub(super) fn dial_for_streams(
+    /// Dials known peers of the streams that have too few, those with the fewest
+    /// first.
+    pub(super) fn dial_for_streams(&mut self) {
+        let short = self.shortages.iter().into_iter();
+        let dials = short.map(|(stream, have)| Step::DialFor(stream, have));
+        self.steps.extend(dials);
+    }
+
+    /// Dials known peers of a stream that has this many.
+    pub(super) fn dial_for(
         &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
+        stream: LogId,
+        have: usize,
+        publisher: Option<PeerId>,
         now: Timestamp,
     ) {
-        for (stream, have) in self.shortages.iter() {
-            let coming = self.book.of_stream(stream);
-            let coming = coming.filter(|peer| self.dialling.contains(peer)).count();
-            let missing = self.min_peers.saturating_sub(have + coming);
-            if missing == 0 {
-                continue;
-            }
-            if !self.has_room() {
-                return;
-            }
-            let status = node.stream(stream);
-            let manifest = status.as_ref().and_then(|status| status.manifest.as_ref());
-            let publisher = manifest.map(|manifest| manifest.publisher.peer_id());
-            let candidates = self.book.candidates(stream, publisher, now, &mut random);
-            let is_there =
-                |peer: &PeerId| self.dialling.contains(peer) || self.neighbours.contains_key(peer);
-            let new = candidates.into_iter().filter(|(peer, _)| !is_there(peer));
-            for candidate in new.take(missing).collect::<Vec<_>>() {
-                self.dial(swarm, candidate, now);
-            }
+        let coming = self.book.of_stream(stream);
+        let coming = coming.filter(|peer| self.dialling.contains(peer)).count();
+        let missing = self.min_peers.saturating_sub(have + coming);
+        if missing == 0 || !self.has_room() {
+            return;
+        }
+        let candidates = self.book.candidates(stream, publisher, now, &mut random);
+        let is_there =
+            |peer: &PeerId| self.dialling.contains(peer) || self.neighbours.contains_key(peer);
+        let new = candidates.into_iter().filter(|(peer, _)| !is_there(peer));
+        let new: Vec<Candidate> = new.take(missing).collect();
+        self.dial_next(new);
+    }
+
+    /// Has these dialled, before anything else is looked at.
+    fn dial_next(&mut self, candidates: Vec<Candidate>) {
+        for candidate in candidates.into_iter().rev() {
+            self.steps.push_front(Step::Dial(candidate));
         }
     }
 
@@ -57,27 +63,39 @@ impl Exchange {
         (MAX_EXCHANGE_DIALS.saturating_sub(self.dialling.len())).min(connections)
     }
 
-    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, (peer, addresses): Candidate, now: Timestamp) {
-        if !self.has_room() || self.dialling.contains(&peer) {
-            return;
+    /// The dial of a peer, if there is room for it; what comes of it is to be
+    /// [told](Self::dialled).
+    pub(super) fn dial(&mut self, (peer, addresses): Candidate, now: Timestamp) -> Option<Dial> {
+        if !self.has_room() || !self.dialling.insert(peer) {
+            return None;
         }
         tracing::debug!(%peer, ?addresses, "dialling a known peer");
-        let options = match self.has_waited(&peer, now) {
+        Some(match self.has_waited(&peer, now) {
             true => patient_dial(peer, addresses),
-            false => plain_dial(peer, addresses).options(),
-        };
-        match swarm.dial(options) {
+            false => plain_dial(peer, addresses),
+        })
+    }
+
+    /// Notes whether a dial has begun.
+    pub(in crate::net) fn dialled(
+        &mut self,
+        peer: PeerId,
+        begun: &Result<(), DialError>,
+        now: Timestamp,
+    ) {
+        match begun {
             Ok(()) => {
                 self.waiting.remove(&peer);
-                self.dialling.insert(peer);
             }
             // Perhaps at an address where it is not any more, which takes its time.
             Err(DialError::DialPeerConditionFalse(_)) => {
+                self.dialling.remove(&peer);
                 self.waiting.entry(peer).or_insert(now);
             }
             Err(error) => {
                 tracing::debug!(%peer, %error, "not dialled");
-                self.note_failure(&peer, &error, now);
+                self.dialling.remove(&peer);
+                self.note_failure(&peer, error, now);
             }
         }
     }
@@ -98,7 +116,7 @@ impl Exchange {
     }
 
     /// Dials peers of the local network while anything is short of peers.
-    pub(super) fn dial_nearby(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+    pub(super) fn dial_nearby(&mut self, now: Timestamp) {
         let has_enough = self.neighbours.len() >= self.min_peers && self.shortages.is_empty();
         if has_enough {
             return;
@@ -106,13 +124,12 @@ impl Exchange {
         let room = self.room();
         let is_there =
             |peer: &PeerId| self.neighbours.contains_key(peer) || self.dialling.contains(peer);
-        for candidate in self.nearby.take_due(is_there, room, now) {
-            self.dial(swarm, candidate, now);
-        }
+        let due = self.nearby.take_due(is_there, room, now);
+        self.dial_next(due);
     }
 
     /// Turns to any known peer when nobody is left.
-    pub(super) fn rescue(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+    pub(super) fn rescue(&mut self, now: Timestamp) {
         if !self.neighbours.is_empty() {
             self.rescue_at = now.plus(FIRST_RESCUE_PAUSE_US);
             self.rescue_pause_us = FIRST_RESCUE_PAUSE_US;
@@ -123,20 +140,20 @@ impl Exchange {
         }
         self.rescue_at = now.plus(self.rescue_pause_us);
         self.rescue_pause_us = (self.rescue_pause_us * 2).min(MAX_RESCUE_PAUSE_US);
-        let known = self.book.anybody(now, &mut random);
-        for candidate in known.into_iter().take(RESCUE_DIALS) {
-            self.dial(swarm, candidate, now);
-        }
+        let mut known = self.book.anybody(now, &mut random);
+        known.truncate(RESCUE_DIALS);
+        self.dial_next(known);
     }
 }
 
 /// As [`plain_dial`], beside another dial to the peer.
-fn patient_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> DialOpts {
-    let options = DialOpts::peer_id(peer)
-        .condition(PeerCondition::Disconnected)
-        .addresses(addresses);
-    // The port may be in use for the other one.
-    options.allocate_new_port().build()
+fn patient_dial(peer: PeerId, addresses: Vec<Multiaddr>) -> Dial {
+    Dial {
+        unless: Unless::Connected,
+        // The port may be in use for the other one.
+        from_new_port: true,
+        ..Dial::new(peer, addresses)
+    }
 }
 
 /// Whether a dial has failed because the peer is not where it says it is.

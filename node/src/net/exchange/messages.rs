@@ -5,20 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_protocols::id::LogId;
 use headwater_protocols::limits::{MAX_ASKED_STREAMS, MAX_TOLD_PEERS};
 use headwater_protocols::time::Timestamp;
-use libp2p::request_response::{
-    self, Message, OutboundRequestId, ProtocolSupport, ResponseChannel,
-};
-use libp2p::{PeerId, StreamProtocol, Swarm};
+use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::{PeerId, StreamProtocol};
 
+use super::super::action::Action;
 use super::super::addresses::Reach;
-use super::super::behaviour::Behaviour;
 use super::super::limits::{
     ASK_AGAIN_US, ASK_BUSY_AGAIN_US, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
 };
 use super::super::peer_book::{Asking, shuffle};
 use super::codec::{PeersCodec, Request, Response};
 use super::{Exchange, Neighbour, random};
-use crate::handle::{Node, now};
 
 /// Questions and answers.
 pub(in crate::net) type Messages = request_response::Behaviour<PeersCodec>;
@@ -36,13 +33,10 @@ pub(in crate::net) fn messages() -> Messages {
     Messages::new([(PROTOCOL, ProtocolSupport::Full)], config)
 }
 
-/// A peer that has broken the rules, and how.
-pub(in crate::net) type Accusation = (PeerId, String);
-
 impl Exchange {
     /// Asks for more peers: one that has the most of the streams that lack
     /// them, and any other.
-    pub(super) fn ask(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+    pub(super) fn ask(&mut self, now: Timestamp) {
         let due = self.shortages.due(now);
         if due.is_empty() {
             return;
@@ -78,40 +72,31 @@ impl Exchange {
             });
             streams.truncate(MAX_ASKED_STREAMS);
             asked.extend(streams.iter().copied());
-            self.ask_peer(swarm, peer, streams, MAX_TOLD_PEERS, now);
+            self.ask_peer(peer, streams, MAX_TOLD_PEERS, now);
         }
         let asked: Vec<LogId> = asked.into_iter().collect();
         self.shortages.asked(&asked, now, random());
     }
 
-    fn ask_peer(
-        &mut self,
-        swarm: &mut Swarm<Behaviour>,
-        peer: PeerId,
-        streams: Vec<LogId>,
-        count: usize,
-        now: Timestamp,
-    ) {
+    fn ask_peer(&mut self, peer: PeerId, streams: Vec<LogId>, count: usize, now: Timestamp) {
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
             neighbour.is_asked = true;
             neighbour.free_at = now.plus(ASK_AGAIN_US);
         }
         tracing::trace!(%peer, streams = streams.len(), "asking for peers");
         let request = Request {
-            streams: streams.clone(),
+            streams,
             count,
             record: self.own.clone(),
             falsehood: None,
         };
-        let exchange = &mut swarm.behaviour_mut().exchange;
-        let id = exchange.send_request(&peer, request);
-        self.asked.insert(id, (peer, streams));
+        self.ready.push_back(Action::AskPeers { peer, request });
     }
 
     /// Asks peers for nothing but their record, and hands over ours: identify
     /// tells addresses without a signature. (It could sign them, in a form that
     /// only rust-libp2p reads, and others refuse all of it then.)
-    pub(super) fn exchange_records(&mut self, swarm: &mut Swarm<Behaviour>, now: Timestamp) {
+    pub(super) fn exchange_records(&mut self, now: Timestamp) {
         let is_due = |n: &Neighbour| n.lacks_record && n.speaks && !n.is_asked && n.free_at <= now;
         let due = |(&peer, n): (&PeerId, &Neighbour)| is_due(n).then_some(peer);
         let lacking: Vec<PeerId> = self.neighbours.iter().filter_map(due).collect();
@@ -119,77 +104,42 @@ impl Exchange {
             if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                 neighbour.lacks_record = false;
             }
-            self.ask_peer(swarm, peer, Vec::new(), 0, now);
+            self.ask_peer(peer, Vec::new(), 0, now);
         }
     }
 
-    /// Takes questions and answers. Whoever passes on what is false comes back.
-    pub(in crate::net) fn on_event(
-        &mut self,
-        event: Event,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
-    ) -> Option<Accusation> {
-        match event {
-            request_response::Event::Message { peer, message, .. } => match message {
-                Message::Request {
-                    request, channel, ..
-                } => self.question(peer, request, channel, swarm),
-                Message::Response {
-                    request_id,
-                    response,
-                } => self.answer(peer, request_id, response, swarm, node),
-            },
-            request_response::Event::OutboundFailure {
-                peer,
-                request_id,
-                error,
-                ..
-            } => {
-                tracing::debug!(%peer, %error, "a peer did not tell of others");
-                self.asked.remove(&request_id);
-                if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-                    neighbour.is_asked = false;
-                    neighbour.free_at = now().plus(ASK_BUSY_AGAIN_US);
-                }
-                None
-            }
-            request_response::Event::InboundFailure { peer, error, .. } => {
-                tracing::debug!(%peer, %error, "a question for peers was not answered");
-                None
-            }
-            request_response::Event::ResponseSent { .. } => None,
-        }
-    }
-
-    fn question(
+    /// Takes a question, which is answered if its sender is connected. Whoever
+    /// passes on what is false is banned instead.
+    pub(in crate::net) fn question(
         &mut self,
         peer: PeerId,
         request: Request,
-        channel: ResponseChannel<Response>,
-        swarm: &mut Swarm<Behaviour>,
-    ) -> Option<Accusation> {
+        now: Timestamp,
+    ) -> Result<Option<Response>, Action> {
         if let Some(falsehood) = request.falsehood {
-            return Some((peer, falsehood));
+            return Err(Action::Ban(peer, falsehood));
         }
-        let now = now();
-        let reach = self
-            .neighbours
-            .get(&peer)
-            .map(|neighbour| neighbour.reach)?;
+        let Some(reach) = self.neighbours.get(&peer).map(|neighbour| neighbour.reach) else {
+            return Ok(None);
+        };
         if let Some(record) = request.record {
             self.heard_itself(peer, record, reach, now);
         }
-        let response = match self.allowance.take(peer, now) {
+        Ok(Some(match self.allowance.take(peer, now) {
             true => self.tell(peer, reach, request.count, &request.streams, now),
             false => Response {
                 busy: true,
                 ..Response::default()
             },
-        };
-        // It may have gone, or not have waited.
-        let _ = (swarm.behaviour_mut().exchange).send_response(channel, response);
-        None
+        }))
+    }
+
+    /// A peer did not answer.
+    pub(in crate::net) fn not_answered(&mut self, peer: &PeerId, now: Timestamp) {
+        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+            neighbour.is_asked = false;
+            neighbour.free_at = now.plus(ASK_BUSY_AGAIN_US);
+        }
     }
 
     fn tell(
@@ -222,16 +172,16 @@ impl Exchange {
         }
     }
 
-    fn answer(
+    /// Takes the answer of a peer that was asked about these streams. Whoever
+    /// passes on what is false is banned; else some of those that it has told of
+    /// may be dialled [next](Self::next).
+    pub(in crate::net) fn answered(
         &mut self,
         peer: PeerId,
-        id: OutboundRequestId,
+        streams: &[LogId],
         response: Response,
-        swarm: &mut Swarm<Behaviour>,
-        node: &Node,
-    ) -> Option<Accusation> {
-        let (_, streams) = self.asked.remove(&id)?;
-        let now = now();
+        now: Timestamp,
+    ) -> Option<Action> {
         let neighbour = self.neighbours.get_mut(&peer)?;
         neighbour.is_asked = false;
         if response.busy {
@@ -252,9 +202,9 @@ impl Exchange {
         }
         tracing::debug!(%peer, told, new, known = self.book.len(), "a peer told of others");
         if let Some(falsehood) = response.falsehood {
-            return Some((peer, falsehood));
+            return Some(Action::Ban(peer, falsehood));
         }
-        self.dial_for_streams(swarm, node, now);
+        self.dial_for_streams();
         None
     }
 }

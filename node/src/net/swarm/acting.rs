@@ -24,6 +24,10 @@ impl Network {
                     tracing::debug!(%peer, %error, "not dialled");
                 }
             }
+            Action::Disconnect(peer) => {
+                // There may be no connection left.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
             Action::Close(connection) => {
                 self.swarm.close_connection(connection);
             }
@@ -49,6 +53,12 @@ impl Network {
                 let messages = &mut self.swarm.behaviour_mut().rendezvous;
                 let id = messages.send_request_with_addresses(&server, registration, addresses);
                 self.asked.meetings.insert(id, peer);
+            }
+            Action::AskPeers { peer, request } => {
+                let streams = request.streams.clone();
+                let messages = &mut self.swarm.behaviour_mut().exchange;
+                let id = messages.send_request(&peer, request);
+                self.asked.peers.insert(id, streams);
             }
             Action::Query(query) => self.query(query),
             Action::StopProviding(log) => self.stop_providing(log),

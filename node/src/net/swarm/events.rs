@@ -10,7 +10,7 @@ use super::super::behaviour::BehaviourEvent;
 use super::super::nat::observed;
 use super::super::sync_streams;
 use super::Network;
-use crate::handle::is_out_of_files;
+use crate::handle::{self, is_out_of_files};
 
 impl Network {
     pub(super) fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
@@ -73,7 +73,7 @@ impl Network {
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "cannot connect");
                 if let Some(peer) = peer_id {
-                    self.exchange.dial_failed(&peer, &error);
+                    self.exchange.dial_failed(&peer, &error, handle::now());
                     (self.bootstraps).dial_failed(&peer, &error, &self.node, Instant::now());
                     self.provider_dialled(&peer);
                 }
@@ -98,7 +98,9 @@ impl Network {
         self.bootstraps.connected(&peer, &self.node);
         self.peer_connected(peer, endpoint);
         let remote = endpoint.get_remote_address();
-        (self.exchange).connected(peer, remote, endpoint.is_listener());
+        let inbound = endpoint.is_listener();
+        self.exchange
+            .connected(peer, remote, inbound, handle::now());
         self.provider_connected(peer, endpoint);
     }
 
@@ -128,7 +130,7 @@ impl Network {
         let hung_up = !self.has_said_who_it_is(&peer) && self.strangers.closed(peer, cause);
         self.dialer.closed(peer, Instant::now());
         self.provider_closed(&peer);
-        self.exchange.closed(&peer);
+        self.exchange.closed(&peer, handle::now());
         self.bootstraps.closed(&peer, hung_up, &self.node);
         self.noise.closed(&peer);
         self.input(Input::Disconnected(peer));
@@ -139,18 +141,13 @@ impl Network {
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Sync(event) => self.on_sync(event),
             BehaviourEvent::Kad(event) => self.on_kad(event),
-            BehaviourEvent::Exchange(event) => {
-                let accused = (self.exchange).on_event(event, &mut self.swarm, &self.node);
-                if let Some((peer, what)) = accused {
-                    self.ban_for(peer, what);
-                }
-            }
+            BehaviourEvent::Exchange(event) => self.on_exchange(event),
             BehaviourEvent::Observations(event) => self.on_observations(event),
             BehaviourEvent::Rendezvous(event) => self.on_rendezvous(event),
             BehaviourEvent::Autonat(event) => self.nat.on_autonat(&event),
             BehaviourEvent::RelayClient(event) => self.nat.on_relay_client(&event),
             BehaviourEvent::Dcutr(event) => self.nat.on_dcutr(&event),
-            BehaviourEvent::Mdns(event) => self.exchange.on_mdns(event),
+            BehaviourEvent::Mdns(event) => self.exchange.on_mdns(event, handle::now()),
             BehaviourEvent::Relay(event) => self.exchange.on_relay(&event),
             BehaviourEvent::AutonatServer(_) => {}
             BehaviourEvent::Observed(observed::Event::SameRouter(peer)) => {

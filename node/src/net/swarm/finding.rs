@@ -1,17 +1,22 @@
-//! Between Kademlia and the room that finds those who have a stream.
+//! Finding those who have our streams: what the rooms for it are told, and what is
+//! done with Kademlia for them.
 
 use headwater_protocols::id::LogId;
+use headwater_protocols::time::Timestamp;
 use libp2p::core::ConnectedPoint;
 use libp2p::kad::{self, GetProvidersOk, ProgressStep, QueryResult};
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
+use super::super::action::Action;
 use super::super::discovery::table::{self, Kademlia, Table};
 use super::super::discovery::{Query, need};
+use super::super::exchange::OwnStream;
+use super::super::idle::Crowd;
 use super::super::nat::remote_address;
 use super::super::origin::Origin;
 use super::Network;
-use crate::handle::Node;
+use crate::handle::{self, Node};
 
 impl Network {
     fn kad(&mut self) -> &mut Kademlia {
@@ -33,13 +38,51 @@ impl Network {
     /// Looks at what the streams need.
     pub(super) fn look_for_streams(&mut self, now: Instant) {
         self.let_kad_rest();
-        let short = self.exchange.lookups();
+        let short = self.exchange.lookups(handle::now());
         let streams = self.node.streams();
         let needs = streams.iter().map(|status| need(status)).collect();
         let table = self.table();
         let actions = self.discovery.tick(needs, &short, table, now);
         self.carry_out(actions);
         self.dial_providers();
+    }
+
+    /// Looks at whether our streams have peers enough.
+    pub(super) fn look_for_company(&mut self, clock: Instant) {
+        let (streams, now) = (self.node.streams(), handle::now());
+        let ours = streams.iter().filter_map(|status| OwnStream::of(status));
+        self.exchange.tick(ours, &mut self.dialer, clock, now);
+        self.find_company(now);
+        let (dialer, nat) = (&self.dialer, &self.nat);
+        let is_kept = |peer: &PeerId| dialer.keeps(peer) || nat.is_relay(peer);
+        let info = self.swarm.network_info();
+        let counters = info.connection_counters();
+        let crowd = Crowd {
+            open: counters.num_established(),
+            incoming: counters.num_established_incoming(),
+            max: self.exchange.max_connections(),
+        };
+        let idle = self.exchange.let_go(is_kept, crowd, now);
+        self.carry_out(idle);
+        self.exchange.write_cache(now);
+    }
+
+    /// Does what the exchange wants done; what it does next goes by what came of
+    /// each dial.
+    pub(super) fn find_company(&mut self, now: Timestamp) {
+        loop {
+            let node = &self.node;
+            let action = self.exchange.next(|log| publisher(node, log), now);
+            match action {
+                Some(Action::Dial(dial)) => {
+                    let peer = dial.peer;
+                    let begun = self.swarm.dial(dial.options());
+                    self.exchange.dialled(peer, &begun, now);
+                }
+                Some(action) => self.act(action),
+                None => return,
+            }
+        }
     }
 
     /// Makes a query.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::super::nat::remote_address;
 use super::Network;
-use crate::handle::PeerStatus;
+use crate::handle::{self, PeerStatus};
 
 impl Network {
     /// A peer says who it is and where it sees us.
@@ -20,7 +20,7 @@ impl Network {
         let (changed, actions) = (self.nat).identified((peer, id), &info, counts, &own, now);
         self.carry_out(actions);
         self.provider_identified(peer, &info);
-        self.exchange.identified(peer, &info);
+        self.exchange.identified(peer, &info, handle::now());
         self.meetings.identified(peer, id, &info);
         self.backlog.extend(self.meetings.news());
         self.change_peer(&peer, |status| status.agent = Some(info.agent_version));

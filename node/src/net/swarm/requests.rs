@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use headwater_protocols::id::LogId;
 use headwater_protocols::quorum::Answer;
 use libp2p::PeerId;
 use libp2p::kad::QueryId;
@@ -10,6 +11,7 @@ use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChanne
 
 use super::super::addresses::Networks;
 use super::super::discovery::Query;
+use super::super::exchange;
 use super::super::observations::{self, Due};
 use super::super::rendezvous;
 use super::Network;
@@ -19,6 +21,8 @@ use crate::handle::now;
 /// it is sent, and rooms know it by something else.
 #[derive(Default)]
 pub(super) struct Asked {
+    /// For other peers: of which streams.
+    pub(super) peers: HashMap<OutboundRequestId, Vec<LogId>>,
     /// Of Kademlia, which numbers its queries, too.
     pub(super) queries: HashMap<QueryId, Query>,
     /// To meet somebody: whom.
@@ -80,6 +84,48 @@ impl Network {
             }
             Event::InboundFailure { peer, error, .. } => {
                 tracing::debug!(%peer, %error, "a question for observations was not answered");
+            }
+            Event::ResponseSent { .. } => {}
+        }
+    }
+
+    pub(super) fn on_exchange(&mut self, event: exchange::Event) {
+        match event {
+            Event::Message { peer, message, .. } => match message {
+                Message::Request {
+                    request, channel, ..
+                } => match self.exchange.question(peer, request, now()) {
+                    Ok(Some(response)) => {
+                        // It may have gone, or not have waited.
+                        let messages = &mut self.swarm.behaviour_mut().exchange;
+                        let _ = messages.send_response(channel, response);
+                    }
+                    Ok(None) => {}
+                    Err(ban) => self.act(ban),
+                },
+                Message::Response {
+                    request_id,
+                    response,
+                } => {
+                    if let Some(streams) = self.asked.peers.remove(&request_id) {
+                        let banned = self.exchange.answered(peer, &streams, response, now());
+                        self.carry_out(banned);
+                        self.find_company(now());
+                    }
+                }
+            },
+            Event::OutboundFailure {
+                peer,
+                request_id,
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "a peer did not tell of others");
+                self.asked.peers.remove(&request_id);
+                self.exchange.not_answered(&peer, now());
+            }
+            Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a question for peers was not answered");
             }
             Event::ResponseSent { .. } => {}
         }

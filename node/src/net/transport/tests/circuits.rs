@@ -48,11 +48,12 @@ fn node(keys: (u8, Option<u8>), relays: bool) -> Swarm<Relaying> {
     Swarm::new(either(circuits, direct), behaviour, local, config)
 }
 
-async fn listens(swarm: &mut Swarm<Relaying>, address: Multiaddr) -> Multiaddr {
+/// A node once it listens, and where.
+async fn listening(mut swarm: Swarm<Relaying>, address: Multiaddr) -> (Swarm<Relaying>, Multiaddr) {
     swarm.listen_on(address).unwrap();
     loop {
         match swarm.select_next_some().await {
-            SwarmEvent::NewListenAddr { address, .. } => return address,
+            SwarmEvent::NewListenAddr { address, .. } => return (swarm, address),
             SwarmEvent::ListenerClosed { reason, .. } => panic!("no reservation: {reason:?}"),
             _ => {}
         }
@@ -62,15 +63,15 @@ async fn listens(swarm: &mut Swarm<Relaying>, address: Multiaddr) -> Multiaddr {
 /// Whether a node with these keys is let in by one of network 1, through a
 /// relay of network 1.
 async fn is_let_in(keys: (u8, Option<u8>)) -> bool {
-    let mut relay = node((1, Some(1)), true);
-    let at = listens(&mut relay, TCP.parse().unwrap()).await;
+    let relay = node((1, Some(1)), true);
+    let (mut relay, at) = listening(relay, TCP.parse().unwrap()).await;
     relay.add_external_address(at.clone());
     let at = at.with_p2p(*relay.local_peer_id()).unwrap();
     let at = at.with(Protocol::P2pCircuit);
     tokio::spawn(async move { while relay.next().await.is_some() {} });
 
-    let mut listener = node((1, Some(1)), false);
-    let circuit = listens(&mut listener, at.clone()).await;
+    let listener = node((1, Some(1)), false);
+    let (mut listener, circuit) = listening(listener, at.clone()).await;
     let named = circuit.with_p2p(*listener.local_peer_id()).unwrap();
     let member = *listener.local_peer_id();
     let mut dialler = node(keys, false);
