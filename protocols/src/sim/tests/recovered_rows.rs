@@ -3,7 +3,7 @@
 
 use super::recoveries::*;
 use super::*;
-use crate::engine::{Reply, Room};
+use crate::engine::{Command, Reply, Room};
 use crate::store::Table;
 use v1::frame::Body;
 
@@ -80,6 +80,61 @@ fn nothing_goes_for_the_word_of_a_peer_that_it_has_the_last_head_s_tree() {
         world.sim.reopen(follower);
         world.sim.run_for(MINUTE);
         assert_ends(&world, follower, 30, None);
+    }
+}
+
+#[test]
+fn what_was_to_be_replaced_is_back_when_nobody_wants_what_replaces_it() {
+    for way in 0..3 {
+        let mut world = world(3, 20);
+        let (owner, log) = (world.owner, world.log);
+        let small = head_of(&world, owner);
+        let thief = thief(&mut world);
+        let liar = without_history(&mut world, true);
+        world.publish(10);
+        world.sim.run_for(MINUTE);
+        world.sim.cut(liar, owner);
+        world.sim.twist(liar, boasts(30));
+        junk(&mut world, thief, 30);
+        let follower = world.follower(&[thief]);
+        world.sim.run_for(MINUTE);
+        world.sim.cut(follower, thief);
+        let chunks = world.sim.store(follower).len(Table::Chunks);
+        let said = statement(head_of(&world, owner), None, 1);
+        assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+        world.sim.connect(follower, liar);
+        world.sim.run_for(MINUTE);
+        assert_eq!(world.status(follower).held_records, 10);
+        match way {
+            // Another last head, which ends what was here.
+            0 => {
+                let said = statement(small, None, 2);
+                assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+                world.sim.run_for(MINUTE);
+                assert_ends(&world, follower, 20, None);
+                assert_eq!(world.status(follower).held_records, 50);
+            }
+            1 => {
+                world.sim.command(follower, Command::Unfollow(log));
+                world.sim.run_for(MINUTE);
+                let status = world.status(follower);
+                assert_eq!((status.held_records, status.usable_size()), (50, 0));
+                world.sim.follow(follower, log);
+                world.sim.connect(follower, owner);
+                world.sim.run_for(10 * MINUTE);
+                assert_ends(&world, follower, 30, None);
+            }
+            _ => {
+                world
+                    .sim
+                    .command(follower, Command::Delete { log, own: false });
+                world.sim.run_for(MINUTE);
+                assert!(holds_nothing(&world, follower));
+                continue;
+            }
+        }
+        let left = world.sim.store(follower).len(Table::Chunks);
+        assert_eq!(left, if way == 0 { chunks } else { 3 });
     }
 }
 
