@@ -14,7 +14,7 @@ use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::store::Store;
-use headwater_protocols::sync::retrieval::Retrieval;
+use headwater_protocols::sync::retrieval::{Meant, Retrieval};
 use headwater_protocols::time::Timestamp;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -203,27 +203,38 @@ impl Asked {
     }
 
     /// The one observation that is asked for, if it has to come from a peer.
-    fn to_retrieve(&self) -> Option<Retrieval> {
+    async fn to_retrieve(&self, state: &ApiState) -> Result<Option<Retrieval>, ApiError> {
         let (status, size) = (&self.status, self.status.usable_size());
         if status.sources.is_empty() {
             // Nobody is there to be asked.
-            return None;
+            return Ok(None);
         }
         let log = status.log;
         match self.question {
-            // Times run backwards, so that the answer may lie in any hole.
             Question::AtOrBefore(time) => {
                 let is_whole = |held: &Interval| held.from <= status.begin && size <= held.to;
                 let is_here = status.begin >= size || status.held.iter().any(is_whole);
-                (!is_here).then_some(Retrieval::Time(log, time))
+                let is_ordered = status.manifest.as_ref().is_some_and(|one| one.ordered);
+                let is_told = is_here
+                    || is_ordered
+                        && state
+                            .with_records(status.clone(), move |records| {
+                                Ok(records.meant(time)? != Meant::Unknown)
+                            })
+                            .await?;
+                Ok((!is_told).then_some(Retrieval::Time(log, time)))
             }
             Question::Select(selection) if !selection.is_by_time() => {
-                let (from, to) = kept(status, selection, size).ok()?.needed();
+                let Ok(selection) = kept(status, selection, size) else {
+                    return Ok(None);
+                };
+                let (from, to) = selection.needed();
                 let is_held = |held: &Interval| held.from <= from && to <= held.to;
                 let is_one = to.checked_sub(from) == Some(1);
-                (is_one && !status.held.iter().any(is_held)).then_some(Retrieval::Index(log, from))
+                let is_here = status.held.iter().any(is_held);
+                Ok((is_one && !is_here).then_some(Retrieval::Index(log, from)))
             }
-            Question::Select(_) => None,
+            Question::Select(_) => Ok(None),
         }
     }
 
@@ -340,7 +351,7 @@ async fn read_under(
     let is_weak = compression::is_done(headers, asked.format);
     let mut response = if tag.is_known(headers) {
         StatusCode::NOT_MODIFIED.into_response()
-    } else if let Some(what) = asked.to_retrieve() {
+    } else if let Some(what) = asked.to_retrieve(state).await? {
         request.may_ask.require()?;
         retrieve::observation(state, &asked.status, asked.format, what).await?
     } else {
@@ -423,6 +434,10 @@ fn order(text: Option<&str>) -> Result<Order, ApiError> {
         Some(_) => Err(ApiError::bad_request("order must be asc or desc")),
     }
 }
+
+#[cfg(test)]
+#[path = "observations/as_of_tests.rs"]
+mod as_of_tests;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use headwater_protocols::engine::LogStatus;
 use headwater_protocols::ranges::IntervalSet;
 use headwater_protocols::record::Record;
 use headwater_protocols::store::{History, ReadError, Store, StoreError};
+use headwater_protocols::sync::retrieval::{Among, Meant};
 use headwater_protocols::time::Timestamp;
 
 use super::by_time::{ByTime, Disorder, Room};
@@ -163,17 +164,39 @@ impl<'a, S: Store + ?Sized> Records<'a, S> {
     /// The index of the last record of the greatest time that is not after this one.
     ///
     /// # Errors
-    /// Something is not held, or such a record was dropped; or the store fails.
+    /// It may lie where something is not held, or was dropped; or the store fails.
     pub fn last_until(&self, time: Timestamp) -> Result<Option<u64>, Unreadable> {
-        self.require_all_held()?;
-        let found = self.latest_until(time)?;
-        if let (None, Some(last)) = (found, self.begin().checked_sub(1)) {
-            return Err(dropped(self.status, last));
+        match self.meant(time)? {
+            Meant::Record(index) => Ok(Some(index)),
+            Meant::Nothing => match self.begin().checked_sub(1) {
+                Some(last) => Err(dropped(self.status, last)),
+                None => Ok(None),
+            },
+            Meant::Unknown => {
+                self.require_all_held()?;
+                // It was not held a moment ago.
+                Err(ReadError::NotHeld(self.begin()).into())
+            }
         }
-        Ok(found.map(|(index, _)| index))
     }
 
-    /// The same, with its time, where all is known to be held.
+    /// Which record that is. Times run backwards, so that it may lie in any hole; only in
+    /// a stream that is in order two neighbours tell.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn meant(&self, time: Timestamp) -> Result<Meant, Unreadable> {
+        let manifest = self.status.manifest.as_ref();
+        let among = Among {
+            begin: self.begin(),
+            size: self.size(),
+            ordered: manifest.is_some_and(|manifest| manifest.ordered),
+        };
+        let held = self.held(self.size())?;
+        Ok(among.meant(&self.history, &held, time)?)
+    }
+
+    /// The last one until then, with its time, where all is known to be held.
     ///
     /// # Errors
     /// The store fails.
