@@ -1,6 +1,7 @@
 //! The client: what a program asks of a node, and hears from it.
 
 mod folder;
+mod live;
 mod lost;
 mod naming;
 mod observation;
@@ -11,12 +12,11 @@ mod transport;
 mod unsigned;
 mod url;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use http::request::Builder;
 use http::{HeaderValue, Method, header};
@@ -463,22 +463,6 @@ impl Client {
         found.try_next().await
     }
 
-    /// The observations from an index or a time on, then every new one.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn live(
-        &self,
-        name: &str,
-        from: &str,
-        unit: Option<Unit>,
-    ) -> anyhow::Result<BoxStream<'static, anyhow::Result<Event>>> {
-        let mut path = stream_path(name, &format!("/live?from={}", encode(from)));
-        put_unit(&mut path, unit);
-        let answer = self.request(Method::GET, &path, None).await?;
-        Ok(events(bytes_of(answer)).boxed())
-    }
-
     /// What is missing of a stream, what is there twice, and what came late.
     ///
     /// # Errors
@@ -641,25 +625,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
     )
 }
 
-/// Cuts a live stream into its events.
-fn events(bytes: ByteStream) -> impl Stream<Item = anyhow::Result<Event>> {
-    let start = (bytes, EventReader::default(), VecDeque::new());
-    stream::try_unfold(start, |(mut bytes, mut reader, mut ready)| async move {
-        loop {
-            if let Some(event) = ready.pop_front() {
-                return Ok(Some((event, (bytes, reader, ready))));
-            }
-            let Some(more) = bytes.try_next().await? else {
-                return Ok(None);
-            };
-            reader.push(&more)?;
-            while let Some(event) = reader.next_event()? {
-                ready.push_back(event);
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -676,21 +641,5 @@ mod tests {
             format!("/v1/streams/{id}/head")
         );
         assert_eq!(path("headwater:x"), "/v1/streams/headwater%3Ax/head");
-    }
-
-    #[tokio::test]
-    async fn events_are_read_across_the_pieces_they_come_in() {
-        let pieces = [
-            "id: 1\nda",
-            "ta: a\n\nid: 2\ndata: b\n\nid: 3",
-            "\ndata: c\n\n",
-        ];
-        let bytes = stream::iter(pieces.map(|piece| Ok(Bytes::from(piece)))).boxed();
-        let events: Vec<Event> = events(bytes).try_collect().await.unwrap();
-        let seen: Vec<_> = events
-            .iter()
-            .map(|e| (e.id.as_str(), e.data.as_str()))
-            .collect();
-        assert_eq!(seen, [("1", "a"), ("2", "b"), ("3", "c")]);
     }
 }
