@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use headwater_tests::TestNode;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 const SECONDS: Duration = Duration::from_secs(10);
@@ -172,10 +174,11 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
     let follower = TestNode::start(&[]).await?;
     follower.run(&["follow", &publisher.invite(&stream)?])?;
     follower.until_synced(&stream, 20).await?;
-    let live = live_reset(&follower, &stream).await?;
+    let (mut got, live) = live_reset(&follower, &stream).await?;
     // A thief publishes with the publisher's key.
     publisher.publish_numbers(&stream, 20, 15)?;
     follower.until_synced(&stream, 35).await?;
+    timeout(SECONDS, got.wait_for(|got| got.contains("id: 34\n"))).await??;
     let next = publisher.create("t2")?;
 
     let stranger = folder.path().join("other.key");
@@ -302,18 +305,20 @@ async fn ensure_tail_ends(
     Ok(())
 }
 
-/// Waits for the event `reset` of a stream's live events.
+/// Reads a stream's live events until `reset` comes: what has come, and its data.
 async fn live_reset(
     node: &TestNode,
     stream: &str,
-) -> Result<tokio::task::JoinHandle<Result<Value>>> {
+) -> Result<(watch::Receiver<String>, JoinHandle<Result<Value>>)> {
     let url = node.url(&format!("/v1/streams/{stream}/live?from=0"))?;
     let response = reqwest::get(url).await?.error_for_status()?;
-    Ok(tokio::spawn(async move {
+    let (tell, got) = watch::channel(String::new());
+    let reading = tokio::spawn(async move {
         let mut text = String::new();
         let mut bytes = response.bytes_stream();
         while let Some(part) = bytes.next().await {
             text.push_str(&String::from_utf8_lossy(&part?));
+            tell.send_replace(text.clone());
             if let Some((_, rest)) = text.split_once("event: reset\n")
                 && let Some((data, _)) = rest.split_once("\n\n")
             {
@@ -322,7 +327,8 @@ async fn live_reset(
             }
         }
         anyhow::bail!("the live events ended: {text}")
-    }))
+    });
+    Ok((got, reading))
 }
 
 #[tokio::test]

@@ -256,6 +256,11 @@ pub const MAX_SPOOL_AGE: Duration = Duration::from_secs(2 * 3_600);
 /// asking. What is larger is still sent whole.
 pub const MAX_SPOOL_BYTES: u64 = 8 << 30;
 
+/// Streams of which is kept how their rows were numbered when they had their first live
+/// client, 100 bytes each: a node has 10⁴ streams, and these are some that were deleted and
+/// followed again. Of others a client that comes back is told less.
+pub const MAX_FIRST_ROWS: usize = 65_536;
+
 /// Questions of clients for which is kept which version of the answer they were
 /// told last, 200 bytes each: a notebook asks some tens, and a few run at a time.
 /// Who is forgotten gets the whole instead of a part.

@@ -1,7 +1,8 @@
 //! `GET /v1/streams/{id}/live`: history first, then each record as it is
 //! stored, as Server-Sent Events or over a WebSocket. Each carries the index of
 //! its record, so that a client that comes back and says the last one misses
-//! nothing and gets nothing twice.
+//! nothing and gets nothing twice. Whoever may have what does not count any more is
+//! told so first (`reset`).
 //!
 //! Records are read from the store at the client's pace: a slow one costs a
 //! batch of memory and never slows the node. Those who wait at the end share one
@@ -33,11 +34,13 @@ use utoipa::IntoParams;
 
 use super::bounds::bound;
 use super::caller::Client;
+use super::event_id::{Epoch, EventId};
 use super::limits::{
     LIVE_BATCH, LIVE_BATCH_BYTES, LIVE_FAREWELL, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGE_BYTES,
 };
 use super::line::{Cut, Line};
 use super::live_places::LivePlace;
+use super::live_reader::LiveReader;
 use super::live_tail::LiveTail;
 use super::problem::ApiError;
 use super::retention::BEGINS_AT;
@@ -67,8 +70,8 @@ pub(super) struct Options {
 
 /// Answers for as long as the client and the node are there.
 #[utoipa::path(get, path = "/v1/streams/{id}/live", tag = "observations", summary = "History, then every new observation: events, or a WebSocket",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<u64>, Header, description = "The index of the last observation that the client has")),
-    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. A `reset` event, which has a Reset as its `data`, says that the recovery key of the stream has ended it, and what does not count. An `ended` event, which has an Ended as its `data`, says that the client has all that counts, and that nothing more comes. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation, or {\"reset\": Reset} or {\"ended\": Ended}, as the events of these names; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the client has")),
+    responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. Of a stream that was recovered, and had two histories, the id also says which one it is of, behind an `@`. A `reset` event, which has a Reset as its `data`, says that the recovery key of the stream has ended it, and what does not count of that which the client may have. An `ended` event, which has an Ended as its `data`, says that the client has all that counts, and that nothing more comes. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation, or {\"reset\": Reset} or {\"ended\": Ended}, as the events of these names; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn live(
     State(state): State<ApiState>,
@@ -89,12 +92,16 @@ pub(super) async fn live(
     let status_log = status.log;
     let watch = state.node().watch(status_log);
     let watch = watch.ok_or_else(|| not_come_yet(&status))?;
-    let (began, next) = match last_event_id(&headers)? {
+    let were_replaced = state.first_rows().were_replaced(&watch.borrow());
+    let (began, next, reader) = match last_event_id(&headers)? {
         // It has what comes before.
-        Some(last) => (0, Some(last.saturating_add(1))),
+        Some(last) => {
+            let reader = LiveReader::with(&last, &watch.borrow(), were_replaced);
+            (0, Some(last.index.saturating_add(1)), reader)
+        }
         None => {
             let first = first(&state, status, &options).await?;
-            (first.unwrap_or(0), first)
+            (first.unwrap_or(0), first, LiveReader::before(first))
         }
     };
     // An event would not keep a browser from coming back for ever.
@@ -108,10 +115,10 @@ pub(super) async fn live(
         tail,
         began,
         next,
-        rows: None,
+        reader,
+        were_replaced,
         ready: VecDeque::new(),
         ended: false,
-        told_reset: None,
         told_end: None,
         line: client.line.clone(),
         _place: place,
@@ -140,8 +147,9 @@ fn events(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
     let observations = handed_over(live, patience, line);
     futures::stream::unfold(observations, |mut observations| async {
         let event = match observations.recv().await? {
-            Said::Observation(Observation { index, json }) => {
-                Event::default().id(index.to_string()).data(&*json)
+            Said::Observation(Observation { index, json }, epoch) => {
+                let id = EventId { index, epoch };
+                Event::default().id(id.to_string()).data(&*json)
             }
             Said::Reset(reset) => {
                 let reset = serde_json::to_string(&reset).unwrap_or_default();
@@ -203,13 +211,17 @@ pub(super) fn handed_over(
 
 /// A client that comes back says what it has seen. It asks the same address
 /// again, so this stands above `from`.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, ApiError> {
     let Some(id) = headers.get("last-event-id") else {
         return Ok(None);
     };
-    let index = id.to_str().ok().and_then(|id| id.parse().ok());
-    let wrong = || ApiError::bad_request("Last-Event-ID must be the index of a record");
-    index.map(Some).ok_or_else(wrong)
+    let id = id.to_str().ok().and_then(|id| id.parse().ok());
+    let wrong = || {
+        ApiError::bad_request(
+            "Last-Event-ID must be the id of an event of this stream: the index of a record",
+        )
+    };
+    id.map(Some).ok_or_else(wrong)
 }
 
 /// Where to begin: at an index, at the first record of a time or later, or
@@ -254,8 +266,8 @@ fn is_disputed(status: &LogStatus, next: Option<u64>) -> Option<u64> {
 /// What live clients get.
 #[derive(Debug)]
 pub(super) enum Said {
-    /// A record.
-    Observation(Observation),
+    /// A record, and which history it is of, where clients may have another one.
+    Observation(Observation, Option<Epoch>),
     /// The recovery key of the stream has ended it.
     Reset(Reset),
     /// The client has all that counts of a stream that has come to its end.
@@ -283,13 +295,13 @@ pub(super) struct Live {
     began: u64,
     /// The record to send next; not known while no head has come.
     next: Option<u64>,
-    /// The number under which the rows are stored that were read up to now.
-    rows: Option<u32>,
+    /// What the client may have.
+    reader: LiveReader,
+    /// The rows of the stream are others than when it had its first live client.
+    were_replaced: bool,
     ready: VecDeque<Observation>,
     /// The last word was sent.
     ended: bool,
-    /// What was said of its end by its recovery key.
-    told_reset: Option<Reset>,
     /// What was said of its end when all was sent.
     told_end: Option<Ended>,
     /// The connection, if there is a socket.
@@ -319,7 +331,9 @@ impl Live {
                 return Some(Said::Reset(reset));
             }
             if let Some(observation) = self.ready.pop_front() {
-                return Some(Said::Observation(observation));
+                self.reader.gets(observation.index);
+                let epoch = Epoch::needed(&status, self.were_replaced);
+                return Some(Said::Observation(observation, epoch));
             }
             if let Some(end) = self.end_at_dispute(&status) {
                 return Some(end);
@@ -355,43 +369,25 @@ impl Live {
         }
     }
 
-    /// Says once, and again when it changes, that its recovery key has ended the stream:
-    /// also to who comes back with more than counts.
+    /// Says what does not count any more of that which the client may have.
     fn reset(&mut self, status: &LogStatus) -> Option<Reset> {
-        let is_other_tree = self.are_rows_of_another_tree(status);
-        if is_other_tree {
+        if self.reader.are_rows_of_another_tree(status) {
             self.ready.clear();
+            self.were_replaced = true;
+            // What was read of it and not sent is read again, of the tree that counts.
+            self.next = self
+                .next
+                .map(|next| next.min(self.reader.has().max(self.began)));
         }
-        let recovered = status.recovered.as_ref()?;
-        let end = recovered.tree().size;
-        let counts = status.disputed_from.map_or(end, |from| from.min(end));
-        let reset = Reset {
-            // What was shown may have been of another tree, from here on at the latest.
-            from: if is_other_tree { 0 } else { counts },
-            successor: recovered.successor().map(|log| log.to_string()),
-        };
-        let is_past = self.next.is_some_and(|next| next > reset.from);
-        let is_known = |told: &Reset| {
-            told.successor == reset.successor && (told.from == reset.from || !is_past)
-        };
-        if !is_other_tree && self.told_reset.as_ref().is_some_and(is_known) {
-            return None;
-        }
-        let begin = self.began.max(reset.from);
+        let from = self.reader.disowned_from(status)?;
+        let begin = self.began.max(from);
         self.next = self.next.map(|next| next.min(begin));
-        self.told_reset = Some(reset.clone());
         self.told_end = None;
-        Some(reset)
-    }
-
-    /// Whether the stream was fetched anew since records of it were read, because those
-    /// were of another tree than the one that counts.
-    fn are_rows_of_another_tree(&mut self, status: &LogStatus) -> bool {
-        let Some(key) = status.key else {
-            return false;
-        };
-        let before = self.rows.replace(key.number);
-        before.is_some_and(|before| before != key.number)
+        let recovered = status.recovered.as_ref()?;
+        Some(Reset {
+            from,
+            successor: recovered.successor().map(|log| log.to_string()),
+        })
     }
 
     /// Says once, and again when it changes, that the stream has come to its end, and

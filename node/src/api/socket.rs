@@ -46,7 +46,7 @@ async fn send_all(sender: &mut Sender, receiver: &mut Receiver, live: Live) -> L
     loop {
         let message = tokio::select! {
             observation = observations.recv() => match observation {
-                Some(Said::Observation(Observation { index, json })) => {
+                Some(Said::Observation(Observation { index, json }, _)) => {
                     next = Some(index + 1);
                     Message::Text((&*json).into())
                 }

@@ -15,6 +15,7 @@ use super::crowd::Crowd;
 use super::grown::Grown;
 use super::limits::{MAX_API_CONNECTIONS, MAX_TARPIT, STALLED_LIVE};
 use super::live_places::{LivePlace, LivePlaces};
+use super::live_reader::FirstRows;
 use super::live_tail::LiveTails;
 use super::places::{Place, Places};
 use super::problem::ApiError;
@@ -47,6 +48,7 @@ struct Parts {
     live: Arc<LivePlaces>,
     live_patience: Duration,
     live_tails: Arc<LiveTails>,
+    first_rows: Arc<FirstRows>,
     places: Arc<Places>,
     bodies: BodyRooms,
     spools: Arc<Spools>,
@@ -74,6 +76,7 @@ impl ApiState {
             live: Arc::default(),
             live_patience: STALLED_LIVE,
             live_tails: Arc::default(),
+            first_rows: Arc::default(),
             places: Arc::default(),
             bodies: BodyRooms::default(),
             spools: Arc::default(),
@@ -191,6 +194,11 @@ impl ApiState {
 
     pub(super) fn live_tails(&self) -> &LiveTails {
         &self.0.live_tails
+    }
+
+    /// How the rows of streams were numbered when they had their first live client.
+    pub(super) fn first_rows(&self) -> &FirstRows {
+        &self.0.first_rows
     }
 
     pub(super) fn started(&self) -> Instant {

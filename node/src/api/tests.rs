@@ -3,6 +3,7 @@
 mod crowd;
 mod dashboard;
 mod forks;
+mod recovered;
 mod stalled;
 
 use axum::Router;

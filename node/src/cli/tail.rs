@@ -83,8 +83,8 @@ fn reset(data: &str) -> String {
         format!("; {} continues it", printable(&id))
     });
     format!(
-        "the stream's recovery key has ended it: what came from index {} on is disowned, and nothing \
-         more comes{next}",
+        "the stream's recovery key has ended it: what came from index {} on is disowned; what counts of \
+         that comes anew{next}",
         end.from
     )
 }
@@ -148,18 +148,24 @@ async fn history(client: &Client, id: &str, from: Begin, out: Output) -> anyhow:
 async fn live(
     client: &Client,
     id: &str,
-    mut from: Begin,
+    from: Begin,
     timeout: Option<Duration>,
     out: Output,
 ) -> anyhow::Result<()> {
     let tell = |what: &str| out.note(what);
     let patience = Patience::new(timeout, &tell);
     let mut absence: Option<Absence> = None;
+    let mut last: Option<String> = None;
     loop {
-        let error = match client.live(id, &from.text, from.unit).await {
+        let events = match &last {
+            // It may have been another history, which an index does not tell.
+            Some(last) => client.live_after(id, last).await,
+            None => client.live(id, &from.text, from.unit).await,
+        };
+        let error = match events {
             Ok(events) => {
                 absence.take().inspect(|_| patience.is_back());
-                print_all(events, &mut from, id, out).await
+                print_all(events, &mut last, id, out).await
             }
             Err(error) => Err(error),
         };
@@ -174,10 +180,10 @@ async fn live(
     }
 }
 
-/// Prints what comes, and notes where to go on.
+/// Prints what comes, and notes the id of what came last.
 async fn print_all(
     mut events: impl Stream<Item = anyhow::Result<Event>> + Unpin,
-    from: &mut Begin,
+    last: &mut Option<String>,
     id: &str,
     out: Output,
 ) -> anyhow::Result<()> {
@@ -186,7 +192,7 @@ async fn print_all(
             "message" => {
                 let record = Observation::parse(event.data.as_bytes())?;
                 print(&record, out)?;
-                *from = Begin::index(record.index.saturating_add(1));
+                *last = Some(event.id);
             }
             "error" => return Err(refusal(&event.data)),
             "reset" => out.note(reset(&event.data)),

@@ -6,10 +6,6 @@ use std::io::{Seek, Write};
 use axum::http::HeaderMap;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
-use headwater_protocols::identity::{ED25519, SigningKey, key_hash};
-use headwater_protocols::recovery::{Recovered, Recovery};
-use headwater_protocols::time::Timestamp;
-use headwater_protocols::wire::v1;
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::SerializedFileReader;
 
@@ -41,7 +37,7 @@ impl Api {
         answer.status().as_u16()
     }
 
-    async fn with_headers(
+    pub(super) async fn with_headers(
         &self,
         method: &str,
         path: &str,
@@ -274,70 +270,4 @@ async fn a_forked_stream_is_joined_with_nothing() {
     api.fork(forked, Some(11));
     let both = format!("/v1/join?streams={forked},{other}");
     assert_eq!(api.status(&both).await, 200);
-}
-
-#[tokio::test]
-async fn live_readers_hear_each_time_that_less_counts_and_that_all_of_it_comes_anew() {
-    let api = Api::start().await;
-    let id = api.create("temperature").await;
-    let path = format!("/v1/streams/{id}");
-    let published = api
-        .call("POST", &format!("{path}/observations"), items(0..11))
-        .await;
-    assert_eq!(published.0, 201);
-    let log: LogId = id.parse().unwrap();
-    let answer = api
-        .send("GET", &format!("{path}/live?from=9"), Body::empty())
-        .await;
-    let mut events = answer.into_body();
-    let mut next = async || loop {
-        let frame = events.frame().await.unwrap().unwrap();
-        let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
-        let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-        if let Some(event) = lines.iter().find_map(|line| line.strip_prefix("id: ")) {
-            return event.to_owned();
-        }
-        if lines.iter().any(|line| line == "event: reset") {
-            let data = lines.iter().find_map(|line| line.strip_prefix("data: "));
-            let data: Value = serde_json::from_str(data.unwrap()).unwrap();
-            return format!("reset {}", data["from"]);
-        }
-    };
-    assert_eq!(next().await, "9");
-    assert_eq!(next().await, "10");
-    let head = api.state.node().stream(log).unwrap().head.clone().unwrap();
-    let head = head.signed().unwrap().clone();
-    let drawer = SigningKey::from_secret(&mut [55; 32]);
-    let recovery = Recovery {
-        head,
-        successor: None,
-        issued: Timestamp(1),
-    };
-    let said = v1::Recovered {
-        statements: vec![recovery.sign(&drawer).to_wire()],
-    };
-    let mut status = LogStatus::clone(&api.state.node().stream(log).unwrap());
-    let publisher = status.manifest.as_ref().unwrap().publisher.clone();
-    let by = key_hash(ED25519, &drawer.public().to_bytes());
-    let recovered = Recovered::verify(said, log, &publisher, Some(&by)).unwrap();
-    status.recovered = Some(Box::new(recovered));
-    let mut set = |change: &dyn Fn(&mut LogStatus)| {
-        change(&mut status);
-        api.state.node().set_stream(status.clone());
-    };
-    set(&|_| ());
-    assert_eq!(next().await, "reset 11");
-    // It turns out that nothing that is here tells.
-    set(&|status| status.disputed_from = Some(0));
-    assert_eq!(next().await, "reset 0");
-    // More of it counts again, of which the client has nothing.
-    set(&|status| status.disputed_from = None);
-    assert_eq!(next().await, "9");
-    assert_eq!(next().await, "10");
-    let anew = |status: &mut LogStatus| {
-        let key = status.key.as_mut().unwrap();
-        key.number += 1;
-    };
-    set(&anew);
-    assert_eq!(next().await, "reset 0");
 }
