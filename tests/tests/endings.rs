@@ -332,6 +332,39 @@ async fn live_reset(
 }
 
 #[tokio::test]
+async fn what_is_final_is_said_before_it_is_done_where_nobody_can_be_asked() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (publisher, stream) = with_recovery(folder.path()).await?;
+    let key = folder.path().join("drawer.key");
+    publisher.publish_numbers(&stream, 0, 20)?;
+    let closed = publisher.create("c")?;
+    let end = ["stream", "close", "c"];
+    let noted = |args: &[&str]| -> Result<String> {
+        let output = publisher.command(args)?;
+        let noted = String::from_utf8(output.stderr)?;
+        ensure!(output.status.success(), "{noted}");
+        Ok(noted)
+    };
+    let said = noted(&end)?;
+    ensure!(
+        said.contains("closing c (0 records; nothing continues it) for good"),
+        "{said}"
+    );
+    ensure!(publisher.show(&closed)?["closed"] == true);
+    // There is nothing left to be said.
+    ensure!(noted(&end)?.is_empty());
+    publisher.create("d")?;
+    ensure!(noted(&["stream", "close", "d", "--yes"])?.is_empty());
+
+    let said = noted(&["stream", "recover", &stream, "--key", path(&key)?])?;
+    ensure!(
+        said.contains("t: the head of 20 records") && said.contains("will be the last, for good"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_words_of_before_still_reopen() -> Result<()> {
     let mut node = TestNode::start(&[]).await?;
     node.create("t")?;

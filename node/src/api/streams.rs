@@ -186,10 +186,14 @@ pub(super) async fn close(
 ) -> Result<Json<StreamView>, ApiError> {
     let log = state.stream_meant(&id?, Meaning::Own)?.log;
     let body = body?;
-    let how: Close = match body.trim_ascii().is_empty() {
-        true => Close::default(),
-        false => parse(&body)?,
-    };
+    // What cannot be taken back is not done by a request that says nothing.
+    if body.trim_ascii().is_empty() {
+        return Err(ApiError::bad_request(format!(
+            "closing stream {log} is for good, and the request says nothing; nothing was closed. Say {{}} to \
+             close it, or {{\"successor\":\"bafkrei…\"}} with the id of the stream that continues it"
+        )));
+    }
+    let how: Close = parse(&body)?;
     let successor = (how.successor).map(|id| {
         id.parse::<LogId>().map_err(|error| {
             ApiError::bad_request(format!(

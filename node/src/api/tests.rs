@@ -486,3 +486,20 @@ async fn the_node_and_its_health_are_shown() {
     api.state.stop();
     assert_eq!(api.call("GET", "/health", Value::Null).await.0, 503);
 }
+
+#[tokio::test]
+async fn a_request_that_says_nothing_closes_nothing() {
+    let api = Api::start().await;
+    let id = api.create("temperature").await;
+    let path = format!("/v1/streams/{id}/close");
+    for nothing in ["", " \n"] {
+        let refused = api.send("POST", &path, nothing).await;
+        assert_eq!(refused.status(), 400);
+        let said = body_text(refused).await;
+        assert!(said.contains("nothing was closed"), "{said}");
+    }
+    let shown = format!("/v1/streams/{id}");
+    assert_eq!(api.json(&shown).await["closed"], false);
+    assert_eq!(api.call("POST", &path, json!({})).await.0, 200);
+    assert_eq!(api.json(&shown).await["closed"], true);
+}

@@ -1,13 +1,11 @@
 //! `stream close`: the end of a stream of our own.
 
-use std::io::{self, IsTerminal};
-
 use anyhow::bail;
 use clap::Args;
 use headwater_client::types::{Close, RoleView, StreamView};
 use headwater_protocols::id::LogId;
 
-use super::ask::is_yes;
+use super::ask::{can_ask, is_yes};
 use super::output::{counted, printable};
 use super::{Invocation, Usage};
 use crate::client::Client;
@@ -17,7 +15,8 @@ use crate::client::Client;
 #[command(
     after_help = "Nothing can be published to it any more, from here or anywhere else, and nothing opens it again:
 whoever signs something that follows the end proves that there were two histories. Its records
-stay, and everybody who follows it learns of the end."
+stay, and everybody who follows it learns of the end. On a terminal it asks first; without one, or
+with --json, it says on stderr what it closes, and closes it."
 )]
 pub(crate) struct CloseArgs {
     /// The stream: id, part of it, or name
@@ -44,7 +43,7 @@ pub(super) async fn close(invocation: &Invocation, args: &CloseArgs) -> anyhow::
                 None => None,
                 Some(name) => Some(successor_id(client, name).await?),
             };
-            if !args.yes && can_ask(invocation) && !is_meant(&stream, successor.as_deref()).await? {
+            if !args.yes && !is_meant(invocation, &stream, successor.as_deref()).await? {
                 bail!("nothing was closed");
             }
             client.close_stream(&stream.id, &Close { successor }).await
@@ -69,16 +68,28 @@ pub(super) async fn successor_id(client: &Client, name: &str) -> anyhow::Result<
     }
 }
 
-fn can_ask(invocation: &Invocation) -> bool {
-    !invocation.out.json && io::stdin().is_terminal() && io::stderr().is_terminal()
-}
-
-async fn is_meant(stream: &StreamView, successor: Option<&str>) -> anyhow::Result<bool> {
+/// What cannot be taken back is asked, or said where nobody is there to be asked: scripts
+/// of before have no other word for it.
+async fn is_meant(
+    invocation: &Invocation,
+    stream: &StreamView,
+    successor: Option<&str>,
+) -> anyhow::Result<bool> {
+    if stream.closed {
+        // Said again, it is as it was.
+        return Ok(true);
+    }
     let name = printable(&stream.name);
     let size = counted(stream.size, "record");
     let next = successor.map_or_else(
         || "nothing continues it".to_owned(),
         |id| format!("{id} continues it"),
     );
-    is_yes(format!("close {name} ({size}; {next}) for good?")).await
+    if can_ask(invocation) {
+        return is_yes(format!("close {name} ({size}; {next}) for good?")).await;
+    }
+    (invocation.out).note(format!(
+        "closing {name} ({size}; {next}) for good: nothing can be published to it any more, and nothing opens it again"
+    ));
+    Ok(true)
 }

@@ -1,7 +1,6 @@
 //! `stream recover`: the end of a stream whose node's key was lost or stolen, in the
 //! word of its recovery key.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -16,7 +15,7 @@ use headwater_protocols::recovery::Recovery;
 use headwater_protocols::time::Timestamp;
 use prost::Message;
 
-use super::ask::is_yes;
+use super::ask::{can_ask, is_yes};
 use super::close::successor_id;
 use super::output::{counted, printable, shown_path};
 use super::passphrase::KnownPassphraseArgs;
@@ -33,7 +32,7 @@ use crate::keys::recovery::RecoveryKey;
 signed, and says that it is the last: whatever was signed beyond it, or beside it, is disowned by
 everybody who hears of it, and nothing can be published any more. It cannot be taken back, only be
 made to count less (--again): of two such words the smaller one counts, and nothing continues it.
-Without a terminal, or with --json, nothing is asked.
+On a terminal it asks first; without one, or with --json, it says on stderr what ends, and ends it.
 Nodes keep some earlier heads of streams that have a recovery key (a day of hours, and fewer of the
 time before): --size picks the largest of them, or of the head in --head, with at most so many
 records. Records that a thief has published come after those that you trust."
@@ -104,9 +103,7 @@ pub(super) async fn recover(invocation: &Invocation, args: RecoverArgs) -> anyho
                 require_same(&stream, said, &head, &args, successor.as_deref())?;
                 return Ok(stream);
             }
-            let can_ask =
-                !invocation.out.json && io::stdin().is_terminal() && io::stderr().is_terminal();
-            if !args.yes && can_ask && !is_meant(&stream, &head, successor.as_deref()).await? {
+            if !args.yes && !is_meant(invocation, &stream, &head, successor.as_deref()).await? {
                 bail!("nothing was signed");
             }
             let statement = Recovery {
@@ -241,7 +238,10 @@ fn read_head(file: &Path, log: LogId, owner: &PublicKey) -> anyhow::Result<Signe
         .with_context(|| format!("{shown} has no head of this stream"))
 }
 
+/// What cannot be taken back is asked, or said where nobody is there to be asked: scripts
+/// of before have no other word for it.
 async fn is_meant(
+    invocation: &Invocation,
     stream: &StreamView,
     head: &SignedHead,
     successor: Option<&str>,
@@ -251,13 +251,18 @@ async fn is_meant(
         || "nothing continues it".to_owned(),
         |id| format!("{id} continues it"),
     );
-    eprintln!(
-        "{}: the head of {} that was signed {} would be the last; {} that this node knows are \
-         disowned; {next}.",
+    let asks = can_ask(invocation);
+    let verb = if asks { "would be" } else { "will be" };
+    (invocation.out).note(format!(
+        "{}: the head of {} that was signed {} {verb} the last, for good; {} that this node knows are \
+         disowned; {next}",
         printable(&stream.name),
         counted(head.size, "record"),
         to_text(head.time),
         counted(disowned, "record"),
-    );
+    ));
+    if !asks {
+        return Ok(true);
+    }
     is_yes("end it for good?".to_owned()).await
 }
