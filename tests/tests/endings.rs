@@ -365,6 +365,34 @@ async fn what_is_final_is_said_before_it_is_done_where_nobody_can_be_asked() -> 
 }
 
 #[tokio::test]
+async fn a_pipe_into_a_stream_that_has_ended_is_refused_before_its_first_line() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut publisher, recovered) = with_recovery(folder.path()).await?;
+    let key = folder.path().join("drawer.key");
+    publisher.run(&["stream", "recover", &recovered, "--key", path(&key)?])?;
+    let closed = publisher.create("c")?;
+    publisher.run(&["stream", "close", &closed])?;
+    for running in [true, false] {
+        if !running {
+            publisher.stop().await?;
+        }
+        for (stream, why) in [(&closed, "closed for good"), (&recovered, "recovery key")] {
+            let mut pipe = publisher.spawn(&["publish", stream])?;
+            let open = pipe.stdin.take();
+            let ended = timeout(SECONDS, pipe.wait_with_output()).await;
+            let ended = ended.with_context(|| format!("it waits for a line: {why}"))??;
+            drop(open);
+            let said = String::from_utf8(ended.stderr)?;
+            ensure!(
+                ended.status.code() == Some(1) && said.contains(why),
+                "{said}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_words_of_before_still_reopen() -> Result<()> {
     let mut node = TestNode::start(&[]).await?;
     node.create("t")?;

@@ -11,6 +11,7 @@ use headwater_client::invite;
 use headwater_client::times::{self, Moment, TimeError};
 use headwater_client::types::{Published, RoleView, StreamView};
 use headwater_client::{ApiError, Observation, Patience, Query};
+use headwater_protocols::engine::CommandError;
 use headwater_protocols::id::LogId;
 use serde::Serialize;
 
@@ -321,6 +322,8 @@ impl<'a> Target<'a> {
         }
         let rules = ValueRules::of(&stream);
         let rules = rules.with_context(|| format!("stream {} has no manifest yet", stream.id))?;
+        // Before anything is read or waited for: a pipe may bring its first row tomorrow.
+        require_no_end(&stream)?;
         Ok(Self {
             client,
             order: TimeOrder::of(&stream, far_ahead, wall_time()),
@@ -389,6 +392,22 @@ impl<'a> Target<'a> {
 
 /// Of a name that no stream has, one was meant that this node publishes, or a
 /// new one.
+/// Refuses a stream to which nothing can be published any more, in the words with which
+/// its node would refuse a record.
+fn require_no_end(stream: &StreamView) -> anyhow::Result<()> {
+    let for_good = (stream.stopped.as_ref()).filter(|_| stream.stopped_since.is_none());
+    if let Some(why) = for_good {
+        return Err(CommandError::StoppedForGood(why.clone()).into());
+    }
+    if !stream.closed {
+        return Ok(());
+    }
+    let log = stream.id.parse()?;
+    let successor = stream.successor.as_ref().map(|id| id.parse());
+    let successor = successor.transpose()?;
+    Err(CommandError::Ended { log, successor }.into())
+}
+
 async fn unknown(client: &Client, name: &str, error: anyhow::Error) -> anyhow::Error {
     let refused = error.downcast_ref::<ApiError>();
     let is_name = name.parse::<LogId>().is_err() && !name.starts_with(invite::SCHEME);
