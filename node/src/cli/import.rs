@@ -270,7 +270,8 @@ async fn import_files(invocation: &Invocation, args: &ImportArgs) -> anyhow::Res
 
 /// Looks at each file once.
 async fn survey(args: &ImportArgs) -> anyhow::Result<Vec<(Source, OldCsv)>> {
-    let (files, said) = (args.files.clone(), args.reading.said()?);
+    let (files, mut said) = (args.files.clone(), args.reading.said()?);
+    said.is_typed = args.to.is_some();
     let (columns, skip_bad) = (args.columns.clone(), args.skip_bad);
     let one = move |path: &PathBuf| {
         let source = Source::of(path, Expected::Csv)?;

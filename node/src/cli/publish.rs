@@ -258,7 +258,9 @@ impl NamedFile {
                 any_year: args.reading.any_year,
             },
             Some(columns) => {
-                let (said, source) = (args.reading.said()?, self.source.clone());
+                let mut said = args.reading.said()?;
+                said.is_typed = true;
+                let source = self.source.clone();
                 let (named, value_type) = (columns.clone(), target.rules.value_type());
                 let find = move || named_csv::dialect(&source, &named, &said, value_type);
                 let dialect = tokio::task::spawn_blocking(find).await?;
@@ -320,10 +322,10 @@ impl<'a> Target<'a> {
                 stream.id
             );
         }
-        let rules = ValueRules::of(&stream);
-        let rules = rules.with_context(|| format!("stream {} has no manifest yet", stream.id))?;
         // Before anything is read or waited for: a pipe may bring its first row tomorrow.
         require_no_end(&stream)?;
+        let rules = ValueRules::of(&stream);
+        let rules = rules.with_context(|| format!("stream {} has no manifest yet", stream.id))?;
         Ok(Self {
             client,
             order: TimeOrder::of(&stream, far_ahead, wall_time()),
@@ -390,8 +392,6 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Of a name that no stream has, one was meant that this node publishes, or a
-/// new one.
 /// Refuses a stream to which nothing can be published any more, in the words with which
 /// its node would refuse a record.
 fn require_no_end(stream: &StreamView) -> anyhow::Result<()> {
@@ -408,6 +408,8 @@ fn require_no_end(stream: &StreamView) -> anyhow::Result<()> {
     Err(CommandError::Ended { log, successor }.into())
 }
 
+/// Of a name that no stream has, one was meant that this node publishes, or a
+/// new one.
 async fn unknown(client: &Client, name: &str, error: anyhow::Error) -> anyhow::Error {
     let refused = error.downcast_ref::<ApiError>();
     let is_name = name.parse::<LogId>().is_err() && !name.starts_with(invite::SCHEME);
@@ -438,7 +440,8 @@ async fn publish_one(
 ) -> anyhow::Result<Published> {
     let now = wall_time();
     let moment = moment.unwrap_or(Moment::exact(now));
-    let row = Row::new(moment, target.rules.of_text(value).map_err(Usage::error)?);
+    let taken = target.rules.of_value_alone(value).map_err(Usage::error)?;
+    let row = Row::new(moment, taken);
     if let Some(order) = target.order {
         order.check(row.time).map_err(Usage::error)?;
     }

@@ -87,6 +87,7 @@ impl ReadingArgs {
             any_year: self.any_year,
             delimiter: self.delimiter,
             decimal_comma: self.decimal_comma,
+            is_typed: false,
         };
         if let Some(form) = said.form.clone() {
             said.times(form).map_err(Usage::error)?;

@@ -18,6 +18,8 @@ pub(crate) struct Said {
     pub(crate) any_year: bool,
     pub(crate) delimiter: Option<Delimiter>,
     pub(crate) decimal_comma: bool,
+    /// The stream is there, so that its type of values is not to be said any more.
+    pub(crate) is_typed: bool,
 }
 
 /// How the rows of a file are read.
@@ -28,6 +30,7 @@ pub(crate) struct Dialect {
     pub(crate) decimal_comma: bool,
     /// What nobody has said, though it is unusual.
     found_out: (bool, bool),
+    is_typed: bool,
 }
 
 impl Said {
@@ -83,6 +86,7 @@ impl Said {
             times: self.times(form)?,
             decimal_comma: self.decimal_comma,
             found_out: (self.delimiter.is_none(), !self.decimal_comma),
+            is_typed: self.is_typed,
         })
     }
 }
@@ -100,7 +104,10 @@ impl fmt::Display for Dialect {
             write!(f, "; fields are separated by {}{how}", self.delimiter)?;
         }
         if self.decimal_comma {
-            let how = found_out(comma, "--value-type text");
+            let how = match self.is_typed && comma {
+                true => " (found out)".to_owned(),
+                false => found_out(comma, "--value-type text"),
+            };
             write!(f, "; numbers have a decimal comma{how}")?;
         }
         Ok(())
@@ -136,6 +143,7 @@ mod tests {
             decimal_comma: true,
             zone: Some("Europe/Berlin".parse().unwrap()),
             any_year: false,
+            is_typed: false,
         };
         assert_eq!(
             said.dialect(semicolon, &times, &values)
@@ -143,6 +151,21 @@ mod tests {
                 .to_string(),
             "times are RFC 3339, in Europe/Berlin where they have no offset; fields are separated by `;`; numbers have a \
              decimal comma"
+        );
+    }
+
+    #[test]
+    fn nobody_is_told_to_say_a_type_that_the_stream_has() {
+        let (times, values) = census(&[("2024-01-01", "1,5")]);
+        let typed = Said {
+            is_typed: true,
+            ..Said::default()
+        };
+        let reading = typed.reading(";".parse().unwrap(), &times, &values);
+        let said = reading.unwrap().to_string();
+        assert!(
+            said.ends_with("numbers have a decimal comma (found out)"),
+            "{said}"
         );
     }
 

@@ -71,7 +71,7 @@ impl LineForm {
         if text.is_empty() && self.rules.value_type() != ValueType::Text {
             return Ok(None);
         }
-        let value = self.rules.of_text(text)?;
+        let value = self.rules.of_value_alone(text)?;
         Ok(Some(Row::new(present(now)?, value)))
     }
 

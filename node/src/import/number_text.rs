@@ -119,9 +119,31 @@ impl Look {
                 "it is beyond the largest number of 64 bits, 1.8e308: if it is an id, it is a text (--value-type text)",
             ),
             Self::WithUnit => Some(
-                "there is more than a number: take the unit out, or import it as --value-type text",
+                "there is more than a number: take the unit out, or put such values into a stream that is created with \
+                 --value-type text",
             ),
         }
+    }
+}
+
+/// What may be meant by a value alone that is no number because of one comma in it:
+/// nothing beside it tells whether commas are decimal signs here.
+pub(crate) fn meant(text: &str) -> Option<String> {
+    let text = text.trim();
+    let look = Look::of(text);
+    let (before, behind) = text.split_once(',')?;
+    let stands_between_digits = before.ends_with(|c: char| c.is_ascii_digit())
+        && behind.starts_with(|c: char| c.is_ascii_digit());
+    if !stands_between_digits {
+        return None;
+    }
+    let (decimal, whole) = (format!("{before}.{behind}"), format!("{before}{behind}"));
+    match look {
+        Look::DecimalComma => Some(format!("did you mean {decimal}?")),
+        Look::Ambiguous => Some(format!(
+            "did you mean {decimal} (a decimal comma) or {whole} (a thousands separator)?"
+        )),
+        _ => None,
     }
 }
 
@@ -299,6 +321,30 @@ mod tests {
         }
         for other in ["station 7", "12:30", "2024-01-01", "calm", "10.0.0.1"] {
             assert!(!is_identifier(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_value_alone_with_one_comma_is_answered_with_what_may_be_meant() {
+        for (text, may_be) in [
+            ("1,5", Some("did you mean 1.5?")),
+            (" -0,25 ", Some("did you mean -0.25?")),
+            ("1,5e3", Some("did you mean 1.5e3?")),
+            ("0,500", Some("did you mean 0.500?")),
+            (
+                "1,500",
+                Some("did you mean 1.500 (a decimal comma) or 1500 (a thousands separator)?"),
+            ),
+            ("1,", None),
+            (",5", None),
+            ("1,2,3", None),
+            ("1,234,567", None),
+            ("1,234.5", None),
+            ("1,5 C", None),
+            ("1.5", None),
+            ("calm", None),
+        ] {
+            assert_eq!(meant(text).as_deref(), may_be, "{text}");
         }
     }
 

@@ -10,6 +10,7 @@ use headwater_protocols::number;
 use headwater_protocols::record::max_value_bytes;
 use serde_json::value::RawValue;
 
+use super::number_text::meant;
 use crate::json_value;
 
 /// What the values of a stream must be.
@@ -58,6 +59,20 @@ impl ValueRules {
             json_value::check(text).map_err(|why| format!("value `{}` {why}", shown(text)))?;
         }
         self.of_checked(text)
+    }
+
+    /// As [`of_text`](Self::of_text), of a value for whose form nothing else speaks: it
+    /// comes from a command line, or is a line.
+    ///
+    /// # Errors
+    /// The stream cannot take it; says why, and what may be meant.
+    pub(crate) fn of_value_alone(&self, text: &str) -> Result<Taken, String> {
+        let is_number = self.value_type == ValueType::Number;
+        self.of_text(text)
+            .map_err(|why| match meant(text).filter(|_| is_number) {
+                Some(meant) => format!("{why}; {meant}"),
+                None => why,
+            })
     }
 
     /// The bytes of a text that is JSON, where that is what it must be.

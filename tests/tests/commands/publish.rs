@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use anyhow::{Result, ensure};
-use headwater_tests::{PATIENCE, TestNode};
+use headwater_tests::{PATIENCE, TestNode, USAGE};
 use tokio::time::timeout;
 
 use super::{ensure_says, number, path};
@@ -134,5 +134,54 @@ async fn a_file_whose_publish_was_killed_is_resumed_to_the_same_root() -> Result
     // Once more there is nothing to do.
     let again: serde_json::Value = serde_json::from_str(&node.run(&args)?)?;
     ensure!(again["from"] == ROWS && again["to"] == ROWS, "{again}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_decimal_comma_is_answered_with_what_may_be_meant() -> Result<()> {
+    let node = TestNode::start(&[]).await?;
+    let stream = node.create("numbers")?;
+    let refused = node.fails_with(USAGE, &["publish", &stream, "1,5"])?;
+    ensure_says(&refused, &["`1,5`", "did you mean 1.5?"])?;
+    let refused = node.fails_with(USAGE, &["publish", &stream, "1,500"])?;
+    ensure_says(
+        &refused,
+        &["1.500 (a decimal comma)", "1500 (a thousands separator)"],
+    )?;
+    let piped = node
+        .command_with_input(&["publish", &stream], "1\n2,5\n")
+        .await?;
+    let refused = String::from_utf8(piped.stderr)?;
+    ensure_says(&refused, &["line 2", "did you mean 2.5?"])?;
+    ensure!(values(&node, &stream)? == ["1"]);
+    // Where the comma cannot be a decimal sign, nothing is proposed.
+    let refused = node.fails_with(USAGE, &["publish", &stream, "1,2,3"])?;
+    ensure!(!refused.contains("did you mean"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_who_publishes_a_file_is_sent_to_an_option_of_other_commands() -> Result<()> {
+    let node = TestNode::new()?;
+    let stream = node.create("numbers")?;
+    let file = path(&node, "a.csv")?;
+    let publish = |text: &str| {
+        fs::write(&file, text)?;
+        let columns = ["--time-column", "date", "--value-column", "wind"];
+        node.command(&[&["publish", &stream, "--file", &file][..], &columns].concat())
+    };
+    let output = publish("date;wind\n2024-01-01;1,5\n2024-01-02;2,25\n")?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(output.status.success(), "{said}");
+    ensure_says(&said, &["numbers have a decimal comma (found out)"])?;
+    ensure!(!said.contains("--value-type"), "{said}");
+
+    let output = publish("date,wind\n2024-01-03,1.5 C\n2024-01-04,2.5 C\n")?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(!output.status.success(), "{said}");
+    ensure_says(
+        &said,
+        &["take the unit out", "created with --value-type text"],
+    )?;
     Ok(())
 }
