@@ -223,6 +223,9 @@ async fn a_recovery_key_ends_a_stream_and_its_live_readers_hear_what_is_disowned
             "{words}"
         );
         ensure!(words.contains("15 records from index 20 on"), "{words}");
+        let gaps = node.run(&["stream", "gaps", &stream])?;
+        ensure!(gaps.contains("disowned by the recovery key"), "{gaps}");
+        ensure!(!gaps.contains("disputed"), "{gaps}");
     }
     let refused = publisher.fails(&["publish", &stream, "1"])?;
     ensure!(refused.contains("recovery key"), "{refused}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use headwater_client::GapQuery;
 use headwater_client::times::Unit;
-use headwater_client::types::{GapReport, Gaps, Misplaced};
+use headwater_client::types::{GapReport, Gaps, Misplaced, RecoveredView};
 
 use super::Invocation;
 use super::duration;
@@ -52,22 +52,44 @@ pub(super) async fn gaps(invocation: &Invocation, args: &GapsArgs) -> anyhow::Re
         cadence_us,
         limit: args.limit,
     };
-    let report = invocation
-        .with_client(async |client| client.gaps(&args.stream, &query).await)
-        .await?;
     let out = invocation.out;
+    let (report, recovered) = invocation
+        .with_client(async |client| {
+            let report = client.gaps(&args.stream, &query).await?;
+            let recovered = match report.disputed_from.filter(|_| !out.json) {
+                // Why something does not count stands with the stream.
+                Some(_) => client.stream(&report.stream).await?.recovered,
+                None => None,
+            };
+            Ok((report, recovered))
+        })
+        .await?;
     match out.json {
         true => out.json(&report),
-        false => described(&report, out).try_for_each(|line| out.line(line)),
+        false => described(&report, recovered.as_ref(), out).try_for_each(|line| out.line(line)),
     }
 }
 
-fn described(report: &GapReport, out: Output) -> impl Iterator<Item = String> {
+/// Why the records from an index on are not looked at.
+fn not_counted(from: u64, recovered: Option<&RecoveredView>) -> String {
+    let what = match recovered {
+        None => "disputed",
+        Some(end) if from < end.size => "not known to count yet",
+        Some(_) => "disowned by the recovery key",
+    };
+    format!("{what}, and not looked at: everything from index {from} on")
+}
+
+fn described(
+    report: &GapReport,
+    recovered: Option<&RecoveredView>,
+    out: Output,
+) -> impl Iterator<Item = String> {
     let records = counted(report.to - report.from, "record");
     let mut lines = vec![format!("{records}, from index {}", report.from)];
     if let Some(from) = report.disputed_from {
-        let what = format!("  disputed, and not looked at: everything from index {from} on");
-        lines.push(out.bad(&what));
+        let what = not_counted(from, recovered);
+        lines.push(out.bad(&format!("  {what}")));
     }
     lines.push(match report.holes {
         0 => "  no holes: all of them are held".to_owned(),
@@ -172,7 +194,7 @@ mod tests {
             disputed_from: None,
             times: finder.finish(),
         };
-        let text: Vec<_> = described(&report, Output::new(false)).collect();
+        let text: Vec<_> = described(&report, None, Output::new(false)).collect();
         assert_eq!(
             text,
             [
