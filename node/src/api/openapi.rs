@@ -126,12 +126,13 @@ pub(super) async fn page() -> Response {
     (policy, Html(written.as_str())).into_response()
 }
 
-const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;\
 color:#222;background:#fff}h2{margin-top:2.5rem}code{font-family:ui-monospace,monospace}\
 details{border:1px solid #ccc;border-radius:4px;margin:.5rem 0;padding:.4rem .8rem}\
 summary{cursor:pointer}summary b{display:inline-block;min-width:4.5rem}\
 table{border-collapse:collapse;width:100%}td{border-top:1px solid #ddd;padding:.2rem .5rem;vertical-align:top}\
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}details{border-color:#444}td{border-color:#333}}";
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#7ab7ff}\
+details{border-color:#444}td{border-color:#333}}";
 
 /// The page of a description.
 fn html(document: &Value) -> Result<String, fmt::Error> {

@@ -332,6 +332,8 @@ fn held(stream: &StreamView) -> String {
 fn lag(stream: &StreamView) -> String {
     let lag = &stream.lag;
     let behind = match (lag.records, lag.ms) {
+        // How much there is nobody has said yet.
+        _ if stream.head_time.is_none() => "not known".to_owned(),
         (0, _) => "none".to_owned(),
         (records, Some(ms)) if ms > 0 => {
             format!("{}, {}", counted(records, "record"), span(ms))
@@ -385,6 +387,7 @@ mod tests {
     #[test]
     fn the_lag_is_told_in_records_time_and_sources() {
         let mut stream = stream();
+        stream.head_time = Some("2026-07-01T00:00:00.000000Z".to_owned());
         assert_eq!(
             lag(&stream),
             "1,020 records, 65 s; in step with 0 of 1 source, 1 complete"
@@ -398,6 +401,8 @@ mod tests {
         assert_eq!(lag(&stream), "none; in step with 1 of 1 source, 1 complete");
         stream.sources.clear();
         assert_eq!(lag(&stream), "none");
+        stream.head_time = None;
+        assert_eq!(lag(&stream), "not known");
     }
 
     #[test]

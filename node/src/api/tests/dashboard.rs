@@ -165,3 +165,15 @@ async fn a_node_that_starts_again_knows_neither_link_nor_session() {
     let page = body_text(bare(&again, "GET", "/", &headers).await).await;
     assert!(!page.contains("<script"));
 }
+
+#[tokio::test]
+async fn what_browsers_draw_by_themselves_is_dark_where_the_pages_are() {
+    let api = Api::start().await;
+    let (_, closed) = api.page(&[]).await;
+    let (_, open) = api.page(&[("cookie", &enter(&api).await)]).await;
+    for page in [closed, open, api.text("/docs").await] {
+        assert!(page.contains("color-scheme:light dark"), "{page}");
+        let dark = page.split("prefers-color-scheme:dark").nth(1).unwrap();
+        assert!(dark.contains("a{color:"), "{dark}");
+    }
+}
