@@ -161,7 +161,7 @@ mod tests {
             is_typed: true,
             ..Said::default()
         };
-        let reading = typed.reading(";".parse().unwrap(), &times, &values);
+        let reading = typed.dialect(";".parse().unwrap(), &times, &values);
         let said = reading.unwrap().to_string();
         assert!(
             said.ends_with("numbers have a decimal comma (found out)"),

@@ -108,16 +108,18 @@ impl Exchange {
         }
     }
 
-    /// Takes a question, which is answered if its sender is connected. Whoever
-    /// passes on what is false is banned instead.
+    /// Takes a question, which is answered if its sender is connected.
+    ///
+    /// # Errors
+    /// Its sender passes on what is false, and is to be banned for that.
     pub(in crate::net) fn question(
         &mut self,
         peer: PeerId,
         request: Request,
         now: Timestamp,
-    ) -> Result<Option<Response>, Action> {
+    ) -> Result<Option<Response>, String> {
         if let Some(falsehood) = request.falsehood {
-            return Err(Action::Ban(peer, falsehood));
+            return Err(falsehood);
         }
         let Some(reach) = self.neighbours.get(&peer).map(|neighbour| neighbour.reach) else {
             return Ok(None);

@@ -101,7 +101,7 @@ impl Network {
                         let _ = messages.send_response(channel, response);
                     }
                     Ok(None) => {}
-                    Err(ban) => self.act(ban),
+                    Err(what) => self.ban_for(peer, what),
                 },
                 Message::Response {
                     request_id,
