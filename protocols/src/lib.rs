@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod merkle;
 pub mod record;
 pub mod recovery;
+pub mod row;
 // Floor 3
 pub mod log;
 pub mod ranges;

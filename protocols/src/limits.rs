@@ -32,6 +32,14 @@ pub const MAX_NAME_BYTES: usize = 128;
 /// meters forty.
 pub const MAX_COLUMNS: usize = 64;
 
+/// Tokens of a row: its columns, and what was measured since they were signed, for
+/// which no stream has had more than a few hundred.
+pub const MAX_ROW_TOKENS: usize = 4_096;
+
+/// Arrays and objects within each other in one token of a row, which is an array
+/// itself: JSON of more than 128 is not read by everybody.
+pub const MAX_ROW_DEPTH: u32 = 127;
+
 /// Bytes of a column's name: it heads a column of a table.
 pub const MAX_COLUMN_NAME_BYTES: usize = 64;
 

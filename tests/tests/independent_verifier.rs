@@ -86,6 +86,11 @@ fn the_heads_of_the_documents_are_made_and_read_by_another_implementation() -> R
 }
 
 #[test]
+fn the_rows_of_the_documents_are_read_by_another_implementation() -> Result<()> {
+    read_vectors("rows.py", "rows.json", "109 rows read")
+}
+
+#[test]
 fn inclusion_and_consistency_proofs_are_accepted_by_another_implementation() -> Result<()> {
     let node = TestNode::new()?;
     let stream = node.create("numbers")?;
