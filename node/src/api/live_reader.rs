@@ -18,6 +18,8 @@ pub(super) struct LiveReader {
     rows: Option<u32>,
     /// Where the history that it comes back with parts from the one that counts.
     parts_from: Option<u64>,
+    /// Whether it has come when the recovery key had ended the stream already.
+    comes_after_end: Option<bool>,
 }
 
 impl LiveReader {
@@ -27,6 +29,7 @@ impl LiveReader {
             has: next.unwrap_or(0),
             rows: None,
             parts_from: None,
+            comes_after_end: None,
         }
     }
 
@@ -63,20 +66,24 @@ impl LiveReader {
         is_other
     }
 
-    /// The first record that it may have and that does not count, because the recovery
-    /// key of the stream has ended it. It is to be told so; it has no more than what comes
-    /// before from then on.
+    /// The first record that does not count, because the recovery key of the stream has
+    /// ended it: where it may have that, and once where it hears of that end. It is to be
+    /// told so; it has no more than what comes before from then on.
     pub(super) fn disowned_from(&mut self, status: &LogStatus) -> Option<u64> {
+        let is_ended = status.recovered.is_some();
+        let comes_after = *self.comes_after_end.get_or_insert(is_ended);
+        let hears = is_ended && !comes_after;
         let end = status.recovered.as_ref()?.tree().size;
         let counts = status.disputed_from.map_or(end, |from| from.min(end));
         let from = self
             .parts_from
             .take()
             .map_or(counts, |from| from.min(counts));
-        if self.has <= from {
+        if self.has <= from && !hears {
             return None;
         }
-        self.has = from;
+        self.comes_after_end = Some(true);
+        self.has = self.has.min(from);
         Some(from)
     }
 }
