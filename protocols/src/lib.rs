@@ -13,6 +13,7 @@ pub mod time;
 pub mod bucket;
 pub mod identity;
 pub mod number;
+pub mod row;
 pub mod sealed;
 pub mod wire;
 // Floor 2
@@ -22,7 +23,6 @@ pub mod manifest;
 pub mod merkle;
 pub mod record;
 pub mod recovery;
-pub mod row;
 // Floor 3
 pub mod log;
 pub mod ranges;

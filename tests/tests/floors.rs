@@ -16,6 +16,7 @@ const PROTOCOLS: &[&str] = &[
     "id",
     "bucket",
     "number",
+    "row",
     "wire",
     "identity",
     "sealed",
@@ -38,7 +39,7 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const CLIENT: &[&str] = &[
-    "failure", "object", "times", "data_dir", "keys", "invite", "proof", "types", "client",
+    "failure", "object", "times", "cell", "data_dir", "keys", "invite", "proof", "types", "client",
 ];
 
 const NODE: &[&str] = &[
