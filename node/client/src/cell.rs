@@ -224,20 +224,11 @@ mod tests {
         let Some(row) = reader.read(&value) else {
             return (false, Vec::new(), None, None);
         };
-        let types = [
-            ColumnType::Number,
-            ColumnType::Integer,
-            ColumnType::Text,
-            ColumnType::Bool,
-            ColumnType::Time,
-            ColumnType::Json,
-            ColumnType::Bytes,
-        ];
         let mut written = b"[".to_vec();
         let mut cells = Vec::new();
         for (place, word) in vector.columns.iter().enumerate() {
             let is_it = |known: &ColumnType| known.word() == word;
-            let column_type = types.into_iter().find(is_it).unwrap();
+            let column_type = ColumnType::all().into_iter().find(is_it).unwrap();
             let found = row.token(place).and_then(|token| cell(token, column_type));
             cells.push(found.map(|cell| {
                 let mut out = Vec::new();

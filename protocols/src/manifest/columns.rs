@@ -30,7 +30,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    const ALL: [(Self, v1::ColumnType); 7] = [
+    const WIRE: [(Self, v1::ColumnType); 7] = [
         (Self::Number, v1::ColumnType::Number),
         (Self::Integer, v1::ColumnType::Integer),
         (Self::Text, v1::ColumnType::Text),
@@ -39,6 +39,12 @@ impl ColumnType {
         (Self::Json, v1::ColumnType::Json),
         (Self::Bytes, v1::ColumnType::Bytes),
     ];
+
+    /// All of them.
+    #[must_use]
+    pub fn all() -> [Self; 7] {
+        Self::WIRE.map(|(known, _)| known)
+    }
 
     /// Its word.
     #[must_use]
@@ -55,12 +61,12 @@ impl ColumnType {
     }
 
     fn to_wire(self) -> v1::ColumnType {
-        let found = Self::ALL.into_iter().find(|&(known, _)| known == self);
+        let found = Self::WIRE.into_iter().find(|&(known, _)| known == self);
         found.map_or(v1::ColumnType::Unspecified, |(_, wire)| wire)
     }
 
     fn from_wire(wire: v1::ColumnType) -> Option<Self> {
-        let found = Self::ALL.into_iter().find(|&(_, known)| known == wire);
+        let found = Self::WIRE.into_iter().find(|&(_, known)| known == wire);
         found.map(|(known, _)| known)
     }
 }

@@ -205,15 +205,7 @@ fn later(key: &SigningKey, bytes: &Bytes) {
 }
 
 fn columns(fields: &mut Unstructured<'_>) -> Result<Vec<Column>> {
-    let types = [
-        ColumnType::Number,
-        ColumnType::Integer,
-        ColumnType::Text,
-        ColumnType::Bool,
-        ColumnType::Time,
-        ColumnType::Json,
-        ColumnType::Bytes,
-    ];
+    let types = ColumnType::all();
     let mut columns = Vec::new();
     while columns.len() < 80 && fields.arbitrary()? {
         columns.push(Column {
