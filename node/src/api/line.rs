@@ -449,6 +449,29 @@ mod tests {
     }
 
     #[test]
+    fn who_may_be_asking_at_this_moment_hears_at_once_that_it_was_closed() {
+        let cut = |why, what: fn(&Line)| {
+            let line = line();
+            what(&line);
+            line.cut(why);
+            line.standing().may_hang()
+        };
+        let half = |line: &Line| line.read(Some(b"GET / HT"));
+        let idle = |line: &Line| {
+            line.asked(false);
+            line.answered(true);
+        };
+        let stalled = |line: &Line| {
+            line.asked(false);
+            line.wrote(None);
+        };
+        assert!(cut(Cut::Crowded, half) && cut(Cut::Stalled, stalled));
+        assert!(!cut(Cut::Crowded, |_| {}), "it has said nothing yet");
+        assert!(!cut(Cut::Crowded, idle));
+        assert!(!cut(Cut::TimedOut, half), "nobody needs its place");
+    }
+
+    #[test]
     fn a_head_has_an_end_and_what_comes_with_it_is_no_part_of_it() {
         let line = line();
         let long = vec![b'a'; MAX_HEAD_BYTES];

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures::future::select_all;
+use headwater::api::limits::{HEAD_TIMEOUT, MAX_API_CONNECTIONS, TARPIT};
 use headwater_tests::TestNode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -63,6 +65,28 @@ async fn half_requests_use_up_no_descriptors_and_keep_nobody_from_publishing() -
         .lines()
         .filter(|line| line.contains("Too many open files"));
     ensure!(said.count() == 0, "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_closed_in_the_middle_of_a_head_hears_of_it_later() -> Result<()> {
+    many_connections()?;
+    let node = TestNode::start(&[]).await?;
+    let mut sockets = Vec::new();
+    while sockets.len() < MAX_API_CONNECTIONS {
+        sockets.extend(half_request(&node).await);
+    }
+    let crowded = Instant::now();
+    for _ in 0..50 {
+        sockets.extend(half_request(&node).await);
+    }
+    // Others are answered meanwhile: there is a place for them.
+    node.get("/v1/node").await?;
+    let closed = select_all(sockets.iter().map(|socket| Box::pin(socket.readable())));
+    let (_, at, _) = timeout(Duration::from_secs(60), closed).await?;
+    let heard = crowded.elapsed();
+    ensure!(heard >= TARPIT, "number {at} heard after {heard:?}");
+    ensure!(heard < HEAD_TIMEOUT, "nobody had to go: {heard:?}");
     Ok(())
 }
 
