@@ -259,6 +259,34 @@ async fn what_is_left_of_a_network_behind_routers_is_told_and_goes_down() -> Res
     Ok(())
 }
 
+#[tokio::test]
+async fn nodes_whose_folder_was_taken_from_them_are_told_and_go_down() -> Result<()> {
+    let net = Testnet::new()?;
+    net.run(&["up", "3"]).await?;
+    fs::remove_dir_all(net.dir())?;
+    // They note again outside of their data what they have signed.
+    fs::create_dir_all(net.dir().join("1/mark"))?;
+    let errors = net.fails(&["up", "2"]).await?;
+    ensure!(errors.contains("3 nodes of an earlier network"), "{errors}");
+    ensure!(errors.contains("scripts/testnet down"), "{errors}");
+    net.run(&["down"]).await?;
+    ensure!(net.processes()?.is_empty(), "they run on");
+    ensure!(!net.dir().exists(), "something is left in their folder");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_node_is_named_and_stays() -> Result<()> {
+    let net = Testnet::new()?;
+    net.run(&["up", "2"]).await?;
+    fs::create_dir(net.dir().join("7"))?;
+    fs::write(net.dir().join("7/mine"), "mine")?;
+    let errors = net.fails(&["down"]).await?;
+    ensure!(errors.contains("not of it: 7;"), "{errors}");
+    ensure!(fs::read_to_string(net.dir().join("7/mine"))? == "mine");
+    Ok(())
+}
+
 #[test]
 fn wrong_usage_is_explained() -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/testnet");

@@ -41,7 +41,6 @@ pub(crate) fn up(folder: &Folder, count: usize, kinds: &[Kind], bare: bool) -> R
     ensure_nothing_is_there(folder, &network)?;
     if !kinds.is_empty() {
         network.ensure_has_places(count)?;
-        network.allowed()?;
     }
     if !bare {
         ensure_binary()?;
@@ -54,6 +53,13 @@ pub(crate) fn up(folder: &Folder, count: usize, kinds: &[Kind], bare: bool) -> R
         places: Vec::new(),
     };
     folder.keep(&state)?;
+    // One at a time tries what the machine allows.
+    if !kinds.is_empty()
+        && let Err(error) = network.allowed()
+    {
+        folder.remove()?;
+        return Err(error);
+    }
     say_what_is_left_at_a_signal(folder)?;
     put_up(folder, &mut state, &mut network, (count, kinds), bare)
         .map_err(|error| anyhow!("{error:#}\n{}", left(folder)))
@@ -124,16 +130,17 @@ fn ensure_nothing_is_there(folder: &Folder, network: &Network) -> Result<()> {
             "a network is there already (scripts/testnet status); end it with: scripts/testnet down"
         );
     }
-    ensure!(
-        folder.is_empty()?,
-        "{path} is in use by something else; name another folder in HEADWATER_TESTNET_DIR"
-    );
+    // Nodes write into a folder that was taken from them.
     let (spaces, running) = (network.namespaces(), folder.running()?);
     ensure!(
         spaces.is_empty() && running.is_empty(),
-        "{} network namespaces and {} nodes of an earlier network of {path} are left; remove them with: scripts/testnet down",
-        spaces.len(),
-        running.len()
+        "{} and {} of an earlier network of {path} are left; remove them with: scripts/testnet down",
+        counted(spaces.len(), "network namespace"),
+        counted(running.len(), "node")
+    );
+    ensure!(
+        folder.is_empty()?,
+        "{path} is in use by something else; name another folder in HEADWATER_TESTNET_DIR"
     );
     Ok(())
 }
@@ -163,10 +170,15 @@ fn say_what_is_left_at_a_signal(folder: &Folder) -> Result<()> {
     Ok(())
 }
 
+fn counted(count: usize, what: &str) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{s}")
+}
+
 fn left(folder: &Folder) -> String {
     let path = folder.path().display();
     format!(
-        "The nodes that were started are still there, with their logs in {path}/*/log.\nRemove them with: scripts/testnet down"
+        "What was started is still there, nodes with their logs in {path}/*/log.\nRemove it with: scripts/testnet down"
     )
 }
 
@@ -328,10 +340,11 @@ pub(crate) fn down(folder: &Folder) -> Result<()> {
     network.down()?;
     let path = folder.path().display();
     if !is_ours {
+        folder.remove_remains(running.keys())?;
         note(&format!(
-            "stopped {} nodes and removed {} network namespaces that an earlier network of {path} had left",
-            running.len(),
-            spaces.len()
+            "stopped {} and removed {} that an earlier network of {path} had left",
+            counted(running.len(), "node"),
+            counted(spaces.len(), "network namespace")
         ));
         return Ok(());
     }

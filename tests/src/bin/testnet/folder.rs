@@ -189,10 +189,21 @@ impl Folder {
         let entries = self.entries()?;
         let mut nodes: Vec<_> = (entries.iter())
             .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+            .filter(|name| self.is_of_node(name))
             .filter_map(|name| name.parse().ok())
             .collect();
         nodes.sort_unstable();
         Ok(nodes)
+    }
+
+    /// Whether nothing is in a folder but what a node has, if that.
+    fn is_of_node(&self, name: &str) -> bool {
+        let entries = fs::read_dir(self.path.join(name));
+        let is_known = |entry: io::Result<fs::DirEntry>| {
+            let known = ["data", "mark", "log"];
+            entry.is_ok_and(|entry| known.iter().any(|name| entry.file_name() == *name))
+        };
+        entries.is_ok_and(|mut entries| entries.all(is_known))
     }
 
     /// A node of the network, on its machine.
@@ -251,6 +262,21 @@ impl Folder {
             foreign.join(", ")
         );
         remove(fs::remove_dir, &self.path)
+    }
+
+    /// Removes what nodes have written after their folder was taken from them, which is
+    /// no data, and the folder unless something else is in it.
+    pub(crate) fn remove_remains<'n>(&self, nodes: impl Iterator<Item = &'n usize>) -> Result<()> {
+        for number in nodes {
+            let home = self.path.join(number.to_string());
+            if !home.join("data").exists() && self.is_of_node(&number.to_string()) {
+                remove(fs::remove_dir_all, &home)?;
+            }
+        }
+        match self.is_empty()? {
+            true => remove(fs::remove_dir, &self.path),
+            false => Ok(()),
+        }
     }
 
     /// Removes the folder of a node.
