@@ -130,6 +130,19 @@ fn a_circle_of_files_is_found() {
     assert_eq!(circles_in(&files[1..]), Vec::<String>::new());
 }
 
+/// What the rooms of the network want done is done with the swarm in one place.
+#[test]
+fn no_room_of_the_network_has_the_swarm() {
+    let mut has = 0;
+    for (module, text) in sources("net") {
+        let is_its_own = module.get(1).is_some_and(|part| part == "swarm");
+        let takes = text.contains("Swarm<Behaviour>");
+        assert!(!takes || is_its_own, "{}", module.join("::"));
+        has += usize::from(takes);
+    }
+    assert!(has > 0, "the swarm is called otherwise");
+}
+
 /// What is here of a stream, and what of it counts, is found out in one room.
 #[test]
 fn records_are_read_in_one_room() {

@@ -225,7 +225,7 @@ impl Exchange {
             }
             match self.steps.pop_front()? {
                 Step::DialFor(stream, have) => {
-                    self.dial_for(stream, have, publisher_of(stream), now);
+                    self.dial_for(stream, have, || publisher_of(stream), now);
                 }
                 Step::Dial(candidate) => {
                     let dial = self.dial(candidate, now);

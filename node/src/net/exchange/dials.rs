@@ -27,16 +27,19 @@ impl Exchange {
         &mut self,
         stream: LogId,
         have: usize,
-        publisher: Option<PeerId>,
+        publisher: impl FnOnce() -> Option<PeerId>,
         now: Timestamp,
     ) {
+        if !self.has_room() {
+            return;
+        }
         let coming = self.book.of_stream(stream);
         let coming = coming.filter(|peer| self.dialling.contains(peer)).count();
         let missing = self.min_peers.saturating_sub(have + coming);
-        if missing == 0 || !self.has_room() {
+        if missing == 0 {
             return;
         }
-        let candidates = self.book.candidates(stream, publisher, now, &mut random);
+        let candidates = self.book.candidates(stream, publisher(), now, &mut random);
         let is_there =
             |peer: &PeerId| self.dialling.contains(peer) || self.neighbours.contains_key(peer);
         let new = candidates.into_iter().filter(|(peer, _)| !is_there(peer));
