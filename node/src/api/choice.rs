@@ -121,7 +121,7 @@ fn part(tag: &str, range: ByteRange) -> Choice {
 /// the whole of another version for what it has, skips as many bytes as that,
 /// appends the rest, and ends with status 0 (seen with 1.21; http.c,
 /// `rb_skip_startpos`).
-pub(super) fn appends_anything(headers: &HeaderMap) -> bool {
+fn appends_anything(headers: &HeaderMap) -> bool {
     let agent = headers.get(header::USER_AGENT);
     agent.is_some_and(|agent| agent.as_bytes().starts_with(b"Wget/1."))
 }

@@ -205,7 +205,7 @@ impl Joining {
             },
             format,
             // A row of before may get more values.
-            growing: None,
+            only_grows: false,
             writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }

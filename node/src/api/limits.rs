@@ -266,17 +266,6 @@ pub const MAX_FIRST_ROWS: usize = 65_536;
 /// Who is forgotten gets the whole instead of a part.
 pub const MAX_TOLD: usize = 1_024;
 
-/// Files that a client has whole and may go on with (`wget -c`), each of one
-/// question: a name of 200 bytes, and [`MAX_GROWN_VERSIONS`] of 16. Who is
-/// forgotten is told to begin anew.
-pub const MAX_GROWN: usize = 256;
-
-/// Versions of such a file. Each leaves an end in the middle of a file of Parquet:
-/// a row group that is not full, and an index of all rows before it. With a
-/// million rows a day, and nine row groups for them, 64 days are 1 % of the file;
-/// the next version begins anew without any.
-pub const MAX_GROWN_VERSIONS: usize = 64;
-
 /// How long a client that has read a part of a file is taken to be reading still:
 /// who reads one asks for the next part within a second, and who thinks about it
 /// for longer gets the whole, or parts of what he is told then.

@@ -29,7 +29,6 @@ mod event_id;
 mod evidence;
 mod fetch;
 mod gaps;
-mod grown;
 mod head;
 mod join;
 pub mod limits;

@@ -26,7 +26,6 @@ use super::caller::Client;
 use super::compression;
 use super::elsewhere::PeersMayBeAsked;
 use super::etag::EntityTag;
-use super::grown::{Growing, Grown};
 use super::parts::{self, Answer};
 use super::places::mebibytes;
 use super::problem::ApiError;
@@ -93,8 +92,6 @@ struct Asked {
     moves: bool,
     format: Format,
     with_proof: bool,
-    /// How the file goes on from what somebody has of it.
-    growing: Option<Growing>,
 }
 
 impl Asked {
@@ -122,13 +119,13 @@ impl Asked {
             moves,
             format,
             with_proof,
-            growing: None,
         })
     }
 
-    /// Where the file of a stream that grows only gets longer, it goes on from what
-    /// somebody has of it.
-    fn going_on(mut self, grown: &Grown) -> Self {
+    /// Whether every answer to this question until now is the beginning of this one: it
+    /// is of lines, from one record to the end of a stream of which nothing goes and
+    /// nothing was ever told that does not count.
+    fn only_grows(&self) -> bool {
         let is_open = match self.question {
             Question::Select(Selection {
                 to: u64::MAX,
@@ -140,23 +137,12 @@ impl Asked {
             }) => !self.moves,
             Question::Select(_) | Question::AtOrBefore(_) => false,
         };
-        if is_open && self.format.grows() && !self.with_proof {
-            let Self { status, format, .. } = &self;
-            // Other rows are another file.
-            let last = status.recovered.as_ref().map(|recovered| recovered.head());
-            let rows = (status.key, last.map(|last| last.root));
-            let file = format!("{} {rows:?}", self.resource());
-            self.growing = Some(grown.growing(file, *format, status.usable_size()));
-        }
-        self
-    }
-
-    /// The sizes at which the file has an end in its middle.
-    fn ends(&self) -> &[u64] {
-        match &self.growing {
-            Some(growing) if self.format == Format::Parquet => &growing.ends,
-            Some(_) | None => &[],
-        }
+        let status = &self.status;
+        let manifest = status.manifest.as_ref();
+        let keeps_all = manifest.is_some_and(|manifest| !manifest.drops());
+        let is_of_one_history =
+            status.fork.is_none() && status.recovered.is_none() && status.disputed_from.is_none();
+        is_open && self.format.is_of_lines() && keeps_all && is_of_one_history
     }
 
     /// The answer, as a file.
@@ -170,7 +156,7 @@ impl Asked {
                 tag: self.tag().to_string(),
             },
             format: self.format,
-            growing: self.growing.clone(),
+            only_grows: self.only_grows(),
             writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }
@@ -192,10 +178,7 @@ impl Asked {
     /// The tag of the answer.
     fn tag(&self) -> EntityTag {
         let range = (self.status.begin, self.status.usable_size());
-        let mut tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
-        if !self.ends().is_empty() {
-            tag = tag.of_question(&format!("{:?}", self.ends()));
-        }
+        let tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
         match self.moves {
             false => tag,
             true => tag.of_question(&format!("{:?}", self.question)),
@@ -254,11 +237,7 @@ impl Asked {
             }
             false => Encoder::begin(self.format, manifest.value_type, out)?,
         };
-        let mut ends = self.ends().iter().copied().peekable();
         records.visit(&selection, |index, record| {
-            while ends.next_if(|&end| end <= index).is_some() {
-                encoder.end_version()?;
-            }
             encoder.record(index, record)?;
             Ok::<_, WriteError>(())
         })?;
@@ -346,7 +325,7 @@ async fn read_under(
 ) -> Result<Response, ApiError> {
     let (disputed_from, begin) = (status.disputed_from, status.begin);
     let headers = request.headers;
-    let asked = Asked::new(status, options, headers)?.going_on(state.grown());
+    let asked = Asked::new(status, options, headers)?;
     let tag = asked.tag();
     let is_weak = compression::is_done(headers, asked.format);
     let mut response = if tag.is_known(headers) {

@@ -1,17 +1,15 @@
 //! Answers that are files: whole as they are written, or their length (HEAD)
 //! and parts of them (Range).
 
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::io::Write;
 
 use super::asker::Asker;
 use super::byte_range::ByteRange;
 use super::caller::Client;
-use super::choice::{Asked, Choice, Refusal, appends_anything};
+use super::choice::{Asked, Choice, Refusal};
 use super::compression;
 use super::elsewhere::PeersMayBeAsked;
 use super::etag::weak;
-use super::grown::{Growing, Grown};
 use super::places::Place;
 use super::problem::ApiError;
 use super::spool::{Name, Spool};
@@ -31,8 +29,8 @@ pub(super) struct Answer {
     /// What is asked, and the version of this moment.
     pub(super) name: Name,
     pub(super) format: Format,
-    /// Where the file of later begins with this one.
-    pub(super) growing: Option<Growing>,
+    /// Whether each version until now is the beginning of this one.
+    pub(super) only_grows: bool,
     /// Mebibytes of memory that writing it may need.
     pub(super) size: usize,
     pub(super) writing: Writing,
@@ -60,7 +58,7 @@ pub(super) async fn answer(
     let choice = match choice(state, &answer, request, told.as_ref()) {
         Ok(choice) => choice,
         Err(Refusal::WouldBeAppended) => {
-            return nothing_to_append(state, answer, request).await;
+            return nothing_to_append(state, answer, request, told.as_ref()).await;
         }
         Err(Refusal::Gone) => return Err(gone()),
     };
@@ -87,27 +85,18 @@ pub(super) async fn answer(
         },
         format: answer.format,
     };
-    let is_whole = !is_head && choice.part.is_none();
-    // Who may go on with the file later, if it is this version that is told.
-    let growing = answer.growing.clone().filter(|_| {
-        is_whole && name == answer.name && !is_compressed && appends_anything(request.headers)
-    });
     let spool = match state.spools().find(&name) {
         Some(spool) => spool,
         None => {
             let place = state.place(request.client, answer.size).await?;
-            if is_whole {
-                let writing = remembered(answer.writing, growing, state.grown().clone());
-                return about.streamed(writing, place).await;
+            if !is_head && choice.part.is_none() {
+                return about.streamed(answer.writing, place).await;
             }
             written(state, answer, place).await?
         }
     };
     if is_head {
         return Ok(about.whole(Body::empty(), spool.length()));
-    }
-    if let Some(growing) = growing {
-        state.grown().told(&growing, spool.length());
     }
     let place = state.place(request.client, COPY_MEBIBYTES).await?;
     about.read(spool, choice.part, place).await
@@ -143,48 +132,19 @@ fn gone() -> ApiError {
     )
 }
 
-/// Writes an answer; a file that somebody may go on with is remembered once it is
-/// whole.
-fn remembered(writing: Writing, growing: Option<Growing>, grown: Arc<Grown>) -> Writing {
-    let Some(growing) = growing else {
-        return writing;
-    };
-    Box::new(move |out| {
-        let mut out = Counted { out, bytes: 0 };
-        writing(&mut out)?;
-        grown.told(&growing, out.bytes);
-        Ok(())
-    })
-}
-
-/// Counts the bytes that pass.
-struct Counted<'w> {
-    out: &'w mut (dyn Write + Send),
-    bytes: u64,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// The answer to a client that would put whatever it is sent behind what it has:
-/// the rest, where it has an earlier version whole that this one begins with; that
-/// it has everything, where it does; or else that it has to begin anew.
+/// The answer to a client that would put whatever it is sent behind what it has,
+/// about which all that is known is how many bytes it has: the rest, where each
+/// version is the beginning of this one; that it has everything, where it was told
+/// this version last and has as many bytes; or else that it has to begin anew.
 async fn nothing_to_append(
     state: &ApiState,
     answer: Answer,
     request: Request<'_>,
+    told: Option<&Last>,
 ) -> Result<Response, ApiError> {
     let range = ByteRange::asked(request.headers);
-    let (growing, about) = (answer.growing.clone(), About::of(&answer));
+    let is_told = matches!(told, Some(Last::One(version)) if version.tag == answer.name.tag);
+    let (only_grows, about) = (answer.only_grows, About::of(&answer));
     let spool = match state.spools().find(&answer.name) {
         Some(spool) => spool,
         None => {
@@ -192,22 +152,18 @@ async fn nothing_to_append(
             written(state, answer, place).await?
         }
     };
-    if let (Some(growing), Some(ByteRange::From(has))) = (growing, range)
-        && state.grown().begins_with(&growing, has)
-        && has < spool.length()
-    {
-        // With the rest it has this version whole.
-        state.grown().told(&growing, spool.length());
-        let place = state.place(request.client, COPY_MEBIBYTES).await?;
-        return about.read(spool, range, place).await;
-    }
-    match range.and_then(|range| range.within(spool.length())) {
-        None => Ok(beyond(spool.length())),
-        Some(_) => Err(ApiError::new(
+    match range {
+        Some(ByteRange::From(has)) if has < spool.length() && only_grows => {
+            let place = state.place(request.client, COPY_MEBIBYTES).await?;
+            about.read(spool, range, place).await
+        }
+        Some(ByteRange::From(has)) if has == spool.length() && (only_grows || is_told) => {
+            Ok(beyond(spool.length()))
+        }
+        _ => Err(ApiError::new(
             StatusCode::PRECONDITION_REQUIRED,
-            "what is there is not a file that was fetched whole from this run of the node, and the stream \
-             may have grown, so that nothing must be put behind it; remove it and fetch the file anew, \
-             or name its version in If-Range",
+            "what is there may be of another version of the file than this one, and nothing must be put \
+             behind it; remove it and fetch the file anew, or name its version in If-Range",
         )
         .with_reason("The stream may have grown; fetch the file anew without -c")),
     }

@@ -12,7 +12,6 @@ use super::auth::LocalTrust;
 use super::body_room::BodyRooms;
 use super::caller::Client;
 use super::crowd::Crowd;
-use super::grown::Grown;
 use super::limits::{MAX_API_CONNECTIONS, MAX_TARPIT, STALLED_LIVE};
 use super::live_places::{LivePlace, LivePlaces};
 use super::live_reader::FirstRows;
@@ -53,7 +52,6 @@ struct Parts {
     bodies: BodyRooms,
     spools: Arc<Spools>,
     told: Arc<Told>,
-    grown: Arc<Grown>,
     stopping: CancellationToken,
 }
 
@@ -81,7 +79,6 @@ impl ApiState {
             bodies: BodyRooms::default(),
             spools: Arc::default(),
             told: Arc::default(),
-            grown: Arc::default(),
             stopping: CancellationToken::new(),
         }))
     }
@@ -211,10 +208,6 @@ impl ApiState {
 
     pub(super) fn told(&self) -> &Told {
         &self.0.told
-    }
-
-    pub(super) fn grown(&self) -> &Arc<Grown> {
-        &self.0.grown
     }
 
     pub(super) fn stopping(&self) -> &CancellationToken {

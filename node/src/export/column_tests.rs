@@ -224,55 +224,6 @@ fn the_same_records_give_the_bytes_that_the_layout_is_named_for() {
 }
 
 #[test]
-fn a_file_of_more_records_begins_with_the_whole_file_of_fewer() {
-    let rows: Vec<_> = (0..ROW_GROUP_ROWS as u64 + 700)
-        .map(|i| {
-            (
-                i,
-                Record::new(Timestamp(i as i64), i.to_string().as_bytes()),
-            )
-        })
-        .collect();
-    let ended_at = |ends: &[u64], size: u64, value_type| {
-        let mut out = Vec::new();
-        let mut encoder = Encoder::begin(Format::Parquet, value_type, &mut out).unwrap();
-        for (index, record) in &rows[..size as usize] {
-            if ends.contains(index) {
-                encoder.end_version().unwrap();
-            }
-            encoder.record(*index, record).unwrap();
-        }
-        encoder.finish().unwrap();
-        out
-    };
-    let full = ROW_GROUP_ROWS as u64;
-    for value_type in TYPES {
-        let mut ends = Vec::new();
-        let mut before = ended_at(&[], 0, value_type);
-        for size in [0, 1, 500, full, full + 1, full + 700] {
-            let now = ended_at(&ends, size, value_type);
-            assert!(now.starts_with(&before), "{size} after {ends:?}");
-            let file = SerializedFileReader::new(opened(&now)).unwrap();
-            let rows_in_it = file.metadata().file_metadata().num_rows();
-            assert_eq!(rows_in_it.cast_unsigned(), size, "after {ends:?}");
-            if value_type == ValueType::Number {
-                let mut next = 0;
-                let file = ParquetRows::open(opened(&now)).unwrap();
-                let read = file.rows(value_type, |index, record| {
-                    assert_eq!((index, &record), (next, &rows[next as usize].1));
-                    next += 1;
-                    Ok::<_, RowsError>(())
-                });
-                read.unwrap();
-                assert_eq!(next, size, "after {ends:?}");
-            }
-            ends.push(size);
-            before = now;
-        }
-    }
-}
-
-#[test]
 fn a_value_that_is_no_number_is_left_out_of_the_numbers() {
     let rows = [(0, Record::new(Timestamp(0), b"NaN"))];
     let mut out = Vec::new();

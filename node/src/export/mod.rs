@@ -94,12 +94,12 @@ impl Format {
         }
     }
 
-    /// Whether a file of more records can begin with the whole file of fewer.
+    /// Whether the file of more records begins with the whole file of fewer.
     #[must_use]
-    pub fn grows(self) -> bool {
+    pub fn is_of_lines(self) -> bool {
         match self {
-            Self::Csv | Self::SafeCsv | Self::Ndjson | Self::Parquet => true,
-            Self::Json | Self::Arrow | Self::Feather => false,
+            Self::Csv | Self::SafeCsv | Self::Ndjson => true,
+            Self::Json | Self::Arrow | Self::Feather | Self::Parquet => false,
         }
     }
 
@@ -176,19 +176,6 @@ impl<W: Write + Send> Encoder<W> {
             Self::Json(encoder) => encoder.record(index, record),
             Self::Arrow(encoder) => encoder.record(index, record),
             Self::Parquet(encoder) => encoder.record(index, record),
-        }
-    }
-
-    /// Ends a file of the records until now, and goes on behind it, so that a file
-    /// of more records begins with the whole of this one. Texts of lines do that
-    /// anyhow; nothing is done for the other formats.
-    ///
-    /// # Errors
-    /// The writer fails.
-    pub fn end_version(&mut self) -> io::Result<()> {
-        match self {
-            Self::Parquet(encoder) => encoder.end_version(),
-            Self::Csv(_) | Self::Ndjson(_) | Self::Json(_) | Self::Arrow(_) => Ok(()),
         }
     }
 

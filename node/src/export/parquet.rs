@@ -1,9 +1,8 @@
 //! Parquet: the columns `index`, `time`, `value`, of numbers and in files with a
 //! proof `token` too, a bounded row group at a time.
 //!
-//! The bytes depend on nothing but the records, where an earlier version of the
-//! file ended ([`ParquetEncoder::end_version`]), and [`LAYOUT`]: who asks for a part
-//! of the file now and for another part later gets parts of one file.
+//! The bytes depend on nothing but the records and [`LAYOUT`]: who asks for a
+//! part of the file now and for another part later gets parts of one file.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,16 +11,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
-use parquet::basic::{ColumnOrder, Compression, Encoding};
+use parquet::basic::{Compression, Encoding};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{
-    FileMetaData, KeyValue, ParquetMetaDataBuilder, ParquetMetaDataWriter, RowGroupMetaData,
-};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
-use parquet::schema::types::{ColumnPath, SchemaDescriptor, TypePtr};
+use parquet::schema::types::{ColumnPath, TypePtr};
 
 use super::exact::{Sparse, Tokens, is_same};
 use super::limits::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
@@ -94,46 +91,6 @@ impl<W: Write + Send> ParquetEncoder<W> {
         }
         self.out.finish().map_err(to_io)?;
         self.out.inner_mut().flush()
-    }
-
-    /// Ends the file here, as [`Self::finish`] does, and goes on behind that end:
-    /// what is written until now is the whole file of the rows until now, and the
-    /// file of more rows begins with it. Readers take the last end of a file.
-    ///
-    /// # Errors
-    /// The writer fails.
-    pub fn end_version(&mut self) -> io::Result<()> {
-        if !self.rows.indexes.is_empty() {
-            self.write_group()?;
-        }
-        let end = self.end().map_err(to_io)?;
-        self.out.write_all(&end)
-    }
-
-    /// What stands behind the last row group in a file of those that were written.
-    fn end(&self) -> Result<Vec<u8>, ParquetError> {
-        let groups = self.out.flushed_row_groups().to_vec();
-        let schema = self.out.schema_descr();
-        let orders = schema.columns().iter().map(|column| {
-            ColumnOrder::column_order_for_type(
-                column.logical_type_ref(),
-                column.converted_type(),
-                column.physical_type(),
-            )
-        });
-        let properties = self.out.properties();
-        let file = FileMetaData::new(
-            properties.writer_version().as_num(),
-            groups.iter().map(RowGroupMetaData::num_rows).sum(),
-            Some(properties.created_by().to_owned()),
-            None,
-            Arc::new(SchemaDescriptor::new(schema.root_schema_ptr())),
-            Some(orders.collect()),
-        );
-        let whole = ParquetMetaDataBuilder::new(file).set_row_groups(groups);
-        let mut end = Vec::new();
-        ParquetMetaDataWriter::new(&mut end, &whole.build()).finish()?;
-        Ok(end)
     }
 
     fn write_group(&mut self) -> io::Result<()> {

@@ -1,8 +1,6 @@
 //! Parquet in parts, and answers that a client has already.
 
 use anyhow::{Context, Result, ensure};
-use headwater::export::rows::ParquetRows;
-use headwater_protocols::manifest::ValueType;
 use headwater_tests::TestNode;
 use reqwest::{Client, Response, StatusCode};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -249,98 +247,112 @@ pub(super) async fn wget(args: &[&str]) -> Result<Option<bool>> {
 }
 
 #[tokio::test]
-async fn wget_goes_on_with_a_file_that_has_grown_and_has_what_a_fresh_one_is() -> Result<()> {
-    let node = TestNode::start(&[]).await?;
+async fn wget_goes_on_with_lines_that_have_grown_and_has_what_a_fresh_file_is() -> Result<()> {
+    let mut node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, ROWS)?;
     let mut next = ROWS;
-    for format in ["parquet", "csv", "ndjson"] {
-        let url = format!("/v1/streams/{stream}/observations?format={format}");
-        let url = node.url(&url)?;
+    for format in ["csv", "ndjson", "safe-csv"] {
+        let path = format!("/v1/streams/{stream}/observations?format={format}&from=7");
         let file = super::path(&node, &format!("grown.{format}"))?;
-        let Some(fetched) = wget(&["-O", &file, &url]).await? else {
+        let Some(fetched) = wget(&["-O", &file, &node.url(&path)?]).await? else {
             return Ok(());
         };
         ensure!(fetched);
         let first = std::fs::read(&file)?;
-        ensure!(wget(&["-c", "-O", &file, &url]).await? == Some(true));
+        ensure!(wget(&["-c", "-O", &file, &node.url(&path)?]).await? == Some(true));
         ensure!(
             std::fs::read(&file)? == first,
             "{format}: there was no more"
         );
-        for more in [1, 20_000, 3] {
-            let before = std::fs::read(&file)?;
+        for (more, kept) in [(1, None), (20_000, Some(1_000)), (3, Some(1))] {
             node.publish_numbers(&stream, next, more)?;
             next += more;
+            let before = std::fs::read(&file)?;
+            if let Some(kept) = kept {
+                // It was cut off; and the node has forgotten what it has told.
+                std::fs::write(&file, &before[..kept])?;
+                node.stop().await?;
+                node.launch().await?;
+            }
+            let url = node.url(&path)?;
             ensure!(
                 wget(&["-c", "-O", &file, &url]).await? == Some(true),
                 "{format}"
             );
-            let grown = std::fs::read(&file)?;
-            ensure!(grown.len() > before.len() && grown.starts_with(&before));
-            // To whoever asks: another program, and wget itself.
             let fresh = reqwest::get(&url).await?.bytes().await?;
+            let grown = std::fs::read(&file)?;
             ensure!(grown == fresh, "{format}: it is not what a fresh one is");
-            let anew = super::path(&node, &format!("anew.{format}"))?;
-            ensure!(wget(&["-O", &anew, &url]).await? == Some(true));
-            ensure!(grown == std::fs::read(&anew)?, "{format}");
-        }
-        if format == "parquet" {
-            ensure!(
-                rows_of(&file)? == next,
-                "rows are missing, or are there twice"
-            );
+            ensure!(grown.len() > before.len() && grown.starts_with(&before));
         }
     }
     Ok(())
 }
 
-/// How many rows a file of Parquet has, each at its place.
-fn rows_of(file: &str) -> Result<u64> {
-    let rows = ParquetRows::open(std::fs::File::open(file)?)?;
-    let mut next = 0;
-    rows.rows(ValueType::Number, |index, _| {
-        ensure!(index == next, "row {index} stands at the place of {next}");
-        next += 1;
-        Ok(())
-    })?;
-    Ok(next)
-}
-
 #[tokio::test]
-async fn wget_leaves_a_part_of_a_file_alone_and_what_another_run_has_told() -> Result<()> {
+async fn wget_leaves_a_file_alone_that_may_be_of_another_version() -> Result<()> {
     let mut node = TestNode::start(&[]).await?;
     let stream = node.create("numbers")?;
     node.publish_numbers(&stream, 0, ROWS)?;
-    let url =
-        |node: &TestNode| node.url(&format!("/v1/streams/{stream}/observations?format=parquet"));
-    let file = super::path(&node, "grown.parquet")?;
-    let Some(fetched) = wget(&["-O", &file, &url(&node)?]).await? else {
-        return Ok(());
-    };
-    ensure!(fetched);
-    let whole = std::fs::read(&file)?;
-    // Whose part it is nobody knows: somebody else may have been told the version.
-    std::fs::write(&file, &whole[..1_000])?;
-    node.publish_numbers(&stream, ROWS, 1)?;
-    ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false));
-    ensure!(
-        std::fs::read(&file)? == whole[..1_000],
-        "two versions are put together"
-    );
-
-    // What this run has told nobody is left alone, too.
-    std::fs::write(&file, &whole)?;
-    node.stop().await?;
-    node.launch().await?;
-    ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false));
-    ensure!(
-        std::fs::read(&file)? == whole,
-        "two versions are put together"
-    );
-    ensure!(wget(&["-O", &file, &url(&node)?]).await? == Some(true));
-    let fresh = reqwest::get(url(&node)?).await?.bytes().await?;
-    ensure!(std::fs::read(&file)? == fresh);
+    // Of this one the beginning goes, and another one comes that is as long.
+    let window = [
+        "stream",
+        "create",
+        "w",
+        "--retain-records",
+        "32",
+        "--chunk-level",
+        "4",
+    ];
+    node.run(&window)?;
+    node.publish_numbers("w", 1_000, 64)?;
+    let parquet = format!("/v1/streams/{stream}/observations?format=parquet");
+    let last = format!("/v1/streams/{stream}/observations?format=csv&order=desc&limit=3");
+    let window = "/v1/streams/w/observations?format=csv".to_owned();
+    for (path, name, next) in [
+        (parquet, "numbers", ROWS),
+        (last, "numbers", ROWS + 32),
+        (window, "w", 1_064),
+    ] {
+        let url = |node: &TestNode| node.url(&path);
+        let file = super::path(&node, "grown")?;
+        let Some(fetched) = wget(&["-O", &file, &url(&node)?]).await? else {
+            return Ok(());
+        };
+        ensure!(fetched);
+        let whole = std::fs::read(&file)?;
+        ensure!(wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(true));
+        ensure!(
+            std::fs::read(&file)? == whole,
+            "{path}: it is not what it was"
+        );
+        // Whose part it is nobody knows; longer than the file of now, or as long, may be
+        // another one; and what was told before a restart is forgotten.
+        let longer = [&whole[..], b"more"].concat();
+        let cut = whole[..whole.len() / 2].to_vec();
+        for there in [cut, longer, whole.clone()] {
+            std::fs::write(&file, &there)?;
+            if there == whole {
+                node.publish_numbers(name, next, 32)?;
+            }
+            let went_on = wget(&["-c", "-O", &file, &url(&node)?]).await?;
+            ensure!(went_on == Some(false), "{path}: {} bytes", there.len());
+            ensure!(
+                std::fs::read(&file)? == there,
+                "{path}: something is put behind it"
+            );
+        }
+        ensure!(wget(&["-O", &file, &url(&node)?]).await? == Some(true));
+        let fresh = reqwest::get(url(&node)?).await?.bytes().await?;
+        ensure!(std::fs::read(&file)? == fresh);
+        node.stop().await?;
+        node.launch().await?;
+        ensure!(
+            wget(&["-c", "-O", &file, &url(&node)?]).await? == Some(false),
+            "{path}"
+        );
+        ensure!(std::fs::read(&file)? == fresh);
+    }
     Ok(())
 }
 
