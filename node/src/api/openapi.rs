@@ -55,7 +55,29 @@ impl Modify for Tokens {
 fn whole() -> utoipa::openapi::OpenApi {
     let mut document = Description::openapi();
     document.merge(described());
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+        ] {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(operation_id(method, path));
+            }
+        }
+    }
     document
+}
+
+/// What programs that are made from the description call a request: names of handlers
+/// are so only within their file.
+fn operation_id(method: &str, path: &str) -> String {
+    let is_word = |part: &&str| !part.is_empty();
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = words.filter(is_word).filter(|word| *word != "v1");
+    let parts: Vec<_> = std::iter::once(method).chain(words).collect();
+    parts.join("_")
 }
 
 /// The description, with what this node asks of those who read.
@@ -266,6 +288,8 @@ impl fmt::Display for Text<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn description() -> Value {
@@ -279,6 +303,20 @@ mod tests {
         let observations = &description["paths"]["/v1/streams/{id}/observations"];
         let methods: Vec<_> = entries(observations).map(|(method, _)| method).collect();
         assert_eq!(methods, ["get", "post"]);
+    }
+
+    #[test]
+    fn every_request_has_a_name_of_its_own() {
+        let description = description();
+        let mut names = BTreeSet::new();
+        for (path, methods) in entries(&description["paths"]) {
+            for (method, operation) in entries(methods) {
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(name.starts_with(method.as_str()), "{name}");
+                assert!(names.insert(name), "{method} {path}");
+            }
+        }
+        assert!(names.contains("get_streams_id_observations"), "{names:?}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! other ends do not hear of it at once: most of those who begin requests and do
 //! not end them, or ask for histories and do not read them, come again as soon as
 //! they are closed, and each time cost an accept, a head, and the first blocks of
-//! an answer. What waits here costs an open file and nothing else.
+//! an answer. What waits here costs an open file, and what the system has of it that
+//! was not taken: some tens of kilobytes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -75,8 +75,8 @@ async fn is_meant(
     stream: &StreamView,
     successor: Option<&str>,
 ) -> anyhow::Result<bool> {
-    if stream.closed {
-        // Said again, it is as it was.
+    if stream.closed || stream.recovered.is_some() {
+        // Nothing ends by it: said again it is as it was, or it is refused.
         return Ok(true);
     }
     let name = printable(&stream.name);

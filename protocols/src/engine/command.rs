@@ -105,8 +105,7 @@ pub enum Reply {
     Done,
 }
 
-/// A command, and what is answered to it when it is done: it cannot be asked for one
-/// thing and be taken for another.
+/// A command, and what is answered to it when it is done.
 #[derive(Debug, Clone)]
 pub struct Asking<R> {
     command: Command,
@@ -128,7 +127,7 @@ impl Command {
         Asking { command, reply }
     }
 
-    /// Answered once it is done.
+    /// One that is answered by nothing else than that it is done.
     #[must_use]
     pub fn done(self) -> Asking<()> {
         self.asking(|reply| matches!(reply, Reply::Done).then_some(()))
