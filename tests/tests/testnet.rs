@@ -266,6 +266,7 @@ async fn nodes_whose_folder_was_taken_from_them_are_told_and_go_down() -> Result
     fs::remove_dir_all(net.dir())?;
     // They note again outside of their data what they have signed.
     fs::create_dir_all(net.dir().join("1/mark"))?;
+    fs::write(net.dir().join("1/commands.log"), "a command that came late")?;
     let errors = net.fails(&["up", "2"]).await?;
     ensure!(errors.contains("3 nodes of an earlier network"), "{errors}");
     ensure!(errors.contains("scripts/testnet down"), "{errors}");

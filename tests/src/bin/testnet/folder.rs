@@ -200,7 +200,7 @@ impl Folder {
     fn is_of_node(&self, name: &str) -> bool {
         let entries = fs::read_dir(self.path.join(name));
         let is_known = |entry: io::Result<fs::DirEntry>| {
-            let known = ["data", "mark", "log"];
+            let known = ["data", "mark", "log", "commands.log"];
             entry.is_ok_and(|entry| known.iter().any(|name| entry.file_name() == *name))
         };
         entries.is_ok_and(|mut entries| entries.all(is_known))
