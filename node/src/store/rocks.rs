@@ -2,6 +2,7 @@
 
 mod damage;
 mod manifest;
+mod mended;
 mod mending;
 mod open_error;
 mod opening;
@@ -22,10 +23,11 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use damage::{LostParts, Noticed, is_damage};
 use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, Table};
-pub use mending::{Lost, Mended};
+pub use mended::{Lost, Mended};
+use mending::Opening;
 pub use open_error::OpenError;
 use open_error::{check_version, unusable};
-use opening::{Handle, Opening, Writable};
+use opening::{Handle, Writable};
 use options::{MAX_FIRST_LEVEL_FILES, families, store_options, write_options};
 pub use past_cache::PastCache;
 pub use patient::Patient;
@@ -216,7 +218,7 @@ impl RocksStore {
 
     fn check_format(&self, dir: &Path) -> Result<(), OpenError> {
         let found = match self.get(Table::Meta, FORMAT_KEY) {
-            Ok(None) if self.mended.is_some() || mending::was_mended(dir) => None,
+            Ok(None) if self.mended.is_some() || mended::was_mended(dir) => None,
             // A row that cannot be read is written anew: a later format has other tables.
             Err(StoreError::Damaged(_)) => None,
             Ok(None) if !self.is_blank().map_err(|error| unusable(dir, error))? => {

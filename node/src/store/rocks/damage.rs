@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use headwater_protocols::store::{StoreError, Table};
 
-use super::mending::Lost;
+use super::mended::Lost;
 
 /// Places that are kept until they are mended. There may be more of them.
 const MAX_PLACES: usize = 64;

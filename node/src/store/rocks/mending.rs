@@ -8,9 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::PoisonError;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use headwater_protocols::store::{StoreError, Table};
 use rocksdb::{
@@ -18,8 +17,8 @@ use rocksdb::{
 };
 
 use super::damage::{Noticed, Places, is_damage};
-use super::open_error::open_error;
-use super::opening::{Opening, is_for_lack_of_writing};
+use super::mended::{Lost, Mended};
+use super::open_error::{is_for_lack_of_writing, open_error};
 use super::{OpenError, RocksStore, family, lock, manifest, open_tables, store_error, unusable};
 
 /// Rounds of opening in which damaged table files are taken out; each time all
@@ -29,48 +28,23 @@ const MAX_ROUNDS: usize = 32;
 /// Rows of a damaged table file that are written anew at once.
 const SALVAGE_BYTES: usize = 4 << 20;
 
-/// A part of a table of which rows may be lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
-    /// The table.
-    pub table: Table,
-    /// The last key before it that could be read, or where it begins.
-    pub from: Vec<u8>,
-    /// The first key behind it that could be read, or where it ends.
-    pub to: Vec<u8>,
+/// What is known before the folder is opened, and what was done to it meanwhile.
+#[derive(Default)]
+pub(super) struct Opening {
+    /// Its logs of writes are damaged.
+    pub(super) lost_writes: bool,
+    /// What of it is known to be damaged.
+    pub(super) noticed: Places,
+    /// This process had it open: what is torn was not written whole by it.
+    pub(super) was_open: bool,
+    /// What was done.
+    pub(super) mended: Mended,
 }
 
-/// What was done to open a damaged store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mended {
-    /// What was wrong, and with which file, each in words.
-    pub what: Vec<String>,
-    /// Where the files are kept that were replaced or removed.
-    pub kept: Option<PathBuf>,
-    /// Parts of tables of which rows may be lost.
-    pub lost: Vec<Lost>,
-    /// Any row may be lost, or may be an older one.
-    pub is_rebuilt: bool,
-    /// How often this store was mended before, since it was opened.
-    pub number: u64,
-}
-
-impl Mended {
-    fn keep(&mut self, dir: &Path, names: &[String]) -> io::Result<()> {
-        let kept = match &self.kept {
-            Some(kept) => kept.clone(),
-            None => {
-                let kept = new_folder(dir)?;
-                self.kept.insert(kept).clone()
-            }
-        };
-        for name in names {
-            let (from, to) = (dir.join(name), kept.join(name));
-            if from.exists() && !to.exists() && fs::hard_link(&from, &to).is_err() {
-                fs::copy(&from, &to)?;
-            }
-        }
-        Ok(())
+impl Opening {
+    /// What was done, if it was anything.
+    pub(super) fn mended(&self) -> Option<Mended> {
+        (self.mended != Mended::default()).then(|| self.mended.clone())
     }
 }
 
@@ -434,40 +408,6 @@ impl Writer<'_> {
         let batch = std::mem::take(&mut self.batch);
         self.db.write(batch).map_err(|error| store_error(&error))
     }
-}
-
-/// Whether something of this store was repaired before: what was taken out of it
-/// lies beside it.
-pub(super) fn was_mended(dir: &Path) -> bool {
-    let (Some(name), Some(folder)) = (dir.file_name(), dir.parent()) else {
-        return false;
-    };
-    let begin = format!("{}-damaged-", name.to_string_lossy());
-    let is_kept = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&begin);
-    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(is_kept))
-}
-
-fn new_folder(dir: &Path) -> io::Result<PathBuf> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let seconds = since.map_or(0, |since| since.as_secs());
-    let name = dir
-        .file_name()
-        .map_or_else(|| "store".into(), |name| name.to_string_lossy());
-    for attempt in 0..100 {
-        let again = match attempt {
-            0 => String::new(),
-            again => format!("-{again}"),
-        };
-        let path = dir.with_file_name(format!("{name}-damaged-{seconds}{again}"));
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-            Ok(()) => return Ok(path),
-        }
-    }
-    Err(io::Error::other(
-        "there are too many folders of damaged files",
-    ))
 }
 
 impl RocksStore {

@@ -113,3 +113,16 @@ pub(super) fn unusable(dir: &Path, error: StoreError) -> OpenError {
         StoreError::Failed(why) | StoreError::Unclear(why) => OpenError::Failed { dir, why },
     }
 }
+
+/// Whether the folder could be read, but not be written.
+pub(super) fn is_for_lack_of_writing(message: &str) -> bool {
+    [
+        "No space left on device",
+        "Disk quota exceeded",
+        "Read-only file system",
+        "Too many open files",
+        "Input/output error",
+    ]
+    .iter()
+    .any(|why| message.contains(why))
+}

@@ -14,7 +14,9 @@ use headwater_protocols::store::{Batch, Change, Durability, Store, StoreError, T
 use rocksdb::{ColumnFamily, DB, WriteBatch};
 
 use super::damage::Places;
-use super::mending::{self, Mended};
+use super::mended::Mended;
+use super::mending::{self, Opening};
+use super::open_error::is_for_lack_of_writing;
 use super::wal::{self, LostWrites};
 use super::{OpenError, RocksStore, family, keep_logs, lock, open_tables_for_reading};
 
@@ -110,19 +112,6 @@ impl Deref for Writable<'_> {
     }
 }
 
-/// What is known before the folder is opened, and what was done to it meanwhile.
-#[derive(Default)]
-pub(super) struct Opening {
-    /// Its logs of writes are damaged.
-    pub(super) lost_writes: bool,
-    /// What of it is known to be damaged.
-    pub(super) noticed: Places,
-    /// This process had it open: what is torn was not written whole by it.
-    pub(super) was_open: bool,
-    /// What was done.
-    pub(super) mended: Mended,
-}
-
 impl Opening {
     /// Looks for what the disk has lost of the logs of writes, before they are read
     /// for good, and keeps a copy of them, unless that was known.
@@ -160,11 +149,6 @@ impl Opening {
             // There is nothing to read yet, or it is damaged, too.
             Err(_) => Err(error),
         }
-    }
-
-    /// What was done, if it was anything.
-    pub(super) fn mended(&self) -> Option<Mended> {
-        (self.mended != Mended::default()).then(|| self.mended.clone())
     }
 }
 
@@ -302,17 +286,4 @@ impl RocksStore {
         self.commit(batch, Durability::Synced)?;
         self.prove()
     }
-}
-
-/// Whether the folder could be read, but not be written.
-pub(super) fn is_for_lack_of_writing(message: &str) -> bool {
-    [
-        "No space left on device",
-        "Disk quota exceeded",
-        "Read-only file system",
-        "Too many open files",
-        "Input/output error",
-    ]
-    .iter()
-    .any(|why| message.contains(why))
 }

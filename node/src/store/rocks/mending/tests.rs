@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use headwater_protocols::store::tables::index_key;
