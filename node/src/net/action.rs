@@ -12,8 +12,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, PeerId};
 
-use super::discovery::Query;
-use super::exchange::Request;
+use super::peer_question::Request;
 
 /// One thing to be done.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +56,15 @@ pub(super) enum Action {
         peer: PeerId,
         question: Question,
     },
+}
+
+/// A query of Kademlia about a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Query {
+    /// Who has it?
+    Lookup(LogId),
+    /// We have it.
+    Announce(LogId),
 }
 
 /// A dial of a peer.

@@ -7,6 +7,7 @@
 
 mod agenda;
 mod candidates;
+pub(super) mod key;
 pub(crate) mod provider_store;
 mod shares;
 pub(super) mod table;
@@ -18,7 +19,7 @@ use headwater_protocols::id::LogId;
 use libp2p::{Multiaddr, PeerId, kad};
 use tokio::time::Instant;
 
-use super::action::{Action, Dial};
+use super::action::{Action, Dial, Query};
 use super::addresses::{Reach, is_circuit, reach};
 use super::dialer::plain_dial;
 use super::limits::DISCOVERY_TICK;
@@ -26,8 +27,6 @@ use super::random;
 use agenda::{Agenda, Need};
 use candidates::Candidates;
 use table::Table;
-
-pub(super) use agenda::Query;
 
 /// Whether an address that the user gave makes this node one that others can
 /// ask.

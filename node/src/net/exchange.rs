@@ -39,7 +39,6 @@ use super::random;
 use crate::handle::{Node, StreamPeer};
 use bootstrap::Bootstrap;
 use cache::Cache;
-pub(super) use codec::Request;
 use dials::is_unreachable;
 use messages::PROTOCOL;
 pub(super) use messages::{Event, Messages, messages};

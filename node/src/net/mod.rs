@@ -30,6 +30,7 @@ pub(crate) mod observations;
 pub(crate) mod origin;
 mod own_record;
 pub(crate) mod peer_book;
+mod peer_question;
 pub(crate) mod peer_record;
 mod private_network;
 mod refusals;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use headwater_protocols::id::LogId;
 use tokio::time::Instant;
 
+use super::super::action::Query;
 use super::super::limits::{
     ANNOUNCE_AGAIN, ANNOUNCE_EVERY, FIRST_QUERY_PAUSE, MAX_LOOKUPS, MAX_QUERIES, MAX_QUERY_PAUSE,
 };
@@ -20,15 +21,6 @@ pub(in crate::net) struct Need {
     pub(super) lacks_source: bool,
     /// Others can get something of it here.
     pub(super) provides: bool,
-}
-
-/// A query about a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::net) enum Query {
-    /// Who has it?
-    Lookup(LogId),
-    /// We have it.
-    Announce(LogId),
 }
 
 impl Query {

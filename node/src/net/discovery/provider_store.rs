@@ -17,8 +17,8 @@ use super::super::limits::{
     MAX_KEYS_PER_PROVIDER, MAX_PROVIDER_ADDRESS_BYTES, MAX_PROVIDER_ENTRIES, MAX_PROVIDERS_PER_KEY,
 };
 use super::super::origin::Origin;
+use super::key::log_of;
 use super::shares::{Shares, first_to_go, in_turn};
-use super::table::log_of;
 
 /// Provider entries in memory, within fixed bounds.
 ///
@@ -355,7 +355,7 @@ mod tests {
     }
 
     fn key(number: u8) -> RecordKey {
-        super::super::table::key(LogId([number; 32]))
+        super::super::key::key(LogId([number; 32]))
     }
 
     fn address(port: u16) -> Multiaddr {

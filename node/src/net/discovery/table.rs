@@ -1,12 +1,11 @@
-//! What is done with Kademlia itself: its key of a stream, whom it asks, and the
-//! servers in its routing table.
+//! What is done with Kademlia itself: whom it asks, and the servers in its routing
+//! table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use headwater_protocols::id::LogId;
 use libp2p::core::Endpoint;
-use libp2p::kad::{self, BucketInserts, Mode, RecordKey};
+use libp2p::kad::{self, BucketInserts, Mode};
 use libp2p::swarm::{ConnectionId, NetworkBehaviour};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
 
@@ -23,9 +22,6 @@ pub(in crate::net) type Kademlia = kad::Behaviour<ProviderStore>;
 
 /// A network of our own: what others keep in theirs is of no use to us.
 pub(in crate::net) const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/kad/2");
-
-/// How a multihash of 32 bytes of SHA-256 begins.
-const SHA2_256_32: [u8; 2] = [0x12, 32];
 
 /// Kademlia for the node with this id. A server answers and is in the routing
 /// tables of others; a client only asks.
@@ -119,17 +115,6 @@ pub(in crate::net) fn routable(kad: &mut Kademlia, peer: PeerId, address: Multia
     }
 }
 
-/// The key of a stream: the multihash of its id, as every libp2p
-/// implementation derives it from a CID.
-pub(in crate::net) fn key(log: LogId) -> RecordKey {
-    RecordKey::from(log.cid().hash().to_bytes())
-}
-
-/// The stream of a key; `None` when it is the key of something else.
-pub(super) fn log_of(key: &RecordKey) -> Option<LogId> {
-    LogId::from_slice(key.as_ref().strip_prefix(&SHA2_256_32)?)
-}
-
 /// The addresses at which a provider may be. While a query runs, Kademlia
 /// keeps those that it has heard, and gives them to whoever dials; asked here,
 /// because candidates are dialled after the query, too.
@@ -215,15 +200,5 @@ mod tests {
         let many = |n| format!("/ip4/198.51.{}.{}/tcp/1", n / 250, n % 250);
         assert!(places(many) > 2 * MAX_ROUTED_PER_IP);
         assert!(places(|n| format!("/ip4/127.0.0.1/tcp/{n}")) > 2 * MAX_ROUTED_PER_IP);
-    }
-
-    #[test]
-    fn the_key_of_a_stream_is_the_multihash_of_its_id() {
-        let log = LogId::of_manifest(b"x");
-        let bytes = key(log).to_vec();
-        assert_eq!(bytes.len(), 34);
-        assert_eq!(bytes[2..], log.0);
-        assert_eq!(log_of(&key(log)), Some(log));
-        assert_eq!(log_of(&RecordKey::new(&log.0)), None);
     }
 }

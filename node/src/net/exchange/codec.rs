@@ -7,22 +7,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use headwater_protocols::id::LogId;
 use headwater_protocols::limits::{MAX_PEERS_ANSWER_BYTES, MAX_PEERS_REQUEST_BYTES};
 use headwater_protocols::peers::{Answer, Question, Told};
 use libp2p::{StreamProtocol, request_response};
 
+use super::super::peer_question::Request;
 use super::super::peer_record::{RecordError, SignedRecord};
-
-/// A question, with the record of whoever asks checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(in crate::net) streams: Vec<LogId>,
-    pub(super) count: usize,
-    pub(super) record: Option<Arc<SignedRecord>>,
-    /// What was false in it.
-    pub(super) falsehood: Option<String>,
-}
 
 /// An answer, with all its records checked.
 #[derive(Clone, Debug, Default)]

@@ -14,7 +14,8 @@ use super::super::limits::{
     ASK_AGAIN_US, ASK_BUSY_AGAIN_US, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
 };
 use super::super::peer_book::{Asking, shuffle};
-use super::codec::{PeersCodec, Request, Response};
+use super::super::peer_question::Request;
+use super::codec::{PeersCodec, Response};
 use super::{Exchange, Neighbour, random};
 
 /// Questions and answers.

@@ -6,6 +6,7 @@ use super::super::action::{Dial, Unless};
 use super::super::limits::{
     ASK_BUSY_AGAIN_US, EXCHANGE_TICK, IDLE_AFTER_US, OTHER_DIAL_US, RESCUE_DIALS,
 };
+use super::super::peer_question::Request;
 use super::codec::Response;
 use super::*;
 

@@ -8,9 +8,10 @@ use libp2p::kad::{self, GetProvidersOk, ProgressStep, QueryResult};
 use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
-use super::super::action::Action;
+use super::super::action::{Action, Query};
+use super::super::discovery::key::key;
+use super::super::discovery::need;
 use super::super::discovery::table::{self, Kademlia, Table};
-use super::super::discovery::{Query, need};
 use super::super::exchange::OwnStream;
 use super::super::idle::Crowd;
 use super::super::nat::remote_address;
@@ -88,8 +89,8 @@ impl Network {
     /// Makes a query.
     pub(super) fn query(&mut self, query: Query) {
         let id = match query {
-            Query::Lookup(log) => Some(self.kad().get_providers(table::key(log))),
-            Query::Announce(log) => self.kad().start_providing(table::key(log)).ok(),
+            Query::Lookup(log) => Some(self.kad().get_providers(key(log))),
+            Query::Announce(log) => self.kad().start_providing(key(log)).ok(),
         };
         match id {
             Some(id) => {
@@ -101,7 +102,7 @@ impl Network {
     }
 
     pub(super) fn stop_providing(&mut self, log: LogId) {
-        self.kad().stop_providing(&table::key(log));
+        self.kad().stop_providing(&key(log));
     }
 
     pub(super) fn on_kad(&mut self, event: kad::Event) {

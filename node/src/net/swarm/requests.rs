@@ -9,8 +9,8 @@ use libp2p::PeerId;
 use libp2p::kad::QueryId;
 use libp2p::request_response::{Event, Message, OutboundRequestId, ResponseChannel};
 
+use super::super::action::Query;
 use super::super::addresses::Networks;
-use super::super::discovery::Query;
 use super::super::exchange;
 use super::super::observations::{self, Due};
 use super::super::rendezvous;

@@ -11,7 +11,6 @@ use headwater_protocols::sync::frame_cost;
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    multiaddr::Protocol,
     swarm::{
         ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour,
         NotifyHandler, ToSwarm,
@@ -21,35 +20,10 @@ use libp2p::{
 use super::{
     Config, Event, FrameSender, Lane, NotConnected,
     handler::{Accept, Command, FromHandler, Handler, Link},
+    path::Path,
     place::Places,
 };
 use crate::net::origin::Origin;
-
-/// What a connection runs over, the better ones greater. TCP moves more than
-/// QUIC (730 against 500 MB/s on loopback); a relayed circuit carries 128 KiB
-/// by default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Path {
-    Relayed,
-    Quic,
-    Tcp,
-}
-
-impl Path {
-    pub(super) fn of(addresses: &[&Multiaddr]) -> Self {
-        let has = |wanted: fn(&Protocol<'_>) -> bool| {
-            let mut protocols = addresses.iter().flat_map(|address| address.iter());
-            protocols.any(|protocol| wanted(&protocol))
-        };
-        if has(|protocol| matches!(protocol, Protocol::P2pCircuit)) {
-            Path::Relayed
-        } else if has(|protocol| matches!(protocol, Protocol::Udp(_))) {
-            Path::Quic
-        } else {
-            Path::Tcp
-        }
-    }
-}
 
 /// The sync streams to all peers. See the module for the rules.
 ///

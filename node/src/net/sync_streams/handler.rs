@@ -27,10 +27,10 @@ use tokio::{
 
 use super::{
     Config, FrameSender, Lane, ProtocolError,
-    behaviour::Path,
     heard::Heard,
     inbound::Inbound,
     outbound::{AfterFailure, OutboundLane},
+    path::Path,
     upgrade::{Negotiated, Offered},
 };
 

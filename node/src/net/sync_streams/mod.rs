@@ -52,6 +52,7 @@ mod inbound;
 mod lane;
 mod outbound;
 mod packing;
+mod path;
 mod place;
 mod reader;
 #[cfg(test)]

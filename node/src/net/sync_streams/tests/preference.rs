@@ -17,11 +17,10 @@ use libp2p::{
 use tokio::sync::mpsc;
 
 use super::super::{
-    Behaviour, Config, Event, Lane,
-    behaviour::Path,
-    frame_channel,
+    Behaviour, Config, Event, Lane, frame_channel,
     handler::{Command, FromHandler, Link},
     heard::Heard,
+    path::Path,
 };
 
 struct Bench {
