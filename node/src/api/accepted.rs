@@ -12,8 +12,7 @@
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -32,6 +31,7 @@ use super::crowd::{Crowd, Entry, Membership, NO_FILE_PAUSE};
 use super::head::Unreadable;
 use super::limits::MAX_REFUSED_BYTES;
 use super::line::{Cut, Line};
+use super::peer::Peer;
 use super::state::ApiState;
 use crate::handle::{Node, is_out_of_files};
 
@@ -47,58 +47,6 @@ Connection: close\r\nRetry-After: 5\r\nContent-Type: application/problem+json\r\
 Content-Length: 146\r\n\r\n\
 {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
 \"detail\":\"all connections of the API are taken; close some, or try again later\"}\n";
-
-/// The other end of a connection.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    line: Arc<Line>,
-    /// Whether an answer is under way whose end is that of the connection.
-    owes: Arc<AtomicBool>,
-}
-
-impl Peer {
-    fn on(line: Arc<Line>) -> Self {
-        let owes = Arc::default();
-        Self { line, owes }
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(address: SocketAddr) -> Self {
-        Self::on(Arc::new(Line::new(address, std::time::Instant::now())))
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.line.address
-    }
-
-    /// The connection itself.
-    pub(super) fn line(&self) -> &Arc<Line> {
-        &self.line
-    }
-
-    /// The connection, without holding it.
-    pub(super) fn connection(&self) -> Connection {
-        Connection(Arc::downgrade(&self.line))
-    }
-
-    fn owes(&self, owes: bool) {
-        self.owes.store(owes, Ordering::Release);
-    }
-}
-
-/// A connection that may have ended.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Connection(Weak<Line>);
-
-impl Connection {
-    pub(super) fn is_open(&self) -> bool {
-        self.0.upgrade().is_some_and(|line| !line.is_over())
-    }
-
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.0.ptr_eq(&other.0)
-    }
-}
 
 impl Connected<IncomingStream<'_, Accepting>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Accepting>) -> Self {
@@ -202,7 +150,7 @@ impl Accepted {
     /// Takes over what closing it means. The system does it then, whatever
     /// becomes of the process.
     fn take_over(&mut self) {
-        let owes = self.peer.owes.load(Ordering::Acquire);
+        let owes = self.peer.owes_end();
         if owes == self.resets {
             return;
         }
@@ -222,7 +170,7 @@ impl Accepted {
 
     /// Fails once the connection is to end.
     fn go_on(&mut self, cx: &Context<'_>) -> io::Result<()> {
-        match self.peer.line.cut_for(cx.waker()) {
+        match self.peer.line().cut_for(cx.waker()) {
             Some(_) => Err(io::ErrorKind::TimedOut.into()),
             None => Ok(()),
         }
@@ -232,7 +180,7 @@ impl Accepted {
     /// this one.
     fn refuse(&mut self, why: Unreadable) {
         self.refused = Some(0);
-        if self.peer.line.is_silent() {
+        if self.peer.line().is_silent() {
             // A socket that has sent all that it was given takes so much at once, or
             // is gone.
             let _ = self.stream.try_write(why.answer().as_bytes());
@@ -265,21 +213,21 @@ impl Accepted {
             Poll::Ready(Err(_)) => Some(0),
             Poll::Pending => None,
         };
-        self.peer.line.wrote(taken);
+        self.peer.line().wrote(taken);
         written
     }
 }
 
 impl Drop for Accepted {
     fn drop(&mut self) {
-        self.peer.line.ends();
+        self.peer.line().ends();
         // The system would go on to offer what nobody takes.
-        if self.peer.line.cut_why() == Some(Cut::Stalled)
+        if self.peer.line().cut_why() == Some(Cut::Stalled)
             && let Err(error) = self.stream.set_zero_linger()
         {
             tracing::debug!(%error, "cannot set SO_LINGER");
         }
-        if self.peer.line.standing().may_hang() {
+        if self.peer.line().standing().may_hang() {
             match SockRef::from(&self.stream).try_clone() {
                 Ok(socket) => self.membership.hang(socket),
                 Err(error) => tracing::debug!(%error, "a connection is closed at once"),
@@ -310,8 +258,8 @@ impl AsyncRead for Accepted {
         let before = buffer.filled().len();
         let read = self.stream().poll_read(cx, buffer);
         let bytes = read.is_ready().then(|| &buffer.filled()[before..]);
-        self.peer.line.read(bytes);
-        match self.peer.line.unreadable() {
+        self.peer.line().read(bytes);
+        match self.peer.line().unreadable() {
             Some(why) => {
                 buffer.set_filled(before);
                 self.refuse(why);
@@ -356,7 +304,7 @@ impl AsyncWrite for Accepted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.take_over();
-        self.peer.line.ends();
+        self.peer.line().ends();
         match self.resets {
             // A shutdown would say that all was sent.
             true => Poll::Ready(Ok(())),
@@ -368,7 +316,7 @@ impl AsyncWrite for Accepted {
 /// The connection of a request, if there is a socket.
 pub(super) fn line_of(request: &Request) -> Option<Arc<Line>> {
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    peer.map(|ConnectInfo(peer)| peer.line.clone())
+    peer.map(|ConnectInfo(peer)| peer.line().clone())
 }
 
 /// Notes that a request is there, and when its body is read.
@@ -463,7 +411,7 @@ impl Ending {
         match self {
             Self::OfConnection(peer) if !has_length() && !is_endless(&response) => {
                 response.map(|body| {
-                    peer.owes(true);
+                    peer.owe_end(true);
                     owing(body, peer)
                 })
             }
@@ -484,7 +432,7 @@ fn owing(body: Body, peer: Peer) -> Body {
         futures::stream::unfold((body.into_data_stream(), peer), |(mut body, peer)| async {
             let block = body.next().await;
             if block.is_none() {
-                peer.owes(false);
+                peer.owe_end(false);
             }
             block.map(|block| (block, (body, peer)))
         });

@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, COOKIE, FORWARDED, USER_AGENT};
 use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 
-use super::accepted::{Connection, Peer};
+use super::peer::{Connection, Peer};
 
 /// What tells clients apart beside their address. A proxy says whom it asks
 /// for; whoever makes that up is only told apart from himself.

@@ -32,6 +32,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 
 use super::browsers;
+use super::caller::Caller;
 use super::elsewhere::{
     PeersMayBeAsked, SEC_FETCH_SITE, comes_from_another_page, refuse_parts_of_pages,
 };
@@ -63,17 +64,6 @@ impl Token {
         }
         black_box(difference) == 0
     }
-}
-
-/// As whom a request is known, as far as shares go.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Caller {
-    /// Nobody with a token.
-    Unknown,
-    /// A program with this token.
-    Named(String),
-    /// Whoever has the node's own token, or the dashboard.
-    Owner,
 }
 
 /// What a request must have to be let in.

@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, header};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::crowd::Crowd;
 use super::limits::{
     BODY_WAIT, LARGE_BODIES_KIB, MAX_OBSERVATIONS_BODY_BYTES, MIDDLE_BODIES_KIB, MIDDLE_BODY_KIB,
     SMALL_BODY_KIB,
 };
 use super::line::Line;
 use super::problem::ApiError;
-use super::state::ApiState;
 
 /// The room for all of them, in kibibytes.
 #[derive(Clone, Debug)]
@@ -61,9 +61,11 @@ fn kibibytes(length: Option<u64>) -> u32 {
 }
 
 impl BodyRoom {
-    /// For the body of the request with this head, by this connection.
+    /// For the body of the request with this head, by this connection, one of this
+    /// crowd.
     pub(super) async fn of(
-        state: &ApiState,
+        rooms: &BodyRooms,
+        crowd: &Crowd,
         headers: &HeaderMap,
         line: Option<Arc<Line>>,
     ) -> Result<Self, ApiError> {
@@ -73,7 +75,7 @@ impl BodyRoom {
         if kibibytes <= SMALL_BODY_KIB {
             return Ok(Self { _permit: None });
         }
-        let room = state.bodies().of(kibibytes);
+        let room = rooms.of(kibibytes);
         let mut permit = pin!(room.acquire_many_owned(kibibytes));
         let began = Instant::now();
         while began.elapsed() < BODY_WAIT {
@@ -89,7 +91,7 @@ impl BodyRoom {
                 Ok(Err(_)) => break,
                 Err(_) => {}
             }
-            state.crowd().cut_bodies_that_do_not_come();
+            crowd.cut_bodies_that_do_not_come();
         }
         Err(ApiError::busy(
             "as many bodies are read already as there is memory for; nothing was stored, send it again",

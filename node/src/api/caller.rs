@@ -6,10 +6,20 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 
-use super::accepted::Peer;
-use super::auth::Caller;
 use super::line::Line;
+use super::peer::Peer;
 use super::whence::Whence;
+
+/// As whom a request is known, as far as shares go.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Caller {
+    /// Nobody with a token.
+    Unknown,
+    /// A program with this token.
+    Named(String),
+    /// Whoever has the node's own token, or the dashboard.
+    Owner,
+}
 
 /// Who makes a request.
 #[derive(Clone, Debug)]

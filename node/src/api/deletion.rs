@@ -15,7 +15,8 @@ use utoipa::IntoParams;
 
 use super::problem::ApiError;
 use super::resolve::Meaning;
-use super::state::{ApiState, blocking};
+use super::state::ApiState;
+use super::work::blocking;
 use crate::handle::{Node, NodeError};
 
 /// What the address may say.

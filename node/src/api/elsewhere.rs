@@ -11,8 +11,8 @@ use axum::http::request::Parts;
 use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 
-use super::auth::Caller;
 use super::browsers;
+use super::caller::Caller;
 use super::problem::ApiError;
 
 /// What a browser says about where a request comes from.

@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, ready};
 use tower::{Layer, Service};
 
 use super::accepted::{self, Ending};
-use super::auth::Caller;
+use super::caller::Caller;
 use super::crowd::Crowd;
 use super::line::Line;
 use super::problem::ApiError;

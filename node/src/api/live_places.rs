@@ -3,8 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::auth::Caller;
-use super::caller::{Client, Who};
+use super::caller::{Caller, Client, Who};
 use super::limits::MAX_LIVE_STREAMS;
 use super::problem::ApiError;
 use super::whence::Whence;

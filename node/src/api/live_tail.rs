@@ -8,7 +8,7 @@ use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
 use tokio::sync::OnceCell;
 
-use super::live::Observation;
+use super::live_said::Observation;
 use super::problem::ApiError;
 
 /// The ends of the streams that have live clients.

@@ -12,8 +12,9 @@ use headwater_client::types::{
 };
 
 use super::problem::ApiError;
-use super::state::{ApiState, blocking};
+use super::state::ApiState;
 use super::view::{max_disk_view, nat_view, peer_view};
+use super::work::blocking;
 use crate::handle::{BootstrapStatus, Node, Severity};
 use crate::net::addresses::best_first;
 

@@ -13,8 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::auth::Caller;
-use super::caller::{Client, Who};
+use super::caller::{Caller, Client, Who};
 use super::limits::{
     MAX_READERS, MIN_READS, READ_MEBIBYTES, READ_TURN, READ_WAIT, STALLED_READ_IN_CROWD,
 };

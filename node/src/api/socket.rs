@@ -11,7 +11,8 @@ use tokio::time::{interval_at, timeout};
 
 use super::limits::{LIVE_FAREWELL, LIVE_HEARTBEAT, MAX_SOCKET_MESSAGES};
 use super::line::Cut;
-use super::live::{Live, Observation, Said, handed_over};
+use super::live_client::{Live, handed_over};
+use super::live_said::{Observation, Said};
 
 type Sender = SplitSink<WebSocket, Message>;
 type Receiver = SplitStream<WebSocket>;

@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use super::limits::{BLOCK_BYTES, MAX_SPOOL_AGE, MAX_SPOOL_BYTES, MAX_SPOOLS, SPOOL_IDLE};
 use super::places::Place;
 use super::problem::ApiError;
-use super::state::blocking;
 use super::stream_body::{BlockWriter, WriteError};
+use super::work::blocking;
 use crate::store::Space;
 
 /// What names an answer.
@@ -392,7 +392,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use super::super::auth::Caller;
+    use super::super::caller::Caller;
     use super::super::places::Places;
     use super::super::places::tests::client;
     use super::*;

@@ -21,7 +21,7 @@ use super::problem::ApiError;
 use super::resolve::{Meaning, Names};
 use super::spool::Spools;
 use super::told::Told;
-use super::work::{Work, working};
+use super::work::{Work, blocking, working};
 use crate::aliases::Aliases;
 use crate::handle::Node;
 use crate::reading::{Records, Unreadable};
@@ -302,12 +302,4 @@ impl ApiState {
 /// The answer while nothing of a stream has come.
 pub(super) fn not_come_yet(status: &LogStatus) -> ApiError {
     Unreadable::NotComeYet(status.log).into()
-}
-
-/// Runs what reads the disk or takes long on a thread that may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(ApiError::internal(format!("the request failed: {error}"))))
 }

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::accepted::Connection;
 use super::limits::{MAX_TOLD, READING};
+use super::peer::Connection;
 
 /// What a client knows of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
-    use super::super::accepted::Peer;
+    use super::super::peer::Peer;
     use super::*;
 
     fn version(tag: &str) -> Version {

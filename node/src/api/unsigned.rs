@@ -21,8 +21,9 @@ use utoipa::IntoParams;
 
 use super::caller::Client;
 use super::problem::ApiError;
-use super::state::{ApiState, blocking};
+use super::state::ApiState;
 use super::stream_body::{BlockWriter, WriteError, written_by};
+use super::work::blocking;
 use crate::handle::HistoryClaim;
 use crate::runtime::quorum_walk::WalkError;
 

@@ -6,7 +6,7 @@ use headwater_client::types::{
     AnswerView, DiskStateView, LagView, MappingView, MaxDiskView, NatView, PathView, PeerView,
     ReachabilityView, RecoveredView, ReopeningView, RoleView, StreamPeerView, StreamView,
 };
-use headwater_protocols::engine::{LogStatus, ReopeningStatus};
+use headwater_protocols::engine::{Lag, LogStatus, ReopeningStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::Manifest;
 use headwater_protocols::recovery::Recovered;
@@ -43,21 +43,9 @@ pub fn stream_view(
     let text = |field: fn(&Manifest) -> &String| manifest.map(field).cloned().unwrap_or_default();
     let head = status.head.as_deref();
     let size = head.map_or(0, |head| head.size);
-    let usable = status.usable_size();
-    let begin = status.begin;
-    let within = |from: u64, to: u64| -> u64 {
-        let parts = status.held.iter();
-        parts
-            .map(|held| held.to.min(to).saturating_sub(held.from.max(from)))
-            .sum()
-    };
-    let held_usable = match status.disputed_from {
-        None => status.held_records.saturating_sub(within(0, begin)),
-        Some(_) => within(begin, usable),
-    };
     let until_then = (status.stopped.as_ref()).filter(|_| status.stopped_for_good.is_none());
     let by_disk = until_then.map(|(why, _)| why.clone());
-    let missing_records = usable.saturating_sub(begin).saturating_sub(held_usable);
+    let missing_records = missing_records(status);
     StreamView {
         id: status.log.to_string(),
         name: text(|m| &m.name),
@@ -94,20 +82,15 @@ pub fn stream_view(
         held_records: status.held_records,
         retain_age_us: manifest.map(|m| m.retain_us).filter(|&us| us > 0),
         retain_records: manifest.map(|m| m.retain_records).filter(|&n| n > 0),
-        begin,
+        begin: status.begin,
         missing_records,
         waits_for_room: status.waits_for_room,
         synced: head.is_some()
             && missing_records == 0
-            && status.synced_size >= usable
+            && status.synced_size >= status.usable_size()
             && status.damage.is_none(),
         damaged_records: (status.damage.as_ref()).map_or(0, |damage| damage.records),
-        lag: LagView {
-            records: status.lag.records,
-            ms: status.lag.time_us.map(|us| us / 1_000),
-            synced_sources: status.lag.synced_sources as u64,
-            full_sources: status.lag.full_sources as u64,
-        },
+        lag: lag_view(&status.lag),
         record_bytes: disk.records,
         disk_bytes: disk.files,
         served_records: status.served_records,
@@ -124,6 +107,31 @@ pub fn stream_view(
         known_followers: status.known_followers as u64,
         stopped: status.stopped_for_good.clone().or(by_disk),
         stopped_since: until_then.map(|&(_, since)| to_text(since)),
+    }
+}
+
+/// Records that count, are kept, and are not held.
+fn missing_records(status: &LogStatus) -> u64 {
+    let (begin, usable) = (status.begin, status.usable_size());
+    let within = |from: u64, to: u64| -> u64 {
+        let parts = status.held.iter();
+        parts
+            .map(|held| held.to.min(to).saturating_sub(held.from.max(from)))
+            .sum()
+    };
+    let held = match status.disputed_from {
+        None => status.held_records.saturating_sub(within(0, begin)),
+        Some(_) => within(begin, usable),
+    };
+    usable.saturating_sub(begin).saturating_sub(held)
+}
+
+fn lag_view(lag: &Lag) -> LagView {
+    LagView {
+        records: lag.records,
+        ms: lag.time_us.map(|us| us / 1_000),
+        synced_sources: lag.synced_sources as u64,
+        full_sources: lag.full_sources as u64,
     }
 }
 

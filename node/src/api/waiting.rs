@@ -93,7 +93,7 @@ impl Drop for Waiting {
 mod tests {
     use http_body_util::BodyExt;
 
-    use super::super::accepted::Peer;
+    use super::super::peer::Peer;
     use super::*;
 
     #[tokio::test]

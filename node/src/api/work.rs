@@ -1,4 +1,4 @@
-//! Work for an answer that is not sent while it is made.
+//! Work for an answer that is not sent while it is made, on a thread that may block.
 
 use std::sync::{Arc, Weak};
 
@@ -6,7 +6,6 @@ use tokio::runtime::Handle;
 
 use super::places::Place;
 use super::problem::ApiError;
-use super::state::blocking;
 
 /// Reads that write no answer meanwhile: they take turns, and end when nobody
 /// waits for them any more.
@@ -52,6 +51,14 @@ pub(super) async fn working<T: Send + 'static>(
     let done = blocking(move || work(&mut doing)).await;
     drop(asks);
     done
+}
+
+/// Runs what reads the disk or takes long on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ApiError::internal(format!("the request failed: {error}"))))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 
 use super::super::limits::{MAX_UNSIGNED_BODY_BYTES, MAX_UNSIGNED_LINE_BYTES, QUEUED_BLOCKS};
 use super::super::problem::ApiError;
-use super::super::state::{ApiState, blocking};
+use super::super::state::ApiState;
+use super::super::work::blocking;
 use super::{claim, name_of, unsigned_view};
 use crate::handle::Node;
 use crate::import::unsigned_row;
