@@ -11,7 +11,7 @@ use headwater_client::{Query, is_gone};
 use headwater_protocols::time::Timestamp;
 
 use super::output::printable;
-use super::publish::Target;
+use super::target::Target;
 use crate::import::rows::Row;
 
 /// Bytes of a value that are kept, to be shown.

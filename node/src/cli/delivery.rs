@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::batch::Batch;
 use super::others::Others;
-use super::publish::Target;
+use super::output::counted;
 use super::signals::Signals;
+use super::target::Target;
 
 /// How long a batch that is on its way may still take when the user wants an
 /// end.
@@ -291,4 +292,23 @@ impl NotOpen {
 fn is_conflict(error: &anyhow::Error) -> bool {
     let refused = error.downcast_ref::<ApiError>();
     refused.is_some_and(|refused| refused.status() == 409)
+}
+
+/// What was published, for people.
+pub(super) fn said(published: Published) -> String {
+    let Published { from, to } = published;
+    match to.saturating_sub(from) {
+        0 => "nothing to publish".to_owned(),
+        1 => format!("published, at index {from}"),
+        records => format!(
+            "published {}, at the indexes {from} to {}",
+            counted(records, "record"),
+            to - 1
+        ),
+    }
+}
+
+/// The user wants an end.
+pub(super) fn interrupted() -> anyhow::Error {
+    anyhow::anyhow!("interrupted")
 }

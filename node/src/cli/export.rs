@@ -14,8 +14,8 @@ use headwater_client::{ByteStream, Query};
 use serde::Serialize;
 
 use super::json_error::Reported;
+use super::namesakes::say_namesakes;
 use super::output::{Output, shown_path};
-use super::show::say_namesakes;
 use super::target_file::Target;
 use super::{Invocation, Usage, output, progress};
 use crate::client::Client;

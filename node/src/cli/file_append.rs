@@ -9,13 +9,12 @@ use tokio::sync::mpsc;
 
 use super::Invocation;
 use super::batch::{Batch, BatchWriter};
-use super::delivery::{Delivery, Undelivered};
+use super::delivery::{Delivery, Undelivered, interrupted, said};
+use super::file_check::Checked;
 use super::file_form::FileForm;
 use super::output::{counted, grouped};
 use super::progress;
-use super::publish::{Target, said};
-use super::publish_file::Checked;
-use super::publish_lines::interrupted;
+use super::target::Target;
 use crate::import::rows::RowError;
 use crate::import::value::ValueRules;
 

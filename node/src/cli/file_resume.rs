@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::coming_rows::{ComingRows, Indexes, Met, within};
 use super::file_form::FileForm;
 use super::limits::{MAX_RUNS, ROWS_COMPARED};
-use super::publish::Target;
+use super::target::Target;
 use crate::import::rows::{Row, RowError};
 use crate::import::value::ValueRules;
 

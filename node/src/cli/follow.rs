@@ -7,8 +7,8 @@ use headwater_client::invite;
 use headwater_client::types::{StreamView, Subscription};
 
 use super::Invocation;
+use super::namesakes::say_lookalikes;
 use super::output::{counted, printable};
-use super::show::say_lookalikes;
 use crate::client::Client;
 
 /// How long it may take until somebody who has a stream is found at the addresses that

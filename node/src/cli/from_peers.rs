@@ -9,7 +9,6 @@ use headwater_protocols::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::Invocation;
-use super::import::ImportArgs;
 use super::json_error::Reported;
 use super::output::{Output, counted, printable};
 use super::progress;
@@ -22,20 +21,16 @@ const ALONE_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
 const ALONE_PAUSE: Duration = Duration::from_secs(1);
 
-/// Asks until it is complete, or peers do not agree, which is a failure.
+/// Asks until it is complete, or peers do not agree, which is a failure, or the node
+/// has been away for so long.
 pub(super) async fn take(
     invocation: &Invocation,
-    name: &str,
-    args: &ImportArgs,
+    asked: Asked<'_>,
+    timeout: Option<Duration>,
 ) -> anyhow::Result<()> {
     let out = invocation.out;
     let tell = |what: &str| out.note(what);
-    let patience = Patience::new(args.timeout, &tell);
-    let asked = Asked {
-        name,
-        before: args.before()?,
-        deadline: args.deadline,
-    };
+    let patience = Patience::new(timeout, &tell);
     let last = invocation
         .with_client(async |client| walk(client, asked, &patience).await)
         .await?;
@@ -57,10 +52,13 @@ pub(super) async fn take(
 
 /// What is asked of peers.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
-    name: &'a str,
-    before: Option<Timestamp>,
-    deadline: Duration,
+pub(super) struct Asked<'a> {
+    /// The name of the history.
+    pub(super) name: &'a str,
+    /// What lies before this time; what lies before now, if it is left out.
+    pub(super) before: Option<Timestamp>,
+    /// How long the answers to one question are waited for.
+    pub(super) deadline: Duration,
 }
 
 /// Goes on from what was agreed on when the node was away.

@@ -15,19 +15,19 @@ use serde::Serialize;
 
 use super::ask::asking;
 use super::file_append::{Appended, ndjson};
+use super::file_check::{Checked, Looking, check};
 use super::file_form::FileForm;
+use super::from_peers::{self, Asked};
 use super::gaps::of_times;
 use super::json_error::Reported;
 use super::output::{counted, printable, shown_path};
-use super::publish::Target;
-use super::publish_file::{
-    Checked, Looking, accept, check, look_at, publish, publish_checked, show,
-};
+use super::publish_file::{accept, look_at, publish, publish_checked, show};
 use super::reading_args::ReadingArgs;
 use super::stream::value_types;
+use super::target::Target;
 use super::terms::TermsArgs;
 use super::unsigned::described;
-use super::{Invocation, Usage, duration, from_peers};
+use super::{Invocation, Usage, duration};
 use crate::client::Client;
 use crate::export::GapFinder;
 use crate::import::file_kind::Expected;
@@ -88,7 +88,7 @@ pub(crate) struct ImportArgs {
     before: Option<String>,
     /// How long the answers of peers to one question are waited for
     #[arg(long, value_name = "D", conflicts_with = "files", default_value = "5s", value_parser = duration::parse)]
-    pub(super) deadline: Duration,
+    deadline: Duration,
     /// Only look, and say what would be imported
     #[arg(long, conflicts_with = "from_peers")]
     check: bool,
@@ -136,7 +136,7 @@ pub(crate) struct ImportArgs {
     /// Give up when the node stays away for so long, such as 60s [default: wait
     /// as long as it takes]
     #[arg(long, value_name = "D", conflicts_with_all = ["unsigned", "check"], value_parser = duration::parse)]
-    pub(super) timeout: Option<Duration>,
+    timeout: Option<Duration>,
     /// List at most so many gaps, duplicates, …; all are counted
     #[arg(long, value_name = "N", default_value_t = 10)]
     limit: usize,
@@ -174,7 +174,7 @@ struct FileReport {
 
 impl ImportArgs {
     /// What lies before this time is taken from peers.
-    pub(super) fn before(&self) -> anyhow::Result<Option<Timestamp>> {
+    fn before(&self) -> anyhow::Result<Option<Timestamp>> {
         let (before, unit) = (self.before.as_deref(), self.reading.time_unit);
         let moment = before.map(|text| times::of_text(text, unit, Some(wall_time())));
         let moment = moment.transpose();
@@ -185,7 +185,12 @@ impl ImportArgs {
 
 pub(super) async fn import(invocation: &Invocation, args: &ImportArgs) -> anyhow::Result<()> {
     if let Some(name) = &args.from_peers {
-        return from_peers::take(invocation, name, args).await;
+        let asked = Asked {
+            name,
+            before: args.before()?,
+            deadline: args.deadline,
+        };
+        return from_peers::take(invocation, asked, args.timeout).await;
     }
     // What comes once cannot be read again behind a question.
     let comes_once = |file: &PathBuf| file.as_os_str() == "-" || !file.is_file();

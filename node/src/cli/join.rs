@@ -8,7 +8,7 @@ use headwater_client::JoinQuery;
 use headwater_client::times::Unit;
 
 use super::export::{ExportFormat, Wanted, remove_stale_proof, save, written};
-use super::show::say_namesakes;
+use super::namesakes::say_namesakes;
 use super::{Invocation, duration};
 use crate::client::Client;
 

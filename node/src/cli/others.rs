@@ -10,7 +10,7 @@ use headwater_client::Query;
 
 use super::batch::{Batch, BatchWriter};
 use super::output::printable;
-use super::publish::Target;
+use super::target::Target;
 
 /// Records that are kept at most: who publishes the same rows is met with the
 /// first of them.

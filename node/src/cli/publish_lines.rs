@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
 use super::batch::{Batch, BatchWriter};
-use super::delivery::{Delivery, Undelivered};
+use super::delivery::{Delivery, Undelivered, interrupted};
 use super::output::counted;
-use super::publish::Target;
+use super::target::Target;
 use super::{Invocation, exit};
 use crate::client::{Client, until_taken};
 use crate::import::line_input::{Line, LineForm, Lines, looks_like_ndjson};
@@ -304,11 +304,6 @@ async fn append(
             Err(interrupted())
         }
     }
-}
-
-/// The user wants an end.
-pub(super) fn interrupted() -> anyhow::Error {
-    anyhow::anyhow!("interrupted")
 }
 
 /// Returns why there is an end, if there is one.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::ask::{can_ask, is_yes};
 use super::output::counted;
-use super::show::reopening_lines;
+use super::standing::reopening_lines;
 use super::{Invocation, Usage, duration};
 use crate::client::Client;
 

@@ -11,10 +11,12 @@ use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
 use super::follow::{FollowArgs, UnfollowArgs, follow, unfollow};
 use super::gaps::GapsArgs;
-use super::output::{Align, Output, Table, bytes, grouped, printable, short, signed_ago};
+use super::namesakes::say_lookalikes;
+use super::output::{Align, Output, Table, bytes, grouped, short, signed_ago};
 use super::recover::{RecoverArgs, recover};
 use super::reopen::{ReopenArgs, reopen};
-use super::show::{ShowArgs, say_lookalikes, show};
+use super::show::{ShowArgs, show};
+use super::standing::{name_of, state};
 use super::terms::TermsArgs;
 use super::{Invocation, duration};
 
@@ -245,44 +247,10 @@ pub(super) fn table(streams: &[StreamView], out: Output) -> Table {
     table
 }
 
-pub(super) fn name_of(stream: &StreamView) -> String {
-    match stream.name.is_empty() {
-        true => "(not known yet)".to_owned(),
-        false => printable(&stream.name),
-    }
-}
-
 fn role(stream: &StreamView) -> &'static str {
     match stream.role {
         RoleView::Publisher => "publisher",
         RoleView::Follower => "follower",
-    }
-}
-
-/// How a stream stands, in a word.
-pub(super) fn state(stream: &StreamView, out: Output) -> String {
-    if stream.recovered.is_some() {
-        out.bad("recovered")
-    } else if stream.forked {
-        out.bad("forked")
-    } else if stream.manifest.too_new.is_some() {
-        out.bad("too new")
-    } else if stream.stopped.is_some() {
-        out.bad("stopped")
-    } else if stream.reopening.is_some() {
-        out.bad("reopening")
-    } else if stream.closed && (stream.synced || stream.role == RoleView::Publisher) {
-        "closed".to_owned()
-    } else if stream.synced {
-        out.good("synced")
-    } else if stream.waits_for_room {
-        out.bad("no room")
-    } else if stream.role == RoleView::Follower && !stream.followed {
-        "not followed".to_owned()
-    } else if stream.sources.is_empty() {
-        "no source".to_owned()
-    } else {
-        "syncing".to_owned()
     }
 }
 

@@ -9,7 +9,7 @@ use super::coming_rows::ComingRows;
 use super::file_form::FileForm;
 use super::file_resume::place_of;
 use super::limits::FEW_AHEAD;
-use super::publish::Target;
+use super::target::Target;
 use crate::import::file_range::Range;
 use crate::import::rows::Row;
 use crate::import::unclear::{Flag, unclear};

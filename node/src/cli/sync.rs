@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::output::{Output, counted, grouped, printable};
-use super::show::gaps;
+use super::standing::gaps;
 use super::{Invocation, duration, progress};
 use crate::client::Client;
 

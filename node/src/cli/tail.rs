@@ -8,8 +8,9 @@ use headwater_client::times::Unit;
 use headwater_client::types::{Ended, Problem, Reset, StreamView};
 use headwater_client::{Absence, ApiError, Event, Lost, Observation, Patience, Query};
 
+use super::namesakes::say_namesakes;
 use super::output::{Output, printable};
-use super::show::{disputed, say_namesakes};
+use super::standing::disputed;
 use super::{Invocation, duration};
 use crate::client::Client;
 
