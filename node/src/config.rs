@@ -296,13 +296,7 @@ impl Config {
             self.relayed_bytes_per_second = bytes;
         }
         if let Some(size) = options.max_disk {
-            let bytes = size::parse(&size).map_err(|why| anyhow::anyhow!("max_disk: {why}"))?;
-            if bytes < MIN_MAX_DISK {
-                bail!(
-                    "max_disk: {size} is too little for a node to work with; allow at least 16 MiB"
-                );
-            }
-            self.max_disk = Some(bytes);
+            self.max_disk = Some(max_disk(&size)?);
         }
         self.mark_dir = options.mark_dir.or(self.mark_dir.take());
         self.mdns = options.mdns.unwrap_or(self.mdns);
@@ -432,6 +426,14 @@ fn addresses(option: &str, texts: &[String]) -> anyhow::Result<Vec<Multiaddr>> {
         })
     };
     texts.iter().map(parse).collect()
+}
+
+fn max_disk(size: &str) -> anyhow::Result<u64> {
+    let bytes = size::parse(size).map_err(|why| anyhow::anyhow!("max_disk: {why}"))?;
+    if bytes < MIN_MAX_DISK {
+        bail!("max_disk: {size} is too little for a node to work with; allow at least 16 MiB");
+    }
+    Ok(bytes)
 }
 
 fn access_rules(option: &str, texts: &[String]) -> anyhow::Result<Vec<AccessRule>> {

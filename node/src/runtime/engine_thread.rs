@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use anyhow::Context;
 use headwater_protocols::engine::{CommandError, Engine, Input, LogStatus, Output, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::limits::CLOCK_JUMP_US;
@@ -113,8 +115,25 @@ impl EngineThread {
         }
     }
 
+    /// Runs on a thread of its own.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn spawn(self, inputs: Inputs) -> anyhow::Result<thread::JoinHandle<()>> {
+        thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                    .expect("a runtime with a timer alone can always be built");
+                runtime.block_on(self.run(inputs));
+            })
+            .context("cannot start the engine's thread")
+    }
+
     /// Runs until it is told to stop; what was staged is committed first.
-    pub(super) async fn run(mut self, mut inputs: Inputs) {
+    async fn run(mut self, mut inputs: Inputs) {
         // Known before anything is asked for.
         let room = *inputs.measured.borrow_and_update();
         self.engine.handle(Input::Room(room), now());

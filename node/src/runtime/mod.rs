@@ -7,6 +7,7 @@ mod disk_trouble;
 mod engine_thread;
 mod lost_writes;
 mod mark_keeper;
+mod opening;
 pub mod quorum_walk;
 mod reclaim_thread;
 mod scrub_thread;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::Context;
-use headwater_protocols::engine::{Engine, Settings};
+use headwater_protocols::engine::Settings;
 use headwater_protocols::identity::SigningKey;
 use headwater_protocols::limits::OFFER_PERCENT;
 use headwater_protocols::store::StoreError;
@@ -28,7 +29,6 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::handle::Severity;
 pub use crate::handle::{
     Mapping, NatStatus, Node, NodeError, PeerStatus, Reachability, StreamPeer, now, wall_time,
 };
@@ -36,9 +36,8 @@ pub use crate::net::behaviour::Services;
 
 use crate::config::access::{AccessLists, loopback};
 use crate::config::{DEFAULT_MIN_PEERS, DEFAULT_RELAYED_BYTES_PER_SECOND};
-use crate::instance::{Instance, Started};
+use crate::instance::Started;
 use crate::keys::NetworkKey;
-use crate::mark::MarkFile;
 use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
 use crate::net::exchange::ExchangeConfig;
@@ -47,12 +46,12 @@ use crate::net::limits::{
 };
 use crate::net::swarm::{Network, NetworkConfig};
 use crate::net::sync_streams::{FrameSender, frame_channel};
-use crate::store::{Mended, Reserve, RocksStore};
+use crate::store::RocksStore;
 use disk_bound::DiskBound;
 use disk_thread::DiskThread;
 use disk_trouble::DiskTrouble;
 use engine_thread::{EngineThread, Inputs, Workers};
-use mark_keeper::{Found, MarkKeeper};
+use opening::{Opened, Opening};
 use reclaim_thread::ReclaimThread;
 use scrub_thread::ScrubThread;
 
@@ -359,7 +358,7 @@ struct Parts {
 async fn open(
     store_dir: &Path,
     keypair: &Keypair,
-    mut settings: Settings,
+    settings: Settings,
     outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
     max_disk: Option<u64>,
     mark_dir: Option<&Path>,
@@ -368,9 +367,6 @@ async fn open(
         .clone()
         .try_into_ed25519()
         .context("the node's key is not an ed25519 key")?;
-    let key = SigningKey::new(key);
-    let dir = store_dir.to_owned();
-    let local = keypair.public().to_peer_id();
 
     let (commands, command_queue) = mpsc::channel(QUEUED_COMMANDS);
     let (dial, dials) = mpsc::unbounded_channel();
@@ -379,75 +375,21 @@ async fn open(
     let (stop_engine, stop) = oneshot::channel();
 
     let has_network = outputs.is_some();
-    let marks = mark_dir.map(Path::to_owned);
-    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
-        let store = Arc::new(RocksStore::open(&dir)?);
-        if let Some(StoreError::Full(_)) = store.failure() {
-            // What is kept back may be enough to delete something.
-            Reserve::of(&dir).give_back();
-            // The engine tries it again.
-            let _ = store.reopen();
-        }
-        let node = Node::new(store.clone(), commands, dial, local);
-        let found = Found::open(marks.as_deref(), &node);
-        let instance = Instance::of(&store, &dir, found.file().and_then(MarkFile::starts))?;
-        settings.copied = instance.is_copy() || matches!(found, Found::InUse(_));
-        settings.marks = found.marks();
-        settings.lost = store.lost_writes().map(lost_writes::words);
-        // A command cannot ask anybody, so it signs nothing where a mark is missing
-        // that there was.
-        let marked = found.file().and_then(MarkFile::starts);
-        let asks = has_network || marked.is_none() && instance.had_starts();
-        settings.ended_badly = asks && !instance.ended_well();
-        if found.file().is_some_and(|file| file.damaged() > 0) && !instance.ended_well() {
-            // Whatever it says nothing about may be one of those.
-            let what = "the node did not end well, and parts of its mark cannot be read";
-            settings.lost.get_or_insert_with(|| what.to_owned());
-        }
-        let stays_unclear = settings.ended_badly && !has_network;
-        let found = match stays_unclear {
-            // It would say nothing of what was signed before it.
-            true => Found::Missing("there was one, and it is missing".to_owned()),
-            false => found,
-        };
-        if let Some(mended) = store.mended() {
-            scrub_thread::tell(mended);
-            settings.lost_rows = mended.is_rebuilt || !mended.lost.is_empty();
-            if settings.lost_rows {
-                // Heads that were signed may be lost, too.
-                settings.lost.get_or_insert_with(|| mended.what.join("; "));
-            }
-            note_mended(&node, mended);
-        }
-        let engine =
-            Engine::open(store.clone(), key, &settings, now()).map_err(|error: StoreError| {
-                anyhow::Error::new(error)
-                    .context(format!("cannot read the store in {}", dir.display()))
-            })?;
-        note_forgotten(&node, engine.forgotten());
-        // From here on the engine remembers what is to be reopened. Where nothing
-        // can be written, what was is still true.
-        let started = match store.failure() {
-            None => (instance.renew(&store))
-                .inspect_err(|error| tracing::warn!("{error:#}"))
-                .ok(),
-            Some(_) => None,
-        };
-        let starts = started.map_or(0, |started| started.starts);
-        let keeper = MarkKeeper::start(&node, marks.as_deref(), found, starts, has_network)?;
-        // What only a running node can find out is still open after a command.
-        let started = started.filter(|_| !stays_unclear);
-        for log in engine.logs().collect::<Vec<_>>() {
-            if let Some(status) = engine.status(log) {
-                if let Some(reopening) = status.reopening.as_ref().filter(|_| has_network) {
-                    tracing::warn!(stream = %log, "not open for writing: {}", reopening.why);
-                }
-                node.set_stream(status);
-            }
-        }
-        Ok((engine, node, started, keeper))
-    });
-    let (engine, node, started, (marks, marked)) = opened.await??;
+    let opening = Opening {
+        store_dir: store_dir.to_owned(),
+        mark_dir: mark_dir.map(Path::to_owned),
+        key: SigningKey::new(key),
+        local: keypair.public().to_peer_id(),
+        settings,
+        has_network,
+    };
+    let opened = tokio::task::spawn_blocking(move || opening.open(commands, dial));
+    let Opened {
+        engine,
+        node,
+        started,
+        keeper: (marks, marked),
+    } = opened.await??;
     if let Some(lost) = node.store().lost_writes().filter(|_| has_network) {
         lost_writes::tell(&node, lost);
     }
@@ -467,7 +409,7 @@ async fn open(
         _bound: bound,
     };
     let thread = EngineThread::new(engine, node.clone(), outputs, workers);
-    let queues = Inputs {
+    let engine = thread.spawn(Inputs {
         network: input_queue,
         frames: frame_queue,
         disk: outcomes,
@@ -477,17 +419,7 @@ async fn open(
         marked,
         commands: command_queue,
         stop,
-    };
-    let engine = thread::Builder::new()
-        .name("engine".to_owned())
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .build()
-                .expect("a runtime with a timer alone can always be built");
-            runtime.block_on(thread.run(queues));
-        })
-        .context("cannot start the engine's thread")?;
+    })?;
     Ok(Parts {
         running: Running {
             node: node.clone(),
@@ -501,37 +433,6 @@ async fn open(
         frames,
         dials,
     })
-}
-
-/// Says that streams are not known any more. Which they were nobody can say.
-fn note_forgotten(node: &Node, streams: usize) {
-    if streams == 0 {
-        return;
-    }
-    let what = format!(
-        "the store is damaged, and of {streams} of its streams records are left and not what they \
-         are: they are not followed any more"
-    );
-    let advice = "compare `headwater list` with what you followed, and follow what is missing again, \
-                  by its id or invite (`aliases` in the data folder has ids that were named)";
-    node.trouble_begins("forgotten", Severity::Failure, what, advice);
-}
-
-/// Says what was done to open a damaged store, until all of it was read.
-fn note_mended(node: &Node, mended: &Mended) {
-    let kept = match &mended.kept {
-        Some(kept) => format!("; what was replaced is kept in {}", kept.display()),
-        None => String::new(),
-    };
-    let what = format!(
-        "the store was damaged and is repaired: {}{kept}",
-        mended.what.join("; ")
-    );
-    let advice = match mended.is_rebuilt || !mended.lost.is_empty() {
-        true => "all that is held is being read, and what is lost comes back from peers",
-        false => "nothing of it was lost; look at the disk",
-    };
-    node.trouble_begins("damage", Severity::Warning, what, advice);
 }
 
 #[cfg(test)]
