@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{BATCHES_IN_FLIGHT, MAX_ASSIGNED_INTERVALS, MAX_HELD_INTERVALS, MAX_INTERVALS};
 use crate::ranges::passed;
 use proptest::prelude::*;
 
