@@ -1,6 +1,6 @@
 //! The times of a file, row by row.
 
-use headwater_client::times::form::Written;
+use headwater_client::times::Written;
 use headwater_client::times::text::to_text;
 use headwater_client::times::{self, Moment, TimeError, TimeForm, can_be_meant};
 

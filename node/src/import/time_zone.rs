@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use headwater_client::times::Local;
 use headwater_client::times::Moment;
-use headwater_client::times::form::Local;
 use headwater_protocols::time::Timestamp;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
@@ -188,7 +188,7 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
     use headwater_client::times::TimeForm;
-    use headwater_client::times::form::Written;
+    use headwater_client::times::Written;
     use headwater_client::times::text::to_text;
 
     fn read(zone: &str, texts: &[&str]) -> Vec<Result<String, String>> {

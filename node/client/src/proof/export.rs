@@ -91,7 +91,7 @@ impl ExportProof {
     /// # Errors
     /// It proves nothing; the error says what is wrong with it.
     pub fn verify(&self, expected: Option<LogId>) -> Result<ProvedRuns, ProofFileError> {
-        let (manifest, head) = verify::signed(self, expected)?;
+        let (manifest, head) = signed(self, expected)?;
         let (from, to) = (self.from, self.to);
         let hashes = verify::hashes("runs", &self.runs)?;
         // Before anything is counted, so that no claim makes the cover long.
@@ -128,6 +128,28 @@ impl ExportProof {
             runs,
         })
     }
+}
+
+/// What the proof of an export hangs from.
+fn signed(
+    file: &ExportProof,
+    expected: Option<LogId>,
+) -> Result<(SignedManifest, SignedHead), ProofFileError> {
+    let manifest = verify::readable(verify::manifest(
+        &file.stream,
+        &file.publisher,
+        &file.manifest,
+        &file.manifest_signature,
+        expected,
+    )?)?;
+    let head = verify::head(
+        &manifest,
+        ["head", "head_signature"],
+        &file.head,
+        &file.head_signature,
+    )?;
+    verify::agrees_with(&head, ["size", "root"], file.size, &file.root)?;
+    Ok((manifest, head))
 }
 
 /// Shows that the records `[from, to)` are in the stream, below the adopted

@@ -13,7 +13,6 @@ use headwater_protocols::record::Record;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::export::ExportProof;
 use super::file::{ConsistencyProof, InclusionProof};
 use crate::object;
 
@@ -257,28 +256,6 @@ fn consistency(file: &ConsistencyProof, expected: Option<LogId>) -> Result<Verif
     })
 }
 
-/// What the proof of an export hangs from.
-pub(super) fn signed(
-    file: &ExportProof,
-    expected: Option<LogId>,
-) -> Result<(SignedManifest, SignedHead)> {
-    let manifest = readable(manifest(
-        &file.stream,
-        &file.publisher,
-        &file.manifest,
-        &file.manifest_signature,
-        expected,
-    )?)?;
-    let head = head(
-        &manifest,
-        ["head", "head_signature"],
-        &file.head,
-        &file.head_signature,
-    )?;
-    agrees_with(&head, ["size", "root"], file.size, &file.root)?;
-    Ok((manifest, head))
-}
-
 fn check_path(
     field: &'static str,
     (first, first_root): (u64, Hash),
@@ -339,7 +316,7 @@ pub(super) fn manifest(
 
 /// Refuses to show records that only a later version knows how to read. What is
 /// said of trees alone holds all the same.
-fn readable(manifest: SignedManifest) -> Result<SignedManifest> {
+pub(super) fn readable(manifest: SignedManifest) -> Result<SignedManifest> {
     match manifest.too_new().copied() {
         None => Ok(manifest),
         Some(newer) => Err(ProofFileError::TooNew(newer)),

@@ -5,11 +5,12 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
-use super::form::{Local, Written};
+use super::error::TimeError;
 use super::leap::says_second_60;
 use super::limits::MAX_OFFSET_S;
-use super::read::{Moment, TimeError};
+use super::moment::Moment;
 use super::shown;
+use super::written::{Local, Written};
 
 /// What a text says.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use headwater_protocols::time::Timestamp;
 use jiff::Timestamp as Instant;
 use jiff::tz::Offset;
 
-use super::read::TimeError;
+use super::error::TimeError;
 
 /// Whether a text says a second 60. Parsers take it for 59: so it is one where
 /// a 59 in place of a 60 says the same. Only for texts whose second is 59.

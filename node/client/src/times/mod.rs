@@ -15,10 +15,12 @@
 //! leap second is the last microsecond of the second before it, which keeps the
 //! order, too.
 
+mod error;
 pub mod form;
 mod iso;
 mod leap;
 mod limits;
+mod moment;
 mod notes;
 mod number;
 mod observed;
@@ -26,13 +28,17 @@ mod read;
 pub mod span;
 pub mod text;
 mod unit;
+mod written;
 
+pub use error::TimeError;
 pub use form::TimeForm;
 pub use iso::parse_rfc3339;
+pub use moment::Moment;
 pub use notes::{TimeNotes, not_soon, soon};
 pub use observed::{is_early, observed, observed_text};
-pub use read::{Bound, Moment, TimeError, bound, epoch_unit, exact, of_json, of_text, there};
+pub use read::{Bound, bound, epoch_unit, exact, of_json, of_text, there};
 pub use unit::{Unit, can_be_meant};
+pub use written::{Local, Written};
 
 /// What an error quotes of a text.
 fn shown(text: &str) -> String {

@@ -3,7 +3,7 @@
 use headwater_protocols::time::Timestamp;
 
 use super::limits::FAR_US;
-use super::read::Moment;
+use super::moment::Moment;
 use super::text::to_text;
 use super::unit::FIRST_MEANT;
 

@@ -2,7 +2,8 @@
 
 use headwater_protocols::time::Timestamp;
 
-use super::read::{Moment, TimeError};
+use super::error::TimeError;
+use super::moment::Moment;
 use super::shown;
 use super::text::{FIRST_RFC3339, LAST_RFC3339};
 use super::unit::{Unit, can_be_meant};

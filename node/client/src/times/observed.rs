@@ -3,8 +3,9 @@
 
 use headwater_protocols::time::Timestamp;
 
+use super::error::TimeError;
 use super::limits::FIRST_YEAR;
-use super::read::{Moment, TimeError};
+use super::moment::Moment;
 use super::{number, shown};
 
 /// Refuses a text of a year before 1000. Numbers have a unit that says what they

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use headwater_client::times::TimeForm;
-use headwater_client::times::form::{Local, Written};
+use headwater_client::times::{Local, Written};
 use proptest::prelude::*;
 
 use super::super::time_zone::{LocalTimes, Zone};
