@@ -5,8 +5,12 @@ mod live;
 mod lost;
 mod naming;
 mod observation;
+mod patience;
 mod problem;
+mod proofs;
+mod publishing;
 mod query;
+mod reading;
 mod sse;
 mod transport;
 mod unsigned;
@@ -16,8 +20,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt};
 use http::request::Builder;
 use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt, Limited};
@@ -25,8 +29,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use folder::{Elsewhere, RunningNode, no_node_in};
-pub use lost::{Absence, Lost, Patience};
+pub use lost::Lost;
 pub use observation::{Observation, TimeText};
+pub use patience::{Absence, Patience};
 pub use problem::{ApiError, is_backwards, is_gone};
 pub use query::{GapQuery, JoinQuery, Publishing, Query};
 pub use sse::{Event, EventError, EventReader};
@@ -38,20 +43,15 @@ use crate::invite;
 use crate::keys::Token;
 use crate::times::Unit;
 use crate::types::{
-    Close, ConsistencyProof, CreatedStream, DashboardLink, DeletedStream, DiscoveryView,
-    EvidenceFile, EvidenceView, ExportProof, FetchView, GapReport, HeadView, HeadsView, Health,
-    InclusionProof, NewStream, NodeView, PeerView, Published, Recover, Reopen, ScrubView,
-    StreamPeerView, StreamView, Subscription,
+    Close, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, FetchView, Health,
+    NewStream, NodeView, PeerView, Recover, Reopen, ScrubView, StreamPeerView, StreamView,
+    Subscription,
 };
-use query::{put_range, put_unit};
 use transport::Transport;
 
 /// Bytes of an answer that is read whole, at most: a list of 10,000 streams
 /// with their holes.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
-
-/// The header that names a request.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -345,137 +345,6 @@ impl Client {
         parse(&read_whole(answer).await?)
     }
 
-    /// Appends observations, one JSON object `{time?, value}` a line.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn publish(
-        &self,
-        name: &str,
-        ndjson: Bytes,
-        how: Publishing,
-    ) -> anyhow::Result<Published> {
-        let path = stream_path(name, &how.route());
-        let answer = self
-            .request(Method::POST, &path, Some((NDJSON, ndjson)))
-            .await?;
-        parse(&read_whole(answer).await?)
-    }
-
-    /// As [`Client::publish`], under a name of this request: sent again with the
-    /// same name it is answered, and not done again.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn publish_once(
-        &self,
-        name: &str,
-        ndjson: Bytes,
-        how: Publishing,
-        key: &str,
-    ) -> anyhow::Result<Published> {
-        let path = stream_path(name, &how.route());
-        let mut request = self.head_of(Method::POST, &path);
-        request = request.header(IDEMPOTENCY_KEY, key);
-        let answer = self.send_whole(request, Some((NDJSON, ndjson))).await?;
-        parse(&read_whole(answer).await?)
-    }
-
-    /// Observations, as they are read.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn observations(&self, name: &str, query: &Query) -> anyhow::Result<ByteStream> {
-        let mut path = stream_path(name, &format!("/observations?format={}", query.format));
-        put_range(&mut path, &query.from, &query.to, query.time_unit);
-        if let Some(time) = &query.at_or_before {
-            path.push_str(&format!("&at_or_before={}", encode(time)));
-        }
-        if let Some(limit) = query.limit {
-            path.push_str(&format!("&limit={limit}"));
-        }
-        if query.with_proof {
-            path.push_str("&with_proof=true");
-        }
-        let answer = self.request(Method::GET, &path, None).await?;
-        Ok(bytes_of(answer))
-    }
-
-    /// Several streams as one table, as it is written.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn join(&self, query: &JoinQuery) -> anyhow::Result<ByteStream> {
-        let streams: Vec<_> = query.streams.iter().map(|id| encode(id)).collect();
-        let mut path = format!(
-            "/v1/join?format={}&streams={}",
-            query.format,
-            streams.join(",")
-        );
-        if let Some(on) = &query.on {
-            path.push_str(&format!("&on={}", encode(on)));
-        }
-        put_range(&mut path, &query.from, &query.to, query.time_unit);
-        for (key, value) in [
-            ("every_us", query.every_us),
-            ("tolerance_us", query.tolerance_us),
-        ] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{key}={value}"));
-            }
-        }
-        let answer = self.request(Method::GET, &path, None).await?;
-        Ok(bytes_of(answer))
-    }
-
-    /// The observations with these indexes, read one by one.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn records(
-        &self,
-        name: &str,
-        query: &Query,
-    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Observation>> + use<>> {
-        let query = Query {
-            format: "ndjson",
-            ..query.clone()
-        };
-        Ok(observation::lines(self.observations(name, &query).await?))
-    }
-
-    /// The last observation of the greatest time that is not after this one
-    /// (RFC 3339).
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn at_or_before(
-        &self,
-        name: &str,
-        time: &str,
-        unit: Option<Unit>,
-    ) -> anyhow::Result<Option<Observation>> {
-        let mut query = format!("format=ndjson&at_or_before={}", encode(time));
-        put_unit(&mut query, unit);
-        let path = stream_path(name, &format!("/observations?{query}"));
-        let answer = self.request(Method::GET, &path, None).await?;
-        let mut found = std::pin::pin!(observation::lines(bytes_of(answer)));
-        found.try_next().await
-    }
-
-    /// What is missing of a stream, what is there twice, and what came late.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn gaps(&self, name: &str, query: &GapQuery) -> anyhow::Result<GapReport> {
-        let mut path = stream_path(name, &format!("/gaps?limit={}", query.limit));
-        put_range(&mut path, &query.from, &query.to, query.time_unit);
-        if let Some(cadence_us) = query.cadence_us {
-            path.push_str(&format!("&cadence_us={cadence_us}"));
-        }
-        self.get(&path).await
-    }
-
     /// Has peers asked what they know of a stream of the node's own, or opens it
     /// at once.
     ///
@@ -502,80 +371,6 @@ impl Client {
     pub async fn recover(&self, name: &str, how: &Recover) -> anyhow::Result<StreamView> {
         let path = stream_path(name, "/recovery");
         parse(&self.send(Method::POST, &path, how).await?)
-    }
-
-    /// The heads of a stream that the node knows.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn heads(&self, name: &str) -> anyhow::Result<HeadsView> {
-        self.get(&stream_path(name, "/heads")).await
-    }
-
-    /// The signed head of a stream.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn head(&self, name: &str) -> anyhow::Result<HeadView> {
-        let id = self.stream(name).await?.id;
-        self.get(&stream_path(&id, "/head")).await
-    }
-
-    /// The streams whose publisher signed two histories.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn evidence(&self) -> anyhow::Result<Vec<EvidenceView>> {
-        self.get("/v1/evidence").await
-    }
-
-    /// The evidence against the publisher of a stream.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn evidence_of(&self, name: &str) -> anyhow::Result<EvidenceFile> {
-        let id = self.stream(name).await?.id;
-        self.get(&format!("/v1/evidence/{id}")).await
-    }
-
-    /// A proof that a record is in the stream.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn proof(&self, name: &str, index: u64) -> anyhow::Result<InclusionProof> {
-        self.get(&stream_path(name, &format!("/proof/{index}")))
-            .await
-    }
-
-    /// A proof that the records with these indexes are in the stream, as far as
-    /// it reaches.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn export_proof(
-        &self,
-        name: &str,
-        from: u64,
-        to: Option<u64>,
-    ) -> anyhow::Result<ExportProof> {
-        let to = to.map_or_else(String::new, |to| format!("&to={to}"));
-        let path = format!("/export-proof?from={from}{to}");
-        self.get(&stream_path(name, &path)).await
-    }
-
-    /// A proof that the first so many records did not change when the stream
-    /// grew.
-    ///
-    /// # Errors
-    /// As [`Client::request`].
-    pub async fn consistency(
-        &self,
-        name: &str,
-        first: u64,
-        second: u64,
-    ) -> anyhow::Result<ConsistencyProof> {
-        let path = format!("/consistency?first={first}&second={second}");
-        self.get(&stream_path(name, &path)).await
     }
 }
 

@@ -14,7 +14,7 @@ use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
-use super::lost::Lost;
+use super::lost::{Lost, root_cause};
 
 /// How long a running node may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,13 +133,4 @@ impl Http {
         let answer = http::Response::<reqwest::Body>::from(answer);
         Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
-}
-
-/// The innermost cause: the outer ones repeat the URL, or each other.
-pub(super) fn root_cause(error: &dyn Error) -> &dyn Error {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause
 }

@@ -1,0 +1,82 @@
+//! What shows that a record, or a tree, is what its publisher signed.
+
+use super::{Client, stream_path};
+use crate::types::{
+    ConsistencyProof, EvidenceFile, EvidenceView, ExportProof, HeadView, HeadsView, InclusionProof,
+};
+
+impl Client {
+    /// The heads of a stream that the node knows.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn heads(&self, name: &str) -> anyhow::Result<HeadsView> {
+        self.get(&stream_path(name, "/heads")).await
+    }
+
+    /// The signed head of a stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn head(&self, name: &str) -> anyhow::Result<HeadView> {
+        let id = self.stream(name).await?.id;
+        self.get(&stream_path(&id, "/head")).await
+    }
+
+    /// The streams whose publisher signed two histories.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn evidence(&self) -> anyhow::Result<Vec<EvidenceView>> {
+        self.get("/v1/evidence").await
+    }
+
+    /// The evidence against the publisher of a stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn evidence_of(&self, name: &str) -> anyhow::Result<EvidenceFile> {
+        let id = self.stream(name).await?.id;
+        self.get(&format!("/v1/evidence/{id}")).await
+    }
+
+    /// A proof that a record is in the stream.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn proof(&self, name: &str, index: u64) -> anyhow::Result<InclusionProof> {
+        self.get(&stream_path(name, &format!("/proof/{index}")))
+            .await
+    }
+
+    /// A proof that the records with these indexes are in the stream, as far as
+    /// it reaches.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn export_proof(
+        &self,
+        name: &str,
+        from: u64,
+        to: Option<u64>,
+    ) -> anyhow::Result<ExportProof> {
+        let to = to.map_or_else(String::new, |to| format!("&to={to}"));
+        let path = format!("/export-proof?from={from}{to}");
+        self.get(&stream_path(name, &path)).await
+    }
+
+    /// A proof that the first so many records did not change when the stream
+    /// grew.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn consistency(
+        &self,
+        name: &str,
+        first: u64,
+        second: u64,
+    ) -> anyhow::Result<ConsistencyProof> {
+        let path = format!("/consistency?first={first}&second={second}");
+        self.get(&stream_path(name, &path)).await
+    }
+}
