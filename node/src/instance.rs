@@ -23,7 +23,7 @@ use std::time::UNIX_EPOCH;
 use anyhow::Context;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use headwater_protocols::store::audit::readable;
+use headwater_protocols::store::around::readable;
 use headwater_protocols::store::{Batch, Durability, Store, StoreError, Table};
 
 /// Key of [`Table::Meta`]: how often the node was started on this store, u64.

@@ -15,7 +15,7 @@ use crate::id::LogId;
 use crate::limits::{
     CLOCK_AGREES_US, CLOCK_JUMP_US, CLOCK_KEPT_US, CLOCK_STEADY_US, MAX_CLOCK_SKEW_US,
 };
-use crate::store::audit::readable;
+use crate::store::around::readable;
 use crate::store::tables::CLOCK;
 use crate::store::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;

@@ -13,7 +13,8 @@ use crate::id::LogId;
 use crate::limits::{AUDITED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
 use crate::merkle::{MAX_LEVEL, cover};
 use crate::ranges::{Interval, IntervalSet};
-use crate::store::audit::{Audit, Findings, readable};
+use crate::store::around::readable;
+use crate::store::audit::{Audit, Findings};
 use crate::store::tables::{NEXT_NUMBER, OF_LOGS, index_key, log_range};
 use crate::store::times::FANOUT_BITS;
 use crate::store::{

@@ -20,7 +20,7 @@ use crate::limits::{MAX_ENDS_AT_ONCE, VAIN_SEARCH_PAUSE_US};
 use crate::log::{AdmitError, Extension, ForkProof};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover, empty_root};
 use crate::recovery::Recovered;
-use crate::store::audit::readable;
+use crate::store::around::readable;
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table};
 use crate::sync::Lane;

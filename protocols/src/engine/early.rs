@@ -11,7 +11,7 @@ use crate::head::{AdoptedHead, EarlyHead, SignedHead};
 use crate::id::LogId;
 use crate::identity::PublicKey;
 use crate::log::ForkProof;
-use crate::store::audit::readable;
+use crate::store::around::readable;
 use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Batch, Durability, Store, StoreError, Table};
 use crate::wire::v1;

@@ -18,7 +18,7 @@ use crate::identity::PublicKey;
 use crate::log::ForkProof;
 use crate::manifest::{SignedManifest, UnverifiedManifest};
 use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
-use crate::store::audit::readable;
+use crate::store::around::readable;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
 use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
 use crate::time::Timestamp;

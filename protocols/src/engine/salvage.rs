@@ -18,8 +18,8 @@ use crate::id::LogId;
 use crate::log::Appender;
 use crate::merkle::{CompactRange, MAX_LEVEL, cover};
 use crate::ranges::{Interval, IntervalSet};
-use crate::store::around::scan_around;
-use crate::store::audit::{Audit, readable};
+use crate::store::around::{readable, scan_around};
+use crate::store::audit::Audit;
 use crate::store::tables::{
     HeadKind, NEXT_NUMBER, OF_LOGS, head_key, index_key, index_of, level_key,
 };

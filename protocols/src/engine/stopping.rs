@@ -18,7 +18,7 @@ use super::{Engine, Output};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{PROBE_PAUSE_US, REREAD_PAUSE_US};
-use crate::store::audit::readable;
+use crate::store::around::readable;
 use crate::store::tables::NEXT_NUMBER;
 use crate::store::{Batch, Durability, ReadError, Store, StoreError, Table};
 use crate::time::Timestamp;

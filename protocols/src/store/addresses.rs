@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::audit::readable;
+use super::around::readable;
 use super::tables::{address_key, index_key, place_of};
 use super::{Batch, Store, StoreError, Table};
 use crate::merkle::Hash;

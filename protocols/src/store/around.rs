@@ -1,5 +1,5 @@
-//! Reads a table whose rows are damaged here and there: what lies before and
-//! behind the damage.
+//! Reads what is damaged here and there: what can be read of it, and of a table what
+//! lies before and behind the damage.
 
 use std::ops::ControlFlow;
 
@@ -93,6 +93,18 @@ fn count(key: &[u8]) -> u128 {
         *byte = *of;
     }
     u128::from_be_bytes(bytes)
+}
+
+/// What cannot be read for damage is `None`.
+///
+/// # Errors
+/// The store fails otherwise.
+pub fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(StoreError::Damaged(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use super::addresses::{delete_place, put_place};
+use super::around::readable;
 use super::history::{History, LogKey, ReadError};
 use super::tables::{edge_key, index_key, index_of, level_key};
 use super::times::{Place, Summary, Wrong};
@@ -388,18 +389,6 @@ impl<'a, S: Store + ?Sized> Audit<'a, S> {
 
 fn joined((left, right): (Hash, Hash)) -> Hash {
     node_hash(left, right)
-}
-
-/// What cannot be read for damage is `None`.
-///
-/// # Errors
-/// The store fails otherwise.
-pub fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(StoreError::Damaged(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// Puts into a batch what brings the rows of a log in order: what is bad is no

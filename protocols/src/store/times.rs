@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::audit::readable;
+use super::around::readable;
 use super::tables::{index_of, level_key};
 use super::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;
