@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::log_state::LogState;
-use super::logs::put_log;
+use super::rows::{put_held, put_log};
 use super::{CommandError, Engine, Output};
 use crate::head::Tree;
 use crate::id::LogId;
@@ -15,7 +15,7 @@ use crate::merkle::{MAX_LEVEL, cover};
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::around::readable;
 use crate::store::audit::{Audit, Findings};
-use crate::store::tables::{NEXT_NUMBER, OF_LOGS, index_key, log_range};
+use crate::store::tables::{NEXT_NUMBER, OF_LOGS, log_range};
 use crate::store::times::FANOUT_BITS;
 use crate::store::{
     Batch, Change, Durability, History, LogKey, ReadError, Store, StoreError, Table,
@@ -439,15 +439,5 @@ impl<S: Store> Engine<S> {
         state.poll_at(now);
         self.schedule(log, now);
         Ok(())
-    }
-}
-
-/// Writes what is held of a log in place of what is stored of that.
-pub(super) fn put_held(batch: &mut Batch, number: u32, held: &IntervalSet) {
-    let rows = [0, u64::MAX].map(|index| index_key(number, index));
-    batch.delete_range(Table::Held, rows[0], rows[1]);
-    for Interval { from, to } in held.intervals() {
-        let row = index_key(number, from);
-        batch.put(Table::Held, row, to.to_be_bytes().to_vec());
     }
 }

@@ -13,10 +13,8 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
-use super::dispute::put_fork;
-use super::logs::{put_head, put_row};
-use super::names::forget_name;
 use super::reopening::{Reopening, Why};
+use super::rows::{deletion_key, forget_name, put_deletion, put_fork, put_head, put_row};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::{LogId, Topic};
 use crate::limits::{DELETED_CHUNKS_PER_STEP, DELETION_PAUSE_US, DELETION_RETRY_US};
@@ -332,17 +330,4 @@ impl<S: Store> Engine<S> {
             self.deletions.open.remove(&number);
         }
     }
-}
-
-pub(super) fn put_deletion(batch: &mut Batch, number: u32, deletion: &v1::StoredDeletion) {
-    batch.put(Table::Meta, deletion_key(number), deletion.encode_to_vec());
-}
-
-/// Has rows not deleted that were to be.
-pub(super) fn forget_deletion(batch: &mut Batch, number: u32) {
-    batch.delete(Table::Meta, deletion_key(number));
-}
-
-fn deletion_key(number: u32) -> Vec<u8> {
-    [DELETIONS, &number.to_be_bytes()].concat()
 }

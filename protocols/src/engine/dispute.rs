@@ -9,19 +9,17 @@ use prost::Message;
 
 use super::fork_search::{Search, SearchError, Step, fork_with_smaller, holds};
 use super::log_state::LogState;
-use super::logs::put_log;
-use super::news::nodes_between;
 use super::requests::RequestKind;
+use super::rows::{put_fork, put_log};
 use super::says::Says;
+use super::trees::{beginning, nodes_between};
 use super::{Engine, Output, subscribers};
 use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_ENDS_AT_ONCE, VAIN_SEARCH_PAUSE_US};
 use crate::log::{AdmitError, Extension, ForkProof};
-use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover, empty_root};
+use crate::merkle::{CompactRange, Nodes, empty_root};
 use crate::recovery::Recovered;
-use crate::store::around::readable;
-use crate::store::tables::{HeadKind, head_key};
 use crate::store::{Batch, Durability, History, LogKey, ReadError, Store, StoreError, Table};
 use crate::sync::Lane;
 use crate::time::Timestamp;
@@ -490,29 +488,6 @@ impl LogState {
         self.know_only(tree);
         self.is_safe_only_to(tree.size);
     }
-}
-
-/// Writes a fork proof.
-pub(super) fn put_fork(batch: &mut Batch, number: u32, fork: &ForkProof) {
-    let row = fork.to_wire().encode_to_vec();
-    batch.put(Table::Heads, head_key(number, HeadKind::Fork), row);
-}
-
-/// The tree of so many records, if all of it is known here. What is damaged is not.
-pub(super) fn beginning<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    size: u64,
-) -> Result<Option<Tree>, StoreError> {
-    let mut known = CompactRange::empty(0);
-    for subtree in cover(0, size, MAX_LEVEL) {
-        let hash = readable(history.node(subtree))?.flatten();
-        let is_next = |hash| known.push(subtree, hash, &mut |_, _| ()).is_ok();
-        if !hash.is_some_and(is_next) {
-            return Ok(None);
-        }
-    }
-    let root = known.root().unwrap_or(empty_root());
-    Ok(Some(Tree { size, root }))
 }
 
 /// What is not disputed of a log with this head here: as much of what both

@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::Engine;
 use super::log_state::LogState;
-use super::logs::put_head;
+use super::rows::put_head;
 use crate::head::{AdoptedHead, EarlyHead, SignedHead};
 use crate::id::LogId;
 use crate::identity::PublicKey;

@@ -3,7 +3,8 @@
 //! behind it would otherwise wait for its own next question.
 
 use super::log_state::LogState;
-use super::news::{few_records, nodes_between};
+use super::news::few_records;
+use super::trees::nodes_between;
 use super::{Engine, Output};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};

@@ -2,7 +2,7 @@
 //! signed any more.
 
 use super::log_state::LogState;
-use super::logs::put_head;
+use super::rows::put_head;
 use super::{CommandError, Engine, Reply};
 use crate::head::{Closing, Head, SignedHead};
 use crate::id::LogId;

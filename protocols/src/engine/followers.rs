@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use libp2p_identity::PeerId;
 
 use super::log_state::LogState;
-use super::logs::put_log;
+use super::rows::put_log;
 use super::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;

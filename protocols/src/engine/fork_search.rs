@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use libp2p_identity::PeerId;
 
-use super::news::nodes_between;
+use super::trees::nodes_between;
 use crate::head::SignedHead;
 use crate::limits::MAX_SEARCH_RESTARTS;
 use crate::log::{AdmitError, Common, Extension, ForkProof, Shown};

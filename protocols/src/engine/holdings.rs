@@ -1,8 +1,8 @@
 //! What is here of a log, and what was here and is damaged.
 
 use super::Damage;
-use super::damage::put_held;
 use super::log_state::LogState;
+use super::rows::put_held;
 use crate::limits::MAX_INTERVALS;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::audit::{Findings, put_in_order};

@@ -7,17 +7,15 @@ use prost::Message;
 
 use super::agenda::Agenda;
 use super::log_state::LogState;
-use super::names::put_name;
-use super::reopening::Start;
 use super::repeats::Repeats;
-use super::salvage::{Lost, Rows};
+use super::rows::put_log;
+use super::start::{Lost, Rows, Start};
 use super::{Engine, Output, Settings};
 use crate::head::{AdoptedHead, SignedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};
 use crate::identity::PublicKey;
 use crate::log::ForkProof;
 use crate::manifest::{SignedManifest, UnverifiedManifest};
-use crate::merkle::{CompactRange, MAX_LEVEL, Nodes, cover};
 use crate::store::around::readable;
 use crate::store::tables::{HeadKind, NEXT_NUMBER, head_key};
 use crate::store::{Batch, Durability, History, LogKey, Store, StoreError, Table};
@@ -108,27 +106,6 @@ impl std::ops::Index<&LogId> for Logs {
     fn index(&self, log: &LogId) -> &LogState {
         &self.states[log]
     }
-}
-
-/// Writes the row of a log.
-pub(super) fn put_log(batch: &mut Batch, log: LogId, state: &LogState) {
-    put_row(batch, log, &state.to_stored());
-}
-
-/// Writes a row of a log, and by its number, which log it is.
-pub(super) fn put_row(batch: &mut Batch, log: LogId, row: &v1::StoredLog) {
-    batch.put(Table::Logs, log.0, row.encode_to_vec());
-    put_name(batch, log, row);
-}
-
-/// Writes the adopted head of a log.
-pub(super) fn put_head(batch: &mut Batch, number: u32, head: &SignedHead) {
-    let row = v1::StoredHead {
-        log: Bytes::copy_from_slice(&head.log.0),
-        head: Some(head.to_wire()),
-    };
-    let key = head_key(number, HeadKind::Adopted);
-    batch.put(Table::Heads, key, row.encode_to_vec());
 }
 
 impl<S: Store> Engine<S> {
@@ -366,19 +343,6 @@ impl<S: Store> Engine<S> {
             self.outputs.push_back(Output::Subscribe(topic));
         }
     }
-}
-
-/// The compact range of the first `size` records, read from the store.
-pub(super) fn frontier<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    size: u64,
-) -> Result<CompactRange, StoreError> {
-    let mut hashes = Vec::new();
-    for subtree in cover(0, size, MAX_LEVEL) {
-        let hash = history.node(subtree)?;
-        hashes.push(hash.ok_or_else(|| damaged("a node of the tree is missing"))?);
-    }
-    CompactRange::from_hashes(0, size, hashes).map_err(|error| damaged(&error.to_string()))
 }
 
 fn damaged(what: &str) -> StoreError {

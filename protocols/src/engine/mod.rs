@@ -49,13 +49,16 @@ mod requests;
 mod retention;
 mod retrieving;
 mod room;
+mod rows;
 mod salvage;
 mod says;
 mod settings;
 mod sources;
+mod start;
 mod status;
 mod stopping;
 mod timers;
+mod trees;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -6,56 +6,15 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::Engine;
-use super::deletion::put_deletion;
 use super::log_state::LogState;
-use super::logs::put_log;
-use super::reopening::Start;
-use super::salvage::LOST;
-use crate::id::LogId;
+use super::rows::{Name, forget_name, put_deletion, put_log, put_name};
+use super::start::{LOST, Start};
 use crate::store::around::scan_around;
 use crate::store::tables::{NAMES, index_key, name_key};
 use crate::store::{Batch, Store, StoreError, Table};
 use crate::time::Timestamp;
 use crate::wire::v1;
 use crate::wire::v1::stored_log::Reopening as Stored;
-
-/// What a row says behind the id of the log.
-const FOLLOWED: u8 = 1;
-const OWNED: u8 = 2;
-
-/// What is known of a log by its number alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Name {
-    log: LogId,
-    followed: bool,
-    owned: bool,
-}
-
-impl Name {
-    fn of_row(row: &[u8]) -> Option<Self> {
-        let (log, &[flags]) = row.split_at_checked(size_of::<LogId>())? else {
-            return None;
-        };
-        Some(Self {
-            log: LogId::from_slice(log)?,
-            followed: flags & FOLLOWED != 0,
-            owned: flags & OWNED != 0,
-        })
-    }
-}
-
-/// Writes the row of a number.
-pub(super) fn put_name(batch: &mut Batch, log: LogId, row: &v1::StoredLog) {
-    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-    let flags = flag(row.followed, FOLLOWED) | flag(row.owned, OWNED);
-    let name = [&log.0[..], &[flags]].concat();
-    batch.put(Table::Meta, name_key(row.number), name);
-}
-
-/// Forgets whose number it was.
-pub(super) fn forget_name(batch: &mut Batch, number: u32) {
-    batch.delete(Table::Meta, name_key(number));
-}
 
 impl<S: Store> Engine<S> {
     /// Begins logs anew of which nothing but their number and id is left, and writes

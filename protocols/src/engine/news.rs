@@ -6,11 +6,12 @@ use libp2p_identity::PeerId;
 
 use super::Engine;
 use super::log_state::LogState;
+use super::trees::nodes_between;
 use crate::head::AdoptedHead;
 use crate::id::LogId;
 use crate::limits::MAX_ANNOUNCED_RECORD_BYTES;
 use crate::log::{AdmitError, Announcement};
-use crate::merkle::{CompactRange, Hash, MAX_LEVEL, Nodes, cover, join_hashes};
+use crate::merkle::{CompactRange, join_hashes};
 use crate::record::put_record;
 use crate::store::{History, ReadError, Store, StoreError};
 use crate::sync::provider::Work;
@@ -96,16 +97,6 @@ impl<S: Store> Engine<S> {
         }
         Ok(())
     }
-}
-
-/// The hashes of the subtrees that cover `[from, to)`, if all of them are known.
-pub(super) fn nodes_between<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    from: u64,
-    to: u64,
-) -> Result<Option<Vec<Hash>>, StoreError> {
-    let nodes = cover(from, to, MAX_LEVEL).map(|subtree| history.node(subtree));
-    nodes.collect()
 }
 
 /// Records that are held, each after its length, if they are few enough for an

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::dispute::beginning;
 use super::log_state::LogState;
-use super::logs::put_log;
+use super::rows::put_log;
+use super::trees::beginning;
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{AdoptedHead, Tree};
 use crate::id::{LogId, Topic};

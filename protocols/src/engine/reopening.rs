@@ -12,7 +12,9 @@ use libp2p_identity::PeerId;
 pub use self::answers::Answer;
 use self::answers::{Answers, Heard};
 use super::log_state::LogState;
-use super::logs::{frontier, put_log};
+use super::rows::put_log;
+use super::start::Start;
+use super::trees::frontier;
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{Head, SignedHead};
 use crate::id::LogId;
@@ -266,15 +268,6 @@ impl LogState {
             self.poll_at(now);
         }
     }
-}
-
-/// What is known of a store when it is opened, beside what it says itself: see
-/// [`super::Settings`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Start<'a> {
-    pub(super) copied: bool,
-    pub(super) lost: Option<&'a str>,
-    pub(super) ended_badly: bool,
 }
 
 impl<S: Store> Engine<S> {

@@ -10,11 +10,9 @@
 //! are kept for their age, it can also say that those which it lacks got too old, so
 //! that the rest is all that is waited for: what goes then counts for nothing, either.
 
-use super::deletion::{forget_deletion, put_deletion};
 use super::log_state::LogState;
-use super::logs::put_log;
-use super::names::forget_name;
 use super::requests::RequestKind;
+use super::rows::{forget_deletion, forget_name, put_deletion, put_log};
 use super::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;

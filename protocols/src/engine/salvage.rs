@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use prost::Message;
 
 use super::Engine;
-use super::deletion::put_deletion;
 use super::log_state::LogState;
-use super::logs::{frontier, put_head, put_log};
-use super::names::forget_name;
 use super::reopening::{Reopening, Why};
+use super::rows::{forget_name, put_deletion, put_head, put_log};
+use super::start::{LOST, Lost, Rows};
+use super::trees::frontier;
 use crate::head::{EarlyHead, UnverifiedHead};
 use crate::id::LogId;
 use crate::log::Appender;
@@ -34,8 +34,6 @@ const UNREADABLE_NUMBERS: u32 = 1 << 20;
 /// No number is as large: four thousand such damages, or two billion logs, come
 /// before it.
 const MAX_NUMBER: u32 = u32::MAX - UNREADABLE_NUMBERS;
-/// What is said of a log whose row is lost.
-pub(super) const LOST: &str = "what it is was lost, and is asked of peers";
 /// What is said of a log of ours whose tree is not whole.
 const PROOF: &str = "what proves it was damaged";
 /// What is said of a log that is begun anew.
@@ -447,26 +445,4 @@ impl<S: Store> Engine<S> {
         held.extend(state.held().intervals().collect::<Vec<_>>());
         state.store_held(held, &self.store)
     }
-}
-
-/// What is known of the logs at a start.
-pub(super) struct Rows {
-    pub(super) rows: Vec<(LogId, v1::StoredLog)>,
-    /// Logs whose rows cannot be understood.
-    pub(super) nameless: Vec<LogId>,
-    /// There were others, which cannot be read.
-    pub(super) is_damaged: bool,
-}
-
-/// What could not be read of a log.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lost {
-    /// Rows of it are stored, but not what it is.
-    pub(super) rows: bool,
-    /// Its head.
-    pub(super) head: bool,
-    /// Its fork proof, or what its recovery key has said.
-    pub(super) fork: bool,
-    /// What is held of it.
-    pub(super) held: bool,
 }

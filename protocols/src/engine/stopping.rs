@@ -8,12 +8,11 @@
 
 use std::collections::BTreeSet;
 
-use super::dispute::put_fork;
 use super::log_state::LogState;
-use super::logs::{put_head, put_log};
 use super::reopening::{Mark, Reopening, Why};
 use super::repeats::Repeats;
-use super::salvage::Rows;
+use super::rows::{put_fork, put_head, put_log};
+use super::start::Rows;
 use super::{Engine, Output};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};

@@ -5,7 +5,7 @@ use libp2p_identity::PeerId;
 
 use super::Engine;
 use super::log_state::LogState;
-use super::news::nodes_between;
+use super::trees::nodes_between;
 use crate::head::Tree;
 use crate::id::LogId;
 use crate::limits::{MAX_INTERVALS, MAX_LOG_SIZE};

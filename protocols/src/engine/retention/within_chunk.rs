@@ -9,7 +9,7 @@ use libp2p_identity::PeerId;
 use crate::engine::Engine;
 use crate::engine::ages::LatestTimes;
 use crate::engine::log_state::LogState;
-use crate::engine::news::nodes_between;
+use crate::engine::trees::nodes_between;
 use crate::head::{AdoptedHead, Head, SignedHead};
 use crate::id::LogId;
 use crate::log::{AdmitError, Extension, Node};
