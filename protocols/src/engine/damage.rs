@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::log_state::LogState;
-use super::rows::{put_held, put_log};
+use super::log_state::{LogState, put_log};
+use super::rows::put_held;
 use super::{CommandError, Engine, Output};
 use crate::head::Tree;
 use crate::id::LogId;

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
-use super::reopening::{Reopening, Why};
+use super::log_state::reopening::{Reopening, Why};
 use super::rows::{deletion_key, forget_name, put_deletion, put_fork, put_head, put_row};
 use super::{CommandError, Engine, Output, Reply};
 use crate::id::{LogId, Topic};

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
-use super::log_state::LogState;
+use super::log_state::{LogState, put_log};
 use super::requests::{Request, RequestKind};
-use super::rows::{put_log, put_row};
+use super::rows::put_row;
 use super::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{AdoptedHead, UnverifiedHead};
 use crate::id::{LogId, Topic};

@@ -1,28 +1,44 @@
 //! What the engine knows of one log.
 
+mod adoption;
+mod authorship;
+mod clock_gap;
+pub(super) mod cursors;
+mod dispute;
+mod echo;
+pub(super) mod followers;
+mod holdings;
+mod polls;
+mod recovery;
+pub(super) mod reopening;
+mod replacement;
+mod retention;
+pub(super) mod stopping;
+
 use super::LogStatus;
-use super::adoption::Adoption;
-use super::authorship::Authorship;
-use super::clock::ClockGap;
-use super::cursors::{Heard, Progress};
-use super::dispute::Dispute;
-use super::echo::Echo;
-use super::followers::Followers;
-use super::holdings::Holdings;
-use super::polls::Polls;
-use super::recovery::Recovery;
-use super::replacement::Replaced;
-use super::retention::Kept;
-use super::stopping::Stops;
+use super::rows::put_row;
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::HEAD_RENEWAL_US;
 use crate::log::{Appender, ForkProof};
 use crate::manifest::SignedManifest;
-use crate::store::LogKey;
+use crate::store::{Batch, LogKey};
 use crate::sync::scheduler::{Order, Scheduler};
 use crate::time::Timestamp;
 use crate::wire::v1;
+use adoption::Adoption;
+use authorship::Authorship;
+use clock_gap::ClockGap;
+use cursors::{Heard, Progress};
+use dispute::Dispute;
+use echo::Echo;
+use followers::Followers;
+use holdings::Holdings;
+use polls::Polls;
+use recovery::Recovery;
+use replacement::Replaced;
+use retention::Kept;
+use stopping::Stops;
 
 /// One log.
 #[derive(Debug)]
@@ -290,9 +306,15 @@ impl LogState {
     }
 }
 
+/// Writes the row of a log.
+pub(super) fn put_log(batch: &mut Batch, log: LogId, state: &LogState) {
+    put_row(batch, log, &state.to_stored());
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
     /// Places where a field is named that is no method.
     fn touches(source: &str, field: &str) -> bool {
@@ -314,12 +336,21 @@ mod tests {
             let (name, _) = line.trim().strip_prefix("pub(super) ")?.split_once(':')?;
             Some(name)
         });
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine");
-        let sources: Vec<String> = (fs::read_dir(folder).unwrap())
-            .map(|file| file.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "rs"))
-            .map(|path| fs::read_to_string(path).unwrap())
-            .collect();
+        let mut sources = Vec::new();
+        let mut open = vec![PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/engine"
+        ))];
+        while let Some(folder) = open.pop() {
+            for file in fs::read_dir(folder).unwrap() {
+                let path = file.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    sources.push(fs::read_to_string(path).unwrap());
+                }
+            }
+        }
         let mut count = 0;
         for part in parts {
             let files = sources.iter().filter(|source| touches(source, part));

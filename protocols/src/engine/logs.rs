@@ -6,9 +6,8 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::agenda::Agenda;
-use super::log_state::LogState;
+use super::log_state::{LogState, put_log};
 use super::repeats::Repeats;
-use super::rows::put_log;
 use super::start::{Lost, Rows, Start};
 use super::{Engine, Output, Settings};
 use crate::head::{AdoptedHead, SignedHead, UnverifiedHead};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::Engine;
-use super::log_state::LogState;
-use super::rows::{Name, forget_name, put_deletion, put_log, put_name};
+use super::log_state::{LogState, put_log};
+use super::rows::{Name, forget_name, put_deletion, put_name};
 use super::start::{LOST, Start};
 use crate::store::around::scan_around;
 use crate::store::tables::{NAMES, index_key, name_key};

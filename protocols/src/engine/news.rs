@@ -1,25 +1,19 @@
 //! What a peer missed, told with the answer to its question for the head:
 //! whoever missed little has everything after one round trip.
 
-use bytes::{Bytes, BytesMut};
 use libp2p_identity::PeerId;
 
 use super::Engine;
 use super::log_state::LogState;
-use super::trees::nodes_between;
+use super::trees::{few_records, nodes_between};
 use crate::head::AdoptedHead;
 use crate::id::LogId;
-use crate::limits::MAX_ANNOUNCED_RECORD_BYTES;
 use crate::log::{AdmitError, Announcement};
 use crate::merkle::{CompactRange, join_hashes};
-use crate::record::put_record;
-use crate::store::{History, ReadError, Store, StoreError};
+use crate::store::{History, Store, StoreError};
 use crate::sync::provider::Work;
 use crate::time::Timestamp;
 use crate::wire::v1;
-
-/// The least that a record takes up, with its length.
-const MIN_RECORD_BYTES: u64 = 9;
 
 impl<S: Store> Engine<S> {
     /// Adds to an answer what the asker has missed since its head: the records,
@@ -97,34 +91,4 @@ impl<S: Store> Engine<S> {
         }
         Ok(())
     }
-}
-
-/// Records that are held, each after its length, if they are few enough for an
-/// announcement.
-pub(super) fn few_records<S: Store + ?Sized>(
-    history: &History<'_, S>,
-    from: u64,
-    to: u64,
-) -> Result<Option<Bytes>, StoreError> {
-    let most = MAX_ANNOUNCED_RECORD_BYTES;
-    if (to - from).saturating_mul(MIN_RECORD_BYTES) > most as u64 {
-        return Ok(None);
-    }
-    let mut bytes = BytesMut::new();
-    let mut at = from;
-    while at < to {
-        let run = match history.run(at, to) {
-            Ok(run) => run,
-            Err(ReadError::NotHeld(_)) => return Ok(None),
-            Err(ReadError::Store(error)) => return Err(error),
-        };
-        for record in &run {
-            put_record(&mut bytes, record.as_bytes());
-            if bytes.len() > most {
-                return Ok(None);
-            }
-        }
-        at += run.len() as u64;
-    }
-    Ok(Some(bytes.freeze()))
 }

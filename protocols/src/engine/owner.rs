@@ -3,9 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 
-use super::log_state::LogState;
+use super::log_state::{LogState, put_log};
 use super::repeats::{Known, RequestKey};
-use super::rows::{put_head, put_log};
+use super::rows::put_head;
 use super::trees::frontier;
 use super::{CommandError, Engine, Mark, Output, Reply};
 use crate::head::SignedHead;

@@ -4,7 +4,6 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::log_state::LogState;
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::log::ForkProof;
@@ -12,11 +11,6 @@ use crate::ranges::{Interval, IntervalSet};
 use crate::store::tables::{DELETIONS, HeadKind, head_key, index_key, name_key};
 use crate::store::{Batch, Table};
 use crate::wire::v1;
-
-/// Writes the row of a log.
-pub(super) fn put_log(batch: &mut Batch, log: LogId, state: &LogState) {
-    put_row(batch, log, &state.to_stored());
-}
 
 /// Writes a row of a log, and by its number, which log it is.
 pub(super) fn put_row(batch: &mut Batch, log: LogId, row: &v1::StoredLog) {

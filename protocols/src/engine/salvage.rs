@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 use prost::Message;
 
 use super::Engine;
-use super::log_state::LogState;
-use super::reopening::{Reopening, Why};
-use super::rows::{forget_name, put_deletion, put_head, put_log};
+use super::log_state::reopening::{Reopening, Why};
+use super::log_state::{LogState, put_log};
+use super::rows::{forget_name, put_deletion, put_head};
 use super::start::{LOST, Lost, Rows};
 use super::trees::frontier;
 use crate::head::{EarlyHead, UnverifiedHead};

@@ -3,7 +3,7 @@
 use libp2p_identity::PeerId;
 
 use super::log_state::LogState;
-use super::reopening::Reopening;
+use super::log_state::reopening::Reopening;
 use crate::ranges::IntervalSet;
 use crate::sync::scheduler::{Ending, Scheduler, Source};
 use crate::sync::session::Fetch;

@@ -2,10 +2,10 @@
 //! and for doing what is due then.
 
 use super::Engine;
-use super::followers::Followers;
 use super::log_state::LogState;
-use super::reopening::Reopening;
-use super::stopping::Halt;
+use super::log_state::followers::Followers;
+use super::log_state::reopening::Reopening;
+use super::log_state::stopping::Halt;
 use crate::id::LogId;
 use crate::store::Store;
 use crate::time::Timestamp;

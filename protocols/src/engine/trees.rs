@@ -1,9 +1,16 @@
-//! Trees of earlier sizes, and parts of them, as the store has them.
+//! Trees of earlier sizes, and what lies between two of them, as the store has it.
+
+use bytes::{Bytes, BytesMut};
 
 use crate::head::Tree;
+use crate::limits::MAX_ANNOUNCED_RECORD_BYTES;
 use crate::merkle::{CompactRange, Hash, MAX_LEVEL, Nodes, cover, empty_root};
+use crate::record::put_record;
 use crate::store::around::readable;
-use crate::store::{History, Store, StoreError};
+use crate::store::{History, ReadError, Store, StoreError};
+
+/// The least that a record takes up, with its length.
+const MIN_RECORD_BYTES: u64 = 9;
 
 /// The hashes of the subtrees that cover `[from, to)`, if all of them are known.
 pub(super) fn nodes_between<S: Store + ?Sized>(
@@ -43,6 +50,36 @@ pub(super) fn beginning<S: Store + ?Sized>(
     }
     let root = known.root().unwrap_or(empty_root());
     Ok(Some(Tree { size, root }))
+}
+
+/// Records that are held, each after its length, if they are few enough for an
+/// announcement.
+pub(super) fn few_records<S: Store + ?Sized>(
+    history: &History<'_, S>,
+    from: u64,
+    to: u64,
+) -> Result<Option<Bytes>, StoreError> {
+    let most = MAX_ANNOUNCED_RECORD_BYTES;
+    if (to - from).saturating_mul(MIN_RECORD_BYTES) > most as u64 {
+        return Ok(None);
+    }
+    let mut bytes = BytesMut::new();
+    let mut at = from;
+    while at < to {
+        let run = match history.run(at, to) {
+            Ok(run) => run,
+            Err(ReadError::NotHeld(_)) => return Ok(None),
+            Err(ReadError::Store(error)) => return Err(error),
+        };
+        for record in &run {
+            put_record(&mut bytes, record.as_bytes());
+            if bytes.len() > most {
+                return Ok(None);
+            }
+        }
+        at += run.len() as u64;
+    }
+    Ok(Some(bytes.freeze()))
 }
 
 fn damaged(what: &str) -> StoreError {

@@ -1,8 +1,8 @@
 //! What is here of a log, and what was here and is damaged.
 
-use super::Damage;
-use super::log_state::LogState;
-use super::rows::put_held;
+use crate::engine::Damage;
+use crate::engine::log_state::LogState;
+use crate::engine::rows::put_held;
 use crate::limits::MAX_INTERVALS;
 use crate::ranges::{Interval, IntervalSet};
 use crate::store::audit::{Findings, put_in_order};
@@ -10,7 +10,7 @@ use crate::store::{Admission, Batch, Durability, History, Store, StoreError, rem
 
 /// What is here of a log.
 #[derive(Debug, Default)]
-pub(super) struct Holdings {
+pub(in crate::engine) struct Holdings {
     held: IntervalSet,
     /// What was held and is not any more, because the disk has damaged it.
     damaged: IntervalSet,
@@ -19,22 +19,22 @@ pub(super) struct Holdings {
 }
 
 impl LogState {
-    pub(super) fn held(&self) -> &IntervalSet {
+    pub(in crate::engine) fn held(&self) -> &IntervalSet {
         &self.holdings.held
     }
 
     /// Whether all records of `[from, to)` are here.
-    pub(super) fn holds(&self, from: u64, to: u64) -> bool {
+    pub(in crate::engine) fn holds(&self, from: u64, to: u64) -> bool {
         self.holdings.held.contains(from, to)
     }
 
     /// Records that are held without a gap from where what is kept begins.
-    pub(super) fn held_size(&self) -> u64 {
+    pub(in crate::engine) fn held_size(&self) -> u64 {
         self.holdings.held.prefix(self.begin())
     }
 
     /// Everything that is wanted is held.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(in crate::engine) fn is_complete(&self) -> bool {
         let target = self.target();
         self.adopted().is_some()
             && !self.is_unsure()
@@ -42,12 +42,12 @@ impl LogState {
     }
 
     /// The parts that are held, as far as they are told.
-    pub(super) fn told_held(&self) -> Vec<Interval> {
+    pub(in crate::engine) fn told_held(&self) -> Vec<Interval> {
         self.holdings.held.intervals().take(MAX_INTERVALS).collect()
     }
 
     /// The way by which records come in, once it is known what the log is.
-    pub(super) fn admission<'a, S: Store + ?Sized>(
+    pub(in crate::engine) fn admission<'a, S: Store + ?Sized>(
         &'a mut self,
         store: &'a S,
     ) -> Option<Admission<'a, S>> {
@@ -56,7 +56,7 @@ impl LogState {
     }
 
     /// Drops chunks that nobody has to keep: see [`remove_chunks`].
-    pub(super) fn remove_chunks<S: Store + ?Sized>(
+    pub(in crate::engine) fn remove_chunks<S: Store + ?Sized>(
         &mut self,
         store: &S,
         range: Interval,
@@ -69,7 +69,10 @@ impl LogState {
     }
 
     /// Holds what the store says that is held.
-    pub(super) fn reload_held<S: Store + ?Sized>(&mut self, store: &S) -> Result<(), StoreError> {
+    pub(in crate::engine) fn reload_held<S: Store + ?Sized>(
+        &mut self,
+        store: &S,
+    ) -> Result<(), StoreError> {
         if let Some(key) = self.key() {
             self.holdings.held = History::new(store, key).held()?;
         }
@@ -77,12 +80,12 @@ impl LogState {
     }
 
     /// Holds this, which is stored.
-    pub(super) fn set_held(&mut self, held: IntervalSet) {
+    pub(in crate::engine) fn set_held(&mut self, held: IntervalSet) {
         self.holdings.held = held;
     }
 
     /// Holds this, and has that stored.
-    pub(super) fn store_held<S: Store + ?Sized>(
+    pub(in crate::engine) fn store_held<S: Store + ?Sized>(
         &mut self,
         held: IntervalSet,
         store: &S,
@@ -94,7 +97,7 @@ impl LogState {
     }
 
     /// Does what follows for what is held from what an audit has found.
-    pub(super) fn hold_what_is_right<S: Store + ?Sized>(
+    pub(in crate::engine) fn hold_what_is_right<S: Store + ?Sized>(
         &mut self,
         store: &S,
         findings: &Findings,
@@ -107,7 +110,7 @@ impl LogState {
     }
 
     /// Notes which of what was held `before` is damaged.
-    pub(super) fn note_damaged(&mut self, before: &IntervalSet, lost: Interval) {
+    pub(in crate::engine) fn note_damaged(&mut self, before: &IntervalSet, lost: Interval) {
         let to = lost.to.min(self.target());
         for lost in before.held(lost.from, to) {
             let _ = self.holdings.damaged.insert(lost.from, lost.to);
@@ -115,22 +118,22 @@ impl LogState {
     }
 
     /// Notes that something else of it is damaged, in words.
-    pub(super) fn note_unreadable(&mut self, what: &str) {
+    pub(in crate::engine) fn note_unreadable(&mut self, what: &str) {
         self.holdings.unreadable = Some(what.to_owned());
     }
 
     /// Whether nothing but records is known to be damaged of it.
-    pub(super) fn is_readable(&self) -> bool {
+    pub(in crate::engine) fn is_readable(&self) -> bool {
         self.holdings.unreadable.is_none()
     }
 
     /// What names and proves it is right again.
-    pub(super) fn is_right_again(&mut self) {
+    pub(in crate::engine) fn is_right_again(&mut self) {
         self.holdings.unreadable = None;
     }
 
     /// Forgets damage whose records are back, or that nobody has to keep any more.
-    pub(super) fn forget_mended(&mut self) {
+    pub(in crate::engine) fn forget_mended(&mut self) {
         if self.is_complete() && self.reopening().is_none() {
             self.is_right_again();
         }
@@ -147,7 +150,7 @@ impl LogState {
     }
 
     /// What is damaged of it.
-    pub(super) fn damage(&self) -> Option<Damage> {
+    pub(in crate::engine) fn damage(&self) -> Option<Damage> {
         let Holdings {
             damaged,
             unreadable,
@@ -165,7 +168,7 @@ impl LogState {
     }
 
     /// What was damaged before it was read anew is damaged still.
-    pub(super) fn keep_damage(&mut self, old: Holdings) {
+    pub(in crate::engine) fn keep_damage(&mut self, old: Holdings) {
         self.holdings.damaged = old.damaged;
         self.holdings.unreadable = self.holdings.unreadable.take().or(old.unreadable);
     }

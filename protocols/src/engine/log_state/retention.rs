@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use libp2p_identity::PeerId;
 
-use super::log_state::LogState;
-use super::{Engine, Output};
+use crate::engine::log_state::LogState;
+use crate::engine::{Engine, Output};
 use crate::id::LogId;
 use crate::limits::{DELETION_PAUSE_US, DELETION_RETRY_US, RECLAIM_DROPPED_BYTES};
 use crate::manifest::SignedManifest;
@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 
 /// Where what is kept of a log begins.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(in crate::engine) struct Kept {
     /// Nothing before this is kept, as was found out here. It only grows, unless
     /// it was found out by a clock that was ahead.
     from: u64,
@@ -74,12 +74,12 @@ impl Kept {
 
 impl LogState {
     /// Where what is kept of it begins, as was found out here.
-    pub(super) fn kept_from(&self) -> u64 {
+    pub(in crate::engine) fn kept_from(&self) -> u64 {
         self.kept.from
     }
 
     /// When something of it is to be dropped, or looked at.
-    pub(super) fn retention_due(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn retention_due(&self) -> Option<Timestamp> {
         self.kept
             .due
             .into_iter()
@@ -88,24 +88,24 @@ impl LogState {
     }
 
     /// Nothing is asked for that is not kept.
-    pub(super) fn plan_from_begin(&mut self) {
+    pub(in crate::engine) fn plan_from_begin(&mut self) {
         self.scheduler.begin = self.kept.from;
     }
 
     /// The first record that is wanted.
-    pub(super) fn begin(&self) -> u64 {
+    pub(in crate::engine) fn begin(&self) -> u64 {
         self.kept.from.max(self.kept.told)
     }
 
     /// The first record that is wanted once a head of this size is adopted.
-    pub(super) fn begin_at(&self, size: u64) -> u64 {
+    pub(in crate::engine) fn begin_at(&self, size: u64) -> u64 {
         let by_number = self.manifest().map(|m| m.begin_by_number(size));
         self.begin().max(by_number.unwrap_or(0))
     }
 
     /// Where what is kept begins, if a record is not held because nobody has to
     /// keep it, and nobody is known who does.
-    pub(super) fn dropped(&self, index: u64) -> Option<u64> {
+    pub(in crate::engine) fn dropped(&self, index: u64) -> Option<u64> {
         let has = |held: &IntervalSet| held.contains(index, index + 1);
         let mut sources = self.sources();
         let is_kept = index >= self.begin()
@@ -118,7 +118,7 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// Reads where what is kept of a log begins. What a crash left before that is
     /// dropped as soon as the engine runs.
-    pub(super) fn load_begin(&self, state: &mut LogState) -> Result<(), StoreError> {
+    pub(in crate::engine) fn load_begin(&self, state: &mut LogState) -> Result<(), StoreError> {
         let key = head_key(state.number(), HeadKind::Begin);
         if let Some(row) = self.store.get(Table::Heads, &key)? {
             let (&[from, told], []) = row.as_chunks::<8>() else {
@@ -145,7 +145,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Has the next step taken if there is something to drop.
-    pub(super) fn drop_soon(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn drop_soon(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -168,7 +168,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes the next step, if it is due.
-    pub(super) fn retention_is_due(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn retention_is_due(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };

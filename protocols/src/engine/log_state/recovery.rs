@@ -6,10 +6,9 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::log_state::LogState;
-use super::rows::put_log;
-use super::trees::beginning;
-use super::{CommandError, Engine, Output, Reply, subscribers};
+use crate::engine::log_state::{LogState, put_log};
+use crate::engine::trees::beginning;
+use crate::engine::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{AdoptedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::recovery::{Recovered, RecoveryError, strongest};
@@ -24,7 +23,7 @@ const ENDED: &str = "its recovery key has ended it, and named the head that is i
 
 /// What the recovery key of a log has said, and whether its tree is here.
 #[derive(Debug, Default)]
-pub(super) struct Recovery {
+pub(in crate::engine) struct Recovery {
     /// How much of it counts, whatever its owner has signed.
     said: Option<Box<Recovered>>,
     /// What is here is of another tree than the last head's, or nothing here tells: that
@@ -36,32 +35,32 @@ pub(super) struct Recovery {
 
 impl LogState {
     /// What its recovery key has said.
-    pub(super) fn recovered(&self) -> Option<&Recovered> {
+    pub(in crate::engine) fn recovered(&self) -> Option<&Recovered> {
         self.recovery.said.as_deref()
     }
 
     /// All that counts of it, if its recovery key says so.
-    pub(super) fn recovered_tree(&self) -> Option<Tree> {
+    pub(in crate::engine) fn recovered_tree(&self) -> Option<Tree> {
         self.recovered().map(Recovered::tree)
     }
 
     /// Whether it was recovered, and what is here may be of another tree.
-    pub(super) fn is_unsure(&self) -> bool {
+    pub(in crate::engine) fn is_unsure(&self) -> bool {
         self.recovery.unsure
     }
 
     /// Takes over what was said of the same log, whatever tree comes.
-    pub(super) fn keep_recovery_of(&mut self, old: &Self) {
+    pub(in crate::engine) fn keep_recovery_of(&mut self, old: &Self) {
         self.recovery.said = old.recovery.said.clone();
     }
 
     /// Puts the row of what its recovery key has said into a batch.
-    pub(super) fn put_recovered(&self, batch: &mut Batch) {
+    pub(in crate::engine) fn put_recovered(&self, batch: &mut Batch) {
         self.put_recovered_as(batch, self.number());
     }
 
     /// The same, under another number.
-    pub(super) fn put_recovered_as(&self, batch: &mut Batch, number: u32) {
+    pub(in crate::engine) fn put_recovered_as(&self, batch: &mut Batch, number: u32) {
         if let Some(recovered) = self.recovered() {
             let row = recovered.to_wire().encode_to_vec();
             batch.put(Table::Heads, head_key(number, HeadKind::Recovered), row);
@@ -70,7 +69,7 @@ impl LogState {
 
     /// Whether the tree that is here was shown to be none that grows into the last
     /// head's.
-    pub(super) fn is_beside(&self) -> bool {
+    pub(in crate::engine) fn is_beside(&self) -> bool {
         let adopted = self.tree();
         adopted.is_some() && adopted == self.recovery.beside
     }
@@ -90,7 +89,7 @@ impl LogState {
 
 impl<S: Store> Engine<S> {
     /// Takes what a user says in the name of a recovery key.
-    pub(super) fn recover(
+    pub(in crate::engine) fn recover(
         &mut self,
         log: LogId,
         statement: v1::SignedRecovery,
@@ -113,7 +112,7 @@ impl<S: Store> Engine<S> {
     ///
     /// # Errors
     /// It is none of this log.
-    pub(super) fn recovery_heard(
+    pub(in crate::engine) fn recovery_heard(
         &mut self,
         log: LogId,
         wire: v1::Recovered,
@@ -218,7 +217,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Finds out again what counts of a log that was recovered; whether it was.
-    pub(super) fn settle_recovery(&mut self, log: LogId) -> bool {
+    pub(in crate::engine) fn settle_recovery(&mut self, log: LogId) -> bool {
         let Some(state) = self.logs.get(&log) else {
             return false;
         };
@@ -244,7 +243,13 @@ impl<S: Store> Engine<S> {
 
     /// A peer has shown that a tree of a recovered log is none that grows into the last
     /// head's. If it is still the one that is here, nothing of it counts.
-    pub(super) fn shown_beside(&mut self, log: LogId, tree: Tree, peer: PeerId, now: Timestamp) {
+    pub(in crate::engine) fn shown_beside(
+        &mut self,
+        log: LogId,
+        tree: Tree,
+        peer: PeerId,
+        now: Timestamp,
+    ) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -258,7 +263,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Reads what a recovery key has said. What is damaged of it is told again.
-    pub(super) fn load_recovered(
+    pub(in crate::engine) fn load_recovered(
         &self,
         log: LogId,
         state: &LogState,
@@ -274,7 +279,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes what a recovery key has said from the store.
-    pub(super) fn set_recovered(
+    pub(in crate::engine) fn set_recovered(
         &self,
         state: &mut LogState,
         recovered: Recovered,

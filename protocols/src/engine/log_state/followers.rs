@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 
 use libp2p_identity::PeerId;
 
-use super::log_state::LogState;
-use super::rows::put_log;
-use super::{Engine, subscribers};
+use crate::engine::log_state::{LogState, put_log};
+use crate::engine::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::limits::{
@@ -19,7 +18,7 @@ use crate::time::Timestamp;
 
 /// The peers that were seen to hold everything of a log of ours.
 #[derive(Debug, Default)]
-pub(super) struct Followers {
+pub(in crate::engine) struct Followers {
     /// Those that were known first stand first, and stay there; behind them, whoever
     /// was seen last stands last.
     known: Vec<PeerId>,
@@ -33,7 +32,7 @@ pub(super) struct Followers {
 
 impl Followers {
     /// As they were stored. What is no peer id is left out.
-    pub(super) fn from_stored(rows: &[bytes::Bytes]) -> Self {
+    pub(in crate::engine) fn from_stored(rows: &[bytes::Bytes]) -> Self {
         let mut seen = BTreeSet::new();
         let known = rows.iter().filter_map(|row| PeerId::from_bytes(row).ok());
         // Whoever stood there twice would count twice.
@@ -45,7 +44,7 @@ impl Followers {
     }
 
     /// As they are stored.
-    pub(super) fn to_stored(&self) -> Vec<bytes::Bytes> {
+    pub(in crate::engine) fn to_stored(&self) -> Vec<bytes::Bytes> {
         self.known
             .iter()
             .map(|peer| peer.to_bytes().into())
@@ -53,12 +52,12 @@ impl Followers {
     }
 
     /// Those that are known.
-    pub(super) fn known(&self) -> &[PeerId] {
+    pub(in crate::engine) fn known(&self) -> &[PeerId] {
         &self.known
     }
 
     /// When [`Engine::ask_followers`] has something to do.
-    pub(super) fn due(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn due(&self) -> Option<Timestamp> {
         self.ask_at
     }
 
@@ -100,7 +99,7 @@ impl LogState {
 
 impl<S: Store> Engine<S> {
     /// A peer tells what it has of a log that is open for writing here.
-    pub(super) fn follower_has(
+    pub(in crate::engine) fn follower_has(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -115,7 +114,12 @@ impl<S: Store> Engine<S> {
     }
 
     /// A peer has everything of a log of ours.
-    pub(super) fn follower_is_in_step(&mut self, peer: PeerId, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn follower_is_in_step(
+        &mut self,
+        peer: PeerId,
+        log: LogId,
+        now: Timestamp,
+    ) {
         let state = self.logs.get_mut(&log);
         let Some(state) = state.filter(|state| state.is_open()) else {
             return;
@@ -134,7 +138,7 @@ impl<S: Store> Engine<S> {
 
     /// A peer follows a log of ours: it is asked again when it may have caught
     /// up.
-    pub(super) fn follower_came(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn follower_came(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get_mut(&log);
         let state = state.filter(|state| state.is_open());
         if let Some(followers) = state.and_then(LogState::followers_mut) {
@@ -146,7 +150,7 @@ impl<S: Store> Engine<S> {
 
     /// Asks those who follow a log of ours, and were not seen to have all of it,
     /// what they have.
-    pub(super) fn ask_followers(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn ask_followers(&mut self, log: LogId, now: Timestamp) {
         let peers = &self.peers;
         let Some(state) = self.logs.get_mut(&log) else {
             return;

@@ -8,12 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use super::log_state::LogState;
 use super::reopening::{Mark, Reopening, Why};
-use super::repeats::Repeats;
-use super::rows::{put_fork, put_head, put_log};
-use super::start::Rows;
-use super::{Engine, Output};
+use crate::engine::log_state::{LogState, put_log};
+use crate::engine::repeats::Repeats;
+use crate::engine::rows::{put_fork, put_head};
+use crate::engine::start::Rows;
+use crate::engine::{Engine, Output};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::{PROBE_PAUSE_US, REREAD_PAUSE_US};
@@ -26,7 +26,7 @@ use prost::Message;
 
 /// Why a log is not written.
 #[derive(Debug, Default)]
-pub(super) struct Stops {
+pub(in crate::engine) struct Stops {
     /// Whatever the disk does.
     for_good: Option<String>,
     /// Before the disk works again.
@@ -72,7 +72,7 @@ impl Stops {
     }
 
     /// What stops it for good does so also when it was read anew.
-    pub(super) fn take_over(&mut self, old: Self) {
+    pub(in crate::engine) fn take_over(&mut self, old: Self) {
         self.for_good = self.for_good.take().or(old.for_good);
         self.reread_us = old.reread_us;
     }
@@ -80,7 +80,7 @@ impl Stops {
 
 /// The disk cannot be written.
 #[derive(Debug)]
-pub(super) struct Halt {
+pub(in crate::engine) struct Halt {
     since: Timestamp,
     /// When it is tried again; `None` while an attempt is under way.
     probe_at: Option<Timestamp>,
@@ -88,47 +88,47 @@ pub(super) struct Halt {
 }
 
 impl Halt {
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn next_due(&self) -> Option<Timestamp> {
         self.probe_at
     }
 }
 
 impl LogState {
     /// Nothing more is written to this log.
-    pub(super) fn stop_for_good(&mut self, why: String) {
+    pub(in crate::engine) fn stop_for_good(&mut self, why: String) {
         self.stops.for_good.get_or_insert(why);
     }
 
     /// Whether anything may be written to it.
-    pub(super) fn is_writable(&self) -> bool {
+    pub(in crate::engine) fn is_writable(&self) -> bool {
         self.stops.for_good.is_none() && self.stops.for_now.is_none()
     }
 
     /// Why nothing more is written to it, whatever the disk does.
-    pub(super) fn stopped_for_good(&self) -> Option<&str> {
+    pub(in crate::engine) fn stopped_for_good(&self) -> Option<&str> {
         self.stops.for_good.as_deref()
     }
 
     /// Why nothing is written to it before the disk works again.
-    pub(super) fn stopped_by(&self) -> Option<&StoreError> {
+    pub(in crate::engine) fn stopped_by(&self) -> Option<&StoreError> {
         self.stops.for_now.as_ref().map(|stopped| &stopped.why)
     }
 
     /// The same in words, and since when.
-    pub(super) fn stopped_since(&self) -> Option<(String, Timestamp)> {
+    pub(in crate::engine) fn stopped_since(&self) -> Option<(String, Timestamp)> {
         let stopped = self.stops.for_now.as_ref()?;
         Some((stopped.why.to_string(), stopped.since))
     }
 
     /// When it is read again, if it was stopped by itself.
-    pub(super) fn reread_at(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn reread_at(&self) -> Option<Timestamp> {
         self.stops.for_now.as_ref()?.retry_at
     }
 }
 
 impl<S: Store> Engine<S> {
     /// A disk that cannot be read or written makes nobody a liar.
-    pub(super) fn store_failed(&mut self, log: LogId, error: &ReadError) {
+    pub(in crate::engine) fn store_failed(&mut self, log: LogId, error: &ReadError) {
         match error {
             // What is damaged stops nobody: the rest goes on.
             ReadError::Store(StoreError::Damaged(_)) | ReadError::NotHeld(_) => {
@@ -141,7 +141,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Stops one log.
-    pub(super) fn stop(&mut self, log: LogId, why: StoreError, now: Timestamp) {
+    pub(in crate::engine) fn stop(&mut self, log: LogId, why: StoreError, now: Timestamp) {
         let time = self.time(now);
         if let Some(state) = self.logs.get_mut(&log) {
             state.stops.stop(why, time);
@@ -153,7 +153,7 @@ impl<S: Store> Engine<S> {
 
     /// Stops everything after a write that failed, and sees to those logs that
     /// were stopped by themselves.
-    pub(super) fn stop_what_failed(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn stop_what_failed(&mut self, now: Timestamp) {
         if self.halt.is_none()
             && let Some(error) = self.store.failure()
         {
@@ -197,7 +197,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Has it tried whether the disk can be written.
-    pub(super) fn probe_is_due(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn probe_is_due(&mut self, now: Timestamp) {
         if let Some(halt) = &mut self.halt
             && halt.probe_at.is_some_and(|at| at <= now)
         {
@@ -207,7 +207,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// The outcome of an attempt to write.
-    pub(super) fn probed(&mut self, result: Result<(), StoreError>, now: Timestamp) {
+    pub(in crate::engine) fn probed(&mut self, result: Result<(), StoreError>, now: Timestamp) {
         let Some(halt) = &mut self.halt else {
             return;
         };
@@ -298,7 +298,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Reads a log that was stopped by itself.
-    pub(super) fn reread_is_due(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn reread_is_due(&mut self, log: LogId, now: Timestamp) {
         let is_due = (self.logs.get(&log))
             .and_then(LogState::reread_at)
             .is_some_and(|at| at <= now);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use libp2p_identity::PeerId;
 
-use super::log_state::LogState;
-use super::{Engine, Output, Verdict};
+use crate::engine::log_state::LogState;
+use crate::engine::{Engine, Output, Verdict};
 use crate::head::{Head, SignedHead};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_HEAD_LAG_US, MAX_SOURCES, SYNCED_NOTICE_US};
@@ -44,7 +44,7 @@ impl Lag {
 
 /// The heads of a log that were heard, whatever became of them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard {
+pub(in crate::engine) struct Heard {
     /// The newest time of the largest of them.
     newest: Option<Timestamp>,
     /// The size of these.
@@ -55,7 +55,7 @@ pub(super) struct Heard {
 
 /// How far we are with a log, and who has said that it has everything.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(in crate::engine) struct Progress {
     /// Size up to which everything is held and survives the loss of power.
     synced_size: u64,
     /// Time of the newest head with which everything was held here.
@@ -70,7 +70,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// What was told stays told when a log is read anew.
-    pub(super) fn take_over(&mut self, old: Self) {
+    pub(in crate::engine) fn take_over(&mut self, old: Self) {
         self.has_fetched = old.has_fetched;
         self.told_at = old.told_at;
         self.told_by = old.told_by;
@@ -96,50 +96,50 @@ impl Progress {
 
 impl LogState {
     /// Size up to which everything is held and survives the loss of power.
-    pub(super) fn synced_size(&self) -> u64 {
+    pub(in crate::engine) fn synced_size(&self) -> u64 {
         self.progress.synced_size
     }
 
     /// All that is wanted is held, and not all of it would survive the loss of power.
-    pub(super) fn is_unsafe(&self) -> bool {
+    pub(in crate::engine) fn is_unsafe(&self) -> bool {
         self.is_complete() && self.synced_size() < self.target()
     }
 
     /// So much of it survives the loss of power; whether that is news.
-    pub(super) fn is_safe_to(&mut self, size: u64) -> bool {
+    pub(in crate::engine) fn is_safe_to(&mut self, size: u64) -> bool {
         let is_news = self.progress.synced_size < size;
         self.progress.synced_size = self.progress.synced_size.max(size);
         is_news
     }
 
     /// No more of it than this is held, or counts.
-    pub(super) fn is_safe_only_to(&mut self, size: u64) {
+    pub(in crate::engine) fn is_safe_only_to(&mut self, size: u64) {
         self.progress.synced_size = self.progress.synced_size.min(size);
     }
 
     /// All of our own log is safe, as was just signed.
-    pub(super) fn is_safe_as_signed(&mut self, size: u64) {
+    pub(in crate::engine) fn is_safe_as_signed(&mut self, size: u64) {
         self.progress.synced_size = size;
     }
 
     /// Something is fetched that the others are told of when all is here.
-    pub(super) fn note_fetching(&mut self) {
+    pub(in crate::engine) fn note_fetching(&mut self) {
         self.progress.has_fetched = true;
     }
 
     /// The largest size of a head that was heard.
-    pub(super) fn heard_size(&self) -> u64 {
+    pub(in crate::engine) fn heard_size(&self) -> u64 {
         self.heard.size
     }
 
     /// Whether a head is larger, or newer, than what was heard.
-    pub(super) fn is_news(&self, head: &Head) -> bool {
+    pub(in crate::engine) fn is_news(&self, head: &Head) -> bool {
         self.heard.size < head.size || self.heard.newest < Some(head.time)
     }
 
     /// Hears a head whose signature is right: whether it is the largest one heard, or
     /// not long behind that; and whether none was as large.
-    pub(super) fn hear(&mut self, head: &SignedHead) -> (bool, bool) {
+    pub(in crate::engine) fn hear(&mut self, head: &SignedHead) -> (bool, bool) {
         let is_largest = self.heard.timed_size < head.size;
         let is_larger = self.note_heard(head);
         self.note_time(head);
@@ -150,7 +150,7 @@ impl LogState {
         (is_timely, is_larger)
     }
 
-    pub(super) fn lag(&self) -> Lag {
+    pub(in crate::engine) fn lag(&self) -> Lag {
         let size = self.target();
         let sources = || self.sources().map(|(_, source)| source);
         let delivering = || sources().filter(|source| source.has_delivered);
@@ -187,7 +187,7 @@ impl LogState {
     }
 
     /// Notes the time of a head with which everything is held.
-    pub(super) fn note_complete(&mut self) {
+    pub(in crate::engine) fn note_complete(&mut self) {
         if self.is_complete() {
             self.progress.complete_at = self.adopted().map(|head| head.time);
         }
@@ -196,7 +196,7 @@ impl LogState {
     /// Notes the time of a head that was heard, if it is one of the largest. Only
     /// between these do times tell which is newer: an owner's clock may have been
     /// wrong, or set back, in between.
-    pub(super) fn note_time(&mut self, head: &Head) {
+    pub(in crate::engine) fn note_time(&mut self, head: &Head) {
         self.heard.newest = match head.size.cmp(&self.heard.timed_size) {
             Ordering::Less => self.heard.newest,
             Ordering::Equal => self.heard.newest.max(Some(head.time)),
@@ -207,7 +207,7 @@ impl LogState {
 
     /// Notes that a head was heard whose signature is right; whether it is the
     /// largest one so far.
-    pub(super) fn note_heard(&mut self, head: &SignedHead) -> bool {
+    pub(in crate::engine) fn note_heard(&mut self, head: &SignedHead) -> bool {
         let is_larger = self.heard.size < head.size;
         self.heard.size = self.heard.size.max(head.size);
         is_larger
@@ -217,7 +217,7 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// Tells the others that everything is held here and safe, once after
     /// something had to be fetched.
-    pub(super) fn tell_synced(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn tell_synced(&mut self, log: LogId, now: Timestamp) {
         let state = self.logs.get_mut(&log);
         // Of a forked log nobody has the whole tree of a head.
         let Some(state) = state.filter(|state| state.takes() && !state.is_limited()) else {
@@ -239,7 +239,7 @@ impl<S: Store> Engine<S> {
 
     /// Somebody says that it holds everything. It is believed as far as it will
     /// be asked for it.
-    pub(super) fn synced_heard(
+    pub(in crate::engine) fn synced_heard(
         &mut self,
         author: PeerId,
         log: LogId,

@@ -2,8 +2,8 @@
 
 use libp2p_identity::PeerId;
 
-use super::log_state::LogState;
-use super::{Engine, subscribers};
+use crate::engine::log_state::LogState;
+use crate::engine::{Engine, subscribers};
 use crate::id::LogId;
 use crate::limits::{BUSY_HEAD_POLL_US, HEAD_POLL_US, MAX_HEAD_POLL_US};
 use crate::store::Store;
@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 /// When a source is asked for its head again.
 #[derive(Debug, Default)]
-pub(super) struct Polls {
+pub(in crate::engine) struct Polls {
     due: Option<Timestamp>,
     /// How often one was asked: each time it is another's turn.
     turns: usize,
@@ -19,34 +19,34 @@ pub(super) struct Polls {
 
 impl LogState {
     /// When somebody is asked.
-    pub(super) fn poll_due(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn poll_due(&self) -> Option<Timestamp> {
         self.polls.due
     }
 
     /// Has somebody asked at this time, whatever was said before.
-    pub(super) fn poll_at(&mut self, at: Timestamp) {
+    pub(in crate::engine) fn poll_at(&mut self, at: Timestamp) {
         self.polls.due = Some(at);
     }
 
     /// Has somebody asked soon.
-    pub(super) fn poll_soon(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn poll_soon(&mut self, now: Timestamp) {
         let soon = now.plus(BUSY_HEAD_POLL_US);
         self.polls.due = Some(self.polls.due.map_or(soon, |at| at.min(soon)));
     }
 
     /// Has somebody asked sooner, if anybody is to be asked at all.
-    pub(super) fn poll_sooner(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn poll_sooner(&mut self, now: Timestamp) {
         let soon = now.plus(BUSY_HEAD_POLL_US);
         self.polls.due = self.polls.due.map(|at| at.min(soon));
     }
 
     /// Has somebody asked at this time, unless it is known when.
-    pub(super) fn poll_some_time(&mut self, at: Timestamp) {
+    pub(in crate::engine) fn poll_some_time(&mut self, at: Timestamp) {
         self.polls.due.get_or_insert(at);
     }
 
     /// Goes on in turn from where the same log was before it was read anew.
-    pub(super) fn poll_in_turn_of(&mut self, old: &Polls, now: Timestamp) {
+    pub(in crate::engine) fn poll_in_turn_of(&mut self, old: &Polls, now: Timestamp) {
         self.polls = Polls {
             due: Some(now),
             turns: old.turns,
@@ -55,7 +55,7 @@ impl LogState {
 
     /// The sources and subscribers that are to be asked now: all of them while
     /// something is missing, otherwise one, in turn.
-    pub(super) fn take_polls(
+    pub(in crate::engine) fn take_polls(
         &mut self,
         (now, time): (Timestamp, Timestamp),
         subscribers: impl FnOnce() -> Vec<PeerId>,
@@ -85,7 +85,7 @@ impl LogState {
     /// bounds. What gossip has lost is then late by a quarter for each neighbour
     /// that is asked before one that has it. `time` is what our clock shows; its
     /// owner's may show another one.
-    pub(super) fn head_poll_us(&self, time: Timestamp) -> u64 {
+    pub(in crate::engine) fn head_poll_us(&self, time: Timestamp) -> u64 {
         let theirs = (time.0).saturating_add(self.clock_ahead_us().unwrap_or(0));
         let quiet = (self.adopted()).map_or(0, |head| Timestamp(theirs).since(head.time));
         (quiet / 4).clamp(HEAD_POLL_US, MAX_HEAD_POLL_US)
@@ -95,7 +95,7 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// Asks those whose turn it is for their heads, and those again that were
     /// left alone for a while.
-    pub(super) fn polls_are_due(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn polls_are_due(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };

@@ -3,15 +3,15 @@
 use libp2p_identity::PeerId;
 
 use super::followers::Followers;
-use super::log_state::LogState;
 use super::reopening::{Mark, Reopening};
+use crate::engine::log_state::LogState;
 use crate::log::Appender;
 use crate::time::Timestamp;
 use crate::wire::v1::stored_log::Reopening as Stored;
 
 /// Who writes a log.
 #[derive(Debug, Default)]
-pub(super) enum Authorship {
+pub(in crate::engine) enum Authorship {
     /// Somebody else.
     #[default]
     Theirs,
@@ -21,7 +21,7 @@ pub(super) enum Authorship {
 
 /// What there is only of a log of ours.
 #[derive(Debug, Default)]
-pub(super) struct Ours {
+pub(in crate::engine) struct Ours {
     pen: Pen,
     /// What was signed of it, as was known outside of the store at the start.
     mark: Option<Mark>,
@@ -64,7 +64,7 @@ impl Authorship {
     /// What was known beside what is stored, when a log is read anew. One that waits
     /// for another reason keeps the answers that it has had, and what a user has made
     /// ours is.
-    pub(super) fn take_over(&mut self, old: Self) {
+    pub(in crate::engine) fn take_over(&mut self, old: Self) {
         let Self::Ours(old) = old else {
             return;
         };
@@ -83,12 +83,12 @@ impl Authorship {
 
 impl LogState {
     /// Whether it is ours: written here and nowhere else.
-    pub(super) fn is_ours(&self) -> bool {
+    pub(in crate::engine) fn is_ours(&self) -> bool {
         self.authorship.ours().is_some()
     }
 
     /// Makes it ours; whether it was before.
-    pub(super) fn own(&mut self) -> bool {
+    pub(in crate::engine) fn own(&mut self) -> bool {
         let was_ours = self.is_ours();
         if !was_ours {
             self.authorship = Authorship::Ours(Box::default());
@@ -97,14 +97,14 @@ impl LogState {
     }
 
     /// What it is appended to with, while it is open for writing.
-    pub(super) fn appender(&self) -> Option<&Appender> {
+    pub(in crate::engine) fn appender(&self) -> Option<&Appender> {
         match &self.authorship.ours()?.pen {
             Pen::Open { appender, .. } => Some(appender),
             Pen::Down | Pen::Waiting(_) => None,
         }
     }
 
-    pub(super) fn appender_mut(&mut self) -> Option<&mut Appender> {
+    pub(in crate::engine) fn appender_mut(&mut self) -> Option<&mut Appender> {
         match &mut self.authorship.ours_mut()?.pen {
             Pen::Open { appender, .. } => Some(appender),
             Pen::Down | Pen::Waiting(_) => None,
@@ -112,12 +112,12 @@ impl LogState {
     }
 
     /// Whether it is open for writing.
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::engine) fn is_open(&self) -> bool {
         self.appender().is_some()
     }
 
     /// Opens it for writing, if it is ours; what it has waited for until now.
-    pub(super) fn open(&mut self, appender: Appender) -> Option<Reopening> {
+    pub(in crate::engine) fn open(&mut self, appender: Appender) -> Option<Reopening> {
         let renew_at = self.renew_at();
         let ours = self.authorship.ours_mut()?;
         match std::mem::replace(&mut ours.pen, Pen::Open { appender, renew_at }) {
@@ -127,14 +127,14 @@ impl LogState {
     }
 
     /// Nothing of it is written here any more, also when all is here that there is.
-    pub(super) fn write_no_more(&mut self) {
+    pub(in crate::engine) fn write_no_more(&mut self) {
         if let Some(ours) = self.authorship.ours_mut() {
             ours.pen = Pen::Down;
         }
     }
 
     /// When its head is signed again.
-    pub(super) fn renew_at(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn renew_at(&self) -> Option<Timestamp> {
         match self.authorship.ours()?.pen {
             Pen::Open { renew_at, .. } => renew_at,
             Pen::Down | Pen::Waiting(_) => None,
@@ -142,7 +142,7 @@ impl LogState {
     }
 
     /// Has its head signed again at this time.
-    pub(super) fn renew_head_at(&mut self, at: Timestamp) {
+    pub(in crate::engine) fn renew_head_at(&mut self, at: Timestamp) {
         if let Some(ours) = self.authorship.ours_mut()
             && let Pen::Open { renew_at, .. } = &mut ours.pen
         {
@@ -151,14 +151,14 @@ impl LogState {
     }
 
     /// How it is found out whether others know more of it, while that is under way.
-    pub(super) fn reopening(&self) -> Option<&Reopening> {
+    pub(in crate::engine) fn reopening(&self) -> Option<&Reopening> {
         match &self.authorship.ours()?.pen {
             Pen::Waiting(reopening) => Some(reopening),
             Pen::Down | Pen::Open { .. } => None,
         }
     }
 
-    pub(super) fn reopening_mut(&mut self) -> Option<&mut Reopening> {
+    pub(in crate::engine) fn reopening_mut(&mut self) -> Option<&mut Reopening> {
         match &mut self.authorship.ours_mut()?.pen {
             Pen::Waiting(reopening) => Some(reopening),
             Pen::Down | Pen::Open { .. } => None,
@@ -166,46 +166,46 @@ impl LogState {
     }
 
     /// It is not written to before others were asked.
-    pub(super) fn wait_for_others(&mut self, reopening: Reopening) {
+    pub(in crate::engine) fn wait_for_others(&mut self, reopening: Reopening) {
         if let Some(ours) = self.authorship.ours_mut() {
             ours.pen = Pen::Waiting(reopening);
         }
     }
 
     /// What of this is stored.
-    pub(super) fn stored_reopening(&self) -> Stored {
+    pub(in crate::engine) fn stored_reopening(&self) -> Stored {
         let reopening = self.reopening();
         reopening.map_or(Stored::No, |reopening| reopening.to_stored(self.mark()))
     }
 
     /// What was signed of it, as something outside of the store says.
-    pub(super) fn mark(&self) -> Option<Mark> {
+    pub(in crate::engine) fn mark(&self) -> Option<Mark> {
         self.authorship.ours()?.mark
     }
 
     /// Takes a note of what was signed.
-    pub(super) fn set_mark(&mut self, mark: Option<Mark>) {
+    pub(in crate::engine) fn set_mark(&mut self, mark: Option<Mark>) {
         if let Some(ours) = self.authorship.ours_mut() {
             ours.mark = mark;
         }
     }
 
     /// Who has had all of it, if it is ours.
-    pub(super) fn followers(&self) -> Option<&Followers> {
+    pub(in crate::engine) fn followers(&self) -> Option<&Followers> {
         Some(&self.authorship.ours()?.followers)
     }
 
-    pub(super) fn followers_mut(&mut self) -> Option<&mut Followers> {
+    pub(in crate::engine) fn followers_mut(&mut self) -> Option<&mut Followers> {
         Some(&mut self.authorship.ours_mut()?.followers)
     }
 
     /// The peers that have had all of it, as far as is known.
-    pub(super) fn known_followers(&self) -> &[PeerId] {
+    pub(in crate::engine) fn known_followers(&self) -> &[PeerId] {
         self.followers().map_or(&[], Followers::known)
     }
 
     /// Begins with those that were known when it was stored.
-    pub(super) fn set_followers(&mut self, followers: Followers) {
+    pub(in crate::engine) fn set_followers(&mut self, followers: Followers) {
         if let Some(ours) = self.authorship.ours_mut() {
             ours.followers = followers;
         }

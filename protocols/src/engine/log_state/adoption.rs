@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
-use super::Engine;
-use super::log_state::LogState;
-use super::requests::RequestKind;
+use crate::engine::Engine;
+use crate::engine::log_state::LogState;
+use crate::engine::requests::RequestKind;
 use crate::head::{AdoptedHead, SignedHead, Tree, UnverifiedHead};
 use crate::id::LogId;
 use crate::limits::{MAX_RECENT_HEADS, MAX_SOURCES, REQUEST_TIMEOUT_US};
@@ -20,7 +20,7 @@ use crate::wire::v1::frame::Body;
 
 /// The head of a log that counts, and what is known of larger ones.
 #[derive(Debug, Default)]
-pub(super) struct Adoption {
+pub(in crate::engine) struct Adoption {
     head: Option<AdoptedHead>,
     /// The trees of the adopted head and of those before it, by size: what
     /// offers are checked against. Of a forked log, only what is not disputed.
@@ -35,7 +35,7 @@ pub(super) struct Adoption {
 
 impl Adoption {
     /// Goes on asking for extensions as before the log was read anew.
-    pub(super) fn take_over(&mut self, old: Self) {
+    pub(in crate::engine) fn take_over(&mut self, old: Self) {
         self.unproven = old.unproven;
         self.asked = old.asked;
         self.failed = old.failed;
@@ -44,54 +44,54 @@ impl Adoption {
 
 impl LogState {
     /// The head that everything held is proved against.
-    pub(super) fn adopted(&self) -> Option<&AdoptedHead> {
+    pub(in crate::engine) fn adopted(&self) -> Option<&AdoptedHead> {
         self.adoption.head.as_ref()
     }
 
     /// The tree of that.
-    pub(super) fn tree(&self) -> Option<Tree> {
+    pub(in crate::engine) fn tree(&self) -> Option<Tree> {
         self.adopted().map(|head| head.tree())
     }
 
     /// The adopted head, as others can be told of it.
-    pub(super) fn signed_head(&self) -> Option<&SignedHead> {
+    pub(in crate::engine) fn signed_head(&self) -> Option<&SignedHead> {
         self.adopted().and_then(AdoptedHead::signed)
     }
 
     /// Records of the adopted head.
-    pub(super) fn size(&self) -> u64 {
+    pub(in crate::engine) fn size(&self) -> u64 {
         self.adopted().map_or(0, |head| head.size)
     }
 
     /// The tree of a size that offers are checked against, if there is one.
-    pub(super) fn tree_of(&self, size: u64) -> Option<Tree> {
+    pub(in crate::engine) fn tree_of(&self, size: u64) -> Option<Tree> {
         self.adoption.trees.get(&size).copied()
     }
 
     /// The largest of these trees that has no more than so many records.
-    pub(super) fn tree_within(&self, size: u64) -> Option<Tree> {
+    pub(in crate::engine) fn tree_within(&self, size: u64) -> Option<Tree> {
         let (_, tree) = self.adoption.trees.range(..=size).next_back()?;
         Some(*tree)
     }
 
     /// The sizes of all of them, ascending.
-    pub(super) fn tree_sizes(&self) -> Vec<u64> {
+    pub(in crate::engine) fn tree_sizes(&self) -> Vec<u64> {
         self.adoption.trees.keys().copied().collect()
     }
 
     /// Nothing is compared with these trees any more.
-    pub(super) fn forget_trees(&mut self) {
+    pub(in crate::engine) fn forget_trees(&mut self) {
         self.adoption.trees.clear();
     }
 
     /// Nothing is compared with any other tree from now on.
-    pub(super) fn know_only(&mut self, tree: Tree) {
+    pub(in crate::engine) fn know_only(&mut self, tree: Tree) {
         self.adoption.trees.clear();
         self.adoption.trees.insert(tree.size, tree);
     }
 
     /// Takes a head that was proved, and makes it the one that counts.
-    pub(super) fn set_adopted(&mut self, head: impl Into<AdoptedHead>) {
+    pub(in crate::engine) fn set_adopted(&mut self, head: impl Into<AdoptedHead>) {
         let head = head.into();
         let is_new = self.adoption.head.is_none();
         self.adoption.trees.insert(head.size, head.tree());
@@ -106,28 +106,28 @@ impl LogState {
     }
 
     /// The head that was adopted before the node started.
-    pub(super) fn set_stored_head(&mut self, head: AdoptedHead) {
+    pub(in crate::engine) fn set_stored_head(&mut self, head: AdoptedHead) {
         self.adoption.head = Some(head.clone());
         self.set_adopted(head);
     }
 
     /// The adopted head is the same in another form.
-    pub(super) fn replace_adopted(&mut self, head: SignedHead) {
+    pub(in crate::engine) fn replace_adopted(&mut self, head: SignedHead) {
         self.adoption.head = Some(head.into());
     }
 
     /// Whether a larger head was heard that nobody has shown to extend ours.
-    pub(super) fn is_unproven(&self) -> bool {
+    pub(in crate::engine) fn is_unproven(&self) -> bool {
         self.adoption.unproven
     }
 
     /// Whether there is something larger that may have to be adopted.
-    pub(super) fn awaits_extension(&self) -> bool {
+    pub(in crate::engine) fn awaits_extension(&self) -> bool {
         self.adoption.unproven || self.adoption.asked.is_some()
     }
 
     /// Where nothing more is adopted, nothing more has to be shown.
-    pub(super) fn expect_no_more(&mut self) {
+    pub(in crate::engine) fn expect_no_more(&mut self) {
         self.adoption.unproven &= self.takes_heads();
     }
 
@@ -151,7 +151,7 @@ impl LogState {
 
     /// Notes that a peer was asked for an extension and has answered or not:
     /// until a head is adopted it is not asked again for a while.
-    pub(super) fn extension_failed(&mut self, peer: PeerId, now: Timestamp) {
+    pub(in crate::engine) fn extension_failed(&mut self, peer: PeerId, now: Timestamp) {
         self.adoption.asked = None;
         self.adoption.failed.retain(|_, until| *until > now);
         if self.adoption.failed.len() < MAX_SOURCES {
@@ -161,7 +161,7 @@ impl LogState {
     }
 
     /// A peer is asked again although it has failed: for something else.
-    pub(super) fn forgive_failure(&mut self, peer: PeerId) {
+    pub(in crate::engine) fn forgive_failure(&mut self, peer: PeerId) {
         self.adoption.failed.remove(&peer);
     }
 }
@@ -169,7 +169,7 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// A head whose signature was checked; `None` when it cannot be, because the
     /// manifest of its log has not come.
-    pub(super) fn verify_head(
+    pub(in crate::engine) fn verify_head(
         &self,
         log: LogId,
         head: UnverifiedHead,
@@ -183,7 +183,7 @@ impl<S: Store> Engine<S> {
     /// Takes a head alone: adopts it if the heads alone show that it may be,
     /// otherwise asks the peer for the proof. Returns whether it brought
     /// anything new.
-    pub(super) fn consider(
+    pub(in crate::engine) fn consider(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -222,7 +222,7 @@ impl<S: Store> Engine<S> {
 
     /// The last head may follow one that closed the log here: then it is the one that
     /// counts, and that it extends the tree is asked for all the same.
-    pub(super) fn ask_past_closing(
+    pub(in crate::engine) fn ask_past_closing(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -237,7 +237,7 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn ask_extension(&mut self, peer: PeerId, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn ask_extension(&mut self, peer: PeerId, log: LogId, now: Timestamp) {
         let ready = self.peers.get(&peer).is_some_and(|peer| peer.ready);
         let Some(state) = self.logs.get_mut(&log) else {
             return;
@@ -256,7 +256,7 @@ impl<S: Store> Engine<S> {
 
     /// A peer has shown what a tree has grown to since a head, or since the beginning of
     /// the chunk in which it ends.
-    pub(super) fn shown(
+    pub(in crate::engine) fn shown(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -274,7 +274,7 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn take_extension(
+    pub(in crate::engine) fn take_extension(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -324,7 +324,13 @@ impl<S: Store> Engine<S> {
     }
 
     /// Adopts a head that was shown to extend the one adopted before.
-    pub(super) fn adopt(&mut self, log: LogId, head: &SignedHead, nodes: &[Node], now: Timestamp) {
+    pub(in crate::engine) fn adopt(
+        &mut self,
+        log: LogId,
+        head: &SignedHead,
+        nodes: &[Node],
+        now: Timestamp,
+    ) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -345,7 +351,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// What follows from a head that is stored now, whichever way it came.
-    pub(super) fn adopted(&mut self, log: LogId, head: SignedHead, now: Timestamp) {
+    pub(in crate::engine) fn adopted(&mut self, log: LogId, head: SignedHead, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use libp2p_identity::PeerId;
 use prost::Message;
 
-use super::fork_search::{Search, SearchError, Step, fork_with_smaller, holds};
-use super::log_state::LogState;
-use super::requests::RequestKind;
-use super::rows::{put_fork, put_log};
-use super::says::Says;
-use super::trees::{beginning, nodes_between};
-use super::{Engine, Output, subscribers};
+use crate::engine::fork_search::{Search, SearchError, Step, fork_with_smaller, holds};
+use crate::engine::log_state::{LogState, put_log};
+use crate::engine::requests::RequestKind;
+use crate::engine::rows::put_fork;
+use crate::engine::says::Says;
+use crate::engine::trees::{beginning, nodes_between};
+use crate::engine::{Engine, Output, subscribers};
 use crate::head::{AdoptedHead, SignedHead, Tree};
 use crate::id::{LogId, Topic};
 use crate::limits::{MAX_ENDS_AT_ONCE, VAIN_SEARCH_PAUSE_US};
@@ -35,7 +35,7 @@ const ENDED_TWICE: &str = "its end was signed with its key, and something that f
 
 /// What is known of a fork of a log, and how much of it is nobody's dispute.
 #[derive(Debug, Default)]
-pub(super) struct Dispute {
+pub(in crate::engine) struct Dispute {
     fork: Option<Box<ForkProof>>,
     /// Version 0.1.0 has found that it forked, and nobody since.
     forked_early: bool,
@@ -56,7 +56,7 @@ pub(super) struct Dispute {
 
 impl Dispute {
     /// Goes on searching as before the log was read anew.
-    pub(super) fn take_over(&mut self, old: Self) {
+    pub(in crate::engine) fn take_over(&mut self, old: Self) {
         self.search = old.search;
         self.searched = old.searched;
         self.vain_search = old.vain_search;
@@ -65,22 +65,22 @@ impl Dispute {
 
 impl LogState {
     /// The proof that it forked, if there is one.
-    pub(super) fn fork(&self) -> Option<&ForkProof> {
+    pub(in crate::engine) fn fork(&self) -> Option<&ForkProof> {
         self.dispute.fork.as_deref()
     }
 
     /// Whether its owner has signed two histories, or something behind its end.
-    pub(super) fn is_forked(&self) -> bool {
+    pub(in crate::engine) fn is_forked(&self) -> bool {
         self.dispute.fork.is_some() || self.dispute.forked_early
     }
 
     /// Of a log of which not everything counts: how many records do.
-    pub(super) fn undisputed(&self) -> u64 {
+    pub(in crate::engine) fn undisputed(&self) -> u64 {
         self.dispute.undisputed
     }
 
     /// Writes the fork proof, if there is one.
-    pub(super) fn put_fork(&self, batch: &mut Batch) {
+    pub(in crate::engine) fn put_fork(&self, batch: &mut Batch) {
         if let Some(fork) = self.fork() {
             put_fork(batch, self.number(), fork);
         }
@@ -88,7 +88,7 @@ impl LogState {
 
     /// Takes over the proof of a log that is begun anew, where that decides how much of
     /// it counts, whatever tree comes.
-    pub(super) fn keep_fork_of(&mut self, old: &Self) {
+    pub(in crate::engine) fn keep_fork_of(&mut self, old: &Self) {
         self.dispute.fork = old
             .dispute
             .fork
@@ -97,18 +97,18 @@ impl LogState {
     }
 
     /// Takes what an early proof leaves: no more than both histories begin with.
-    pub(super) fn set_forked_early(&mut self, common: u64) {
+    pub(in crate::engine) fn set_forked_early(&mut self, common: u64) {
         self.dispute.undisputed = common.min(self.size());
         self.dispute.forked_early = true;
     }
 
     /// The peer that was asked for what both branches begin with does not say it.
-    pub(super) fn end_search(&mut self) {
+    pub(in crate::engine) fn end_search(&mut self) {
         self.dispute.search = None;
     }
 
     /// Why a log of ours is stopped that forked.
-    pub(super) fn why_forked(&self) -> &'static str {
+    pub(in crate::engine) fn why_forked(&self) -> &'static str {
         match self.fork() {
             Some(fork) if fork.is_of_closing() => ENDED_TWICE,
             _ => FORKED,
@@ -116,13 +116,13 @@ impl LogState {
     }
 
     /// Whether a fork proof says more than the one that is known.
-    pub(super) fn is_better_fork(&self, says: Says) -> bool {
+    pub(in crate::engine) fn is_better_fork(&self, says: Says) -> bool {
         self.fork().is_none_or(|known| says > Says::of(known))
     }
 
     /// As [`is_better_fork`](Self::is_better_fork), of one that others tell. An owner can
     /// sign ends of ever smaller sizes: one of them is taken in a while.
-    pub(super) fn takes_proof(&self, says: Says, now: Timestamp) -> bool {
+    pub(in crate::engine) fn takes_proof(&self, says: Says, now: Timestamp) -> bool {
         let is_end = matches!(says, Says::WentOn(_));
         let is_early = self.dispute.ends >= MAX_ENDS_AT_ONCE
             && (self.dispute.ended_at).is_some_and(|at| at.plus(VAIN_SEARCH_PAUSE_US) > now);
@@ -134,7 +134,7 @@ impl<S: Store> Engine<S> {
     /// Keeps a fork proof, if it says more than what is known: from now on only
     /// what both branches begin with counts. `from` is the peer that has the
     /// other branch, if we found out by ourselves.
-    pub(super) fn take_fork(
+    pub(in crate::engine) fn take_fork(
         &mut self,
         log: LogId,
         proof: Box<ForkProof>,
@@ -228,7 +228,12 @@ impl<S: Store> Engine<S> {
     }
 
     /// Evidence that a peer gives without being asked.
-    pub(super) fn take_evidence(&mut self, peer: PeerId, wire: v1::Evidence, now: Timestamp) {
+    pub(in crate::engine) fn take_evidence(
+        &mut self,
+        peer: PeerId,
+        wire: v1::Evidence,
+        now: Timestamp,
+    ) {
         let Some(log) = LogId::from_slice(&wire.log) else {
             return;
         };
@@ -273,7 +278,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Tells a peer of the fork of a log, if there is one.
-    pub(super) fn send_evidence(&mut self, peer: PeerId, log: LogId) {
+    pub(in crate::engine) fn send_evidence(&mut self, peer: PeerId, log: LogId) {
         let Some(state) = self.logs.get(&log) else {
             return;
         };
@@ -295,7 +300,7 @@ impl<S: Store> Engine<S> {
 
     /// Compares a smaller head with the tree that is here; whether it is one of
     /// another branch.
-    pub(super) fn contradicts_older(
+    pub(in crate::engine) fn contradicts_older(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -337,7 +342,7 @@ impl<S: Store> Engine<S> {
 
     /// Finds out again what is not disputed, after a head was adopted or a
     /// proof has come.
-    pub(super) fn settle_dispute(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn settle_dispute(&mut self, log: LogId, now: Timestamp) {
         if self.settle_recovery(log) {
             return;
         }
@@ -379,7 +384,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes a fork proof from the store.
-    pub(super) fn set_fork(
+    pub(in crate::engine) fn set_fork(
         &self,
         state: &mut LogState,
         key: LogKey,
@@ -395,7 +400,7 @@ impl<S: Store> Engine<S> {
 
     /// Begins to search for what is common, with a peer whose head is of another
     /// branch.
-    pub(super) fn search_fork_point(
+    pub(in crate::engine) fn search_fork_point(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -436,7 +441,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Takes an answer to the search: asks on, or has found it.
-    pub(super) fn take_search_answer(
+    pub(in crate::engine) fn take_search_answer(
         &mut self,
         log: LogId,
         wire: v1::Extension,
@@ -483,7 +488,7 @@ impl LogState {
     }
 
     /// Only this much counts from now on.
-    pub(super) fn agree_on(&mut self, tree: Tree) {
+    pub(in crate::engine) fn agree_on(&mut self, tree: Tree) {
         self.dispute.undisputed = tree.size;
         self.know_only(tree);
         self.is_safe_only_to(tree.size);

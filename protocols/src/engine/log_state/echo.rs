@@ -2,10 +2,9 @@
 //! that lack it: where two parts of a mesh meet, one node asks, and everybody
 //! behind it would otherwise wait for its own next question.
 
-use super::log_state::LogState;
-use super::news::few_records;
-use super::trees::nodes_between;
-use super::{Engine, Output};
+use crate::engine::log_state::LogState;
+use crate::engine::trees::{few_records, nodes_between};
+use crate::engine::{Engine, Output};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
 use crate::limits::ECHO_WITHIN_US;
@@ -16,7 +15,7 @@ use crate::time::Timestamp;
 
 /// When a head is told to the neighbours.
 #[derive(Debug, Default)]
-pub(super) struct Echo {
+pub(in crate::engine) struct Echo {
     /// The largest size that gossip has brought, or that was told here.
     known: u64,
     /// The largest size that was told once more, to one who had missed it.
@@ -51,12 +50,12 @@ impl Echo {
 
 impl LogState {
     /// Gossip has brought a head of this size.
-    pub(super) fn heard_by_gossip(&mut self, size: u64) {
+    pub(in crate::engine) fn heard_by_gossip(&mut self, size: u64) {
         self.echo.known = self.echo.known.max(size);
     }
 
     /// When a head is told to the neighbours.
-    pub(super) fn echo_due(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn echo_due(&self) -> Option<Timestamp> {
         self.echo.due
     }
 
@@ -70,7 +69,7 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// A head of another's log was adopted: it is told soon, unless gossip has
     /// brought it or brings it meanwhile.
-    pub(super) fn echo_later(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn echo_later(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -83,7 +82,7 @@ impl<S: Store> Engine<S> {
 
     /// A neighbour has said that its head has this size: what gossip lost is told
     /// again, once.
-    pub(super) fn echo_if_missed(&mut self, log: LogId, theirs: u64, now: Timestamp) {
+    pub(in crate::engine) fn echo_if_missed(&mut self, log: LogId, theirs: u64, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -93,7 +92,7 @@ impl<S: Store> Engine<S> {
         }
     }
 
-    pub(super) fn echo_is_due(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn echo_is_due(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };

@@ -11,11 +11,10 @@ use libp2p_identity::PeerId;
 
 pub use self::answers::Answer;
 use self::answers::{Answers, Heard};
-use super::log_state::LogState;
-use super::rows::put_log;
-use super::start::Start;
-use super::trees::frontier;
-use super::{CommandError, Engine, Output, Reply, subscribers};
+use crate::engine::log_state::{LogState, put_log};
+use crate::engine::start::Start;
+use crate::engine::trees::frontier;
+use crate::engine::{CommandError, Engine, Output, Reply, subscribers};
 use crate::head::{Head, SignedHead};
 use crate::id::LogId;
 use crate::limits::{
@@ -53,7 +52,7 @@ impl Mark {
 /// A log of ours that is not written to before peers were asked for its largest
 /// head.
 #[derive(Debug)]
-pub(super) struct Reopening {
+pub(in crate::engine) struct Reopening {
     why: Why,
     /// Records that were here when it began: a follower that has fewer was not
     /// up to date even then.
@@ -78,7 +77,7 @@ struct Twin {
 
 /// Why a log is reopened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(in crate::engine) enum Why {
     /// The store is a copy, or was restored.
     Copied,
     /// A peer knows more of it than is here.
@@ -105,7 +104,7 @@ impl Why {
         }
     }
 
-    pub(super) fn from_stored(stored: Stored) -> Option<Self> {
+    pub(in crate::engine) fn from_stored(stored: Stored) -> Option<Self> {
         match stored {
             Stored::No => None,
             Stored::Restored => Some(Self::Copied),
@@ -115,7 +114,7 @@ impl Why {
 }
 
 impl Reopening {
-    pub(super) fn new(why: Why, here: u64, now: Timestamp) -> Self {
+    pub(in crate::engine) fn new(why: Why, here: u64, now: Timestamp) -> Self {
         let wait = match why {
             Why::Unclean => UNCLEAN_WAIT_US,
             _ => REOPENING_SETTLE_US,
@@ -143,7 +142,7 @@ impl Reopening {
     }
 
     /// Something came that was not known: there may be more.
-    pub(super) fn news(&mut self, now: Timestamp) {
+    pub(in crate::engine) fn news(&mut self, now: Timestamp) {
         if self.why != Why::Unclean {
             self.check_at = now.plus(REOPENING_SETTLE_US);
         }
@@ -151,7 +150,7 @@ impl Reopening {
 
     /// When it is looked at again: not before anybody has answered, unless it
     /// opens without.
-    pub(super) fn due(&self) -> Option<Timestamp> {
+    pub(in crate::engine) fn due(&self) -> Option<Timestamp> {
         if let Some(twin) = &self.twin {
             return Some(twin.until);
         }
@@ -160,13 +159,13 @@ impl Reopening {
     }
 
     /// Whether nobody has been heard of yet.
-    pub(super) fn knows_nobody(&self) -> bool {
+    pub(in crate::engine) fn knows_nobody(&self) -> bool {
         self.answers.is_empty()
     }
 
     /// What is kept of it in the store. Where a mark says what was signed, the
     /// next start finds out by itself what is missing.
-    pub(super) fn to_stored(&self, mark: Option<Mark>) -> Stored {
+    pub(in crate::engine) fn to_stored(&self, mark: Option<Mark>) -> Stored {
         match self.why {
             Why::Damaged(_) if mark.is_some() => Stored::No,
             _ => self.why.to_stored(),
@@ -224,13 +223,13 @@ pub struct ReopeningStatus {
 
 impl LogState {
     /// Whether peers are not told our head of this log.
-    pub(super) fn is_silent(&self, now: Timestamp) -> bool {
+    pub(in crate::engine) fn is_silent(&self, now: Timestamp) -> bool {
         let silent = |reopening: &Reopening| reopening.is_silent(self.known_followers(), now);
         self.reopening().is_some_and(silent)
     }
 
     /// A peer is told our head: from now on others may have it from us.
-    pub(super) fn told_head(&mut self) {
+    pub(in crate::engine) fn told_head(&mut self) {
         let head = self.signed_head().cloned();
         if let (Some(reopening), Some(head)) = (self.reopening_mut(), head) {
             reopening.answers.told(&head);
@@ -239,7 +238,7 @@ impl LogState {
 
     /// Sets what a start finds of a log of ours: whether it is written to at
     /// once, or reopened first. `here` are the records that are here.
-    pub(super) fn begin_as(
+    pub(in crate::engine) fn begin_as(
         &mut self,
         stored: Stored,
         start: &Start<'_>,
@@ -273,7 +272,7 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// Hears of a head of a log of ours. One that we did not sign means that
     /// this folder is a copy, or that there is one.
-    pub(super) fn heard_of_own(
+    pub(in crate::engine) fn heard_of_own(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -330,7 +329,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// A peer has said which head it has of a log of ours that is reopened.
-    pub(super) fn reopening_answered(
+    pub(in crate::engine) fn reopening_answered(
         &mut self,
         peer: PeerId,
         log: LogId,
@@ -381,7 +380,7 @@ impl<S: Store> Engine<S> {
 
     /// Hears what was signed. Where there is less, nothing is signed before the
     /// rest is back.
-    pub(super) fn marks_found(&mut self, marks: &BTreeMap<LogId, Mark>, now: Timestamp) {
+    pub(in crate::engine) fn marks_found(&mut self, marks: &BTreeMap<LogId, Mark>, now: Timestamp) {
         for (&log, &mark) in marks {
             let Some(state) = self.logs.get_mut(&log) else {
                 continue;
@@ -402,7 +401,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Refuses what waits to be published to a log that is stopped now.
-    pub(super) fn drop_staged(&mut self, log: LogId) {
+    pub(in crate::engine) fn drop_staged(&mut self, log: LogId) {
         let Some(staged) = self.staged.remove(&log) else {
             return;
         };
@@ -413,7 +412,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Why nothing can be published to a log of ours.
-    pub(super) fn why_stopped(&self, log: LogId) -> CommandError {
+    pub(in crate::engine) fn why_stopped(&self, log: LogId) -> CommandError {
         let Some(state) = self.logs.get(&log) else {
             return CommandError::UnknownStream(log);
         };
@@ -432,7 +431,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Does what the user says of a log of ours.
-    pub(super) fn reopen(
+    pub(in crate::engine) fn reopen(
         &mut self,
         log: LogId,
         none_is_larger: bool,
@@ -484,7 +483,7 @@ impl<S: Store> Engine<S> {
     }
 
     /// Opens a log of ours for writing when everything that peers know is here.
-    pub(super) fn open_if_all_is_here(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn open_if_all_is_here(&mut self, log: LogId, now: Timestamp) {
         let Some(state) = self.logs.get(&log) else {
             return;
         };

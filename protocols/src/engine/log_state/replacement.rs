@@ -10,10 +10,10 @@
 //! are kept for their age, it can also say that those which it lacks got too old, so
 //! that the rest is all that is waited for: what goes then counts for nothing, either.
 
-use super::log_state::LogState;
-use super::requests::RequestKind;
-use super::rows::{forget_deletion, forget_name, put_deletion, put_log};
-use super::{Engine, subscribers};
+use crate::engine::log_state::{LogState, put_log};
+use crate::engine::requests::RequestKind;
+use crate::engine::rows::{forget_deletion, forget_name, put_deletion};
+use crate::engine::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::ranges::IntervalSet;
@@ -24,29 +24,29 @@ use crate::wire::v1;
 
 /// What was here of a log before its last head's tree is.
 #[derive(Debug, Default)]
-pub(super) struct Replaced(Option<Box<LogState>>);
+pub(in crate::engine) struct Replaced(Option<Box<LogState>>);
 
 impl LogState {
     /// Whether its rows are to take the place of others, which are still there.
-    pub(super) fn replaces(&self) -> bool {
+    pub(in crate::engine) fn replaces(&self) -> bool {
         self.replaced.0.is_some()
     }
 
     /// The number under which a start finds it.
-    pub(super) fn stored_number(&self) -> u32 {
+    pub(in crate::engine) fn stored_number(&self) -> u32 {
         let before = self.replaced.0.as_ref();
         before.map_or(self.number(), |before| before.number())
     }
 
     /// What users are shown of it: what was here before, until something has come of
     /// what takes its place.
-    pub(super) fn shown(&self) -> &Self {
+    pub(in crate::engine) fn shown(&self) -> &Self {
         let before = self.replaced.0.as_deref();
         before.filter(|_| self.held().is_empty()).unwrap_or(self)
     }
 
     /// Follows what was here before as its row says, too.
-    pub(super) fn follow_replaced_as(&mut self, row: &v1::StoredLog) {
+    pub(in crate::engine) fn follow_replaced_as(&mut self, row: &v1::StoredLog) {
         if let Some(before) = &mut self.replaced.0 {
             before.follow_as(row.clone());
         }
@@ -65,7 +65,7 @@ impl<S: Store> Engine<S> {
     /// A peer says that it has the last head of a recovered log, and all of its tree from
     /// where it says that it begins there. If what is here is of another tree, or nothing
     /// shows that it is not, that one is fetched to take its place.
-    pub(super) fn end_is_there(
+    pub(in crate::engine) fn end_is_there(
         &mut self,
         log: LogId,
         head: &SignedHead,
@@ -126,7 +126,7 @@ impl<S: Store> Engine<S> {
 
     /// Has what was fetched take the place of what was here before, if all of it is here
     /// and safe.
-    pub(super) fn replace(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn replace(&mut self, log: LogId, now: Timestamp) {
         let is_whole =
             |state: &&mut LogState| state.replaces() && state.is_complete() && !state.is_unsafe();
         let Some(state) = self.logs.get_mut(&log).filter(is_whole) else {
@@ -152,7 +152,7 @@ impl<S: Store> Engine<S> {
 
     /// Goes back to what was here before, and takes away what has come to replace it:
     /// something else counts now, or nobody wants it any more.
-    pub(super) fn go_back(&mut self, log: LogId, now: Timestamp) {
+    pub(in crate::engine) fn go_back(&mut self, log: LogId, now: Timestamp) {
         if !self.logs.get(&log).is_some_and(LogState::replaces) {
             return;
         }
