@@ -491,7 +491,8 @@ impl LogState {
     pub(in crate::engine) fn agree_on(&mut self, tree: Tree) {
         self.dispute.undisputed = tree.size;
         self.know_only(tree);
-        self.is_safe_only_to(tree.size);
+        // Of what was dropped for a larger tree something may count again.
+        self.is_safe_only_to(tree.size.min(self.held_size()));
     }
 }
 

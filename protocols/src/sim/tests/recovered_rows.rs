@@ -4,6 +4,7 @@
 use super::recoveries::*;
 use super::*;
 use crate::engine::{Command, Reply, Room};
+use crate::head::SignedHead;
 use crate::store::Table;
 use v1::frame::Body;
 
@@ -217,4 +218,88 @@ fn no_answer_that_comes_late_is_taken_for_one_of_the_tree_that_counts() {
         assert!(world.sim.delivered(thief, follower) > came, "{seed}");
         assert_ends(&world, follower, 320, None);
     }
+}
+
+/// A stream with a recovery key of which 16 records are kept, or those of an hour, with 40
+/// of its owner's and a thousand of a thief's behind them, and a follower who has both. All
+/// of it got old.
+fn pushed_out(seed: u64, by_number: bool) -> (World, NodeId, SignedHead) {
+    let terms = |key: &SigningKey| Manifest {
+        retain_records: if by_number { 16 } else { 0 },
+        retain_us: 60 * MINUTE,
+        ..terms(key)
+    };
+    let mut world = World::begun(Sim::new(seed), |sim, owner| {
+        let manifest = terms(sim.key(owner));
+        sim.create(owner, manifest)
+    });
+    let (owner, log) = (world.owner, world.log);
+    let publish = |world: &mut World, count| {
+        let now = world.sim.now();
+        let records = (0..count).map(|_| Record::new(now, b"now")).collect();
+        world.sim.publish(owner, log, records);
+        world.sim.run_for(0);
+    };
+    publish(&mut world, 40);
+    let follower = world.follower(&[owner]);
+    world.sim.run_for(MINUTE);
+    let last = head_of(&world, owner);
+    // Whoever has its key may have its node as well.
+    publish(&mut world, 1_000);
+    world.sim.run_for(30 * 60 * MINUTE);
+    assert_eq!(world.adopted(follower), 1_040);
+    world.sim.cut(follower, owner);
+    (world, follower, last)
+}
+
+#[test]
+fn what_is_kept_of_a_recovered_stream_begins_before_its_end_whatever_got_old_or_was_freed() {
+    for by_number in [true, false] {
+        let (mut world, follower, last) = pushed_out(1, by_number);
+        assert!(world.status(follower).begin > 40);
+        let said = statement(last, None, 1);
+        assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+        for _ in 0..2 {
+            world.sim.run_for(30 * 60 * MINUTE);
+            let status = world.status(follower);
+            assert!(status.begin <= 32, "{by_number}: {}", status.begin);
+            // The last chunk is gone, and nobody is there who has it.
+            assert_eq!((status.usable_size(), status.held_records), (40, 8));
+            assert!(status.synced_size <= status.begin);
+            world.sim.crash(follower, Crash::Process);
+            world.sim.reopen(follower);
+        }
+    }
+}
+
+#[test]
+fn what_a_thief_s_records_have_freed_stays_readable_when_a_fork_is_found() {
+    let mut world = retaining(6, 40);
+    let owner = world.owner;
+    let follower = world.follower(&[owner]);
+    let other = world.follower(&[owner]);
+    world.sim.run_for(MINUTE);
+    for node in [follower, other] {
+        world.sim.cut(node, owner);
+    }
+    let key = world.sim.key(owner).clone();
+    let thief = world.sim.add_node_with_key(key.clone());
+    let manifest = Manifest {
+        retain_records: 16,
+        ..terms(&key)
+    };
+    assert_eq!(world.sim.create(thief, manifest), world.log);
+    world.sim.publish(thief, world.log, records(0, 40));
+    world.sim.run_for(0);
+    junk(&mut world, thief, 1_000);
+    world.publish(8);
+    world.sim.connect(follower, thief);
+    world.sim.connect(other, owner);
+    world.sim.run_for(MINUTE);
+    world.sim.connect(follower, other);
+    world.sim.run_for(50 * 60 * MINUTE);
+    let status = world.status(follower);
+    assert!(status.fork.is_some());
+    assert_eq!(status.usable_size(), 40);
+    assert!(status.begin <= 24, "{}", status.begin);
 }

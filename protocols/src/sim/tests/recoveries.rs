@@ -399,7 +399,7 @@ fn a_false_recovery_changes_nothing_and_costs_who_sends_it_its_connection() {
 }
 
 /// Records of which a stream keeps the last sixteen, and more for a day.
-fn retaining(seed: u64, size: u64) -> World {
+pub(super) fn retaining(seed: u64, size: u64) -> World {
     let mut world = World::begun(Sim::new(seed), |sim, owner| {
         let manifest = Manifest {
             retain_records: 16,
@@ -483,6 +483,8 @@ fn a_thief_s_records_push_nothing_out_before_the_recovery_key_speaks() {
         let status = world.status(node);
         assert_eq!(status.usable_size(), 40, "{node:?}");
         assert_eq!(status.synced_size, 40, "{node:?}");
+        // Or nobody could read them.
+        assert!(status.begin <= 24, "{node:?}: {}", status.begin);
         let held = |index| {
             status
                 .held

@@ -46,7 +46,7 @@ impl LogState {
     }
 
     /// Records of the adopted head that can count.
-    fn counted_size(&self) -> u64 {
+    pub(super) fn counted_size(&self) -> u64 {
         let last = self.last_head().map_or(u64::MAX, |head| head.size);
         self.size().min(last)
     }

@@ -57,25 +57,31 @@ impl LogState {
     }
 
     /// Of a log with a last head, what is kept for its number is that of this head,
-    /// whatever a larger one has freed since; and no more than that of what is here.
+    /// whatever a larger one has freed since; and no more than that of what is here. The
+    /// chunk of the last record that counts is kept, however old it is.
     pub(in crate::engine) fn begin_by_last_head(&mut self) {
-        let Some(last) = self.last_head().map(|head| head.size) else {
+        if self.is_limited() {
+            // What does not count frees nothing.
+            self.kept.freed.clear();
+            self.kept.freed_now = 0;
+        }
+        let last = self.last_head().map(|head| head.size);
+        let (Some(last), Some(manifest)) = (last, self.manifest().filter(|m| m.drops())) else {
             return;
         };
-        let by_number = self.manifest().filter(|m| m.retain_records > 0);
-        let Some(manifest) = by_number else {
-            return;
-        };
-        let most = manifest.begin_by_number(last);
-        let least = manifest.begin_by_number(last.min(self.size()));
-        let ages = manifest.retain_us > 0;
+        let counted = self.counted_size();
+        let [least, most] = [counted, last].map(|size| manifest.begin_by_number(size));
+        let last_begin = manifest.last_begin(counted);
+        let (by_number, ages) = (manifest.retain_records > 0, manifest.retain_us > 0);
         let kept = &mut self.kept;
         if ages {
             // It may have got too old, and then nobody has it. Whoever has it says so.
-            kept.told = kept.told.max(kept.from);
+            kept.told = kept.told.max(kept.from).min(last_begin);
         }
-        kept.freed.clear();
-        kept.from = kept.from.clamp(least, most);
+        kept.from = match by_number {
+            true => kept.from.clamp(least, most),
+            false => kept.from.min(last_begin),
+        };
         kept.dropped = kept.dropped.min(kept.from);
         self.plan_from_begin();
     }
