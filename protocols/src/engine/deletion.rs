@@ -8,7 +8,7 @@
 //! head has come back from peers. Begun anew it would be another tree under the
 //! same name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use prost::Message;
@@ -219,7 +219,8 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
-    /// Reads which rows are still to be deleted; whether some could not be read.
+    /// Reads which rows are still to be deleted; whether some could not be read. What a log
+    /// has is none of them, whatever a row says that has come back with a damaged table.
     pub(super) fn load_deletions(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         let mut rows = Vec::new();
         let (from, to) = (deletion_key(0), [DELETIONS, &[0xff; 5]].concat());
@@ -228,11 +229,16 @@ impl<S: Store> Engine<S> {
             rows.push((number, v1::StoredDeletion::decode(row)));
             ControlFlow::Continue(())
         })?;
+        let logs = self.stored_rows()?.rows;
+        let used: BTreeSet<u32> = logs.iter().map(|(_, row)| row.number).collect();
         for (number, row) in rows {
             // Of a damaged one, rows are left behind that nobody finds.
             let (Some(number), Ok(row)) = (number, row) else {
                 continue;
             };
+            if used.contains(&number) {
+                continue;
+            }
             if row.is_reclaiming {
                 self.outputs.push_back(Output::Reclaim(number));
             } else {
@@ -240,6 +246,7 @@ impl<S: Store> Engine<S> {
             }
             self.deletions.open.insert(number, row);
         }
+        self.pass_deleted_numbers();
         Ok(is_damaged)
     }
 

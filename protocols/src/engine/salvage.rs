@@ -73,6 +73,16 @@ impl<S: Store> Engine<S> {
         Ok(())
     }
 
+    /// A number whose rows are still to be deleted is not given to another log.
+    pub(super) fn pass_deleted_numbers(&mut self) {
+        let numbers = self
+            .deletions
+            .numbers()
+            .filter(|number| *number < MAX_NUMBER);
+        let behind = numbers.max().map_or(0, |last| last + 1);
+        self.next_number = self.next_number.max(behind);
+    }
+
     /// The number behind the largest one that a table has rows of, as far as it
     /// can be read.
     fn number_behind(&self, table: Table, may_be_more: &mut bool) -> Result<u32, StoreError> {

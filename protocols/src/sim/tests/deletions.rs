@@ -3,7 +3,8 @@
 
 use super::*;
 use crate::engine::{Command, CommandError, Reply};
-use crate::store::{StoreError, Table};
+use crate::store::tables::{DELETIONS, NEXT_NUMBER};
+use crate::store::{Batch, Durability, Store, StoreError, Table};
 
 impl World {
     fn delete(&mut self, node: NodeId, own: bool) -> Result<Reply, CommandError> {
@@ -144,5 +145,58 @@ fn an_own_stream_is_deleted_only_by_whoever_says_so_and_never_begun_anew() {
         world.publish(4);
         world.complete(follower, MINUTE);
         assert!(world.status(follower).fork.is_none());
+    }
+}
+
+#[test]
+fn a_number_that_is_being_deleted_is_not_given_to_another_stream() {
+    let mut world = World::new(9, 3, 100);
+    let owner = world.owner;
+    let node = world.sim.add_node();
+    let nobody_s = LogId([9; 32]);
+    world.sim.follow(node, nobody_s);
+    world.sim.run_for(0);
+    let delete = Command::Delete {
+        log: nobody_s,
+        own: false,
+    };
+    world.sim.command(node, delete);
+    world.sim.run_for(0);
+    world.sim.crash(node, Crash::Process);
+    let store = world.sim.store(node);
+    let lost = store.falsify(Table::Meta, |key| key == NEXT_NUMBER, |_| None);
+    assert_eq!(lost, 1);
+    world.sim.reopen(node);
+    world.sim.follow(node, world.log);
+    world.sim.run_for(0);
+    world.sim.connect(node, owner);
+    world.complete(node, MINUTE);
+    assert_eq!(world.status(node).key.unwrap().number, 1);
+}
+
+#[test]
+fn what_a_stream_has_is_not_deleted_where_an_older_row_says_so() {
+    let mut world = World::new(10, 3, 100);
+    let owner = world.owner;
+    let follower = world.full_follower(&[owner]);
+    let number = world.status(follower).key.unwrap().number;
+    world.sim.crash(follower, Crash::Process);
+    // The row that it was to be, until all of it had come, is back with a damaged table.
+    let key = [DELETIONS, &number.to_be_bytes()].concat();
+    for is_reclaiming in [false, true] {
+        let row = v1::StoredDeletion {
+            chunk_level: 3,
+            next_chunk: 0,
+            is_reclaiming,
+        };
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, key.clone(), row.encode_to_vec());
+        let store = world.sim.store(follower);
+        store.commit(batch, Durability::Synced).unwrap();
+        world.sim.reopen(follower);
+        world.sim.run_for(MINUTE);
+        world.check(follower);
+        assert_eq!(world.status(follower).held_records, 100);
+        world.sim.crash(follower, Crash::Process);
     }
 }
