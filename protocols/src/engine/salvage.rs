@@ -12,12 +12,13 @@ use super::log_state::reopening::{Reopening, Why};
 use super::log_state::{LogState, put_log};
 use super::rows::{forget_name, put_deletion, put_head};
 use super::start::{LOST, Lost, Rows};
-use super::trees::frontier;
+use super::trees::{beginning, frontier};
 use crate::head::{EarlyHead, UnverifiedHead};
 use crate::id::LogId;
 use crate::log::Appender;
 use crate::merkle::{CompactRange, MAX_LEVEL, cover};
 use crate::ranges::{Interval, IntervalSet};
+use crate::recovery::Recovered;
 use crate::store::around::{readable, scan_around};
 use crate::store::audit::Audit;
 use crate::store::tables::{
@@ -228,10 +229,42 @@ impl<S: Store> Engine<S> {
         if !state.is_ours() || state.closing().is_some() {
             self.clip(&mut state)?;
         }
-        if state.is_ours() && !state.is_limited() {
-            self.open_own(log, &mut state, lost, now)?;
+        match state.is_limited() {
+            true if lost.head => self.take_shown_head(&mut state)?,
+            false if state.is_ours() => self.open_own(log, &mut state, lost, now)?,
+            _ => {}
         }
         Ok(state)
+    }
+
+    /// A log of ours that was recovered, or forked, and whose head is lost: one of the
+    /// heads that show that was its own, or comes before it, where its tree is here.
+    fn take_shown_head(&self, state: &mut LogState) -> Result<(), StoreError> {
+        let Some(key) = state.key() else {
+            return Ok(());
+        };
+        let (fork, recovered) = (state.fork().cloned(), state.recovered().cloned());
+        let of_fork = fork.iter().flat_map(|fork| [&fork.larger, &fork.smaller]);
+        let history = History::new(&self.store, key);
+        for head in of_fork.chain(recovered.as_ref().map(Recovered::head)) {
+            if beginning(&history, head.size)? != Some(head.tree()) {
+                continue;
+            }
+            let mut batch = Batch::new();
+            put_head(&mut batch, key.number, head);
+            self.store.commit(batch, Durability::Synced)?;
+            state.set_stored_head(head.clone().into());
+            // Nothing proves what lies behind it any more.
+            self.clip(state)?;
+            if let Some(fork) = fork.clone() {
+                self.set_fork(state, key, Box::new(fork))?;
+            }
+            return match recovered.clone() {
+                Some(recovered) => self.set_recovered(state, recovered),
+                None => Ok(()),
+            };
+        }
+        Ok(())
     }
 
     /// A log whose manifest has come: its rows may have been here before it.

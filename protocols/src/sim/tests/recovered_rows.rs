@@ -6,6 +6,7 @@ use super::*;
 use crate::engine::{Command, Reply, Room};
 use crate::head::SignedHead;
 use crate::store::Table;
+use crate::store::tables::HeadKind;
 use v1::frame::Body;
 
 /// Says that it holds all of a stream, and offers nothing of it but what it has.
@@ -302,4 +303,35 @@ fn what_a_thief_s_records_have_freed_stays_readable_when_a_fork_is_found() {
     assert!(status.fork.is_some());
     assert_eq!(status.usable_size(), 40);
     assert!(status.begin <= 24, "{}", status.begin);
+}
+
+#[test]
+fn a_recovered_stream_of_ours_counts_although_the_head_that_was_here_is_lost() {
+    for (seed, is_gone) in (0..).zip([false, true]) {
+        let mut world = world(seed, 20);
+        let owner = world.owner;
+        let last = head_of(&world, owner);
+        world.publish(15);
+        let said = statement(last, None, 1);
+        assert_eq!(recover(&mut world, owner, said), Ok(Reply::Done));
+        world.sim.run_for(SECOND);
+        world.sim.crash(owner, Crash::Process);
+        let store = world.sim.store(owner);
+        let adopted = |key: &[u8]| key.ends_with(&[HeadKind::Adopted as u8]);
+        let lost = match is_gone {
+            true => store.falsify(Table::Heads, adopted, |_| None),
+            false => store.damage(Table::Heads, adopted),
+        };
+        assert_eq!(lost, 1);
+        for _ in 0..2 {
+            world.sim.reopen(owner);
+            world.sim.run_for(MINUTE);
+            assert_ends(&world, owner, 20, None);
+            world.sim.crash(owner, Crash::Process);
+        }
+        world.sim.reopen(owner);
+        let late = world.follower(&[owner]);
+        world.sim.run_for(MINUTE);
+        assert_ends(&world, late, 20, None);
+    }
 }
