@@ -7,6 +7,7 @@ use libp2p_identity::PeerId;
 use super::log_state::LogState;
 use super::requests::{Request, RequestKind};
 use super::{CommandError, Engine, Output, Reply};
+use crate::head::Tree;
 use crate::id::LogId;
 use crate::log::Node;
 use crate::ranges::Interval;
@@ -103,7 +104,7 @@ impl<S: Store> Engine<S> {
         let (Some(fetch), Some(state)) = (self.requests.fetch(id), self.logs.get_mut(&log)) else {
             return;
         };
-        if state.is_of_the_past(fetch) {
+        if state.is_of_the_past(fetch.tree) {
             return self.withdraw(id, now);
         }
         let level = state.manifest().map_or(0, |manifest| manifest.chunk_level);
@@ -142,7 +143,10 @@ impl<S: Store> Engine<S> {
         };
         // The offer was lost with a connection: nobody's fault. Or the room was used up
         // since it was asked for: the reserve is for what is new.
-        if state.is_of_the_past(fetch) || !fetch.is_offered() || self.room.stops(fetch.priority) {
+        if state.is_of_the_past(fetch.tree)
+            || !fetch.is_offered()
+            || self.room.stops(fetch.priority)
+        {
             return self.withdraw(id, now);
         }
         fetch.arrives(now);
@@ -304,8 +308,8 @@ impl LogState {
     /// Whether something was asked for in a tree that does not count any more. Answers do
     /// not say which tree they are of: whoever was asked before was told that it is not
     /// wanted, and what was under way is of another number, which nobody waits for.
-    fn is_of_the_past(&self, fetch: &Fetch) -> bool {
-        self.is_limited() && self.tree_of(fetch.tree.size) != Some(fetch.tree)
+    pub(super) fn is_of_the_past(&self, asked: Tree) -> bool {
+        self.is_limited() && self.tree_of(asked.size) != Some(asked)
     }
 
     /// The next question for what is missing, which is taken to be asked. `open` counts

@@ -209,8 +209,8 @@ impl<S: Store> Engine<S> {
 
     /// Gives up a request: what it was to bring is asked of others.
     pub(super) fn failed(&mut self, request: Request, now: Timestamp) {
-        if let RequestKind::Retrieve { command, .. } = request.kind {
-            return self.retrieval_failed(command, now);
+        if let RequestKind::Retrieve { command, question } = request.kind {
+            return self.retrieval_failed(command, &question, now);
         }
         if let RequestKind::Discover(command) = request.kind {
             return self.discovery_answered(command);

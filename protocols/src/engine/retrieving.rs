@@ -303,6 +303,9 @@ impl<S: Store> Engine<S> {
         let RequestKind::Retrieve { command, question } = &request.kind else {
             return;
         };
+        if self.is_question_of_the_past(question) {
+            return self.retrieve_anew(*command, now);
+        }
         let state = request.log().and_then(|log| self.logs.get(&log));
         let manifest = state.and_then(LogState::manifest);
         let max = manifest.map_or(MAX_CHUNK_VALUE_BYTES, |one| one.max_value_bytes());
@@ -334,8 +337,31 @@ impl<S: Store> Engine<S> {
         }
     }
 
+    /// Whether something was asked for in a tree that does not count any more.
+    fn is_question_of_the_past(&self, question: &Question) -> bool {
+        match question {
+            Question::Chunk(_) => false,
+            Question::Index(log, tree, _) | Question::Time(log, tree, _) => {
+                let state = self.logs.get(log);
+                state.is_some_and(|state| state.is_of_the_past(*tree))
+            }
+        }
+    }
+
+    /// Begins anew with what a user waits for, with the tree that counts now.
+    fn retrieve_anew(&mut self, command: u64, now: Timestamp) {
+        if let Some(open) = self.retrievals.open.remove(&command) {
+            self.retrievals.rearm(command);
+            self.cancel_retrieval(command);
+            self.retrieve(command, open.what, now);
+        }
+    }
+
     /// A peer did not answer, or not as asked: it is the next one's turn.
-    pub(super) fn retrieval_failed(&mut self, command: u64, now: Timestamp) {
+    pub(super) fn retrieval_failed(&mut self, command: u64, asked: &Question, now: Timestamp) {
+        if self.is_question_of_the_past(asked) {
+            return self.retrieve_anew(command, now);
+        }
         if let Some(open) = self.retrievals.open.get_mut(&command) {
             open.waiting -= 1;
             self.ask_next(command, now);

@@ -11,7 +11,7 @@
 //! that the rest is all that is waited for: what goes then counts for nothing, either.
 
 use crate::engine::log_state::{LogState, put_log};
-use crate::engine::requests::RequestKind;
+use crate::engine::requests::{Request, RequestKind};
 use crate::engine::rows::{forget_deletion, forget_name, put_deletion};
 use crate::engine::{Engine, subscribers};
 use crate::head::SignedHead;
@@ -117,7 +117,7 @@ impl<S: Store> Engine<S> {
         state.replaced = Replaced(Some(Box::new(old)));
         self.logs.insert(log, state);
         self.changed.insert(log);
-        self.forget_rows(log, number, now);
+        self.forget_rows(log, number);
         self.adopt(log, &last, &[], now);
         for peer in subscribers(&self.peers, log) {
             self.ask_about(peer, log, now);
@@ -164,22 +164,21 @@ impl<S: Store> Engine<S> {
         };
         self.logs.insert(log, *old);
         self.changed.insert(log);
-        self.forget_rows(log, state.number(), now);
+        self.forget_rows(log, state.number());
         self.deletions.begin(state.number(), state.deletion(), now);
     }
 
-    /// What was under way with the rows that a log had is nothing to those of now.
-    fn forget_rows(&mut self, log: LogId, number: u32, now: Timestamp) {
+    /// What was under way with the rows that a log had is nothing to those of now. What a
+    /// user waits for is judged by its tree when it comes.
+    fn forget_rows(&mut self, log: LogId, number: u32) {
         self.provider.forget_ends(number);
         self.suspects.forget(log);
         self.forget_unsynced(log);
-        let asked = self.requests.which(|request| request.log() == Some(log));
-        for id in asked {
-            if let Some(request) = self.cancel(id)
-                && let RequestKind::Retrieve { command, .. } = request.kind
-            {
-                self.retrieval_failed(command, now);
-            }
+        let is_of_rows = |request: &Request| {
+            request.log() == Some(log) && !matches!(request.kind, RequestKind::Retrieve { .. })
+        };
+        for id in self.requests.which(is_of_rows) {
+            self.cancel(id);
         }
     }
 }

@@ -3,10 +3,11 @@
 
 use super::recoveries::*;
 use super::*;
-use crate::engine::{Command, Reply, Room};
+use crate::engine::{Command, CommandError, Reply, Room};
 use crate::head::SignedHead;
 use crate::store::Table;
 use crate::store::tables::HeadKind;
+use crate::sync::retrieval::{Found, Retrieval};
 use v1::frame::Body;
 
 /// Says that it holds all of a stream, and offers nothing of it but what it has.
@@ -333,5 +334,52 @@ fn a_recovered_stream_of_ours_counts_although_the_head_that_was_here_is_lost() {
         let late = world.follower(&[owner]);
         world.sim.run_for(MINUTE);
         assert_ends(&world, late, 20, None);
+    }
+}
+
+#[test]
+fn what_a_user_waits_for_is_of_the_tree_that_counts_when_it_comes() {
+    let beyond = CommandError::Beyond {
+        index: 25,
+        size: 20,
+    };
+    let asked: [(fn(LogId) -> Retrieval, _); 3] = [
+        (|log| Retrieval::Index(log, 25), Err(beyond)),
+        (|log| Retrieval::Index(log, 10), Ok(10)),
+        (|log| Retrieval::Time(log, Timestamp(30)), Ok(19)),
+    ];
+    for (seed, (what, meant)) in (0..).zip(asked) {
+        let mut world = world(seed, 20);
+        let (owner, log) = (world.owner, world.log);
+        let last = head_of(&world, owner);
+        let reader = without_history(&mut world, false);
+        world.publish(15);
+        world.sim.run_for(MINUTE);
+        let status = world.status(reader);
+        assert_eq!((status.usable_size(), status.held_records), (35, 0));
+        let id = world.sim.command(reader, Command::Retrieve(what(log)));
+        world.sim.run_for(0);
+        assert!(world.sim.reply(reader, id).is_none());
+        // It is asked for, and has not come.
+        let said = statement(last.clone(), None, 1);
+        assert_eq!(recover(&mut world, reader, said), Ok(Reply::Done));
+        assert_eq!(world.status(reader).usable_size(), 20);
+        world.sim.run_for(5 * SECOND);
+        let reply = world.sim.reply(reader, id).expect("it is answered").clone();
+        let found = reply.map(|reply| match reply {
+            Reply::Retrieved(found) => match *found {
+                Found::Record {
+                    index,
+                    record: found,
+                    tree,
+                } => {
+                    assert_eq!((found, tree), (record(index), last.tree()));
+                    index
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(found, meant);
     }
 }
