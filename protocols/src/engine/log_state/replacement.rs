@@ -168,6 +168,16 @@ impl<S: Store> Engine<S> {
         self.deletions.begin(state.number(), state.deletion(), now);
     }
 
+    /// The same, unless what is stored of the log has this number: then what had come has
+    /// taken the place of what was here before, by a write of which nobody knew whether
+    /// the disk has it.
+    pub(super) fn go_back_unless_stored(&mut self, log: LogId, number: u32, now: Timestamp) {
+        match self.logs.get_mut(&log) {
+            Some(state) if state.number() == number => state.replaced = Replaced::default(),
+            _ => self.go_back(log, now),
+        }
+    }
+
     /// What was under way with the rows that a log had is nothing to those of now. What a
     /// user waits for is judged by its tree when it comes.
     fn forget_rows(&mut self, log: LogId, number: u32) {

@@ -338,7 +338,7 @@ impl<S: Store> Engine<S> {
         batch: &mut Batch,
         now: Timestamp,
     ) -> Result<Option<SignedHead>, StoreError> {
-        self.go_back(log, now);
+        self.go_back_unless_stored(log, row.number, now);
         let stored = row.reopening();
         let mut known = Batch::new();
         self.put_unreadable(log, &mut known)?;

@@ -21,6 +21,7 @@ mod questions;
 mod readers;
 mod recovered_rows;
 mod recoveries;
+mod replacements;
 mod restored;
 mod retention;
 mod retrieving;

@@ -1,0 +1,131 @@
+//! While the tree of a recovered stream's last head is fetched beside another one: whatever
+//! disks, thieves and damage do meanwhile.
+
+use super::recoveries::*;
+use super::*;
+use crate::engine::Reply;
+use crate::head::SignedHead;
+use crate::store::{StoreError, Table};
+
+/// A stream of 20 records that both its owner and a thief have gone on with, by 10 and by
+/// 30, and that ends with the owner's last one. A follower has the thief's, and hears of
+/// that end.
+struct Replaced {
+    world: World,
+    thief: NodeId,
+    follower: NodeId,
+    /// The thief's head of 25 records.
+    small: SignedHead,
+}
+
+impl Replaced {
+    fn new(seed: u64) -> Self {
+        let mut world = world(seed, 20);
+        let owner = world.owner;
+        let thief = thief(&mut world);
+        world.publish(10);
+        junk(&mut world, thief, 5);
+        let small = head_of(&world, thief);
+        junk(&mut world, thief, 25);
+        let follower = world.follower(&[thief]);
+        world.sim.run_for(MINUTE);
+        world.sim.cut(follower, thief);
+        let said = statement(head_of(&world, owner), None, 1);
+        assert_eq!(recover(&mut world, follower, said), Ok(Reply::Done));
+        world.sim.run_for(SECOND);
+        assert_eq!(world.status(follower).held_records, 50);
+        Self {
+            world,
+            thief,
+            follower,
+            small,
+        }
+    }
+
+    fn status(&self) -> LogStatus {
+        self.world.status(self.follower)
+    }
+
+    /// The number under which the rows are stored that are shown.
+    fn number(&self) -> u32 {
+        self.status().key.expect("it has one").number
+    }
+
+    /// All that counts is here, and nothing else.
+    fn assert_done(&mut self) {
+        for how in [Crash::Process, Crash::Power(0)] {
+            self.world.sim.run_for(MINUTE);
+            assert_ends(&self.world, self.follower, 30, None);
+            let store = self.world.sim.store(self.follower);
+            assert_eq!(store.len(Table::Chunks), 3);
+            self.world.sim.crash(self.follower, how);
+            self.world.sim.reopen(self.follower);
+        }
+    }
+}
+
+#[test]
+fn what_has_taken_the_place_of_another_tree_stays_when_nobody_knew_of_that_write() {
+    let (mut written, mut lost) = (0, 0);
+    for seed in 0..12 {
+        let mut replaced = Replaced::new(seed);
+        let (owner, log, follower) = (replaced.world.owner, replaced.world.log, replaced.follower);
+        let sim = &mut replaced.world.sim;
+        sim.connect(follower, owner);
+        let has_come = sim.run_while(MINUTE, |sim| {
+            sim.status(follower, log).unwrap().held_records != 30
+        });
+        assert!(has_come);
+        // It is safe, and the engine has not heard of that yet.
+        let syncs = sim.store(follower).syncs();
+        assert!(sim.run_while(MINUTE, |sim| sim.store(follower).syncs() == syncs));
+        let unclear = StoreError::Unclear("fsync failed".to_owned());
+        sim.store(follower).fail_after(0, unclear);
+        let has_failed = sim.run_while(MINUTE, |sim| {
+            sim.status(follower, log).unwrap().stopped.is_none()
+        });
+        assert!(has_failed);
+        let before = replaced.number();
+        replaced.world.sim.run_for(MINUTE);
+        match replaced.number() == before {
+            true => written += 1,
+            false => lost += 1,
+        }
+        replaced.assert_done();
+    }
+    assert!(written > 0 && lost > 0, "{written} written, {lost} lost");
+}
+
+#[test]
+fn one_tree_after_another_takes_the_place_of_what_was_here() {
+    let mut replaced = Replaced::new(3);
+    let (follower, thief) = (replaced.follower, replaced.thief);
+    replaced.world.sim.connect(follower, replaced.world.owner);
+    replaced.assert_done();
+    let first = replaced.number();
+    // Whoever has stolen the recovery key, too.
+    let said = statement(replaced.small.clone(), None, 2);
+    assert_eq!(
+        recover(&mut replaced.world, follower, said),
+        Ok(Reply::Done)
+    );
+    replaced.world.sim.run_for(MINUTE);
+    let status = replaced.status();
+    assert_eq!((status.held_records, status.usable_size()), (30, 0));
+    replaced.world.sim.cut(follower, replaced.world.owner);
+    replaced.world.sim.connect(follower, thief);
+    for how in [Crash::Process, Crash::Power(0)] {
+        replaced.world.sim.run_for(10 * MINUTE);
+        let status = replaced.status();
+        assert_eq!((status.usable_size(), status.synced_size), (25, 25));
+        assert_eq!(
+            status.head.expect("it has one").tree(),
+            replaced.small.tree()
+        );
+        assert!(replaced.number() > first);
+        let store = replaced.world.sim.store(follower);
+        assert_eq!((status.held_records, store.len(Table::Chunks)), (25, 3));
+        replaced.world.sim.crash(follower, how);
+        replaced.world.sim.reopen(follower);
+    }
+}
