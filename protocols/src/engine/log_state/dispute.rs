@@ -149,7 +149,6 @@ impl<S: Store> Engine<S> {
         if !self.logs.get(&log).is_some_and(is_better) {
             return;
         }
-        self.go_back(log, now);
         let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
@@ -189,6 +188,7 @@ impl<S: Store> Engine<S> {
             state.dispute.ends = state.dispute.ends.saturating_add(1);
         }
         state.dispute.fork = Some(proof);
+        state.put_fork_of_replaced(&mut batch);
         state.begin_by_last_head();
         if state.is_ours() {
             state.stop_for_good(state.why_forked().to_owned());

@@ -52,6 +52,15 @@ impl LogState {
         }
     }
 
+    /// Keeps the proof that it forked for what was here before, too.
+    pub(super) fn put_fork_of_replaced(&mut self, batch: &mut Batch) {
+        if let Some(mut before) = self.replaced.0.take() {
+            before.keep_fork_of(self);
+            before.put_fork(batch);
+            self.replaced.0 = Some(before);
+        }
+    }
+
     fn deletion(&self) -> v1::StoredDeletion {
         v1::StoredDeletion {
             chunk_level: self.key().map_or(0, |key| key.chunk_level.into()),

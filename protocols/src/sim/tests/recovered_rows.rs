@@ -11,7 +11,7 @@ use crate::sync::retrieval::{Found, Retrieval};
 use v1::frame::Body;
 
 /// Says that it holds all of a stream, and offers nothing of it but what it has.
-fn boasts(size: u64) -> Twist {
+pub(super) fn boasts(size: u64) -> Twist {
     Box::new(move |mut frame| {
         if let Some(Body::Head(state)) = &mut frame.body {
             state.held = vec![crate::ranges::Interval { from: 0, to: size }.to_wire()];
@@ -21,7 +21,7 @@ fn boasts(size: u64) -> Twist {
 }
 
 /// Follows a stream, and holds nothing of its history; of what it hears all or nothing.
-fn without_history(world: &mut World, hears: bool) -> NodeId {
+pub(super) fn without_history(world: &mut World, hears: bool) -> NodeId {
     let owner = world.owner;
     let node = world.sim.add_node();
     let no_room = Room {

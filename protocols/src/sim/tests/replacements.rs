@@ -1,11 +1,16 @@
 //! While the tree of a recovered stream's last head is fetched beside another one: whatever
 //! disks, thieves and damage do meanwhile.
 
+use super::recovered_rows::{boasts, without_history};
 use super::recoveries::*;
 use super::*;
-use crate::engine::Reply;
-use crate::head::SignedHead;
+use crate::engine::{Command, Reply};
+use crate::head::{Closing, Head, SignedHead, Tree};
+use crate::log::ForkProof;
+use crate::merkle::Hash;
 use crate::store::{StoreError, Table};
+use crate::sync::Lane;
+use v1::frame::Body;
 
 /// A stream of 20 records that both its owner and a thief have gone on with, by 10 and by
 /// 30, and that ends with the owner's last one. A follower has the thief's, and hears of
@@ -13,6 +18,8 @@ use crate::store::{StoreError, Table};
 struct Replaced {
     world: World,
     thief: NodeId,
+    /// It has ten of the owner's records, and says that it has all.
+    liar: NodeId,
     follower: NodeId,
     /// The thief's head of 25 records.
     small: SignedHead,
@@ -23,7 +30,11 @@ impl Replaced {
         let mut world = world(seed, 20);
         let owner = world.owner;
         let thief = thief(&mut world);
+        let liar = without_history(&mut world, true);
         world.publish(10);
+        world.sim.run_for(MINUTE);
+        world.sim.cut(liar, owner);
+        world.sim.twist(liar, boasts(30));
         junk(&mut world, thief, 5);
         let small = head_of(&world, thief);
         junk(&mut world, thief, 25);
@@ -37,9 +48,19 @@ impl Replaced {
         Self {
             world,
             thief,
+            liar,
             follower,
             small,
         }
+    }
+
+    /// The same, when the liar has delivered what it has.
+    fn by_half(seed: u64) -> Self {
+        let mut half = Self::new(seed);
+        half.world.sim.connect(half.follower, half.liar);
+        half.world.sim.run_for(MINUTE);
+        assert_eq!(half.status().held_records, 10);
+        half
     }
 
     fn status(&self) -> LogStatus {
@@ -128,4 +149,54 @@ fn one_tree_after_another_takes_the_place_of_what_was_here() {
         replaced.world.sim.crash(follower, how);
         replaced.world.sim.reopen(follower);
     }
+}
+
+/// That a stream was closed at a size, and that more was signed.
+fn went_on(world: &World, size: u64, larger: &SignedHead) -> v1::ForkProof {
+    let root = Hash([u8::try_from(size).unwrap(); 32]);
+    let open = Head::of_tree(world.log, Tree { size, root }, Timestamp(1));
+    let closing = Head {
+        closing: Some(Closing { successor: None }),
+        ..open
+    };
+    let closing = closing.sign(world.sim.key(world.owner));
+    ForkProof::of_heads(&closing, larger).unwrap().to_wire()
+}
+
+#[test]
+fn whatever_a_thief_proves_of_a_recovered_stream_its_last_tree_goes_on_coming() {
+    let mut replaced = Replaced::by_half(4);
+    let (log, follower) = (replaced.world.log, replaced.follower);
+    let larger = head_of(&replaced.world, replaced.thief);
+    let friend = replaced.world.follower(&[follower]);
+    replaced.world.sim.run_for(SECOND);
+    let before = replaced.number();
+    for size in (1..=12).rev() {
+        let evidence = v1::Evidence {
+            log: Bytes::copy_from_slice(&log.0),
+            fork: Some(went_on(&replaced.world, size, &larger)),
+            recovered: None,
+        };
+        let frame = encoded(Body::Evidence(Box::new(evidence)), 0);
+        (replaced.world.sim).send(friend, follower, Lane::Control, frame);
+        replaced.world.sim.run_for(2 * MINUTE);
+        let known = replaced.status().fork.expect("it is proved");
+        assert_eq!(known.smaller.size, size);
+        assert_eq!(
+            (replaced.number(), replaced.status().held_records),
+            (before, 10)
+        );
+    }
+    // What was here before is known to have forked, too.
+    replaced.world.sim.command(follower, Command::Unfollow(log));
+    replaced.world.sim.run_for(MINUTE);
+    let status = replaced.status();
+    assert_eq!((status.held_records, status.fork.is_some()), (50, true));
+    replaced.world.sim.crash(follower, Crash::Process);
+    replaced.world.sim.reopen(follower);
+    let status = replaced.status();
+    assert_eq!((status.held_records, status.fork.is_some()), (50, true));
+    replaced.world.sim.follow(follower, log);
+    replaced.world.sim.connect(follower, replaced.world.owner);
+    replaced.assert_done();
 }
