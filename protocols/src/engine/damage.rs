@@ -144,7 +144,7 @@ impl LogState {
     }
 
     /// Records that are compared with the tree.
-    fn proved_size(&self) -> u64 {
+    pub(super) fn proved_size(&self) -> u64 {
         self.proved().map_or(0, |tree| tree.size)
     }
 
@@ -163,9 +163,10 @@ impl<S: Store> Engine<S> {
     /// Has what is held of an interval read and compared with the tree: somebody
     /// could not read it.
     pub(super) fn suspect(&mut self, log: LogId, interval: Interval) {
-        let Some(state) = self.logs.get(&log) else {
+        let Some(state) = self.logs.get_mut(&log) else {
             return;
         };
+        state.suspect_replaced();
         let Some(key) = state.key() else {
             return;
         };
@@ -209,6 +210,18 @@ impl<S: Store> Engine<S> {
             return Ok(());
         };
         let mut batch = Batch::new();
+        // A start finds what was here before.
+        for state in state.before().into_iter().chain([state]) {
+            self.put_lost(log, state, &mut batch)?;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(batch, Durability::Synced)
+    }
+
+    /// Puts those rows into a batch that are not what is known here.
+    fn put_lost(&self, log: LogId, state: &LogState, batch: &mut Batch) -> Result<(), StoreError> {
         for row in state.rows(log).into_changes() {
             if let Change::Put(table, key, row) = row
                 && readable(self.store.get(table, &key))?.flatten().as_ref() != Some(&row)
@@ -219,13 +232,10 @@ impl<S: Store> Engine<S> {
         if let Some(key) = state.key() {
             let stored = readable(History::new(&self.store, key).held())?;
             if stored.as_ref() != Some(state.held()) {
-                put_held(&mut batch, key.number, state.held());
+                put_held(batch, key.number, state.held());
             }
         }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        self.store.commit(batch, Durability::Synced)
+        Ok(())
     }
 
     /// Puts those rows into a batch that say what a log is, and that cannot be

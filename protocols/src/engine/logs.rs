@@ -139,8 +139,9 @@ impl<S: Store> Engine<S> {
             }
             let is_sure = state.is_readable();
             self.loaded(log, state);
-            if !is_sure {
-                self.suspect_all(log);
+            match is_sure {
+                true => self.suspect_cut(log),
+                false => self.suspect_all(log),
             }
         }
         let mut stored = Ok(());

@@ -111,7 +111,7 @@ impl LogState {
 
     /// Notes which of what was held `before` is damaged.
     pub(in crate::engine) fn note_damaged(&mut self, before: &IntervalSet, lost: Interval) {
-        let to = lost.to.min(self.target());
+        let to = lost.to.min(self.proved_size());
         for lost in before.held(lost.from, to) {
             let _ = self.holdings.damaged.insert(lost.from, lost.to);
         }
@@ -137,7 +137,7 @@ impl LogState {
         if self.is_complete() && self.reopening().is_none() {
             self.is_right_again();
         }
-        let (begin, target) = (self.begin(), self.target());
+        let (begin, proved) = (self.begin(), self.proved_size());
         let Holdings { held, damaged, .. } = &mut self.holdings;
         let lost: Vec<_> = damaged.intervals().collect();
         for Interval { from, to } in lost {
@@ -146,7 +146,7 @@ impl LogState {
             }
         }
         let _ = damaged.remove(0, begin);
-        let _ = damaged.remove(target, u64::MAX);
+        let _ = damaged.remove(proved, u64::MAX);
     }
 
     /// What is damaged of it.

@@ -181,8 +181,9 @@ impl<S: Store> Engine<S> {
             self.store_failed(log, &ReadError::Store(error));
         }
         self.drop_staged(log);
-        self.withdraw_ranges(log, now);
         self.settle_dispute(log, now);
+        self.suspect_cut(log);
+        self.withdraw_ranges(log, now);
         let state = self.logs.get(&log);
         if state.is_some_and(|state| state.adopted().is_none() && state.takes()) {
             self.adopt(log, &head, &[], now);
@@ -239,6 +240,16 @@ impl<S: Store> Engine<S> {
             Err(error) => self.store_failed(log, &ReadError::Store(error)),
         }
         true
+    }
+
+    /// Where nothing of a recovered log counts, damage may be why: the nodes that its last
+    /// tree ends with are read, and what they are computed from.
+    pub(in crate::engine) fn suspect_cut(&mut self, log: LogId) {
+        let hidden = |state: &&LogState| state.target() == 0 && !state.is_beside();
+        let state = self.logs.get(&log).filter(hidden);
+        if let Some(end) = state.and_then(LogState::recovered_tree) {
+            self.suspect_end(log, end.size);
+        }
     }
 
     /// A peer has shown that a tree of a recovered log is none that grows into the last

@@ -24,41 +24,54 @@ use crate::wire::v1;
 
 /// What was here of a log before its last head's tree is.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Replaced(Option<Box<LogState>>);
+pub(in crate::engine) struct Replaced {
+    before: Option<Box<LogState>>,
+    /// The disk may have damaged something of it meanwhile.
+    is_suspect: bool,
+}
 
 impl LogState {
     /// Whether its rows are to take the place of others, which are still there.
     pub(in crate::engine) fn replaces(&self) -> bool {
-        self.replaced.0.is_some()
+        self.replaced.before.is_some()
+    }
+
+    /// What was here before, which is still there.
+    pub(in crate::engine) fn before(&self) -> Option<&Self> {
+        self.replaced.before.as_deref()
     }
 
     /// The number under which a start finds it.
     pub(in crate::engine) fn stored_number(&self) -> u32 {
-        let before = self.replaced.0.as_ref();
-        before.map_or(self.number(), |before| before.number())
+        self.before().map_or(self.number(), Self::number)
     }
 
     /// What users are shown of it: what was here before, until something has come of
     /// what takes its place.
     pub(in crate::engine) fn shown(&self) -> &Self {
-        let before = self.replaced.0.as_deref();
-        before.filter(|_| self.held().is_empty()).unwrap_or(self)
+        let before = self.before().filter(|_| self.held().is_empty());
+        before.unwrap_or(self)
     }
 
     /// Follows what was here before as its row says, too.
     pub(in crate::engine) fn follow_replaced_as(&mut self, row: &v1::StoredLog) {
-        if let Some(before) = &mut self.replaced.0 {
+        if let Some(before) = &mut self.replaced.before {
             before.follow_as(row.clone());
         }
     }
 
     /// Keeps the proof that it forked for what was here before, too.
     pub(super) fn put_fork_of_replaced(&mut self, batch: &mut Batch) {
-        if let Some(mut before) = self.replaced.0.take() {
+        if let Some(mut before) = self.replaced.before.take() {
             before.keep_fork_of(self);
             before.put_fork(batch);
-            self.replaced.0 = Some(before);
+            self.replaced.before = Some(before);
         }
+    }
+
+    /// Has what was here before read when it is back: the disk has damaged something.
+    pub(in crate::engine) fn suspect_replaced(&mut self) {
+        self.replaced.is_suspect = self.replaces();
     }
 
     fn deletion(&self) -> v1::StoredDeletion {
@@ -88,6 +101,10 @@ impl<S: Store> Engine<S> {
         else {
             return;
         };
+        // What is being read may show that it is the last head's tree after all.
+        if self.suspects.has(log) {
+            return;
+        }
         let begin = state
             .begin_at(head.size)
             .max(state.aged_by_word(told, head.size));
@@ -123,7 +140,7 @@ impl<S: Store> Engine<S> {
         let number = old.number();
         // Nothing more is asked for it.
         old.keep_sources(Scheduler::default());
-        state.replaced = Replaced(Some(Box::new(old)));
+        state.replaced.before = Some(Box::new(old));
         self.logs.insert(log, state);
         self.changed.insert(log);
         self.forget_rows(log, number);
@@ -142,7 +159,7 @@ impl<S: Store> Engine<S> {
             return;
         };
         let before = std::mem::take(&mut state.replaced);
-        let Some(old) = before.0.as_deref() else {
+        let Some(old) = before.before.as_deref() else {
             return;
         };
         let (number, deletion) = (old.number(), old.deletion());
@@ -168,13 +185,20 @@ impl<S: Store> Engine<S> {
         let Some(mut state) = self.logs.take(&log) else {
             return;
         };
-        let Some(old) = std::mem::take(&mut state.replaced).0 else {
+        let Replaced {
+            before: Some(old),
+            is_suspect,
+        } = std::mem::take(&mut state.replaced)
+        else {
             return;
         };
         self.logs.insert(log, *old);
         self.changed.insert(log);
         self.forget_rows(log, state.number());
         self.deletions.begin(state.number(), state.deletion(), now);
+        if is_suspect {
+            self.suspect_all(log);
+        }
     }
 
     /// The same, unless what is stored of the log has this number: then what had come has

@@ -384,8 +384,9 @@ impl<S: Store> Engine<S> {
         let is_sure = state.is_readable();
         self.logs.insert(log, state);
         self.changed.insert(log);
-        if !is_sure {
-            self.suspect_all(log);
+        match is_sure {
+            true => self.suspect_cut(log),
+            false => self.suspect_all(log),
         }
         if !is_open {
             return Ok(None);

@@ -142,19 +142,25 @@ fn what_was_to_be_replaced_is_back_when_nobody_wants_what_replaces_it() {
 }
 
 #[test]
-fn a_recovered_stream_counts_again_as_soon_as_what_was_damaged_at_its_end_is_mended() {
+fn what_is_damaged_at_the_end_of_a_recovered_stream_is_mended_before_any_word_is_believed() {
     for of_owner in [true, false] {
         let mut world = world(2, 20);
         let owner = world.owner;
         let last = head_of(&world, owner);
+        let liar = without_history(&mut world, false);
         world.publish(15);
         let node = match of_owner {
             true => owner,
             false => world.full_follower(&[owner]),
         };
         world.size = 20;
+        world.sim.run_for(MINUTE);
         if !of_owner {
             world.sim.cut(node, owner);
+            world.sim.cut(liar, owner);
+            world.sim.twist(liar, boasts(20));
+            world.sim.connect(node, liar);
+            world.sim.run_for(MINUTE);
         }
         // All that stands above the chunks.
         let above = |key: &[u8]| key.get(4).is_some_and(|&level| level > 3);
@@ -163,20 +169,71 @@ fn a_recovered_stream_counts_again_as_soon_as_what_was_damaged_at_its_end_is_men
             recover(&mut world, node, statement(last, None, 1)),
             Ok(Reply::Done)
         );
+        let number = world.status(node).key.unwrap().number;
         world.sim.run_for(MINUTE);
+        assert_ends(&world, node, 20, None);
         let status = world.status(node);
-        assert_eq!((status.usable_size(), status.held_records), (0, 35));
+        assert_eq!(
+            (status.held_records, status.key.unwrap().number),
+            (35, number)
+        );
+        let late = world.follower(&[node]);
+        world.sim.run_for(MINUTE);
+        assert_ends(&world, late, 20, None);
+    }
+}
+
+#[test]
+fn what_is_damaged_of_ours_at_the_end_of_a_recovered_stream_is_said() {
+    let mut world = world(2, 20);
+    let owner = world.owner;
+    let last = head_of(&world, owner);
+    world.publish(15);
+    // The chunk in which it ends.
+    let third = |key: &[u8]| key.ends_with(&2_u64.to_be_bytes());
+    assert_eq!(world.sim.store(owner).damage(Table::Chunks, third), 1);
+    let said = statement(last, None, 1);
+    assert_eq!(recover(&mut world, owner, said), Ok(Reply::Done));
+    world.sim.run_for(MINUTE);
+    let status = world.status(owner);
+    assert_eq!((status.usable_size(), status.held_records), (0, 27));
+    let damage = status.damage.expect("it is known");
+    assert_eq!((damage.records, damage.first), (8, 16));
+}
+
+#[test]
+fn a_recovered_stream_counts_again_as_soon_as_what_was_damaged_before_its_end_is_mended() {
+    for of_owner in [true, false] {
+        let mut world = world(2, 28);
+        let owner = world.owner;
+        let last = head_of(&world, owner);
+        world.publish(15);
+        let node = match of_owner {
+            true => owner,
+            false => world.full_follower(&[owner]),
+        };
+        world.size = 28;
+        if !of_owner {
+            world.sim.cut(node, owner);
+        }
+        // All nodes, so that only all chunks together show what the end is.
+        assert!(world.sim.store(node).damage(Table::Nodes, |_| true) > 0);
+        assert_eq!(
+            recover(&mut world, node, statement(last, None, 1)),
+            Ok(Reply::Done)
+        );
+        world.sim.run_for(MINUTE);
         let all = crate::ranges::Interval {
             from: 0,
             to: u64::MAX,
         };
         world.sim.suspect(node, world.log, all);
         world.sim.run_for(MINUTE);
-        assert_ends(&world, node, 20, None);
-        assert_eq!(world.status(node).held_records, 35);
+        assert_ends(&world, node, 28, None);
+        assert_eq!(world.status(node).held_records, 43);
         let late = world.follower(&[node]);
         world.sim.run_for(MINUTE);
-        assert_ends(&world, late, 20, None);
+        assert_ends(&world, late, 28, None);
     }
 }
 
@@ -219,6 +276,84 @@ fn no_answer_that_comes_late_is_taken_for_one_of_the_tree_that_counts() {
         world.sim.run_for(20 * MINUTE);
         assert!(world.sim.delivered(thief, follower) > came, "{seed}");
         assert_ends(&world, follower, 320, None);
+    }
+}
+
+#[test]
+fn what_a_user_waits_for_is_of_the_tree_that_counts_when_it_comes() {
+    let beyond = CommandError::Beyond {
+        index: 25,
+        size: 20,
+    };
+    let asked: [(fn(LogId) -> Retrieval, _); 3] = [
+        (|log| Retrieval::Index(log, 25), Err(beyond)),
+        (|log| Retrieval::Index(log, 10), Ok(10)),
+        (|log| Retrieval::Time(log, Timestamp(30)), Ok(19)),
+    ];
+    for (seed, (what, meant)) in (0..).zip(asked) {
+        let mut world = world(seed, 20);
+        let (owner, log) = (world.owner, world.log);
+        let last = head_of(&world, owner);
+        let reader = without_history(&mut world, false);
+        world.publish(15);
+        world.sim.run_for(MINUTE);
+        let status = world.status(reader);
+        assert_eq!((status.usable_size(), status.held_records), (35, 0));
+        let id = world.sim.command(reader, Command::Retrieve(what(log)));
+        world.sim.run_for(0);
+        assert!(world.sim.reply(reader, id).is_none());
+        // It is asked for, and has not come.
+        let said = statement(last.clone(), None, 1);
+        assert_eq!(recover(&mut world, reader, said), Ok(Reply::Done));
+        assert_eq!(world.status(reader).usable_size(), 20);
+        world.sim.run_for(5 * SECOND);
+        let reply = world.sim.reply(reader, id).expect("it is answered").clone();
+        let found = reply.map(|reply| match reply {
+            Reply::Retrieved(found) => match *found {
+                Found::Record {
+                    index,
+                    record: found,
+                    tree,
+                } => {
+                    assert_eq!((found, tree), (record(index), last.tree()));
+                    index
+                }
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(found, meant);
+    }
+}
+
+#[test]
+fn a_recovered_stream_of_ours_counts_although_the_head_that_was_here_is_lost() {
+    for (seed, is_gone) in (0..).zip([false, true]) {
+        let mut world = world(seed, 20);
+        let owner = world.owner;
+        let last = head_of(&world, owner);
+        world.publish(15);
+        let said = statement(last, None, 1);
+        assert_eq!(recover(&mut world, owner, said), Ok(Reply::Done));
+        world.sim.run_for(SECOND);
+        world.sim.crash(owner, Crash::Process);
+        let store = world.sim.store(owner);
+        let adopted = |key: &[u8]| key.ends_with(&[HeadKind::Adopted as u8]);
+        let lost = match is_gone {
+            true => store.falsify(Table::Heads, adopted, |_| None),
+            false => store.damage(Table::Heads, adopted),
+        };
+        assert_eq!(lost, 1);
+        for _ in 0..2 {
+            world.sim.reopen(owner);
+            world.sim.run_for(MINUTE);
+            assert_ends(&world, owner, 20, None);
+            world.sim.crash(owner, Crash::Process);
+        }
+        world.sim.reopen(owner);
+        let late = world.follower(&[owner]);
+        world.sim.run_for(MINUTE);
+        assert_ends(&world, late, 20, None);
     }
 }
 
@@ -304,82 +439,4 @@ fn what_a_thief_s_records_have_freed_stays_readable_when_a_fork_is_found() {
     assert!(status.fork.is_some());
     assert_eq!(status.usable_size(), 40);
     assert!(status.begin <= 24, "{}", status.begin);
-}
-
-#[test]
-fn a_recovered_stream_of_ours_counts_although_the_head_that_was_here_is_lost() {
-    for (seed, is_gone) in (0..).zip([false, true]) {
-        let mut world = world(seed, 20);
-        let owner = world.owner;
-        let last = head_of(&world, owner);
-        world.publish(15);
-        let said = statement(last, None, 1);
-        assert_eq!(recover(&mut world, owner, said), Ok(Reply::Done));
-        world.sim.run_for(SECOND);
-        world.sim.crash(owner, Crash::Process);
-        let store = world.sim.store(owner);
-        let adopted = |key: &[u8]| key.ends_with(&[HeadKind::Adopted as u8]);
-        let lost = match is_gone {
-            true => store.falsify(Table::Heads, adopted, |_| None),
-            false => store.damage(Table::Heads, adopted),
-        };
-        assert_eq!(lost, 1);
-        for _ in 0..2 {
-            world.sim.reopen(owner);
-            world.sim.run_for(MINUTE);
-            assert_ends(&world, owner, 20, None);
-            world.sim.crash(owner, Crash::Process);
-        }
-        world.sim.reopen(owner);
-        let late = world.follower(&[owner]);
-        world.sim.run_for(MINUTE);
-        assert_ends(&world, late, 20, None);
-    }
-}
-
-#[test]
-fn what_a_user_waits_for_is_of_the_tree_that_counts_when_it_comes() {
-    let beyond = CommandError::Beyond {
-        index: 25,
-        size: 20,
-    };
-    let asked: [(fn(LogId) -> Retrieval, _); 3] = [
-        (|log| Retrieval::Index(log, 25), Err(beyond)),
-        (|log| Retrieval::Index(log, 10), Ok(10)),
-        (|log| Retrieval::Time(log, Timestamp(30)), Ok(19)),
-    ];
-    for (seed, (what, meant)) in (0..).zip(asked) {
-        let mut world = world(seed, 20);
-        let (owner, log) = (world.owner, world.log);
-        let last = head_of(&world, owner);
-        let reader = without_history(&mut world, false);
-        world.publish(15);
-        world.sim.run_for(MINUTE);
-        let status = world.status(reader);
-        assert_eq!((status.usable_size(), status.held_records), (35, 0));
-        let id = world.sim.command(reader, Command::Retrieve(what(log)));
-        world.sim.run_for(0);
-        assert!(world.sim.reply(reader, id).is_none());
-        // It is asked for, and has not come.
-        let said = statement(last.clone(), None, 1);
-        assert_eq!(recover(&mut world, reader, said), Ok(Reply::Done));
-        assert_eq!(world.status(reader).usable_size(), 20);
-        world.sim.run_for(5 * SECOND);
-        let reply = world.sim.reply(reader, id).expect("it is answered").clone();
-        let found = reply.map(|reply| match reply {
-            Reply::Retrieved(found) => match *found {
-                Found::Record {
-                    index,
-                    record: found,
-                    tree,
-                } => {
-                    assert_eq!((found, tree), (record(index), last.tree()));
-                    index
-                }
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(found, meant);
-    }
 }

@@ -8,6 +8,7 @@ use crate::engine::{Command, Reply};
 use crate::head::{Closing, Head, SignedHead, Tree};
 use crate::log::ForkProof;
 use crate::merkle::Hash;
+use crate::ranges::Interval;
 use crate::store::{StoreError, Table};
 use crate::sync::Lane;
 use v1::frame::Body;
@@ -199,4 +200,49 @@ fn whatever_a_thief_proves_of_a_recovered_stream_its_last_tree_goes_on_coming() 
     replaced.world.sim.follow(follower, log);
     replaced.world.sim.connect(follower, replaced.world.owner);
     replaced.assert_done();
+}
+
+#[test]
+fn rows_that_are_lost_meanwhile_are_written_anew_for_both_trees() {
+    for table in [Table::Logs, Table::Heads, Table::Held] {
+        let mut replaced = Replaced::by_half(5);
+        let follower = replaced.follower;
+        let store = replaced.world.sim.store(follower);
+        assert!(store.falsify(table, |_| true, |_| None) > 0);
+        let all = Interval {
+            from: 0,
+            to: u64::MAX,
+        };
+        let log = replaced.world.log;
+        replaced.world.sim.suspect(follower, log, all);
+        replaced.world.sim.run_for(MINUTE);
+        assert_eq!(replaced.status().held_records, 10, "{table:?}");
+        replaced.world.sim.cut(follower, replaced.liar);
+        replaced.world.sim.crash(follower, Crash::Process);
+        replaced.world.sim.reopen(follower);
+        replaced.world.sim.run_for(MINUTE);
+        assert_eq!(replaced.status().held_records, 50, "{table:?}");
+        replaced.world.sim.connect(follower, replaced.world.owner);
+        replaced.assert_done();
+    }
+}
+
+#[test]
+fn what_the_disk_damages_meanwhile_of_what_was_here_is_found_when_it_is_back() {
+    let mut replaced = Replaced::by_half(6);
+    let (log, follower) = (replaced.world.log, replaced.follower);
+    // Of the two the one with the smaller number was here before.
+    let before = replaced.number() - 1;
+    let third = [&before.to_be_bytes()[..], &3_u64.to_be_bytes()].concat();
+    let store = replaced.world.sim.store(follower);
+    assert_eq!(store.damage(Table::Chunks, |key| key == third), 1);
+    let all = Interval {
+        from: 0,
+        to: u64::MAX,
+    };
+    replaced.world.sim.suspect(follower, log, all);
+    replaced.world.sim.run_for(MINUTE);
+    replaced.world.sim.command(follower, Command::Unfollow(log));
+    replaced.world.sim.run_for(MINUTE);
+    assert_eq!(replaced.status().held_records, 42);
 }
