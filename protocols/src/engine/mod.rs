@@ -225,7 +225,7 @@ impl<S: Store> Engine<S> {
     pub fn status(&self, log: LogId) -> Option<LogStatus> {
         let state = self.logs.get(&log)?;
         let served = self.provider.served_records(log);
-        let mut status = state.shown().status(log, served);
+        let mut status = state.shown_status(log, served);
         status.waits_for_room = self.waits_for_room(log);
         if self.suspects.has(log) {
             // Until it was read, nobody is told that it is safe.

@@ -155,13 +155,18 @@ impl LogState {
         let sources = || self.sources().map(|(_, source)| source);
         let delivering = || sources().filter(|source| source.has_delivered);
         let largest = sources().map(|source| source.size).max().unwrap_or(0);
-        // Of a forked log nothing more is wanted.
-        let largest = match self.is_limited() {
-            false => largest.max(self.heard.size).max(size),
-            true => size,
+        let largest = match self.last_head() {
+            Some(last) => last.size,
+            None if !self.is_limited() => largest.max(self.heard.size).max(size),
+            // Of a forked log nothing more is wanted.
+            None => size,
         };
         let begin = self.begin_at(largest);
-        let held = self.held().len() - self.held().outside(begin, largest);
+        // What does not count is not there.
+        let held = match begin < size {
+            true => self.held().len() - self.held().outside(begin, size),
+            false => 0,
+        };
         let records = largest.saturating_sub(begin).saturating_sub(held);
         let time_us = if records == 0 && size > 0 {
             Some(0)

@@ -13,7 +13,7 @@
 use crate::engine::log_state::{LogState, put_log};
 use crate::engine::requests::{Request, RequestKind};
 use crate::engine::rows::{forget_deletion, forget_name, put_deletion};
-use crate::engine::{Engine, subscribers};
+use crate::engine::{Engine, LogStatus, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;
 use crate::ranges::IntervalSet;
@@ -47,10 +47,20 @@ impl LogState {
     }
 
     /// What users are shown of it: what was here before, until something has come of
-    /// what takes its place.
-    pub(in crate::engine) fn shown(&self) -> &Self {
-        let before = self.before().filter(|_| self.held().is_empty());
-        before.unwrap_or(self)
+    /// what takes its place. From whom that comes, what of it is missing, and what keeps
+    /// it from coming is told meanwhile.
+    pub(in crate::engine) fn shown_status(&self, log: LogId, served_records: u64) -> LogStatus {
+        let now = self.status(log, served_records);
+        match self.before().filter(|_| self.held().is_empty()) {
+            None => now,
+            Some(before) => LogStatus {
+                sources: now.sources,
+                clock_ahead_us: now.clock_ahead_us,
+                lag: now.lag,
+                stopped: now.stopped,
+                ..before.status(log, served_records)
+            },
+        }
     }
 
     /// Follows what was here before as its row says, too.
@@ -186,12 +196,13 @@ impl<S: Store> Engine<S> {
             return;
         };
         let Replaced {
-            before: Some(old),
+            before: Some(mut old),
             is_suspect,
         } = std::mem::take(&mut state.replaced)
         else {
             return;
         };
+        old.wait_as(&state);
         self.logs.insert(log, *old);
         self.changed.insert(log);
         self.forget_rows(log, state.number());

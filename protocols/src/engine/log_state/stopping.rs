@@ -120,6 +120,11 @@ impl LogState {
         Some((stopped.why.to_string(), stopped.since))
     }
 
+    /// It is the same log as another one, and waits for the disk as that does.
+    pub(super) fn wait_as(&mut self, other: &Self) {
+        self.stops.for_now.clone_from(&other.stops.for_now);
+    }
+
     /// When it is read again, if it was stopped by itself.
     pub(in crate::engine) fn reread_at(&self) -> Option<Timestamp> {
         self.stops.for_now.as_ref()?.retry_at

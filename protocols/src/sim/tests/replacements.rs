@@ -4,7 +4,7 @@
 use super::recovered_rows::{boasts, without_history};
 use super::recoveries::*;
 use super::*;
-use crate::engine::{Command, Reply};
+use crate::engine::{Command, CommandError, Reply};
 use crate::head::{Closing, Head, SignedHead, Tree};
 use crate::log::ForkProof;
 use crate::merkle::Hash;
@@ -245,4 +245,67 @@ fn what_the_disk_damages_meanwhile_of_what_was_here_is_found_when_it_is_back() {
     replaced.world.sim.command(follower, Command::Unfollow(log));
     replaced.world.sim.run_for(MINUTE);
     assert_eq!(replaced.status().held_records, 42);
+}
+
+#[test]
+fn while_a_tree_takes_the_place_of_another_it_is_said_from_whom_and_what_is_missing() {
+    let mut replaced = Replaced::new(7);
+    let (follower, owner) = (replaced.follower, replaced.world.owner);
+    let status = replaced.status();
+    // Nothing of what is here counts.
+    assert_eq!((status.lag.records, status.usable_size()), (30, 0));
+    let silent: Twist = Box::new(|frame| match frame.body {
+        Some(Body::OfferedHashes(_) | Body::Delivery(_)) => Twisted::Nothing,
+        _ => Twisted::Frame(frame),
+    });
+    replaced.world.sim.twist(owner, silent);
+    replaced.world.sim.connect(follower, owner);
+    replaced.world.sim.run_for(5 * SECOND);
+    let status = replaced.status();
+    assert_eq!((status.held_records, status.lag.records), (50, 30));
+    assert_eq!(status.sources, [replaced.world.sim.peer(owner)]);
+    let full = StoreError::Full("0 bytes left".to_owned());
+    replaced.world.sim.store(follower).fail_while(Some(full));
+    let log = replaced.world.log;
+    let follow = Command::Follow {
+        log,
+        peers: Vec::new(),
+        newest_first: false,
+    };
+    for command in [follow, Command::Unfollow(log)] {
+        let id = replaced.world.sim.command(follower, command);
+        replaced.world.sim.run_for(0);
+        let reply = replaced.world.sim.reply(follower, id);
+        assert!(
+            matches!(reply, Some(Err(CommandError::Store(_)))),
+            "{reply:?}"
+        );
+        assert!(replaced.status().stopped.is_some());
+    }
+    replaced.world.sim.store(follower).fail_while(None);
+    replaced.world.sim.untwist(owner);
+    replaced.world.sim.run_for(10 * MINUTE);
+    assert_eq!(replaced.status().lag.records, 0);
+    replaced.assert_done();
+}
+
+#[test]
+fn who_is_behind_the_last_head_lacks_what_comes_before_that() {
+    let mut world = world(8, 13);
+    let owner = world.owner;
+    let slow = world.full_follower(&[owner]);
+    world.sim.cut(slow, owner);
+    world.publish(7);
+    let last = head_of(&world, owner);
+    world.publish(11);
+    let said = statement(last, None, 1);
+    assert_eq!(recover(&mut world, slow, said), Ok(Reply::Done));
+    world.sim.run_for(SECOND);
+    assert_eq!(world.status(slow).lag.records, 7);
+    world.sim.connect(slow, owner);
+    world.sim.run_for(MINUTE);
+    assert_ends(&world, slow, 20, None);
+    for node in [slow, owner] {
+        assert_eq!(world.status(node).lag.records, 0, "{node:?}");
+    }
 }
