@@ -182,11 +182,13 @@ impl Discovery {
 
 /// What a stream needs.
 pub(super) fn need(status: &LogStatus) -> Need {
-    // Nothing more is taken of a stream that is stopped for good or forked.
+    // Nothing more is taken of a stream that is stopped for good, or of which nobody knows
+    // what counts.
     let takes = status.followed && !status.owned && status.stopped_for_good.is_none();
+    let lacks = status.sources.is_empty() || status.lacks_end();
     Need {
         log: status.log,
-        lacks_source: takes && status.fork.is_none() && status.sources.is_empty(),
+        lacks_source: takes && status.is_clear() && lacks,
         provides: status.owned || status.followed && status.held_records > 0,
     }
 }

@@ -117,8 +117,9 @@ pub(super) struct OwnStream<'a> {
 impl<'a> OwnStream<'a> {
     /// It, if that is how it stands.
     pub(super) fn of(status: &'a LogStatus) -> Option<Self> {
-        // Of a stream that is stopped for good or forked nothing more is taken.
-        let is_live = status.stopped_for_good.is_none() && status.fork.is_none();
+        // Nothing more is taken of a stream that is stopped for good, or of which nobody
+        // knows what counts.
+        let is_live = status.stopped_for_good.is_none() && status.is_clear();
         let is_ours = status.owned || status.followed;
         (is_ours && is_live).then(|| Self {
             log: status.log,

@@ -285,10 +285,12 @@ impl<S: Store> Engine<S> {
             return joining.joiner.wait_for_listeners(log);
         };
         let key = OpeningKey::from_random(joining.random_bytes());
+        // Where nothing of what is here counts, all of another tree is lacked.
+        let size = if state.is_unsure() { 0 } else { state.size() };
         let join = Join {
             key: key.public(),
-            size: state.size(),
-            held: summary(state.held()),
+            size,
+            held: summary(&state.counted()),
             wish: None,
             attempt,
             lacks_manifest: state.manifest().is_none(),
@@ -361,7 +363,7 @@ impl<S: Store> Engine<S> {
         let content = OfferContent {
             manifest: manifest.map(|manifest| UnverifiedManifest::from(manifest.to_wire())),
             head: UnverifiedHead(head.to_wire()),
-            held: summary(state.held()),
+            held: summary(&state.counted()),
             record: joining.record.clone(),
             key: key.public(),
             rendezvous_key,
@@ -431,7 +433,8 @@ impl<S: Store> Engine<S> {
         let Some(state) = self.logs.get(&log).filter(|state| state.fetches()) else {
             return;
         };
-        let mut missing = state.held().missing(state.begin(), head.size);
+        let counted = state.counted();
+        let mut missing = counted.missing(state.begin(), head.size);
         let brings = missing.any(|gap| content.held.covered(gap.from, gap.to) > 0);
         if !brings && head.size <= state.size() && state.adopted().is_some() {
             return;
@@ -556,10 +559,12 @@ fn serves(state: &LogState, join: &Join) -> bool {
     let head = state
         .head_for_others()
         .filter(|_| state.manifest().is_some());
-    // Of a forked log it is clear what counts where there is a last head.
-    let is_clear = state.fork().is_none() || head.is_some() && head == state.last_head();
-    let sound = state.is_followed() && is_clear && state.stopped_for_good().is_none();
-    sound && head.is_some_and(|head| join.is_served_by(head.size, state.held()))
+    // Of a forked log it is clear what counts where there is a last head, also of one of
+    // ours that is stopped for that.
+    let has_end = head.is_some() && head == state.last_head();
+    let is_open = state.fork().is_none() && state.stopped_for_good().is_none();
+    let sound = state.is_followed() && !state.is_unsure() && (is_open || has_end);
+    sound && head.is_some_and(|head| join.is_served_by(head.size, &state.counted()))
 }
 
 // A search must not accept more than others pass on for it.

@@ -67,7 +67,10 @@ impl LogState {
         // Whoever knows more of it than its owner may be out of reach, too.
         let alone = (self.reopening()).is_some_and(Reopening::knows_nobody);
         let lacks = alone || !self.is_complete();
-        self.fetches() && lacks && !self.scheduler.is_supplied(self.held(), self.target())
+        // Of the tree of a last head whoever has it all would be asked by now.
+        let is_supplied =
+            !self.is_unsure() && self.scheduler.is_supplied(self.held(), self.target());
+        self.fetches() && lacks && !is_supplied
     }
 
     /// When the next source may be asked again after a failure.

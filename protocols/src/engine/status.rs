@@ -105,6 +105,22 @@ impl LogStatus {
         }
     }
 
+    /// Whether it is clear which records count, so that peers are asked for what is
+    /// missing: of a forked stream only where it has a last head.
+    #[must_use]
+    pub fn is_clear(&self) -> bool {
+        let is_end = |fork: &ForkProof| fork.is_of_closing();
+        self.recovered.is_some() || self.fork.as_deref().is_none_or(is_end)
+    }
+
+    /// Whether nothing of a recovered stream counts: those peers that it has are none that
+    /// have what does.
+    #[must_use]
+    pub fn lacks_end(&self) -> bool {
+        let end = self.recovered.as_ref().map_or(0, |end| end.tree().size);
+        end > 0 && self.usable_size() == 0
+    }
+
     /// Records that are verified once they are held: those below the adopted
     /// head that are not disputed.
     #[must_use]

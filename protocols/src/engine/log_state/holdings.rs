@@ -28,6 +28,11 @@ impl LogState {
         self.holdings.held.contains(from, to)
     }
 
+    /// What is here of what counts.
+    pub(in crate::engine) fn counted(&self) -> IntervalSet {
+        self.holdings.held.held(0, self.target()).collect()
+    }
+
     /// Records that are held without a gap from where what is kept begins.
     pub(in crate::engine) fn held_size(&self) -> u64 {
         self.holdings.held.prefix(self.begin())

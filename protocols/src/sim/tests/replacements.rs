@@ -309,3 +309,43 @@ fn who_is_behind_the_last_head_lacks_what_comes_before_that() {
         assert_eq!(world.status(node).lag.records, 0, "{node:?}");
     }
 }
+
+#[test]
+fn who_has_nothing_that_counts_and_knows_nobody_who_has_it_finds_somebody() {
+    for of_owner_itself in [false, true] {
+        let mut world = world(9, 20);
+        let owner = world.owner;
+        let thief = thief(&mut world);
+        world.publish(10);
+        junk(&mut world, thief, 30);
+        let of_owner = world.full_follower(&[owner]);
+        let of_thief = [(); 2].map(|()| world.follower(&[thief]));
+        world.sim.connect(of_thief[0], of_thief[1]);
+        world.sim.run_for(MINUTE);
+        for node in of_thief {
+            assert_eq!(world.adopted(node), 50);
+            world.sim.cut(node, thief);
+        }
+        let said = statement(head_of(&world, owner), None, 1);
+        assert_eq!(
+            recover(&mut world, of_thief[0], said.clone()),
+            Ok(Reply::Done)
+        );
+        assert_eq!(recover(&mut world, owner, said), Ok(Reply::Done));
+        world.sim.run_for(MINUTE);
+        for node in of_thief {
+            let status = world.status(node);
+            assert!(status.lacks_end() && status.is_clear() && !status.sources.is_empty());
+        }
+        world.sim.cut(of_owner, owner);
+        let knows = if of_owner_itself { owner } else { of_owner };
+        let introducer = world.sim.add_introducer();
+        world.sim.connect(knows, introducer);
+        world.sim.connect(of_thief[0], introducer);
+        world.sim.run_for(5 * MINUTE);
+        for node in of_thief {
+            assert_ends(&world, node, 30, None);
+            assert!(!world.status(node).lacks_end());
+        }
+    }
+}
