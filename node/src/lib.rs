@@ -10,7 +10,6 @@ pub mod export;
 pub mod handle;
 mod import;
 pub mod instance;
-pub mod json_value;
 pub mod keys;
 pub mod mark;
 pub mod net;

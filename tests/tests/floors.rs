@@ -41,27 +41,22 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const CLIENT: &[&str] = &[
-    "failure", "object", "times", "cell", "data_dir", "keys", "invite", "proof", "types", "client",
+    "failure",
+    "object",
+    "json_value",
+    "times",
+    "cell",
+    "data_dir",
+    "keys",
+    "invite",
+    "proof",
+    "types",
+    "client",
 ];
 
 const NODE: &[&str] = &[
-    "json_value",
-    "wording",
-    "import",
-    "config",
-    "keys",
-    "aliases",
-    "mark",
-    "store",
-    "instance",
-    "handle",
-    "net",
-    "runtime",
-    "reading",
-    "export",
-    "api",
-    "client",
-    "cli",
+    "wording", "import", "config", "keys", "aliases", "mark", "store", "instance", "handle", "net",
+    "runtime", "reading", "export", "api", "client", "cli",
 ];
 
 #[test]

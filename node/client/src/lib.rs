@@ -39,6 +39,7 @@ mod client;
 pub mod data_dir;
 pub mod failure;
 pub mod invite;
+pub mod json_value;
 pub mod keys;
 pub mod object;
 pub mod proof;

@@ -8,10 +8,9 @@
 use std::borrow::Cow;
 
 use data_encoding::BASE64;
+use headwater_client::json_value;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::number;
-
-use crate::json_value;
 
 /// Appends a value as one JSON value without a line break.
 ///

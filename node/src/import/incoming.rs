@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::BASE64;
+use headwater_client::json_value;
 use headwater_client::object;
 use headwater_client::times::{self, Moment, TimeNotes, Unit};
 use headwater_client::types::ItemProblem;
@@ -20,7 +21,6 @@ use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::limits::MAX_LISTED_ERRORS;
-use crate::json_value;
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use data_encoding::BASE64;
+use headwater_client::json_value;
 use headwater_client::types::StreamView;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::number;
@@ -11,7 +12,6 @@ use headwater_protocols::record::max_value_bytes;
 use serde_json::value::RawValue;
 
 use super::number_text::meant;
-use crate::json_value;
 
 /// What the values of a stream must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,10 +21,6 @@ mod export;
 #[allow(dead_code)]
 mod import;
 #[cfg(feature = "node")]
-#[allow(dead_code, unreachable_pub)]
-#[path = "../../../node/src/json_value.rs"]
-mod json_value;
-#[cfg(feature = "node")]
 #[allow(dead_code, unreachable_pub, unused_imports)]
 #[path = "../../../node/src/reading/mod.rs"]
 mod reading;

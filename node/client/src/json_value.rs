@@ -35,7 +35,15 @@ pub fn check(json: &str) -> Result<(), String> {
 /// # Errors
 /// As [`check`].
 pub fn check_parsed(json: &RawValue) -> Result<(), String> {
-    Walk::default().through(json.get())
+    check_token(json.get())
+}
+
+/// Checks JSON whose form is known to be right.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_token(json: &str) -> Result<(), String> {
+    Walk::default().through(json)
 }
 
 /// Whether the token of a number is one that a double has. Most are told by
