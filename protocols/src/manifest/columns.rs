@@ -1,5 +1,7 @@
 //! The columns of streams whose records are rows.
 
+use unicode_normalization::is_nfc;
+
 use crate::limits::{
     MAX_COLUMN_DESCRIPTION_BYTES, MAX_COLUMN_NAME_BYTES, MAX_COLUMN_UNIT_BYTES, MAX_COLUMNS,
 };
@@ -8,7 +10,11 @@ use crate::wire::v1;
 use super::is_invisible;
 
 /// Names of columns that every table of records has.
-const TAKEN: [&str; 4] = ["index", "time", "token", "rest"];
+const TAKEN: [&str; 5] = ["index", "time", "time_unit", "token", "rest"];
+
+/// What stands between names where columns are named: in `--columns`, `?columns=` and
+/// behind the name of a stream.
+const SIGNS: [char; 3] = [',', ':', '.'];
 
 /// What the tokens of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,15 +166,43 @@ pub(super) fn check_new(columns: &[Column]) -> Result<(), String> {
                 "the name `{shown}` begins or ends with a blank, or has a character that cannot be seen"
             ));
         }
-        let lower = name.to_lowercase();
-        if columns[..place]
-            .iter()
-            .any(|other| other.name.to_lowercase() == lower)
-        {
+        if let Some(sign) = name.chars().find(|&c| SIGNS.contains(&c)) {
+            return Err(format!(
+                "the name `{name}` has a `{sign}`, which stands between names; take another sign, such as `_`"
+            ));
+        }
+        if !is_nfc(name) {
+            return Err(format!(
+                "the name `{name}` has a letter and its accent as two characters, or a sign that looks like a \
+                 letter; write it with letters, each as one (NFC)"
+            ));
+        }
+        let folded = folded(name);
+        if TAKEN.contains(&&*folded) {
+            return Err(format!(
+                "every table has a column as `{name}` already; take another name"
+            ));
+        }
+        let is_same = |other: &Column| self::folded(&other.name) == folded;
+        if columns[..place].iter().any(is_same) {
             return Err(format!(
                 "two of them have the name `{name}`, written otherwise"
             ));
         }
     }
+    if let [column] = columns
+        && folded(&column.name) == "value"
+    {
+        return Err(
+            "one column called `value` is what a stream without columns has; leave them off, or take another name"
+                .to_owned(),
+        );
+    }
     Ok(())
+}
+
+/// A name, as it is whatever the case of its letters: `ß` is `ss`, and the sign for
+/// kelvin a `k`.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }

@@ -471,6 +471,10 @@ fn a_field_over_its_bound_is_refused_whoever_signed_it() {
         (columns(vec![column("")]), "column 1 has no name"),
         (columns(vec![column("Time")]), "has a column `Time` already"),
         (columns(vec![column("REST")]), "has a column `REST` already"),
+        (
+            columns(vec![column("time_Unit")]),
+            "has a column `time_Unit` already",
+        ),
         (columns(vec![column("air"), column("AIR")]), "two of them"),
         (
             Box::new(|m| m.columns = vec![column("air")]),
@@ -520,6 +524,42 @@ fn a_field_over_its_bound_is_refused_whoever_signed_it() {
         for refused in [taken.unwrap_err(), made.unwrap_err()] {
             assert!(refused.contains(why), "{refused} (and not {why})");
         }
+    }
+}
+
+#[test]
+fn names_of_columns_are_such_that_nobody_takes_one_for_another() {
+    let named = |names: &[&str]| {
+        let columns: Vec<_> = names.iter().map(|name| column(name)).collect();
+        move |manifest: &mut Manifest| {
+            manifest.value_type = ValueType::Json;
+            manifest.columns = columns.clone();
+        }
+    };
+    for good in [
+        &["value", "quality"][..],
+        &["Adj Close", "größe", "T_2m (°C)", "温度"],
+        &["values"],
+    ] {
+        assert_eq!(made(named(good)).map(drop), Ok(()), "{good:?}");
+    }
+    for (names, why) in [
+        (&["value"][..], "one column called `value`"),
+        (&["Value"], "one column called `value`"),
+        (&["a,b"], "has a `,`"),
+        (&["a:b"], "has a `:`"),
+        (&["wind.speed"], "has a `.`"),
+        (&["to\u{212a}en"], "a sign that looks like a letter"),
+        (&["re\u{17f}t"], "a column as `re\u{17f}t` already"),
+        (&["ma\u{df}", "MASS"], "written otherwise"),
+        (&["\u{3c3}", "\u{3c2}"], "written otherwise"),
+        (&["o\u{308}"], "as two characters"),
+        (&[" a"], "begins or ends with a blank"),
+        (&["a\nb"], "cannot be seen"),
+    ] {
+        let refused = made(named(names)).unwrap_err();
+        assert!(refused.contains(why), "{names:?}: {refused}");
+        assert_eq!(taken(named(names)).unwrap().too_new(), None, "{names:?}");
     }
 }
 
