@@ -87,7 +87,7 @@ fn the_heads_of_the_documents_are_made_and_read_by_another_implementation() -> R
 
 #[test]
 fn the_rows_of_the_documents_are_read_by_another_implementation() -> Result<()> {
-    read_vectors("rows.py", "rows.json", "109 rows read")
+    read_vectors("rows.py", "rows.json", "240 rows read")
 }
 
 #[test]

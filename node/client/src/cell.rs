@@ -9,9 +9,10 @@ use std::io::Write;
 
 use data_encoding::BASE64;
 use headwater_protocols::manifest::ColumnType;
-use headwater_protocols::row::{Token, TokenKind};
+use headwater_protocols::row::{Row, Token, TokenKind};
 use headwater_protocols::time::Timestamp;
 
+use crate::json_value;
 use crate::times::parse_rfc3339;
 use crate::times::text::{TimeFormat, TimeText};
 
@@ -44,7 +45,11 @@ pub fn cell(token: Token<'_>, column_type: ColumnType) -> Option<Cell<'_>> {
     let json = token.json;
     Some(match (column_type, token.kind) {
         (_, Null) => Cell::Missing,
-        (ColumnType::Json, True | False | Number | Text | Nested) => Cell::Json(json),
+        (ColumnType::Json, True | False | Number | Text | Nested) => {
+            // What readers of JSON read as the same.
+            json_value::check_token(json).ok()?;
+            Cell::Json(json)
+        }
         (ColumnType::Number, Number) => {
             let number: f64 = json.parse().ok()?;
             Cell::Number(Some(number).filter(|number| number.is_finite())?)
@@ -97,13 +102,39 @@ fn moment(text: &str) -> Option<Timestamp> {
     (is_offset && decimals <= 6).then(|| parse_rfc3339(text).ok())?
 }
 
+/// What stands behind the cells of a row, if that is a cell as well.
+#[must_use]
+pub fn rest(row: &Row<'_>, columns: usize) -> Option<String> {
+    let rest = row.rest(columns)?;
+    json_value::check_token(&rest).is_ok().then_some(rest)
+}
+
 /// Writes cells as the tokens that they have unless others were given.
 #[derive(Clone, Debug, Default)]
 pub struct TokenWriter {
     times: TimeFormat,
+    /// Reused for each token that is compared.
+    written: Vec<u8>,
 }
 
 impl TokenWriter {
+    /// Whether a cell is written as the token that it was read from.
+    pub fn gives_back(&mut self, cell: &Cell<'_>, token: Token<'_>) -> bool {
+        match cell {
+            Cell::Missing | Cell::Bool(_) | Cell::Json(_) => true,
+            // Without escapes there is one way to write it.
+            Cell::Text(Cow::Borrowed(_)) => true,
+            Cell::Number(_) | Cell::Integer(_) | Cell::Text(_) | Cell::Time(_) | Cell::Bytes(_) => {
+                let mut written = std::mem::take(&mut self.written);
+                written.clear();
+                self.put(&mut written, cell);
+                let is_same = written == token.json.as_bytes();
+                self.written = written;
+                is_same
+            }
+        }
+    }
+
     /// Appends the token of a cell.
     pub fn put(&mut self, out: &mut Vec<u8>, cell: &Cell<'_>) {
         // Memory takes whatever is written.
@@ -126,184 +157,4 @@ impl TokenWriter {
 }
 
 #[cfg(test)]
-mod tests {
-    use headwater_protocols::row::RowReader;
-
-    use super::*;
-
-    /// The cell of a token, and the token that it has.
-    fn read(column_type: ColumnType, json: &str) -> Option<(Cell<'static>, String)> {
-        let mut reader = RowReader::default();
-        let value = format!("[{json}]");
-        let row = reader.read(value.as_bytes()).expect("it is a row");
-        let cell = cell(row.token(0).unwrap(), column_type)?;
-        let mut out = Vec::new();
-        TokenWriter::default().put(&mut out, &cell);
-        let cell = match cell {
-            Cell::Text(text) => Cell::Text(text.into_owned().into()),
-            Cell::Json(_) => Cell::Missing,
-            Cell::Missing => Cell::Missing,
-            Cell::Number(number) => Cell::Number(number),
-            Cell::Integer(number) => Cell::Integer(number),
-            Cell::Bool(is_so) => Cell::Bool(is_so),
-            Cell::Time(time) => Cell::Time(time),
-            Cell::Bytes(bytes) => Cell::Bytes(bytes),
-        };
-        Some((cell, String::from_utf8(out).unwrap()))
-    }
-
-    #[test]
-    fn a_token_is_the_cell_of_its_column_and_the_other_way_round() {
-        for (column_type, token, cell) in [
-            (ColumnType::Number, "12.5", Cell::Number(12.5)),
-            (ColumnType::Number, "-0", Cell::Number(-0.0)),
-            (
-                ColumnType::Integer,
-                "-9223372036854775808",
-                Cell::Integer(i64::MIN),
-            ),
-            (
-                ColumnType::Integer,
-                "9007199254740993",
-                Cell::Integer(9_007_199_254_740_993),
-            ),
-            (
-                ColumnType::Text,
-                r#""Süd \"7\"\n\u001f""#,
-                Cell::Text("Süd \"7\"\n\u{1f}".into()),
-            ),
-            (ColumnType::Bool, "true", Cell::Bool(true)),
-            (ColumnType::Bool, "false", Cell::Bool(false)),
-            (
-                ColumnType::Time,
-                r#""2026-11-30T12:00:00.000000Z""#,
-                Cell::Time(Timestamp(1_796_040_000_000_000)),
-            ),
-            (
-                ColumnType::Time,
-                "9223372036854775807",
-                Cell::Time(Timestamp(i64::MAX)),
-            ),
-            (ColumnType::Bytes, r#""AP8=""#, Cell::Bytes(vec![0, 255])),
-        ] {
-            assert_eq!(read(column_type, token), Some((cell, token.to_owned())));
-            assert_eq!(
-                read(column_type, "null"),
-                Some((Cell::Missing, "null".to_owned()))
-            );
-        }
-        for json in ["1.50", r#""\u0041""#, "[1, 2]", r#"{"a":null}"#, "true"] {
-            let (_, token) = read(ColumnType::Json, json).unwrap();
-            assert_eq!(token, json);
-        }
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Vectors {
-        rows: Vec<Vector>,
-    }
-
-    #[derive(serde::Deserialize)]
-    struct Vector {
-        value: String,
-        shown: String,
-        columns: Vec<String>,
-        row: bool,
-        #[serde(default)]
-        cells: Vec<Option<String>>,
-        rest: Option<String>,
-        gives_back: Option<bool>,
-    }
-
-    /// What docs/vectors/rows.json says of a value, as it is read here.
-    fn again(vector: &Vector) -> (bool, Vec<Option<String>>, Option<String>, Option<bool>) {
-        let value = data_encoding::HEXLOWER
-            .decode(vector.value.as_bytes())
-            .unwrap();
-        let mut reader = RowReader::default();
-        let Some(row) = reader.read(&value) else {
-            return (false, Vec::new(), None, None);
-        };
-        let mut written = b"[".to_vec();
-        let mut cells = Vec::new();
-        for (place, word) in vector.columns.iter().enumerate() {
-            let is_it = |known: &ColumnType| known.word() == word;
-            let column_type = ColumnType::all().into_iter().find(is_it).unwrap();
-            let found = row.token(place).and_then(|token| cell(token, column_type));
-            cells.push(found.map(|cell| {
-                let mut out = Vec::new();
-                TokenWriter::default().put(&mut out, &cell);
-                String::from_utf8(out).unwrap()
-            }));
-            let token = cells.last().unwrap().as_deref().unwrap_or_default();
-            written.extend_from_slice(token.as_bytes());
-            written.push(b',');
-        }
-        let rest = row.rest(vector.columns.len());
-        match &rest {
-            Some(rest) => written.extend_from_slice(&rest.as_bytes()[1..]),
-            None => {
-                written.pop();
-                written.push(b']');
-            }
-        }
-        let gives_back = written == value && cells.iter().all(Option::is_some);
-        (true, cells, rest, Some(gives_back))
-    }
-
-    #[test]
-    fn rows_are_read_as_the_document_says_and_others_read_them() {
-        let vectors = include_str!("../../../docs/vectors/rows.json");
-        let vectors: Vectors = serde_json::from_str(vectors).unwrap();
-        assert!(vectors.rows.len() > 100);
-        for vector in &vectors.rows {
-            let known = (
-                vector.row,
-                vector.cells.clone(),
-                vector.rest.clone(),
-                vector.gives_back,
-            );
-            assert_eq!(again(vector), known, "{}", vector.shown);
-        }
-    }
-
-    #[test]
-    fn some_tokens_are_not_given_back() {
-        for (column_type, token, other) in [
-            (ColumnType::Number, "1.50", "1.5"),
-            (ColumnType::Number, "9007199254740993", "9007199254740992"),
-            (ColumnType::Number, "1e3", "1000"),
-            (ColumnType::Integer, "-0", "0"),
-            (ColumnType::Text, r#""\u0041""#, r#""A""#),
-            (ColumnType::Text, r#""a\/b""#, r#""a/b""#),
-            (
-                ColumnType::Time,
-                r#""2026-11-30T13:00:00+01:00""#,
-                r#""2026-11-30T12:00:00.000000Z""#,
-            ),
-        ] {
-            assert_eq!(read(column_type, token).unwrap().1, other);
-        }
-    }
-
-    #[test]
-    fn what_is_of_another_type_is_no_cell() {
-        for (column_type, token) in [
-            (ColumnType::Number, "\"1\""),
-            (ColumnType::Number, "1e400"),
-            (ColumnType::Integer, "1.0"),
-            (ColumnType::Integer, "1e3"),
-            (ColumnType::Integer, "9223372036854775808"),
-            (ColumnType::Text, "1"),
-            (ColumnType::Bool, "1"),
-            (ColumnType::Bool, "\"true\""),
-            (ColumnType::Time, "\"yesterday\""),
-            (ColumnType::Time, "\"2026-11-30\""),
-            (ColumnType::Time, "1.5"),
-            (ColumnType::Bytes, "\"AP8\""),
-            (ColumnType::Bytes, "\"!\""),
-        ] {
-            assert_eq!(read(column_type, token), None, "{token}");
-        }
-    }
-}
+mod tests;
