@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 pub use self::ending::{Close, Ended, Recover, RecoveredView, Reset};
 pub use self::gaps::{Gaps, Misplaced, TimeGap};
-pub use self::manifest::{ColumnView, ManifestView, NewStream, WitnessesView};
+pub use self::manifest::{ColumnView, ManifestView, NewColumn, NewStream, WitnessesView};
 pub use self::node::{
     BootstrapView, DashboardLink, DiskStateView, Health, MappingView, MaxDiskView, NatView,
     NodeView, PathView, ReachabilityView, Ready, SeverityView, TroubleView,

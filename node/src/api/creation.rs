@@ -7,11 +7,11 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::invite;
-use headwater_client::types::{CreatedStream, NewStream, Problem, ValueTypeView};
+use headwater_client::types::{CreatedStream, NewStream, Problem};
 use headwater_protocols::engine::Command;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::PublicKey;
-use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
+use headwater_protocols::manifest::{Manifest, NONCE_BYTES};
 use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
 use serde::Deserialize;
@@ -149,11 +149,9 @@ fn fits(
     let retained = Retained::of(&new)?;
     let blank = Manifest::new(there.publisher.clone(), "", [0; NONCE_BYTES]);
     let terms = manifest(new.clone(), target, blank, there.created)?;
-    let value_type = ValueType::from(new.value_type.unwrap_or(ValueTypeView::Number));
     let text = |said: &str, there: &str| said.is_empty() || said == there;
     let level_is_said = new.chunk_level.is_some() || new.latest_only;
     let differs: Vec<&str> = [
-        ("value_type", value_type == there.value_type),
         ("unit", text(&new.unit, &there.unit)),
         ("description", text(&new.description, &there.description)),
         ("source", text(&new.source, &there.source)),
@@ -212,9 +210,6 @@ fn manifest(
         source: new.source,
         target,
         unit: new.unit,
-        value_type: new
-            .value_type
-            .map_or(ValueType::Number, ValueTypeView::into),
         cadence_us: new.cadence_us,
         chunk_level: retained.chunk_level,
         retain_us: retained.age_us,
@@ -243,8 +238,10 @@ fn publisher_key(local: PeerId) -> Result<PublicKey, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use headwater_client::types::{NewColumn, ValueTypeView};
     use headwater_protocols::identity::SigningKey;
     use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
+    use headwater_protocols::manifest::ValueType;
 
     use super::*;
 
@@ -298,6 +295,42 @@ mod tests {
         }
     }
 
+    fn column(name: &str, column_type: &str) -> NewColumn {
+        NewColumn {
+            name: name.to_owned(),
+            column_type: column_type.to_owned(),
+            ..NewColumn::default()
+        }
+    }
+
+    #[test]
+    fn a_stream_with_columns_has_rows_whatever_else_is_not_said() {
+        let made = |columns: Vec<NewColumn>, value_type| {
+            let new = NewStream {
+                name: "weather".to_owned(),
+                columns,
+                value_type,
+                ..NewStream::default()
+            };
+            let made = manifest(new, None, blank(), Timestamp(5));
+            made.map_err(|error| error.problem().detail.clone())
+        };
+        let there = made(vec![column("air", "number"), column("sky", "text")], None).unwrap();
+        assert_eq!(there.value_type, ValueType::Json);
+        let names: Vec<_> = there.columns.iter().map(|column| &*column.name).collect();
+        assert_eq!(names, ["air", "sky"]);
+        let json = Some(ValueTypeView::Json);
+        assert!(made(vec![column("air", "number")], json).is_ok());
+        let number = Some(ValueTypeView::Number);
+        let refused = made(vec![column("air", "number")], number).unwrap_err();
+        assert!(refused.contains("leave it off"), "{refused}");
+        let refused = made(vec![column("air", "float")], None).unwrap_err();
+        assert!(
+            refused.contains("column `air`: `float` is not a type") && refused.contains("integer"),
+            "{refused}"
+        );
+    }
+
     #[test]
     fn a_stream_that_is_there_fits_what_is_said_of_a_new_one() {
         let log = LogId([1; 32]);
@@ -329,6 +362,10 @@ mod tests {
             (
                 |new| new.value_type = Some(ValueTypeView::Text),
                 "value_type",
+            ),
+            (
+                |new| new.columns = vec![column("air", "number")],
+                "value_type, columns",
             ),
             (|new| new.cadence_us = 5, "cadence_us"),
             (|new| new.retain_records = 5, "retain_records"),

@@ -1,9 +1,11 @@
-//! What a new stream says for good: tags, terms, order, and whose keys matter.
+//! What a new stream says for good: columns, tags, terms, order, and whose keys matter.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use headwater_client::types::NewStream;
+use headwater_client::types::{NewColumn, NewStream, ValueTypeView};
 use headwater_protocols::id::LogId;
-use headwater_protocols::manifest::{Cosigner, Manifest, Witnesses, enough_of};
+use headwater_protocols::manifest::{
+    Column, ColumnType, Cosigner, Manifest, ValueType, Witnesses, enough_of,
+};
 
 use super::problem::ApiError;
 
@@ -12,6 +14,8 @@ use super::problem::ApiError;
 /// # Errors
 /// Something cannot be read.
 pub(super) fn put_terms(new: &NewStream, manifest: &mut Manifest) -> Result<(), ApiError> {
+    manifest.columns = new.columns.iter().map(column).collect::<Result<_, _>>()?;
+    manifest.value_type = value_type(new)?;
     manifest.ordered = new.ordered;
     manifest.tags = sorted(&new.tags);
     new.licence.clone_into(&mut manifest.licence);
@@ -26,6 +30,11 @@ pub(super) fn put_terms(new: &NewStream, manifest: &mut Manifest) -> Result<(), 
 /// one; what is not said does not matter.
 pub(super) fn differing(there: &Manifest, new: &Manifest) -> Vec<&'static str> {
     [
+        ("value_type", new.value_type == there.value_type),
+        (
+            "columns",
+            new.columns.is_empty() || new.columns == there.columns,
+        ),
         ("ordered", !new.ordered || there.ordered),
         ("tags", new.tags.is_empty() || new.tags == there.tags),
         (
@@ -49,6 +58,34 @@ pub(super) fn differing(there: &Manifest, new: &Manifest) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(field, same)| (!same).then_some(field))
     .collect()
+}
+
+fn column(new: &NewColumn) -> Result<Column, ApiError> {
+    let (name, word) = (&new.name, &new.column_type);
+    let known = ColumnType::all();
+    let found = known.into_iter().find(|known| known.word() == word);
+    Ok(Column {
+        name: name.clone(),
+        unit: new.unit.clone(),
+        column_type: found.ok_or_else(|| {
+            let words = known.map(ColumnType::word).join(", ");
+            ApiError::bad_request(format!(
+                "column `{name}`: `{word}` is not a type of columns; these are {words}"
+            ))
+        })?,
+        description: new.description.clone(),
+    })
+}
+
+/// What the values are: of rows JSON.
+fn value_type(new: &NewStream) -> Result<ValueType, ApiError> {
+    match (new.columns.is_empty(), new.value_type) {
+        (true, said) => Ok(said.map_or(ValueType::Number, ValueTypeView::into)),
+        (false, None | Some(ValueTypeView::Json)) => Ok(ValueType::Json),
+        (false, Some(_)) => Err(ApiError::bad_request(
+            "value_type: the values of a stream with columns are rows, whose types the columns have; leave it off",
+        )),
+    }
 }
 
 /// Tags in the order in which they are signed.

@@ -4,6 +4,7 @@
 mod ask;
 mod batch;
 mod close;
+mod columns;
 mod coming_rows;
 mod dashboard;
 mod delete;

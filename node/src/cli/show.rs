@@ -76,11 +76,10 @@ fn described(stream: &StreamView) -> Vec<Line> {
         }
     }
     if let (Some(value_type), Some(level)) = (stream.value_type, stream.chunk_level) {
+        let columns = stream.manifest.columns.len() as u64;
         let kind = match value_type {
-            ValueTypeView::Number => "number",
-            ValueTypeView::Text => "text",
-            ValueTypeView::Json => "json",
-            ValueTypeView::Bytes => "bytes",
+            _ if columns > 0 => format!("rows of {}", counted(columns, "column")),
+            value_type => word(value_type).to_owned(),
         };
         let chunk = counted(1_u64.checked_shl(level.into()).unwrap_or(0), "record");
         lines.push(("values", format!("{kind}, in chunks of {chunk}")));
@@ -93,6 +92,16 @@ fn described(stream: &StreamView) -> Vec<Line> {
     lines.extend(terms(&stream.manifest));
     lines.extend(stream.created.clone().map(|created| ("created", created)));
     lines
+}
+
+/// What one value is.
+fn word(value_type: ValueTypeView) -> &'static str {
+    match value_type {
+        ValueTypeView::Number => "number",
+        ValueTypeView::Text => "text",
+        ValueTypeView::Json => "json",
+        ValueTypeView::Bytes => "bytes",
+    }
 }
 
 /// Terms, tags, and whose keys matter.

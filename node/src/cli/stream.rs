@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use headwater_client::types::{NewStream, RoleView, StreamView, ValueTypeView};
 
 use super::close::{CloseArgs, close};
+use super::columns::{self, Columns};
 use super::delete::{DeleteArgs, delete};
 use super::discover::{DiscoverArgs, discover};
 use super::follow::{FollowArgs, UnfollowArgs, follow, unfollow};
@@ -45,9 +46,14 @@ pub(crate) struct CreateArgs {
     /// its id; what is not said of it does not matter
     #[arg(long)]
     if_not_exists: bool,
-    /// What the values are: number, text, json, bytes
-    #[arg(long, value_name = "TYPE", default_value = "number", value_parser = value_types())]
-    value_type: ValueTypeView,
+    /// What the values are: number, text, json, bytes [default: number]
+    #[arg(long, value_name = "TYPE", value_parser = value_types(), conflicts_with = "columns")]
+    value_type: Option<ValueTypeView>,
+    /// The columns of a stream whose records are rows, such as
+    /// 'temperature:number:°C,sky:text': names, types (number, integer, text, bool, time,
+    /// json, bytes), and units if they have some
+    #[arg(long, value_name = "NAME:TYPE[:UNIT],…", value_parser = columns::parse)]
+    columns: Option<Columns>,
     /// The unit of the values
     #[arg(long, default_value = "", hide_default_value = true)]
     unit: String,
@@ -144,7 +150,8 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
         description: args.description,
         source: args.source,
         unit: args.unit,
-        value_type: Some(args.value_type),
+        value_type: args.value_type,
+        columns: args.columns.map_or_else(Vec::new, |columns| columns.0),
         cadence_us: micros(args.cadence),
         chunk_level: args.chunk_level,
         target: args.target,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ValueTypeView;
+use crate::object;
 
 /// `POST /v1/streams`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
@@ -17,8 +18,13 @@ pub struct NewStream {
     pub source: String,
     /// Unit of the values.
     pub unit: String,
-    /// What the values are; `number` when absent.
+    /// What the values are; `number` when absent, and of rows nothing else than
+    /// `json`.
     pub value_type: Option<ValueTypeView>,
+    /// The columns of a stream whose records are rows, at most 64, in their order;
+    /// absent: a record is one value.
+    #[serde(deserialize_with = "object::list", skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<NewColumn>,
     /// The usual time between two observations, such as `1h`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cadence: Option<String>,
@@ -61,6 +67,24 @@ pub struct NewStream {
     /// at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
+}
+
+/// A column of a stream that is to be created.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewColumn {
+    /// Its name, which no other column has whatever the case; not `index`, `time`,
+    /// `time_unit`, `token` or `rest`, and without `,` `:` `.`.
+    pub name: String,
+    /// `number`, `integer`, `text`, `bool`, `time`, `json` or `bytes`.
+    #[serde(rename = "type")]
+    pub column_type: String,
+    /// The unit of its numbers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    /// What a reader should know.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
 }
 
 /// What the manifest of a stream says beside the rest of its description.
