@@ -51,14 +51,13 @@ impl BatchWriter {
             false => self.times.text(row.time),
         };
         let written = match text {
-            TimeText::Rfc3339(text) => write!(self.ndjson, r#"{{"time":"{text}","value":"#),
-            TimeText::Micros(micros) => write!(
-                self.ndjson,
-                r#"{{"time":{micros},"time_unit":"us","value":"#
-            ),
+            TimeText::Rfc3339(text) => write!(self.ndjson, r#"{{"time":"{text}","#),
+            TimeText::Micros(micros) => {
+                write!(self.ndjson, r#"{{"time":{micros},"time_unit":"us","#)
+            }
         };
         debug_assert!(written.is_ok(), "memory takes any text");
-        self.rules.put_json(&mut self.ndjson, &row.value);
+        self.rules.put_field(&mut self.ndjson, &row.value);
         self.ndjson.extend_from_slice(b"}\n");
         self.records += 1;
         self.last = Some(row);

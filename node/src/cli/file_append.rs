@@ -92,7 +92,7 @@ pub(super) async fn append_all(
     let (batches, mut queue) = mpsc::channel(WAITING);
     let tell = |what: &str| invocation.out.note(what);
     let mut delivery = Delivery::new(target, Patience::new(form.timeout, &tell))?;
-    let (again, rules) = (form.clone(), target.rules);
+    let (again, rules) = (form.clone(), target.rules.clone());
     tokio::task::spawn_blocking(move || make_batches(&again, rules, skip, &batches));
     let bar = progress::records(good - skip);
     let mut appended = Appended::new(target.size);
@@ -171,7 +171,7 @@ fn make_batches(
     skip: u64,
     batches: &mpsc::Sender<anyhow::Result<Batch>>,
 ) {
-    let mut batch = BatchWriter::new(rules);
+    let mut batch = BatchWriter::new(rules.clone());
     let mut seen = 0;
     for row in form.files.rows(rules) {
         match row {

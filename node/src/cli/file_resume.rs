@@ -26,7 +26,7 @@ pub(super) async fn resume_point(target: &Target<'_>, form: &FileForm) -> anyhow
     if target.size == 0 {
         return Ok(0);
     }
-    let mut rows = FileRows::read(form, target.rules);
+    let mut rows = FileRows::read(form, target.rules.clone());
     let Some((_, first)) = rows.peek().await?.cloned() else {
         return Ok(0);
     };

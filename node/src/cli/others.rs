@@ -43,7 +43,7 @@ impl Others {
         let records = target.client.records(&target.id, &query).await;
         let records = records.context("while looking at what others have published")?;
         let mut records = std::pin::pin!(records);
-        let mut line = BatchWriter::new(target.rules);
+        let mut line = BatchWriter::new(target.rules.clone());
         while self.hashes.len() < MAX_OTHERS {
             let Some(record) = records.try_next().await? else {
                 break;

@@ -37,6 +37,10 @@ use crate::runtime::wall_time;
 a value a line with the time of its arrival, or with --ndjson an object a line:
   {\"time\":\"2024-05-01T12:00:00Z\",\"value\":4.0}
   {\"time\":1714564800.25,\"time_unit\":\"s\",\"value\":4.0}
+Of a stream with columns a value is an object with their names, or an array in their order, and in
+NDJSON they stand beside the time:
+  {\"time\":\"2024-05-01T12:00:00Z\",\"temperature\":4.0,\"sky\":null}
+Its files have a column of each name; an empty field is null.
 
 A time that is finer than a microsecond is rounded down, and one without an offset is UTC; both are
 said, and so are times before 1990 and in the future. A leap second is the last microsecond before the
@@ -61,14 +65,15 @@ pub(crate) struct PublishArgs {
     /// as 1h; now, if it is left out)
     #[arg(long, value_name = "T", requires = "value")]
     time: Option<String>,
-    /// A CSV file with a header; with --ndjson a file of one object a line. `-` is
+    /// A CSV file with a header, which has the columns of the stream, if it has some,
+    /// and a column of times; with --ndjson a file of one object a line. `-` is
     /// stdin
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     /// The column of the times
     #[arg(long, value_name = "T", requires = "file", conflicts_with = "ndjson")]
     time_column: Option<String>,
-    /// The column of the values
+    /// The column of the values, of a stream without columns
     #[arg(long, value_name = "V", requires = "file", conflicts_with = "ndjson")]
     value_column: Option<String>,
     #[command(flatten)]
@@ -211,10 +216,12 @@ async fn named_file(path: &Path, args: &PublishArgs) -> anyhow::Result<NamedFile
             time: time.clone(),
             value: value.clone(),
         }),
+        (Some(time), None) => Some(Columns::Table { time: time.clone() }),
         _ if args.ndjson => None,
         _ => {
             return Err(Usage::error(
-                "--file needs the columns to read, --time-column T and --value-column V, or --ndjson",
+                "--file needs the columns to read, --time-column T and, unless the stream has columns itself, \
+                 --value-column V, or --ndjson",
             ));
         }
     };
@@ -226,6 +233,20 @@ async fn named_file(path: &Path, args: &PublishArgs) -> anyhow::Result<NamedFile
     let path = path.to_owned();
     let source = tokio::task::spawn_blocking(move || Source::of(&path, expected)).await??;
     Ok(NamedFile { source, columns })
+}
+
+/// Refuses one column for rows, and rows for one value.
+fn fits(columns: &Columns, target: &Target<'_>) -> anyhow::Result<()> {
+    match (columns, target.rules.rows()) {
+        (Columns::Table { .. }, None) => Err(Usage::error(
+            "the stream has one value a record: say which column has it, --value-column V",
+        )),
+        (Columns::Named { .. }, Some(rows)) => Err(Usage::error(format!(
+            "the stream has columns, which are read by their names ({}): leave off --value-column",
+            rows.listed()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 impl NamedFile {
@@ -240,8 +261,9 @@ impl NamedFile {
                 let mut said = args.reading.said()?;
                 said.is_typed = true;
                 let source = self.source.clone();
-                let (named, value_type) = (columns.clone(), target.rules.value_type());
-                let find = move || named_csv::dialect(&source, &named, &said, value_type);
+                fits(columns, target)?;
+                let (named, rules) = (columns.clone(), target.rules.clone());
+                let find = move || named_csv::dialect(&source, &named, &said, &rules);
                 let dialect = tokio::task::spawn_blocking(find).await?;
                 let dialect =
                     dialect.with_context(|| format!("cannot read {}", self.source.name))?;
@@ -284,7 +306,7 @@ async fn publish_one(
     let mut notes = RowNotes::default();
     notes.add(&row, now);
     (notes.fresh().iter()).for_each(|note| invocation.out.note(note));
-    let mut batch = BatchWriter::new(target.rules);
+    let mut batch = BatchWriter::new(target.rules.clone());
     batch.push(row);
     let batch = batch.take().context("a batch with a row is not empty")?;
     match Delivery::new(target, patience)?.append(&batch).await {

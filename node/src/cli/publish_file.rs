@@ -56,7 +56,7 @@ pub(super) async fn look_at(
         skip,
         first: target.size,
     };
-    let mut checked = check(form, target.rules, looking).await?;
+    let mut checked = check(form, target.rules.clone(), looking).await?;
     let is_whole = checked.bad.is_empty() || form.skip_bad;
     if let Some(end) = end.filter(|_| is_whole) {
         let Checked { range, ahead, .. } = &mut checked;

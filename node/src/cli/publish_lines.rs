@@ -132,7 +132,7 @@ impl Stdin {
         }
         let form = LineForm {
             ndjson: how.ndjson,
-            rules: target.rules,
+            rules: target.rules.clone(),
             time_unit: how.time_unit,
             any_year: how.any_year,
         };
@@ -244,7 +244,7 @@ async fn append_all(
     let Stdin {
         queue, progress, ..
     } = lines;
-    let mut batch = BatchWriter::new(target.rules);
+    let mut batch = BatchWriter::new(target.rules.clone());
     let mut look = interval(LOOK_AROUND);
     loop {
         let first = tokio::select! {
@@ -336,7 +336,7 @@ fn push_all(
 fn read(form: LineForm, plain: bool, mut in_order: InOrder, rows: &mpsc::Sender<Read>) {
     let mut lines = Lines::new(
         BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()),
-        form,
+        form.clone(),
     );
     let mut begun = plain || form.ndjson;
     loop {
@@ -363,7 +363,7 @@ fn read(form: LineForm, plain: bool, mut in_order: InOrder, rows: &mpsc::Sender<
             }
             begun = true;
             bytes += line.bytes.len();
-            push_row(&mut read, form, &line, &mut in_order);
+            push_row(&mut read, &form, &line, &mut in_order);
             // A line that has not come whole may be long in coming.
             let waits = !lines.input().buffer().contains(&b'\n');
             if waits || read.len() >= ROWS_AT_ONCE || bytes >= BYTES_AT_ONCE {
@@ -377,7 +377,7 @@ fn read(form: LineForm, plain: bool, mut in_order: InOrder, rows: &mpsc::Sender<
     }
 }
 
-fn push_row(read: &mut Read, form: LineForm, line: &Line, in_order: &mut InOrder) {
+fn push_row(read: &mut Read, form: &LineForm, line: &Line, in_order: &mut InOrder) {
     let number = line.number;
     match form.row(&line.bytes, Some(wall_time())) {
         Ok(Some(row)) => read.push(in_order.check(row.on_line(number))),

@@ -1,4 +1,5 @@
-//! CSV files as input: one column has the times, another the values.
+//! CSV files as input: one column has the times, another the values, or all others
+//! those of rows.
 
 use std::io::Read;
 
@@ -11,6 +12,7 @@ use super::extra_column::{DECIMAL_COMMAS, Extra, is_split_number};
 use super::folds::{LocalRow, RowPlace};
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
+use super::row::RowRules;
 use super::rows::{BadRow, Row, RowError};
 use super::time_reader::TimeReader;
 use super::value::{Taken, ValueRules};
@@ -25,6 +27,12 @@ pub(crate) enum Columns {
         time: String,
         /// That of the values.
         value: String,
+    },
+    /// All of them are read: beside the times those of a stream with columns, by their
+    /// names.
+    Table {
+        /// That of the times.
+        time: String,
     },
     /// At these places, from 0.
     Placed {
@@ -57,13 +65,21 @@ pub(crate) struct CsvRows<R> {
     decimal_comma: bool,
     rules: ValueRules,
     time: Column,
-    value: Column,
+    value: Values,
     columns: usize,
-    extra: Option<(usize, Extra)>,
     comma_delimits: bool,
     /// Rows that were read, good and bad.
     rows: u64,
     is_over: bool,
+}
+
+/// Where the values are.
+#[derive(Clone, Debug)]
+enum Values {
+    /// In one column; beside it may be one that is not read, and what stands in it.
+    One(Column, Option<(usize, Extra)>),
+    /// In several, in the order in which rows have them.
+    Row(Vec<usize>),
 }
 
 /// A column, and what errors call it.
@@ -80,7 +96,7 @@ impl<R: Read> CsvRows<R> {
     /// The file cannot be read, or a column is not there or there twice.
     pub(crate) fn open(input: R, form: &CsvForm) -> anyhow::Result<Self> {
         let mut records = Records::new(input, form.dialect.delimiter.byte());
-        let (time, value, columns, extra) = match &form.columns {
+        let (time, value, columns) = match &form.columns {
             Columns::Named { time, value } => {
                 let names = header(&mut records)?;
                 let [time, value] = [time, value].map(|wanted| Column::find(&names, wanted));
@@ -88,7 +104,16 @@ impl<R: Read> CsvRows<R> {
                 let behind = value.place + 1;
                 let is_unnamed = names.get(behind).is_some_and(String::is_empty);
                 let unnamed = is_unnamed.then_some((behind, Extra::Unnamed));
-                (time, value, names.len(), unnamed)
+                (time, Values::One(value, unnamed), names.len())
+            }
+            Columns::Table { time } => {
+                let names = header(&mut records)?;
+                let time = Column::find(&names, time)?;
+                let places = match form.rules.rows() {
+                    Some(rows) => places_of(rows, &names, time.place)?,
+                    None => Vec::new(),
+                };
+                (time, Values::Row(places), names.len())
             }
             Columns::Placed {
                 time,
@@ -105,18 +130,17 @@ impl<R: Read> CsvRows<R> {
                     name: name.to_owned(),
                 };
                 let (time, value) = (column(*time, "time"), column(*value, "value"));
-                (time, value, *count, *extra)
+                (time, Values::One(value, *extra), *count)
             }
         };
         Ok(Self {
             records,
             times: form.dialect.times.reader(),
             decimal_comma: form.dialect.decimal_comma,
-            rules: form.rules,
+            rules: form.rules.clone(),
             time,
             value,
             columns,
-            extra,
             comma_delimits: form.dialect.delimiter == Delimiter::COMMA,
             rows: 0,
             is_over: false,
@@ -139,20 +163,35 @@ impl<R: Read> CsvRows<R> {
             text(&self.records, column.place)
                 .ok_or_else(|| format!("column `{}` is not UTF-8", column.name))
         };
-        let (time, value) = (field(&self.time)?, field(&self.value)?);
-        if let Some((place, extra)) = self.extra {
-            let field = text(&self.records, place).unwrap_or_default();
-            extra.check(field.trim(), value.trim())?;
+        let (time, place) = (field(&self.time)?, self.place());
+        match &self.value {
+            Values::One(value, extra) => {
+                let value = field(value)?;
+                if let &Some((place, extra)) = extra {
+                    let field = text(&self.records, place).unwrap_or_default();
+                    extra.check(field.trim(), value.trim())?;
+                }
+                let moment = self.times.read(time.trim(), place)?;
+                let taken = value_of(value, &self.rules, self.decimal_comma)?;
+                Ok(Row::new(moment, taken))
+            }
+            Values::Row(places) => {
+                let moment = self.times.read(time.trim(), place)?;
+                let fields = places.iter().map(|&place| self.records.get(place));
+                let fields = fields.map(Option::unwrap_or_default);
+                let rows = self.rules.rows();
+                let row = rows.map(|rows| rows.of_fields(fields, self.decimal_comma));
+                let row = row.ok_or_else(|| "the stream has no columns".to_owned())??;
+                Ok(Row::new(moment, self.rules.of_row(row)?))
+            }
         }
-        let place = RowPlace {
+    }
+
+    fn place(&self) -> RowPlace {
+        RowPlace {
             row: self.rows,
             line: self.records.line(),
-        };
-        let moment = self.times.read(time.trim(), place)?;
-        Ok(Row::new(
-            moment,
-            value_of(value, self.rules, self.decimal_comma)?,
-        ))
+        }
     }
 }
 
@@ -161,9 +200,13 @@ impl<R: Read> CsvRows<R> {
     /// at a decimal comma.
     fn has_decimal_comma(&self) -> bool {
         let field = |place| text(&self.records, place).unwrap_or_default().trim();
-        self.comma_delimits
-            && self.records.len() > self.columns
-            && is_split_number(field(self.value.place), field(self.value.place + 1))
+        let is_split = |place| is_split_number(field(place), field(place + 1));
+        let is_comma = self.comma_delimits && self.records.len() > self.columns;
+        is_comma
+            && match &self.value {
+                Values::One(value, _) => is_split(value.place),
+                Values::Row(places) => places.iter().any(|&place| is_split(place)),
+            }
     }
 
     /// Looks at what the clocks of a zone showed, row by row, of the file at this
@@ -184,10 +227,7 @@ impl<R: Read> CsvRows<R> {
                 Ok(false) | Err(RecordError::Unclosed { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
-            let place = RowPlace {
-                row: self.rows,
-                line: self.records.line(),
-            };
+            let place = self.place();
             let time = self.records.get(self.time.place).unwrap_or_default();
             let is_whole = self.records.len() == self.columns;
             let row = (std::str::from_utf8(time).ok().filter(|_| is_whole))
@@ -203,7 +243,7 @@ fn text<R: Read>(records: &Records<R>, place: usize) -> Option<&str> {
 }
 
 /// The bytes of a value. White space is part of a text, and of nothing else.
-fn value_of(text: &str, rules: ValueRules, decimal_comma: bool) -> Result<Taken, String> {
+fn value_of(text: &str, rules: &ValueRules, decimal_comma: bool) -> Result<Taken, String> {
     match rules.value_type() {
         ValueType::Text => rules.of_text(text),
         ValueType::Json | ValueType::Bytes => rules.of_text(text.trim()),
@@ -294,6 +334,27 @@ pub(crate) fn find(names: &[String], wanted: &str) -> anyhow::Result<usize> {
         (None, _) => anyhow::bail!(
             "there is no column `{wanted}`; there are: {}",
             listed(names)
+        ),
+    }
+}
+
+/// Where the columns of a stream are in a file.
+///
+/// # Errors
+/// One is not there, or there twice, or there is another one.
+fn places_of(rows: &RowRules, names: &[String], time: usize) -> anyhow::Result<Vec<usize>> {
+    let places = rows
+        .columns()
+        .iter()
+        .map(|column| find(names, &column.name));
+    let places = places.collect::<anyhow::Result<Vec<_>>>()?;
+    let is_other = |place: &usize| *place != time && !places.contains(place);
+    match (0..names.len()).find(is_other) {
+        None => Ok(places),
+        Some(other) => anyhow::bail!(
+            "the stream has no column `{}`; it has: {}",
+            printable(&names[other].chars().take(64).collect::<String>()),
+            rows.listed()
         ),
     }
 }
@@ -461,9 +522,9 @@ mod tests {
             assert!(row.contains(advice), "{row}");
         }
         let rules = ValueRules::new(ValueType::Number, 12);
-        let taken = value_of(" 1,5 ", rules, true).unwrap();
+        let taken = value_of(" 1,5 ", &rules, true).unwrap();
         assert_eq!((taken.bytes, taken.rewritten), (b"1.5".to_vec(), None));
-        assert!(value_of("1.234,5", rules, true).is_err());
+        assert!(value_of("1.234,5", &rules, true).is_err());
     }
 
     #[test]

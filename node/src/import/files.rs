@@ -83,7 +83,7 @@ impl Files {
         let mut in_order = InOrder::new(self.order);
         let parts = self.parts.clone().into_iter().enumerate();
         let rows = parts.flat_map(move |(place, part)| {
-            let rows = part.rows(rules);
+            let rows = part.rows(rules.clone());
             let rows = rows.unwrap_or_else(|error| Box::new(once(Err(RowError::Read(error)))));
             rows.map(move |row| (place, row))
         });

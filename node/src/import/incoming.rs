@@ -21,6 +21,8 @@ use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::limits::MAX_LISTED_ERRORS;
+use super::row::RowRules;
+use super::row_object::Observation;
 
 /// The form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,8 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 /// What has been read of a body so far.
 struct Batch {
     value_type: ValueType,
+    /// Of a stream with columns.
+    rows: Option<RowRules>,
     max_value_bytes: usize,
     now: Timestamp,
     unit: Option<Unit>,
@@ -155,6 +159,7 @@ impl Batch {
         let refuses_far = manifest.ordered && !terms.far_ahead;
         Self {
             value_type: manifest.value_type,
+            rows: RowRules::of(manifest),
             max_value_bytes: manifest.max_value_bytes(),
             now,
             unit: terms.time_unit,
@@ -173,10 +178,7 @@ impl Batch {
         if !text.trim_ascii_start().starts_with('[') {
             // The usual one is gone through once; what is wrong with another is
             // found out at leisure.
-            if let Some(record) = object::from_json(text)
-                .ok()
-                .and_then(|item| self.record(item).ok())
-            {
+            if let Ok(record) = self.read(text.trim_ascii_start()) {
                 self.take(record);
                 return Ok(());
             }
@@ -226,16 +228,27 @@ impl Batch {
     }
 
     fn read(&mut self, json: &str) -> Result<Record, String> {
+        if let Some(rows) = &self.rows {
+            let item = Observation::parse(rows, json)?;
+            let moment = self.moment(item.time, item.time_unit)?;
+            return self.record(moment, &item.row);
+        }
         if !json.starts_with('{') {
             return Err("is not an object with `value` and, if it has one, `time`".to_owned());
         }
-        let item = object::from_json(json).map_err(|error| without_place(&error))?;
-        self.record(item)
+        let item: Item<'_> = object::from_json(json).map_err(|error| without_place(&error))?;
+        let moment = self.moment(item.time, item.time_unit)?;
+        let (value, is_rewritten) = value(self.value_type, item.value)?;
+        let record = self.record(moment, &value)?;
+        let checked = self.value_type.check(&value);
+        checked.map_err(|why| format!("the value {} {why}", shown(item.value.get())))?;
+        self.rewritten += usize::from(is_rewritten);
+        Ok(record)
     }
 
-    fn record(&mut self, item: Item<'_>) -> Result<Record, String> {
-        let (unit, now) = (item.time_unit.or(self.unit), self.now);
-        let moment = match item.time {
+    fn moment(&self, time: Option<&RawValue>, unit: Option<Unit>) -> Result<Moment, String> {
+        let (unit, now) = (unit.or(self.unit), self.now);
+        let moment = match time {
             Some(time) => times::of_json(time.get(), unit, Some(now))
                 .and_then(|moment| times::observed(moment, time.get()))
                 .map_err(|error| format!("the time {error}"))?,
@@ -247,7 +260,10 @@ impl Batch {
                 "{why}; say far_ahead=true in the address if it is meant"
             ));
         }
-        let (value, is_rewritten) = value(self.value_type, item.value)?;
+        Ok(moment)
+    }
+
+    fn record(&mut self, moment: Moment, value: &[u8]) -> Result<Record, String> {
         let (bytes, max) = (value.len(), self.max_value_bytes);
         if bytes > max {
             return Err(format!(
@@ -255,11 +271,8 @@ impl Batch {
                  sets and which never change"
             ));
         }
-        let checked = self.value_type.check(&value);
-        checked.map_err(|why| format!("the value {} {why}", shown(item.value.get())))?;
-        self.times.add(&moment, now);
-        self.rewritten += usize::from(is_rewritten);
-        Ok(Record::new(moment.time, &value))
+        self.times.add(&moment, self.now);
+        Ok(Record::new(moment.time, value))
     }
 
     fn finish(mut self) -> Result<Incoming, NotTaken> {

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::row::RowRules;
+use super::row_object::Observation;
 use super::rows::{BadRow, Row, RowError};
 use super::value::ValueRules;
 
@@ -23,7 +25,7 @@ const ESCAPED: usize = 6;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// How lines are read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LineForm {
     /// `{"time":…,"value":…}` instead of the value alone.
     pub(crate) ndjson: bool,
@@ -76,21 +78,42 @@ impl LineForm {
     }
 
     fn object(&self, text: &str, now: Option<Timestamp>) -> Result<Row, String> {
+        if let Some(rows) = self.rules.rows() {
+            return self.row_object(rows, text, now);
+        }
         let object: Object<'_> = object::from_json(text)
             .map_err(|error| format!("it is not an object with a `value` ({error})"))?;
-        let unit = object.time_unit.or(self.time_unit);
-        let moment = match object.time {
-            None => present(now)?,
-            Some(json) => {
-                let moment = times::of_json(json.get(), unit, now);
-                let moment = moment.and_then(|moment| match self.any_year {
-                    true => Ok(moment),
-                    false => times::observed(moment, json.get()),
-                });
-                moment.map_err(|error| format!("time {error}"))?
-            }
-        };
+        let moment = self.moment(object.time, object.time_unit, now)?;
         Ok(Row::new(moment, self.rules.of_json(object.value)?))
+    }
+
+    /// Of a stream with columns: an object with their names, or an array in their order.
+    fn row_object(
+        &self,
+        rows: &RowRules,
+        text: &str,
+        now: Option<Timestamp>,
+    ) -> Result<Row, String> {
+        let observation = Observation::parse(rows, text)?;
+        let moment = self.moment(observation.time, observation.time_unit, now)?;
+        Ok(Row::new(moment, self.rules.of_row(observation.row)?))
+    }
+
+    fn moment(
+        &self,
+        time: Option<&RawValue>,
+        unit: Option<Unit>,
+        now: Option<Timestamp>,
+    ) -> Result<Moment, String> {
+        let Some(json) = time else {
+            return present(now);
+        };
+        let moment = times::of_json(json.get(), unit.or(self.time_unit), now);
+        let moment = moment.and_then(|moment| match self.any_year {
+            true => Ok(moment),
+            false => times::observed(moment, json.get()),
+        });
+        moment.map_err(|error| format!("time {error}"))
     }
 
     /// Bytes of the longest line that can be a good row.
@@ -241,7 +264,7 @@ mod tests {
         }
     }
 
-    fn row(form: LineForm, line: &str) -> Result<Option<(i64, String)>, String> {
+    fn row(form: &LineForm, line: &str) -> Result<Option<(i64, String)>, String> {
         let row = form.row(line.as_bytes(), Some(Timestamp(7)))?;
         Ok(row.map(|row| (row.time.0, String::from_utf8(row.value).unwrap())))
     }
@@ -249,28 +272,28 @@ mod tests {
     #[test]
     fn a_plain_line_is_a_value_of_now() {
         let number = form(false, ValueType::Number);
-        assert_eq!(row(number, " 4.0 "), Ok(Some((7, "4.0".to_owned()))));
-        assert_eq!(row(number, ""), Ok(None));
-        assert!(row(number, "calm").is_err());
+        assert_eq!(row(&number, " 4.0 "), Ok(Some((7, "4.0".to_owned()))));
+        assert_eq!(row(&number, ""), Ok(None));
+        assert!(row(&number, "calm").is_err());
         let text = form(false, ValueType::Text);
-        assert_eq!(row(text, ""), Ok(Some((7, String::new()))));
-        assert_eq!(row(text, " a "), Ok(Some((7, " a ".to_owned()))));
+        assert_eq!(row(&text, ""), Ok(Some((7, String::new()))));
+        assert_eq!(row(&text, " a "), Ok(Some((7, " a ".to_owned()))));
     }
 
     #[test]
     fn an_ndjson_line_has_a_value_and_perhaps_a_time() {
         let json = form(true, ValueType::Json);
         let line = r#"{"index":3,"time":"1970-01-01T00:00:00.000009Z","value":{"a": 1.50}}"#;
-        assert_eq!(row(json, line), Ok(Some((9, "{\"a\": 1.50}".to_owned()))));
+        assert_eq!(row(&json, line), Ok(Some((9, "{\"a\": 1.50}".to_owned()))));
         assert_eq!(
-            row(json, r#"{"value":[],"time":-5,"time_unit":"us"}"#),
+            row(&json, r#"{"value":[],"time":-5,"time_unit":"us"}"#),
             Ok(Some((-5, "[]".to_owned())))
         );
         assert_eq!(
-            row(json, r#"{"value":null}"#),
+            row(&json, r#"{"value":null}"#),
             Ok(Some((7, "null".to_owned())))
         );
-        assert_eq!(row(json, " "), Ok(None));
+        assert_eq!(row(&json, " "), Ok(None));
         for wrong in [
             "{}",
             "[1]",
@@ -288,7 +311,7 @@ mod tests {
             r#"{"value":1,"time":"2024-05-01T12:30:60Z"}"#,
             r#"{"value":1,"value":1}"#,
         ] {
-            assert!(row(json, wrong).is_err(), "{wrong}");
+            assert!(row(&json, wrong).is_err(), "{wrong}");
         }
     }
 
@@ -298,14 +321,14 @@ mod tests {
             time_unit: Some(Unit::Seconds),
             ..form(true, ValueType::Number)
         };
-        let at = |form, line: &str| row(form, line).map(|row| row.map(|(time, _)| time));
+        let at = |form: &LineForm, line: &str| row(form, line).map(|row| row.map(|(time, _)| time));
         let line = r#"{"time":1764400000.5,"value":1}"#;
-        assert_eq!(at(seconds, line), Ok(Some(1_764_400_000_500_000)));
+        assert_eq!(at(&seconds, line), Ok(Some(1_764_400_000_500_000)));
         let line = r#"{"time":1764400000123,"time_unit":"ms","value":1}"#;
-        assert_eq!(at(seconds, line), Ok(Some(1_764_400_000_123_000)));
-        assert_eq!(at(form(true, ValueType::Number), line), at(seconds, line));
+        assert_eq!(at(&seconds, line), Ok(Some(1_764_400_000_123_000)));
+        assert_eq!(at(&form(true, ValueType::Number), line), at(&seconds, line));
         let unsaid = row(
-            form(true, ValueType::Number),
+            &form(true, ValueType::Number),
             r#"{"time":1764400000,"value":1}"#,
         );
         assert!(unsaid.unwrap_err().contains("looks like seconds"));

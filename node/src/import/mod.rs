@@ -6,7 +6,8 @@
 //! take apart. What nobody has said of it is told by [`guess`] and stands in a
 //! [`dialect`]; [`old_csv`] and [`named_csv`] ask for that. [`files`] are what was
 //! found out, and their [`rows`]. What is sent to the API is read by [`incoming`]
-//! and [`unsigned_row`].
+//! and [`unsigned_row`]. Rows of streams with columns are a [`row`] wherever they come
+//! from.
 
 pub(crate) mod csv_input;
 mod csv_quotes;
@@ -29,6 +30,8 @@ pub(crate) mod named_csv;
 mod number_text;
 pub(crate) mod old_csv;
 pub(crate) mod old_layout;
+pub(crate) mod row;
+mod row_object;
 pub(crate) mod rows;
 pub(crate) mod time_order;
 mod time_reader;

@@ -1,8 +1,9 @@
-//! CSV files whose columns are named by their user: how they are written.
+//! CSV files whose columns are named by their user, or by their stream: how they are
+//! written.
 
 use anyhow::Context;
 use headwater_client::times::TimeForm;
-use headwater_protocols::manifest::ValueType;
+use headwater_protocols::manifest::{ColumnType, ValueType};
 
 use super::csv_input::{Columns, find, header};
 use super::csv_records::{RecordError, Records};
@@ -10,12 +11,15 @@ use super::delimiter::Delimiter;
 use super::dialect::{Dialect, Said};
 use super::file_source::Source;
 use super::guess::{TimeCensus, ValueCensus};
+use super::row::RowRules;
+use super::value::ValueRules;
 
-/// Where the two columns are.
+/// Where the columns are.
 struct Place {
     delimiter: Delimiter,
     time: usize,
-    value: usize,
+    /// Those of numbers, in which commas may be decimal signs.
+    numbers: Vec<usize>,
 }
 
 /// Finds out what was not said. A file in the usual form is looked at no further
@@ -27,34 +31,48 @@ pub(crate) fn dialect(
     source: &Source,
     columns: &Columns,
     said: &Said,
-    value_type: ValueType,
+    rules: &ValueRules,
 ) -> anyhow::Result<Dialect> {
-    let Columns::Named { time, value } = columns else {
-        anyhow::bail!("its columns have no names");
-    };
-    let place = place(source, time, value, said.delimiter)?;
+    let place = place(source, &wanted(columns, rules)?, said.delimiter)?;
     let form = match &said.form {
         Some(form) => Some(form.clone()),
         None => usual(source, &place)?,
     };
-    let comma_may_be_decimal = value_type == ValueType::Number
-        && place.delimiter != Delimiter::COMMA
-        && !said.decimal_comma;
+    let comma_may_be_decimal =
+        !place.numbers.is_empty() && place.delimiter != Delimiter::COMMA && !said.decimal_comma;
     let read = match form {
         Some(form) if !comma_may_be_decimal => said.plain(place.delimiter, form),
         _ => {
-            let (times, values) = census(source, &place, value_type)?;
+            let (times, values) = census(source, &place)?;
             said.dialect(place.delimiter, &times, &values)
         }
     };
     read.map_err(anyhow::Error::msg)
 }
 
-/// The delimiter with which the header has both columns.
+/// The names of the columns, that of the times first, and whether there are numbers in
+/// each.
+fn wanted<'a>(columns: &'a Columns, rules: &'a ValueRules) -> anyhow::Result<Vec<(&'a str, bool)>> {
+    Ok(match columns {
+        Columns::Named { time, value } => {
+            let is_number = rules.value_type() == ValueType::Number;
+            vec![(&**time, false), (&**value, is_number)]
+        }
+        Columns::Table { time } => {
+            let columns = rules.rows().map(RowRules::columns).unwrap_or_default();
+            let columns = columns
+                .iter()
+                .map(|column| (&*column.name, column.column_type == ColumnType::Number));
+            std::iter::once((&**time, false)).chain(columns).collect()
+        }
+        Columns::Placed { .. } => anyhow::bail!("its columns have no names"),
+    })
+}
+
+/// The delimiter with which the header has all columns.
 fn place(
     source: &Source,
-    time: &str,
-    value: &str,
+    wanted: &[(&str, bool)],
     said: Option<Delimiter>,
 ) -> anyhow::Result<Place> {
     let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
@@ -69,15 +87,18 @@ fn place(
             }
             Err(error) => return Err(error),
         };
-        let error = match (find(&names, time), find(&names, value)) {
-            (Ok(time), Ok(value)) => {
+        let places = wanted.iter().map(|(name, _)| find(&names, name));
+        let error = match places.collect::<anyhow::Result<Vec<_>>>() {
+            Ok(places) => {
+                let numbers = places.iter().zip(wanted);
+                let numbers = numbers.filter(|(_, (_, is_number))| *is_number);
                 return Ok(Place {
                     delimiter,
-                    time,
-                    value,
+                    time: places.first().copied().unwrap_or_default(),
+                    numbers: numbers.map(|(&place, _)| place).collect(),
                 });
             }
-            (Err(error), _) | (_, Err(error)) => error,
+            Err(error) => error,
         };
         // The one that tells most names knows best which are there.
         if best.as_ref().is_none_or(|(most, _)| names.len() > *most) {
@@ -109,11 +130,7 @@ fn usual(source: &Source, place: &Place) -> anyhow::Result<Option<TimeForm>> {
     Ok(TimeForm::Iso.read(&time).is_ok().then_some(TimeForm::Iso))
 }
 
-fn census(
-    source: &Source,
-    place: &Place,
-    value_type: ValueType,
-) -> anyhow::Result<(TimeCensus, ValueCensus)> {
+fn census(source: &Source, place: &Place) -> anyhow::Result<(TimeCensus, ValueCensus)> {
     let (mut times, mut values) = (TimeCensus::default(), ValueCensus::default());
     let mut records = Records::new(source.open()?, place.delimiter.byte());
     header(&mut records)?;
@@ -129,8 +146,8 @@ fn census(
             String::from_utf8_lossy(records.get(place).unwrap_or_default().trim_ascii())
         };
         times.add(records.line(), &field(place.time));
-        if value_type == ValueType::Number {
-            values.add(records.line(), &field(place.value));
+        for &number in &place.numbers {
+            values.add(records.line(), &field(number));
         }
     }
 }
@@ -149,7 +166,8 @@ mod tests {
             value: "wind".to_owned(),
         };
         let source = Source::of(&path, Expected::Csv).unwrap();
-        dialect(&source, &columns, &Said::default(), ValueType::Number)
+        let rules = ValueRules::new(ValueType::Number, 8);
+        dialect(&source, &columns, &Said::default(), &rules)
     }
 
     #[test]

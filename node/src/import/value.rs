@@ -2,6 +2,7 @@
 //! to the JSON that is sent.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use data_encoding::BASE64;
 use headwater_client::json_value;
@@ -12,12 +13,15 @@ use headwater_protocols::record::max_value_bytes;
 use serde_json::value::RawValue;
 
 use super::number_text::meant;
+use super::row::RowRules;
 
 /// What the values of a stream must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ValueRules {
     value_type: ValueType,
     max_bytes: usize,
+    /// Of a stream with columns.
+    rows: Option<Arc<RowRules>>,
 }
 
 /// A value, as it will be stored.
@@ -33,12 +37,47 @@ impl ValueRules {
         Self {
             value_type,
             max_bytes: max_value_bytes(chunk_level),
+            rows: None,
         }
     }
 
     /// Those of this stream; `None` when its manifest is not known yet.
     pub(crate) fn of(stream: &StreamView) -> Option<Self> {
-        Some(Self::new(stream.value_type?.into(), stream.chunk_level?))
+        let rules = Self::new(stream.value_type?.into(), stream.chunk_level?);
+        let rows = match stream.manifest.columns.is_empty() {
+            true => None,
+            false => Some(Arc::new(RowRules::of_view(stream)?)),
+        };
+        Some(Self { rows, ..rules })
+    }
+
+    /// What rows must be, of a stream with columns.
+    pub(crate) fn rows(&self) -> Option<&RowRules> {
+        self.rows.as_deref()
+    }
+
+    /// A row that was put together.
+    ///
+    /// # Errors
+    /// It is too long for the stream.
+    pub(super) fn of_row(&self, row: Vec<u8>) -> Result<Taken, String> {
+        self.require_room(&row)?;
+        Ok(Taken {
+            bytes: row,
+            rewritten: None,
+        })
+    }
+
+    fn require_room(&self, value: &[u8]) -> Result<(), String> {
+        match value.len() <= self.max_bytes {
+            true => Ok(()),
+            false => Err(format!(
+                "value of {} bytes is over the stream's limit of {} bytes, which its chunk level sets \
+                 (`stream create --chunk-level`) and which never changes",
+                value.len(),
+                self.max_bytes
+            )),
+        }
     }
 
     pub(crate) fn value_type(&self) -> ValueType {
@@ -55,6 +94,17 @@ impl ValueRules {
     /// # Errors
     /// The stream cannot take it; says why.
     pub(crate) fn of_text(&self, text: &str) -> Result<Taken, String> {
+        if let Some(rows) = &self.rows {
+            let json: &RawValue = serde_json::from_str(text).map_err(|error| {
+                let names = rows.listed();
+                format!(
+                    "`{}` is no row: that is an object with the names of columns, or an array in their order \
+                     ({names}), in JSON ({error})",
+                    shown(text)
+                )
+            })?;
+            return self.of_row(rows.of_json(json)?);
+        }
         if self.value_type == ValueType::Json {
             json_value::check(text).map_err(|why| format!("value `{}` {why}", shown(text)))?;
         }
@@ -94,14 +144,7 @@ impl ValueRules {
         self.value_type
             .check(&value)
             .map_err(|why| format!("value `{}` {why}", shown(text)))?;
-        if value.len() > self.max_bytes {
-            return Err(format!(
-                "value of {} bytes is over the stream's limit of {} bytes, which its chunk level sets \
-                 (`stream create --chunk-level`) and which never changes",
-                value.len(),
-                self.max_bytes
-            ));
-        }
+        self.require_room(&value)?;
         Ok(Taken {
             bytes: value,
             rewritten,
@@ -114,6 +157,9 @@ impl ValueRules {
     /// # Errors
     /// The stream cannot take it; says why.
     pub(crate) fn of_json(&self, json: &RawValue) -> Result<Taken, String> {
+        if let Some(rows) = &self.rows {
+            return self.of_row(rows.of_json(json)?);
+        }
         let token = json.get();
         let is_string = token.starts_with('"');
         match (self.value_type, is_string) {
@@ -134,8 +180,20 @@ impl ValueRules {
         }
     }
 
+    /// Appends the field of an observation that has its value, or those of its columns.
+    pub(crate) fn put_field(&self, out: &mut Vec<u8>, value: &[u8]) {
+        match self.rows() {
+            // Else it would be taken for the value of that column.
+            Some(rows) if !rows.has_whole_value() => rows.put_fields(out, value),
+            _ => {
+                out.extend_from_slice(br#""value":"#);
+                self.put_json(out, value);
+            }
+        }
+    }
+
     /// Appends a value, which was checked, as JSON without line breaks.
-    pub(crate) fn put_json(&self, out: &mut Vec<u8>, value: &[u8]) {
+    fn put_json(&self, out: &mut Vec<u8>, value: &[u8]) {
         match self.value_type {
             ValueType::Json => out.extend_from_slice(value),
             ValueType::Number => out.extend_from_slice(value),
@@ -177,7 +235,7 @@ mod tests {
         RawValue::from_string(json.to_owned()).unwrap()
     }
 
-    fn to_json(rules: ValueRules, value: &[u8]) -> String {
+    fn to_json(rules: &ValueRules, value: &[u8]) -> String {
         let mut out = Vec::new();
         rules.put_json(&mut out, value);
         String::from_utf8(out).unwrap()
@@ -192,7 +250,7 @@ mod tests {
                 rewritten: None,
             };
             assert_eq!(rules.of_text(token).as_ref(), Ok(&taken));
-            assert_eq!(to_json(rules, token.as_bytes()), token);
+            assert_eq!(to_json(&rules, token.as_bytes()), token);
             assert_eq!(rules.of_json(&raw(token)), Ok(taken));
         }
         // What JSON does not know is kept as JSON writes it.
@@ -231,12 +289,12 @@ mod tests {
     #[test]
     fn json_text_and_bytes_are_checked() {
         let json = rules(ValueType::Json);
-        let bytes_of = |rules: ValueRules, text: &str| rules.of_text(text).unwrap().bytes;
-        assert_eq!(bytes_of(json, " {\"a\":\n1.50} "), b"{\"a\": 1.50}");
+        let bytes_of = |rules: &ValueRules, text: &str| rules.of_text(text).unwrap().bytes;
+        assert_eq!(bytes_of(&json, " {\"a\":\n1.50} "), b"{\"a\": 1.50}");
         assert!(json.of_text("{a}").unwrap_err().contains("is not JSON"));
         let bytes = rules(ValueType::Bytes);
-        assert_eq!(bytes_of(bytes, " AP8= "), b"\x00\xff");
-        assert_eq!(bytes_of(rules(ValueType::Text), " a\r"), b" a\r");
+        assert_eq!(bytes_of(&bytes, " AP8= "), b"\x00\xff");
+        assert_eq!(bytes_of(&rules(ValueType::Text), " a\r"), b" a\r");
         let deep = "[".repeat(129) + &"]".repeat(129);
         assert!(json.of_text(&deep).unwrap_err().contains("more than 128"));
         let twice = r#"{"a":1,"a":2}"#;
@@ -248,7 +306,7 @@ mod tests {
                 "{wrong}"
             );
         }
-        assert_eq!(to_json(bytes, b"\x00\xff"), "\"AP8=\"");
+        assert_eq!(to_json(&bytes, b"\x00\xff"), "\"AP8=\"");
         assert!(bytes.of_text("AP8").unwrap_err().contains("is not base64"));
         assert!(
             rules(ValueType::Text)
@@ -262,12 +320,12 @@ mod tests {
         #[test]
         fn a_value_comes_back_from_the_json_that_is_sent(text in "(?s).{0,60}", token in "[-+.0-9eE]{1,6}") {
             let rules_of_text = rules(ValueType::Text);
-            let sent = to_json(rules_of_text, text.as_bytes());
+            let sent = to_json(&rules_of_text, text.as_bytes());
             prop_assert!(!sent.contains('\n'));
             prop_assert_eq!(rules_of_text.of_json(&raw(&sent)).unwrap().bytes, text.as_bytes());
             let rules_of_number = rules(ValueType::Number);
             if let Ok(value) = rules_of_number.of_text(&token) {
-                let sent = to_json(rules_of_number, &value.bytes);
+                let sent = to_json(&rules_of_number, &value.bytes);
                 prop_assert!(!sent.contains('"'), "{}", sent);
                 prop_assert_eq!(rules_of_number.of_json(&raw(&sent)).unwrap().bytes, value.bytes);
             }
