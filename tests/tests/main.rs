@@ -39,6 +39,7 @@ mod quorum;
 mod readme;
 mod refusals;
 mod retention;
+mod rows;
 mod slow_line;
 mod suspend;
 mod testnet;

@@ -25,7 +25,7 @@ use super::live_said::{Observation, Said};
 use super::live_tail::LiveTail;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
-use crate::export::RecordObject;
+use crate::export::{RecordObject, Shape};
 use crate::reading::extent::{in_dispute, require_readable};
 use crate::reading::{Records, Selection};
 
@@ -310,7 +310,7 @@ fn read<S: Store + ?Sized>(
     if to <= next {
         return Ok(Vec::new());
     }
-    let mut object = RecordObject::new(manifest.value_type);
+    let mut object = RecordObject::new(Shape::of(manifest));
     let (mut observations, mut bytes) = (Vec::new(), 0);
     records.visit(&Selection::indexes(next, to), |index, record| {
         // The rest is read when these were taken.

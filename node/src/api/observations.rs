@@ -34,7 +34,7 @@ use super::retrieve;
 use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
-use crate::export::{Encoder, Format};
+use crate::export::{Encoder, Format, Shape};
 use crate::handle::wall_time;
 use crate::reading::extent::{kept, require_readable, require_undisputed};
 use crate::reading::{Order, Records, Selection, Unreadable};
@@ -233,9 +233,9 @@ impl Asked {
                 let (from, to) = selection.needed();
                 let proof =
                     prove_export(status, records.history(), from, to).map_err(ApiError::from)?;
-                Encoder::begin_proved(manifest.value_type, &proof.to_json(), out)?
+                Encoder::begin_proved(Shape::of(manifest), &proof.to_json(), out)?
             }
-            false => Encoder::begin(self.format, manifest.value_type, out)?,
+            false => Encoder::begin(self.format, Shape::of(manifest), out)?,
         };
         records.visit(&selection, |index, record| {
             encoder.record(index, record)?;

@@ -9,7 +9,6 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use headwater_client::types::Problem;
 use headwater_protocols::engine::{Command, LogStatus};
-use headwater_protocols::manifest::ValueType;
 use headwater_protocols::merkle::Hash;
 use headwater_protocols::record::Record;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
@@ -17,7 +16,7 @@ use headwater_protocols::sync::retrieval::{Found, Retrieval};
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
-use crate::export::{Encoder, Format};
+use crate::export::{Encoder, Format, Shape};
 use crate::reading::extent::require_readable;
 
 /// `GET /v1/chunks/{address}`: the records of a chunk, each after its length.
@@ -64,7 +63,7 @@ pub(super) async fn observation(
         Found::Nothing(_) => None,
         found @ Found::Chunk(_) => return Err(unexpected(&found)),
     };
-    let body = encoded(format, manifest.value_type, one);
+    let body = encoded(format, Shape::of(manifest), one);
     let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
     let about = [
         (header::CONTENT_TYPE, format.media_type()),
@@ -75,11 +74,11 @@ pub(super) async fn observation(
 
 fn encoded(
     format: Format,
-    value_type: ValueType,
+    shape: Shape,
     one: Option<(u64, Record)>,
 ) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
-    let mut encoder = Encoder::begin(format, value_type, &mut body)?;
+    let mut encoder = Encoder::begin(format, shape, &mut body)?;
     if let Some((index, record)) = one {
         encoder.record(index, &record)?;
     }

@@ -10,6 +10,7 @@ use ::parquet::file::reader::FileReader;
 use ::parquet::file::serialized_reader::SerializedFileReader;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};

@@ -1,12 +1,15 @@
-//! CSV: `index,time,value`.
+//! CSV: `index,time,value`, or a column for each cell of a row, and `token` behind them.
 
 use std::io::{self, Write};
 
+use data_encoding::BASE64;
+use headwater_client::cell::Cell;
 use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
 use super::csv_line::CsvLines;
+use super::table::{Cells, Found, Shape, TableReader};
 use super::value::csv_field;
 
 /// Writes records as CSV. Bytes are in base64.
@@ -14,6 +17,8 @@ use super::value::csv_field;
 pub struct CsvEncoder<W: Write> {
     out: CsvLines<W>,
     value_type: ValueType,
+    /// Of rows.
+    rows: Option<TableReader>,
     times: TimeFormat,
     /// Reused for each value in base64.
     base64: Vec<u8>,
@@ -24,26 +29,39 @@ impl<W: Write> CsvEncoder<W> {
     ///
     /// # Errors
     /// The writer fails.
-    pub fn begin(value_type: ValueType, out: W) -> io::Result<Self> {
-        Self::with(CsvLines::new(out), value_type)
+    pub fn begin(shape: impl Into<Shape>, out: W) -> io::Result<Self> {
+        Self::with(CsvLines::new(out), shape.into())
     }
 
     /// The same for spreadsheets, which run what looks like a formula.
     ///
     /// # Errors
     /// The writer fails.
-    pub fn begin_safe(value_type: ValueType, out: W) -> io::Result<Self> {
-        Self::with(CsvLines::safe(out), value_type)
+    pub fn begin_safe(shape: impl Into<Shape>, out: W) -> io::Result<Self> {
+        Self::with(CsvLines::safe(out), shape.into())
     }
 
-    fn with(mut out: CsvLines<W>, value_type: ValueType) -> io::Result<Self> {
-        for name in ["index", "time", "value"] {
+    fn with(mut out: CsvLines<W>, shape: Shape) -> io::Result<Self> {
+        let value_type = shape.value_type();
+        let rows = match shape {
+            Shape::One(_) => None,
+            Shape::Rows(table) => Some(TableReader::new(table)),
+        };
+        for name in ["index", "time"] {
             out.field(name.as_bytes());
+        }
+        match rows.as_ref().map(TableReader::table) {
+            None => out.field(b"value"),
+            Some(table) => {
+                let names = table.names().chain(["token"]);
+                names.for_each(|name| out.field(name.as_bytes()));
+            }
         }
         out.end()?;
         Ok(Self {
             out,
             value_type,
+            rows,
             times: TimeFormat::default(),
             base64: Vec::new(),
         })
@@ -60,6 +78,17 @@ impl<W: Write> CsvEncoder<W> {
             TimeText::Micros(micros) => self.out.plain(micros)?,
         }
         let value = record.value();
+        if let Some(rows) = &mut self.rows {
+            let mut line = Line {
+                out: &mut self.out,
+                times: &mut self.times,
+            };
+            match rows.read(&value, &mut line).gives_back {
+                true => self.out.missing(),
+                false => self.out.field(&value),
+            }
+            return self.out.end();
+        }
         let field = csv_field(self.value_type, &value, &mut self.base64);
         self.out.value(self.value_type, field);
         self.out.end()
@@ -71,5 +100,40 @@ impl<W: Write> CsvEncoder<W> {
     /// The writer fails.
     pub fn finish(self) -> io::Result<()> {
         self.out.finish()
+    }
+}
+
+/// A line that takes cells.
+struct Line<'a, W: Write> {
+    out: &'a mut CsvLines<W>,
+    times: &'a mut TimeFormat,
+}
+
+impl<W: Write> Cells for Line<'_, W> {
+    fn cell(&mut self, _place: usize, found: Option<Found<'_>>) {
+        let out = &mut *self.out;
+        let Some(Found {
+            cell,
+            json,
+            gives_back,
+        }) = found
+        else {
+            return out.missing();
+        };
+        let written = match cell {
+            Cell::Missing => return out.missing(),
+            Cell::Number(_) | Cell::Integer(_) if gives_back => out.plain(json),
+            Cell::Number(number) => out.plain(number),
+            Cell::Integer(number) => out.plain(number),
+            Cell::Bool(is_so) => out.plain(is_so),
+            Cell::Text(text) => return out.field(text.as_bytes()),
+            Cell::Json(json) => return out.field(json.as_bytes()),
+            Cell::Bytes(bytes) => return out.field(BASE64.encode(bytes).as_bytes()),
+            Cell::Time(time) => match self.times.text(*time) {
+                TimeText::Rfc3339(text) => out.plain(text),
+                TimeText::Micros(micros) => out.plain(micros),
+            },
+        };
+        debug_assert!(written.is_ok(), "memory takes any text");
     }
 }

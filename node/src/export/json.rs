@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
 use super::ndjson::RecordObject;
+use super::table::Shape;
 
 /// Writes records as one JSON array.
 #[derive(Debug)]
@@ -23,11 +23,11 @@ impl<W: Write> JsonEncoder<W> {
     ///
     /// # Errors
     /// The writer fails.
-    pub fn begin(value_type: ValueType, mut out: W) -> io::Result<Self> {
+    pub fn begin(shape: impl Into<Shape>, mut out: W) -> io::Result<Self> {
         out.write_all(b"[")?;
         Ok(Self {
             out,
-            object: RecordObject::new(value_type),
+            object: RecordObject::new(shape),
             line: Vec::new(),
             separator: b"\n",
         })

@@ -15,6 +15,15 @@ pub const ROW_GROUP_BYTES: usize = 16 << 20;
 /// as exact tokens. A file of a few kilobytes may claim any number of them.
 pub const MAX_READ_GROUP_BYTES: usize = 4 * (ROW_GROUP_BYTES + (1 << 20));
 
+/// Bytes of a line of CSV that is read back: a value has up to a mebibyte, stands there
+/// as cells and, where these do not give it back, once more whole, and of either all
+/// may be quotation marks, which stand there twice.
+pub const MAX_READ_LINE_BYTES: usize = 8 << 20;
+
+/// Cells of a row group of rows, with which it ends: those of eight columns are as many
+/// as there may be rows of one value, and 12 MB of numbers.
+pub const TABLE_GROUP_CELLS: usize = 8 * ROW_GROUP_ROWS;
+
 /// Rows of a row group of a join, at least, however many columns it has: each
 /// column of each group is 150 bytes of metadata, which are in memory to the end.
 /// With 256 columns and ten million rows that is 50 MB, and a row group 20 MB.

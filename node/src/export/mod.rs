@@ -16,14 +16,19 @@ mod json;
 pub mod limits;
 mod ndjson;
 mod parquet;
+mod parquet_column;
 mod proved_file;
 pub mod rows;
+mod table;
+mod table_arrow;
+mod table_csv;
+mod table_parquet;
+mod table_rows;
 mod value;
 
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
 pub use self::arrow::ArrowEncoder;
@@ -35,12 +40,16 @@ pub use join::{Column, Join, JoinError, JoinedStream, Rows, TooManyRows, column_
 pub use json::JsonEncoder;
 pub use ndjson::{NdjsonEncoder, RecordObject};
 pub use proved_file::{ExportError, verify_csv, verify_parquet};
+pub use table::{Shape, Table};
+pub use table_arrow::TableArrow;
+pub use table_parquet::TableParquet;
 pub use value::put_json;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `index,time,value`, a header first, RFC 4180 quoting, `\n` between lines.
+    /// `index,time,value`, or of rows `index,time`, their columns and `token`: a header
+    /// first, RFC 4180 quoting, `\n` between lines.
     Csv,
     /// The same for spreadsheets: what these would run stands behind a `'`, so that
     /// it is no longer what was signed.
@@ -130,6 +139,10 @@ pub enum Encoder<W: Write + Send> {
     Arrow(Box<ArrowEncoder<W>>),
     /// Parquet.
     Parquet(Box<ParquetEncoder<W>>),
+    /// Rows as Arrow.
+    TableArrow(Box<TableArrow<W>>),
+    /// Rows as Parquet.
+    TableParquet(Box<TableParquet<W>>),
 }
 
 impl<W: Write + Send> Encoder<W> {
@@ -137,32 +150,45 @@ impl<W: Write + Send> Encoder<W> {
     ///
     /// # Errors
     /// The writer fails.
-    pub fn begin(format: Format, value_type: ValueType, out: W) -> io::Result<Self> {
+    pub fn begin(format: Format, shape: impl Into<Shape>, out: W) -> io::Result<Self> {
+        let shape = shape.into();
         Ok(match format {
-            Format::Csv => Self::Csv(Box::new(CsvEncoder::begin(value_type, out)?)),
-            Format::SafeCsv => Self::Csv(Box::new(CsvEncoder::begin_safe(value_type, out)?)),
-            Format::Ndjson => Self::Ndjson(NdjsonEncoder::new(value_type, out)),
-            Format::Json => Self::Json(JsonEncoder::begin(value_type, out)?),
-            Format::Arrow => Self::arrow(Ipc::Stream, value_type, out)?,
-            Format::Feather => Self::arrow(Ipc::File, value_type, out)?,
-            Format::Parquet => {
-                Self::Parquet(Box::new(ParquetEncoder::begin(value_type, None, out)?))
-            }
+            Format::Csv => Self::Csv(Box::new(CsvEncoder::begin(shape, out)?)),
+            Format::SafeCsv => Self::Csv(Box::new(CsvEncoder::begin_safe(shape, out)?)),
+            Format::Ndjson => Self::Ndjson(NdjsonEncoder::new(shape, out)),
+            Format::Json => Self::Json(JsonEncoder::begin(shape, out)?),
+            Format::Arrow => Self::arrow(Ipc::Stream, shape, out)?,
+            Format::Feather => Self::arrow(Ipc::File, shape, out)?,
+            Format::Parquet => Self::parquet(shape, None, out)?,
         })
     }
 
-    fn arrow(ipc: Ipc, value_type: ValueType, out: W) -> io::Result<Self> {
-        let encoder = ArrowEncoder::begin(ipc, value_type, out)?;
-        Ok(Self::Arrow(Box::new(encoder)))
+    fn arrow(ipc: Ipc, shape: Shape, out: W) -> io::Result<Self> {
+        Ok(match shape {
+            Shape::One(value_type) => {
+                Self::Arrow(Box::new(ArrowEncoder::begin(ipc, value_type, out)?))
+            }
+            Shape::Rows(table) => Self::TableArrow(Box::new(TableArrow::begin(ipc, table, out)?)),
+        })
+    }
+
+    fn parquet(shape: Shape, proof: Option<&str>, out: W) -> io::Result<Self> {
+        Ok(match shape {
+            Shape::One(value_type) => {
+                Self::Parquet(Box::new(ParquetEncoder::begin(value_type, proof, out)?))
+            }
+            Shape::Rows(table) => {
+                Self::TableParquet(Box::new(TableParquet::begin(table, proof, out)?))
+            }
+        })
     }
 
     /// Begins a Parquet file that carries its proof.
     ///
     /// # Errors
     /// The writer fails.
-    pub fn begin_proved(value_type: ValueType, proof: &str, out: W) -> io::Result<Self> {
-        let encoder = ParquetEncoder::begin(value_type, Some(proof), out)?;
-        Ok(Self::Parquet(Box::new(encoder)))
+    pub fn begin_proved(shape: impl Into<Shape>, proof: &str, out: W) -> io::Result<Self> {
+        Self::parquet(shape.into(), Some(proof), out)
     }
 
     /// Writes one record.
@@ -176,6 +202,8 @@ impl<W: Write + Send> Encoder<W> {
             Self::Json(encoder) => encoder.record(index, record),
             Self::Arrow(encoder) => encoder.record(index, record),
             Self::Parquet(encoder) => encoder.record(index, record),
+            Self::TableArrow(encoder) => encoder.record(index, record),
+            Self::TableParquet(encoder) => encoder.record(index, record),
         }
     }
 
@@ -190,6 +218,8 @@ impl<W: Write + Send> Encoder<W> {
             Self::Json(encoder) => encoder.finish(),
             Self::Arrow(encoder) => encoder.finish(),
             Self::Parquet(encoder) => encoder.finish(),
+            Self::TableArrow(encoder) => encoder.finish(),
+            Self::TableParquet(encoder) => encoder.finish(),
         }
     }
 }

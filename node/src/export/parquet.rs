@@ -297,7 +297,7 @@ fn schema(value_type: ValueType, tokens: &Column) -> Result<TypePtr, ParquetErro
     Ok(Arc::new(parse_message_type(&message)?))
 }
 
-fn properties() -> WriterPropertiesPtr {
+pub(super) fn properties() -> WriterPropertiesPtr {
     let [index, time] = ["index", "time"].map(ColumnPath::from);
     let properties = WriterProperties::builder()
         .set_created_by(LAYOUT.to_owned())

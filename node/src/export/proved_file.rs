@@ -17,7 +17,7 @@ use headwater_protocols::merkle::{CompactRange, Hash, Subtree};
 use headwater_protocols::record::Record;
 
 use super::rows::{ParquetRows, RowsError, csv_rows};
-use super::{Encoder, Format};
+use super::{Encoder, Format, Shape};
 
 /// Why an exported file is not what the publisher signed.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ pub fn verify_parquet(path: &Path, expected: Option<LogId>) -> Result<ProvedRuns
     let proved = proof.verify(expected)?;
     // The proof, too, is written again.
     let mut check = Check::new(&proved, path, Begin::Parquet(&proof.to_json()))?;
-    rows.rows(proved.manifest.value_type, |index, record| {
+    rows.rows(Shape::of(&proved.manifest), |index, record| {
         check.record(index, &record)
     })?;
     check.finish(path)?;
@@ -103,8 +103,8 @@ pub fn verify_csv(
 ) -> Result<ProvedRuns, ExportError> {
     let proved = ExportProof::from_json(proof)?.verify(expected)?;
     let mut check = Check::new(&proved, path, Begin::Csv)?;
-    let value_type = proved.manifest.value_type;
-    csv_rows(File::open(path)?, value_type, |index, record| {
+    let shape = Shape::of(&proved.manifest);
+    csv_rows(File::open(path)?, shape, |index, record| {
         check.record(index, &record)
     })?;
     check.finish(path)?;
@@ -174,10 +174,10 @@ impl<'a> Check<'a> {
     fn new(proved: &'a ProvedRuns, path: &Path, begin: Begin<'_>) -> Result<Self, ExportError> {
         let again = Comparing::new(path)?;
         let (same, differs) = (again.same.clone(), again.differs.clone());
-        let value_type = proved.manifest.value_type;
+        let shape = Shape::of(&proved.manifest);
         let encoder = match begin {
-            Begin::Parquet(proof) => Encoder::begin_proved(value_type, proof, again)?,
-            Begin::Csv => Encoder::begin(Format::Csv, value_type, again)?,
+            Begin::Parquet(proof) => Encoder::begin_proved(shape, proof, again)?,
+            Begin::Csv => Encoder::begin(Format::Csv, shape, again)?,
         };
         Ok(Self {
             runs: proved.runs.iter(),

@@ -7,16 +7,19 @@ use data_encoding::BASE64;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 use headwater_protocols::time::Timestamp;
-use parquet::column::reader::get_typed_column_reader;
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, RowGroupReader};
 use parquet::file::serialized_reader::SerializedFileReader;
 
 use super::caught::caught;
 use super::exact::number_token;
-use super::limits::{MAX_READ_GROUP_BYTES, ROW_GROUP_ROWS};
+use super::limits::ROW_GROUP_ROWS;
 use super::parquet::PROOF_KEY;
+use super::parquet_column::{column, require_small};
+use super::table::Shape;
+use super::table_csv::table_rows;
+use super::table_rows::TableRows;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -43,17 +46,18 @@ pub enum RowsError {
 /// It cannot be read, or `take` fails.
 pub fn csv_rows<E: From<RowsError>>(
     file: impl Read,
-    value_type: ValueType,
+    shape: impl Into<Shape>,
     mut take: impl FnMut(u64, Record) -> Result<(), E>,
 ) -> Result<(), E> {
+    let value_type = match shape.into() {
+        Shape::One(value_type) => value_type,
+        Shape::Rows(table) => return table_rows(file, &table, in_line, take),
+    };
     let mut reader = csv::Reader::from_reader(BufReader::with_capacity(1 << 16, file));
     let mut row = csv::ByteRecord::new();
     loop {
         let at = reader.position().line() + 1;
-        let wrong = |why: &str| RowsError::Part {
-            part: format!("line {at}"),
-            why: why.to_owned(),
-        };
+        let wrong = |why: &str| in_line::<RowsError>(at, why.to_owned());
         match reader.read_byte_record(&mut row) {
             Ok(true) => {}
             Ok(false) => return Ok(()),
@@ -62,6 +66,11 @@ pub fn csv_rows<E: From<RowsError>>(
         let (index, record) = csv_row(&row, value_type).map_err(wrong)?;
         take(index, record)?;
     }
+}
+
+fn in_line<E: From<RowsError>>(line: u64, why: String) -> E {
+    let part = format!("line {line}");
+    RowsError::Part { part, why }.into()
 }
 
 fn csv_row(row: &csv::ByteRecord, value_type: ValueType) -> Result<(u64, Record), &'static str> {
@@ -130,9 +139,10 @@ impl ParquetRows {
     /// It cannot be read, or `take` fails.
     pub fn rows<E: From<RowsError>>(
         &self,
-        value_type: ValueType,
+        shape: impl Into<Shape>,
         mut take: impl FnMut(u64, Record) -> Result<(), E>,
     ) -> Result<(), E> {
+        let shape = shape.into();
         let mut row = 0_i64;
         for group in 0..self.reader.num_row_groups() {
             let rows = self.reader.metadata().row_group(group).num_rows();
@@ -141,14 +151,25 @@ impl ParquetRows {
             let wrong = |why: String| RowsError::Part { part: part(), why };
             let read = caught(|| {
                 let group = self.reader.get_row_group(group)?;
-                Columns::read(&*group, value_type)
+                Ok(match &shape {
+                    Shape::One(value_type) => Group::One(Columns::read(&*group, *value_type)?),
+                    Shape::Rows(table) => Group::Rows(TableRows::read(&*group, table)?),
+                })
             });
-            let columns = read.map_err(|error| wrong(error.to_string()))?;
-            columns.rows(&mut take)?;
+            match read.map_err(|error| wrong(error.to_string()))? {
+                Group::One(columns) => columns.rows(&mut take)?,
+                Group::Rows(rows) => rows.rows(&mut take)?,
+            }
             row = row.saturating_add(rows);
         }
         Ok(())
     }
+}
+
+/// What a row group has.
+enum Group {
+    One(Columns),
+    Rows(TableRows),
 }
 
 /// The columns of a row group.
@@ -204,25 +225,6 @@ impl Columns {
     }
 }
 
-/// Refuses to copy more bytes than a row group has that was written here: many
-/// rows may share the bytes of one value.
-fn require_small<'a>(
-    mut values: impl Iterator<Item = &'a Option<ByteArray>>,
-) -> Result<(), ParquetError> {
-    let bytes = values.try_fold(0_usize, |bytes, value| {
-        let more = value.as_ref().map_or(0, |value| value.data().len());
-        bytes
-            .checked_add(more)
-            .filter(|&bytes| bytes <= MAX_READ_GROUP_BYTES)
-    });
-    match bytes {
-        Some(_) => Ok(()),
-        None => Err(ParquetError::General(
-            "its values have too many bytes".to_owned(),
-        )),
-    }
-}
-
 /// The token where there is one, else the value's own bytes.
 fn with_tokens<T>(
     values: Vec<Option<T>>,
@@ -234,42 +236,4 @@ fn with_tokens<T>(
         Some(token) => Some(token.data().to_vec()),
         None => value.map(&mut bytes),
     })
-}
-
-/// A column, with nothing in the rows that have no value.
-fn column<T: DataType>(
-    group: &dyn RowGroupReader,
-    at: usize,
-    rows: usize,
-) -> Result<Vec<Option<T::T>>, ParquetError> {
-    if at >= group.num_columns() {
-        return Err(ParquetError::General("it has too few columns".to_owned()));
-    }
-    let description = group.metadata().column(at).column_descr();
-    if description.physical_type() != T::get_physical_type() {
-        return Err(ParquetError::General(format!(
-            "the column {} has another type",
-            description.name()
-        )));
-    }
-    let may_lack = description.max_def_level() > 0;
-    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(at)?);
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
-    let mut read = 0;
-    while read < rows {
-        let levels = may_lack.then_some(&mut levels);
-        let (records, _, _) = reader.read_records(rows - read, levels, None, &mut values)?;
-        if records == 0 {
-            return Err(ParquetError::General("it has too few rows".to_owned()));
-        }
-        read += records;
-    }
-    if !may_lack {
-        return Ok(values.into_iter().map(Some).collect());
-    }
-    let mut values = values.into_iter();
-    Ok(levels
-        .into_iter()
-        .map(|level| if level > 0 { values.next() } else { None })
-        .collect())
 }

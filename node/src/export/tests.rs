@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::value::RawValue;

@@ -1,7 +1,13 @@
-//! Observations as the API writes them: `{"index":0,"time":"…","value":…}`.
+//! Observations as the API writes them: `{"index":0,"time":"…","value":…}`, and of a
+//! stream with columns `{"index":0,"time":"…","temperature":…,"sky":…}`.
+
+use std::borrow::Cow;
+use std::fmt;
 
 use anyhow::Context;
 use futures::{Stream, TryStreamExt, stream};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -11,17 +17,125 @@ use super::ByteStream;
 const MAX_LINE_BYTES: usize = 8 << 20;
 
 /// One observation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Observation {
     /// Its place in the stream.
     pub index: u64,
     /// When it was observed.
     pub time: TimeText,
     /// What a time counts that is a number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_unit: Option<String>,
-    /// What was observed, as one JSON value, token by token as it was given.
+    /// What was observed, as one JSON value, token by token as it was given; of a stream
+    /// with columns an object with their names.
     pub value: Box<RawValue>,
+    /// Whether it is such an object, whose fields stand beside index and time.
+    pub has_columns: bool,
+}
+
+impl Serialize for Observation {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(None)?;
+        object.serialize_entry("index", &self.index)?;
+        object.serialize_entry("time", &self.time)?;
+        if let Some(unit) = &self.time_unit {
+            object.serialize_entry("time_unit", unit)?;
+        }
+        if self.has_columns {
+            let fields = serde_json::from_str(self.value.get());
+            let Fields(fields) = fields.map_err(serde::ser::Error::custom)?;
+            for (name, token) in fields {
+                object.serialize_entry(&name, &token)?;
+            }
+        } else {
+            object.serialize_entry("value", &self.value)?;
+        }
+        object.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Observation {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(OfObject)
+    }
+}
+
+struct OfObject;
+
+impl<'de> Visitor<'de> for OfObject {
+    type Value = Observation;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an observation")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Observation, A::Error> {
+        let (mut index, mut time, mut time_unit) = (None, None, None);
+        let mut values: Vec<(String, Box<RawValue>)> = Vec::new();
+        while let Some(Name(name)) = object.next_key()? {
+            match &*name {
+                "index" => index = Some(object.next_value()?),
+                "time" => time = Some(object.next_value()?),
+                "time_unit" => time_unit = object.next_value()?,
+                _ => values.push((name.into_owned(), object.next_value()?)),
+            }
+        }
+        let has_columns = !matches!(&values[..], [(name, _)] if name == "value");
+        let value = match has_columns {
+            _ if values.is_empty() => return Err(de::Error::missing_field("value")),
+            true => object_of(&values).map_err(de::Error::custom)?,
+            false => values.swap_remove(0).1,
+        };
+        Ok(Observation {
+            index: index.ok_or_else(|| de::Error::missing_field("index"))?,
+            time: time.ok_or_else(|| de::Error::missing_field("time"))?,
+            time_unit,
+            value,
+            has_columns,
+        })
+    }
+}
+
+/// A name that is copied only where it has to be.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The fields of an object, in their order.
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = object.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        from.deserialize_map(InOrder)
+    }
+}
+
+fn object_of(fields: &[(String, Box<RawValue>)]) -> serde_json::Result<Box<RawValue>> {
+    let mut object = String::from("{");
+    for (name, token) in fields {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        object.push_str(&serde_json::to_string(name)?);
+        object.push(':');
+        object.push_str(token.get());
+    }
+    object.push('}');
+    RawValue::from_string(object)
 }
 
 /// A time as the API writes it.
@@ -123,6 +237,31 @@ mod tests {
         let expected = expected.map(|(i, t, v)| (i, t.to_owned(), v.to_owned()));
         assert_eq!(seen, expected);
         assert!(read(&[]).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_columns_of_a_row_are_its_value_and_are_written_as_they_were() {
+        let row = r#"{"index":5,"time":"x","temperature":1.50,"value":null,"sky":"a \"b\"","at":{"a": 1}}"#;
+        let read = Observation::parse(row.as_bytes()).unwrap();
+        assert!(read.has_columns && read.index == 5);
+        assert_eq!(
+            read.value.get(),
+            r#"{"temperature":1.50,"value":null,"sky":"a \"b\"","at":{"a": 1}}"#
+        );
+        assert_eq!(serde_json::to_string(&read).unwrap(), row);
+        let one = r#"{"index":5,"time":-5,"time_unit":"us","value":{"a": 1}}"#;
+        let read = Observation::parse(one.as_bytes()).unwrap();
+        assert!(!read.has_columns);
+        assert_eq!(serde_json::to_string(&read).unwrap(), one);
+        for wrong in [
+            r#"{"index":5,"time":"x"}"#,
+            r#"{"time":"x","value":1}"#,
+            r#"{"index":5,"value":1}"#,
+            r#"{"index":-1,"time":"x","value":1}"#,
+            "[5,\"x\",null,1]",
+        ] {
+            assert!(Observation::parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Observations, as they are published and read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,8 +29,16 @@ pub struct Observation {
     /// where that cannot say it, with `time_unit` beside it.
     #[schema(value_type = String)]
     pub time: serde_json::Value,
-    /// The token that was published; bytes are base64.
-    pub value: serde_json::Value,
+    /// The token that was published; bytes are base64. Of a stream with columns it is
+    /// absent, and they stand in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
+    /// Of a stream with columns: the token of each, as it was published, and `null` where
+    /// there is none of its type; `rest`, an array of those behind them, if the manifest
+    /// has an `about`; and where the value is not as its manifest says, all of it as a
+    /// text, `token`.
+    #[serde(flatten)]
+    pub columns: BTreeMap<String, serde_json::Value>,
 }
 
 /// An observation, as it is published.
@@ -45,8 +55,14 @@ pub struct NewObservation {
     /// here or in the address, it must be microseconds from 1990 to 2100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_unit: Option<String>,
-    /// What fits the type of the stream.
-    pub value: serde_json::Value,
+    /// What fits the type of the stream. Of a stream with columns an object with their
+    /// names, or an array in their order; or it is absent, and they stand in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<serde_json::Value>,
+    /// Of a stream with columns: a value for some of them at least; `rest`, an array, for
+    /// what follows on them.
+    #[serde(flatten)]
+    pub columns: BTreeMap<String, serde_json::Value>,
 }
 
 /// One observation or several.

@@ -1,0 +1,179 @@
+//! What the values of a stream are written as: one, or a row with a cell for each of
+//! its columns.
+
+use std::sync::Arc;
+
+use headwater_client::cell::{Cell, TokenWriter, cell, rest};
+use headwater_protocols::manifest::{ColumnType, Manifest, ValueType};
+use headwater_protocols::row::RowReader;
+
+/// What the values of a stream are.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// One value each.
+    One(ValueType),
+    /// Rows.
+    Rows(Arc<Table>),
+}
+
+impl Shape {
+    /// As the manifest says.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        if manifest.columns.is_empty() {
+            return Self::One(manifest.value_type);
+        }
+        let columns = manifest.columns.iter();
+        let columns = columns.map(|column| (column.name.clone(), column.column_type));
+        Self::Rows(Arc::new(Table {
+            columns: columns.collect(),
+            has_rest: manifest.about.is_some(),
+        }))
+    }
+
+    /// What a value is where it is not taken apart.
+    #[must_use]
+    pub fn value_type(&self) -> ValueType {
+        match self {
+            Self::One(value_type) => *value_type,
+            Self::Rows(_) => ValueType::Json,
+        }
+    }
+}
+
+impl From<ValueType> for Shape {
+    fn from(value_type: ValueType) -> Self {
+        Self::One(value_type)
+    }
+}
+
+/// The columns of rows.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<(String, ColumnType)>,
+    /// Whether there is one for what stands behind the others.
+    has_rest: bool,
+}
+
+impl Table {
+    /// What its columns are called, the last one `rest` if there is such a column.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let rest = self.has_rest.then_some("rest");
+        self.columns.iter().map(|(name, _)| &**name).chain(rest)
+    }
+
+    /// What each of them has, that one too.
+    pub(super) fn all_types(&self) -> impl Iterator<Item = ColumnType> {
+        self.types()
+            .chain(self.has_rest.then_some(ColumnType::Json))
+    }
+
+    /// The types of all but that one.
+    pub(super) fn types(&self) -> impl Iterator<Item = ColumnType> {
+        self.columns.iter().map(|&(_, column_type)| column_type)
+    }
+}
+
+/// What takes the cells of a row, one after the other.
+pub(super) trait Cells {
+    /// The cell of a column; nothing where the row has none.
+    fn cell(&mut self, place: usize, found: Option<Found<'_>>);
+}
+
+/// A cell.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) cell: &'a Cell<'a>,
+    /// The token that it was read from.
+    pub(super) json: &'a str,
+    /// Whether it is written as that token.
+    pub(super) gives_back: bool,
+}
+
+/// What a row says beside its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// It is a row, and each of its tokens is a cell.
+    pub(super) conforms: bool,
+    /// The cells are written as the row.
+    pub(super) gives_back: bool,
+}
+
+/// Reads rows, without new memory for each.
+#[derive(Debug)]
+pub(super) struct TableReader {
+    table: Arc<Table>,
+    reader: RowReader,
+    tokens: TokenWriter,
+}
+
+impl TableReader {
+    pub(super) fn new(table: Arc<Table>) -> Self {
+        Self {
+            table,
+            reader: RowReader::default(),
+            tokens: TokenWriter::default(),
+        }
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Hands over the cells of a value, in the order of the columns; all of them are
+    /// missing where it is no row.
+    pub(super) fn read(&mut self, value: &[u8], cells: &mut impl Cells) -> Told {
+        let Self {
+            table,
+            reader,
+            tokens,
+        } = self;
+        let (count, has_rest) = (table.columns.len(), table.has_rest);
+        let Some(row) = reader.read(value) else {
+            (0..count + usize::from(has_rest)).for_each(|place| cells.cell(place, None));
+            return Told {
+                conforms: false,
+                gives_back: false,
+            };
+        };
+        let (mut conforms, mut gives_back) = (true, true);
+        for (place, &(_, column_type)) in table.columns.iter().enumerate() {
+            let token = row.token(place);
+            let found = token.and_then(|token| Some((token, cell(token, column_type)?)));
+            match &found {
+                Some((token, cell)) => {
+                    let found = Found {
+                        cell,
+                        json: token.json,
+                        gives_back: tokens.gives_back(cell, *token),
+                    };
+                    gives_back &= found.gives_back;
+                    cells.cell(place, Some(found));
+                }
+                None => {
+                    conforms = false;
+                    cells.cell(place, None);
+                }
+            }
+        }
+        let more = if has_rest { rest(&row, count) } else { None };
+        conforms &= row.len() <= count || more.is_some();
+        if has_rest {
+            let json = more.as_deref().unwrap_or_default();
+            let cell = &Cell::Json(json);
+            let found = Found {
+                cell,
+                json,
+                gives_back: true,
+            };
+            cells.cell(count, more.is_some().then_some(found));
+        }
+        Told {
+            conforms,
+            gives_back: conforms && gives_back,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
