@@ -82,6 +82,24 @@ async fn a_file_of_several_typed_columns_is_read_equal_through_a_second_node() -
         ensure!(lines[1]["a"].is_null() && lines[1]["text"].is_null());
         ensure!(lines[2]["text"] == " ü ", "{}", lines[2]);
     }
+    let path = format!("/v1/streams/{stream}/observations?format=json&columns=n,a&limit=1");
+    let two = follower.get(&path).await?;
+    let time = "2024-05-01T12:00:00.000000Z";
+    let wanted = json!([{"index": 0, "time": time, "n": 9_007_199_254_740_993_u64, "a": 1.5}]);
+    ensure!(two == wanted, "{two}");
+    let one = follower.run(&["export", &stream, "--columns", "is"])?;
+    ensure!(
+        one.lines().map(|line| line.split(',').nth(2)).eq([
+            Some("is"),
+            Some("true"),
+            Some(""),
+            Some("false")
+        ]),
+        "{one}"
+    );
+    let wet = follower.command(&["export", &stream, "--columns", "wet"])?;
+    ensure!(String::from_utf8(wet.stderr)?.contains("no column `wet`"));
+    ensure!(!wet.status.success());
     // One proof a row, of just these bytes.
     for (index, row) in ROWS.iter().enumerate() {
         let proof = follower.run(&["prove", &stream, &index.to_string()])?;

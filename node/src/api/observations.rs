@@ -71,6 +71,9 @@ pub(super) struct Options {
     format: Option<String>,
     /// Whether a Parquet file carries its proof.
     with_proof: Option<bool>,
+    /// Of a stream with columns these alone, in this order, their names separated by
+    /// commas; and no `token` of what they do not give back.
+    columns: Option<String>,
 }
 
 /// What is asked for.
@@ -91,6 +94,7 @@ struct Asked {
     /// The same address asks for something else as time goes by.
     moves: bool,
     format: Format,
+    shape: Shape,
     with_proof: bool,
 }
 
@@ -109,6 +113,7 @@ impl Asked {
             provable(question, format)?;
         }
         let head = status.head.clone().ok_or_else(|| not_come_yet(&status))?;
+        let shape = shape(&status, options)?;
         if let Question::Select(selection) = &question {
             require_undisputed(&status, selection)?;
         }
@@ -118,6 +123,7 @@ impl Asked {
             question,
             moves,
             format,
+            shape,
             with_proof,
         })
     }
@@ -148,9 +154,8 @@ impl Asked {
     /// The answer, as a file.
     fn into_answer(self, state: &ApiState) -> Answer {
         let store = state.node().store().clone();
-        let manifest = self.status.manifest.as_ref();
         Answer {
-            size: manifest.map_or(1, |manifest| mebibytes(self.format, manifest.value_type)),
+            size: mebibytes(self.format, self.shape.value_type()),
             name: Name {
                 resource: self.resource(),
                 tag: self.tag().to_string(),
@@ -167,21 +172,25 @@ impl Asked {
             status,
             question,
             format,
+            shape,
             with_proof,
             ..
         } = self;
         // What was written before a fork was known is another answer.
         let (log, disputed, begin) = (status.log, status.disputed_from, status.begin);
-        format!("{log} {disputed:?} {begin} {question:?} {format:?} {with_proof}")
+        let columns = shape.chosen_names();
+        format!("{log} {disputed:?} {begin} {question:?} {format:?} {with_proof} {columns:?}")
     }
 
     /// The tag of the answer.
     fn tag(&self) -> EntityTag {
         let range = (self.status.begin, self.status.usable_size());
         let tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
-        match self.moves {
-            false => tag,
-            true => tag.of_question(&format!("{:?}", self.question)),
+        match (self.moves, self.shape.chosen_names()) {
+            (false, None) => tag,
+            (true, None) => tag.of_question(&format!("{:?}", self.question)),
+            (false, Some(columns)) => tag.of_question(&format!("{columns:?}")),
+            (true, Some(columns)) => tag.of_question(&format!("{:?} {columns:?}", self.question)),
         }
     }
 
@@ -224,8 +233,7 @@ impl Asked {
     /// Writes the answer.
     fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
         let status = &self.status;
-        let manifest = status.manifest.as_ref();
-        let manifest = manifest.ok_or_else(|| not_come_yet(status))?;
+        let shape = self.shape.clone();
         let records = Records::of(status, store)?;
         let selection = answer(&records, self.question)?;
         let mut encoder = match self.with_proof {
@@ -233,9 +241,9 @@ impl Asked {
                 let (from, to) = selection.needed();
                 let proof =
                     prove_export(status, records.history(), from, to).map_err(ApiError::from)?;
-                Encoder::begin_proved(Shape::of(manifest), &proof.to_json(), out)?
+                Encoder::begin_proved(shape, &proof.to_json(), out)?
             }
-            false => Encoder::begin(self.format, Shape::of(manifest), out)?,
+            false => Encoder::begin(self.format, shape, out)?,
         };
         records.visit(&selection, |index, record| {
             encoder.record(index, record)?;
@@ -243,6 +251,23 @@ impl Asked {
         })?;
         Ok(encoder.finish()?)
     }
+}
+
+/// What is written of each record.
+fn shape(status: &LogStatus, options: &Options) -> Result<Shape, ApiError> {
+    let manifest = status.manifest.as_ref();
+    let all = Shape::of(manifest.ok_or_else(|| not_come_yet(status))?);
+    let Some(columns) = &options.columns else {
+        return Ok(all);
+    };
+    if options.with_proof == Some(true) {
+        return Err(ApiError::bad_request(
+            "a proof is about whole records; leave off columns",
+        ));
+    }
+    let names: Vec<_> = columns.split(',').collect();
+    let chosen = all.chosen(&names);
+    chosen.map_err(|why| ApiError::bad_request(format!("columns: {why}")))
 }
 
 /// A proof is about a run of records, and stands in a Parquet file.
@@ -332,7 +357,7 @@ async fn read_under(
         StatusCode::NOT_MODIFIED.into_response()
     } else if let Some(what) = asked.to_retrieve(state).await? {
         request.may_ask.require()?;
-        retrieve::observation(state, &asked.status, asked.format, what).await?
+        retrieve::observation(state, &asked.status, (asked.format, asked.shape), what).await?
     } else {
         parts::answer(state, asked.into_answer(state), request).await?
     };

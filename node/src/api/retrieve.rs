@@ -15,7 +15,7 @@ use headwater_protocols::sync::retrieval::{Found, Retrieval};
 
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
-use super::state::{ApiState, not_come_yet};
+use super::state::ApiState;
 use crate::export::{Encoder, Format, Shape};
 use crate::reading::extent::require_readable;
 
@@ -52,18 +52,16 @@ pub(super) async fn chunk(
 pub(super) async fn observation(
     state: &ApiState,
     status: &LogStatus,
-    format: Format,
+    (format, shape): (Format, Shape),
     what: Retrieval,
 ) -> Result<Response, ApiError> {
     require_readable(status)?;
-    let manifest = status.manifest.as_ref();
-    let manifest = manifest.ok_or_else(|| not_come_yet(status))?;
     let one = match ask(state, what).await? {
         Found::Record { index, record, .. } => Some((index, record)),
         Found::Nothing(_) => None,
         found @ Found::Chunk(_) => return Err(unexpected(&found)),
     };
-    let body = encoded(format, Shape::of(manifest), one);
+    let body = encoded(format, shape, one);
     let body = body.map_err(|error| ApiError::internal(error.to_string()))?;
     let about = [
         (header::CONTENT_TYPE, format.media_type()),
@@ -72,11 +70,7 @@ pub(super) async fn observation(
     Ok((about, body).into_response())
 }
 
-fn encoded(
-    format: Format,
-    shape: Shape,
-    one: Option<(u64, Record)>,
-) -> io::Result<Vec<u8>> {
+fn encoded(format: Format, shape: Shape, one: Option<(u64, Record)>) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     let mut encoder = Encoder::begin(format, shape, &mut body)?;
     if let Some((index, record)) = one {

@@ -26,8 +26,9 @@ pub(super) const PROOF_SUFFIX: &str = ".proof.json";
 /// Write the observations of a stream as CSV, NDJSON, Arrow or Parquet
 #[derive(Args, Debug)]
 #[command(
-    after_help = "The columns are index,time,value. In text, times are RFC 3339 in UTC with microseconds; in
-Arrow and Parquet the columns are typed. A file with its proof is checked by whoever has the
+    after_help = "The columns are index,time,value; of a stream with columns index,time, these, and token, which has the
+whole row where they do not give it back. In text, times are RFC 3339 in UTC with microseconds; in Arrow
+and Parquet the columns are typed. A file with its proof is checked by whoever has the
 stream's id: headwater verify FILE --stream ID"
 )]
 pub(crate) struct ExportArgs {
@@ -51,6 +52,9 @@ pub(crate) struct ExportArgs {
     /// ns. Without it a whole number is an index
     #[arg(long, value_name = "UNIT", value_parser = str::parse::<Unit>, conflicts_with = "with_proof")]
     time_unit: Option<Unit>,
+    /// Of a stream with columns these alone, in this order, and no token
+    #[arg(long, value_name = "NAME,…", conflicts_with = "with_proof")]
+    columns: Option<String>,
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -190,6 +194,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
                 limit: None,
                 format: name,
                 with_proof: args.with_proof && sidecar.is_none(),
+                columns: args.columns.clone(),
             };
             let Some(sidecar) = &sidecar else {
                 return Ok((write(client, args, &query).await?, left_out));

@@ -53,8 +53,10 @@ impl<W: Write> CsvEncoder<W> {
         match rows.as_ref().map(TableReader::table) {
             None => out.field(b"value"),
             Some(table) => {
-                let names = table.names().chain(["token"]);
-                names.for_each(|name| out.field(name.as_bytes()));
+                table.names().for_each(|name| out.field(name.as_bytes()));
+                if table.has_token() {
+                    out.field(b"token");
+                }
             }
         }
         out.end()?;
@@ -83,8 +85,10 @@ impl<W: Write> CsvEncoder<W> {
                 out: &mut self.out,
                 times: &mut self.times,
             };
-            match rows.read(&value, &mut line).gives_back {
-                true => self.out.missing(),
+            let told = rows.read(&value, &mut line);
+            match told.gives_back {
+                true if rows.table().has_token() => self.out.missing(),
+                true => {}
                 false => self.out.field(&value),
             }
             return self.out.end();

@@ -23,12 +23,62 @@ impl Shape {
         if manifest.columns.is_empty() {
             return Self::One(manifest.value_type);
         }
-        let columns = manifest.columns.iter();
-        let columns = columns.map(|column| (column.name.clone(), column.column_type));
+        let columns = manifest.columns.iter().enumerate();
+        let columns = columns.map(|(place, column)| Shown {
+            name: column.name.clone(),
+            column_type: column.column_type,
+            place,
+        });
+        let columns: Vec<_> = columns.collect();
         Self::Rows(Arc::new(Table {
-            columns: columns.collect(),
+            count: columns.len(),
+            columns,
             has_rest: manifest.about.is_some(),
+            has_token: true,
         }))
+    }
+
+    /// Some columns alone, in this order, and nothing of what they do not give back.
+    ///
+    /// # Errors
+    /// One is not there, or said twice, or there are none; says which.
+    pub fn chosen(&self, names: &[&str]) -> Result<Self, String> {
+        let Self::Rows(all) = self else {
+            return Err("the stream has one value a record, and no columns".to_owned());
+        };
+        let mut columns = Vec::<Shown>::new();
+        let mut has_rest = false;
+        for &name in names {
+            if has_rest {
+                return Err("`rest` stands behind all other columns".to_owned());
+            }
+            if columns.iter().any(|column| column.name == name) {
+                return Err(format!("column `{name}` is said twice"));
+            }
+            match all.columns.iter().find(|column| column.name == name) {
+                Some(column) => columns.push(column.clone()),
+                None if name == "rest" && all.has_rest => has_rest = true,
+                None => {
+                    let known = all.names().collect::<Vec<_>>().join(", ");
+                    return Err(format!("there is no column `{name}`; there are: {known}"));
+                }
+            }
+        }
+        Ok(Self::Rows(Arc::new(Table {
+            columns,
+            has_rest,
+            has_token: false,
+            ..**all
+        })))
+    }
+
+    /// What the columns are called if not all of them are written.
+    #[must_use]
+    pub fn chosen_names(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::One(_) => None,
+            Self::Rows(table) => (!table.has_token).then(|| table.names().collect()),
+        }
     }
 
     /// What a value is where it is not taken apart.
@@ -50,16 +100,29 @@ impl From<ValueType> for Shape {
 /// The columns of rows.
 #[derive(Debug)]
 pub struct Table {
-    columns: Vec<(String, ColumnType)>,
+    columns: Vec<Shown>,
+    /// How many the stream has.
+    count: usize,
     /// Whether there is one for what stands behind the others.
     has_rest: bool,
+    /// Whether there is one for values that the others do not give back.
+    has_token: bool,
+}
+
+/// A column that is written.
+#[derive(Clone, Debug)]
+struct Shown {
+    name: String,
+    column_type: ColumnType,
+    /// Where it is in the stream.
+    place: usize,
 }
 
 impl Table {
     /// What its columns are called, the last one `rest` if there is such a column.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let rest = self.has_rest.then_some("rest");
-        self.columns.iter().map(|(name, _)| &**name).chain(rest)
+        self.columns.iter().map(|column| &*column.name).chain(rest)
     }
 
     /// What each of them has, that one too.
@@ -70,7 +133,12 @@ impl Table {
 
     /// The types of all but that one.
     pub(super) fn types(&self) -> impl Iterator<Item = ColumnType> {
-        self.columns.iter().map(|&(_, column_type)| column_type)
+        self.columns.iter().map(|column| column.column_type)
+    }
+
+    /// Whether there is one for values that the others do not give back.
+    pub(super) fn has_token(&self) -> bool {
+        self.has_token
     }
 }
 
@@ -95,7 +163,7 @@ pub(super) struct Found<'a> {
 pub(super) struct Told {
     /// It is a row, and each of its tokens is a cell.
     pub(super) conforms: bool,
-    /// The cells are written as the row.
+    /// The cells are written as the row, or nobody asked for more than they are.
     pub(super) gives_back: bool,
 }
 
@@ -128,18 +196,18 @@ impl TableReader {
             reader,
             tokens,
         } = self;
-        let (count, has_rest) = (table.columns.len(), table.has_rest);
+        let (shown, has_rest, is_all) = (table.columns.len(), table.has_rest, table.has_token);
         let Some(row) = reader.read(value) else {
-            (0..count + usize::from(has_rest)).for_each(|place| cells.cell(place, None));
+            (0..shown + usize::from(has_rest)).for_each(|place| cells.cell(place, None));
             return Told {
-                conforms: false,
-                gives_back: false,
+                conforms: !is_all,
+                gives_back: !is_all,
             };
         };
         let (mut conforms, mut gives_back) = (true, true);
-        for (place, &(_, column_type)) in table.columns.iter().enumerate() {
-            let token = row.token(place);
-            let found = token.and_then(|token| Some((token, cell(token, column_type)?)));
+        for (place, column) in table.columns.iter().enumerate() {
+            let token = row.token(column.place);
+            let found = token.and_then(|token| Some((token, cell(token, column.column_type)?)));
             match &found {
                 Some((token, cell)) => {
                     let found = Found {
@@ -156,8 +224,11 @@ impl TableReader {
                 }
             }
         }
-        let more = if has_rest { rest(&row, count) } else { None };
-        conforms &= row.len() <= count || more.is_some();
+        let more = match has_rest {
+            true => rest(&row, table.count),
+            false => None,
+        };
+        conforms &= row.len() <= table.count || more.is_some();
         if has_rest {
             let json = more.as_deref().unwrap_or_default();
             let cell = &Cell::Json(json);
@@ -166,11 +237,11 @@ impl TableReader {
                 json,
                 gives_back: true,
             };
-            cells.cell(count, more.is_some().then_some(found));
+            cells.cell(shown, more.is_some().then_some(found));
         }
         Told {
-            conforms,
-            gives_back: conforms && gives_back,
+            conforms: !is_all || conforms,
+            gives_back: !is_all || conforms && gives_back,
         }
     }
 }

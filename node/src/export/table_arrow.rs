@@ -158,7 +158,9 @@ impl<W: Write> TableArrow<W> {
             Arc::new(times.with_timezone(UTC)),
         ];
         columns.extend(self.columns.iter_mut().map(Column::take));
-        columns.push(self.tokens.take(rows));
+        if self.reader.table().has_token() {
+            columns.push(self.tokens.take(rows));
+        }
         self.out.write(columns)
     }
 }
@@ -185,6 +187,8 @@ fn schema(table: &Table) -> SchemaRef {
                 Field::new(name, data_type, true)
             }),
     );
-    fields.push(Field::new(TOKEN, DataType::Utf8, true));
+    if table.has_token() {
+        fields.push(Field::new(TOKEN, DataType::Utf8, true));
+    }
     Arc::new(Schema::new(fields))
 }

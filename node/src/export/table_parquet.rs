@@ -200,8 +200,10 @@ impl<W: Write + Send> TableParquet<W> {
                 }
             }
         }
-        let levels = self.tokens.levels(self.indexes.len());
-        write_column::<ByteArrayType, W>(&mut group, self.tokens.tokens(), Some(&levels))?;
+        if self.reader.table().has_token() {
+            let levels = self.tokens.levels(self.indexes.len());
+            write_column::<ByteArrayType, W>(&mut group, self.tokens.tokens(), Some(&levels))?;
+        }
         group.close()?;
         self.indexes.clear();
         self.times.clear();
@@ -238,9 +240,11 @@ fn schema(table: &Table, is_exact: bool) -> Result<TypePtr, ParquetError> {
         };
         fields.push(field(name, physical, logical, Repetition::OPTIONAL)?);
     }
-    let token = (!is_exact).then_some(LogicalType::String);
-    let token = field(TOKEN, PhysicalType::BYTE_ARRAY, token, Repetition::OPTIONAL)?;
-    fields.push(token);
+    if table.has_token() {
+        let token = (!is_exact).then_some(LogicalType::String);
+        let token = field(TOKEN, PhysicalType::BYTE_ARRAY, token, Repetition::OPTIONAL)?;
+        fields.push(token);
+    }
     let schema = Type::group_type_builder("rows").with_fields(fields);
     Ok(Arc::new(schema.build()?))
 }

@@ -20,6 +20,8 @@ pub struct Query {
     pub format: &'static str,
     /// Whether the file carries its proof; Parquet only.
     pub with_proof: bool,
+    /// Of a stream with columns these alone, separated by commas.
+    pub columns: Option<String>,
 }
 
 /// How observations are published.

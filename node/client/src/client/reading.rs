@@ -28,6 +28,9 @@ impl Client {
         if query.with_proof {
             path.push_str("&with_proof=true");
         }
+        if let Some(columns) = &query.columns {
+            path.push_str(&format!("&columns={}", encode(columns)));
+        }
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(bytes_of(answer))
     }

@@ -239,6 +239,40 @@ fn json_has_the_tokens_as_they_were_given_and_a_text_of_what_is_no_row() {
 }
 
 #[test]
+fn some_columns_alone_are_written_in_the_order_in_which_they_are_named() {
+    let values: &[&[u8]] = &[br#"[1.50,"a",null,2]"#, b"calm", b"[1]"];
+    let chosen = |names: &[&str]| weather(true).chosen(names);
+    let two = chosen(&["sky", "temperature"]).unwrap();
+    assert_eq!(two.chosen_names(), Some(vec!["sky", "temperature"]));
+    assert_eq!(weather(true).chosen_names(), None);
+    assert_eq!(
+        lines(Format::Csv, &two, values),
+        ["index,time,sky,temperature", "0,T,a,1.5", "1,T,,", "2,T,,1"]
+    );
+    assert_eq!(
+        lines(Format::Ndjson, &chosen(&["at", "rest"]).unwrap(), values),
+        [
+            r#"{"index":0,"time":"T","at":null,"rest":[2]}"#,
+            r#"{"index":1,"time":"T","at":null,"rest":null}"#,
+            r#"{"index":2,"time":"T","at":null,"rest":null}"#,
+        ]
+    );
+    for (names, why) in [
+        (
+            &["rain"][..],
+            "there is no column `rain`; there are: temperature, sky, at, rest",
+        ),
+        (&["sky", "sky"], "column `sky` is said twice"),
+        (&["rest", "sky"], "`rest` stands behind"),
+        (&[""], "no column ``"),
+    ] {
+        let refused = chosen(names).unwrap_err();
+        assert!(refused.contains(why), "{names:?}: {refused}");
+    }
+    assert!(Shape::One(ValueType::Number).chosen(&["value"]).is_err());
+}
+
+#[test]
 fn names_of_columns_are_quoted_where_they_must_be() {
     let shape = shape(&[("a \"b\",\n", ColumnType::Bool)], false);
     let csv = written(Format::Csv, &shape, &[b"[true]"]);
