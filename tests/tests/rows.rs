@@ -339,6 +339,44 @@ async fn a_row_that_does_not_fit_is_refused_with_its_column_before_anything_is_s
 }
 
 #[tokio::test]
+async fn a_file_tells_the_columns_of_the_stream_that_it_is_published_to() -> Result<()> {
+    let node = TestNode::new()?;
+    let path = file(&node, "every.csv", FILE)?;
+    let create = ["stream", "create", "every", "--columns-from", &path];
+    let output = node.command(&create)?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(output.status.success(), "{said}");
+    ensure!(said.contains("the times are in column date"), "{said}");
+    ensure!(
+        said.contains("column n: number (2 values, the first `9007199254740993`)"),
+        "{said}"
+    );
+    let columns = node.show("every")?["columns"].clone();
+    let types: Vec<_> = columns.as_array().context("no columns")?.iter().collect();
+    let types: Vec<_> = types
+        .iter()
+        .map(|c| format!("{}:{}", c["name"], c["type"]))
+        .collect();
+    ensure!(
+        types.join(" ").replace('"', "")
+            == "data:text what:text at:time is:bool text:text n:number a:number",
+        "{types:?}"
+    );
+    node.run(&["publish", "every", "--file", &path, "--time-column", "date"])?;
+    ensure!(node.show("every")?["size"] == 3);
+
+    let list = r#"[{"name":"n","type":"integer","description":"how many"}]"#;
+    let list = file(&node, "columns.json", list)?;
+    node.run(&["stream", "create", "counts", "--columns-from", &list])?;
+    ensure!(node.show("counts")?["columns"][0]["description"] == "how many");
+    node.run(&["publish", "counts", "[7]"])?;
+    let none = file(&node, "none.csv", "a,b\n1,2\n")?;
+    let output = node.command(&["stream", "create", "none", "--columns-from", &none])?;
+    ensure!(String::from_utf8(output.stderr)?.contains("--time-column T"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn columns_that_a_stream_cannot_have_are_refused_when_it_is_created() -> Result<()> {
     let node = TestNode::new()?;
     let create =

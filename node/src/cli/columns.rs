@@ -1,7 +1,17 @@
-//! Columns, as they are named on a command line: `temperature:number:°C,sky:text`.
+//! Columns, as they are named on a command line: `temperature:number:°C,sky:text`, or
+//! as a file has them.
 
+use std::path::Path;
+
+use anyhow::{Context, bail};
 use headwater_client::types::NewColumn;
 use headwater_protocols::manifest::ColumnType;
+
+use super::Invocation;
+use super::ask::{can_ask, is_yes};
+use crate::import::column_guess::columns_of;
+use crate::import::file_kind::Expected;
+use crate::import::file_source::Source;
 
 /// The columns of a new stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +26,31 @@ pub(super) fn parse(text: &str) -> Result<Columns, String> {
         .map(column)
         .collect::<Result<_, _>>()
         .map(Columns)
+}
+
+/// Those of a file, which are shown before anything is signed.
+///
+/// # Errors
+/// It cannot be read, does not tell, or they are not what is meant.
+pub(super) async fn from_file(
+    invocation: &Invocation,
+    path: &Path,
+    time_column: Option<&str>,
+) -> anyhow::Result<Vec<NewColumn>> {
+    let (path, time) = (path.to_owned(), time_column.map(ToOwned::to_owned));
+    let find = move || {
+        // It may be a list in JSON, too.
+        let source = Source::of(&path, Expected::Ndjson)?;
+        let found = columns_of(&source, time.as_deref(), None, false);
+        found.with_context(|| format!("cannot tell the columns of {}", source.name))
+    };
+    let guessed = tokio::task::spawn_blocking(find).await??;
+    (guessed.said.iter()).for_each(|line| invocation.out.note(line));
+    let question = "create the stream with these columns, for good?";
+    if can_ask(invocation) && !is_yes(question.to_owned()).await? {
+        bail!("nothing was created; say the columns with --columns, or as a list in JSON");
+    }
+    Ok(guessed.columns)
 }
 
 fn column(text: &str) -> Result<NewColumn, String> {

@@ -1,5 +1,6 @@
 //! `stream create`, `list`, `peers`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -54,6 +55,15 @@ pub(crate) struct CreateArgs {
     /// json, bytes), and units if they have some
     #[arg(long, value_name = "NAME:TYPE[:UNIT],…", value_parser = columns::parse)]
     columns: Option<Columns>,
+    /// The same, as a CSV file has them (names, and types that fit all rows), or as a
+    /// list in JSON: [{"name":…,"type":…,"unit":…,"description":…}]. They are shown
+    /// before anything is signed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["columns", "value_type"])]
+    columns_from: Option<PathBuf>,
+    /// The column of that file that has the times [default: the first that has one in
+    /// each row]
+    #[arg(long, value_name = "T", requires = "columns_from")]
+    time_column: Option<String>,
     /// The unit of the values
     #[arg(long, default_value = "", hide_default_value = true)]
     unit: String,
@@ -145,13 +155,19 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
         let us = duration.map_or(0, |duration| duration.as_micros());
         u64::try_from(us).unwrap_or(u64::MAX)
     };
+    let columns = match (&args.columns_from, args.columns) {
+        (Some(file), _) => {
+            columns::from_file(invocation, file, args.time_column.as_deref()).await?
+        }
+        (None, said) => said.map_or_else(Vec::new, |columns| columns.0),
+    };
     let stream = NewStream {
         name: args.name,
         description: args.description,
         source: args.source,
         unit: args.unit,
         value_type: args.value_type,
-        columns: args.columns.map_or_else(Vec::new, |columns| columns.0),
+        columns,
         cadence_us: micros(args.cadence),
         chunk_level: args.chunk_level,
         target: args.target,

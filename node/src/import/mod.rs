@@ -9,6 +9,7 @@
 //! and [`unsigned_row`]. Rows of streams with columns are a [`row`] wherever they come
 //! from.
 
+pub(crate) mod column_guess;
 pub(crate) mod csv_input;
 mod csv_quotes;
 mod csv_records;
