@@ -124,3 +124,35 @@ async fn the_dashboard_opens_through_its_link_and_draws_a_stream_as_it_grows() -
     ensure!(text.contains("headwater dashboard"), "{text}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_card_of_the_dashboard_has_the_columns_of_rows() -> Result<()> {
+    let Some(mut browser) = Chromium::start().await? else {
+        return Ok(());
+    };
+    let node = TestNode::start(&[]).await?;
+    let columns = "temperature:number:°C,sky:text,n:integer";
+    node.run(&["stream", "create", "weather", "--columns", columns])?;
+    node.run(&["publish", "weather", "[1.50,null,7]"])?;
+    node.run(&["publish", "weather", r#"[2.5,"clear",9007199254740993]"#])?;
+    let link = node.json(&["dashboard", "--no-open"])?;
+    browser
+        .open(link["url"].as_str().context("no link")?)
+        .await?;
+    let wait = "new Promise(done => {
+        const look = () => {
+            const line = document.querySelector('#streams polyline');
+            const points = (line?.getAttribute('points') || '').split(' ').filter(Boolean);
+            points.length === 2 ? done(document.querySelector('#streams').innerText)
+                : requestAnimationFrame(look);
+        };
+        look();
+    })";
+    let text = browser.evaluate(wait).await?;
+    let text = text.as_str().context("no text")?;
+    ensure!(
+        text.contains("temperature 2.5 °C · sky clear · n 900719925474099"),
+        "{text}"
+    );
+    Ok(())
+}

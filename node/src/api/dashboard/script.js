@@ -146,13 +146,38 @@ class Card {
   }
 
   take(text) {
+    const number = this.stream.columns ? this.row(text) : this.single(text);
+    this.points.push(typeof number === 'number' ? number : NaN);
+    if (this.points.length > POINTS) this.points.shift();
+    if (!this.drawing) this.drawing = requestAnimationFrame(() => this.draw());
+  }
+
+  single(text) {
     const record = JSON.parse(text);
     // The exact token: a number may have more digits than a script keeps.
     const token = text.slice(text.indexOf('"value":') + 8, -1);
     this.newest = {time: record.time, text: typeof record.value === 'string' ? record.value : token};
-    this.points.push(typeof record.value === 'number' ? record.value : NaN);
-    if (this.points.length > POINTS) this.points.shift();
-    if (!this.drawing) this.drawing = requestAnimationFrame(() => this.draw());
+    return record.value;
+  }
+
+  // The columns with their names; the first one of numbers is drawn.
+  row(text) {
+    const exact = new Map();
+    // Where a browser tells it, numbers have their tokens here, too.
+    const record = JSON.parse(text, (name, value, from) => {
+      if (typeof value === 'number' && from) exact.set(name, from.source);
+      return value;
+    });
+    const shown = ({name, unit}) => {
+      const value = record[name];
+      if (value === null) return name + ' –';
+      const token = typeof value === 'string' ? value : exact.get(name) ?? JSON.stringify(value);
+      return name + ' ' + token + (unit ? ' ' + unit : '');
+    };
+    const columns = this.stream.columns;
+    this.newest = {time: record.time, text: columns.map(shown).join(' · ')};
+    const drawn = columns.find(column => column.type === 'number' || column.type === 'integer');
+    return drawn && record[drawn.name];
   }
 
   draw() {
