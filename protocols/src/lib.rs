@@ -6,6 +6,7 @@
 //! uses only what stands below it.
 
 // Floor 0
+pub mod backoff;
 pub mod id;
 pub mod limits;
 pub mod time;

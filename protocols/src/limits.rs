@@ -4,6 +4,10 @@ mod finding;
 mod sync;
 mod upkeep;
 
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
 pub use finding::*;
 pub use sync::*;
 pub use upkeep::*;
@@ -202,6 +206,13 @@ pub const MAX_HEAD_POLL_US: u64 = 120_000_000;
 
 /// The same of a log of which something is missing.
 pub const BUSY_HEAD_POLL_US: u64 = 1_000_000;
+
+/// Before those that follow a log of ours, and were not seen to have all of it, are
+/// asked what they have: twice as long as a busy log waits, and as a quiet one at last.
+pub const FOLLOWER_BACKOFF: Backoff = Backoff::doubling(
+    Duration::from_micros(2 * BUSY_HEAD_POLL_US),
+    Duration::from_micros(MAX_HEAD_POLL_US),
+);
 
 /// A head that an answer has brought is told to neighbours that lack it within
 /// this time, at random: the first one to tell it spares all others, and a

@@ -1,6 +1,8 @@
 //! Points in time, as numbers: the crate has no clock.
 
 use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
 
 /// Microseconds since the Unix epoch, UTC. Negative before 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +34,15 @@ impl Timestamp {
     }
 }
 
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    /// This point, so much later, in whole microseconds; at most the end of time.
+    fn add(self, span: Duration) -> Self {
+        self.plus(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} µs", self.0)
@@ -51,6 +62,8 @@ mod tests {
     #[test]
     fn the_end_of_time_is_not_passed() {
         assert_eq!(Timestamp(i64::MAX).plus(9), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(0) + Duration::MAX, Timestamp(i64::MAX));
+        assert_eq!(Timestamp(-5) + Duration::from_micros(7), Timestamp(2));
         assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), 0);
         assert_eq!(Timestamp(i64::MAX).since(Timestamp(i64::MIN)), u64::MAX);
     }

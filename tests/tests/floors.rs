@@ -13,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const PROTOCOLS: &[&str] = &[
+    "backoff",
     "limits",
     "time",
     "id",

@@ -8,6 +8,7 @@ use headwater_client::Patience;
 use headwater_client::failure::for_now;
 use headwater_client::times::Unit;
 use headwater_client::types::{FetchView, RoleView, StreamView};
+use headwater_protocols::backoff::Backoff;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -17,12 +18,9 @@ use super::standing::gaps;
 use super::{Invocation, duration, progress};
 use crate::client::Client;
 
-/// Pause before the node is asked for the first time. A short stream is in step
-/// within milliseconds.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-
-/// Longest pause before the node is asked again; they double up to it.
-const MAX_PAUSE: Duration = Duration::from_millis(100);
+/// Before the node is asked, and asked again. A short stream is in step within
+/// milliseconds.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(5), Duration::from_millis(100));
 
 /// How long nobody may have the stream before that is said, and said anew when it
 /// changes.
@@ -221,7 +219,7 @@ impl Waiting<'_> {
         let tell = |what: &str| bar.suspend(|| self.out.note(what));
         let mut teller = Teller::new(self.begun);
         let id = stream.id.clone();
-        let mut pause = FIRST_PAUSE;
+        let mut asked = 0;
         while !is_here(&stream, self.part) {
             refuse_hopeless(&stream)?;
             if self.is_over() {
@@ -231,8 +229,7 @@ impl Waiting<'_> {
             if let Some(said) = teller.say(&stream, Instant::now()) {
                 tell(&format!("{}{said}", self.company(&stream).await));
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(MAX_PAUSE);
+            tokio::time::sleep(BACKOFF.next(&mut asked)).await;
             let left = self
                 .limit
                 .map(|limit| limit.saturating_sub(self.begun.elapsed()));

@@ -7,7 +7,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::time::Instant;
 
 use super::addresses::peer_of;
-use super::limits::{BOOTSTRAP_SILENCE_SAID_EVERY, MAX_REDIAL};
+use super::limits::{BOOTSTRAP_SILENCE_SAID_EVERY, REDIAL_BACKOFF};
 use super::private_network::strangers::{HUNG_UP, why_no_channel};
 use super::transport::NO_CHANNEL;
 use crate::handle::{BootstrapStatus, Node};
@@ -103,7 +103,7 @@ impl Bootstraps {
                 last_error = status.last_error,
                 "no bootstrap node answers; they are dialled again, at least every {} s. Check the \
                  addresses and this machine's network",
-                MAX_REDIAL.as_secs()
+                REDIAL_BACKOFF.most().as_secs()
             );
         }
         node.set_bootstrap(status);

@@ -2,7 +2,6 @@
 //! of followed streams.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::{Multiaddr, PeerId};
@@ -10,7 +9,7 @@ use tokio::time::Instant;
 
 use super::action::Dial;
 use super::addresses::{is_circuit, peer_of, without_peer};
-use super::limits::{FIRST_REDIAL, KEPT_DIALLED_AT_ONCE, MAX_KEPT_ADDRESSES, MAX_REDIAL};
+use super::limits::{KEPT_DIALLED_AT_ONCE, MAX_KEPT_ADDRESSES, REDIAL_BACKOFF};
 
 /// Says which addresses are to be dialled, and when.
 #[derive(Debug, Default)]
@@ -25,7 +24,8 @@ struct Kept {
     peer: Option<PeerId>,
     /// Since when it is connected.
     connected: Option<Instant>,
-    pause: Duration,
+    /// Dials, and connections that did not last, since it was there for long.
+    failures: u32,
     due: Instant,
 }
 
@@ -80,7 +80,7 @@ impl Dialer {
     /// Keeps an address connected from now on; known ones are dialled at once.
     pub(super) fn keep(&mut self, address: Multiaddr, now: Instant) {
         if let Some(kept) = self.kept.iter_mut().find(|kept| kept.address == address) {
-            kept.pause = FIRST_REDIAL;
+            kept.failures = 0;
             kept.due = kept.due.min(now);
             return;
         }
@@ -93,7 +93,7 @@ impl Dialer {
             address,
             peer,
             connected: None,
-            pause: FIRST_REDIAL,
+            failures: 0,
             due: now,
         });
     }
@@ -142,8 +142,7 @@ impl Dialer {
                 kept.connected = Some(now);
                 continue;
             }
-            kept.due = now + kept.pause;
-            kept.pause = (kept.pause * 2).min(MAX_REDIAL);
+            kept.due = now + REDIAL_BACKOFF.next(&mut kept.failures);
             let of_peer = |due: &&mut Due| due.peer.is_some() && due.peer == kept.peer;
             if let Some(due) = due.iter_mut().find(of_peer) {
                 due.addresses.push(kept.address.clone());
@@ -179,13 +178,12 @@ impl Dialer {
             // dialled as seldom as one who does not answer.
             let lasted = kept
                 .connected
-                .is_some_and(|since| now >= since + MAX_REDIAL);
+                .is_some_and(|since| now >= since + REDIAL_BACKOFF.most());
             if lasted {
-                kept.pause = FIRST_REDIAL;
+                kept.failures = 0;
             }
             kept.connected = None;
-            kept.due = now + kept.pause;
-            kept.pause = (kept.pause * 2).min(MAX_REDIAL);
+            kept.due = now + REDIAL_BACKOFF.next(&mut kept.failures);
         }
     }
 }
@@ -212,16 +210,19 @@ mod tests {
         dialer.keep(address(peer), now);
         assert_eq!(dials(&mut dialer, now), 1);
         let first = dialer.next_due().unwrap();
-        assert_eq!(first, now + FIRST_REDIAL);
+        assert_eq!(first, now + REDIAL_BACKOFF.first());
         assert_eq!(dials(&mut dialer, now), 0);
         assert_eq!(dials(&mut dialer, first), 1);
-        assert_eq!(dialer.next_due().unwrap(), first + FIRST_REDIAL * 2);
+        assert_eq!(
+            dialer.next_due().unwrap(),
+            first + REDIAL_BACKOFF.first() * 2
+        );
 
         dialer.connected(peer, None, first);
         assert_eq!(dialer.next_due(), None);
-        let later = first + MAX_REDIAL;
+        let later = first + REDIAL_BACKOFF.most();
         dialer.closed(peer, later);
-        assert_eq!(dialer.next_due().unwrap(), later + FIRST_REDIAL);
+        assert_eq!(dialer.next_due().unwrap(), later + REDIAL_BACKOFF.first());
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
             now = due;
         }
         assert!(pauses.is_sorted(), "{pauses:?}");
-        assert_eq!(pauses[7], MAX_REDIAL);
+        assert_eq!(pauses[7], REDIAL_BACKOFF.most());
     }
 
     #[test]
@@ -265,9 +266,9 @@ mod tests {
         let quic: Multiaddr = (format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{peer}").parse()).unwrap();
         dialer.keep(address(peer), now);
         dialer.take_due(now, |_| false);
-        let later = now + FIRST_REDIAL;
+        let later = now + REDIAL_BACKOFF.first();
         // One that is not due yet goes along.
-        dialer.keep(quic.clone(), later + FIRST_REDIAL);
+        dialer.keep(quic.clone(), later + REDIAL_BACKOFF.first());
         dialer.keep("/ip4/127.0.0.1/tcp/2".parse().unwrap(), later);
         let mut due = dialer.take_due(later, |_| false);
         assert_eq!(due.len(), 2);

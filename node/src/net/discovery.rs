@@ -195,7 +195,7 @@ pub(super) fn need(status: &LogStatus) -> Need {
 
 #[cfg(test)]
 mod tests {
-    use super::super::limits::{ANNOUNCE_AGAIN, FIRST_QUERY_PAUSE};
+    use super::super::limits::{ANNOUNCE_AGAIN, QUERY_BACKOFF};
     use super::*;
 
     /// A table with this many servers, of a node that is none.
@@ -301,7 +301,7 @@ mod tests {
         let nobody = BTreeSet::new();
         discovery.tick(vec![lacks_source(1)], &nobody, knows(1), now);
         discovery.not_asked(Query::Lookup(log(1)), now);
-        let again = now + FIRST_QUERY_PAUSE * 2;
+        let again = now + QUERY_BACKOFF.first() * 2;
         let asked = discovery.tick(vec![lacks_source(1)], &nobody, knows(1), again);
         assert_eq!(asked, [Action::Query(Query::Lookup(log(1)))]);
         let (found, nowhere) = (PeerId::random(), PeerId::random());

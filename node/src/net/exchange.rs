@@ -30,9 +30,7 @@ use super::action::Action;
 use super::addresses::{Reach, reach};
 use super::dialer::Dialer;
 use super::idle::{Crowd, Idleness, Use};
-use super::limits::{
-    EXCHANGE_TICK, FIRST_RESCUE_PAUSE_US, FORGET_WAITING_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US,
-};
+use super::limits::{EXCHANGE_TICK, FORGET_WAITING_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US};
 use super::peer_book::{Candidate, PeerBook};
 use super::peer_record::SignedRecord;
 use super::random;
@@ -84,7 +82,8 @@ pub(super) struct Exchange {
     waiting: BTreeMap<PeerId, Timestamp>,
     allowance: Allowance,
     rescue_at: Timestamp,
-    rescue_pause_us: u64,
+    /// How often anybody at all was dialled since the last peer was lost.
+    rescues: u32,
     idleness: Idleness,
     idle_review_at: Timestamp,
     due: Instant,
@@ -173,7 +172,7 @@ impl Exchange {
             waiting: BTreeMap::new(),
             allowance: Allowance::default(),
             rescue_at: now,
-            rescue_pause_us: FIRST_RESCUE_PAUSE_US,
+            rescues: 0,
             idleness: Idleness::default(),
             idle_review_at: now.plus(IDLE_REVIEW_US),
             due: clock,

@@ -7,6 +7,8 @@ mod transport;
 
 use std::time::Duration;
 
+use headwater_protocols::backoff::Backoff;
+
 pub use discovery::*;
 pub use exchange::*;
 pub use nat::*;
@@ -135,13 +137,10 @@ pub const BAN: Duration = Duration::from_secs(600);
 /// Peers that are banned at a time; the oldest ban ends first.
 pub const MAX_BANNED: usize = 4_096;
 
-/// First pause before a peer that should be connected is dialled again; it
-/// doubles at each failure.
-pub const FIRST_REDIAL: Duration = Duration::from_millis(250);
-
-/// Longest pause between two dials of one address: a bootstrap node or relay
+/// Before a peer that should be connected is dialled again. A bootstrap node or relay
 /// that was started anew is found again within 15 s.
-pub const MAX_REDIAL: Duration = Duration::from_secs(10);
+pub const REDIAL_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_millis(250), Duration::from_secs(10));
 
 /// How often the log says that no bootstrap node answers, while none does.
 pub const BOOTSTRAP_SILENCE_SAID_EVERY: Duration = Duration::from_secs(600);

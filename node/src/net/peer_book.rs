@@ -12,10 +12,10 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::addresses::{Reach, reach, useful};
 use super::limits::{
-    FIRST_PEER_REST_US, KNOWN_PEER_US, KNOWN_PEERS_PER_CONNECTION, LOST_LATELY_US,
-    MAX_DIAL_FAILURES, MAX_LOST_PEER_REST_US, MAX_PEER_REST_US, MAX_PEERS_PER_SOURCE,
-    MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US, MIN_KNOWN_PEERS, PEER_GROUPS_IN_BOOK,
-    REFUSED_DIAL_REST_US, TOLD_AFTER_CLOSE_US, UNRELATED_TOLD,
+    KNOWN_PEER_US, KNOWN_PEERS_PER_CONNECTION, LOST_LATELY_US, LOST_PEER_BACKOFF,
+    MAX_DIAL_FAILURES, MAX_PEERS_PER_SOURCE, MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US,
+    MIN_KNOWN_PEERS, PEER_BACKOFF, PEER_GROUPS_IN_BOOK, REFUSED_DIAL_REST_US, TOLD_AFTER_CLOSE_US,
+    UNRELATED_TOLD,
 };
 use super::peer_record::SignedRecord;
 
@@ -325,7 +325,7 @@ impl PeerBook {
         {
             entry.connected = false;
             entry.met = Some(now);
-            entry.rests_until = now.plus(FIRST_PEER_REST_US);
+            entry.rests_until = now + PEER_BACKOFF.first();
         }
     }
 
@@ -344,12 +344,11 @@ impl PeerBook {
         let lately = entry
             .met
             .is_some_and(|met| now.since(met) <= LOST_LATELY_US);
-        let longest = match lately {
-            true => MAX_LOST_PEER_REST_US,
-            false => MAX_PEER_REST_US,
+        let backoff = match lately {
+            true => LOST_PEER_BACKOFF,
+            false => PEER_BACKOFF,
         };
-        let doublings = entry.failures.min(16);
-        entry.rests_until = now.plus((FIRST_PEER_REST_US << doublings).min(longest));
+        entry.rests_until = now + backoff.pause(entry.failures);
     }
 
     /// Notes that we did not dial a peer, for reasons of our own, which say

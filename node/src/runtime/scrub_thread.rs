@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use headwater_protocols::backoff::Backoff;
 use headwater_protocols::engine::{Input, LogStatus, LostRows};
 use headwater_protocols::id::LogId;
 use headwater_protocols::ranges::{Interval, IntervalSet};
@@ -43,9 +44,9 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Between two rounds over all streams.
 const ROUND: Duration = Duration::from_secs(3_600);
 
-/// Between two repairs of which one has found nothing to repair: it doubles, up
-/// to the second of these.
-const FRUITLESS: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// Between two repairs of which one has found nothing to repair.
+const FRUITLESS_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(2), Duration::from_secs(60));
 
 /// What the engine is told.
 pub(super) type Found = mpsc::Receiver<Input>;
@@ -78,7 +79,7 @@ impl ScrubThread {
             round_at: stays.then(|| Instant::now() + IDLE),
             reading: None,
             fruitless_until: None,
-            fruitless_pause: FRUITLESS.0,
+            fruitless: 0,
         };
         let work = move || scrubber.run();
         let worker = Worker::start("scrub", "looks after what is stored", stop, work)?;
@@ -106,8 +107,9 @@ struct Scrubber {
     /// come far, and whoever waits for the command feels it.
     round_at: Option<Instant>,
     reading: Option<Reading>,
+    /// Repairs in a row of which nothing came.
+    fruitless: u32,
     fruitless_until: Option<Instant>,
-    fruitless_pause: Duration,
 }
 
 impl Scrubber {
@@ -180,7 +182,7 @@ impl Scrubber {
             Ok(mended) => {
                 let is_done = mended.is_none_or(|mended| !mended.what.is_empty());
                 match is_done {
-                    true => self.fruitless_pause = FRUITLESS.0,
+                    true => self.fruitless = 0,
                     false => self.was_fruitless(),
                 }
             }
@@ -201,8 +203,8 @@ impl Scrubber {
 
     /// Nothing came of it: it is tried again in a while.
     fn was_fruitless(&mut self) {
-        self.fruitless_until = Some(Instant::now() + self.fruitless_pause);
-        self.fruitless_pause = (self.fruitless_pause * 2).min(FRUITLESS.1);
+        let pause = FRUITLESS_BACKOFF.next(&mut self.fruitless);
+        self.fruitless_until = Some(Instant::now() + pause);
     }
 
     /// Tells what was lost with what was taken out.

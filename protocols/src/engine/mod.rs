@@ -154,7 +154,9 @@ pub struct Engine<S> {
     halt: Option<Halt>,
     /// When it could be written again, after it could not.
     resumed_at: Timestamp,
-    probe_pause_us: u64,
+    /// How often it was waited before an attempt to write, since it could be written
+    /// for long.
+    failed_probes: u32,
 }
 
 impl<S: Store> Engine<S> {
@@ -203,7 +205,7 @@ impl<S: Store> Engine<S> {
             now,
             halt: None,
             resumed_at: Timestamp(i64::MIN),
-            probe_pause_us: 0,
+            failed_probes: 0,
         };
         engine.load(settings, now)?;
         engine.settle(now);

@@ -1,6 +1,10 @@
 //! Bounds of finding those who have a stream: peers that are asked for others, joins and
 //! offers, meetings, and searches.
 
+use std::time::Duration;
+
+use crate::backoff::{Backoff, Jitter};
+
 /// Streams that one question for peers may name: 8 KB of ids. A node with more
 /// streams that lack peers asks again.
 pub const MAX_ASKED_STREAMS: usize = 256;
@@ -69,12 +73,13 @@ pub const JOIN_EVERY_US: u64 = 20_000;
 /// it: until then the mesh of the topic has more than this one.
 pub const LISTENER_PAUSE_US: u64 = 200_000;
 
-/// Microseconds before a stream that nobody answered for is asked for anew; it
-/// doubles each time. Kademlia searches in the meantime.
-pub const FIRST_JOIN_REST_US: u64 = 60_000_000;
+/// Before a stream that nobody answered for is asked for anew. Kademlia searches in
+/// the meantime.
+pub const JOIN_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(60), Duration::from_secs(900));
 
-/// The longest of these pauses.
-pub const MAX_JOIN_REST_US: u64 = 900_000_000;
+/// Streams that were followed together must not ask together.
+pub const JOIN_JITTER: Jitter = Jitter::quarters(2, 2);
 
 /// Joins that are remembered, to match offers and acceptances to them: 100 a
 /// second for [`JOIN_MEMORY_US`], at most 3 KB each.
@@ -109,9 +114,9 @@ pub const RENDEZVOUS_AFTER_US: u64 = 2_000_000;
 /// Peers whose broken offers are remembered.
 pub const MAX_BROKEN_OFFERERS: usize = 1_024;
 
-/// How long the offers of a peer that broke one come last, in microseconds; it
-/// doubles at each.
-pub const BROKEN_OFFER_US: u64 = 300_000_000;
+/// How long the offers of a peer that broke some come last.
+pub const BROKEN_OFFER_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(300), Duration::from_secs(4_800));
 
 /// Bytes of a signed peer record. A dozen addresses with a relay's come to
 /// 1.5 KB; identify carries no more than 4 KB with all its lists.

@@ -1,6 +1,9 @@
 //! Bounds of fetching records: what is asked for, read, and on its way.
 
+use std::time::Duration;
+
 use super::MAX_CHUNK_BYTES;
+use crate::backoff::Backoff;
 
 /// Subtrees in one offer: the width of old Swarm's bit vector.
 pub const MAX_OFFERED: usize = 128;
@@ -180,12 +183,10 @@ pub const MAX_BATCH_TIME_US: u64 = 120_000_000;
 /// the rest of [`MAX_OPEN_BATCHES`] is kept free for what is urgent.
 pub const MAX_HISTORY_BATCHES: usize = MAX_OPEN_BATCHES - 2;
 
-/// Microseconds after which a peer that had no place left is asked again; the
-/// pause doubles, five times at most, while it has none.
-pub const BUSY_PAUSE_US: u64 = 200_000;
+/// Before a peer is asked again that had no place left.
+pub const BUSY_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_millis(200), Duration::from_millis(6_400));
 
-/// First pause after a peer failed a request; doubled at each failure in a row.
-pub const FIRST_COOL_OFF_US: u64 = 500_000;
-
-/// Longest pause after repeated failures.
-pub const MAX_COOL_OFF_US: u64 = 60_000_000;
+/// Before a peer is asked again that failed requests in a row.
+pub const COOL_OFF_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_millis(500), Duration::from_secs(60));

@@ -1,7 +1,10 @@
 //! Bounds of what a node does with what it has: reopening, deleting, dropping and looking
 //! after it.
 
+use std::time::Duration;
+
 use super::{CLOCK_KEPT_US, MAX_CHUNK_LEVEL};
+use crate::backoff::Backoff;
 
 /// How often the search for what two branches begin with begins anew because
 /// the peer has adopted another head. Once it knows of the fork it adopts none.
@@ -85,11 +88,11 @@ pub const DELETION_PAUSE_US: u64 = 2_000;
 /// Microseconds until a step is tried again that the disk refused.
 pub const DELETION_RETRY_US: u64 = 60_000_000;
 
-/// Microseconds between two attempts to write, while the disk cannot be written:
-/// the first, and the longest, for each that fails doubles it. Room that was made
+/// Between two attempts to write, while the disk cannot be written. Room that was made
 /// is noticed within seconds, and a disk that is broken is not kept busy.
-pub const PROBE_PAUSE_US: (u64, u64) = (500_000, 5_000_000);
+pub const PROBE_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_millis(500), Duration::from_secs(5));
 
-/// Microseconds until a log is read again that could not be read: the first, and
-/// the longest, as above. A sector that is lost stays so.
-pub const REREAD_PAUSE_US: (u64, u64) = (1_000_000, 60_000_000);
+/// Before a log is read again that could not be read. A sector that is lost stays so.
+pub const REREAD_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));

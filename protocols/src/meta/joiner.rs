@@ -9,8 +9,8 @@ use libp2p_identity::PeerId;
 use super::{RendezvousKey, Server};
 use crate::id::LogId;
 use crate::limits::{
-    ACCEPTED_OFFERS, BROKEN_OFFER_US, COLLECT_OFFERS_US, FIRST_JOIN_REST_US, MAX_BROKEN_OFFERERS,
-    MAX_JOIN_ATTEMPTS, MAX_JOIN_REST_US, MAX_KEPT_OFFERS, OFFER_DEADLINE_US, OFFER_TIMEOUT_US,
+    ACCEPTED_OFFERS, BROKEN_OFFER_BACKOFF, COLLECT_OFFERS_US, JOIN_BACKOFF, JOIN_JITTER,
+    MAX_BROKEN_OFFERERS, MAX_JOIN_ATTEMPTS, MAX_KEPT_OFFERS, OFFER_DEADLINE_US, OFFER_TIMEOUT_US,
 };
 use crate::ranges::IntervalSet;
 use crate::sealed::{OpeningKey, SealingKey};
@@ -180,12 +180,8 @@ impl Joiner {
         if search.attempt > MAX_JOIN_ATTEMPTS {
             search.attempt = 0;
             search.phase = Phase::Waiting;
-            let rest = FIRST_JOIN_REST_US << search.rests.min(7);
-            search.rests += 1;
-            // Streams that were followed together must not ask together.
-            let rest = rest.min(MAX_JOIN_REST_US);
-            let at = now.plus(rest / 2 + random() % rest);
-            self.set_due(log, Some(at));
+            let rest = JOIN_BACKOFF.next(&mut search.rests);
+            self.set_due(log, Some(now + JOIN_JITTER.spread(rest, random())));
             return self.take_due(now, publisher_of, random);
         }
         let attempt = search.attempt;
@@ -378,8 +374,7 @@ impl Joiner {
             count: 0,
             until: now,
         });
-        mark.until = now.plus(BROKEN_OFFER_US << mark.count.min(4));
-        mark.count += 1;
+        mark.until = now + BROKEN_OFFER_BACKOFF.next(&mut mark.count);
     }
 
     fn set_due(&mut self, log: LogId, at: Option<Timestamp>) {
@@ -443,7 +438,7 @@ mod tests {
         }
         assert_eq!(ask(&mut joiner, now), None);
         let again = joiner.next_due().unwrap();
-        assert!(again.since(now) >= FIRST_JOIN_REST_US / 2);
+        assert!(again >= now + JOIN_BACKOFF.first() / 2);
         assert_eq!(ask(&mut joiner, again), Some(0));
         joiner.end(log());
         assert_eq!(joiner.next_due(), None);

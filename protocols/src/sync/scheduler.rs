@@ -10,8 +10,8 @@ use libp2p_identity::PeerId;
 
 use super::Priority;
 use crate::limits::{
-    BUSY_PAUSE_US, FIRST_COOL_OFF_US, MAX_BATCH_BYTES, MAX_COOL_OFF_US, MAX_HISTORY_BATCHES,
-    MAX_OPEN_BATCHES, MAX_SOURCES, MAX_WISHES,
+    BUSY_BACKOFF, COOL_OFF_BACKOFF, MAX_BATCH_BYTES, MAX_HISTORY_BATCHES, MAX_OPEN_BATCHES,
+    MAX_SOURCES, MAX_WISHES,
 };
 use crate::ranges::{Interval, IntervalSet};
 use crate::time::Timestamp;
@@ -228,9 +228,7 @@ impl Scheduler {
                 source.cool_until = None;
             }
             Ending::Failed if source.cool_until.is_none_or(|until| until <= now) => {
-                let pause = FIRST_COOL_OFF_US << source.failures.min(7);
-                source.cool_until = Some(now.plus(pause.min(MAX_COOL_OFF_US)));
-                source.failures += 1;
+                source.cool_until = Some(now + COOL_OFF_BACKOFF.next(&mut source.failures));
             }
             Ending::Failed | Ending::Withdrawn => {}
         }
@@ -262,9 +260,7 @@ impl Scheduler {
         if let Some(source) = self.sources.get_mut(&peer) {
             let in_flight = &mut source.in_flight[class(priority)];
             *in_flight = in_flight.saturating_sub(1);
-            let pause = BUSY_PAUSE_US << source.busies.min(5);
-            source.cool_until = Some(now.plus(pause));
-            source.busies += 1;
+            source.cool_until = Some(now + BUSY_BACKOFF.next(&mut source.busies));
         }
     }
 

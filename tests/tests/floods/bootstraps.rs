@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use headwater::net::limits::{FIRST_REDIAL, MAX_REDIAL};
+use headwater::net::limits::REDIAL_BACKOFF;
 use headwater_tests::TestNode;
 use libp2p::PeerId;
 use serde_json::Value;
@@ -52,10 +52,10 @@ async fn a_node_whose_bootstrap_nodes_are_all_dead_says_so_and_goes_on_trying() 
 /// Dials of one address within this time, at most: the pauses between them
 /// double.
 fn most_dials(time: Duration) -> usize {
-    let (mut dials, mut due, mut pause) = (1, FIRST_REDIAL, FIRST_REDIAL);
+    let (mut dials, mut failures) = (1, 0);
+    let mut due = REDIAL_BACKOFF.next(&mut failures);
     while due <= time {
-        pause = (pause * 2).min(MAX_REDIAL);
-        due += pause;
+        due += REDIAL_BACKOFF.next(&mut failures);
         dials += 1;
     }
     dials

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use headwater_protocols::backoff::Backoff;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::folder::{PROBE_TIMEOUT, RunningNode};
@@ -10,11 +11,8 @@ use super::lost::Lost;
 use super::transport::Transport;
 use super::{Client, Place};
 
-/// The first pause before a node that is away is looked for; they double.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-
-/// The longest.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
+/// Before a node that is away is looked for again.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(1));
 
 /// How long a node may stay away, and who is told that it is waited for.
 pub struct Patience<'a> {
@@ -88,8 +86,7 @@ impl<'a> Patience<'a> {
             if over.is_some_and(|over| Instant::now() >= over) {
                 return Err(error).context("the node stays away");
             }
-            sleep(absence.pause).await;
-            absence.pause = (absence.pause * 2).min(MAX_PAUSE);
+            sleep(BACKOFF.next(&mut absence.looked)).await;
             if client.find_again().await {
                 return Ok(());
             }
@@ -113,7 +110,8 @@ impl<'a> Patience<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Absence {
     since: Instant,
-    pause: Duration,
+    /// How often it was looked for.
+    looked: u32,
     said: bool,
 }
 
@@ -123,7 +121,7 @@ impl Absence {
     pub fn begin() -> Self {
         Self {
             since: Instant::now(),
-            pause: FIRST_PAUSE,
+            looked: 0,
             said: false,
         }
     }

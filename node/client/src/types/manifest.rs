@@ -23,7 +23,10 @@ pub struct NewStream {
     pub value_type: Option<ValueTypeView>,
     /// The columns of a stream whose records are rows, at most 64, in their order;
     /// absent: a record is one value.
-    #[serde(deserialize_with = "object::list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        deserialize_with = "object::list",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub columns: Vec<NewColumn>,
     /// The usual time between two observations, such as `1h`.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::action::Query;
 use super::super::limits::{
-    ANNOUNCE_AGAIN, ANNOUNCE_EVERY, FIRST_QUERY_PAUSE, MAX_LOOKUPS, MAX_QUERIES, MAX_QUERY_PAUSE,
+    ANNOUNCE_AGAIN, ANNOUNCE_EVERY, MAX_LOOKUPS, MAX_QUERIES, QUERY_BACKOFF, QUERY_JITTER,
 };
 
 /// How a stream stands, as far as others are concerned.
@@ -52,7 +52,8 @@ pub(super) struct Agenda {
 struct Task {
     wanted: bool,
     due: Instant,
-    pause: Duration,
+    /// How often it was made again since somebody new came, or it went well.
+    repeats: u32,
     running: bool,
     begun: Option<Instant>,
     /// The last one was answered.
@@ -64,7 +65,7 @@ impl Task {
     fn earliest(&self, query: Query) -> Option<Instant> {
         let gap = match query {
             Query::Announce(_) if self.answered => ANNOUNCE_AGAIN,
-            Query::Announce(_) | Query::Lookup(_) => FIRST_QUERY_PAUSE,
+            Query::Announce(_) | Query::Lookup(_) => QUERY_BACKOFF.first(),
         };
         self.begun.map(|begun| begun + gap)
     }
@@ -106,7 +107,7 @@ impl Agenda {
         let task = self.tasks.entry(query).or_insert(Task {
             wanted: true,
             due: now,
-            pause: FIRST_QUERY_PAUSE,
+            repeats: 0,
             running: false,
             begun: None,
             answered: false,
@@ -153,20 +154,20 @@ impl Agenda {
         task.answered = answered;
         self.running -= 1;
         self.running_lookups -= usize::from(query.is_lookup());
-        let rest = query.rest().filter(|_| answered);
-        if let Some(rest) = rest {
-            task.pause = FIRST_QUERY_PAUSE;
-            task.due = now + with_jitter(rest, random);
-        } else {
-            task.due = now + with_jitter(task.pause, random);
-            task.pause = (task.pause * 2).min(MAX_QUERY_PAUSE);
-        }
+        let pause = match query.rest().filter(|_| answered) {
+            Some(rest) => {
+                task.repeats = 0;
+                rest
+            }
+            None => QUERY_BACKOFF.next(&mut task.repeats),
+        };
+        task.due = now + QUERY_JITTER.spread(pause, random);
     }
 
     /// Makes everything due soon: there is somebody new to ask and to tell.
     pub(super) fn hurry(&mut self) {
         for (&query, task) in &mut self.tasks {
-            task.pause = FIRST_QUERY_PAUSE;
+            task.repeats = 0;
             if let Some(earliest) = task.earliest(query) {
                 task.due = task.due.min(earliest);
             }
@@ -174,19 +175,14 @@ impl Agenda {
     }
 }
 
-/// A quarter less to a quarter more, so that nodes that were started together
-/// do not ask together.
-fn with_jitter(pause: Duration, random: u64) -> Duration {
-    let share = u32::try_from(random % 1_024).unwrap_or(0);
-    pause * 3 / 4 + pause / 2 * share / 1_024
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// No jitter: the middle of its range.
-    const MIDDLE: u64 = 512;
+    /// What leaves a pause as it is: the middle of its jitter.
+    fn middle(pause: Duration) -> u64 {
+        u64::try_from(pause.as_micros() / 4).unwrap()
+    }
 
     fn log(number: usize) -> LogId {
         LogId::of_manifest(&number.to_be_bytes())
@@ -216,18 +212,15 @@ mod tests {
         let mut agenda = Agenda::default();
         let query = Query::Lookup(log(0));
         let mut at = now;
-        let mut pause = FIRST_QUERY_PAUSE;
-        for _ in 0..20 {
+        for pause in (0..20).map(|repeats| QUERY_BACKOFF.pause(repeats)) {
             agenda.set_needs(&lacking(1), at);
             assert_eq!(agenda.take_due(at), [query]);
             assert!(agenda.take_due(at + pause).is_empty(), "it runs");
-            agenda.ended(query, true, at, MIDDLE);
+            agenda.ended(query, true, at, middle(pause));
             let next = at + pause;
             assert!(agenda.take_due(next - Duration::from_millis(1)).is_empty());
             at = next;
-            pause = (pause * 2).min(MAX_QUERY_PAUSE);
         }
-        assert_eq!(pause, MAX_QUERY_PAUSE);
     }
 
     #[test]
@@ -237,12 +230,12 @@ mod tests {
         agenda.set_needs(&lacking(1), now);
         let query = Query::Lookup(log(0));
         assert_eq!(agenda.take_due(now), [query]);
-        agenda.ended(query, true, now, MIDDLE);
+        agenda.ended(query, true, now, 0);
         agenda.set_needs(&[], now);
         agenda.set_needs(&lacking(1), now);
         assert!(agenda.take_due(now).is_empty());
         // Long after, a lost source is missed at once.
-        let later = now + FIRST_QUERY_PAUSE;
+        let later = now + QUERY_BACKOFF.first();
         agenda.set_needs(&[], later);
         agenda.set_needs(&lacking(1), later);
         assert_eq!(agenda.take_due(later), [query]);
@@ -261,7 +254,7 @@ mod tests {
             let lookups = running.iter().filter(|query| query.is_lookup()).count();
             assert!(running.len() < MAX_QUERIES && lookups <= MAX_LOOKUPS);
             asked += 1;
-            agenda.ended(query, true, now, MIDDLE);
+            agenda.ended(query, true, now, 0);
             running.extend(agenda.take_due(now));
         }
         assert_eq!(asked, 2_000);
@@ -274,11 +267,12 @@ mod tests {
         agenda.set_needs(&providing(1), now);
         let query = Query::Announce(log(0));
         assert_eq!(agenda.take_due(now), [query]);
-        agenda.ended(query, false, now, MIDDLE);
-        let again = now + FIRST_QUERY_PAUSE;
+        let first = QUERY_BACKOFF.first();
+        agenda.ended(query, false, now, middle(first));
+        let again = now + first;
         assert_eq!(agenda.take_due(again), [query]);
-        agenda.ended(query, true, again, MIDDLE);
-        assert!(agenda.take_due(again + MAX_QUERY_PAUSE * 2).is_empty());
+        agenda.ended(query, true, again, middle(ANNOUNCE_EVERY));
+        assert!(agenda.take_due(again + QUERY_BACKOFF.most() * 2).is_empty());
         assert_eq!(agenda.take_due(again + ANNOUNCE_EVERY), [query]);
     }
 
@@ -289,10 +283,10 @@ mod tests {
         agenda.set_needs(&providing(1), now);
         let query = Query::Announce(log(0));
         assert_eq!(agenda.take_due(now), [query]);
-        agenda.ended(query, true, now, MIDDLE);
+        agenda.ended(query, true, now, 0);
         agenda.hurry();
         // Peers that come and go cannot keep it busy.
-        assert!(agenda.take_due(now + FIRST_QUERY_PAUSE).is_empty());
+        assert!(agenda.take_due(now + QUERY_BACKOFF.first()).is_empty());
         assert_eq!(agenda.take_due(now + ANNOUNCE_AGAIN), [query]);
     }
 
@@ -303,15 +297,5 @@ mod tests {
         agenda.set_needs(&providing(2), now);
         assert_eq!(agenda.set_needs(&providing(1), now), [log(1)]);
         assert!(agenda.set_needs(&providing(1), now).is_empty());
-    }
-
-    #[test]
-    fn the_jitter_is_a_quarter_at_most() {
-        let pause = Duration::from_secs(8);
-        for random in 0..2_048 {
-            let jittered = with_jitter(pause, random);
-            assert!(jittered >= pause * 3 / 4 && jittered <= pause * 5 / 4);
-        }
-        assert_eq!(with_jitter(pause, MIDDLE), pause);
     }
 }

@@ -7,9 +7,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::super::action::{Dial, Unless};
 use super::super::dialer::plain_dial;
-use super::super::limits::{
-    FIRST_RESCUE_PAUSE_US, MAX_EXCHANGE_DIALS, MAX_RESCUE_PAUSE_US, OTHER_DIAL_US, RESCUE_DIALS,
-};
+use super::super::limits::{MAX_EXCHANGE_DIALS, OTHER_DIAL_US, RESCUE_BACKOFF, RESCUE_DIALS};
 use super::super::peer_book::Candidate;
 use super::{Exchange, Step, random};
 
@@ -134,15 +132,14 @@ impl Exchange {
     /// Turns to any known peer when nobody is left.
     pub(super) fn rescue(&mut self, now: Timestamp) {
         if !self.neighbours.is_empty() {
-            self.rescue_at = now.plus(FIRST_RESCUE_PAUSE_US);
-            self.rescue_pause_us = FIRST_RESCUE_PAUSE_US;
+            self.rescue_at = now + RESCUE_BACKOFF.first();
+            self.rescues = 0;
             return;
         }
         if now < self.rescue_at || !self.dialling.is_empty() {
             return;
         }
-        self.rescue_at = now.plus(self.rescue_pause_us);
-        self.rescue_pause_us = (self.rescue_pause_us * 2).min(MAX_RESCUE_PAUSE_US);
+        self.rescue_at = now + RESCUE_BACKOFF.next(&mut self.rescues);
         let mut known = self.book.anybody(now, &mut random);
         known.truncate(RESCUE_DIALS);
         self.dial_next(known);

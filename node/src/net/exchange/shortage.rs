@@ -7,8 +7,8 @@ use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 
 use super::super::limits::{
-    FIRST_ASK_PAUSE_US, LOOKUP_AGAIN_US, LOOKUP_US, MAX_ASK_PAUSE_US, MAX_SHORT_LOOKUPS,
-    MAX_SHORT_STREAMS, VAIN_QUESTIONS,
+    ASK_BACKOFF, ASK_JITTER, LOOKUP_AGAIN_US, LOOKUP_US, MAX_SHORT_LOOKUPS, MAX_SHORT_STREAMS,
+    VAIN_QUESTIONS,
 };
 
 /// The streams that have too few peers.
@@ -22,7 +22,6 @@ struct Shortage {
     /// How many it has.
     have: usize,
     due: Timestamp,
-    pause_us: u64,
     /// How often others were asked since it last lost or found somebody.
     asked: u32,
     looked_up: Option<Timestamp>,
@@ -37,7 +36,6 @@ impl Shortages {
             let shortage = self.streams.entry(stream).or_insert(Shortage {
                 have,
                 due: now,
-                pause_us: FIRST_ASK_PAUSE_US,
                 asked: 0,
                 looked_up: None,
             });
@@ -65,12 +63,8 @@ impl Shortages {
     pub(super) fn asked(&mut self, streams: &[LogId], now: Timestamp, random: u64) {
         for stream in streams {
             if let Some(shortage) = self.streams.get_mut(stream) {
-                shortage.asked = shortage.asked.saturating_add(1);
-                // A quarter more at most, so that nodes that lost the same peer
-                // do not ask together.
-                let jitter = shortage.pause_us / 4 * (random % 1_024) / 1_024;
-                shortage.due = now.plus(shortage.pause_us + jitter);
-                shortage.pause_us = (shortage.pause_us * 2).min(MAX_ASK_PAUSE_US);
+                let pause = ASK_BACKOFF.next(&mut shortage.asked);
+                shortage.due = now + ASK_JITTER.spread(pause, random);
             }
         }
     }
@@ -124,8 +118,7 @@ impl Shortages {
 
 impl Shortage {
     fn hurry(&mut self, now: Timestamp) {
-        self.pause_us = FIRST_ASK_PAUSE_US;
-        self.due = self.due.min(now.plus(FIRST_ASK_PAUSE_US));
+        self.due = self.due.min(now + ASK_BACKOFF.first());
         self.asked = 0;
     }
 }
@@ -165,12 +158,12 @@ mod tests {
         let now = Timestamp(0).plus(1_000_000_000);
         shortages.asked(&[log(1)], now, 0);
         shortages.set(&short(2), now);
-        assert!(shortages.due(now.plus(FIRST_ASK_PAUSE_US)).is_empty());
+        assert!(shortages.due(now + ASK_BACKOFF.first()).is_empty());
         shortages.set(&short(1), now);
-        assert_eq!(shortages.due(now.plus(FIRST_ASK_PAUSE_US)), [log(1)]);
+        assert_eq!(shortages.due(now + ASK_BACKOFF.first()), [log(1)]);
         // Enough.
         shortages.set(&BTreeMap::new(), now);
-        assert!(shortages.due(now.plus(MAX_ASK_PAUSE_US)).is_empty());
+        assert!(shortages.due(now + ASK_BACKOFF.most()).is_empty());
     }
 
     #[test]

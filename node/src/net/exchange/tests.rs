@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::PeerCondition;
 
 use super::super::action::{Dial, Unless};
 use super::super::limits::{
-    ASK_BUSY_AGAIN_US, EXCHANGE_TICK, IDLE_AFTER_US, OTHER_DIAL_US, RESCUE_DIALS,
+    ASK_BUSY_AGAIN_US, EXCHANGE_TICK, IDLE_AFTER_US, OTHER_DIAL_US, RESCUE_BACKOFF, RESCUE_DIALS,
 };
 use super::super::peer_question::Request;
 use super::codec::Response;
@@ -96,8 +98,8 @@ impl Company {
         self.exchange.identified(peer, &speaks(), self.now);
     }
 
-    fn passes(&mut self, us: u64) {
-        self.now = self.now.plus(us);
+    fn passes(&mut self, span: Duration) {
+        self.now = self.now + span;
         self.clock += EXCHANGE_TICK;
     }
 
@@ -151,7 +153,7 @@ fn a_peer_is_asked_for_others_of_a_stream_and_not_again_before_it_has_answered()
     let mut company = Company::new();
     assert_eq!(company.looks(|_| Ok(())), [], "nobody is there");
     let peer = company.meets();
-    company.passes(FIRST_RESCUE_PAUSE_US);
+    company.passes(RESCUE_BACKOFF.first());
     let asked = company.looks(|_| Ok(()));
     let [
         Action::AskPeers {
@@ -163,10 +165,10 @@ fn a_peer_is_asked_for_others_of_a_stream_and_not_again_before_it_has_answered()
         panic!("{asked:?}");
     };
     assert_eq!((*whom, &request.streams[..]), (peer, &[stream()][..]));
-    company.passes(ASK_BUSY_AGAIN_US);
+    company.passes(Duration::from_micros(ASK_BUSY_AGAIN_US));
     assert_eq!(company.looks(|_| Ok(())), []);
     company.exchange.not_answered(&peer, company.now);
-    company.passes(ASK_BUSY_AGAIN_US);
+    company.passes(Duration::from_micros(ASK_BUSY_AGAIN_US));
     assert_eq!(asked_peers(&company.looks(|_| Ok(()))), [peer]);
 }
 
@@ -180,7 +182,7 @@ fn of_those_it_hears_of_a_node_dials_the_publisher_first_and_no_more_than_it_lac
     let dialled = dialled_peers(&company.does(Some(peers[5]), |_| Ok(())));
     assert_eq!((dialled.len(), dialled[0]), (MIN_PEERS, peers[5]));
     // Those that are dialled count as if they were there.
-    company.passes(FIRST_RESCUE_PAUSE_US);
+    company.passes(RESCUE_BACKOFF.first());
     assert_eq!(dialled_peers(&company.looks(|_| Ok(()))), []);
 }
 
@@ -211,7 +213,7 @@ fn a_peer_to_which_another_dial_is_under_way_for_long_is_dialled_beside_it() {
         action => panic!("{action:?}"),
     };
     assert_eq!(dial(&usual[0]), (peer, Unless::ConnectedOrDialled));
-    company.passes(OTHER_DIAL_US);
+    company.passes(Duration::from_micros(OTHER_DIAL_US));
     let patient = company.looks(|_| under_way());
     let patient: Vec<_> = (patient.iter())
         .filter(|action| matches!(action, Action::Dial(_)))
@@ -238,7 +240,7 @@ fn who_has_lost_everybody_turns_to_a_few_that_it_knows_with_growing_pauses() {
     let mut pauses = Vec::new();
     let mut since = company.now;
     for _ in 0..200 {
-        company.passes(100_000);
+        company.passes(Duration::from_millis(100));
         let dialled = dialled_peers(&company.looks(|_| refused()));
         assert!(dialled.len() <= RESCUE_DIALS);
         if !dialled.is_empty() {
@@ -314,7 +316,7 @@ fn a_connection_of_no_use_is_closed_and_one_that_is_kept_is_not() {
     };
     let mut closed = Vec::new();
     for _ in 0..4 {
-        company.passes(IDLE_AFTER_US);
+        company.passes(Duration::from_micros(IDLE_AFTER_US));
         for action in let_go(&mut company) {
             let Action::Disconnect(peer) = action else {
                 panic!("{action:?}");

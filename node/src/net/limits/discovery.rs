@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_protocols::backoff::{Backoff, Jitter};
+
 /// Bytes of a Kademlia message. (At libp2p's 16 KiB, peers with long addresses
 /// make replies too large to be sent.)
 pub const MAX_KAD_MESSAGE_BYTES: usize = 64 * 1024;
@@ -57,11 +59,12 @@ pub const MAX_LOOKUPS: usize = 12;
 /// of them takes 1.2 ms (measured).
 pub const DISCOVERY_TICK: Duration = Duration::from_secs(1);
 
-/// First pause before a query is made again; it doubles at each time.
-pub const FIRST_QUERY_PAUSE: Duration = Duration::from_secs(5);
+/// Before a query is made again, such as that for a stream that nobody has.
+pub const QUERY_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(5), Duration::from_secs(300));
 
-/// Longest pause between two lookups of a stream that nobody has.
-pub const MAX_QUERY_PAUSE: Duration = Duration::from_secs(300);
+/// Nodes that were started together do not ask together.
+pub const QUERY_JITTER: Jitter = Jitter::quarters(1, 1);
 
 /// Peers that wait to be dialled for the sake of one stream: one reply's.
 pub const MAX_CANDIDATES: usize = 20;

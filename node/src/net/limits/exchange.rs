@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use headwater_protocols::backoff::{Backoff, Jitter};
+
 /// How often a node looks at whether it has peers enough.
 pub const EXCHANGE_TICK: Duration = Duration::from_secs(1);
 
@@ -27,13 +29,12 @@ pub const ASK_BUSY_AGAIN_US: u64 = 30_000_000;
 /// Streams for which peers are looked for at a time: three questions' worth.
 pub const MAX_SHORT_STREAMS: usize = 768;
 
-/// First pause before peers are asked again for a stream that has too few; it
-/// doubles at each time. In microseconds.
-pub const FIRST_ASK_PAUSE_US: u64 = 1_000_000;
+/// Before peers are asked again for a stream that has too few. In a network that has
+/// no more peers a question a minute costs next to nothing.
+pub const ASK_BACKOFF: Backoff = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(60));
 
-/// Longest such pause: in a network that has no more peers a question a minute
-/// costs next to nothing.
-pub const MAX_ASK_PAUSE_US: u64 = 60_000_000;
+/// Nodes that lost the same peer do not ask together.
+pub const ASK_JITTER: Jitter = Jitter::quarters(0, 1);
 
 /// Questions after which a stream that still has too few peers is looked up in
 /// Kademlia.
@@ -69,13 +70,12 @@ pub const MAX_NEARBY_PEERS: usize = 64;
 /// Microseconds before one of them is dialled again.
 pub const NEARBY_REST_US: u64 = 30_000_000;
 
-/// Peers that are dialled at a time when nobody is left, and the first and the
-/// longest pause before the next of them, in microseconds.
+/// Peers that are dialled at a time when nobody is left.
 pub const RESCUE_DIALS: usize = 3;
-/// See [`RESCUE_DIALS`].
-pub const FIRST_RESCUE_PAUSE_US: u64 = 1_000_000;
-/// See [`RESCUE_DIALS`].
-pub const MAX_RESCUE_PAUSE_US: u64 = 30_000_000;
+
+/// Before the next of them are.
+pub const RESCUE_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Bootstrap nodes that are kept connected at a time; of a longer list the next
 /// ones come when none of these answers. Each of them serves everybody, so that
@@ -125,17 +125,16 @@ pub const UNRELATED_TOLD: usize = 4;
 /// Dials that may fail before a peer that was only heard of is forgotten.
 pub const MAX_DIAL_FAILURES: u32 = 5;
 
-/// First pause, in microseconds, before a peer that could not be reached is
-/// dialled again; it doubles at each failure.
-pub const FIRST_PEER_REST_US: u64 = 1_000_000;
+/// Before a peer is dialled whose connection has ended, and, from the second pause on,
+/// one that could not be reached.
+pub const PEER_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(1), Duration::from_secs(600));
 
-/// Longest such pause.
-pub const MAX_PEER_REST_US: u64 = 600_000_000;
-
-/// Longest such pause for a peer that was connected within
-/// [`LOST_LATELY_US`]: a network that was cut heals within seconds.
-pub const MAX_LOST_PEER_REST_US: u64 = 8_000_000;
-/// See [`MAX_LOST_PEER_REST_US`].
+/// The same of a peer that was connected within [`LOST_LATELY_US`]: a network that was
+/// cut heals within seconds.
+pub const LOST_PEER_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(1), Duration::from_secs(8));
+/// See [`LOST_PEER_BACKOFF`].
 pub const LOST_LATELY_US: u64 = 600_000_000;
 
 /// Microseconds before a peer is dialled again after our own limits or access

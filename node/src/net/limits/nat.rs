@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_protocols::backoff::Backoff;
+
 /// Relays at which a node behind a router holds a place: one may go away while
 /// somebody needs it.
 pub const RESERVATIONS: usize = 2;
@@ -9,12 +11,10 @@ pub const RESERVATIONS: usize = 2;
 /// Relays that are remembered, to ask when others are gone.
 pub const MAX_KNOWN_RELAYS: usize = 16;
 
-/// First pause before a relay that refused, or was lost, is asked again; it
-/// doubles at each failure.
-pub const FIRST_RESERVATION_PAUSE: Duration = Duration::from_secs(1);
-
-/// Longest of these pauses: places are back within 15 s of the relay's return.
-pub const MAX_RESERVATION_PAUSE: Duration = Duration::from_secs(10);
+/// Before a relay is asked again that refused, or was lost. Places are back within 15 s
+/// of the relay's return.
+pub const RESERVATION_BACKOFF: Backoff =
+    Backoff::doubling(Duration::from_secs(1), Duration::from_secs(10));
 
 /// How long a relay has for its answer, with the dial: libp2p tells of neither
 /// refusal nor silence.

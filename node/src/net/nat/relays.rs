@@ -2,7 +2,6 @@
 //! that others reach it through them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
@@ -11,8 +10,7 @@ use tokio::time::Instant;
 
 use super::super::addresses::without_peer;
 use super::super::limits::{
-    FIRST_RESERVATION_PAUSE, MAX_KNOWN_RELAYS, MAX_RESERVATION_PAUSE, RESERVATION_TIMEOUT,
-    RESERVATIONS,
+    MAX_KNOWN_RELAYS, RESERVATION_BACKOFF, RESERVATION_TIMEOUT, RESERVATIONS,
 };
 
 /// Which relays are known, and at which of them a place is reserved.
@@ -28,7 +26,7 @@ struct Relay {
     address: Multiaddr,
     listener: Option<ListenerId>,
     reserved: bool,
-    pause: Duration,
+    failures: u32,
     /// When it may be asked; while it is asked, when to give up.
     due: Instant,
 }
@@ -65,7 +63,7 @@ impl Relays {
             address,
             listener: None,
             reserved: false,
-            pause: FIRST_RESERVATION_PAUSE,
+            failures: 0,
             due: now,
         };
         self.known.insert(peer, relay);
@@ -142,7 +140,7 @@ impl Relays {
     pub(super) fn accepted(&mut self, peer: &PeerId) {
         if let Some(relay) = self.known.get_mut(peer) {
             relay.reserved = true;
-            relay.pause = FIRST_RESERVATION_PAUSE;
+            relay.failures = 0;
         }
     }
 
@@ -166,8 +164,7 @@ impl Relay {
     fn fail(&mut self, now: Instant) {
         self.listener = None;
         self.reserved = false;
-        self.due = now + self.pause;
-        self.pause = (self.pause * 2).min(MAX_RESERVATION_PAUSE);
+        self.due = now + RESERVATION_BACKOFF.next(&mut self.failures);
     }
 }
 
@@ -231,9 +228,9 @@ mod tests {
             pauses.push(due - now);
             now = due;
         }
-        assert_eq!(pauses[0], FIRST_RESERVATION_PAUSE);
+        assert_eq!(pauses[0], RESERVATION_BACKOFF.first());
         assert!(pauses.is_sorted());
-        assert_eq!(pauses[7], MAX_RESERVATION_PAUSE);
+        assert_eq!(pauses[7], RESERVATION_BACKOFF.most());
         // Once the relay is back nobody waits for the end of a pause.
         let peer = *relays.known.keys().next().unwrap();
         relays.found(peer, "/ip4/192.0.2.1/tcp/1".parse().unwrap(), now);

@@ -199,7 +199,7 @@ fn a_lost_peer_is_tried_again_soon_and_one_that_never_answers_is_forgotten() {
     assert!((8..=12).contains(&dials), "{dials}");
     book.connected(&peer, now);
     book.closed(&peer, now);
-    assert!(!candidates(&book, now.plus(FIRST_PEER_REST_US)).is_empty());
+    assert!(!candidates(&book, now + PEER_BACKOFF.first()).is_empty());
 
     let heard = record("/ip4/192.0.2.2/tcp/1");
     book.hear(heard.clone(), Some(peer), Reach::World, NOW);

@@ -9,9 +9,7 @@ use crate::engine::log_state::{LogState, put_log};
 use crate::engine::{Engine, subscribers};
 use crate::head::SignedHead;
 use crate::id::LogId;
-use crate::limits::{
-    BUSY_HEAD_POLL_US, EARLY_FOLLOWERS, FOLLOWER_EXCHANGE_US, MAX_HEAD_POLL_US, MAX_KNOWN_FOLLOWERS,
-};
+use crate::limits::{EARLY_FOLLOWERS, FOLLOWER_BACKOFF, FOLLOWER_EXCHANGE_US, MAX_KNOWN_FOLLOWERS};
 use crate::ranges::IntervalSet;
 use crate::store::{Batch, Durability, ReadError, Store};
 use crate::time::Timestamp;
@@ -26,8 +24,8 @@ pub(in crate::engine) struct Followers {
     exchanged_at: Option<Timestamp>,
     /// When those that follow it and are not known are asked what they have.
     ask_at: Option<Timestamp>,
-    /// How long until then, the last time.
-    pause_us: u64,
+    /// How often it was waited until then, since somebody came.
+    waits: u32,
 }
 
 impl Followers {
@@ -142,8 +140,8 @@ impl<S: Store> Engine<S> {
         let state = self.logs.get_mut(&log);
         let state = state.filter(|state| state.is_open());
         if let Some(followers) = state.and_then(LogState::followers_mut) {
-            followers.pause_us = 2 * BUSY_HEAD_POLL_US;
-            let soon = now.plus(followers.pause_us);
+            followers.waits = 0;
+            let soon = now + FOLLOWER_BACKOFF.next(&mut followers.waits);
             followers.ask_at = Some(followers.ask_at.map_or(soon, |at| at.min(soon)));
         }
     }
@@ -172,8 +170,7 @@ impl<S: Store> Engine<S> {
             return;
         }
         unknown.truncate(MAX_KNOWN_FOLLOWERS);
-        followers.pause_us = (followers.pause_us * 2).min(MAX_HEAD_POLL_US);
-        followers.ask_at = Some(now.plus(followers.pause_us));
+        followers.ask_at = Some(now + FOLLOWER_BACKOFF.next(&mut followers.waits));
         for peer in unknown {
             self.ask_about(peer, log, now);
         }

@@ -16,7 +16,7 @@ use crate::engine::start::Rows;
 use crate::engine::{Engine, Output};
 use crate::head::SignedHead;
 use crate::id::{LogId, Topic};
-use crate::limits::{PROBE_PAUSE_US, REREAD_PAUSE_US};
+use crate::limits::{PROBE_BACKOFF, REREAD_BACKOFF};
 use crate::store::around::readable;
 use crate::store::tables::NEXT_NUMBER;
 use crate::store::{Batch, Durability, ReadError, Store, StoreError, Table};
@@ -31,8 +31,8 @@ pub(in crate::engine) struct Stops {
     for_good: Option<String>,
     /// Before the disk works again.
     for_now: Option<Stopped>,
-    /// How long it was waited, when it was stopped last, before it was read again.
-    reread_us: u64,
+    /// How often it was waited before it was read again.
+    rereads: u32,
 }
 
 /// It is not written before it was read again.
@@ -65,16 +65,14 @@ impl Stops {
         if let Some(stopped) = &mut self.for_now
             && stopped.retry_at.is_none()
         {
-            let (least, most) = REREAD_PAUSE_US;
-            self.reread_us = (self.reread_us * 2).clamp(least, most);
-            stopped.retry_at = Some(now.plus(self.reread_us));
+            stopped.retry_at = Some(now + REREAD_BACKOFF.next(&mut self.rereads));
         }
     }
 
     /// What stops it for good does so also when it was read anew.
     pub(in crate::engine) fn take_over(&mut self, old: Self) {
         self.for_good = self.for_good.take().or(old.for_good);
-        self.reread_us = old.reread_us;
+        self.rereads = old.rereads;
     }
 }
 
@@ -84,7 +82,6 @@ pub(in crate::engine) struct Halt {
     since: Timestamp,
     /// When it is tried again; `None` while an attempt is under way.
     probe_at: Option<Timestamp>,
-    pause_us: u64,
 }
 
 impl Halt {
@@ -175,17 +172,14 @@ impl<S: Store> Engine<S> {
     }
 
     fn halt(&mut self, error: StoreError, now: Timestamp) {
-        let (least, most) = PROBE_PAUSE_US;
         // One that failed again at once waits longer.
-        let lately = now.since(self.resumed_at) < most;
-        self.probe_pause_us = match lately {
-            true => (self.probe_pause_us * 2).clamp(least, most),
-            false => least,
-        };
+        let lately = now < self.resumed_at + PROBE_BACKOFF.most();
+        if !lately {
+            self.failed_probes = 0;
+        }
         self.halt = Some(Halt {
             since: now,
-            probe_at: Some(now.plus(self.probe_pause_us)),
-            pause_us: self.probe_pause_us,
+            probe_at: Some(now + PROBE_BACKOFF.next(&mut self.failed_probes)),
         });
         self.stop_all(&error, now);
         self.outputs.push_back(Output::Stopped(error));
@@ -217,11 +211,9 @@ impl<S: Store> Engine<S> {
             return;
         };
         if result.is_err() {
-            halt.pause_us = (halt.pause_us * 2).min(PROBE_PAUSE_US.1);
-            halt.probe_at = Some(now.plus(halt.pause_us));
+            halt.probe_at = Some(now + PROBE_BACKOFF.next(&mut self.failed_probes));
             return;
         }
-        self.probe_pause_us = halt.pause_us;
         let since = halt.since;
         self.store.heal();
         self.resumed_at = now;
@@ -231,14 +223,12 @@ impl<S: Store> Engine<S> {
                 self.outputs.push_back(Output::Resumed);
             }
             Err(error) => {
-                let pause_us = (self.probe_pause_us * 2).min(PROBE_PAUSE_US.1);
                 // Some of them were opened already.
                 self.stop_all(&error, now);
                 self.store.fail(error);
                 self.halt = Some(Halt {
                     since,
-                    probe_at: Some(now.plus(pause_us)),
-                    pause_us,
+                    probe_at: Some(now + PROBE_BACKOFF.next(&mut self.failed_probes)),
                 });
             }
         }

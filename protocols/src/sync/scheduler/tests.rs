@@ -363,7 +363,7 @@ fn what_fails_together_is_one_failure_and_what_is_withdrawn_is_none() {
         }
         scheduler.next_cool().map(|until| until.0)
     };
-    let first = FIRST_COOL_OFF_US.cast_signed();
+    let first = (Timestamp(0) + COOL_OFF_BACKOFF.first()).0;
     assert_eq!(cools_until(&[(Ending::Withdrawn, 0); 9]), None);
     assert_eq!(cools_until(&[(Ending::Failed, 0); 9]), Some(first));
     let late = [(Ending::Failed, 0), (Ending::Failed, first - 1)];
