@@ -127,11 +127,6 @@ impl Behaviour {
 
     /// Queues a frame; `false` when the peer is not connected any more.
     pub(super) fn send(&mut self, peer: PeerId, lane: Lane, frame: Bytes) -> bool {
-        let lane = match lane {
-            Lane::Control => sync_streams::Lane::Control,
-            Lane::Urgent => sync_streams::Lane::Urgent,
-            Lane::Bulk => sync_streams::Lane::Bulk,
-        };
         self.sync.send(peer, lane, frame).is_ok()
     }
 

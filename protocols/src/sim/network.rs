@@ -137,7 +137,7 @@ impl Network {
     ) -> Timestamp {
         let at = self.arrival(now);
         let link = self.links.entry(ends(node, peer)).or_default();
-        for lane in [Lane::Control, Lane::Urgent, Lane::Bulk] {
+        for lane in Lane::ALL {
             link.last.insert((peer, lane), at);
         }
         at

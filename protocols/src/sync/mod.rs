@@ -1,6 +1,7 @@
 //! History from peer to peer: who serves what to whom, and who is asked next.
 
 mod ends;
+mod lane;
 mod outbox;
 pub mod provider;
 mod readers;
@@ -12,19 +13,8 @@ mod turns;
 mod window;
 
 use crate::wire::v1;
+pub use lane::Lane;
 pub use outbox::frame_cost;
-
-/// One of the long-lived streams to a peer. What is in one of them does not
-/// wait for what is in another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lane {
-    /// Questions and short answers.
-    Control,
-    /// Live records and what a user waits for.
-    Urgent,
-    /// History.
-    Bulk,
-}
 
 /// How urgent a range is: a user's request before live records, those before
 /// history.

@@ -49,7 +49,6 @@ mod frames;
 mod handler;
 mod heard;
 mod inbound;
-mod lane;
 mod outbound;
 mod packing;
 mod path;
@@ -62,13 +61,13 @@ mod upgrade;
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_protocols::sync::Lane;
 use ipnet::IpNet;
 use libp2p::{PeerId, StreamProtocol, swarm::ConnectionId};
 
 pub use behaviour::Behaviour;
 pub use frames::{FrameReceiver, FrameSender, frame_channel};
 pub use handler::Handler;
-pub use lane::Lane;
 pub use packing::PACKED_PROTOCOL;
 
 use super::limits::{QUIET_AFTER, SILENT_AFTER};

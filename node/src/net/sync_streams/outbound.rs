@@ -233,7 +233,7 @@ impl Writer {
     fn new(negotiated: Negotiated, lane: Lane) -> Self {
         Self {
             stream: negotiated.stream,
-            buffer: vec![lane as u8],
+            buffer: vec![lane.to_byte()],
             written: 0,
             buffered_payload: 0,
             rest: Bytes::new(),

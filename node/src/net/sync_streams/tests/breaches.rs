@@ -165,7 +165,7 @@ async fn a_fifth_substream_is_refused() {
     let mut pair = Pair::new().await;
     let mut streams = Vec::new();
     for lane in Lane::ALL {
-        streams.push(pair.open(&[lane as u8, 1, 5]).await);
+        streams.push(pair.open(&[lane.to_byte(), 1, 5]).await);
         assert_eq!(pair.node.frame().await.lane, lane);
     }
     // The fourth waits for its lane's byte, the fifth is dropped.
