@@ -8,7 +8,7 @@
 
 mod bootstrap;
 mod cache;
-mod codec;
+mod checked;
 mod dials;
 mod messages;
 mod nearby;

@@ -10,6 +10,7 @@ mod action;
 pub(crate) mod addresses;
 pub(crate) mod behaviour;
 mod bootstraps;
+mod codec;
 pub(crate) mod connection_limits;
 mod departures;
 pub(crate) mod dialer;

@@ -2,12 +2,13 @@
 //! request-response. The rules are in `headwater_protocols::quorum`: here peers
 //! are asked for a walk, and answered from the store.
 
-mod codec;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headwater_protocols::limits::OBSERVATIONS_ALLOWANCE;
+use bytes::Bytes;
+use headwater_protocols::limits::{
+    MAX_OBSERVATIONS_ANSWER_BYTES, MAX_OBSERVATIONS_QUESTION_BYTES, OBSERVATIONS_ALLOWANCE,
+};
 use headwater_protocols::peers::Allowance;
 use headwater_protocols::quorum::{Answer, Prefix, Question, Refusal, Reply, Silence, kept};
 use headwater_protocols::time::Timestamp;
@@ -19,13 +20,13 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::action::Action;
 use super::addresses::{ip, is_circuit};
+use super::codec::{Codec, Message};
 use super::limits::{
     MAX_OBSERVATIONS_READS, MAX_OBSERVATIONS_STREAMS, MAX_OPEN_QUESTIONS, OBSERVATIONS_TIMEOUT,
 };
 use super::origin::Origin;
 use crate::handle::{Node, ObservationsAsked, PeerReply, PeerStatus};
 use crate::store::RocksStore;
-use codec::ObservationsCodec;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/observations/1");
 
@@ -33,7 +34,7 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/observations/1"
 const QUEUED_ROUNDS: usize = 2;
 
 /// Questions and answers.
-pub(super) type Messages = request_response::Behaviour<ObservationsCodec>;
+pub(super) type Messages = request_response::Behaviour<Codec<Question, Answer>>;
 
 /// What [`Messages`] tells.
 pub(super) type Event = request_response::Event<Question, Answer>;
@@ -44,6 +45,30 @@ pub(super) fn messages() -> Messages {
         .with_request_timeout(OBSERVATIONS_TIMEOUT)
         .with_max_concurrent_streams(MAX_OBSERVATIONS_STREAMS);
     Messages::new([(PROTOCOL, ProtocolSupport::Full)], config)
+}
+
+impl Message for Question {
+    const MAX_BYTES: usize = MAX_OBSERVATIONS_QUESTION_BYTES;
+
+    fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        Self::decode(bytes)
+    }
+
+    fn encode(self) -> Vec<u8> {
+        Self::encode(&self)
+    }
+}
+
+impl Message for Answer {
+    const MAX_BYTES: usize = MAX_OBSERVATIONS_ANSWER_BYTES;
+
+    fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        Self::decode(bytes)
+    }
+
+    fn encode(self) -> Vec<u8> {
+        Self::encode(self)
+    }
 }
 
 /// Whose vote a peer's answer is. Of several connections a direct one counts, in

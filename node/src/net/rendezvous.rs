@@ -2,18 +2,16 @@
 //! under the hash of a key, and each gets the other's record and the address at
 //! which the server sees it. The rules are in `headwater_protocols::rendezvous`.
 
-use std::io;
-
 use bytes::Bytes;
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use headwater_protocols::limits::MAX_PEER_RECORD_BYTES;
 use headwater_protocols::rendezvous::{Registered, Rendezvous};
 use headwater_protocols::time::Timestamp;
-use headwater_protocols::wire::{decode, v1};
+use headwater_protocols::wire::{WireError, decode, v1};
 use libp2p::request_response::{self, ProtocolSupport, ResponseChannel};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
-use prost::Message;
+use prost::Message as _;
 
+use super::codec::{Codec, Message};
 use super::limits::{MAX_RENDEZVOUS_STREAMS, RENDEZVOUS_TIMEOUT};
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/rendezvous/1");
@@ -22,7 +20,7 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/rendezvous/1");
 const MAX_MESSAGE_BYTES: usize = MAX_PEER_RECORD_BYTES + 512;
 
 /// The behaviour.
-pub(super) type Messages = request_response::Behaviour<Codec>;
+pub(super) type Messages = request_response::Behaviour<Codec<v1::Registration, v1::Meeting>>;
 
 /// What it has to say.
 pub(super) type Event = request_response::Event<v1::Registration, v1::Meeting>;
@@ -35,71 +33,28 @@ pub(super) fn messages() -> Messages {
     Messages::new([(PROTOCOL, ProtocolSupport::Full)], config)
 }
 
-/// One message on each way of a stream, which ends with it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Codec;
+impl Message for v1::Registration {
+    const MAX_BYTES: usize = MAX_MESSAGE_BYTES;
 
-impl request_response::Codec for Codec {
-    type Protocol = StreamProtocol;
-    type Request = v1::Registration;
-    type Response = v1::Meeting;
-
-    async fn read_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-    ) -> io::Result<v1::Registration>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        read("a registration", io).await
+    fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        decode("a registration", bytes, MAX_MESSAGE_BYTES)
     }
 
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<v1::Meeting>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        read("a meeting", io).await
-    }
-
-    async fn write_request<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        request: v1::Registration,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&request.encode_to_vec()).await
-    }
-
-    async fn write_response<T>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-        response: v1::Meeting,
-    ) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&response.encode_to_vec()).await
+    fn encode(self) -> Vec<u8> {
+        self.encode_to_vec()
     }
 }
 
-async fn read<M, T>(what: &'static str, io: &mut T) -> io::Result<M>
-where
-    M: Message + Default,
-    T: AsyncRead + Unpin + Send,
-{
-    let mut bytes = Vec::new();
-    let longest = u64::try_from(MAX_MESSAGE_BYTES).unwrap_or(u64::MAX);
-    io.take(longest + 1).read_to_end(&mut bytes).await?;
-    if bytes.is_empty() {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+impl Message for v1::Meeting {
+    const MAX_BYTES: usize = MAX_MESSAGE_BYTES;
+
+    fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        decode("a meeting", bytes, MAX_MESSAGE_BYTES)
     }
-    let message = decode(what, Bytes::from(bytes), MAX_MESSAGE_BYTES);
-    message.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+
+    fn encode(self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
 }
 
 /// A peer that waits for another one, and the way to it.
@@ -175,8 +130,6 @@ impl<C> Server<C> {
 mod tests {
     use super::*;
     use futures::StreamExt;
-    use futures::executor::block_on;
-    use futures::io::Cursor;
     use libp2p::swarm::SwarmEvent;
     use libp2p::{Swarm, SwarmBuilder, noise, tcp, yamux};
 
@@ -185,18 +138,6 @@ mod tests {
             hash: Bytes::from_static(&[1; 32]),
             record: Bytes::from_static(b"record"),
         }
-    }
-
-    #[test]
-    fn a_message_is_read_as_it_was_written() {
-        let mut codec = Codec;
-        let mut wire = Cursor::new(Vec::new());
-        let write = request_response::Codec::write_request;
-        block_on(write(&mut codec, &PROTOCOL, &mut wire, registration())).unwrap();
-        let mut wire = Cursor::new(wire.into_inner());
-        let read = request_response::Codec::read_request;
-        let back = block_on(read(&mut codec, &PROTOCOL, &mut wire)).unwrap();
-        assert_eq!(back, registration());
     }
 
     fn swarm() -> Swarm<Messages> {
@@ -280,13 +221,5 @@ mod tests {
         let seen = Multiaddr::try_from(one.observed.to_vec()).unwrap();
         assert_eq!(seen.to_string(), "/ip4/192.0.2.1/tcp/1");
         assert_eq!(register(server, b"third").await, None);
-    }
-
-    #[test]
-    fn a_message_that_is_too_long_or_empty_is_refused() {
-        for bytes in [vec![0; MAX_MESSAGE_BYTES + 1], vec![1; 1 << 20], Vec::new()] {
-            let mut wire = Cursor::new(bytes);
-            assert!(block_on(read::<v1::Meeting, _>("a meeting", &mut wire)).is_err());
-        }
     }
 }

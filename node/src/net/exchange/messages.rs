@@ -10,16 +10,17 @@ use libp2p::{PeerId, StreamProtocol};
 
 use super::super::action::Action;
 use super::super::addresses::Reach;
+use super::super::codec::Codec;
 use super::super::limits::{
     ASK_AGAIN_US, ASK_BUSY_AGAIN_US, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
 };
 use super::super::peer_book::{Asking, shuffle};
 use super::super::peer_question::Request;
-use super::codec::{PeersCodec, Response};
+use super::checked::Response;
 use super::{Exchange, Neighbour, random};
 
 /// Questions and answers.
-pub(in crate::net) type Messages = request_response::Behaviour<PeersCodec>;
+pub(in crate::net) type Messages = request_response::Behaviour<Codec<Request, Response>>;
 
 /// What [`Messages`] tells.
 pub(in crate::net) type Event = request_response::Event<Request, Response>;

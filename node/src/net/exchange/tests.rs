@@ -9,7 +9,7 @@ use super::super::limits::{
     ASK_BUSY_AGAIN_US, EXCHANGE_TICK, IDLE_AFTER_US, OTHER_DIAL_US, RESCUE_BACKOFF, RESCUE_DIALS,
 };
 use super::super::peer_question::Request;
-use super::codec::Response;
+use super::checked::Response;
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
