@@ -1,7 +1,7 @@
 //! Points in time, as numbers: the crate has no clock.
 
 use std::fmt;
-use std::ops::Add;
+use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
 /// Microseconds since the Unix epoch, UTC. Negative before 1970.
@@ -27,6 +27,12 @@ impl Timestamp {
         u64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(0)
     }
 
+    /// The same as a span.
+    #[must_use]
+    pub fn duration_since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.since(earlier))
+    }
+
     /// Eight bytes that sort as the points in time do.
     #[must_use]
     pub fn sortable(self) -> [u8; 8] {
@@ -40,6 +46,12 @@ impl Add<Duration> for Timestamp {
     /// This point, so much later, in whole microseconds; at most the end of time.
     fn add(self, span: Duration) -> Self {
         self.plus(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl AddAssign<Duration> for Timestamp {
+    fn add_assign(&mut self, span: Duration) {
+        *self = *self + span;
     }
 }
 
@@ -62,6 +74,10 @@ mod tests {
     #[test]
     fn the_end_of_time_is_not_passed() {
         assert_eq!(Timestamp(i64::MAX).plus(9), Timestamp(i64::MAX));
+        let mut later = Timestamp(3);
+        later += Duration::from_micros(4);
+        assert_eq!(later.duration_since(Timestamp(3)), Duration::from_micros(4));
+        assert_eq!(Timestamp(3).duration_since(later), Duration::ZERO);
         assert_eq!(Timestamp(0) + Duration::MAX, Timestamp(i64::MAX));
         assert_eq!(Timestamp(-5) + Duration::from_micros(7), Timestamp(2));
         assert_eq!(Timestamp(i64::MIN).since(Timestamp(i64::MAX)), 0);

@@ -30,7 +30,7 @@ use super::action::Action;
 use super::addresses::{Reach, reach};
 use super::dialer::Dialer;
 use super::idle::{Crowd, Idleness, Use};
-use super::limits::{EXCHANGE_TICK, FORGET_WAITING_US, IDLE_REVIEW_US, YOUNG_CONNECTION_US};
+use super::limits::{EXCHANGE_TICK, FORGET_WAITING, IDLE_REVIEW, YOUNG_CONNECTION};
 use super::peer_book::{Candidate, PeerBook};
 use super::peer_record::SignedRecord;
 use super::random;
@@ -174,7 +174,7 @@ impl Exchange {
             rescue_at: now,
             rescues: 0,
             idleness: Idleness::default(),
-            idle_review_at: now.plus(IDLE_REVIEW_US),
+            idle_review_at: now + IDLE_REVIEW,
             due: clock,
             looked: clock,
             steps: VecDeque::new(),
@@ -199,7 +199,7 @@ impl Exchange {
         self.due = clock + EXCHANGE_TICK;
         self.looked = clock;
         self.book.expire(now);
-        (self.waiting).retain(|_, since| now.since(*since) < FORGET_WAITING_US);
+        (self.waiting).retain(|_, since| now.duration_since(*since) < FORGET_WAITING);
         let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
         (self.bootstrap).tick(dialer, is_connected, now, clock);
         self.look(streams, now);
@@ -361,7 +361,7 @@ impl Exchange {
         if now < self.idle_review_at {
             return Vec::new();
         }
-        self.idle_review_at = now.plus(IDLE_REVIEW_US);
+        self.idle_review_at = now + IDLE_REVIEW;
         let connected: BTreeMap<PeerId, Use> = (self.neighbours.iter())
             .map(|(&peer, neighbour)| {
                 let in_use = neighbour.is_asked || self.relayed.contains(&peer);
@@ -422,7 +422,7 @@ impl Exchange {
             self.book.subscribed(peer, stream);
         }
         // Whoever told that it was subscribed to more was wrong.
-        if neighbour.is_some_and(|n| now.since(n.since) >= YOUNG_CONNECTION_US) {
+        if neighbour.is_some_and(|n| now.duration_since(n.since) >= YOUNG_CONNECTION) {
             self.book.subscribed_to_no_others(peer, &streams);
         }
         self.book.closed(peer, now);

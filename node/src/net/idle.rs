@@ -7,7 +7,7 @@ use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
 
 use super::connection_limits::max_incoming;
-use super::limits::{IDLE_AFTER_US, SPARE_CONNECTIONS_PERCENT, YOUNG_CONNECTION_US};
+use super::limits::{IDLE_AFTER, SPARE_CONNECTIONS_PERCENT, YOUNG_CONNECTION};
 
 /// What a connected peer is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Idleness {
                 continue;
             }
             let since = *state.idle_since.get_or_insert(now);
-            if now.since(state.connected) >= YOUNG_CONNECTION_US {
+            if now.duration_since(state.connected) >= YOUNG_CONNECTION {
                 idle.push((since, peer, of.inbound));
             }
         }
@@ -104,7 +104,7 @@ impl Idleness {
             !goes
         });
         for (place, (since, peer, inbound)) in idle.into_iter().enumerate() {
-            if place < excess || !inbound && now.since(since) >= IDLE_AFTER_US {
+            if place < excess || !inbound && now.duration_since(since) >= IDLE_AFTER {
                 gone.push(peer);
             }
         }
@@ -148,11 +148,11 @@ mod tests {
     /// for long.
     fn review_of_full(idleness: &mut Idleness, connected: &BTreeMap<PeerId, Use>) -> Vec<PeerId> {
         review(idleness, connected, 4, Timestamp(1));
-        let later = Timestamp(1).plus(YOUNG_CONNECTION_US);
+        let later = Timestamp(1) + YOUNG_CONNECTION;
         review(idleness, connected, 4, later)
     }
 
-    const LATER: Timestamp = Timestamp(IDLE_AFTER_US.cast_signed());
+    const LATER: Timestamp = Timestamp(IDLE_AFTER.as_micros() as i64);
 
     #[test]
     fn what_we_dialled_goes_when_it_is_of_no_use_for_long() {
@@ -179,7 +179,7 @@ mod tests {
         review(&mut idleness, &connected, 0, LATER);
         connected.get_mut(&peer).unwrap().needed = false;
         assert!(review(&mut idleness, &connected, 0, LATER).is_empty());
-        let much_later = LATER.plus(IDLE_AFTER_US);
+        let much_later = LATER + IDLE_AFTER;
         assert_eq!(review(&mut idleness, &connected, 0, much_later), [peer]);
     }
 
@@ -228,7 +228,7 @@ mod tests {
             incoming: 75,
             max: 100,
         };
-        let later = Timestamp(1).plus(YOUNG_CONNECTION_US);
+        let later = Timestamp(1) + YOUNG_CONNECTION;
         idleness.review(&connected, crowd, 4, Timestamp(1));
         assert_eq!(idleness.review(&connected, crowd, 4, later).len(), 7);
     }

@@ -3,7 +3,6 @@
 //! server for those who cannot be dialled.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_protocols::engine::Input;
@@ -62,7 +61,7 @@ impl<C> Meetings<C> {
     /// When [`tick`](Self::tick) is to be called.
     pub(super) fn next_due(&self, clock: Instant, now: Timestamp) -> Option<Instant> {
         let end = self.server.next_end()?;
-        Some(clock + Duration::from_micros(end.since(now)))
+        Some(clock + end.duration_since(now))
     }
 
     /// Does what is due.

@@ -12,10 +12,9 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::addresses::{Reach, reach, useful};
 use super::limits::{
-    KNOWN_PEER_US, KNOWN_PEERS_PER_CONNECTION, LOST_LATELY_US, LOST_PEER_BACKOFF,
-    MAX_DIAL_FAILURES, MAX_PEERS_PER_SOURCE, MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US,
-    MIN_KNOWN_PEERS, PEER_BACKOFF, PEER_GROUPS_IN_BOOK, REFUSED_DIAL_REST_US, TOLD_AFTER_CLOSE_US,
-    UNRELATED_TOLD,
+    KNOWN_PEER_FOR, KNOWN_PEERS_PER_CONNECTION, LOST_LATELY, LOST_PEER_BACKOFF, MAX_DIAL_FAILURES,
+    MAX_PEERS_PER_SOURCE, MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_FOR, MIN_KNOWN_PEERS, PEER_BACKOFF,
+    PEER_GROUPS_IN_BOOK, REFUSED_DIAL_REST, TOLD_AFTER_CLOSE, UNRELATED_TOLD,
 };
 use super::peer_record::SignedRecord;
 
@@ -101,11 +100,11 @@ impl Entry {
 
     fn is_stale(&self, now: Timestamp) -> bool {
         let lifetime = match self.met {
-            Some(_) => MET_PEER_US,
-            None => KNOWN_PEER_US,
+            Some(_) => MET_PEER_FOR,
+            None => KNOWN_PEER_FOR,
         };
         let last = self.met.map_or(self.heard, |met| met.max(self.heard));
-        !self.connected && now.since(last) > lifetime
+        !self.connected && now.duration_since(last) > lifetime
     }
 
     fn can_be_dialled(&self, now: Timestamp) -> bool {
@@ -114,7 +113,7 @@ impl Entry {
 
     /// It was seen to be there, a short while ago at most.
     fn is_there(&self, now: Timestamp) -> bool {
-        let lately = |met| now.since(met) <= TOLD_AFTER_CLOSE_US;
+        let lately = |met| now.duration_since(met) <= TOLD_AFTER_CLOSE;
         self.source.is_none() && (self.connected || self.met.is_some_and(lately))
     }
 }
@@ -343,7 +342,7 @@ impl PeerBook {
         }
         let lately = entry
             .met
-            .is_some_and(|met| now.since(met) <= LOST_LATELY_US);
+            .is_some_and(|met| now.duration_since(met) <= LOST_LATELY);
         let backoff = match lately {
             true => LOST_PEER_BACKOFF,
             false => PEER_BACKOFF,
@@ -355,7 +354,7 @@ impl PeerBook {
     /// nothing about it.
     pub(super) fn not_dialled(&mut self, peer: &PeerId, now: Timestamp) {
         if let Some(entry) = self.entries.get_mut(peer) {
-            entry.rests_until = entry.rests_until.max(now.plus(REFUSED_DIAL_REST_US));
+            entry.rests_until = entry.rests_until.max(now + REFUSED_DIAL_REST);
         }
     }
 
@@ -487,7 +486,7 @@ impl PeerBook {
         let peer = met.record.peer;
         // A clock that was set back must not keep it for ever.
         let at = met.met.min(now);
-        if now.since(at) > MET_PEER_US || !self.hear(met.record, None, met.reach, now) {
+        if now.duration_since(at) > MET_PEER_FOR || !self.hear(met.record, None, met.reach, now) {
             return;
         }
         if let Some(entry) = self.entries.get_mut(&peer) {

@@ -142,7 +142,7 @@ impl EngineThread {
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let timeout = self.engine.poll_timeout();
-            let wait = timeout.map(|at| Duration::from_micros(at.since(now())));
+            let wait = timeout.map(|at| at.duration_since(now()));
             // What is written beyond this point waits for the disk, and all
             // else behind it: live records, answers, whoever publishes.
             let is_behind = self.node.store().is_behind();

@@ -6,7 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::super::addresses::peer_of;
 use super::super::dialer::Dialer;
-use super::super::limits::{BOOTSTRAP_SILENCE_US, MAX_KEPT_BOOTSTRAP};
+use super::super::limits::{BOOTSTRAP_SILENCE, MAX_KEPT_BOOTSTRAP};
 
 /// The list, and which of it are kept connected now.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Bootstrap {
             return;
         }
         let silent_since = *self.silent_since.get_or_insert(now);
-        if now.since(silent_since) >= BOOTSTRAP_SILENCE_US {
+        if now.duration_since(silent_since) >= BOOTSTRAP_SILENCE {
             self.silent_since = Some(now);
             self.rotate(dialer, clock);
         }

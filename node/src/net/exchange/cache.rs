@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -16,8 +17,8 @@ use tokio::task::JoinHandle;
 
 use super::super::addresses::Reach;
 use super::super::limits::{
-    CACHE_WRITE_US, FIRST_CACHE_WRITE_US, MAX_CACHED_PEERS, MAX_PEER_CACHE_BYTES,
-    MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_US,
+    CACHE_WRITE, FIRST_CACHE_WRITE, MAX_CACHED_PEERS, MAX_PEER_CACHE_BYTES,
+    MAX_STREAMS_PER_KNOWN_PEER, MET_PEER_FOR,
 };
 use super::super::peer_book::{MetPeer, PeerBook};
 use super::super::peer_record::SignedRecord;
@@ -40,14 +41,13 @@ impl Cache {
                 // By a clock that is far ahead all of them are forgotten: rather
                 // they are believed to have been met half that time ago.
                 let newest = peers.iter().map(|peer| peer.met).max();
-                let age = newest.map_or(0, |newest| now.since(newest));
-                let late = if age > MET_PEER_US {
-                    age - MET_PEER_US / 2
-                } else {
-                    0
+                let age = newest.map_or(Duration::ZERO, |newest| now.duration_since(newest));
+                let late = match age > MET_PEER_FOR {
+                    true => age - MET_PEER_FOR / 2,
+                    false => Duration::ZERO,
                 };
                 for mut peer in peers {
-                    peer.met = peer.met.plus(late);
+                    peer.met += late;
                     book.remember(peer, now);
                 }
                 tracing::debug!(peers = book.len(), "peers of earlier times are known");
@@ -56,7 +56,7 @@ impl Cache {
         }
         Self {
             path,
-            due: now.plus(FIRST_CACHE_WRITE_US),
+            due: now + FIRST_CACHE_WRITE,
             written: Bytes::new(),
             writing: None,
         }
@@ -70,7 +70,7 @@ impl Cache {
 
     /// Writes the file, if anything has changed, away from the swarm's task.
     pub(super) fn write(&mut self, book: &PeerBook, now: Timestamp) {
-        self.due = now.plus(CACHE_WRITE_US);
+        self.due = now + CACHE_WRITE;
         if let Some(bytes) = self.changed(book) {
             let path = self.path.clone();
             self.writing = Some(tokio::task::spawn_blocking(move || write(&path, &bytes)));

@@ -7,7 +7,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::super::action::{Dial, Unless};
 use super::super::dialer::plain_dial;
-use super::super::limits::{MAX_EXCHANGE_DIALS, OTHER_DIAL_US, RESCUE_BACKOFF, RESCUE_DIALS};
+use super::super::limits::{MAX_EXCHANGE_DIALS, OTHER_DIAL_FOR, RESCUE_BACKOFF, RESCUE_DIALS};
 use super::super::peer_book::Candidate;
 use super::{Exchange, Step, random};
 
@@ -105,7 +105,7 @@ impl Exchange {
     /// way that would have ended by now if it led anywhere.
     fn has_waited(&self, peer: &PeerId, now: Timestamp) -> bool {
         let since = self.waiting.get(peer);
-        since.is_some_and(|since| now.since(*since) >= OTHER_DIAL_US)
+        since.is_some_and(|since| now.duration_since(*since) >= OTHER_DIAL_FOR)
     }
 
     /// What our own limits and access lists refuse says nothing about the peer.

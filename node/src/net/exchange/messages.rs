@@ -12,7 +12,7 @@ use super::super::action::Action;
 use super::super::addresses::Reach;
 use super::super::codec::Codec;
 use super::super::limits::{
-    ASK_AGAIN_US, ASK_BUSY_AGAIN_US, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
+    ASK_AGAIN, ASK_BUSY_AGAIN, ASKED_AT_ONCE, EXCHANGE_TIMEOUT, MAX_EXCHANGE_STREAMS,
 };
 use super::super::peer_book::{Asking, shuffle};
 use super::super::peer_question::Request;
@@ -83,7 +83,7 @@ impl Exchange {
     fn ask_peer(&mut self, peer: PeerId, streams: Vec<LogId>, count: usize, now: Timestamp) {
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
             neighbour.is_asked = true;
-            neighbour.free_at = now.plus(ASK_AGAIN_US);
+            neighbour.free_at = now + ASK_AGAIN;
         }
         tracing::trace!(%peer, streams = streams.len(), "asking for peers");
         let request = Request {
@@ -142,7 +142,7 @@ impl Exchange {
     pub(in crate::net) fn not_answered(&mut self, peer: &PeerId, now: Timestamp) {
         if let Some(neighbour) = self.neighbours.get_mut(peer) {
             neighbour.is_asked = false;
-            neighbour.free_at = now.plus(ASK_BUSY_AGAIN_US);
+            neighbour.free_at = now + ASK_BUSY_AGAIN;
         }
     }
 
@@ -189,7 +189,7 @@ impl Exchange {
         let neighbour = self.neighbours.get_mut(&peer)?;
         neighbour.is_asked = false;
         if response.busy {
-            neighbour.free_at = now.plus(ASK_BUSY_AGAIN_US);
+            neighbour.free_at = now + ASK_BUSY_AGAIN;
         }
         let reach = neighbour.reach;
         if let Some(record) = response.record {

@@ -7,7 +7,7 @@ use headwater_protocols::time::Timestamp;
 use libp2p::{Multiaddr, PeerId};
 
 use super::super::addresses::{Reach, useful, without_peer};
-use super::super::limits::{MAX_NEARBY_PEERS, NEARBY_REST_US};
+use super::super::limits::{MAX_NEARBY_PEERS, NEARBY_REST};
 use super::super::peer_book::Candidate;
 
 /// Who is there.
@@ -60,7 +60,7 @@ impl Nearby {
                 break;
             }
             if found.rests_until <= now && !is_connected(&peer) {
-                found.rests_until = now.plus(NEARBY_REST_US);
+                found.rests_until = now + NEARBY_REST;
                 due.push((peer, found.addresses.clone()));
             }
         }
@@ -97,7 +97,7 @@ mod tests {
             [(peer, vec![near])]
         );
         assert!(nearby.take_due(|_| false, 9, Timestamp(1)).is_empty());
-        let later = Timestamp(0).plus(NEARBY_REST_US);
+        let later = Timestamp(0) + NEARBY_REST;
         assert!(nearby.take_due(|_| true, 9, later).is_empty());
         assert_eq!(nearby.take_due(|_| false, 9, later).len(), 1);
         nearby.lost(&peer);

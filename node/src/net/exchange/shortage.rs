@@ -7,7 +7,7 @@ use headwater_protocols::id::LogId;
 use headwater_protocols::time::Timestamp;
 
 use super::super::limits::{
-    ASK_BACKOFF, ASK_JITTER, LOOKUP_AGAIN_US, LOOKUP_US, MAX_SHORT_LOOKUPS, MAX_SHORT_STREAMS,
+    ASK_BACKOFF, ASK_JITTER, LOOKUP_AGAIN, LOOKUP_FOR, MAX_SHORT_LOOKUPS, MAX_SHORT_STREAMS,
     VAIN_QUESTIONS,
 };
 
@@ -92,14 +92,14 @@ impl Shortages {
     /// The streams that are to be looked up elsewhere now: a few at a time,
     /// because others were asked for them in vain.
     pub(super) fn lookups(&mut self, now: Timestamp) -> BTreeSet<LogId> {
-        let within = |at: Option<Timestamp>, us| at.is_some_and(|at| now.since(at) < us);
+        let within =
+            |at: Option<Timestamp>, span| at.is_some_and(|at| now.duration_since(at) < span);
         let mut chosen = BTreeSet::new();
         let mut vain = Vec::new();
         for (&stream, shortage) in &self.streams {
-            if within(shortage.looked_up, LOOKUP_US) {
+            if within(shortage.looked_up, LOOKUP_FOR) {
                 chosen.insert(stream);
-            } else if shortage.asked >= VAIN_QUESTIONS
-                && !within(shortage.looked_up, LOOKUP_AGAIN_US)
+            } else if shortage.asked >= VAIN_QUESTIONS && !within(shortage.looked_up, LOOKUP_AGAIN)
             {
                 vain.push((shortage.have, stream));
             }
@@ -195,11 +195,11 @@ mod tests {
         }
         let mut seen = BTreeSet::new();
         let mut now = Timestamp(0);
-        while now < Timestamp(0).plus(LOOKUP_AGAIN_US) {
+        while now < Timestamp(0) + LOOKUP_AGAIN {
             let chosen = shortages.lookups(now);
             assert!(chosen.len() <= MAX_SHORT_LOOKUPS);
             seen.extend(chosen);
-            now = now.plus(LOOKUP_US / 4);
+            now += LOOKUP_FOR / 4;
         }
         assert_eq!(seen.len(), all.len());
     }

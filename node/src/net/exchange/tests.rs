@@ -6,7 +6,7 @@ use libp2p::swarm::dial_opts::PeerCondition;
 
 use super::super::action::{Dial, Unless};
 use super::super::limits::{
-    ASK_BUSY_AGAIN_US, EXCHANGE_TICK, IDLE_AFTER_US, OTHER_DIAL_US, RESCUE_BACKOFF, RESCUE_DIALS,
+    ASK_BUSY_AGAIN, EXCHANGE_TICK, IDLE_AFTER, OTHER_DIAL_FOR, RESCUE_BACKOFF, RESCUE_DIALS,
 };
 use super::super::peer_question::Request;
 use super::checked::Response;
@@ -99,7 +99,7 @@ impl Company {
     }
 
     fn passes(&mut self, span: Duration) {
-        self.now = self.now + span;
+        self.now += span;
         self.clock += EXCHANGE_TICK;
     }
 
@@ -165,10 +165,10 @@ fn a_peer_is_asked_for_others_of_a_stream_and_not_again_before_it_has_answered()
         panic!("{asked:?}");
     };
     assert_eq!((*whom, &request.streams[..]), (peer, &[stream()][..]));
-    company.passes(Duration::from_micros(ASK_BUSY_AGAIN_US));
+    company.passes(ASK_BUSY_AGAIN);
     assert_eq!(company.looks(|_| Ok(())), []);
     company.exchange.not_answered(&peer, company.now);
-    company.passes(Duration::from_micros(ASK_BUSY_AGAIN_US));
+    company.passes(ASK_BUSY_AGAIN);
     assert_eq!(asked_peers(&company.looks(|_| Ok(()))), [peer]);
 }
 
@@ -213,7 +213,7 @@ fn a_peer_to_which_another_dial_is_under_way_for_long_is_dialled_beside_it() {
         action => panic!("{action:?}"),
     };
     assert_eq!(dial(&usual[0]), (peer, Unless::ConnectedOrDialled));
-    company.passes(Duration::from_micros(OTHER_DIAL_US));
+    company.passes(OTHER_DIAL_FOR);
     let patient = company.looks(|_| under_way());
     let patient: Vec<_> = (patient.iter())
         .filter(|action| matches!(action, Action::Dial(_)))
@@ -316,7 +316,7 @@ fn a_connection_of_no_use_is_closed_and_one_that_is_kept_is_not() {
     };
     let mut closed = Vec::new();
     for _ in 0..4 {
-        company.passes(Duration::from_micros(IDLE_AFTER_US));
+        company.passes(IDLE_AFTER);
         for action in let_go(&mut company) {
             let Action::Disconnect(peer) = action else {
                 panic!("{action:?}");

@@ -19,12 +19,12 @@ pub const MAX_EXCHANGE_STREAMS: usize = 4;
 /// so that no clique of peers can keep the rest of the network from a node.
 pub const ASKED_AT_ONCE: usize = 2;
 
-/// Microseconds between two questions to one peer: half of what it answers in
-/// the long run is left for what cannot wait.
-pub const ASK_AGAIN_US: u64 = 3_000_000;
+/// How long there is at least between two questions to one peer: half of what it
+/// answers in the long run is left for what cannot wait.
+pub const ASK_AGAIN: Duration = Duration::from_secs(3);
 
-/// Microseconds in which a peer that was busy, or did not answer, is not asked.
-pub const ASK_BUSY_AGAIN_US: u64 = 30_000_000;
+/// How long a peer that was busy, or did not answer, is not asked.
+pub const ASK_BUSY_AGAIN: Duration = Duration::from_secs(30);
 
 /// Streams for which peers are looked for at a time: three questions' worth.
 pub const MAX_SHORT_STREAMS: usize = 768;
@@ -44,31 +44,29 @@ pub const VAIN_QUESTIONS: u32 = 3;
 /// part of [`MAX_LOOKUPS`](super::MAX_LOOKUPS), because those without any come first.
 pub const MAX_SHORT_LOOKUPS: usize = 6;
 
-/// Microseconds for which such a stream is looked up: one query and the dials
-/// after it.
-pub const LOOKUP_US: u64 = 30_000_000;
+/// How long such a stream is looked up: one query and the dials after it.
+pub const LOOKUP_FOR: Duration = Duration::from_secs(30);
 
-/// Microseconds before it is looked up again. In this time 360 streams have
+/// How long before it is looked up again. In this time 360 streams have
 /// their turn; a small network, where nobody ever finds enough, stays quiet.
-pub const LOOKUP_AGAIN_US: u64 = 1_800_000_000;
+pub const LOOKUP_AGAIN: Duration = Duration::from_secs(1_800);
 
 /// Dials at a time for the sake of peer exchange, an eighth of
 /// [`MAX_PENDING_CONNECTIONS`](super::MAX_PENDING_CONNECTIONS).
 pub const MAX_EXCHANGE_DIALS: usize = 16;
 
-/// Microseconds for which a peer that one part of the node dials is not dialled by
-/// another one. A dial that leads to somebody takes less; one to an address where
+/// How long a peer that one part of the node dials is not dialled by another one. A dial that leads to somebody takes less; one to an address where
 /// nobody is any more takes [`CONNECT_TIMEOUT`](super::CONNECT_TIMEOUT), and is made again and again.
-pub const OTHER_DIAL_US: u64 = 1_500_000;
+pub const OTHER_DIAL_FOR: Duration = Duration::from_millis(1_500);
 
-/// Microseconds after which it is forgotten that somebody waited for that.
-pub const FORGET_WAITING_US: u64 = 20_000_000;
+/// How long before it is forgotten that somebody waited for that.
+pub const FORGET_WAITING: Duration = Duration::from_secs(20);
 
 /// Peers of the local network that are remembered, as mDNS announces them.
 pub const MAX_NEARBY_PEERS: usize = 64;
 
-/// Microseconds before one of them is dialled again.
-pub const NEARBY_REST_US: u64 = 30_000_000;
+/// How long before one of them is dialled again.
+pub const NEARBY_REST: Duration = Duration::from_secs(30);
 
 /// Peers that are dialled at a time when nobody is left.
 pub const RESCUE_DIALS: usize = 3;
@@ -82,9 +80,9 @@ pub const RESCUE_BACKOFF: Backoff =
 /// few must do.
 pub const MAX_KEPT_BOOTSTRAP: usize = 4;
 
-/// Microseconds after which bootstrap nodes that do not answer are given up for
-/// the next ones of the list: a few dials that time out.
-pub const BOOTSTRAP_SILENCE_US: u64 = 10_000_000;
+/// How long before bootstrap nodes that do not answer are given up for the next ones
+/// of the list: a few dials that time out.
+pub const BOOTSTRAP_SILENCE: Duration = Duration::from_secs(10);
 
 /// Peers in the book for each connection that there may be: once all of those
 /// are lost, as many others are known. With a record, its addresses and a few
@@ -106,17 +104,16 @@ pub const MAX_PEERS_PER_SOURCE: usize = 64;
 /// Streams that are remembered for one known peer.
 pub const MAX_STREAMS_PER_KNOWN_PEER: usize = 1_024;
 
-/// Microseconds for which a peer is known that was only heard of: a day, in
-/// which most home connections keep their address.
-pub const KNOWN_PEER_US: u64 = 24 * 3_600_000_000;
+/// How long a peer is known that was only heard of: a day, in which most home connections keep their address.
+pub const KNOWN_PEER_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 /// The same of one that was connected: a node that was off for a fortnight
 /// finds its peers again.
-pub const MET_PEER_US: u64 = 15 * 24 * 3_600_000_000;
+pub const MET_PEER_FOR: Duration = Duration::from_secs(15 * 24 * 3_600);
 
-/// Microseconds after the end of a connection in which others are still told
-/// of the peer: connections come and go while nodes do not.
-pub const TOLD_AFTER_CLOSE_US: u64 = 600_000_000;
+/// How long after the end of a connection others are still told of the peer:
+/// connections come and go while nodes do not.
+pub const TOLD_AFTER_CLOSE: Duration = Duration::from_secs(600);
 
 /// Peers of no stream in common that are told to one who asks for streams: a
 /// way out of a group that knows only itself.
@@ -130,16 +127,16 @@ pub const MAX_DIAL_FAILURES: u32 = 5;
 pub const PEER_BACKOFF: Backoff =
     Backoff::doubling(Duration::from_secs(1), Duration::from_secs(600));
 
-/// The same of a peer that was connected within [`LOST_LATELY_US`]: a network that was
+/// The same of a peer that was connected within [`LOST_LATELY`]: a network that was
 /// cut heals within seconds.
 pub const LOST_PEER_BACKOFF: Backoff =
     Backoff::doubling(Duration::from_secs(1), Duration::from_secs(8));
 /// See [`LOST_PEER_BACKOFF`].
-pub const LOST_LATELY_US: u64 = 600_000_000;
+pub const LOST_LATELY: Duration = Duration::from_secs(600);
 
-/// Microseconds before a peer is dialled again after our own limits or access
+/// How long before a peer is dialled again after our own limits or access
 /// lists did not let us: a burst of dials is over by then.
-pub const REFUSED_DIAL_REST_US: u64 = 5_000_000;
+pub const REFUSED_DIAL_REST: Duration = Duration::from_secs(5);
 
 /// Peers in the file of peers: thirty times the minimum, about 100 KB.
 pub const MAX_CACHED_PEERS: usize = 128;
@@ -148,22 +145,21 @@ pub const MAX_CACHED_PEERS: usize = 128;
 pub const MAX_PEER_CACHE_BYTES: u64 = 16 << 20;
 
 /// How soon after the first change the file of peers is written, and then how
-/// often at most, in microseconds.
-pub const FIRST_CACHE_WRITE_US: u64 = 10_000_000;
-/// See [`FIRST_CACHE_WRITE_US`].
-pub const CACHE_WRITE_US: u64 = 180_000_000;
+/// often at most.
+pub const FIRST_CACHE_WRITE: Duration = Duration::from_secs(10);
+/// See [`FIRST_CACHE_WRITE`].
+pub const CACHE_WRITE: Duration = Duration::from_secs(180);
 
-/// How often connections that are of no use are looked for, in microseconds.
-pub const IDLE_REVIEW_US: u64 = 10_000_000;
+/// How often connections that are of no use are looked for.
+pub const IDLE_REVIEW: Duration = Duration::from_secs(10);
 
-/// Microseconds after which a connection that we made and that is of no use is
-/// closed: time to subscribe, to ask and to be asked.
-pub const IDLE_AFTER_US: u64 = 120_000_000;
+/// How long before a connection that we made and that is of no use is closed: time to subscribe, to ask and to be asked.
+pub const IDLE_AFTER: Duration = Duration::from_secs(120);
 
 /// Of a hundred connections that may be open, and of a hundred incoming ones, so
 /// many are left for whoever comes: those of least use go first when there are
 /// more.
 pub const SPARE_CONNECTIONS_PERCENT: u32 = 10;
 
-/// Microseconds that a connection is left alone in any case.
-pub const YOUNG_CONNECTION_US: u64 = 20_000_000;
+/// How long a connection is left alone in any case.
+pub const YOUNG_CONNECTION: Duration = Duration::from_secs(20);

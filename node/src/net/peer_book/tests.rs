@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use libp2p::identity::Keypair;
 
 use super::*;
@@ -6,6 +8,8 @@ use super::*;
 const CONNECTIONS: usize = 512;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
+
+const MOMENT: Duration = Duration::from_micros(1);
 
 fn record_of(key: &Keypair, addresses: &[&str]) -> Arc<SignedRecord> {
     let addresses = addresses.iter().map(|text| text.parse().unwrap());
@@ -146,7 +150,7 @@ fn what_our_own_limits_refuse_is_no_failure_of_the_peer() {
         assert_eq!(book.anybody(now, &mut random()).len(), 1);
         book.not_dialled(&heard.peer, now);
         assert!(book.anybody(now, &mut random()).is_empty());
-        now = now.plus(REFUSED_DIAL_REST_US);
+        now += REFUSED_DIAL_REST;
     }
 }
 
@@ -295,7 +299,7 @@ fn others_are_told_of_peers_known_at_first_hand_from_all_parts() {
     for stranger in [asker, near, heard.peer] {
         assert!(!told.contains(&stranger));
     }
-    let later = NOW.plus(TOLD_AFTER_CLOSE_US + 1);
+    let later = NOW + TOLD_AFTER_CLOSE + MOMENT;
     assert!(!tell(Reach::World, &[], false, later)[..3].contains(&gone));
     // Whoever is on this machine reaches those who are, too.
     let told = tell(Reach::Machine, &[near], true, NOW);
@@ -315,14 +319,14 @@ fn what_nobody_speaks_of_any_more_is_forgotten() {
     let met = record("/ip4/192.0.2.2/tcp/1");
     book.hear(met.clone(), None, Reach::World, NOW);
     book.connected(&met.peer, NOW);
-    let much_later = NOW.plus(10 * MET_PEER_US);
-    book.expire(NOW.plus(KNOWN_PEER_US));
+    let much_later = NOW + 10 * MET_PEER_FOR;
+    book.expire(NOW + KNOWN_PEER_FOR);
     assert_eq!(book.len(), 2);
     book.expire(much_later);
     assert_eq!(book.met(9).len(), 1);
     assert_eq!((book.len(), book.by_stream.len()), (1, 0));
     book.closed(&met.peer, much_later);
-    book.expire(much_later.plus(MET_PEER_US + 1));
+    book.expire(much_later + MET_PEER_FOR + MOMENT);
     assert_eq!(book.len(), 0);
 }
 
@@ -350,6 +354,6 @@ fn the_peers_of_our_streams_are_remembered_first() {
     assert_eq!(again.of_stream(stream(1)).count(), 3);
     // After a fortnight it is no use.
     let mut late = PeerBook::new(PeerId::random(), CONNECTIONS);
-    late.remember(met[0].clone(), NOW.plus(2 * MET_PEER_US));
+    late.remember(met[0].clone(), NOW + 2 * MET_PEER_FOR);
     assert_eq!(late.len(), 0);
 }
