@@ -4,10 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use headwater_protocols::bucket::Bucket;
+use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
-use tokio::time::Instant;
 
 use super::limits::{IGNORED_MESSAGE_PAUSE, MAX_IGNORED_BURST, MAX_SHED_MESSAGES};
+
+/// How often, and how many at once, may be of no use.
+const RATE: (u64, u64) = (
+    IGNORED_MESSAGE_PAUSE.as_micros() as u64,
+    MAX_IGNORED_BURST as u64,
+);
 
 /// What is done with a message before it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,31 +27,32 @@ pub(super) enum Admittance {
     Drop,
 }
 
-/// A token bucket for each noisy peer; a message that was ignored takes a token.
+/// A token bucket for each noisy peer; a message that was ignored takes a token. Only
+/// connected peers have one, so that it needs no bound of its own as `Buckets` has, and
+/// with it goes what was not looked at.
 #[derive(Debug, Default)]
 pub(super) struct GossipNoise {
     peers: BTreeMap<PeerId, Noise>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Noise {
-    /// When the bucket is full again.
-    quiet_at: Instant,
-    /// Messages that were not looked at since it was full.
+    bucket: Bucket,
+    /// Messages that were not looked at since the bucket was full.
     shed: u32,
 }
 
 impl GossipNoise {
     /// Says what to do with a message of a peer.
-    pub(super) fn admit(&mut self, peer: PeerId, now: Instant) -> Admittance {
+    pub(super) fn admit(&mut self, peer: PeerId, now: Timestamp) -> Admittance {
         let Some(noise) = self.peers.get_mut(&peer) else {
             return Admittance::Judge;
         };
-        if noise.quiet_at <= now {
+        if noise.bucket.is_full(now) {
             self.peers.remove(&peer);
             return Admittance::Judge;
         }
-        if noise.quiet_at - now < IGNORED_MESSAGE_PAUSE * MAX_IGNORED_BURST {
+        if noise.bucket.has_one(RATE, now) {
             return Admittance::Judge;
         }
         noise.shed += 1;
@@ -56,12 +64,9 @@ impl GossipNoise {
     }
 
     /// Notes that a message of a connected peer was ignored.
-    pub(super) fn ignored(&mut self, peer: PeerId, now: Instant) {
-        let noise = self.peers.entry(peer).or_insert(Noise {
-            quiet_at: now,
-            shed: 0,
-        });
-        noise.quiet_at = noise.quiet_at.max(now) + IGNORED_MESSAGE_PAUSE;
+    pub(super) fn ignored(&mut self, peer: PeerId, now: Timestamp) {
+        let noise = self.peers.entry(peer).or_default();
+        noise.bucket.charge(1, RATE, now);
     }
 
     /// Forgets a peer that is gone.
@@ -78,7 +83,7 @@ mod tests {
     fn who_only_repeats_itself_is_not_listened_to_and_then_dropped() {
         let mut noise = GossipNoise::default();
         let (noisy, other) = (PeerId::random(), PeerId::random());
-        let now = Instant::now();
+        let now = Timestamp(0);
         let mut judged = 0;
         let dropped = (0..100_000).position(|_| match noise.admit(noisy, now) {
             Admittance::Judge => {
@@ -99,7 +104,7 @@ mod tests {
     fn who_is_quiet_for_a_while_is_listened_to_again_and_forgotten() {
         let mut noise = GossipNoise::default();
         let peer = PeerId::random();
-        let now = Instant::now();
+        let now = Timestamp(0);
         for _ in 0..MAX_IGNORED_BURST {
             noise.ignored(peer, now);
         }

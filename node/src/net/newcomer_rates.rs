@@ -12,6 +12,10 @@ use super::origin::Origin;
 /// A token bucket for each address. Full it holds twice the connections that an
 /// address may have, so that all of them may be lost and made anew at once; it
 /// fills at the rate of all of them in [`RECONNECT_ALL`].
+///
+/// No `Buckets`, which let nobody in who is not known while they are full of others, or
+/// look for the least of them: a flood of addresses must lock nobody out here, nor cost
+/// more than a connection does.
 #[derive(Debug)]
 pub(super) struct NewcomerRates {
     /// Microseconds in which a token comes back, and how many fit in.

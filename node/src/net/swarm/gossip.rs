@@ -5,11 +5,11 @@ use headwater_protocols::engine::{Input, Verdict};
 use headwater_protocols::id::Topic;
 use libp2p::PeerId;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
-use tokio::time::Instant;
 
 use super::super::gossip_noise::Admittance;
 use super::super::limits::GRAYLIST_SCORE;
 use super::Network;
+use crate::handle::now;
 
 const FALSE_GOSSIP: &str = "its gossip is false or breaks the rules";
 
@@ -70,7 +70,7 @@ impl Network {
     /// Whether a message is worth a look: much of what its sender sent lately
     /// may have been of no use.
     fn admits_gossip(&mut self, id: &MessageId, from: PeerId) -> bool {
-        let admittance = self.noise.admit(from, Instant::now());
+        let admittance = self.noise.admit(from, now());
         if admittance != Admittance::Judge {
             let gossip = &mut self.swarm.behaviour_mut().gossip;
             gossip.report_message_validation_result(id, &from, MessageAcceptance::Ignore);
@@ -92,7 +92,7 @@ impl Network {
         gossip.report_message_validation_result(&MessageId::new(id), &from, acceptance);
         let is_connected = self.swarm.is_connected(&from);
         if verdict == Verdict::Ignore && is_connected {
-            self.noise.ignored(from, Instant::now());
+            self.noise.ignored(from, now());
         }
         // Gossipsub would stop listening, and go on decoding and checking
         // signatures.
