@@ -1,4 +1,4 @@
-//! A token bucket: how often something may be done.
+//! A token bucket, which rate limits are made of: how often something may be done.
 
 mod keyed;
 

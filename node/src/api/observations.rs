@@ -1,4 +1,5 @@
 //! `GET /v1/streams/{id}/observations`: history, read while it is sent.
+//! Pagination is by `from` and `limit`.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! Trust for a browser: a link that is good once and for a short time, and the
-//! session that it opens, which a cookie names.
+//! session that it opens, which a cookie names. Each has an expiry.
 //!
 //! Both live in this process alone: a node that starts again knows neither. Of
 //! the secrets only the hashes are kept, so that comparing them tells nothing.

@@ -1,4 +1,4 @@
-//! Peers that send much of what is of no use: replays of old heads, questions
+//! A rate limit of peers that send much of what is of no use: replays of old heads, questions
 //! over and over. Each message costs a signature check, and none of them is
 //! false, so that gossipsub's scores do not change.
 

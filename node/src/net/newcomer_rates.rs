@@ -1,4 +1,4 @@
-//! How often new connections come from one address.
+//! A rate limit of new connections from one address.
 
 use std::collections::HashMap;
 use std::time::Instant;

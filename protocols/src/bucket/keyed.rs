@@ -1,4 +1,5 @@
-//! Token buckets of many, of whom nobody knows how many there will be.
+//! Token buckets of many, of whom nobody knows how many there will be: a rate limit for
+//! each of them.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
 //! Publishes that were done, so that one that is sent again is answered and not
-//! done again. What names them is written in the same batch as their records:
+//! done again (idempotency). What names them is written in the same batch as their records:
 //! either both survive a crash, or neither.
 //!
 //! They stand in a ring of rows, so that there is never more than

@@ -1,5 +1,5 @@
-//! What proves, to anybody, that an owner signed two histories, or went on after the
-//! end.
+//! What proves, to anybody, an equivocation: that an owner signed two histories, or went
+//! on after the end.
 
 use std::cmp::Ordering;
 

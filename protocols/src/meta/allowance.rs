@@ -1,4 +1,4 @@
-//! How much an author may say on a topic. What is said is passed on to
+//! A rate limit of what an author says on a topic. What is said is passed on to
 //! everybody, so that one loud voice would cost the whole network.
 
 use libp2p_identity::PeerId;

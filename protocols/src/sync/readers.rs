@@ -1,7 +1,7 @@
-//! How much each peer makes us read and prove. What is delivered is paced by
-//! whoever takes it; the work of an offer is not, and a peer that asks for one
-//! record of each chunk again and again would have us hash everything. Nor is
-//! that of a question which is refused.
+//! A rate limit of what each peer makes us read and prove. What is delivered is paced
+//! by whoever takes it; the work of an offer is not, and a peer that asks for one
+//! record of each chunk again and again would have us hash everything. Nor is that of a
+//! question which is refused.
 
 use libp2p_identity::PeerId;
 

@@ -1,5 +1,5 @@
-//! The upstream side of one request: what is held of it is offered page by
-//! page, and what is wanted of a page is delivered.
+//! The upstream side of one request, and its pagination: what is held of it is offered
+//! page by page, and what is wanted of a page is delivered.
 
 use std::collections::VecDeque;
 use std::ops::Range;

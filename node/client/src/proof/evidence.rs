@@ -1,5 +1,5 @@
-//! Evidence files: JSON that shows, to whoever has nothing else, that the
-//! publisher of a stream signed two histories of it, or went on after its end.
+//! Evidence files: JSON that shows, to whoever has nothing else, an equivocation: that
+//! the publisher of a stream signed two histories of it, or went on after its end.
 
 use bytes::Bytes;
 use headwater_protocols::engine::LogStatus;

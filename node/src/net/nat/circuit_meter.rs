@@ -1,5 +1,5 @@
-//! What goes through relays: counted, and bounded for the whole node, because it
-//! is somebody else's bandwidth.
+//! What goes through relays: counted, and under a rate limit of the whole node, because
+//! it is somebody else's bandwidth.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! Peers that broke the rules, and how long they are not spoken to.
+//! Peers that broke the rules, and the expiry of their bans: how long they are not
+//! spoken to.
 
 use std::collections::VecDeque;
 

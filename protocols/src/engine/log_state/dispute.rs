@@ -1,5 +1,5 @@
-//! Forked logs: the proof is kept and passed on, and what both branches begin
-//! with is searched for, because that much is nobody's dispute.
+//! Forked logs, after an equivocation: the proof is kept and passed on, and what both
+//! branches begin with is searched for, because that much is nobody's dispute.
 
 use std::cmp::Ordering;
 

@@ -1,5 +1,6 @@
-//! Records that nobody has to keep any more, because the manifest says so: whole
-//! chunks of them go, the oldest first, in bounded steps between other work.
+//! The expiry of records: those that nobody has to keep any more, because the manifest
+//! says so. Whole chunks of them go, the oldest first, in bounded steps between other
+//! work.
 //!
 //! Of a log that is too new nothing is dropped: what its manifest says besides may be
 //! that something is to be kept. What others need not keep is not asked for there
