@@ -1,4 +1,9 @@
 //! The JSON of proof files.
+//!
+//! All of them, and evidence, begin with the same fields: what is signed. They are
+//! written out in each, because serde does not promise to refuse unknown fields where one
+//! struct is flattened into another. They are made of a `Signed`, and checked by
+//! `manifest` and `head` in `verify`.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
