@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use headwater_protocols::engine::{Asking, Command, CommandError, LogStatus, Reply};
+use headwater_protocols::engine::{Asking, Command, CommandError, Counters, LogStatus, Reply};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::History;
 use libp2p::multiaddr::Protocol;
@@ -208,6 +208,7 @@ struct Shared {
     stream_peers: OnceLock<mpsc::Sender<PeersAsked>>,
     bootstrap: Mutex<BootstrapStatus>,
     disk: Mutex<Option<DiskStatus>>,
+    counters: Mutex<Counters>,
     scrubs: Scrubs,
     troubles: Troubles,
     out_of_files: OutOfFiles,
@@ -235,6 +236,7 @@ impl Node {
             stream_peers: OnceLock::new(),
             bootstrap: Mutex::default(),
             disk: Mutex::default(),
+            counters: Mutex::default(),
             scrubs: Scrubs::default(),
             troubles: Troubles::default(),
             out_of_files: OutOfFiles::default(),
@@ -350,6 +352,12 @@ impl Node {
         *lock(&self.shared.disk)
     }
 
+    /// What the engine has done since the start.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        *lock(&self.shared.counters)
+    }
+
     /// Dials a peer and stays connected to it: it is dialled again, with
     /// growing pauses, when the connection is lost.
     pub fn keep_dialled(&self, address: Multiaddr) {
@@ -390,6 +398,10 @@ impl Node {
 
     pub(crate) fn set_disk(&self, status: Option<DiskStatus>) {
         *lock(&self.shared.disk) = status;
+    }
+
+    pub(crate) fn set_counters(&self, counters: Counters) {
+        *lock(&self.shared.counters) = counters;
     }
 
     pub(crate) fn set_bootstrap(&self, status: BootstrapStatus) {

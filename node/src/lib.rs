@@ -15,5 +15,6 @@ pub mod mark;
 pub mod net;
 pub mod reading;
 pub mod runtime;
+mod spans;
 pub mod store;
 mod wording;

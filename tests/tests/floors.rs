@@ -56,8 +56,8 @@ const CLIENT: &[&str] = &[
 ];
 
 const NODE: &[&str] = &[
-    "wording", "import", "config", "keys", "aliases", "mark", "store", "instance", "handle", "net",
-    "runtime", "reading", "export", "api", "client", "cli",
+    "spans", "wording", "import", "config", "keys", "aliases", "mark", "store", "instance",
+    "handle", "net", "runtime", "reading", "export", "api", "client", "cli",
 ];
 
 #[test]

@@ -8,6 +8,7 @@ mod browser;
 mod client;
 mod clocks;
 mod commands;
+mod counters;
 mod damage;
 mod data_service;
 mod deletion;

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tower::{Layer, Service};
+use tracing::Instrument;
 
 use super::accepted::{self, Ending};
 use super::caller::Caller;
@@ -22,6 +23,7 @@ use super::line::Line;
 use super::problem::ApiError;
 use super::request_coding;
 use super::state::ApiState;
+use crate::spans;
 
 /// Lets in what [`LocalTrust`](super::auth::LocalTrust) lets in and comes in a
 /// form that is read, before anything of the body is.
@@ -88,6 +90,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
+        let span = spans::request(request.method(), request.uri().path());
         let ending = Ending::of(&request);
         let line = accepted::line_of(&request);
         let mut request = match &line {
@@ -95,11 +98,12 @@ where
             None => request,
         };
         match self.entrance.refusal(line.as_deref(), &mut request) {
-            Some(refused) => ready(Ok(sent(refused, ending, line))).boxed(),
+            Some(refused) => span.in_scope(|| ready(Ok(sent(refused, ending, line))).boxed()),
             None => {
-                let answered = self.inner.call(request);
+                let answered = span.in_scope(|| self.inner.call(request));
                 answered
                     .map(|Ok(response)| Ok(sent(response, ending, line)))
+                    .instrument(span)
                     .boxed()
             }
         }
@@ -107,6 +111,7 @@ where
 }
 
 fn sent(mut response: Response, ending: Ending, line: Option<Arc<Line>>) -> Response {
+    tracing::trace!(status = response.status().as_u16(), "answered");
     // Values are whatever a publisher wrote; a browser must not guess that
     // they are a page.
     let nosniff = HeaderValue::from_static("nosniff");

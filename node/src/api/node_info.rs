@@ -110,6 +110,9 @@ pub(super) async fn node(State(state): State<ApiState>) -> Result<Json<NodeView>
         max_disk: node.disk().map(max_disk_view),
         uptime_s: state.started().elapsed().as_secs(),
         nat: nat_view(&node.nat()),
+        counters: (node.counters().named().into_iter())
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect(),
         troubles: trouble_views(node),
     }))
 }

@@ -370,6 +370,8 @@ fn disk(node: &NodeView) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::stream::tests::stream;
     use super::*;
     use headwater_client::types::{BootstrapView, NatView};
@@ -399,6 +401,7 @@ mod tests {
                 relayed_bytes: 0,
                 relayed_bytes_per_second: 1 << 20,
             },
+            counters: BTreeMap::new(),
             troubles: Vec::new(),
         }
     }

@@ -407,7 +407,8 @@ impl Network {
             | Output::Reclaim(_)
             | Output::ReclaimChunks(..)
             | Output::Signed(..)
-            | Output::Changed(_) => {}
+            | Output::Changed(_)
+            | Output::Counted(_) => {}
         }
     }
 

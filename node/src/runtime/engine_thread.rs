@@ -22,6 +22,7 @@ use super::reclaim_thread::{ReclaimThread, Reclaimed};
 use super::scrub_thread::{Found, ScrubThread};
 use crate::handle::{Asked, COMPARED_EVERY, ClockWatch, Node, Severity, now, wall_time};
 use crate::net::sync_streams::{FrameReceiver, InboundFrame};
+use crate::spans;
 use crate::store::{Reserve, RocksStore};
 
 /// Inputs that are handled before what was published is made durable: a flood
@@ -274,28 +275,31 @@ impl EngineThread {
         self.workers.trouble.stopped(Some(error));
     }
 
+    /// Tells how a stream stands now, or that it is gone.
+    fn changed(&mut self, log: LogId) {
+        let _stream = spans::stream(log).entered();
+        if let Some(status) = self.engine.status(log) {
+            self.note_held_back(&status);
+            self.note_end(&status);
+            return self.node.set_stream(status);
+        }
+        if self.holding_back.remove(&log) {
+            self.node.trouble_ends(&format!("retention/{log}"));
+        }
+        if self.ended.remove(&log) {
+            self.node.trouble_ends(&end_of(log));
+        }
+        self.node.remove_stream(log);
+    }
+
     /// Hands out what the engine decided. Whoever gets an answer finds the
     /// state of the stream already changed.
     async fn dispatch(&mut self) {
         let mut replies = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Changed(log) => match self.engine.status(log) {
-                    Some(status) => {
-                        self.note_held_back(&status);
-                        self.note_end(&status);
-                        self.node.set_stream(status);
-                    }
-                    None => {
-                        if self.holding_back.remove(&log) {
-                            self.node.trouble_ends(&format!("retention/{log}"));
-                        }
-                        if self.ended.remove(&log) {
-                            self.node.trouble_ends(&end_of(log));
-                        }
-                        self.node.remove_stream(log);
-                    }
-                },
+                Output::Changed(log) => self.changed(log),
+                Output::Counted(counters) => self.node.set_counters(counters),
                 Output::Reply(id, reply) => replies.push((id, reply)),
                 // Before what comes behind it leaves the node.
                 Output::Signed(log, mark) => self.workers.marks.signed(log, mark),

@@ -162,6 +162,10 @@ impl<S: Store> Engine<S> {
         // What was asked for may have been dropped meanwhile.
         chunks.retain(|chunk| chunk.subtree.end() > state.kept_from());
         let stored = put_chunks(&self.store, state, &chunks);
+        if stored.is_ok() {
+            let records = chunks.iter().map(|chunk| chunk.subtree.len());
+            self.outputs.counters.fetched += records.sum::<u64>();
+        }
         self.stored(log, stored);
         self.finish_fetch(id, now);
     }

@@ -176,11 +176,13 @@ impl<S: Store> Engine<S> {
             return;
         };
         let mut result = Ok(());
+        let mut taken = 0;
         if let Some(chunk) = announcement.chunk().filter(|_| !full) {
             let records: Vec<Record> = chunk.records().collect();
             // What nobody has to keep is not taken at all.
             let first = announcement.first().max(begin).min(announced.size);
             let skipped = (first - announcement.first()) as usize;
+            taken = (records.len() - skipped) as u64;
             result = admission.put_records(first, &records[skipped..], &chunk.leaves[skipped..]);
             self.room.take(bytes);
         }
@@ -191,6 +193,7 @@ impl<S: Store> Engine<S> {
             (self.store.commit(batch, Durability::Written)).map_err(ReadError::Store)
         });
         if result.is_ok() {
+            self.outputs.counters.live += taken;
             self.adopted(log, head, now);
         }
         self.stored(log, result);

@@ -12,6 +12,7 @@ mod ages;
 mod answers;
 mod clock;
 mod command;
+mod counters;
 mod damage;
 mod deletion;
 mod discovering;
@@ -62,6 +63,8 @@ use crate::sync::provider::Provider;
 use crate::time::Timestamp;
 use clock::Clock;
 pub use command::{Asking, Command, CommandError, Reply};
+pub use counters::Counters;
+use counters::Outputs;
 use damage::Suspects;
 pub use damage::{Damage, LostRows};
 use deletion::Deletions;
@@ -131,7 +134,7 @@ pub struct Engine<S> {
     changed: BTreeSet<LogId>,
     /// Logs that miss something and wait for a peer to be free.
     hungry: BTreeSet<LogId>,
-    outputs: VecDeque<Output>,
+    outputs: Outputs,
     joining: Joining,
     /// The last announcement of each log whose manifest is not known yet, and
     /// who passed it on.
@@ -190,7 +193,7 @@ impl<S: Store> Engine<S> {
             syncing: None,
             changed: BTreeSet::new(),
             hungry: BTreeSet::new(),
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
             joining,
             early: BTreeMap::new(),
             retrievals: Retrievals::default(),
@@ -239,6 +242,7 @@ impl<S: Store> Engine<S> {
     /// Takes one input.
     pub fn handle(&mut self, input: Input, now: Timestamp) {
         self.now = now;
+        self.outputs.counters.input(&input);
         match input {
             Input::Ready(peer, place) => self.ready(peer, place, now),
             Input::Gone(peer) => self.gone(peer, now),
@@ -318,6 +322,7 @@ impl<S: Store> Engine<S> {
             self.outputs.push_back(Output::Changed(log));
         }
         self.settle(now);
+        self.outputs.tell_counters();
     }
 
     /// What is to be done next.

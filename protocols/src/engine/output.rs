@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use libp2p_identity::PeerId;
 
-use super::{CommandError, Mark, Reply};
+use super::{CommandError, Counters, Mark, Reply};
 use crate::id::{LogId, Topic};
 use crate::meta::Server;
 use crate::store::StoreError;
@@ -85,6 +85,9 @@ pub enum Output {
     Signed(LogId, Mark),
     /// The state of a log changed; it is not known any more if it has none.
     Changed(LogId),
+    /// What was counted since the store was opened; told with a commit when it is
+    /// more than was told last.
+    Counted(Counters),
 }
 
 /// What is done with a gossip message.

@@ -251,7 +251,11 @@ impl<S: Store> Engine<S> {
             None => self.store.commit(batch, Durability::Synced),
         };
         match result {
-            Ok(()) => self.announce(&staged, grown, now),
+            Ok(()) => {
+                let records = staged.values().map(|staged| staged.records.len() as u64);
+                self.outputs.counters.published += records.sum::<u64>();
+                self.announce(&staged, grown, now);
+            }
             Err(error) => self.refuse(&staged, &error),
         }
     }

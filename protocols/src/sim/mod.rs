@@ -446,7 +446,7 @@ impl Sim {
                     marks.insert(log, mark);
                 }
             }
-            Output::Changed(_) => {}
+            Output::Changed(_) | Output::Counted(_) => {}
         }
     }
 

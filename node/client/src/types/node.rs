@@ -1,5 +1,7 @@
 //! The JSON of a node: who it is, how it is reached, and what is wrong with it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -33,6 +35,10 @@ pub struct NodeView {
     pub uptime_s: u64,
     /// The ways to it.
     pub nat: NatView,
+    /// What it has done since it started, in numbers that never fall: records by the way
+    /// they came, frames and gossip messages, bans, commands. Later versions have more.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
     /// What is wrong with it now. Each ends by itself when its cause ends.
     #[serde(default)]
     pub troubles: Vec<TroubleView>,

@@ -11,9 +11,11 @@ use super::super::nat::observed;
 use super::super::sync_streams;
 use super::Network;
 use crate::handle::{self, is_out_of_files};
+use crate::spans;
 
 impl Network {
     pub(super) fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        let _peer = peer_of(&event).map(|peer| spans::peer(&peer).entered());
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::NewListenAddr {
@@ -87,6 +89,8 @@ impl Network {
 
     fn connection_made(&mut self, peer: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
         let now = Instant::now();
+        let (address, inbound) = (endpoint.get_remote_address(), endpoint.is_listener());
+        tracing::debug!(%address, inbound, "connected");
         self.nat.connected(peer, id, endpoint, now);
         self.departures.connected(id, endpoint);
         if !endpoint.is_relayed() {
@@ -219,5 +223,20 @@ impl Network {
                 self.give_up(connection);
             }
         }
+    }
+}
+
+/// Whom an event is about, when it is about one peer.
+fn peer_of(event: &SwarmEvent<BehaviourEvent>) -> Option<PeerId> {
+    match event {
+        SwarmEvent::ConnectionEstablished { peer_id, .. }
+        | SwarmEvent::ConnectionClosed { peer_id, .. } => Some(*peer_id),
+        SwarmEvent::OutgoingConnectionError { peer_id, .. }
+        | SwarmEvent::IncomingConnectionError { peer_id, .. } => *peer_id,
+        SwarmEvent::Behaviour(BehaviourEvent::Identify(
+            identify::Event::Received { peer_id, .. } | identify::Event::Pushed { peer_id, .. },
+        )) => Some(*peer_id),
+        SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => Some(event.peer),
+        _ => None,
     }
 }
