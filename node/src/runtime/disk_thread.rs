@@ -69,15 +69,22 @@ impl DiskThread {
 }
 
 fn work(store: &RocksStore, meter: &Meter, asked: &Receiver<Ask>, outcomes: &mpsc::Sender<Input>) {
+    let mut is_told = false;
     loop {
         let outcome = match asked.recv_timeout(KNOWN_LOGS_EVERY) {
             Ok(Ask::Sync) => Input::Synced(store.commit(Batch::new(), Durability::Synced)),
-            Ok(Ask::Probe) => Input::Probed(probe(store, meter)),
+            Ok(Ask::Probe) => {
+                is_told = false;
+                Input::Probed(probe(store, meter))
+            }
             Err(RecvTimeoutError::Timeout) => {
                 if let Err(error) = store.flush_known_logs() {
                     tracing::debug!(%error, "which streams there are stands in the log of writes only");
                 }
-                continue;
+                match untold_failure(store, &mut is_told) {
+                    Some(failure) => Input::Failed(failure),
+                    None => continue,
+                }
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
@@ -85,6 +92,29 @@ fn work(store: &RocksStore, meter: &Meter, asked: &Receiver<Ask>, outcomes: &mps
             return;
         }
     }
+}
+
+/// Why the store cannot be written, if nobody was told. Whoever writes finds out, but
+/// nobody writes without room, so that a table file that could not be written would keep
+/// the store from being opened anew. A full disk is told when there is room again for
+/// what is in the log of writes; before that, opening helps for a moment only. What the
+/// engine knows already is nothing new to it.
+fn untold_failure(store: &RocksStore, is_told: &mut bool) -> Option<StoreError> {
+    let failure = store.failure();
+    *is_told &= failure.is_some();
+    let failure = failure.filter(|_| !*is_told)?;
+    if matches!(failure, StoreError::Full(_)) && !has_room_for_log(store) {
+        return None;
+    }
+    *is_told = true;
+    Some(failure)
+}
+
+fn has_room_for_log(store: &RocksStore) -> bool {
+    let (Ok(space), Ok(log)) = (Space::of(store.dir()), store.log_bytes()) else {
+        return false;
+    };
+    space.free > space.reserve().saturating_add(log)
 }
 
 fn probe(store: &RocksStore, meter: &Meter) -> Result<(), StoreError> {
@@ -99,4 +129,29 @@ fn probe(store: &RocksStore, meter: &Meter) -> Result<(), StoreError> {
     // How much may be written is known before anything is.
     meter.measure();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use headwater_protocols::store::Table;
+
+    use super::*;
+
+    #[test]
+    fn a_table_file_that_cannot_be_written_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("store");
+        let store = RocksStore::open(&folder).unwrap();
+        let mut is_told = false;
+        assert_eq!(untold_failure(&store, &mut is_told), None);
+        let mut batch = Batch::new();
+        batch.put(Table::Meta, b"key".to_vec(), b"value".to_vec());
+        store.commit(batch, Durability::Written).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(store.prove().is_err());
+        assert!(untold_failure(&store, &mut is_told).is_some());
+        assert_eq!(untold_failure(&store, &mut is_told), None);
+    }
 }

@@ -60,6 +60,10 @@ pub enum Input {
     Reclaimed(u32),
     /// The outcome of [`Output::Probe`](super::Output::Probe).
     Probed(Result<(), StoreError>),
+    /// A write to the store that somebody else made has failed, so that nothing can be
+    /// written: it is seen to as after one of the engine's own. Whoever has no room to
+    /// write would never find out.
+    Failed(StoreError),
     /// How much may be written from now on. Without a word, everything.
     Room(Room),
     /// What the system's clock shows at the `now` of the call. It is told when it

@@ -285,6 +285,7 @@ impl<S: Store> Engine<S> {
             Input::Synced(result) => self.synced(result, now),
             Input::Reclaimed(number) => self.reclaimed(number),
             Input::Probed(result) => self.probed(result, now),
+            Input::Failed(error) => self.store.fail(error),
             Input::Room(room) => self.room_is(room, now),
             Input::Clock(time) => self.clock_shows(time, now),
             Input::Suspect(log, interval) => {

@@ -296,6 +296,7 @@ impl Sim {
                 let is_same = self.nodes[node.0].opened == opened;
                 is_same.then_some(Input::Reclaimed(number))
             }
+            Event::Failed(error) => Some(Input::Failed(error)),
             Event::Room(room) => Some(Input::Room(room)),
             Event::Clock(ahead_us) => Some(Input::Clock(self.now().offset(ahead_us))),
             Event::Suspect(log, interval) => Some(Input::Suspect(log, interval)),

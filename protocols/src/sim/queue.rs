@@ -60,6 +60,8 @@ pub(super) enum Event {
     },
     /// The disk has given back the room of deleted rows.
     Reclaimed { opened: u64, number: u32 },
+    /// Somebody found that the store cannot be written.
+    Failed(StoreError),
     /// The disk was measured.
     Room(Room),
     /// Its clock shows this much more than the virtual one, in microseconds.
@@ -87,6 +89,7 @@ impl Event {
             | Self::Synced { .. }
             | Self::Probed { .. }
             | Self::Reclaimed { .. }
+            | Self::Failed(_)
             | Self::Room(_)
             | Self::Clock(_)
             | Self::Suspect(..)

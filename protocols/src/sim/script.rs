@@ -14,7 +14,7 @@ use crate::identity::SigningKey;
 use crate::manifest::{Manifest, SignedManifest};
 use crate::ranges::Interval;
 use crate::record::Record;
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, StoreError};
 use crate::time::Timestamp;
 
 /// What survives a crash of what was written and not synced.
@@ -73,6 +73,11 @@ impl Sim {
     /// Says how much a node may write from now on.
     pub fn set_room(&mut self, node: NodeId, room: Room) {
         self.queue.push(self.now(), node, Event::Room(room));
+    }
+
+    /// Somebody beside the engine finds that its store cannot be written.
+    pub fn store_failed(&mut self, node: NodeId, error: StoreError) {
+        self.queue.push(self.now(), node, Event::Failed(error));
     }
 
     /// Sets a node's clock: from now on, and after a start, it shows this much more

@@ -45,6 +45,25 @@ fn an_owner_whose_disk_is_full_stops_and_goes_on_by_itself_when_there_is_room() 
     }
 }
 
+/// As when table files cannot be written: the engine, which has nothing to write while
+/// there is no room, would never find out, and what the others wait for would not end.
+#[test]
+fn a_failure_that_others_find_is_seen_to_although_nothing_is_written() {
+    let mut world = World::new(6, 3, 21);
+    let owner = world.owner;
+    let follower = world.full_follower(&[owner]);
+    world.sim.store(follower).fail_while(Some(full()));
+    world.sim.store_failed(follower, full());
+    world.sim.run_for(SECOND);
+    let status = world.status(follower);
+    assert!(status.stopped.is_some_and(|(why, _)| why.contains("full")));
+    world.sim.store(follower).fail_while(None);
+    world.sim.run_for(6 * SECOND);
+    assert_eq!(world.status(follower).stopped, None);
+    world.publish(8);
+    world.complete(follower, MINUTE);
+}
+
 #[test]
 fn an_owner_of_whose_write_nobody_knows_reads_it_back_before_it_signs_again() {
     let (mut written, mut lost) = (0, 0);
