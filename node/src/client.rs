@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -116,11 +117,10 @@ impl Client {
         lock: Lock,
     ) -> anyhow::Result<Self> {
         let config = config_of(data_dir);
-        let mark_dir = data_dir.mark_dir(config.mark_dir.as_deref())?;
-        let (store, max_disk) = (data_dir.store_dir(), config.max_disk);
+        let marks = marks(data_dir, &config)?;
+        let store = data_dir.store_dir();
         let aliases = Aliases::load(&data_dir.aliases_file())?;
-        let running =
-            runtime::start_offline(&store, keypair, max_disk, mark_dir.as_deref()).await?;
+        let running = runtime::start_offline(&store, keypair, &config, marks.as_deref()).await?;
         let state = api::ApiState::new(running.node.clone(), token.secret())
             .with_data_dir(data_dir.path())
             .with_aliases(aliases);
@@ -194,16 +194,24 @@ impl InProcess for Offline {
 
 /// The folder's config. One that cannot be read is the concern of `run`.
 fn config_of(data_dir: &DataDir) -> Config {
-    let mut config = Config::default();
-    if let Err(error) = config.set_from_file(&data_dir.config_file(), false) {
+    Config::read_if_there(&data_dir.config_file()).unwrap_or_else(|error| {
         tracing::warn!("{error:#}");
-    }
-    config
+        Config::default()
+    })
+}
+
+/// The folder of the marks of what was signed, if there is to be one.
+///
+/// # Errors
+/// It would lie in the data folder.
+pub fn marks(data_dir: &DataDir, config: &Config) -> anyhow::Result<Option<PathBuf>> {
+    data_dir.mark_dir(config.mark_dir.as_deref())
 }
 
 /// Where the API is by the folder's config.
 fn configured(data_dir: &DataDir) -> Option<SocketAddr> {
-    Some(config_of(data_dir).api_listen)
+    let config = config_of(data_dir);
+    Some(config.api_listen)
 }
 
 /// Who may use a data folder.

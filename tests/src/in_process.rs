@@ -34,9 +34,9 @@ impl InProcessNode {
         let folder = tempfile::tempdir()?;
         let key = Keypair::generate_ed25519();
         let mut config = RuntimeConfig::new(folder.path().join("store"), key.clone());
-        config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
+        config.options.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
         change(&mut config);
-        let listens = !config.listen.is_empty();
+        let listens = !config.options.listen.is_empty();
         let running = start(config).await?;
         if listens {
             let mut addresses = running.node.watch_addresses();

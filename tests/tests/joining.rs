@@ -23,7 +23,7 @@ async fn node_with(
 ) -> Result<InProcessNode> {
     let bootstrap = vec![introducer.address()?];
     InProcessNode::start(|config| {
-        config.bootstrap = bootstrap;
+        config.options.bootstrap = bootstrap;
         change(config);
     })
     .await
@@ -64,7 +64,7 @@ async fn a_late_joiner_finds_holders_on_the_meta_topic_alone() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publisher_that_listens_nowhere_dials_the_joiner() -> Result<()> {
     let introducer = introducer().await?;
-    let nowhere = |config: &mut RuntimeConfig| config.listen.clear();
+    let nowhere = |config: &mut RuntimeConfig| config.options.listen.clear();
     let publisher = node_with(&introducer, nowhere).await?;
     let log = create(&publisher, 1_000).await?;
     let joiner = node(&introducer).await?;

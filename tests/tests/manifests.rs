@@ -45,7 +45,7 @@ impl Later {
         let keypair = Keypair::generate_ed25519();
         let key = SigningKey::new(keypair.clone().try_into_ed25519()?);
         let mut config = RuntimeConfig::new(folder.path().join("store"), keypair);
-        config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
+        config.options.listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
         let running = start(config.clone()).await?;
         let create = Command::create_signed(with_field(&key, field)?);
         let log = running.node.ask(create).await?;

@@ -49,6 +49,18 @@ pub fn from_json_bytes<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Re
     serde_json::from_slice(json).map(|Object(value)| value)
 }
 
+/// For a field that is one.
+///
+/// # Errors
+/// It is no object.
+pub fn one<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Object::deserialize(from).map(|Object(value)| value)
+}
+
 /// For a field that may be left off.
 ///
 /// # Errors
@@ -139,10 +151,18 @@ mod tests {
         struct Config {
             #[serde(default, deserialize_with = "optional")]
             inner: Option<Inner>,
+            #[serde(default = "three", deserialize_with = "one")]
+            other: Inner,
+        }
+        fn three() -> Inner {
+            Inner { b: 3 }
         }
         let read = |text| toml::from_str::<Config>(text);
         assert_eq!(read("[inner]\nb = 1").unwrap().inner.unwrap().b, 1);
         assert!(read("").unwrap().inner.is_none());
         assert!(read("inner = [1]").is_err());
+        assert_eq!(read("").unwrap().other.b, 3);
+        assert_eq!(read("other.b = 4").unwrap().other.b, 4);
+        assert!(read("other = [4]").is_err());
     }
 }

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
+use crate::config::Config;
 use crate::runtime::{Running, start_offline};
 
 struct Api {
@@ -30,9 +31,14 @@ impl Api {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keypair = Keypair::ed25519_from_bytes([7; 32]).unwrap();
-        let running = start_offline(&dir.path().join("store"), &keypair, None, None)
-            .await
-            .unwrap();
+        let running = start_offline(
+            &dir.path().join("store"),
+            &keypair,
+            &Config::default(),
+            None,
+        )
+        .await
+        .unwrap();
         let state = ApiState::new(running.node.clone(), "secret")
             .with_roles(["peer"])
             .with_data_dir(dir.path());

@@ -26,7 +26,7 @@ enum Port {
 /// connections that are meant for the other.
 pub(super) fn addresses(config: &Config) -> anyhow::Result<Vec<Multiaddr>> {
     let mut addresses = config.listen.clone();
-    if config.listens_by_default && !has_ipv6() {
+    if addresses == Config::default().listen && !has_ipv6() {
         addresses.retain(|address| !matches!(address.iter().next(), Some(Protocol::Ip6(_))));
     }
     for address in &addresses {
@@ -108,7 +108,6 @@ mod tests {
     fn config(listen: &str) -> Config {
         Config {
             listen: vec![listen.parse().unwrap()],
-            listens_by_default: false,
             ..Config::default()
         }
     }

@@ -2,14 +2,12 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use headwater_client::data_dir::DataDir;
 use headwater_client::failure::for_now;
-use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpSocket};
@@ -24,8 +22,9 @@ use super::whereabouts::{Whereabouts, sorted};
 use super::{Invocation, exit, init, listen, open_files};
 use crate::aliases::Aliases;
 use crate::api::{self, ApiState};
-use crate::client::{Claim, claim};
-use crate::config::{Config, Options, Role};
+use crate::client::{Claim, claim, marks};
+use crate::config::flags::Flags;
+use crate::config::{Config, Role};
 use crate::handle::impossible_time;
 use crate::keys::NetworkKey;
 use crate::net::limits::{MAX_CONNECTIONS, MAX_PUBLIC_CONNECTIONS};
@@ -49,51 +48,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 here is read from config.toml, at the start.\n\n{}", exit::HELP)
 )]
 pub(crate) struct RunArgs {
-    /// Multiaddrs to listen on; port 0 takes any free one [default: TCP and
-    /// QUIC on port 4600]
-    #[arg(long, value_name = "MA", num_args = 1..)]
-    listen: Option<Vec<String>>,
-    /// Multiaddrs at which others reach this node, when it cannot find out
-    #[arg(long, value_name = "MA", num_args = 1..)]
-    external: Option<Vec<String>>,
-    /// Nodes to stay connected to, each multiaddr with its /p2p/ id
-    #[arg(long, value_name = "MA", num_args = 1..)]
-    bootstrap: Option<Vec<String>>,
-    /// Where the local API listens [default: 127.0.0.1:8600]
-    #[arg(long, value_name = "IP:PORT")]
-    api_listen: Option<SocketAddr>,
-    /// What the node does for others: peer, bootstrap (introduces newcomers),
-    /// relay (connects those behind routers) [default: peer]
-    #[arg(long, value_name = "ROLE", value_delimiter = ',', num_args = 1..)]
-    role: Option<Vec<Role>>,
-    /// Peers of a stream below which the node looks for more, 0 to 64 [default: 4]
-    #[arg(long, value_name = "N")]
-    min_peers: Option<usize>,
-    /// What the node's streams may take on the disk, such as 20GiB [default: no
-    /// bound]
-    #[arg(long, value_name = "SIZE")]
-    max_disk: Option<String>,
-    /// Find peers in the local network by mDNS, and be found there
-    #[arg(long)]
-    mdns: bool,
-    /// Established connections at most [default: 512; 4096 for a bootstrap node
-    /// or relay]
-    #[arg(long, value_name = "N")]
-    max_connections: Option<u32>,
-    /// Connections from one IP address (IPv6: one /64) at most [default: a
-    /// sixteenth of all]
-    #[arg(long, value_name = "N")]
-    max_connections_per_ip: Option<u32>,
-    /// Peer ids and IP networks that are the only ones to connect with
-    #[arg(long, value_name = "PEER|NET", num_args = 1..)]
-    allow: Option<Vec<String>>,
-    /// Peer ids and IP networks that are not connected with
-    #[arg(long, value_name = "PEER|NET", num_args = 1..)]
-    deny: Option<Vec<String>>,
-    /// Key of a private network (`headwater network new`): the node speaks only
-    /// with those who have the same one
-    #[arg(long, value_name = "FILE")]
-    private_network: Option<PathBuf>,
+    #[command(flatten)]
+    options: Flags<Config>,
 }
 
 /// What `--json` prints once the node listens.
@@ -130,18 +86,18 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
     };
     let is_new = !data_dir.is_initialised();
     let (keypair, token) = init::create(&data_dir, &lock)?;
-    let config = configure(invocation, &data_dir, args)?;
+    let mut config = configure(invocation, &data_dir, &args)?;
     let network_key = (config.private_network.as_deref())
         .map(NetworkKey::load)
         .transpose()?;
     let fingerprint = network_key.as_ref().map(NetworkKey::fingerprint);
     let api = ApiListener::bind(&config).await?;
-    let listen = listen::addresses(&config)?;
+    config.listen = listen::addresses(&config)?;
     data_dir.forget_addresses(&lock);
     let aliases = Aliases::load(&data_dir.aliases_file())?;
 
     let shares = open_files::allow(wanted_connections(&config))?;
-    let mut running = start(&data_dir, &config, (listen, shares), keypair, network_key).await?;
+    let mut running = start(&data_dir, &config, shares, keypair, network_key).await?;
     let mut state = ApiState::new(running.node.clone(), token.secret())
         .with_roles(config.roles.iter().map(|role| role.as_str()))
         .with_private_network(fingerprint.clone())
@@ -150,7 +106,7 @@ pub(super) async fn run(invocation: &Invocation, args: RunArgs) -> anyhow::Resul
         .with_connections(shares.api, shares.tarpit)
         .with_named_tokens(&data_dir.tokens_file())
         .with_aliases(aliases);
-    if config.requires_token_to_read() {
+    if api.needs_token_to_read {
         state = state.guarding_reading();
     }
     let server = api.serve(state);
@@ -198,34 +154,23 @@ async fn clock_is_possible(signals: &mut Signals) -> bool {
     true
 }
 
-fn configure(invocation: &Invocation, data_dir: &DataDir, args: RunArgs) -> anyhow::Result<Config> {
-    let mut config = Config::default();
-    match &invocation.config {
-        Some(path) => config.set_from_file(path, true)?,
-        None => config.set_from_file(&data_dir.config_file(), false)?,
-    }
-    config.set(Options {
-        listen: args.listen,
-        external: args.external,
-        bootstrap: args.bootstrap,
-        roles: (args.role).map(|roles| roles.iter().map(Role::to_string).collect()),
-        api_listen: args.api_listen.map(|address| address.to_string()),
-        min_peers: args.min_peers,
-        max_disk: args.max_disk,
-        mdns: args.mdns.then_some(true),
-        max_connections: args.max_connections,
-        max_connections_per_ip: args.max_connections_per_ip,
-        allow: args.allow,
-        deny: args.deny,
-        private_network: args.private_network,
-        ..Options::default()
-    })?;
+fn configure(
+    invocation: &Invocation,
+    data_dir: &DataDir,
+    args: &RunArgs,
+) -> anyhow::Result<Config> {
+    let mut config = match &invocation.config {
+        Some(path) => Config::read(path)?,
+        None => Config::read_if_there(&data_dir.config_file())?,
+    };
+    config.change(&args.options)?;
     Ok(config)
 }
 
 /// Connections to peers, if enough files may be open.
 fn wanted_connections(config: &Config) -> u32 {
-    (config.max_connections).unwrap_or(if config.is_public() {
+    let is_public = config.roles.iter().any(|role| role.is_public());
+    (config.max_connections).unwrap_or(if is_public {
         MAX_PUBLIC_CONNECTIONS
     } else {
         MAX_CONNECTIONS
@@ -235,37 +180,26 @@ fn wanted_connections(config: &Config) -> u32 {
 async fn start(
     data_dir: &DataDir,
     config: &Config,
-    (listen, shares): (Vec<Multiaddr>, Shares),
+    shares: Shares,
     keypair: Keypair,
     network_key: Option<NetworkKey>,
 ) -> anyhow::Result<Running> {
     let mut runtime = RuntimeConfig::new(data_dir.store_dir(), keypair);
+    runtime.options = config.clone();
+    runtime.marks = marks(data_dir, config)?;
     runtime.network_key = network_key;
-    runtime.listen = listen;
-    runtime.external = config.external.clone();
-    runtime.bootstrap = config.bootstrap.clone();
     runtime.services = Services {
-        discovery: config.roles.contains(&Role::Bootstrap),
-        relay: config.roles.contains(&Role::Relay).then_some(config.relay),
+        discovery: config.is(Role::Bootstrap),
+        relay: config.is(Role::Relay).then_some(config.relay),
     };
-    runtime.min_peers = config.min_peers;
-    runtime.max_disk = config.max_disk;
-    runtime.mark_dir = data_dir.mark_dir(config.mark_dir.as_deref())?;
-    runtime.mdns = config.mdns;
-    runtime.relayed_bytes_per_second = config.relayed_bytes_per_second;
     runtime.peer_cache = Some(data_dir.peers_file());
     // Whoever is there for newcomers also lets them hear of each other.
     runtime.introduces = runtime.services != Services::default();
-    runtime.offer_percent = config.offer_percent;
-    runtime.max_connections = shares.connections;
-    runtime.max_pending_connections = shares.pending;
-    runtime.max_dials = shares.dials;
-    runtime.max_connections_per_ip = config.max_connections_per_ip;
-    runtime.ip_limits_exempt = config.ip_limits_exempt.clone();
-    runtime.access = config.access.clone();
-    let connections = shares.connections;
+    runtime.connections = shares.connections;
+    runtime.pending_connections = shares.pending;
+    runtime.dials = shares.dials;
     let started = runtime::start(runtime).await;
-    started.map_err(|error| open_files::explain(error, connections))
+    started.map_err(|error| open_files::explain(error, shares.connections))
 }
 
 /// Waits until the node listens, writes its addresses down and says them. From
@@ -356,6 +290,7 @@ fn say(invocation: &Invocation, config: &Config, started: &Started) -> anyhow::R
 struct ApiListener {
     listener: TcpListener,
     address: SocketAddr,
+    needs_token_to_read: bool,
 }
 
 impl ApiListener {
@@ -382,14 +317,19 @@ impl ApiListener {
         let address = listener
             .local_addr()
             .context("the API's port is not known")?;
+        let needs_token_to_read = config.api.needs_token_to_read(wanted.ip());
         if !address.ip().is_loopback() {
-            let reading = match config.requires_token_to_read() {
+            let reading = match needs_token_to_read {
                 true => "reading needs a token, too (headwater token new NAME --read-only)",
                 false => "everybody who reaches it can read (api.read_needs_token = false)",
             };
             tracing::warn!(%address, "the API can be reached from other machines, without encryption; {reading}");
         }
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            needs_token_to_read,
+        })
     }
 
     fn serve(self, state: ApiState) -> Server {

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 use ipnet::IpNet;
 use libp2p::PeerId;
+
+use super::text::Text;
 
 /// An entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +26,14 @@ impl fmt::Display for AccessRule {
     }
 }
 
-impl FromStr for AccessRule {
-    type Err = String;
+impl Text for AccessRule {
+    const WHAT: &'static str =
+        "a peer id (12D3KooW…) or an IP address or network such as 192.0.2.0/24";
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(network) = parse_network(text) {
-            return Ok(Self::Network(network));
-        }
-        text.parse().map(Self::Peer).map_err(|_| {
+    fn read(text: &str) -> Result<Self, String> {
+        let network = parse_network(text).map(Self::Network);
+        let rule = network.or_else(|| text.parse().map(Self::Peer).ok());
+        rule.ok_or_else(|| {
             format!(
                 "`{text}` is neither a peer id (12D3KooW…) nor an IP address or network such as \
                  192.0.2.0/24"
@@ -42,14 +43,17 @@ impl FromStr for AccessRule {
 }
 
 /// An IP network, or a single address.
-///
-/// # Errors
-/// It is neither.
-pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
+fn parse_network(text: &str) -> Option<IpNet> {
     let network = (text.parse::<IpNet>()).or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| {
-        format!("`{text}` is not an IP address or network such as 192.0.2.0/24 or 2001:db8::/32")
-    })
+    network.ok()
+}
+
+impl Text for IpNet {
+    const WHAT: &'static str = "an IP address or network such as 192.0.2.0/24 or 2001:db8::/32";
+
+    fn read(text: &str) -> Result<Self, String> {
+        parse_network(text).ok_or_else(|| format!("`{text}` is not {}", Self::WHAT))
+    }
 }
 
 /// The machine itself, where there are many nodes in a test and no strangers.
@@ -130,7 +134,10 @@ mod tests {
     use super::*;
 
     fn lists(allow: &[&str], deny: &[&str]) -> AccessLists {
-        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let parse = |texts: &[&str]| {
+            let rules = texts.iter().map(|text| AccessRule::read(text));
+            rules.map(Result::unwrap).collect()
+        };
         AccessLists {
             allow: parse(allow),
             deny: parse(deny),
@@ -190,8 +197,8 @@ mod tests {
 
     #[test]
     fn what_is_neither_peer_nor_network_is_told() {
-        let error = "192.0.2.0/33".parse::<AccessRule>().unwrap_err();
+        let error = AccessRule::read("192.0.2.0/33").unwrap_err();
         assert!(error.contains("neither a peer id"), "{error}");
-        assert_eq!("::1".parse::<AccessRule>().unwrap().to_string(), "::1/128");
+        assert_eq!(AccessRule::read("::1").unwrap().to_string(), "::1/128");
     }
 }

@@ -1,5 +1,29 @@
 //! Sizes as people write them: `500MB`, `20GiB`, `1.5TB`.
 
+use std::fmt;
+
+use super::text::Text;
+
+/// A size in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+impl Text for Size {
+    const WHAT: &'static str = "a size such as 500MB, 20GiB or 1.5TB";
+
+    /// Reads a number with a unit; without one it is bytes.
+    fn read(text: &str) -> Result<Self, String> {
+        let bytes = bytes(text).ok_or_else(|| format!("`{text}` is not {}", Self::WHAT));
+        bytes.map(Self)
+    }
+}
+
 const UNITS: [(&str, u64); 13] = [
     ("B", 1),
     ("KB", 1_000),
@@ -16,29 +40,20 @@ const UNITS: [(&str, u64); 13] = [
     ("T", 1 << 40),
 ];
 
-/// Reads a number with a unit, in bytes; without one it is bytes.
-///
-/// # Errors
-/// It is something else; says what is expected.
-pub fn parse(text: &str) -> Result<u64, String> {
-    let expected = || format!("`{text}` is not a size such as 500MB, 20GiB or 1.5TB");
+fn bytes(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.');
     let (number, unit) = text.split_at(end.unwrap_or(text.len()));
-    let unit = unit.trim();
-    let each = match unit {
+    let each = match unit.trim() {
         "" => 1,
         unit => {
             let known = |(name, _): &&(&str, u64)| name.eq_ignore_ascii_case(unit);
-            UNITS.iter().find(known).ok_or_else(expected)?.1
+            UNITS.iter().find(known)?.1
         }
     };
-    let number: f64 = number.parse().map_err(|_| expected())?;
+    let number: f64 = number.parse().ok()?;
     let bytes = number * each as f64;
     // Beyond this a double does not hold every whole number.
-    if !(0.0..=9.0e15).contains(&bytes) {
-        return Err(expected());
-    }
-    Ok(bytes as u64)
+    (0.0..=9.0e15).contains(&bytes).then_some(bytes as u64)
 }
 
 #[cfg(test)]
@@ -56,7 +71,7 @@ mod tests {
             ("1.5K", 1_536),
             ("2T", 2 << 40),
         ] {
-            assert_eq!(parse(text), Ok(bytes), "{text}");
+            assert_eq!(Size::read(text), Ok(Size(bytes)), "{text}");
         }
         for text in [
             "",
@@ -68,7 +83,7 @@ mod tests {
             "99999T",
             ".",
         ] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(Size::read(text).is_err(), "{text}");
         }
     }
 }

@@ -147,6 +147,7 @@ impl NetworkBehaviour for Access {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::access::AccessRule;
 
     fn address(text: &str) -> Multiaddr {
         text.parse().unwrap()
@@ -159,8 +160,8 @@ mod tests {
         let lists = AccessLists {
             allow: Vec::new(),
             deny: vec![
-                "192.0.2.0/24".parse().unwrap(),
-                peer.to_string().parse().unwrap(),
+                AccessRule::Network("192.0.2.0/24".parse().unwrap()),
+                AccessRule::Peer(peer),
             ],
         };
         let mut access = Access::new(lists);

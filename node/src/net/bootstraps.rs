@@ -157,3 +157,25 @@ fn brief(text: &str) -> String {
     let last = text.rsplit(": ").next().unwrap_or(text);
     last.strip_suffix(")]").unwrap_or(last).to_owned()
 }
+
+/// A list of bootstrap nodes may be the same on all of an operator's machines;
+/// none of them is to dial itself.
+pub(super) fn without_self(mut addresses: Vec<Multiaddr>, local: PeerId) -> Vec<Multiaddr> {
+    addresses.retain(|address| peer_of(address) != Some(local));
+    addresses
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_node_that_is_in_its_own_list_keeps_the_others() {
+        let (local, other) = (PeerId::random(), PeerId::random());
+        let list = [local, other].map(|peer| {
+            let address = format!("/ip4/192.0.2.1/tcp/4600/p2p/{peer}");
+            address.parse::<Multiaddr>().unwrap()
+        });
+        assert_eq!(without_self(list.to_vec(), local), list[1..]);
+    }
+}

@@ -48,20 +48,17 @@ pub(crate) struct ExchangeConfig {
     /// Who we are.
     pub(crate) local: PeerId,
     /// Peers of a stream below which more are looked for; 0: never.
-    pub(crate) min_peers: usize,
+    pub(crate) enough: usize,
     /// Connections at most.
-    pub(crate) max_connections: usize,
-    /// The list of bootstrap nodes.
-    pub(crate) bootstrap: Vec<Multiaddr>,
-    /// Whether peers of the local network are found by mDNS.
-    pub(crate) mdns: bool,
+    pub(crate) connections: usize,
     /// The file of peers, if there is to be one.
     pub(crate) cache: Option<PathBuf>,
 }
 
 /// Who is known, who is asked, and who is dialled.
 pub(super) struct Exchange {
-    min_peers: usize,
+    /// Peers that are enough for a stream.
+    enough: usize,
     max_connections: usize,
     own: Option<Arc<SignedRecord>>,
     book: PeerBook,
@@ -142,22 +139,24 @@ struct Neighbour {
 }
 
 impl Exchange {
-    /// Knows those of the file, and keeps the first bootstrap nodes connected.
+    /// Knows those of the file, and keeps the first of a list of bootstrap nodes
+    /// connected.
     pub(super) fn new(
         config: ExchangeConfig,
+        bootstrap: Vec<Multiaddr>,
         dialer: &mut Dialer,
         clock: Instant,
         now: Timestamp,
     ) -> Self {
-        let mut book = PeerBook::new(config.local, config.max_connections);
-        let bootstrap = Bootstrap::new(config.bootstrap, random());
+        let mut book = PeerBook::new(config.local, config.connections);
+        let bootstrap = Bootstrap::new(bootstrap, random());
         for address in bootstrap.kept() {
             dialer.keep(address.clone(), clock);
         }
         Self {
             cache: (config.cache).map(|path| Cache::open(path, &mut book, now)),
-            min_peers: config.min_peers,
-            max_connections: config.max_connections,
+            enough: config.enough,
+            max_connections: config.connections,
             own: None,
             book,
             bootstrap,
@@ -203,7 +202,7 @@ impl Exchange {
         let is_connected = |peer: &PeerId| self.neighbours.contains_key(peer);
         (self.bootstrap).tick(dialer, is_connected, now, clock);
         self.look(streams, now);
-        if self.min_peers > 0 {
+        if self.enough > 0 {
             self.dial_for_streams();
             self.steps
                 .extend([Step::Ask, Step::DialNearby, Step::Rescue]);
@@ -318,7 +317,7 @@ impl Exchange {
             let sources = sources.filter(|peer| self.neighbours.contains_key(peer));
             let company: BTreeSet<PeerId> =
                 self.subscriptions.of_stream(log).chain(sources).collect();
-            if company.len() < self.min_peers {
+            if company.len() < self.enough {
                 short.insert(log, company.len());
             }
             self.needed.extend(company);
@@ -370,7 +369,7 @@ impl Exchange {
                 (peer, Use { needed, inbound })
             })
             .collect();
-        let idle = (self.idleness).review(&connected, crowd, self.min_peers, now);
+        let idle = (self.idleness).review(&connected, crowd, self.enough, now);
         let let_go = idle.into_iter().map(|peer| {
             tracing::debug!(%peer, "letting go of a connection that is of no use");
             Action::Disconnect(peer)

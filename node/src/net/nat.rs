@@ -46,7 +46,7 @@ pub(super) fn relay(local: PeerId, limits: RelayLimits) -> relay::Behaviour {
         max_reservations: limits.max_reservations,
         max_circuits: limits.max_circuits,
         max_circuits_per_peer: limits.max_circuits_per_peer,
-        max_circuit_duration: limits.max_circuit_duration,
+        max_circuit_duration: Duration::from_secs(limits.max_circuit_duration_s.into()),
         max_circuit_bytes: limits.max_circuit_bytes,
         reservation_rate_limiters: Vec::new(),
         circuit_src_rate_limiters: Vec::new(),

@@ -12,6 +12,7 @@ mod peers;
 mod requests;
 
 use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 
 use super::addresses::useful_to_others;
 use super::behaviour::{Behaviour, Services};
-use super::bootstraps::Bootstraps;
+use super::bootstraps::{Bootstraps, without_self};
 use super::connection_limits::Bounds;
 use super::departures::Departures;
 use super::dialer::Dialer;
@@ -47,7 +48,7 @@ use super::private_network::strangers::Strangers;
 use super::rivals::Rivals;
 use super::sync_streams::FrameSender;
 use super::transport::transport;
-use crate::config::access::AccessLists;
+use crate::config::Config;
 use crate::handle::{self, Node, PeersAsked};
 use crate::keys::NetworkKey;
 use bans::Bans;
@@ -103,18 +104,14 @@ pub(crate) struct Network {
 pub(crate) struct NetworkConfig {
     pub(crate) keypair: Keypair,
     pub(crate) network_key: Option<NetworkKey>,
-    pub(crate) listen: Vec<Multiaddr>,
-    pub(crate) external: Vec<Multiaddr>,
-    /// To stay connected to.
-    pub(crate) bootstrap: Vec<Multiaddr>,
-    /// To stay connected to as well.
+    /// What a user may choose.
+    pub(crate) options: Config,
+    /// To stay connected to, beside the bootstrap nodes.
     pub(crate) dial: Vec<Multiaddr>,
-    pub(crate) access: AccessLists,
     pub(crate) limits: Bounds,
     pub(crate) services: Services,
-    pub(crate) exchange: ExchangeConfig,
-    /// What may go through relays, both directions together.
-    pub(crate) relayed_bytes_per_second: u64,
+    /// The file of peers, if there is to be one.
+    pub(crate) cache: Option<PathBuf>,
 }
 
 impl Network {
@@ -128,13 +125,21 @@ impl Network {
         inputs: mpsc::Sender<Input>,
         frames: FrameSender,
     ) -> anyhow::Result<Self> {
+        let options = config.options;
         let is_operator = config.services != Services::default();
         let services = Services {
-            discovery: is_operator || config.external.iter().any(is_reachable),
+            discovery: is_operator || options.external.iter().any(is_reachable),
             ..config.services
         };
+        let local = config.keypair.public().to_peer_id();
+        let company = ExchangeConfig {
+            local,
+            enough: options.min_peers,
+            connections: usize::try_from(config.limits.total).unwrap_or(usize::MAX),
+            cache: config.cache,
+        };
         let strangers = Strangers::default();
-        let meter = CircuitMeter::new(config.relayed_bytes_per_second);
+        let meter = CircuitMeter::new(options.relayed_bytes_per_second);
         let lines = Lines::default();
         let (transport, relay_client) = transport(
             &config.keypair,
@@ -145,31 +150,32 @@ impl Network {
         )?;
         let behaviour = Behaviour::new(
             &config.keypair,
-            config.access,
+            options.access(),
             config.limits,
             services,
             relay_client,
             frames,
         )?;
-        let local = config.keypair.public().to_peer_id();
         let mut swarm = Swarm::new(transport, behaviour, local, swarm_config());
-        if config.exchange.mdns {
+        if options.mdns {
             swarm.behaviour_mut().start_mdns(local)?;
         }
-        let opening = open_listeners(&mut swarm, config.listen)?;
-        for address in &config.external {
+        let opening = open_listeners(&mut swarm, options.listen)?;
+        for address in &options.external {
             swarm.add_external_address(address.clone());
         }
         let mut dialer = Dialer::default();
         let guarded = config.network_key.is_some();
-        let bootstraps = Bootstraps::new(&config.bootstrap, guarded, &node);
+        let bootstrap = without_self(options.bootstrap, local);
+        let bootstraps = Bootstraps::new(&bootstrap, guarded, &node);
         for address in config.dial {
             dialer.keep(address, Instant::now());
         }
         let (asks, stream_peers) = mpsc::channel(QUEUED_QUESTIONS);
         node.set_stream_peers(asks);
         let observations = Observations::new(&node);
-        let exchange = Exchange::new(config.exchange, &mut dialer, Instant::now(), handle::now());
+        let (clock, now) = (Instant::now(), handle::now());
+        let exchange = Exchange::new(company, bootstrap, &mut dialer, clock, now);
         Ok(Self {
             swarm,
             node,
@@ -182,7 +188,7 @@ impl Network {
             bootstraps,
             offenders: GossipOffenders::new(Instant::now()),
             noise: GossipNoise::default(),
-            nat: Nat::new(is_operator, &config.external, meter),
+            nat: Nat::new(is_operator, &options.external, meter),
             departures: Departures::new(lines.clone(), Instant::now()),
             lines,
             rivals: Rivals::default(),
@@ -191,7 +197,7 @@ impl Network {
             asked: Asked::default(),
             own_record: OwnRecord::new(config.keypair),
             serves_discovery: services.discovery,
-            external: config.external,
+            external: options.external,
             strangers,
             bans: Bans::default(),
             backlog: VecDeque::new(),

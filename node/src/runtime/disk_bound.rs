@@ -11,6 +11,7 @@ use headwater_protocols::engine::Room;
 use tokio::sync::watch;
 
 use super::disk_trouble::DiskTrouble;
+use crate::config::Size;
 use crate::handle::{DiskState, DiskStatus, Node};
 use crate::store::{Reserve, RocksStore, Space};
 
@@ -53,7 +54,7 @@ impl DiskBound {
         node: &Node,
         store: &Arc<RocksStore>,
         trouble: &Arc<DiskTrouble>,
-        max: Option<u64>,
+        max: Option<Size>,
         stays: bool,
     ) -> anyhow::Result<(Self, Meter, Measured)> {
         let (rooms, measured) = watch::channel(Room::default());
@@ -61,7 +62,7 @@ impl DiskBound {
             node: node.clone(),
             store: store.clone(),
             trouble: trouble.clone(),
-            max,
+            max: max.map(|Size(bytes)| bytes),
             state: DiskState::Free,
             stays,
             is_full: false,

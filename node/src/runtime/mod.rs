@@ -21,11 +21,9 @@ use std::thread;
 use anyhow::Context;
 use headwater_protocols::engine::Settings;
 use headwater_protocols::identity::SigningKey;
-use headwater_protocols::limits::OFFER_PERCENT;
 use headwater_protocols::store::StoreError;
-use ipnet::IpNet;
+use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
-use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -34,13 +32,10 @@ pub use crate::handle::{
 };
 pub use crate::net::behaviour::Services;
 
-use crate::config::access::{AccessLists, loopback};
-use crate::config::{DEFAULT_MIN_PEERS, DEFAULT_RELAYED_BYTES_PER_SECOND};
+use crate::config::Config;
 use crate::instance::Started;
 use crate::keys::NetworkKey;
-use crate::net::addresses::peer_of;
 use crate::net::connection_limits::{Bounds, default_per_ip};
-use crate::net::exchange::ExchangeConfig;
 use crate::net::limits::{
     INBOUND_FRAME_BYTES, INBOUND_FRAMES, MAX_CONNECTIONS, MAX_PENDING_CONNECTIONS,
 };
@@ -71,51 +66,29 @@ const QUEUED_OUTPUTS: usize = 1_024;
 pub struct RuntimeConfig {
     /// Folder of the store.
     pub store_dir: std::path::PathBuf,
-    /// Folder of the mark: what was signed, noted outside of the data folder.
-    pub mark_dir: Option<std::path::PathBuf>,
+    /// Folder of the marks: what was signed, noted outside of the data folder.
+    pub marks: Option<std::path::PathBuf>,
+    /// What a user may choose. To be listened on are the addresses that this machine
+    /// has.
+    pub options: Config,
     /// The node's identity, and the key of the streams it publishes.
     pub keypair: Keypair,
     /// The key of the private network that the node is in, if it is in one:
     /// it speaks with nobody who does not have it.
     pub network_key: Option<NetworkKey>,
-    /// Addresses to listen on.
-    pub listen: Vec<Multiaddr>,
-    /// Addresses at which others reach the node, when it cannot know.
-    pub external: Vec<Multiaddr>,
-    /// Addresses to stay connected to.
-    pub bootstrap: Vec<Multiaddr>,
     /// Established connections at most.
-    pub max_connections: u32,
+    pub connections: u32,
     /// Incoming connections that are being set up at most.
-    pub max_pending_connections: u32,
+    pub pending_connections: u32,
     /// Dials at a time.
-    pub max_dials: u32,
-    /// Connections from one IP address (of IPv6: one /64) at most; absent: a
-    /// sixteenth of all.
-    pub max_connections_per_ip: Option<u32>,
-    /// Networks whose addresses are not limited by themselves.
-    pub ip_limits_exempt: Vec<IpNet>,
-    /// Who may be connected with.
-    pub access: AccessLists,
+    pub dials: u32,
     /// What the node does for others, at an address that they reach.
     pub services: Services,
-    /// Connected peers of a stream below which the node looks for more; 0:
-    /// never.
-    pub min_peers: usize,
-    /// Whether peers of the local network are found by mDNS.
-    pub mdns: bool,
-    /// Bytes a second that may go through relays.
-    pub relayed_bytes_per_second: u64,
-    /// Bytes that the store may take on the disk, if there is a bound.
-    pub max_disk: Option<u64>,
     /// The file of peers for the next start, if there is to be one.
     pub peer_cache: Option<std::path::PathBuf>,
     /// Whether the node lets those who follow a stream hear of each other though
     /// it does not follow it itself.
     pub introduces: bool,
-    /// Chance in percent that the node answers one who joins a stream and asks
-    /// for the first time.
-    pub offer_percent: u32,
 }
 
 impl RuntimeConfig {
@@ -124,26 +97,19 @@ impl RuntimeConfig {
     pub fn new(store_dir: impl Into<std::path::PathBuf>, keypair: Keypair) -> Self {
         Self {
             store_dir: store_dir.into(),
-            mark_dir: None,
+            marks: None,
+            options: Config {
+                listen: Vec::new(),
+                ..Config::default()
+            },
             keypair,
             network_key: None,
-            listen: Vec::new(),
-            external: Vec::new(),
-            bootstrap: Vec::new(),
-            max_connections: MAX_CONNECTIONS,
-            max_pending_connections: MAX_PENDING_CONNECTIONS,
-            max_dials: MAX_PENDING_CONNECTIONS,
-            max_connections_per_ip: None,
-            ip_limits_exempt: loopback().into(),
-            access: AccessLists::default(),
+            connections: MAX_CONNECTIONS,
+            pending_connections: MAX_PENDING_CONNECTIONS,
+            dials: MAX_PENDING_CONNECTIONS,
             services: Services::default(),
-            min_peers: DEFAULT_MIN_PEERS,
-            mdns: false,
-            relayed_bytes_per_second: DEFAULT_RELAYED_BYTES_PER_SECOND,
-            max_disk: None,
             peer_cache: None,
             introduces: false,
-            offer_percent: OFFER_PERCENT,
         }
     }
 }
@@ -239,15 +205,14 @@ fn close(
 /// The store cannot be opened, or an address cannot be listened on.
 pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     let (outputs, output_queue) = mpsc::channel(QUEUED_OUTPUTS);
-    let settings = settings(config.offer_percent, config.introduces)?;
+    let options = config.options;
     let (dir, keypair) = (&config.store_dir, &config.keypair);
-    let marks = config.mark_dir.as_deref();
+    let marks = config.marks.as_deref();
     let mut parts = open(
         dir,
         keypair,
-        settings,
+        (&options, config.introduces),
         Some(outputs),
-        config.max_disk,
         marks,
     )
     .await?;
@@ -257,37 +222,23 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
             dial.extend(status.peers.iter().filter_map(|peer| peer.parse().ok()));
         }
     }
-    let local = config.keypair.public().to_peer_id();
-    let bootstrap = without_self(config.bootstrap, local);
-    let exchange = ExchangeConfig {
-        local,
-        min_peers: config.min_peers,
-        max_connections: usize::try_from(config.max_connections).unwrap_or(usize::MAX),
-        bootstrap: bootstrap.clone(),
-        mdns: config.mdns,
-        cache: config.peer_cache,
-    };
     let limits = Bounds {
-        total: config.max_connections,
-        pending: config.max_pending_connections,
-        dials: config.max_dials,
-        per_ip: (config.max_connections_per_ip)
-            .unwrap_or_else(|| default_per_ip(config.max_connections)),
-        exempt: config.ip_limits_exempt,
+        total: config.connections,
+        pending: config.pending_connections,
+        dials: config.dials,
+        per_ip: (options.max_connections_per_ip)
+            .unwrap_or_else(|| default_per_ip(config.connections)),
+        exempt: options.ip_limits_exempt.clone(),
     };
     let network = Network::listen(
         NetworkConfig {
             keypair: config.keypair,
             network_key: config.network_key,
-            listen: config.listen,
-            external: config.external,
-            bootstrap,
+            options,
             dial,
-            access: config.access,
-            relayed_bytes_per_second: config.relayed_bytes_per_second,
             limits,
             services: config.services,
-            exchange,
+            cache: config.peer_cache,
         },
         parts.node.clone(),
         parts.inputs,
@@ -306,13 +257,6 @@ pub async fn start(config: RuntimeConfig) -> anyhow::Result<Running> {
     Ok(parts.running)
 }
 
-/// A list of bootstrap nodes may be the same on all of an operator's machines;
-/// none of them is to dial itself.
-fn without_self(mut bootstrap: Vec<Multiaddr>, local: PeerId) -> Vec<Multiaddr> {
-    bootstrap.retain(|address| peer_of(address) != Some(local));
-    bootstrap
-}
-
 /// Starts a node without a network, for commands that need the data alone.
 ///
 /// # Errors
@@ -320,22 +264,21 @@ fn without_self(mut bootstrap: Vec<Multiaddr>, local: PeerId) -> Vec<Multiaddr> 
 pub async fn start_offline(
     store_dir: &Path,
     keypair: &Keypair,
-    max_disk: Option<u64>,
-    mark_dir: Option<&Path>,
+    options: &Config,
+    marks: Option<&Path>,
 ) -> anyhow::Result<Running> {
-    let settings = settings(OFFER_PERCENT, false)?;
-    Ok(open(store_dir, keypair, settings, None, max_disk, mark_dir)
+    Ok(open(store_dir, keypair, (options, false), None, marks)
         .await?
         .running)
 }
 
 /// Settings of an engine, with a seed that nobody else has.
-fn settings(offer_percent: u32, introduces: bool) -> anyhow::Result<Settings> {
+fn settings(options: &Config, introduces: bool) -> anyhow::Result<Settings> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).context("the system has no random bytes")?;
     Ok(Settings {
         seed,
-        offer_percent,
+        offer_percent: options.offer_percent,
         introduces,
         copied: false,
         lost_rows: false,
@@ -358,11 +301,11 @@ struct Parts {
 async fn open(
     store_dir: &Path,
     keypair: &Keypair,
-    settings: Settings,
+    (options, introduces): (&Config, bool),
     outputs: Option<mpsc::Sender<headwater_protocols::engine::Output>>,
-    max_disk: Option<u64>,
-    mark_dir: Option<&Path>,
+    marks: Option<&Path>,
 ) -> anyhow::Result<Parts> {
+    let settings = settings(options, introduces)?;
     let key = keypair
         .clone()
         .try_into_ed25519()
@@ -377,7 +320,7 @@ async fn open(
     let has_network = outputs.is_some();
     let opening = Opening {
         store_dir: store_dir.to_owned(),
-        mark_dir: mark_dir.map(Path::to_owned),
+        mark_dir: marks.map(Path::to_owned),
         key: SigningKey::new(key),
         local: keypair.public().to_peer_id(),
         settings,
@@ -396,7 +339,7 @@ async fn open(
 
     let trouble = Arc::new(DiskTrouble::new(node.clone()));
     let (bound, meter, measured) =
-        DiskBound::start(&node, node.store(), &trouble, max_disk, has_network)?;
+        DiskBound::start(&node, node.store(), &trouble, options.max_disk, has_network)?;
     let (disk, outcomes) = DiskThread::start(node.store().clone(), meter)?;
     let (reclaims, reclaimed) = ReclaimThread::start(node.store().clone())?;
     let (scrubs, found) = ScrubThread::start(&node, has_network)?;
@@ -433,19 +376,4 @@ async fn open(
         frames,
         dials,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bootstrap_node_that_is_in_its_own_list_keeps_the_others() {
-        let (local, other) = (PeerId::random(), PeerId::random());
-        let list = [local, other].map(|peer| {
-            let address = format!("/ip4/192.0.2.1/tcp/4600/p2p/{peer}");
-            address.parse::<Multiaddr>().unwrap()
-        });
-        assert_eq!(without_self(list.to_vec(), local), list[1..]);
-    }
 }

@@ -33,7 +33,7 @@ impl Exchange {
         }
         let coming = self.book.of_stream(stream);
         let coming = coming.filter(|peer| self.dialling.contains(peer)).count();
-        let missing = self.min_peers.saturating_sub(have + coming);
+        let missing = self.enough.saturating_sub(have + coming);
         if missing == 0 {
             return;
         }
@@ -118,7 +118,7 @@ impl Exchange {
 
     /// Dials peers of the local network while anything is short of peers.
     pub(super) fn dial_nearby(&mut self, now: Timestamp) {
-        let has_enough = self.neighbours.len() >= self.min_peers && self.shortages.is_empty();
+        let has_enough = self.neighbours.len() >= self.enough && self.shortages.is_empty();
         if has_enough {
             return;
         }

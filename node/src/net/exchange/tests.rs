@@ -13,7 +13,7 @@ use super::checked::Response;
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_000_000_000);
-const MIN_PEERS: usize = 2;
+const ENOUGH: usize = 2;
 const FAR: &str = "/ip4/192.0.2.1/tcp/1";
 
 /// The exchange of a node that wants two peers a stream, and what it knows of
@@ -70,15 +70,13 @@ impl Company {
     fn new() -> Self {
         let config = ExchangeConfig {
             local: PeerId::random(),
-            min_peers: MIN_PEERS,
-            max_connections: 512,
-            bootstrap: Vec::new(),
-            mdns: false,
+            enough: ENOUGH,
+            connections: 512,
             cache: None,
         };
         let (mut dialer, clock) = (Dialer::default(), Instant::now());
         Self {
-            exchange: Exchange::new(config, &mut dialer, clock, NOW),
+            exchange: Exchange::new(config, Vec::new(), &mut dialer, clock, NOW),
             dialer,
             clock,
             now: NOW,
@@ -180,7 +178,7 @@ fn of_those_it_hears_of_a_node_dials_the_publisher_first_and_no_more_than_it_lac
     let (peers, records): (Vec<_>, Vec<_>) = (1..9).map(known).unzip();
     assert_eq!(company.hears_of(source, &records), None);
     let dialled = dialled_peers(&company.does(Some(peers[5]), |_| Ok(())));
-    assert_eq!((dialled.len(), dialled[0]), (MIN_PEERS, peers[5]));
+    assert_eq!((dialled.len(), dialled[0]), (ENOUGH, peers[5]));
     // Those that are dialled count as if they were there.
     company.passes(RESCUE_BACKOFF.first());
     assert_eq!(dialled_peers(&company.looks(|_| Ok(()))), []);
@@ -194,9 +192,9 @@ fn a_dial_that_does_not_begin_leaves_its_place_to_others() {
     let records: Vec<_> = (1..9).map(|number| known(number).1).collect();
     company.hears_of(source, &records);
     let refused_dials = dialled_peers(&company.does(None, |_| refused()));
-    assert_eq!(refused_dials.len(), MIN_PEERS);
+    assert_eq!(refused_dials.len(), ENOUGH);
     let others = dialled_peers(&company.looks(|_| Ok(())));
-    assert_eq!(others.len(), MIN_PEERS);
+    assert_eq!(others.len(), ENOUGH);
     assert!(others.iter().all(|peer| !refused_dials.contains(peer)));
 }
 
@@ -300,7 +298,7 @@ fn who_asks_is_told_of_others_that_are_there_and_who_asks_too_often_that_we_are_
 #[test]
 fn a_connection_of_no_use_is_closed_and_one_that_is_kept_is_not() {
     let mut company = Company::new();
-    let mut peers: Vec<_> = (0..=MIN_PEERS).map(|_| company.meets()).collect();
+    let mut peers: Vec<_> = (0..=ENOUGH).map(|_| company.meets()).collect();
     // Of those that are of as little use the first one goes first.
     peers.sort_unstable();
     let (kept, idle) = (peers[0], &peers[1..]);

@@ -81,10 +81,9 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::super::super::connection_limits::Bounds;
-    use super::super::super::exchange::ExchangeConfig;
     use super::super::NetworkConfig;
     use super::*;
-    use crate::config::access::AccessLists;
+    use crate::config::Config;
     use crate::handle::Node;
     use crate::net::behaviour::Services;
     use crate::net::sync_streams::frame_channel;
@@ -104,11 +103,12 @@ mod tests {
         let config = NetworkConfig {
             keypair,
             network_key: None,
-            listen: Vec::new(),
-            external: Vec::new(),
-            bootstrap: Vec::new(),
+            options: Config {
+                listen: Vec::new(),
+                min_peers: 0,
+                ..Config::default()
+            },
             dial: Vec::new(),
-            access: AccessLists::default(),
             limits: Bounds {
                 total: 16,
                 pending: 16,
@@ -117,15 +117,7 @@ mod tests {
                 exempt: Vec::new(),
             },
             services: Services::default(),
-            exchange: ExchangeConfig {
-                local,
-                min_peers: 0,
-                max_connections: 16,
-                bootstrap: Vec::new(),
-                mdns: false,
-                cache: None,
-            },
-            relayed_bytes_per_second: 1,
+            cache: None,
         };
         Network::listen(config, node, mpsc::channel(1).0, frame_channel(1, 1).0).unwrap()
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use headwater::api::{Accepting, ApiState, Peer, router};
+use headwater::config::Config;
 use headwater::handle::Node;
 use headwater::reading::{Selection, visit};
 use headwater::runtime::{Running, RuntimeConfig, start, start_offline};
@@ -309,13 +310,13 @@ impl Acting {
         let is_online = listen.is_some();
         let running = if let Some(listen) = listen {
             let mut config = RuntimeConfig::new(dir, keypair);
-            config.listen = vec![listen.parse()?];
+            config.options.listen = vec![listen.parse()?];
             if !finds_peers {
-                config.min_peers = 0;
+                config.options.min_peers = 0;
             }
             start(config).await?
         } else {
-            start_offline(&dir, &keypair, None, None).await?
+            start_offline(&dir, &keypair, &Config::default(), None).await?
         };
         let seconds = start_time.elapsed().as_secs_f64();
         let address = if is_online {
