@@ -372,7 +372,7 @@ fn sources_of(package: &str, room: &str) -> Vec<(Module, String)> {
 }
 
 /// Tests stand at the end of a file, or in one of their own.
-fn without_tests(text: &str) -> &str {
+pub(super) fn without_tests(text: &str) -> &str {
     const BEGIN: &str = "\n#[cfg(test)]\n";
     let is_inside = |at: &usize| {
         let line = text[at + BEGIN.len()..].lines().next().unwrap();
@@ -469,7 +469,7 @@ fn expand(text: &str, mut before: Module, found: &mut Vec<Module>) {
     }
 }
 
-fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+pub(super) fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -480,6 +480,6 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

@@ -33,6 +33,7 @@ mod manifests;
 mod max_disk;
 mod mesh;
 mod nat;
+mod options;
 mod own_history;
 mod partition;
 mod private_network;
