@@ -285,21 +285,21 @@ fn what_a_user_waits_for_is_of_the_tree_that_counts_when_it_comes() {
         index: 25,
         size: 20,
     };
-    let asked: [(fn(LogId) -> Retrieval, _); 3] = [
-        (|log| Retrieval::Index(log, 25), Err(beyond)),
-        (|log| Retrieval::Index(log, 10), Ok(10)),
-        (|log| Retrieval::Time(log, Timestamp(30)), Ok(19)),
-    ];
-    for (seed, (what, meant)) in (0..).zip(asked) {
+    for (seed, meant) in (0..).zip([Err(beyond), Ok(10), Ok(19)]) {
         let mut world = world(seed, 20);
         let (owner, log) = (world.owner, world.log);
+        let what = match seed {
+            0 => Retrieval::Index(log, 25),
+            1 => Retrieval::Index(log, 10),
+            _ => Retrieval::Time(log, Timestamp(30)),
+        };
         let last = head_of(&world, owner);
         let reader = without_history(&mut world, false);
         world.publish(15);
         world.sim.run_for(MINUTE);
         let status = world.status(reader);
         assert_eq!((status.usable_size(), status.held_records), (35, 0));
-        let id = world.sim.command(reader, Command::Retrieve(what(log)));
+        let id = world.sim.command(reader, Command::Retrieve(what));
         world.sim.run_for(0);
         assert!(world.sim.reply(reader, id).is_none());
         // It is asked for, and has not come.
