@@ -12,7 +12,7 @@ use headwater_protocols::limits::MAX_COLUMNS;
 use headwater_protocols::manifest::ColumnType;
 use headwater_protocols::number;
 
-use super::csv_input::{find, header};
+use super::csv_header::{find, header};
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
 use super::file_source::Source;

@@ -10,6 +10,7 @@
 //! from.
 
 pub(crate) mod column_guess;
+mod csv_header;
 pub(crate) mod csv_input;
 mod csv_quotes;
 mod csv_records;

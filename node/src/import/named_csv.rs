@@ -5,7 +5,8 @@ use anyhow::Context;
 use headwater_client::times::TimeForm;
 use headwater_protocols::manifest::{ColumnType, ValueType};
 
-use super::csv_input::{Columns, find, header};
+use super::csv_header::{find, header};
+use super::csv_input::Columns;
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
 use super::dialect::{Dialect, Said};
