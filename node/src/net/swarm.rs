@@ -114,6 +114,26 @@ pub(crate) struct NetworkConfig {
     pub(crate) cache: Option<PathBuf>,
 }
 
+impl NetworkConfig {
+    /// What the node does for others: where it is reached, others can ask it.
+    fn offered(&self, is_operator: bool) -> Services {
+        Services {
+            discovery: is_operator || self.options.external.iter().any(is_reachable),
+            ..self.services
+        }
+    }
+
+    /// How many peers it wants, and which it knows.
+    fn company(&self) -> ExchangeConfig {
+        ExchangeConfig {
+            local: self.keypair.public().to_peer_id(),
+            enough: self.options.min_peers,
+            connections: usize::try_from(self.limits.total).unwrap_or(usize::MAX),
+            cache: self.cache.clone(),
+        }
+    }
+}
+
 impl Network {
     /// Builds the swarm and listens.
     ///
@@ -125,19 +145,10 @@ impl Network {
         inputs: mpsc::Sender<Input>,
         frames: FrameSender,
     ) -> anyhow::Result<Self> {
-        let options = config.options;
         let is_operator = config.services != Services::default();
-        let services = Services {
-            discovery: is_operator || options.external.iter().any(is_reachable),
-            ..config.services
-        };
-        let local = config.keypair.public().to_peer_id();
-        let company = ExchangeConfig {
-            local,
-            enough: options.min_peers,
-            connections: usize::try_from(config.limits.total).unwrap_or(usize::MAX),
-            cache: config.cache,
-        };
+        let services = config.offered(is_operator);
+        let company = config.company();
+        let (options, local) = (config.options, company.local);
         let strangers = Strangers::default();
         let meter = CircuitMeter::new(options.relayed_bytes_per_second);
         let lines = Lines::default();
