@@ -42,6 +42,7 @@ const PROTOCOLS: &[&str] = &[
 ];
 
 const CLIENT: &[&str] = &[
+    "base64",
     "failure",
     "object",
     "json_value",

@@ -7,11 +7,11 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use data_encoding::BASE64;
 use headwater_protocols::manifest::ColumnType;
 use headwater_protocols::row::{Row, Token, TokenKind};
 use headwater_protocols::time::Timestamp;
 
+use crate::base64;
 use crate::json_value;
 use crate::times::parse_rfc3339;
 use crate::times::text::{TimeFormat, TimeText};
@@ -60,7 +60,7 @@ pub fn cell(token: Token<'_>, column_type: ColumnType) -> Option<Cell<'_>> {
         (ColumnType::Time, Text) => Cell::Time(moment(&text(json)?)?),
         // What RFC 3339 cannot say.
         (ColumnType::Time, Number) => Cell::Time(Timestamp(json.parse().ok()?)),
-        (ColumnType::Bytes, Text) => Cell::Bytes(BASE64.decode(text(json)?.as_bytes()).ok()?),
+        (ColumnType::Bytes, Text) => Cell::Bytes(base64::decode(text(json)?.as_bytes()).ok()?),
         (ColumnType::Number | ColumnType::Integer, True | False | Text | Nested)
         | (ColumnType::Text | ColumnType::Bytes, True | False | Number | Nested)
         | (ColumnType::Bool, Number | Text | Nested)

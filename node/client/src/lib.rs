@@ -33,6 +33,7 @@
 //! Without the feature `http`, which is on by default, there is no client: the types,
 //! proofs and times alone, and nothing that opens a socket.
 
+pub mod base64;
 pub mod cell;
 #[cfg(feature = "http")]
 mod client;

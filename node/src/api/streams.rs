@@ -8,7 +8,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use data_encoding::BASE64;
+use headwater_client::base64;
 use headwater_client::object;
 use headwater_client::types::{
     Close, ItemProblem, Problem, Recover, Reopen, StreamPeerView, StreamView, Subscription,
@@ -227,7 +227,7 @@ pub(super) async fn recover(
     }
     let log = state.stream_meant(&id?, Meaning::OnlyOne)?.log;
     let how: Recover = parse(&body?)?;
-    let statement = BASE64.decode(how.statement.as_bytes()).ok();
+    let statement = base64::decode(how.statement.as_bytes()).ok();
     let statement = statement.and_then(|bytes| v1::SignedRecovery::decode(&bytes[..]).ok());
     let statement = statement.ok_or_else(|| {
         ApiError::bad_request("`statement` is not a SignedRecovery in base64 (docs/formats.md)")

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use data_encoding::{BASE64, HEXLOWER};
+use headwater_client::base64;
 use headwater_client::times::text::to_text;
 use headwater_client::types::{Recover, RecoveredView, StreamView};
 use headwater_protocols::head::SignedHead;
@@ -193,7 +194,7 @@ async fn pick(
 ) -> anyhow::Result<SignedHead> {
     let log: LogId = stream.id.parse()?;
     let known = client.heads(&stream.id).await?;
-    let owner = BASE64.decode(known.publisher.as_bytes())?;
+    let owner = base64::decode(known.publisher.as_bytes())?;
     let owner = PublicKey::from_bytes(&owner).context("the publisher's key is none")?;
     let mut heads = Vec::new();
     for head in &known.heads {

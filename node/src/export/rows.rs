@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use data_encoding::BASE64;
+use headwater_client::base64;
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 use headwater_protocols::time::Timestamp;
@@ -86,7 +86,7 @@ fn csv_row(row: &csv::ByteRecord, value_type: ValueType) -> Result<(u64, Record)
     let record = match value_type {
         ValueType::Number | ValueType::Text | ValueType::Json => Record::new(time, value),
         ValueType::Bytes => {
-            let value = BASE64.decode(value).map_err(|_| "its value is no base64")?;
+            let value = base64::decode(value).map_err(|_| "its value is no base64")?;
             Record::new(time, &value)
         }
     };

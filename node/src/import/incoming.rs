@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use data_encoding::BASE64;
+use headwater_client::base64;
 use headwater_client::json_value;
 use headwater_client::object;
 use headwater_client::times::{self, Moment, TimeNotes, Unit};
@@ -359,7 +359,7 @@ fn value(value_type: ValueType, json: &RawValue) -> Result<(Cow<'_, [u8]>, bool)
         ValueType::Number => Cow::Borrowed(token.as_bytes()),
         ValueType::Text => Cow::Owned(string(token)?.into_bytes()),
         ValueType::Bytes => {
-            let bytes = BASE64.decode(string(token)?.as_bytes());
+            let bytes = base64::decode(string(token)?.as_bytes());
             bytes.map(Cow::Owned).map_err(|error| {
                 format!("the value is not base64 with padding (RFC 4648, section 4): {error}")
             })?

@@ -4,7 +4,7 @@
 //! Numbers and JSON keep the token that they are given. Texts, times and bytes are
 //! written in one way, so that their cells say all of what is signed.
 
-use data_encoding::BASE64;
+use headwater_client::base64;
 use headwater_client::cell::{Cell, TokenWriter};
 use headwater_client::json_value;
 use headwater_client::times;
@@ -312,7 +312,7 @@ impl Growing {
                 self.in_one_line(text);
             }
             ColumnType::Bytes => {
-                let bytes = BASE64.decode(text.as_bytes()).map_err(|error| {
+                let bytes = base64::decode(text.as_bytes()).map_err(|error| {
                     format!(
                         "{} is not base64 with padding (RFC 4648, section 4): {error}",
                         shown(text)

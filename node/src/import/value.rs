@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
+use headwater_client::base64;
 use headwater_client::json_value;
 use headwater_client::types::StreamView;
 use headwater_protocols::manifest::ValueType;
@@ -137,8 +138,7 @@ impl ValueRules {
                 token.as_bytes().to_vec()
             }
             ValueType::Json => without_breaks(text.trim()),
-            ValueType::Bytes => BASE64
-                .decode(text.trim().as_bytes())
+            ValueType::Bytes => base64::decode(text.trim().as_bytes())
                 .map_err(|error| format!("value `{}` is not base64 ({error})", shown(text)))?,
         };
         self.value_type

@@ -211,6 +211,7 @@ async fn the_json_of_every_command_has_the_keys_that_scripts_rely_on() -> Result
         "api",
         "bootstrap",
         "connections",
+        "counters",
         "disk_bytes",
         "max_disk",
         "nat",

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::file::{ConsistencyProof, InclusionProof};
+use crate::base64;
 use crate::object;
 
 /// What a proof file has shown.
@@ -330,7 +331,7 @@ pub(super) fn head(
     signature: &str,
 ) -> Result<SignedHead> {
     // A note has lines and blanks, bytes in base64 have none.
-    if !head.is_empty() && BASE64.decode(head.as_bytes()).is_ok() {
+    if !head.is_empty() && base64::decode(head.as_bytes()).is_ok() {
         return Err(ProofFileError::Early(head_field));
     }
     let read = SignedHead::from_note(head, manifest.stream(), &manifest.publisher);
@@ -369,7 +370,7 @@ fn agrees<T: PartialEq + Display>(field: &'static str, says: T, signed: T) -> Re
 }
 
 pub(super) fn bytes(field: &'static str, text: &str) -> Result<Bytes> {
-    let bytes = BASE64.decode(text.as_bytes());
+    let bytes = base64::decode(text.as_bytes());
     bytes.map(Bytes::from).map_err(|_| ProofFileError::Form {
         field,
         expected: "base64 with padding",
