@@ -9,7 +9,7 @@
 //! - Spans such as `3d`: so long before now.
 //!
 //! Offsets that no place has are refused, and of observations texts of years before
-//! 1000, which are slips: see [`observed`].
+//! 1000, which are slips: see [`observed()`].
 //!
 //! What is finer than a microsecond is rounded down, which keeps the order. A
 //! leap second is the last microsecond of the second before it, which keeps the
