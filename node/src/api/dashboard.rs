@@ -24,6 +24,9 @@ const STYLE: &str = include_str!("dashboard/style.css");
 const SCRIPT: &str = include_str!("dashboard/script.js");
 const HEAD: &str = include_str!("dashboard/head.html");
 const PAGE: &str = include_str!("dashboard/page.html");
+/// What stands before a link in its path.
+pub(super) const LINKS: &str = "/open/";
+
 const CLOSED: &str = include_str!("dashboard/closed.html");
 
 /// `POST /v1/links`: for whoever has the token itself; a session makes no other.
@@ -39,7 +42,7 @@ pub(super) async fn link(
     trust.check_token(&headers)?;
     let link = trust.sessions().new_link(Instant::now())?;
     let link = DashboardLink {
-        path: format!("/open/{link}"),
+        path: format!("{LINKS}{link}"),
         expires_in_s: LINK_LIFE.as_secs(),
     };
     Ok((StatusCode::CREATED, Json(link)))

@@ -19,6 +19,7 @@ use tracing::Instrument;
 use super::accepted::{self, Ending};
 use super::caller::Caller;
 use super::crowd::Crowd;
+use super::dashboard::LINKS;
 use super::line::Line;
 use super::problem::ApiError;
 use super::request_coding;
@@ -90,7 +91,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let span = spans::request(request.method(), request.uri().path());
+        let span = spans::request(request.method(), shown(request.uri().path()));
         let ending = Ending::of(&request);
         let line = accepted::line_of(&request);
         let mut request = match &line {
@@ -107,6 +108,14 @@ where
                     .boxed()
             }
         }
+    }
+}
+
+/// A path, as the log may show it: whoever has a link that was not followed yet gets in.
+fn shown(path: &str) -> &str {
+    match path.starts_with(LINKS) {
+        true => LINKS,
+        false => path,
     }
 }
 
@@ -139,4 +148,15 @@ fn no_place(crowd: &Crowd, caller: &Caller, line: &Line) -> Option<ApiError> {
         "the connections of the API that are for requests without a token are taken; close some, show a \
          token, or try again later",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_that_lets_somebody_in_is_shown() {
+        assert_eq!(shown("/open/abcdef"), "/open/");
+        assert_eq!(shown("/v1/streams"), "/v1/streams");
+    }
 }
