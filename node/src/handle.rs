@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use self::clock::{COMPARED_EVERY, ClockWatch};
 pub use self::clock::{impossible_time, is_before_1970, now, wall_time};
 pub(crate) use self::open_files::is_out_of_files;
+pub(crate) use self::scrubs::ScrubAsk;
 pub use self::scrubs::{MAX_NAMED_PARTS, ScrubStatus};
 pub use self::troubles::{Severity, Trouble};
 pub(crate) use self::unsigned::{HistoryClaim, ObservationsAsked, PeerReply};

@@ -29,10 +29,19 @@ pub struct ScrubStatus {
     pub bad: Vec<(u64, u64)>,
 }
 
+/// What the thread that scrubs is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ScrubAsk {
+    /// To read all that is held of a stream.
+    Read(LogId),
+    /// To end.
+    Stop,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Scrubs {
     known: Mutex<BTreeMap<LogId, ScrubStatus>>,
-    asks: OnceLock<Sender<LogId>>,
+    asks: OnceLock<Sender<ScrubAsk>>,
 }
 
 impl Node {
@@ -57,7 +66,7 @@ impl Node {
             known.insert(log, begun);
         }
         let asks = self.shared.scrubs.asks.get();
-        let is_asked = asks.is_some_and(|asks| asks.send(log).is_ok());
+        let is_asked = asks.is_some_and(|asks| asks.send(ScrubAsk::Read(log)).is_ok());
         if !is_asked {
             lock(&self.shared.scrubs.known).remove(&log);
         }
@@ -65,7 +74,7 @@ impl Node {
     }
 
     /// Who scrubs, when the node starts.
-    pub(crate) fn set_scrubber(&self, asks: Sender<LogId>) {
+    pub(crate) fn set_scrubber(&self, asks: Sender<ScrubAsk>) {
         // A node has one.
         let _ = self.shared.scrubs.asks.set(asks);
     }

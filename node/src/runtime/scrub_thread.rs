@@ -4,8 +4,7 @@
 //! itself and decides.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use headwater_protocols::backoff::Backoff;
@@ -17,7 +16,7 @@ use headwater_protocols::store::{StoreError, Table};
 use tokio::sync::mpsc;
 
 use super::worker::Worker;
-use crate::handle::{MAX_NAMED_PARTS, Node, Severity, now};
+use crate::handle::{MAX_NAMED_PARTS, Node, ScrubAsk, Severity, now};
 use crate::store::{Mended, PastCache};
 
 /// Bytes a second that are read when nobody asks for it, at most: 1 GiB takes about
@@ -54,8 +53,19 @@ pub(super) type Found = mpsc::Receiver<Input>;
 /// Scrubs until it is dropped.
 #[derive(Debug)]
 pub(super) struct ScrubThread {
-    /// Dropping it is the signal.
-    _worker: Worker<Sender<()>>,
+    _worker: Worker<Stop>,
+}
+
+/// Ends the thread when it is dropped, also one that waits: each command on a folder
+/// would wait with it.
+#[derive(Debug)]
+struct Stop(Sender<ScrubAsk>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.send(ScrubAsk::Stop);
+    }
 }
 
 impl ScrubThread {
@@ -65,15 +75,15 @@ impl ScrubThread {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(node: &Node, stays: bool) -> anyhow::Result<(Self, Found)> {
-        let (stop, stopped) = channel();
         let (asks, asked) = channel();
         let (found, receiver) = mpsc::channel(64);
+        let stop = Stop(asks.clone());
         node.set_scrubber(asks);
         let mut scrubber = Scrubber {
             node: node.clone(),
             found,
-            stopped,
             asked,
+            is_stopped: false,
             wanted: VecDeque::new(),
             round: VecDeque::new(),
             round_at: stays.then(|| Instant::now() + IDLE),
@@ -97,8 +107,8 @@ struct Reading {
 struct Scrubber {
     node: Node,
     found: mpsc::Sender<Input>,
-    stopped: Receiver<()>,
-    asked: Receiver<LogId>,
+    asked: Receiver<ScrubAsk>,
+    is_stopped: bool,
     /// What users ask for.
     wanted: VecDeque<LogId>,
     /// What is still to be read of this round.
@@ -120,13 +130,14 @@ impl Scrubber {
             let _ = self.found.blocking_send(Input::RowsLost(Vec::new(), 0));
         }
         loop {
-            match self.stopped.try_recv() {
-                Err(std::sync::mpsc::TryRecvError::Empty) => {}
-                _ => return,
+            while let Ok(ask) = self.asked.try_recv() {
+                self.take(ask);
+            }
+            if self.is_stopped {
+                return;
             }
             self.mend();
             self.tell_repaired();
-            self.wanted.extend(self.asked.try_iter());
             let pause = match self.next() {
                 Some(reading) => self.step(reading),
                 None => IDLE,
@@ -135,6 +146,13 @@ impl Scrubber {
                 return;
             }
             self.pause(pause);
+        }
+    }
+
+    fn take(&mut self, ask: ScrubAsk) {
+        match ask {
+            ScrubAsk::Read(log) => self.wanted.push_back(log),
+            ScrubAsk::Stop => self.is_stopped = true,
         }
     }
 
@@ -147,18 +165,9 @@ impl Scrubber {
                 return;
             }
             match self.asked.recv_timeout(left.min(IDLE / 10)) {
-                Ok(log) => {
-                    self.wanted.push_back(log);
-                    return;
-                }
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => thread::sleep(left),
-            }
-            if !matches!(
-                self.stopped.try_recv(),
-                Err(std::sync::mpsc::TryRecvError::Empty)
-            ) {
-                return;
+                Ok(ask) => return self.take(ask),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.take(ScrubAsk::Stop),
             }
         }
     }
