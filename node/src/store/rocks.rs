@@ -87,6 +87,8 @@ pub struct RocksStore {
     fsyncs: AtomicU64,
     /// Which logs there are has changed since that was written to table files.
     knows_more_logs: AtomicBool,
+    /// Table files that somebody asked for, and that could not be written.
+    failed_flushes: AtomicU64,
     /// What the disk has lost of the logs of writes, at the start, and when they
     /// were looked at last.
     lost: Option<LostWrites>,
@@ -127,6 +129,7 @@ impl RocksStore {
             synced: write_options(Durability::Synced),
             fsyncs: AtomicU64::new(0),
             knows_more_logs: AtomicBool::new(false),
+            failed_flushes: AtomicU64::new(0),
             lost_since: Mutex::new(lost.clone()),
             lost,
             failure: Mutex::new(failure),

@@ -808,6 +808,28 @@ fn a_table_file_that_could_not_be_written_before_is_noticed_before_the_next_writ
 }
 
 #[test]
+fn who_asks_whether_background_work_failed_hears_of_table_files_that_were_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, elsewhere) = (dir.path().join("store"), dir.path().join("elsewhere"));
+    let store = RocksStore::open(&folder).unwrap();
+    store.prove().unwrap();
+    let before = store.background_errors();
+    let mut batch = Batch::new();
+    batch.put(Table::Logs, b"log".to_vec(), b"row".to_vec());
+    store.commit(batch, Durability::Synced).unwrap();
+
+    fs::rename(&folder, &elsewhere).unwrap();
+    assert!(store.flush_known_logs().is_err());
+    fs::rename(&elsewhere, &folder).unwrap();
+    // Whoever writes next would be told.
+    assert_eq!(store.failure(), None);
+    assert!(store.background_errors() > before);
+    store.prove().unwrap_err();
+    store.probe().unwrap();
+    store.flush_known_logs().unwrap();
+}
+
+#[test]
 fn a_store_that_is_opened_anew_is_not_well_before_a_table_file_could_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, elsewhere) = (dir.path().join("store"), dir.path().join("elsewhere"));

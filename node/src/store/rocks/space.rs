@@ -39,9 +39,15 @@ impl RocksStore {
     /// The disk fails.
     pub fn flush(&self) -> Result<(), StoreError> {
         let tables = self.writable()?.into_tables();
-        for table in Table::ALL {
-            let flushed = tables.db.flush_cf(tables.family(table)?);
-            flushed.map_err(|error| self.noticed(&error))?;
+        self.flush_these(&tables, &Table::ALL)
+    }
+
+    fn flush_these(&self, tables: &Tables, these: &[Table]) -> Result<(), StoreError> {
+        for &table in these {
+            if let Err(error) = tables.db.flush_cf(tables.family(table)?) {
+                self.failed_flushes.fetch_add(1, Ordering::Relaxed);
+                return Err(self.noticed(&error));
+            }
         }
         Ok(())
     }
@@ -56,15 +62,17 @@ impl RocksStore {
     }
 
     /// How often background work has failed since the folder was opened: a table
-    /// file could not be written, say. RocksDB keeps that from whoever writes
-    /// next, however well the disk is by then.
+    /// file, or the next log of writes, could not be made, say. RocksDB keeps that for
+    /// whoever writes next, however well the disk is by then.
     #[must_use]
     pub fn background_errors(&self) -> u64 {
+        // RocksDB counts what its own threads met.
+        let asked_for = self.failed_flushes.load(Ordering::Relaxed);
         let Ok(tables) = self.tables() else {
-            return 0;
+            return asked_for;
         };
         let errors = (tables.db).property_int_value(properties::BACKGROUND_ERRORS);
-        errors.ok().flatten().unwrap_or(0)
+        asked_for + errors.ok().flatten().unwrap_or(0)
     }
 
     /// Writes to the log and table files of all that is in memory, and so finds out
@@ -125,14 +133,11 @@ impl RocksStore {
         let tables = self.writable()?.into_tables();
         self.knows_more_logs.store(false, Ordering::Relaxed);
         // The number of the next log first: no two logs may ever have the same.
-        for table in [Table::Meta, Table::Logs] {
-            let flushed = tables.db.flush_cf(tables.family(table)?);
-            if let Err(error) = flushed {
-                self.knows_more_logs.store(true, Ordering::Relaxed);
-                return Err(self.noticed(&error));
-            }
+        let flushed = self.flush_these(&tables, &[Table::Meta, Table::Logs]);
+        if flushed.is_err() {
+            self.knows_more_logs.store(true, Ordering::Relaxed);
         }
-        Ok(())
+        flushed
     }
 
     /// Gives back the room of the rows with this log number, which were deleted.
