@@ -130,7 +130,7 @@ pub(super) async fn check(
         } = looking;
         let (mut good, mut bad) = (0, BadRows::default());
         let (mut notes, now) = (RowNotes::default(), wall_time());
-        let mut range = Range::new(rules.value_type(), soon(now));
+        let mut range = Range::new(&rules, soon(now));
         let mut ahead = ComingRows::default();
         let (mut overlaps, mut repeats) = (Overlaps::default(), Repeats::new());
         for (place, row) in form.files.rows_by_part(rules) {

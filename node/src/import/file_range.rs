@@ -6,6 +6,7 @@ use headwater_protocols::manifest::ValueType;
 use headwater_protocols::time::Timestamp;
 
 use super::rows::Row;
+use super::value::ValueRules;
 use crate::wording::{counted, printable};
 
 /// Characters of a value that are shown.
@@ -18,6 +19,8 @@ type Token = (f64, Vec<u8>);
 #[derive(Clone, Debug)]
 pub(crate) struct Range {
     value_type: ValueType,
+    /// How many, if the rows have columns.
+    columns: Option<usize>,
     /// What is later lies ahead of us.
     soon: Timestamp,
     rows: u64,
@@ -30,9 +33,10 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    pub(crate) fn new(value_type: ValueType, soon: Timestamp) -> Self {
+    pub(crate) fn new(rules: &ValueRules, soon: Timestamp) -> Self {
         Self {
-            value_type,
+            value_type: rules.value_type(),
+            columns: rules.rows().map(|rows| rows.columns().len()),
             soon,
             rows: 0,
             first: None,
@@ -108,9 +112,12 @@ impl Range {
             )
         };
         let mut lines = vec![format!(
-            "{} of type {}: first {}, last {}",
+            "{} of {}: first {}, last {}",
             counted(self.rows, "row"),
-            type_name(self.value_type),
+            self.columns.map_or_else(
+                || format!("type {}", type_name(self.value_type)),
+                |columns| counted(columns as u64, "column")
+            ),
             row(first),
             row(last)
         )];
@@ -155,13 +162,12 @@ fn shown(value: &[u8], value_type: ValueType) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::ValueRules;
     use super::*;
     use headwater_client::times::Moment;
 
     fn described(value_type: ValueType, rows: &[(i64, &str)]) -> Vec<String> {
         let rules = ValueRules::new(value_type, 8);
-        let mut range = Range::new(value_type, Timestamp(0));
+        let mut range = Range::new(&rules, Timestamp(0));
         for (seconds, value) in rows {
             let moment = Moment::exact(Timestamp(seconds * 1_000_000));
             range.add(&Row::new(moment, rules.of_text(value).unwrap()));
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn what_lies_ahead_is_no_beginning() {
         let rules = ValueRules::new(ValueType::Number, 8);
-        let mut range = Range::new(ValueType::Number, Timestamp(5));
+        let mut range = Range::new(&rules, Timestamp(5));
         for time in [9, 4, 3, 7] {
             let moment = Moment::exact(Timestamp(time));
             range.add(&Row::new(moment, rules.of_text("1").unwrap()));
