@@ -377,6 +377,73 @@ async fn a_file_tells_the_columns_of_the_stream_that_it_is_published_to() -> Res
 }
 
 #[tokio::test]
+async fn a_zone_is_of_all_times_of_a_file_and_decimal_commas_make_columns_of_numbers() -> Result<()>
+{
+    let node = TestNode::new()?;
+    let text = "seen;air;at\n2024-05-01 12:00;1,5;2024-05-01 11:30\n2024-05-02 12:00;2;2024-05-02T11:30Z\n";
+    let path = file(&node, "local.csv", text)?;
+    let create = ["stream", "create", "local", "--columns-from", &path];
+    let output = node.command(&create)?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(said.contains("numbers have a decimal comma"), "{said}");
+    ensure!(said.contains("column air: number"), "{said}");
+    let publish = ["publish", "local", "--file", &path, "--time-column", "seen"];
+    let berlin = ["--time-zone", "Europe/Berlin"];
+    node.run(&[&publish[..], &berlin].concat())?;
+    let wanted = "index,time,air,at,token\n\
+                  0,2024-05-01T10:00:00.000000Z,1.5,2024-05-01T09:30:00.000000Z,\n\
+                  1,2024-05-02T10:00:00.000000Z,2,2024-05-02T11:30:00.000000Z,\n";
+    ensure!(node.export("local")? == wanted, "{}", node.export("local")?);
+    let twice = text.replace("2024-05-01 11:30", "2024-10-27 02:30");
+    let path = file(&node, "twice.csv", &twice)?;
+    let publish = ["publish", "local", "--file", &path, "--time-column", "seen"];
+    let output = node.command(&[&publish[..], &berlin, &["--again"]].concat())?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(
+        said.contains("line 2: column `at`: time `2024-10-27 02:30` is of an hour"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_that_may_have_more_go_on_from_a_file_and_are_taken_back_as_they_were_written()
+-> Result<()> {
+    let node = TestNode::new()?;
+    let about = node.create("page")?;
+    let create = |name| {
+        let columns = "a:number,b:text";
+        node.json(&[
+            "stream",
+            "create",
+            name,
+            "--columns",
+            columns,
+            "--about",
+            &about,
+        ])
+    };
+    create("more")?;
+    let text = "t,a,b\n2024-05-01,1,x\n2024-05-02,,\n";
+    let publish = |text: &str| {
+        let path = file(&node, "more.csv", text)?;
+        let publish = ["publish", "more", "--file", &path, "--time-column", "t"];
+        node.run(&[&publish[..], &["--resume"]].concat())
+    };
+    publish(text)?;
+    node.run(&["publish", "more", "[2,null,3]", "--time", "2024-05-03"])?;
+    publish(&format!("{text}2024-05-04,4,y\n"))?;
+    let lines = node.run(&["export", "more", "--format", "ndjson"])?;
+    ensure!(lines.lines().count() == 4, "{lines}");
+    create("back")?;
+    let back = ["publish", "back", "--ndjson"];
+    let output = node.command_with_input(&back, &lines).await?;
+    ensure!(output.status.success(), "{output:?}");
+    ensure!(node.run(&["export", "back", "--format", "ndjson"])? == lines);
+    Ok(())
+}
+
+#[tokio::test]
 async fn columns_that_a_stream_cannot_have_are_refused_when_it_is_created() -> Result<()> {
     let node = TestNode::new()?;
     let create =

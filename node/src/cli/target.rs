@@ -17,7 +17,7 @@ use crate::api::{did_you_mean, similar};
 use crate::client::Client;
 use crate::import::rows::Row;
 use crate::import::time_order::TimeOrder;
-use crate::import::value::ValueRules;
+use crate::import::value::{Taken, ValueRules};
 use crate::runtime::wall_time;
 
 /// The stream that is published to.
@@ -116,7 +116,10 @@ impl<'a> Target<'a> {
     /// The node sent something that this stream cannot have.
     pub(crate) fn row_of(&self, record: &Observation) -> anyhow::Result<Row> {
         let time = times::exact(&record.time.to_string())?;
-        let value = self.rules.of_json(&record.value);
+        let value = match self.rules.rows() {
+            Some(rows) => rows.as_signed(&record.value).map(Taken::plain),
+            None => self.rules.of_json(&record.value),
+        };
         Ok(Row::new(
             Moment::exact(time),
             value.map_err(anyhow::Error::msg)?,

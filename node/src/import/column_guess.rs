@@ -15,10 +15,11 @@ use headwater_protocols::number;
 use super::csv_header::{find, header};
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
-use super::file_source::Source;
+use super::file_source::{Bytes, Source};
+use super::guess::ValueCensus;
 use super::limits::{LOOK_BYTES, MAX_ROW_BYTES};
 use super::number_text::with_point;
-use crate::wording::{grouped, printable};
+use crate::wording::{counted, printable};
 
 /// The columns that were found, and what a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +101,14 @@ impl Seen {
     fn add(&mut self, field: &[u8], decimal_comma: bool) {
         let text = String::from_utf8_lossy(field);
         let text = text.trim();
-        if text.is_empty() || text.eq_ignore_ascii_case("nan") {
+        if text.is_empty() {
+            return;
+        }
+        if text.eq_ignore_ascii_case("nan") {
+            // So programs write a number that is none, and nothing else.
+            for (is, column_type) in self.is.iter_mut().zip(TYPES) {
+                *is &= matches!(column_type, ColumnType::Integer | ColumnType::Number);
+            }
             return;
         }
         self.values += 1;
@@ -166,33 +174,28 @@ fn told_by_rows(
             names.len()
         );
     }
-    let mut seen = vec![Seen::default(); names.len()];
-    let mut rows = 0;
-    loop {
-        match records.advance() {
-            Ok(true) => {}
-            // Who publishes the file is told what is wrong with it.
-            Err(RecordError::Misquoted { .. }) => continue,
-            Ok(false) | Err(RecordError::Unclosed { .. }) => break,
-            Err(error) => return Err(error.into()),
-        }
-        rows += 1;
-        for (seen, field) in seen.iter_mut().zip(records.fields()) {
-            seen.add(field, decimal_comma);
+    let (rows, mut seen) = look(source, delimiter, names.len(), decimal_comma)?;
+    let named = time.map(|time| find(&names, time)).transpose()?;
+    let mut comma = "";
+    if delimiter != Delimiter::COMMA && !decimal_comma {
+        let (_, with_comma) = look(source, delimiter, names.len(), true)?;
+        if have_decimal_commas(source, delimiter, named, &seen, &with_comma)? {
+            seen = with_comma;
+            comma = ", where numbers have a decimal comma";
         }
     }
     let is_time = |seen: &Seen| seen.values == rows && seen.column_type() == ColumnType::Time;
-    let time = match time {
-        Some(time) => find(&names, time)?,
+    let time = match named {
+        Some(time) => time,
         None => seen
             .iter()
             .position(is_time)
             .context("no column has a time in each row; say which one has them: --time-column T")?,
     };
     let mut said = vec![format!(
-        "the times are in column {}; found out of {} rows:",
+        "the times are in column {}; found out of {}{comma}:",
         printable(&names[time]),
-        grouped(rows)
+        counted(rows, "row")
     )];
     let mut columns = Vec::new();
     for (place, (name, seen)) in names.iter().zip(&seen).enumerate() {
@@ -209,8 +212,8 @@ fn told_by_rows(
             None => "no values".to_owned(),
             Some(first) => {
                 format!(
-                    "{} values, the first `{}`",
-                    grouped(seen.values),
+                    "{}, the first `{}`",
+                    counted(seen.values, "value"),
                     printable(first)
                 )
             }
@@ -219,6 +222,72 @@ fn told_by_rows(
         columns.push(column);
     }
     Ok(Guessed { columns, said })
+}
+
+/// How many rows there are, and what each column has, with points or commas in its
+/// numbers.
+fn look(
+    source: &Source,
+    delimiter: Delimiter,
+    columns: usize,
+    decimal_comma: bool,
+) -> anyhow::Result<(u64, Vec<Seen>)> {
+    let mut seen = vec![Seen::default(); columns];
+    let rows = each_row(source, delimiter, |records| {
+        for (seen, field) in seen.iter_mut().zip(records.fields()) {
+            seen.add(field, decimal_comma);
+        }
+    })?;
+    Ok((rows, seen))
+}
+
+/// Whether who publishes the file finds out that commas are its decimal signs, if the
+/// columns are what they are with such commas; one of times that was named is none of
+/// them.
+fn have_decimal_commas(
+    source: &Source,
+    delimiter: Delimiter,
+    time: Option<usize>,
+    with_point: &[Seen],
+    with_comma: &[Seen],
+) -> anyhow::Result<bool> {
+    let is_number = |seen: &Seen| seen.column_type() == ColumnType::Number;
+    let others = (0..with_comma.len()).filter(|place| Some(*place) != time);
+    let (numbers, others): (Vec<_>, Vec<_>) =
+        others.partition(|&place| is_number(&with_comma[place]));
+    if others.iter().any(|&place| is_number(&with_point[place])) {
+        return Ok(false);
+    }
+    let mut values = ValueCensus::default();
+    each_row(source, delimiter, |records| {
+        for &place in &numbers {
+            let field = records.get(place).unwrap_or_default();
+            values.add(records.line(), String::from_utf8_lossy(field).trim());
+        }
+    })?;
+    Ok(values.decimal_comma(delimiter == Delimiter::COMMA))
+}
+
+/// Reads the rows behind the header; says how many there are.
+fn each_row(
+    source: &Source,
+    delimiter: Delimiter,
+    mut take: impl FnMut(&Records<Bytes>),
+) -> anyhow::Result<u64> {
+    let mut records = Records::new(source.open()?, delimiter.byte());
+    header(&mut records)?;
+    let mut rows = 0;
+    loop {
+        match records.advance() {
+            Ok(true) => {}
+            // Who publishes the file is told what is wrong with it.
+            Err(RecordError::Misquoted { .. }) => continue,
+            Ok(false) | Err(RecordError::Unclosed { .. }) => return Ok(rows),
+            Err(error) => return Err(error.into()),
+        }
+        rows += 1;
+        take(&records);
+    }
 }
 
 /// The unit behind a name: `air (°C)`, `air [°C]`.
@@ -285,6 +354,42 @@ mod tests {
         let none = guessed("a,b\n1,2\n", None).unwrap_err();
         assert!(none.to_string().contains("--time-column"), "{none}");
         assert!(guessed("a,b\n1,2\n", Some("c")).is_err());
+    }
+
+    #[test]
+    fn what_stands_for_no_number_stands_for_nothing_else() {
+        let text = "t,yes,at,n,x,air\n\
+                    2024-05-01,true,2024-05-01,nan,nan,nan\n\
+                    2024-05-02,NaN,nan,1,nan,1.5\n";
+        assert_eq!(
+            guessed(text, None).unwrap(),
+            [
+                "yes:text:",
+                "at:text:",
+                "n:integer:",
+                "x:text:",
+                "air:number:"
+            ]
+        );
+    }
+
+    #[test]
+    fn commas_are_decimal_signs_where_who_publishes_the_file_takes_them_for_those() {
+        let columns = |rows: &str| guessed(&format!("t;a;b\n{rows}"), None).unwrap();
+        let numbers = ["a:number:", "b:integer:"];
+        assert_eq!(columns("2024-05-01;1,5;1\n2024-05-02;2;\n"), numbers);
+        assert_eq!(columns("2024-05-01;1,500;1\n2024-05-02;2,5;\n"), numbers);
+        for (rows, types) in [
+            // Thousands, perhaps; a point beside it; a list.
+            ("2024-05-01;1,500;1\n", ["a:text:", "b:integer:"]),
+            ("2024-05-01;1,5;1.5\n", ["a:text:", "b:number:"]),
+            ("2024-05-01;1,5;1,2,3\n", ["a:number:", "b:text:"]),
+            ("2024-05-01;1.5;1,2,3\n", ["a:number:", "b:text:"]),
+        ] {
+            assert_eq!(columns(rows), types, "{rows}");
+        }
+        let quoted = guessed("t,a\n2024-05-01,\"1,5\"\n", None).unwrap();
+        assert_eq!(quoted, ["a:text:"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::dialect::Dialect;
 use super::extra_column::{DECIMAL_COMMAS, Extra, is_split_number};
 use super::folds::{LocalRow, RowPlace};
 use super::number_text::{Look, with_point};
+use super::row::Fields;
 use super::rows::{BadRow, Row, RowError};
 use super::time_reader::TimeReader;
 use super::value::{Taken, ValueRules};
@@ -179,7 +180,11 @@ impl<R: Read> CsvRows<R> {
                 let fields = places.iter().map(|&place| self.records.get(place));
                 let fields = fields.map(Option::unwrap_or_default);
                 let rows = self.rules.rows();
-                let row = rows.map(|rows| rows.of_fields(fields, self.decimal_comma));
+                let written = Fields {
+                    decimal_comma: self.decimal_comma,
+                    zone: self.times.zone(),
+                };
+                let row = rows.map(|rows| rows.of_fields(fields, &written));
                 let row = row.ok_or_else(|| "the stream has no columns".to_owned())??;
                 Ok(Row::new(moment, self.rules.of_row(row)?))
             }

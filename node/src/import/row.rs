@@ -7,7 +7,7 @@
 use headwater_client::base64;
 use headwater_client::cell::{Cell, TokenWriter};
 use headwater_client::json_value;
-use headwater_client::times;
+use headwater_client::times::{self, Moment, TimeError, TimeForm, Written};
 use headwater_client::types::StreamView;
 use headwater_protocols::limits::{MAX_ROW_DEPTH, MAX_ROW_TOKENS};
 use headwater_protocols::manifest::{ColumnType, Manifest};
@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::limits::MAX_LISTED_COLUMNS;
 use super::number_text::{Look, with_point};
+use super::time_zone::Zone;
 use crate::wording::{counted, printable};
 
 /// What the rows of a stream must be.
@@ -32,6 +33,15 @@ pub(crate) struct RowRules {
 pub(crate) struct RowColumn {
     pub(crate) name: String,
     pub(crate) column_type: ColumnType,
+}
+
+/// How the fields of a file are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fields<'a> {
+    /// Numbers have a decimal comma.
+    pub(super) decimal_comma: bool,
+    /// Of the times without an offset; UTC, unless it is said.
+    pub(super) zone: Option<&'a Zone>,
 }
 
 /// A row that grows token by token.
@@ -129,13 +139,13 @@ impl RowRules {
     pub(super) fn of_fields<'a>(
         &self,
         fields: impl Iterator<Item = &'a [u8]>,
-        decimal_comma: bool,
+        written: &Fields<'_>,
     ) -> Result<Vec<u8>, String> {
         let mut growing = Growing::default();
         for (column, field) in self.columns.iter().zip(fields) {
             let text = std::str::from_utf8(field)
                 .map_err(|_| format!("column `{}` is not UTF-8", printable(&column.name)))?;
-            growing.field(column, text, decimal_comma)?;
+            growing.field(column, text, written)?;
         }
         self.finish(growing, &[])
     }
@@ -233,7 +243,7 @@ impl Growing {
             ColumnType::Bool if matches!(token, "true" | "false") => self.copy(token),
             ColumnType::Time if is_number || first == b'"' => {
                 let moment = times::of_json(token, None, None);
-                return self.moment(token, moment);
+                return self.moment(token, moment.map_err(|error| no_cell(&error))?);
             }
             ColumnType::Json => {
                 json_value::check_token(token).map_err(|why| format!("{} {why}", shown(token)))?;
@@ -256,7 +266,12 @@ impl Growing {
 
     /// A field of a file. An empty one is nothing, and so is what programs write for a
     /// number that is none.
-    fn field(&mut self, column: &RowColumn, text: &str, decimal_comma: bool) -> Result<(), String> {
+    fn field(
+        &mut self,
+        column: &RowColumn,
+        text: &str,
+        written: &Fields<'_>,
+    ) -> Result<(), String> {
         self.begin();
         let column_type = column.column_type;
         let text = match column_type {
@@ -268,9 +283,14 @@ impl Growing {
             self.put(&Cell::Missing);
             return Ok(());
         }
-        let put = match decimal_comma && column_type == ColumnType::Number {
-            true => with_point(text).and_then(|text| self.text(column_type, &text)),
-            false => self.text(column_type, text),
+        let put = match (column_type, written.zone) {
+            (ColumnType::Number, _) if written.decimal_comma => {
+                with_point(text).and_then(|text| self.text(column_type, &text))
+            }
+            (ColumnType::Time, Some(zone)) => {
+                moment_in(zone, text).and_then(|moment| self.moment(text, moment))
+            }
+            _ => self.text(column_type, text),
         };
         put.map_err(|why| {
             let advice = match Look::of(text) {
@@ -306,7 +326,7 @@ impl Growing {
                 word @ ("true" | "false") => self.copy(word),
                 _ => return Err(format!("{} is {}", shown(text), no(column_type))),
             },
-            ColumnType::Time => return self.moment(text, times::of_text(text, None, None)),
+            ColumnType::Time => return self.moment(text, moment(text)?),
             ColumnType::Json => {
                 json_value::check(text).map_err(|why| format!("{} {why}", shown(text)))?;
                 self.in_one_line(text);
@@ -324,12 +344,7 @@ impl Growing {
         Ok(())
     }
 
-    fn moment(
-        &mut self,
-        given: &str,
-        moment: Result<times::Moment, times::TimeError>,
-    ) -> Result<(), String> {
-        let moment = moment.map_err(|error| error.to_string())?;
+    fn moment(&mut self, given: &str, moment: Moment) -> Result<(), String> {
         if moment.is_cut {
             return Err(format!(
                 "{} is finer than a microsecond; times are kept in microseconds, so leave off the digits after the sixth",
@@ -361,6 +376,36 @@ impl Growing {
         let json = json.trim().bytes();
         self.row.extend(json.map(|byte| byte.max(b' ')));
     }
+}
+
+/// The time that a text says; it is UTC where it says no offset.
+fn moment(text: &str) -> Result<Moment, String> {
+    times::of_text(text, None, None).map_err(|error| no_cell(&error))
+}
+
+/// The same, but of this zone where it says no offset.
+fn moment_in(zone: &Zone, text: &str) -> Result<Moment, String> {
+    let moment = moment(text)?;
+    match TimeForm::Iso.written(text) {
+        Ok(Written::Local(local)) if moment.has_no_zone => zone.only(local, text),
+        Ok(_) | Err(_) => Ok(moment),
+    }
+}
+
+/// Why a column has no such time. What a number counts is said of the times of
+/// observations alone.
+fn no_cell(error: &TimeError) -> String {
+    let TimeError::UnitUnsaid { text, looks_like } = error else {
+        return error.to_string();
+    };
+    let looks = looks_like.map_or_else(
+        || "is no time between 1990 and 2100 in any unit".to_owned(),
+        |unit| format!("looks like {unit}"),
+    );
+    format!(
+        "`{text}` {looks}; a number in a column of times is a whole number of microseconds since 1970: write that, or \
+         RFC 3339, such as 2024-05-01T12:00:00Z"
+    )
 }
 
 /// What another token is for a column of this type.

@@ -38,6 +38,29 @@ impl RowRules {
             )),
         }
     }
+
+    /// The value of a record that is in the stream, as it is shown: the bytes that were
+    /// signed, which others may be than those that are taken to publish.
+    ///
+    /// # Errors
+    /// It is no object; says why.
+    pub(crate) fn as_signed(&self, json: &RawValue) -> Result<Vec<u8>, String> {
+        let Fields(fields) = serde_json::from_str(json.get()).map_err(|error| error.to_string())?;
+        let field = |wanted: &str| {
+            let found = fields.iter().find(|(name, _)| name == wanted);
+            found.map_or("null", |(_, token)| token.get())
+        };
+        // All of a value that its cells do not say.
+        if let Ok(Some(text)) = serde_json::from_str::<Option<String>>(field("token")) {
+            return Ok(text.into_bytes());
+        }
+        let cells: Vec<_> = (self.columns().iter())
+            .map(|column| field(&column.name))
+            .collect();
+        let rest = field("rest").strip_prefix('[');
+        let end = rest.map_or_else(|| "]".to_owned(), |rest| format!(",{rest}"));
+        Ok(format!("[{}{end}", cells.join(",")).into_bytes())
+    }
 }
 
 /// What was read of an observation.
@@ -154,7 +177,9 @@ impl<'a> Found<'a> {
         let time_unit = unit
             .transpose()
             .map_err(|error| format!("time_unit: {error}"))?;
-        let is_by_name = self.rest.is_some() || self.tokens.iter().any(Option::is_some);
+        // Where there is none it is shown as null.
+        let rest = self.rest.filter(|rest| rest.get() != "null");
+        let is_by_name = rest.is_some() || self.tokens.iter().any(Option::is_some);
         let row = match self.value {
             Some(_) if is_by_name => {
                 return Err(
@@ -163,7 +188,7 @@ impl<'a> Found<'a> {
             }
             Some(value) => rules.of_json(value)?,
             None if is_by_name => {
-                let rest: Option<Vec<&RawValue>> = (self.rest)
+                let rest: Option<Vec<&RawValue>> = rest
                     .map(|rest| serde_json::from_str(rest.get()))
                     .transpose()
                     .map_err(|_| "`rest` is not an array".to_owned())?;

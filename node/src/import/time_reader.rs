@@ -6,7 +6,7 @@ use headwater_client::times::{self, Moment, TimeError, TimeForm, can_be_meant};
 
 use super::folds::{LocalRow, RowPlace};
 use super::guess::pattern_advice;
-use super::time_zone::LocalTimes;
+use super::time_zone::{LocalTimes, Zone};
 
 /// How the times of a file are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl TimeReader {
             true => Ok(moment),
             false => times::observed_text(moment, text).map_err(|error| format!("time {error}")),
         }
+    }
+
+    /// The zone of the times without an offset, if it is said.
+    pub(super) fn zone(&self) -> Option<&Zone> {
+        self.reading.local.as_ref().map(LocalTimes::zone)
     }
 
     fn moment(&self, written: Written, text: &str, row: RowPlace) -> Result<Moment, String> {

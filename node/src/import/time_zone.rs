@@ -66,6 +66,36 @@ impl Zone {
         self.zone.to_ambiguous_timestamp(local.clock).offset()
     }
 
+    /// The moment of a local time that stands alone: no order of rows tells which of two
+    /// is meant. The text is what errors quote.
+    ///
+    /// # Errors
+    /// The clocks of the zone never showed it, or twice.
+    pub(crate) fn only(&self, local: Local, text: &str) -> Result<Moment, String> {
+        match self.offset(local) {
+            AmbiguousOffset::Unambiguous { offset } => {
+                let moment = local.at(offset, text);
+                moment.map_err(|error| format!("time {error}"))
+            }
+            AmbiguousOffset::Gap { before, after } => Err(self.skipped(text, before, after)),
+            AmbiguousOffset::Fold { .. } => Err(format!(
+                "time `{}` is of an hour that the clocks of {} showed twice; write its offset behind it (+02:00)",
+                shown(text),
+                self.name
+            )),
+        }
+    }
+
+    fn skipped(&self, text: &str, before: Offset, after: Offset) -> String {
+        let by = (after.seconds() - before.seconds()) / 60;
+        format!(
+            "time `{}` does not exist in {}: the clocks were put forward by {by} minutes over it; if it was written by \
+             other clocks, say their zone, such as --time-zone UTC",
+            shown(text),
+            self.name
+        )
+    }
+
     /// How often the clocks showed this; `None` where they never did.
     pub(crate) fn shown(&self, local: Local) -> Option<Shown> {
         let at = |offset: Offset| {
@@ -140,7 +170,7 @@ impl LocalTimes {
         };
         match self.zone.offset(local) {
             AmbiguousOffset::Unambiguous { offset } => moment(offset),
-            AmbiguousOffset::Gap { before, after } => Err(self.skipped(text, before, after)),
+            AmbiguousOffset::Gap { before, after } => Err(self.zone.skipped(text, before, after)),
             AmbiguousOffset::Fold { before, after } => {
                 let (meant, other) = match self.pass(local, row, text)? {
                     Pass::First => (before, after),
@@ -167,16 +197,6 @@ impl LocalTimes {
                 self.zone.name
             )
         })
-    }
-
-    fn skipped(&self, text: &str, before: Offset, after: Offset) -> String {
-        let by = (after.seconds() - before.seconds()) / 60;
-        format!(
-            "time `{}` does not exist in {}: the clocks were put forward by {by} minutes over it; if it was written by \
-             other clocks, say their zone, such as --time-zone UTC",
-            shown(text),
-            self.zone.name
-        )
     }
 }
 

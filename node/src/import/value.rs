@@ -33,6 +33,16 @@ pub(crate) struct Taken {
     pub(crate) rewritten: Option<Box<str>>,
 }
 
+impl Taken {
+    /// Bytes that are stored as they were given.
+    pub(crate) fn plain(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            rewritten: None,
+        }
+    }
+}
+
 impl ValueRules {
     pub(crate) fn new(value_type: ValueType, chunk_level: u8) -> Self {
         Self {
@@ -63,10 +73,7 @@ impl ValueRules {
     /// It is too long for the stream.
     pub(super) fn of_row(&self, row: Vec<u8>) -> Result<Taken, String> {
         self.require_room(&row)?;
-        Ok(Taken {
-            bytes: row,
-            rewritten: None,
-        })
+        Ok(Taken::plain(row))
     }
 
     fn require_room(&self, value: &[u8]) -> Result<(), String> {

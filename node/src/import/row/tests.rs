@@ -41,7 +41,10 @@ fn of_json(rules: &RowRules, json: &str) -> Result<String, String> {
 }
 
 fn of_fields(rules: &RowRules, fields: &[&str]) -> Result<String, String> {
-    let row = rules.of_fields(fields.iter().map(|field| field.as_bytes()), false)?;
+    let row = rules.of_fields(
+        fields.iter().map(|field| field.as_bytes()),
+        &Fields::default(),
+    )?;
     assert!(conforms(rules, &row), "{}", String::from_utf8_lossy(&row));
     Ok(String::from_utf8(row).unwrap())
 }
@@ -237,10 +240,85 @@ fn a_field_that_is_empty_is_null_and_others_are_read_by_their_columns() {
         let refused = of_fields(&every, &fields).unwrap_err();
         assert!(refused.contains(why), "{field}: {refused}");
     }
-    let comma = every.of_fields([&b"1,5"[..]; 1].into_iter().chain([&b""[..]; 6]), true);
+    let written = Fields {
+        decimal_comma: true,
+        ..Fields::default()
+    };
+    let comma = every.of_fields([&b"1,5"[..]; 1].into_iter().chain([&b""[..]; 6]), &written);
     assert!(comma.unwrap().starts_with(b"[1.5,"));
-    let broken = every.of_fields([&b"\xff"[..]; 7].into_iter(), false);
+    let broken = every.of_fields([&b"\xff"[..]; 7].into_iter(), &Fields::default());
     assert!(broken.unwrap_err().contains("column `a` is not UTF-8"));
+}
+
+#[test]
+fn a_time_without_an_offset_is_of_the_zone_that_was_said() {
+    let times = rules(&[("at", ColumnType::Time)], false);
+    let berlin: Zone = "Europe/Berlin".parse().unwrap();
+    let read = |text: &str, zone| {
+        let written = Fields {
+            zone,
+            ..Fields::default()
+        };
+        let row = times.of_fields([text.as_bytes()].into_iter(), &written)?;
+        Ok::<_, String>(String::from_utf8(row).unwrap())
+    };
+    for (text, utc, there) in [
+        ("2024-05-01 12:00", "2024-05-01T12:00", "2024-05-01T10:00"),
+        ("2024-01-01", "2024-01-01T00:00", "2023-12-31T23:00"),
+        ("2024-05-01T12:00Z", "2024-05-01T12:00", "2024-05-01T12:00"),
+        (
+            "2024-05-01T12:00-02:00",
+            "2024-05-01T14:00",
+            "2024-05-01T14:00",
+        ),
+        ("1714564800000000", "2024-05-01T12:00", "2024-05-01T12:00"),
+    ] {
+        let row = |time: &str| Ok(format!("[\"{time}:00.000000Z\"]"));
+        assert_eq!(read(text, None), row(utc), "{text}");
+        assert_eq!(read(text, Some(&berlin)), row(there), "{text}");
+    }
+    assert_eq!(read("", Some(&berlin)).as_deref(), Ok("[null]"));
+    for (text, why) in [
+        ("2024-10-27 02:30", "showed twice; write its offset"),
+        ("2024-03-31 02:30", "does not exist in Europe/Berlin"),
+        ("2024-05-01 12:00:00.0000001", "finer than a microsecond"),
+    ] {
+        let refused = read(text, Some(&berlin)).unwrap_err();
+        assert!(
+            refused.contains("column `at`") && refused.contains(why),
+            "{text}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn what_a_number_counts_is_not_asked_of_a_column() {
+    let times = rules(&[("at", ColumnType::Time)], false);
+    for (number, why) in [
+        ("1700000000", "looks like seconds"),
+        ("1700000000123", "looks like milliseconds"),
+        ("-1", "no time between 1990 and 2100"),
+    ] {
+        let quoted = format!("[\"{number}\"]");
+        for refused in [
+            of_json(&times, &format!("[{number}]")),
+            of_json(&times, &quoted),
+            of_fields(&times, &[number]),
+        ] {
+            let refused = refused.unwrap_err();
+            assert!(
+                refused.contains(why) && refused.contains("microseconds since 1970"),
+                "{refused}"
+            );
+            // Nothing of the kind is heard here.
+            assert!(
+                !refused.contains("time_unit") && !refused.contains("--time-unit"),
+                "{refused}"
+            );
+        }
+    }
+    let read = of_json(&times, "[1714564800000000]");
+    assert_eq!(read.as_deref(), Ok("[\"2024-05-01T12:00:00.000000Z\"]"));
 }
 
 #[test]
@@ -302,4 +380,30 @@ proptest! {
         let fields: Vec<_> = fields.iter().map(String::as_str).collect();
         let _ = of_fields(&every, &fields);
     }
+}
+
+#[test]
+fn a_record_that_is_shown_is_the_value_that_was_signed() {
+    let more = rules(&[("a", ColumnType::Number), ("at", ColumnType::Time)], true);
+    let signed = |shown: &str| {
+        let shown = RawValue::from_string(shown.to_owned()).unwrap();
+        String::from_utf8(more.as_signed(&shown).unwrap()).unwrap()
+    };
+    for (shown, row) in [
+        (r#"{"a":1.50,"at":null,"rest":null}"#, "[1.50,null]"),
+        (
+            r#"{"a":1,"at":-1,"rest":[{"b": 1},2]}"#,
+            r#"[1,-1,{"b": 1},2]"#,
+        ),
+        (
+            r#"{"a":null,"at":null,"rest":null,"token":"[\"x\",1.5]"}"#,
+            r#"["x",1.5]"#,
+        ),
+        (r#"{"a":null,"at":null,"token":"7"}"#, "7"),
+    ] {
+        assert_eq!(signed(shown), row);
+    }
+    let none = r#"{"a":1,"rest":null}"#;
+    assert_eq!(of_json(&more, none).as_deref(), Ok("[1,null]"));
+    assert!(of_json(&more, r#"{"rest":null}"#).is_err());
 }
