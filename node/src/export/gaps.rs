@@ -46,12 +46,36 @@ struct Track {
     latest: Option<Timestamp>,
     /// What lies before is known without a hole.
     joined: bool,
-    /// The hash of the value that the latest time has: a value may have a
-    /// mebibyte.
-    latest_value: Option<Hash>,
+    /// The value that the latest time has.
+    latest_value: Option<Known>,
 }
 
-type Hash = [u8; 32];
+/// By what a value is known again: itself, or its hash, since it may have a mebibyte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    Short {
+        bytes: [u8; Self::SHORT],
+        length: usize,
+    },
+    Hash([u8; 32]),
+}
+
+impl Known {
+    /// Nearly all values are shorter, and need no hash.
+    const SHORT: usize = 32;
+
+    fn of(value: &[u8]) -> Self {
+        let mut bytes = [0; Self::SHORT];
+        match bytes.get_mut(..value.len()) {
+            Some(begin) => {
+                begin.copy_from_slice(value);
+                let length = value.len();
+                Self::Short { bytes, length }
+            }
+            None => Self::Hash(Sha256::digest(value).into()),
+        }
+    }
+}
 
 impl GapFinder {
     /// With the usual microseconds between two observations, if they are known,
@@ -78,7 +102,7 @@ impl GapFinder {
     #[must_use]
     pub fn behind(mut self, latest: Timestamp, value: &[u8]) -> Self {
         self.track.latest = Some(latest);
-        self.track.latest_value = Some(Sha256::digest(value).into());
+        self.track.latest_value = Some(Known::of(value));
         self.track.joined = true;
         self
     }
@@ -94,7 +118,7 @@ impl GapFinder {
 
     /// Looks at the next observation.
     pub fn observe(&mut self, index: u64, time: Timestamp, value: &[u8]) {
-        let value: Hash = Sha256::digest(value).into();
+        let value = Known::of(value);
         match &mut self.other {
             None if self.track.is_far(time) => {
                 let mut track = self.track.clone();
@@ -146,7 +170,7 @@ impl GapFinder {
 }
 
 impl Track {
-    fn observe(&mut self, index: u64, time: Timestamp, value: Hash) {
+    fn observe(&mut self, index: u64, time: Timestamp, value: Known) {
         self.found.records += 1;
         let joined = std::mem::replace(&mut self.joined, true);
         let span = self
@@ -276,6 +300,18 @@ mod tests {
         // Without a cadence nobody knows, and 0 is none.
         assert_eq!(look(None, &times).gaps, 0);
         assert_eq!(look(Some(0), &times).gaps, 0);
+    }
+
+    #[test]
+    fn values_of_any_length_are_known_again() {
+        let (exact, long) = ("a".repeat(Known::SHORT), "a".repeat(Known::SHORT + 1));
+        for value in ["", "a", "a\0", &exact, &long] {
+            for other in ["", "a", "a\0", &exact, &long] {
+                let gaps = look(None, &[(0, value), (0, other)]);
+                let is_same = u64::from(value == other);
+                assert_eq!(gaps.repeated, is_same, "{value:?}, {other:?}");
+            }
+        }
     }
 
     #[test]
