@@ -93,14 +93,15 @@ impl QuoteCheck {
             true => Place::Start,
             false => Place::Plain,
         };
-        let begins_character = |byte: &&u8| !matches!(byte, 0x80..=0xbf);
-        self.column += bytes.iter().filter(begins_character).count() as u64;
         self.reached = self.lines;
-        // A line end is the end of the record, too.
+        // A line end is the end of the record, too, so that nobody asks for the column.
         if last == b'\n' {
             self.lines += 1;
             self.column = 0;
+            return;
         }
+        let begins_character = |byte: &&u8| !matches!(byte, 0x80..=0xbf);
+        self.column += bytes.iter().filter(begins_character).count() as u64;
     }
 
     fn push_byte(&mut self, byte: u8) {

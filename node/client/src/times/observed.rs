@@ -14,6 +14,9 @@ use super::{number, shown};
 /// # Errors
 /// It lies before that year. The text, or token of JSON, is what errors quote.
 pub fn observed(moment: Moment, written: &str) -> Result<Moment, TimeError> {
+    if !is_early(moment.time) {
+        return Ok(moment);
+    }
     let text = written.trim().trim_matches('"');
     match number::Decimal::parse(text) {
         Some(_) => Ok(moment),
