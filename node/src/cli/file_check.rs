@@ -14,6 +14,7 @@ use crate::import::file_overlaps::{Overlap, Overlaps};
 use crate::import::file_range::Range;
 use crate::import::file_repeats::{Repeated, Repeats};
 use crate::import::file_source::Fingerprint;
+use crate::import::read_ahead::read_ahead;
 use crate::import::rows::{BadRows, RowError, RowNotes};
 use crate::import::unclear::{Flag, unclear};
 use crate::import::value::ValueRules;
@@ -133,7 +134,7 @@ pub(super) async fn check(
         let mut range = Range::new(&rules, soon(now));
         let mut ahead = ComingRows::default();
         let (mut overlaps, mut repeats) = (Overlaps::default(), Repeats::new());
-        for (place, row) in form.files.rows_by_part(rules) {
+        for (place, row) in read_ahead(form.files.rows_by_part(rules)) {
             match row {
                 Ok(row) => {
                     let is_ahead = row.time > soon(now);

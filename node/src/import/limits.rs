@@ -16,6 +16,13 @@ pub(crate) const LOOK_BYTES: usize = 64 * 1024;
 /// Bytes that are read at a time.
 pub(crate) const BUFFER_BYTES: usize = 256 * 1024;
 
+/// Rows that are handed from whoever reads them to whoever looks at them: so many that
+/// the handing over costs nothing, and all of them stay in the cache.
+pub(crate) const MAX_ROWS_IN_HAND: usize = 1_024;
+
+/// Bytes of their values, where these are long: three hands may be full.
+pub(crate) const MAX_BYTES_IN_HAND: usize = 1 << 20;
+
 /// Kinds of bad rows that are listed; of a file in the wrong form the first ones
 /// tell enough.
 pub(crate) const MAX_LISTED_KINDS: usize = 20;

@@ -32,6 +32,7 @@ pub(crate) mod named_csv;
 mod number_text;
 pub(crate) mod old_csv;
 pub(crate) mod old_layout;
+pub(crate) mod read_ahead;
 pub(crate) mod row;
 mod row_object;
 pub(crate) mod rows;
