@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use headwater_client::times;
-use headwater_client::times::text::{TimeFormat, TimeText};
+use headwater_client::times::Unit;
 use headwater_protocols::limits::MAX_PUBLISH_RECORDS;
 
 use crate::import::rows::Row;
@@ -14,11 +13,16 @@ use crate::import::value::ValueRules;
 /// (up to 1 MiB, and escaped six times as long) may come on top.
 const BATCH_BYTES: usize = 8 << 20;
 
+/// What the times of a batch count: numbers are written and read faster than texts, and
+/// mean any year.
+pub(crate) const TIME_UNIT: Unit = Unit::Micros;
+
 /// NDJSON that grows row by row.
 #[derive(Debug)]
 pub(crate) struct BatchWriter {
     rules: ValueRules,
-    times: TimeFormat,
+    /// Each row says it for itself.
+    says_unit: bool,
     ndjson: Vec<u8>,
     records: usize,
     last: Option<Row>,
@@ -34,29 +38,35 @@ pub(crate) struct Batch {
 }
 
 impl BatchWriter {
+    /// For requests that say [`TIME_UNIT`].
     pub(crate) fn new(rules: ValueRules) -> Self {
         Self {
             rules,
-            times: TimeFormat::default(),
+            says_unit: false,
             ndjson: Vec::new(),
             records: 0,
             last: None,
         }
     }
 
+    /// For what says nothing beside the rows.
+    pub(crate) fn with_unit(rules: ValueRules) -> Self {
+        Self {
+            says_unit: true,
+            ..Self::new(rules)
+        }
+    }
+
     pub(crate) fn push(&mut self, row: Row) {
-        // The text of a year that is refused, unless it is said to be meant.
-        let text = match times::is_early(row.time) {
-            true => TimeText::Micros(row.time.0),
-            false => self.times.text(row.time),
-        };
-        let written = match text {
-            TimeText::Rfc3339(text) => write!(self.ndjson, r#"{{"time":"{text}","#),
-            TimeText::Micros(micros) => {
-                write!(self.ndjson, r#"{{"time":{micros},"time_unit":"us","#)
+        let micros = row.time.0;
+        let written = match self.says_unit {
+            true => {
+                let unit = TIME_UNIT.symbol();
+                write!(self.ndjson, r#"{{"time":{micros},"time_unit":"{unit}","#)
             }
+            false => write!(self.ndjson, r#"{{"time":{micros},"#),
         };
-        debug_assert!(written.is_ok(), "memory takes any text");
+        debug_assert!(written.is_ok(), "memory takes any number");
         self.rules.put_field(&mut self.ndjson, &row.value);
         self.ndjson.extend_from_slice(b"}\n");
         self.records += 1;
@@ -105,11 +115,17 @@ mod tests {
         let batch = writer.take().unwrap();
         assert_eq!(
             batch.ndjson,
-            "{\"time\":\"1970-01-01T00:00:01.000000Z\",\"value\":4.0}\n\
-             {\"time\":9223372036854775807,\"time_unit\":\"us\",\"value\":4}\n"
+            "{\"time\":1000000,\"value\":4.0}\n\
+             {\"time\":9223372036854775807,\"value\":4}\n"
         );
         assert_eq!((batch.records, batch.last), (2, row(i64::MAX, "4")));
         assert!(writer.take().is_none());
+        let mut alone = BatchWriter::with_unit(ValueRules::new(ValueType::Text, 8));
+        alone.push(row(-1, "a"));
+        assert_eq!(
+            alone.take().unwrap().ndjson,
+            "{\"time\":-1,\"time_unit\":\"us\",\"value\":\"a\"}\n"
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use headwater_client::types::Published;
 use headwater_client::{Absence, ApiError, Lost, Patience, Publishing};
 use tokio::time::timeout;
 
-use super::batch::Batch;
+use super::batch::{Batch, TIME_UNIT};
 use super::others::Others;
 use super::output::counted;
 use super::signals::Signals;
@@ -194,6 +194,7 @@ impl Way<'_> {
         let how = Publishing {
             expect_size: Some(size),
             far_ahead: self.target.far_ahead,
+            time_unit: Some(TIME_UNIT),
         };
         let send = async || client.publish(id, batch.ndjson.clone(), how).await;
         let find = async || {
@@ -209,6 +210,7 @@ impl Way<'_> {
         let how = Publishing {
             expect_size: None,
             far_ahead: self.target.far_ahead,
+            time_unit: Some(TIME_UNIT),
         };
         let send = async || {
             client

@@ -93,7 +93,8 @@ pub(super) async fn append_all(
     let tell = |what: &str| invocation.out.note(what);
     let mut delivery = Delivery::new(target, Patience::new(form.timeout, &tell))?;
     let (again, rules) = (form.clone(), target.rules.clone());
-    tokio::task::spawn_blocking(move || make_batches(&again, rules, skip, &batches));
+    let batch = BatchWriter::new(rules.clone());
+    tokio::task::spawn_blocking(move || make_batches(&again, rules, batch, skip, &batches));
     let bar = progress::records(good - skip);
     let mut appended = Appended::new(target.size);
     while let Some(batch) = queue.recv().await {
@@ -168,10 +169,10 @@ fn overtaken(form: &FileForm, done: u64, good: u64) -> String {
 fn make_batches(
     form: &FileForm,
     rules: ValueRules,
+    mut batch: BatchWriter,
     skip: u64,
     batches: &mpsc::Sender<anyhow::Result<Batch>>,
 ) {
-    let mut batch = BatchWriter::new(rules.clone());
     let mut seen = 0;
     for row in form.files.rows(rules) {
         match row {
@@ -218,7 +219,8 @@ pub(super) async fn ndjson(
 ) -> anyhow::Result<Vec<u8>> {
     let (batches, mut queue) = mpsc::channel(WAITING);
     let again = form.clone();
-    tokio::task::spawn_blocking(move || make_batches(&again, rules, 0, &batches));
+    let batch = BatchWriter::with_unit(rules.clone());
+    tokio::task::spawn_blocking(move || make_batches(&again, rules, batch, 0, &batches));
     let (mut text, mut rows) = (Vec::new(), 0);
     while let Some(batch) = queue.recv().await {
         let batch = batch?;
@@ -243,7 +245,7 @@ mod tests {
 
     fn batches(form: &FileForm, skip: u64) -> Vec<anyhow::Result<Batch>> {
         let (sender, mut queue) = mpsc::channel(10);
-        make_batches(form, rules(), skip, &sender);
+        make_batches(form, rules(), BatchWriter::new(rules()), skip, &sender);
         drop(sender);
         std::iter::from_fn(|| queue.blocking_recv()).collect()
     }
@@ -262,7 +264,7 @@ mod tests {
         assert!(
             batch
                 .ndjson
-                .starts_with(b"{\"time\":\"2010-01-02T00:00:00.000000Z\",\"value\":2}\n")
+                .starts_with(b"{\"time\":1262390400000000,\"value\":2}\n")
         );
         assert!(batches(&form, 3).is_empty());
     }

@@ -7,6 +7,8 @@ use std::hash::{BuildHasher, RandomState};
 use anyhow::{Context, bail};
 use futures::TryStreamExt;
 use headwater_client::Query;
+use headwater_client::times::text::to_text;
+use headwater_protocols::time::Timestamp;
 
 use super::batch::{Batch, BatchWriter};
 use super::output::printable;
@@ -70,9 +72,22 @@ impl Others {
             bail!(
                 "somebody else publishes the same rows at the same time, such as {}; --resume goes on behind \
                  those that the stream has, --again appends all of them",
-                printable(&String::from_utf8_lossy(line))
+                shown(line)
             );
         }
         Ok(())
     }
+}
+
+/// A line of a batch for people, who read no microseconds.
+fn shown(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    let row = line
+        .strip_prefix(r#"{"time":"#)
+        .and_then(|row| row.split_once(','));
+    let with_text = row.and_then(|(micros, rest)| {
+        let time = to_text(Timestamp(micros.parse().ok()?));
+        Some(format!(r#"{{"time":"{time}",{rest}"#))
+    });
+    printable(&with_text.unwrap_or_else(|| line.into_owned()))
 }

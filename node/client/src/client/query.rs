@@ -31,6 +31,8 @@ pub struct Publishing {
     pub expect_size: Option<u64>,
     /// Times far ahead of now are meant, whatever follows from them.
     pub far_ahead: bool,
+    /// What times count since 1970 where they are numbers and do not say it.
+    pub time_unit: Option<Unit>,
 }
 
 impl Publishing {
@@ -48,6 +50,9 @@ impl Publishing {
         }
         if self.far_ahead {
             say("far_ahead=true".to_owned());
+        }
+        if let Some(unit) = self.time_unit {
+            say(format!("time_unit={}", unit.symbol()));
         }
         route
     }
