@@ -44,8 +44,12 @@ pub(super) struct Fields<'a> {
     pub(super) zone: Option<&'a Zone>,
 }
 
+/// Bytes that most numbers need at most, and what stands between two: a row that finds its
+/// room is not moved while it grows.
+const NUMBER_BYTES: usize = 12;
+
 /// A row that grows token by token.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Growing {
     row: Vec<u8>,
     tokens: TokenWriter,
@@ -111,7 +115,7 @@ impl RowRules {
                 self.listed()
             ));
         }
-        let mut growing = Growing::default();
+        let mut growing = Growing::of(self.columns.len());
         for (column, token) in self.columns.iter().zip(&tokens) {
             growing.json(column, token.get())?;
         }
@@ -125,7 +129,7 @@ impl RowRules {
         tokens: &[Option<&str>],
         more: &[&RawValue],
     ) -> Result<Vec<u8>, String> {
-        let mut growing = Growing::default();
+        let mut growing = Growing::of(self.columns.len());
         for (column, token) in self.columns.iter().zip(tokens) {
             growing.json(column, token.unwrap_or("null"))?;
         }
@@ -141,7 +145,7 @@ impl RowRules {
         fields: impl Iterator<Item = &'a [u8]>,
         written: &Fields<'_>,
     ) -> Result<Vec<u8>, String> {
-        let mut growing = Growing::default();
+        let mut growing = Growing::of(self.columns.len());
         for (column, field) in self.columns.iter().zip(fields) {
             let text = std::str::from_utf8(field)
                 .map_err(|_| format!("column `{}` is not UTF-8", printable(&column.name)))?;
@@ -211,6 +215,14 @@ impl RowRules {
 }
 
 impl Growing {
+    /// With room for so many numbers.
+    fn of(columns: usize) -> Self {
+        Self {
+            row: Vec::with_capacity(columns * NUMBER_BYTES),
+            tokens: TokenWriter::default(),
+        }
+    }
+
     /// What stands before the next token.
     fn begin(&mut self) {
         let sign = if self.row.is_empty() { b'[' } else { b',' };
