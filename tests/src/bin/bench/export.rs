@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -14,17 +13,10 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
 use crate::Bench;
-use crate::process::PeakMemory;
+use crate::command::{CORE, Cores, Run, headwater};
 use crate::report::{Against, Figure, median, progress};
 
 const RUNS: usize = 3;
-const CORE: usize = 0;
-
-/// What an export took.
-struct Run {
-    rows_per_s: f64,
-    peak_mb: f64,
-}
 
 /// Measures `export_csv` or `export_parquet`.
 pub(crate) fn figure(
@@ -40,15 +32,17 @@ pub(crate) fn figure(
     let mut runs = Vec::new();
     for run in 1..=RUNS {
         reads.push(read(data.join("store"), rows)?);
-        runs.push(export(&data, format, rows)?);
+        let export =
+            headwater(&data).args(["export", "numbers", "--format", format, "-o", "/dev/null"]);
+        runs.push(export.measured(Cores::One)?);
         progress(&format!(
             "run {run}: {:.0} rows/s, reading alone {:.0} records/s",
-            runs[run - 1].rows_per_s,
+            rows as f64 / runs[run - 1].seconds,
             reads[run - 1]
         ));
     }
     let of = |field: fn(&Run) -> f64| median(&runs.iter().map(field).collect::<Vec<_>>());
-    let value = of(|run| run.rows_per_s);
+    let value = rows as f64 / of(|run| run.seconds);
     let limit = median(&reads);
     let against = Against {
         what: "reading the records alone on that core, records/s",
@@ -90,31 +84,8 @@ fn fill(data: &Path, rows: u64) -> anyhow::Result<()> {
     std::fs::remove_file(file).context("cannot remove the numbers")
 }
 
-/// Exports everything to nowhere.
-fn export(data: &Path, format: &str, rows: u64) -> anyhow::Result<Run> {
-    let mut command = Command::new("taskset");
-    command
-        .args(["--cpu-list", &CORE.to_string()])
-        .arg(binary()?)
-        .arg("--data-dir")
-        .arg(data)
-        .args(["export", "numbers", "--format", format, "-o", "/dev/null"])
-        .stdout(Stdio::null())
-        .stdin(Stdio::null());
-    let start = Instant::now();
-    let mut child = command.spawn().context("cannot start the export")?;
-    let peak = PeakMemory::watch_id(child.id());
-    let status = child.wait()?;
-    let seconds = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "the export failed");
-    Ok(Run {
-        rows_per_s: rows as f64 / seconds,
-        peak_mb: peak.end_mb()?,
-    })
-}
-
 /// Reads every record once, and does nothing with it; records a second.
-fn read(store: PathBuf, rows: u64) -> anyhow::Result<f64> {
+pub(crate) fn read(store: PathBuf, rows: u64) -> anyhow::Result<f64> {
     let read = move || -> anyhow::Result<f64> {
         let mut core = CpuSet::new();
         core.set(CORE)?;
@@ -137,43 +108,4 @@ fn read(store: PathBuf, rows: u64) -> anyhow::Result<f64> {
     };
     let read = std::thread::spawn(read).join();
     read.map_err(|_| anyhow::anyhow!("reading the records panicked"))?
-}
-
-/// The program, which is built beside this one.
-fn binary() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let binary = own.with_file_name("headwater");
-    ensure!(binary.is_file(), "{} is not built", binary.display());
-    Ok(binary)
-}
-
-/// A command on a data folder.
-struct Headwater(anyhow::Result<Command>);
-
-fn headwater(data: &Path) -> Headwater {
-    Headwater(binary().map(|binary| {
-        let mut command = Command::new(binary);
-        command.arg("--data-dir").arg(data);
-        command
-    }))
-}
-
-impl Headwater {
-    fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
-        if let Ok(command) = &mut self.0 {
-            command.arg(arg);
-        }
-        self
-    }
-
-    fn args<const N: usize>(self, args: [&str; N]) -> Self {
-        args.iter().fold(self, |command, arg| command.arg(arg))
-    }
-
-    fn run(self) -> anyhow::Result<()> {
-        let output = self.0?.stdin(Stdio::null()).output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{errors}");
-        Ok(())
-    }
 }

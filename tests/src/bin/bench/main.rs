@@ -6,6 +6,7 @@
 mod api;
 mod attack;
 mod clients;
+mod command;
 mod contention;
 mod crowd;
 mod export;
@@ -24,6 +25,7 @@ mod publish;
 mod raw_stream;
 mod report;
 mod retrieve;
+mod rows;
 mod slow;
 mod sources;
 mod sync;
@@ -87,6 +89,10 @@ enum Name {
     IdleStreamBytes,
     ExportCsv,
     ExportParquet,
+    #[value(name = "publish_rows8")]
+    PublishRows8,
+    #[value(name = "export_rows8")]
+    ExportRows8,
     PublishHttpSingles,
     #[value(name = "live_sse_500")]
     LiveSse500,
@@ -139,6 +145,8 @@ impl Bench {
             Name::IdleStreamBytes => idle::figure(self),
             Name::ExportCsv => export::figure(self, "export_csv", "csv"),
             Name::ExportParquet => export::figure(self, "export_parquet", "parquet"),
+            Name::PublishRows8 => rows::publish(self),
+            Name::ExportRows8 => rows::export(self),
             Name::PublishHttpSingles => api::durable_posts(self),
             Name::LiveSse500 => api::live_events(self),
             Name::LookupTime1E7 => api::look_up(self),
