@@ -225,6 +225,9 @@ impl<W: Write + Send> Encoder<W> {
 }
 
 #[cfg(test)]
+mod published;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]

@@ -246,61 +246,22 @@ impl<'a> Check<'a> {
 #[cfg(test)]
 mod tests {
     use headwater_client::proof::prove_export;
-    use headwater_protocols::engine::{Command, Engine, Input, Output, Reply, Settings};
-    use headwater_protocols::identity::SigningKey;
-    use headwater_protocols::manifest::{Manifest, NONCE_BYTES, ValueType};
-    use headwater_protocols::store::{History, MemoryStore};
+    use headwater_protocols::manifest::ValueType;
+    use headwater_protocols::store::History;
     use headwater_protocols::time::Timestamp;
 
+    use super::super::published::Published;
     use super::*;
-
-    const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
-
-    /// A stream with `size` numbers.
-    fn stream(size: u64) -> (Engine<MemoryStore>, LogId) {
-        let key = SigningKey::from_secret(&mut [1; 32]);
-        let manifest = Manifest {
-            chunk_level: 2,
-            created: NOW,
-            ..Manifest::new(key.public(), "temperature", [7; NONCE_BYTES])
-        };
-        let settings = Settings {
-            seed: [0; 32],
-            offer_percent: 0,
-            introduces: false,
-            copied: false,
-            lost_rows: false,
-            marks: std::collections::BTreeMap::new(),
-            lost: None,
-            ended_badly: false,
-            time: Timestamp(0),
-        };
-        let mut engine = Engine::open(MemoryStore::new(), key, &settings, NOW).unwrap();
-        engine.handle(Input::Command(0, Command::Create(Box::new(manifest))), NOW);
-        let mut outputs = std::iter::from_fn(|| engine.poll_output());
-        let log = outputs.find_map(|output| match output {
-            Output::Reply(_, Ok(Reply::Created(log))) => Some(log),
-            _ => None,
-        });
-        let log = log.unwrap();
-        let records = (0..size).map(|i| Record::new(Timestamp(i as i64), i.to_string().as_bytes()));
-        let publish = Command::Publish {
-            log,
-            records: records.collect(),
-            expect_size: None,
-        };
-        engine.handle(Input::Command(1, publish), NOW);
-        engine.commit(NOW);
-        (engine, log)
-    }
 
     /// The reader of Parquet panics on some of these files.
     #[test]
     fn an_exported_file_that_lacks_some_bytes_is_refused_wherever_they_were() {
-        let (engine, log) = stream(21);
-        let status = engine.status(log).unwrap();
-        let history = History::new(engine.store(), status.key.unwrap());
-        let proof = prove_export(&status, &history, 3, 17).unwrap().to_json();
+        let records = (0..21).map(|i| Record::new(Timestamp(i), i.to_string().as_bytes()));
+        let published = Published::of(&[records.collect()]);
+        let stati = published.stati();
+        let [status] = &stati[..] else { panic!() };
+        let history = History::new(published.store(), status.key.unwrap());
+        let proof = prove_export(status, &history, 3, 17).unwrap().to_json();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("export.parquet");
         let file = std::fs::File::create(&path).unwrap();
@@ -311,7 +272,7 @@ mod tests {
                 .unwrap();
         }
         encoder.finish().unwrap();
-        assert!(verify_parquet(&path, Some(log)).is_ok());
+        assert!(verify_parquet(&path, Some(status.log)).is_ok());
         let whole = std::fs::read(&path).unwrap();
         for place in 0..whole.len() {
             let behind = &whole[whole.len().min(place + 15)..];

@@ -22,4 +22,4 @@ pub use unreadable::Unreadable;
 pub use visit::visit;
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

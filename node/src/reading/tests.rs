@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use super::holes::{held_until, missing};
 use super::*;
 
-pub(crate) const KEY: LogKey = LogKey {
+pub(super) const KEY: LogKey = LogKey {
     number: 1,
     chunk_level: 2,
 };
@@ -47,7 +47,7 @@ fn status(size: u64, held: &IntervalSet) -> LogStatus {
 }
 
 /// A stream of so many records, all of which are held.
-pub(crate) fn all_held(key: LogKey, size: u64) -> LogStatus {
+pub(super) fn all_held(key: LogKey, size: u64) -> LogStatus {
     let log = LogId([1; 32]);
     let root = if size == 0 {
         empty_root()

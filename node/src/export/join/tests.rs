@@ -1,18 +1,17 @@
 //! Joins against what the definition says, row by row.
 
 use headwater_protocols::engine::LogStatus;
-use headwater_protocols::ranges::IntervalSet;
 use headwater_protocols::record::Record;
-use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore};
+use headwater_protocols::store::MemoryStore;
 use proptest::prelude::*;
 
 use super::*;
-use crate::reading::tests::all_held;
+use crate::export::published::Published;
 
 /// Times and values of a stream, by index.
 type Observations = Vec<(i64, u32)>;
 
-fn store(streams: &[Observations]) -> MemoryStore {
+fn published(streams: &[Observations]) -> Published {
     let records = |observations: &Observations| {
         let record = |(time, value): &(i64, u32)| {
             Record::new(Timestamp(*time), value.to_string().as_bytes())
@@ -20,32 +19,7 @@ fn store(streams: &[Observations]) -> MemoryStore {
         observations.iter().map(record).collect()
     };
     let streams: Vec<_> = streams.iter().map(records).collect();
-    store_of(&streams)
-}
-
-fn store_of(streams: &[Vec<Record>]) -> MemoryStore {
-    let store = MemoryStore::new();
-    for (number, run) in (0..).zip(streams) {
-        let leaves: Vec<_> = run.iter().map(Record::leaf).collect();
-        let mut held = IntervalSet::default();
-        let mut admission = Admission::new(&store, key(number), &mut held);
-        admission.put_records(0, run, &leaves).unwrap();
-        store
-            .commit(admission.finish(), Durability::Synced)
-            .unwrap();
-    }
-    store
-}
-
-fn key(number: u32) -> LogKey {
-    LogKey {
-        number,
-        chunk_level: 2,
-    }
-}
-
-fn status((number, size): (u32, u64)) -> LogStatus {
-    all_held(key(number), size)
+    Published::of(&streams)
 }
 
 fn joined_streams<'a>(
@@ -72,10 +46,9 @@ fn joined_in(
     how: &Join,
     format: Format,
 ) -> Result<Vec<u8>, JoinError> {
-    let store = store(streams);
-    let sizes = streams.iter().map(|observations| observations.len() as u64);
-    let stati: Vec<_> = (0..).zip(sizes).map(status).collect();
-    let streams = joined_streams(&stati, &store);
+    let published = published(streams);
+    let stati = published.stati();
+    let streams = joined_streams(&stati, published.store());
     let mut out = Vec::new();
     join_in(room, &streams, how, format, &mut out).map(|()| out)
 }
@@ -350,9 +323,9 @@ fn tokens(format: Format, values: [[&[u8]; 3]; 2]) -> Vec<Option<String>> {
             .map(|(time, value)| Record::new(Timestamp(time), value));
         records.collect::<Vec<_>>()
     });
-    let store = store_of(&streams);
-    let stati = [(0, 3), (1, 3)].map(status);
-    let streams = joined_streams(&stati, &store);
+    let published = Published::of(&streams);
+    let stati = published.stati();
+    let streams = joined_streams(&stati, published.store());
     let mut out = Vec::new();
     join(&streams, &on(0), format, &mut out).unwrap();
     if format == Format::Parquet {
