@@ -13,7 +13,6 @@ pub mod instance;
 pub mod keys;
 pub mod mark;
 pub mod net;
-pub mod reading;
 pub mod runtime;
 mod spans;
 pub mod store;

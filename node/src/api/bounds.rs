@@ -3,9 +3,9 @@
 
 use headwater_client::times::{self, Bound, Unit, span};
 use headwater_protocols::time::Timestamp;
+use headwater_reading::Selection;
 
 use super::problem::ApiError;
-use crate::reading::Selection;
 
 /// A span that is counted back from now moves with every request, so that a
 /// client which reads a file in parts would get parts of different files. It

@@ -7,6 +7,8 @@ use axum::response::Response;
 use headwater_client::times::Unit;
 use headwater_client::types::{GapReport, Problem};
 use headwater_protocols::store::Store;
+use headwater_reading::extent::require_readable;
+use headwater_reading::{Records, Selection};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -18,8 +20,6 @@ use super::state::{ApiState, not_come_yet};
 use super::waiting::Written;
 use crate::export::GapFinder;
 use crate::handle::wall_time;
-use crate::reading::extent::require_readable;
-use crate::reading::{Records, Selection};
 
 /// What the address may say.
 #[derive(Debug, Default, Deserialize, IntoParams)]

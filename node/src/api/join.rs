@@ -11,6 +11,8 @@ use headwater_client::times::Unit;
 use headwater_client::types::Problem;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::Store;
+use headwater_reading::Records;
+use headwater_reading::extent::{require_no_dispute, require_readable};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -30,8 +32,6 @@ use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
 use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use crate::handle::wall_time;
-use crate::reading::Records;
-use crate::reading::extent::{require_no_dispute, require_readable};
 use crate::store::Patient;
 
 /// Mebibytes that a join keeps of the records of its streams: one and a half of

@@ -34,7 +34,7 @@ use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet};
 use crate::handle::wall_time;
-use crate::reading::extent::{in_dispute, require_readable};
+use headwater_reading::extent::{in_dispute, require_readable};
 
 /// Tells nginx to hand on what comes as it comes.
 pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -26,8 +26,8 @@ use super::live_tail::LiveTail;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use crate::export::{RecordObject, Shape};
-use crate::reading::extent::{in_dispute, require_readable};
-use crate::reading::{Records, Selection};
+use headwater_reading::extent::{in_dispute, require_readable};
+use headwater_reading::{Records, Selection};
 
 /// One client that follows a stream.
 pub(super) struct Live {

@@ -17,6 +17,8 @@ use headwater_protocols::ranges::Interval;
 use headwater_protocols::store::Store;
 use headwater_protocols::sync::retrieval::{Meant, Retrieval};
 use headwater_protocols::time::Timestamp;
+use headwater_reading::extent::{kept, require_readable, require_undisputed};
+use headwater_reading::{Order, Records, Selection, Unreadable};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -37,8 +39,6 @@ use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
 use crate::export::{Encoder, Format, Shape};
 use crate::handle::wall_time;
-use crate::reading::extent::{kept, require_readable, require_undisputed};
-use crate::reading::{Order, Records, Selection, Unreadable};
 use crate::store::Patient;
 
 /// In answers from a forked stream: the index from which on it is disputed.

@@ -10,11 +10,11 @@ use headwater_client::times::text::to_text;
 use headwater_client::types::{BACKWARDS, ItemProblem, Problem};
 use headwater_protocols::engine::CommandError;
 use headwater_protocols::store::{ReadError, StoreError};
+use headwater_reading::Unreadable;
 use hyper::ext::ReasonPhrase;
 
 use super::resolve::Unresolved;
 use crate::handle::{NodeError, impossible_time};
-use crate::reading::Unreadable;
 
 /// The type of a problem with a stream that only a later version reads.
 const TOO_NEW: &str = "urn:headwater:too_new";

@@ -13,6 +13,8 @@ use headwater_protocols::engine::{LogStatus, past_heads};
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::head::checkpoint::verifier_key;
 use headwater_protocols::manifest::SignedManifest;
+use headwater_reading::Selection;
+use headwater_reading::extent::{kept, require_kept, require_readable, require_undisputed};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -20,8 +22,6 @@ use super::bounds::require_rising;
 use super::caller::Client;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
-use crate::reading::Selection;
-use crate::reading::extent::{kept, require_kept, require_readable, require_undisputed};
 
 /// `GET /v1/streams/{id}/head`.
 #[utoipa::path(get, path = "/v1/streams/{id}/head", tag = "proofs", summary = "The signed head",

@@ -9,6 +9,7 @@ use headwater_client::times::Unit;
 use headwater_client::types::{ObservationsBody, Problem, PublishAnswer};
 use headwater_protocols::engine::{Command, CommandError, RequestKey};
 use headwater_protocols::ranges::Interval;
+use headwater_reading::extent::require_readable;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
@@ -23,7 +24,6 @@ use super::state::{ApiState, not_come_yet};
 use super::work::blocking;
 use crate::handle::wall_time;
 use crate::import::incoming::{self, Form, Incoming, NotTaken, Why};
-use crate::reading::extent::require_readable;
 
 /// What the address may say.
 #[derive(Debug, Deserialize, IntoParams)]

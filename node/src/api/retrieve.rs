@@ -17,7 +17,7 @@ use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::ApiState;
 use crate::export::{Encoder, Format, Shape};
-use crate::reading::extent::require_readable;
+use headwater_reading::extent::require_readable;
 
 /// `GET /v1/chunks/{address}`: the records of a chunk, each after its length.
 #[utoipa::path(get, path = "/v1/chunks/{address}", tag = "observations", summary = "A chunk by its address, from here or from a peer",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
+use headwater_reading::{Records, Unreadable};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::LocalTrust;
@@ -24,7 +25,6 @@ use super::told::Told;
 use super::work::{Work, blocking, working};
 use crate::aliases::Aliases;
 use crate::handle::Node;
-use crate::reading::{Records, Unreadable};
 use crate::store::Patient;
 
 /// What the API needs to know. Cheap to clone, which axum does several times a

@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use bytes::BytesMut;
 use futures::StreamExt;
 use headwater_protocols::store::ReadError;
+use headwater_reading::Unreadable;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -14,7 +15,6 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::limits::{BLOCK_BYTES, QUEUED_BLOCKS, STALLED_READ};
 use super::places::Place;
 use super::problem::ApiError;
-use crate::reading::Unreadable;
 
 /// What the writing thread tells the connection.
 enum Part {

@@ -16,6 +16,7 @@ use headwater_client::types::{
 use headwater_protocols::engine::{Command, LogStatus};
 use headwater_protocols::id::LogId;
 use headwater_protocols::wire::v1;
+use headwater_reading::Records;
 use libp2p::Multiaddr;
 use prost::Message;
 use serde::Deserialize;
@@ -32,7 +33,6 @@ use super::view::{StreamBytes, stream_peer_view, stream_view};
 use super::waiting::Written;
 use super::work::blocking;
 use crate::handle::wall_time;
-use crate::reading::Records;
 use crate::store::Patient;
 
 type Id = Result<Path<String>, PathRejection>;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use headwater_protocols::manifest::{ValueType, likeness};
 use headwater_protocols::store::{ReadError, Store};
 use headwater_protocols::time::Timestamp;
+use headwater_reading::{ByTime, Disorder, Records, Room, Timed};
 
 use self::arrow::ArrowTable;
 use self::parquet::ParquetTable;
@@ -27,7 +28,6 @@ use super::Format;
 use super::arrow::TOKEN;
 use super::csv_line::CsvLines;
 use super::ipc::Ipc;
-use crate::reading::{ByTime, Disorder, Records, Room, Timed};
 
 /// A column of a joined table.
 #[derive(Clone, Debug, PartialEq, Eq)]

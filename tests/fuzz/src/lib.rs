@@ -21,10 +21,6 @@ mod export;
 #[allow(dead_code)]
 mod import;
 #[cfg(feature = "node")]
-#[allow(dead_code, unreachable_pub, unused_imports)]
-#[path = "../../../node/src/reading/mod.rs"]
-mod reading;
-#[cfg(feature = "node")]
 #[allow(dead_code)]
 #[path = "../../../node/src/wording.rs"]
 mod wording;

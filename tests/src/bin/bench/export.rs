@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use headwater::reading::{Selection, visit};
 use headwater::store::RocksStore;
 use headwater_protocols::limits::DEFAULT_CHUNK_LEVEL;
 use headwater_protocols::store::{History, LogKey, ReadError};
+use headwater_reading::{Selection, visit};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 

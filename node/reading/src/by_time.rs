@@ -10,7 +10,7 @@ use headwater_protocols::store::times::Place;
 use headwater_protocols::store::{History, ReadError, Store, StoreError};
 use headwater_protocols::time::Timestamp;
 
-use super::limits::{MAX_DISORDER_BYTES, WAITING_BYTES};
+use crate::limits::{MAX_DISORDER_BYTES, WAITING_BYTES};
 
 /// Bytes that may wait in memory, shared by all streams that are read together.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use headwater_client::proof::disputed;
 use headwater_protocols::engine::LogStatus;
 
-use super::selection::Selection;
-use super::unreadable::Unreadable;
+use crate::selection::Selection;
+use crate::unreadable::Unreadable;
 
 /// Refuses to read records that only a later version knows how to.
 ///
@@ -110,9 +110,9 @@ pub fn require_no_dispute(status: &LogStatus) -> Result<(), Unreadable> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Order;
-    use super::super::tests::{KEY, all_held};
     use super::*;
+    use crate::Order;
+    use crate::tests::{KEY, all_held};
 
     #[test]
     fn the_beginning_is_the_first_record_that_is_kept_and_those_before_are_gone() {

@@ -8,12 +8,12 @@ use headwater_protocols::store::{History, ReadError, Store, StoreError};
 use headwater_protocols::sync::retrieval::{Among, Meant};
 use headwater_protocols::time::Timestamp;
 
-use super::by_time::{ByTime, Disorder, Room};
-use super::extent::{dropped, kept};
-use super::holes;
-use super::selection::Selection;
-use super::unreadable::Unreadable;
-use super::visit::visit;
+use crate::by_time::{ByTime, Disorder, Room};
+use crate::extent::{dropped, kept};
+use crate::holes;
+use crate::selection::Selection;
+use crate::unreadable::Unreadable;
+use crate::visit::visit;
 
 /// What is verified of a stream, and can be read from a store. Made for one use: it
 /// remembers the chunk that was read last.

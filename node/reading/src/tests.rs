@@ -13,8 +13,8 @@ use headwater_protocols::store::{
 use headwater_protocols::time::Timestamp;
 use proptest::prelude::*;
 
-use super::holes::{held_until, missing};
 use super::*;
+use crate::holes::{held_until, missing};
 
 pub(super) const KEY: LogKey = LogKey {
     number: 1,

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use headwater_protocols::record::Record;
 use headwater_protocols::store::{History, LogKey, ReadError, Store, StoreError};
 
-use super::chunks::CandidateChunks;
-use super::selection::{Order, Selection};
+use crate::chunks::CandidateChunks;
+use crate::selection::{Order, Selection};
 
 /// Reads the records of a selection one chunk at a time and hands each one to
 /// `take`. Everything in [`Selection::needed`] must be held.

@@ -3,7 +3,7 @@
 use headwater_protocols::store::times::{Place, Summary, Times};
 use headwater_protocols::store::{Store, StoreError};
 
-use super::selection::{Order, Selection};
+use crate::selection::{Order, Selection};
 
 /// The chunks that may have records of a selection, in its order. Reads one
 /// row of the time index for each 64 chunks, 64² chunks, … that overlap it, and
