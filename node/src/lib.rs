@@ -6,7 +6,6 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
-pub mod export;
 pub mod handle;
 mod import;
 pub mod instance;

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::export::Format;
+use headwater_export::Format;
 
 /// What media types are called here.
 const NAMES: [(&str, Format); 8] = [

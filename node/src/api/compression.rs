@@ -5,7 +5,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
-use crate::export::Format;
+use headwater_export::Format;
 
 /// Texts are compressed for those who say that they take it. Live events are
 /// not, because they must leave at once, nor are columns: Parquet is already,

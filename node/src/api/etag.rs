@@ -5,12 +5,12 @@ use std::fmt::{self, Display, Formatter};
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use data_encoding::HEXLOWER;
+use headwater_export::Format;
 use headwater_protocols::head::Head;
 use headwater_protocols::merkle::Hash;
 use sha2::{Digest, Sha256};
 
 use super::choice::tags;
-use crate::export::Format;
 
 /// Changes whenever the same records give other bytes in any format than they
 /// did before: a client may have a part of a file from before an upgrade.

@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use headwater_client::times::Unit;
 use headwater_client::types::{GapReport, Problem};
+use headwater_export::GapFinder;
 use headwater_protocols::store::Store;
 use headwater_reading::extent::require_readable;
 use headwater_reading::{Records, Selection};
@@ -18,7 +19,6 @@ use super::limits::{LISTED_GAPS, MAX_LISTED_GAPS};
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
 use super::waiting::Written;
-use crate::export::GapFinder;
 use crate::handle::wall_time;
 
 /// What the address may say.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::times::Unit;
 use headwater_client::types::Problem;
+use headwater_export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::Store;
 use headwater_reading::Records;
@@ -30,7 +31,6 @@ use super::problem::ApiError;
 use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
-use crate::export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use crate::handle::wall_time;
 use crate::store::Patient;
 

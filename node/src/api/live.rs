@@ -19,6 +19,7 @@ use headwater_client::times::{Bound, Unit};
 use headwater_client::types::Problem;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::time::Timestamp;
+use headwater_reading::extent::{in_dispute, require_readable};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -34,7 +35,6 @@ use super::retention::BEGINS_AT;
 use super::socket;
 use super::state::{ApiState, not_come_yet};
 use crate::handle::wall_time;
-use headwater_reading::extent::{in_dispute, require_readable};
 
 /// Tells nginx to hand on what comes as it comes.
 pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use headwater_client::types::{Ended, Reset};
+use headwater_export::{RecordObject, Shape};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::Store;
+use headwater_reading::extent::{in_dispute, require_readable};
+use headwater_reading::{Records, Selection};
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, watch};
 
@@ -25,9 +28,6 @@ use super::live_said::{Observation, Said};
 use super::live_tail::LiveTail;
 use super::problem::ApiError;
 use super::state::{ApiState, not_come_yet};
-use crate::export::{RecordObject, Shape};
-use headwater_reading::extent::{in_dispute, require_readable};
-use headwater_reading::{Records, Selection};
 
 /// One client that follows a stream.
 pub(super) struct Live {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use headwater_client::proof::prove_export;
 use headwater_client::times::Unit;
 use headwater_client::types::{Observation, Problem};
+use headwater_export::{Encoder, Format, Shape};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
@@ -37,7 +38,6 @@ use super::retrieve;
 use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
-use crate::export::{Encoder, Format, Shape};
 use crate::handle::wall_time;
 use crate::store::Patient;
 

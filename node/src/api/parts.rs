@@ -1,6 +1,7 @@
 //! Answers that are files: whole as they are written, or their length (HEAD)
 //! and parts of them (Range).
 
+use headwater_export::Format;
 use std::io::Write;
 
 use super::asker::Asker;
@@ -16,7 +17,6 @@ use super::spool::{Name, Spool};
 use super::state::ApiState;
 use super::stream_body::{WriteError, written_by};
 use super::told::{Last, Version};
-use crate::export::Format;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use headwater_export::Format;
+use headwater_export::limits::{BATCH_BYTES, ROW_GROUP_BYTES};
 use headwater_protocols::manifest::ValueType;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -20,8 +22,6 @@ use super::limits::{
 use super::line::Cut;
 use super::problem::ApiError;
 use super::whence::Whence;
-use crate::export::Format;
-use crate::export::limits::{BATCH_BYTES, ROW_GROUP_BYTES};
 
 /// All places.
 #[derive(Debug)]

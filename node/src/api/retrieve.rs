@@ -8,16 +8,16 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use headwater_client::types::Problem;
+use headwater_export::{Encoder, Format, Shape};
 use headwater_protocols::engine::{Command, LogStatus};
 use headwater_protocols::merkle::Hash;
 use headwater_protocols::record::Record;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
+use headwater_reading::extent::require_readable;
 
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
 use super::state::ApiState;
-use crate::export::{Encoder, Format, Shape};
-use headwater_reading::extent::require_readable;
 
 /// `GET /v1/chunks/{address}`: the records of a chunk, each after its length.
 #[utoipa::path(get, path = "/v1/chunks/{address}", tag = "observations", summary = "A chunk by its address, from here or from a peer",

@@ -4,12 +4,12 @@ use anyhow::{anyhow, ensure};
 use headwater_client::times::soon;
 use headwater_client::times::text::to_text;
 use headwater_client::types::Gaps;
+use headwater_export::GapFinder;
 
 use super::coming_rows::ComingRows;
 use super::file_form::FileForm;
 use super::limits::MAX_ROWS_AHEAD;
 use super::progress;
-use crate::export::GapFinder;
 use crate::import::file_overlaps::{Overlap, Overlaps};
 use crate::import::file_range::Range;
 use crate::import::file_repeats::{Repeated, Repeats};

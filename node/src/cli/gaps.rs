@@ -176,7 +176,7 @@ mod tests {
     use headwater_protocols::time::Timestamp;
 
     use super::*;
-    use crate::export::GapFinder;
+    use headwater_export::GapFinder;
 
     #[test]
     fn a_report_says_what_was_counted_and_the_first_ones() {

@@ -8,6 +8,7 @@ use clap::Args;
 use headwater_client::Patience;
 use headwater_client::times::{self, Moment, TimeError};
 use headwater_client::types::Published;
+use headwater_export::GapFinder;
 use serde::Serialize;
 
 use super::ask::asking;
@@ -19,7 +20,6 @@ use super::reading_args::ReadingArgs;
 use super::target::Target;
 use super::{Invocation, Usage, duration, publish_file, publish_lines};
 use crate::client::Client;
-use crate::export::GapFinder;
 use crate::import::csv_input::Columns;
 use crate::import::file_kind::Expected;
 use crate::import::file_source::Source;

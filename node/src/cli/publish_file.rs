@@ -3,6 +3,7 @@
 
 use anyhow::anyhow;
 use headwater_client::times::soon;
+use headwater_export::GapFinder;
 
 use super::Invocation;
 use super::file_append::{Appended, append_all};
@@ -11,7 +12,6 @@ use super::file_form::FileForm;
 use super::file_resume::resume_point;
 use super::stream_end::StreamEnd;
 use super::target::Target;
-use crate::export::GapFinder;
 use crate::import::files::PartForm;
 use crate::import::unclear::{Flag, unclear};
 use crate::runtime::wall_time;

@@ -11,6 +11,7 @@ use clap::Args;
 use headwater_client::invite;
 use headwater_client::proof::{Proved, ProvedRuns, Verified};
 use headwater_client::times::text::to_text;
+use headwater_export::put_json;
 use headwater_protocols::head::SignedHead;
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{SignedManifest, ValueType};
@@ -21,7 +22,6 @@ use serde_json::value::RawValue;
 use super::export::proof_of;
 use super::output::{Output, counted, printable};
 use super::{Invocation, Usage};
-use crate::export::put_json;
 
 /// Bytes of a proof file at most: a manifest and a record of 1 MiB in base64,
 /// and a few hundred hashes.
@@ -111,10 +111,10 @@ fn exported(file: &Path, expected: Option<LogId>) -> anyhow::Result<Option<Prove
     let name = file.display();
     let beside = proof_of(file);
     let proved = if is_parquet(file) {
-        crate::export::verify_parquet(file, expected)
+        headwater_export::verify_parquet(file, expected)
     } else if beside.is_file() {
         let proof = read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
-        crate::export::verify_csv(file, &proof, expected)
+        headwater_export::verify_csv(file, &proof, expected)
     } else if is_csv(file) {
         bail!(
             "{name} is an exported CSV file, and the file with its proof, {}, is missing; put it \

@@ -7,16 +7,12 @@
 //! `scripts/fuzz` runs them; `corpus/` has an input for each way that was found
 //! through the readers.
 //!
-//! The readers of CSV and of exported files stand in `node`, which cannot be had
-//! without RocksDB. They need nothing of the world, so their files are compiled
-//! here once more, as they are; an import of something else does not compile.
+//! The readers of CSV stand in `node`, which cannot be had without RocksDB. They
+//! need nothing of the world, so their files are compiled here once more, as they
+//! are; an import of something else does not compile.
 
 // As in `node`: these files name each other by these paths. Not all of them is
 // used here.
-#[cfg(feature = "node")]
-#[allow(dead_code, unreachable_pub, unused_imports)]
-#[path = "../../../node/src/export/mod.rs"]
-mod export;
 #[cfg(feature = "node")]
 #[allow(dead_code)]
 mod import;

@@ -8,6 +8,7 @@ use headwater_client::proof::{
     ExportProof, Proved, evidence, prove_consistency, prove_export, prove_inclusion, verify,
     verify_evidence,
 };
+use headwater_export::{Encoder, Format, verify_csv, verify_parquet};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::id::LogId;
 use headwater_protocols::identity::SigningKey;
@@ -18,7 +19,6 @@ use headwater_protocols::store::History;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use serde_json::{Value, json};
 
-use crate::export::{Encoder, Format, verify_csv, verify_parquet};
 use crate::memory::bounded;
 use crate::world::{manifest, record};
 
@@ -236,7 +236,7 @@ impl Truth {
         // A row group has a bound of its own.
         let verified = bounded(
             "an export",
-            bytes.len() + crate::export::limits::MAX_READ_GROUP_BYTES,
+            bytes.len() + headwater_export::limits::MAX_READ_GROUP_BYTES,
             4,
             || match format {
                 Format::Parquet => verify_parquet(&self.place, None),

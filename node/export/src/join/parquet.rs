@@ -15,11 +15,11 @@ use headwater_protocols::time::Timestamp;
 
 use super::Column;
 use super::tokens::RowTokens;
-use crate::export::arrow::TOKEN;
-use crate::export::exact::{Sparse, is_same};
-use crate::export::limits::{MIN_JOINED_GROUP_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
-use crate::export::parquet::{Optional, as_text, to_io, write_column};
-use crate::export::value::finite;
+use crate::arrow::TOKEN;
+use crate::exact::{Sparse, is_same};
+use crate::limits::{MIN_JOINED_GROUP_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use crate::parquet::{Optional, as_text, to_io, write_column};
+use crate::value::finite;
 
 /// `time`, then a column for each stream, in bounded row groups.
 pub(super) struct ParquetTable<W: Write + Send> {

@@ -6,7 +6,7 @@ use headwater_protocols::store::MemoryStore;
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::published::Published;
+use crate::published::Published;
 
 /// Times and values of a stream, by index.
 type Observations = Vec<(i64, u32)>;

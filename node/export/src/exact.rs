@@ -196,7 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::export::value::finite;
+    use crate::value::finite;
 
     fn is_exact(token: &str) -> bool {
         is_same(token.as_bytes(), finite(token.as_bytes()).unwrap())

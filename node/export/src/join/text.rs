@@ -7,8 +7,8 @@ use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
-use crate::export::csv_line::CsvLines;
-use crate::export::value::{csv_field, put_json};
+use crate::csv_line::CsvLines;
+use crate::value::{csv_field, put_json};
 
 /// `time,…`, a header first. What is missing is nothing, an empty text is `""`.
 pub(super) struct CsvTable<W: Write> {

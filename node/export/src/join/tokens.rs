@@ -4,7 +4,7 @@ use headwater_protocols::manifest::ValueType;
 use serde_json::{Map, Value};
 
 use super::Column;
-use crate::export::value::text;
+use crate::value::text;
 
 /// Collects, for each row, what was published instead of the doubles that are
 /// other numbers: a JSON object of texts by the names of their columns. One

@@ -7,8 +7,8 @@ use headwater_protocols::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::rows::{ParquetRows, RowsError, csv_rows};
-use crate::export::{Encoder, Format};
+use crate::rows::{ParquetRows, RowsError, csv_rows};
+use crate::{Encoder, Format};
 
 fn shape(columns: &[(&str, ColumnType)], has_about: bool) -> Shape {
     let publisher = SigningKey::from_secret(&mut [1; 32]).public();

@@ -10,10 +10,10 @@ use headwater_protocols::time::Timestamp;
 
 use super::Column;
 use super::tokens::RowTokens;
-use crate::export::arrow::{TOKEN, UTC, Values};
-use crate::export::exact::Sparse;
-use crate::export::ipc::{Batches, Ipc};
-use crate::export::limits::{BATCH_BYTES, BATCH_ROWS};
+use crate::arrow::{TOKEN, UTC, Values};
+use crate::exact::Sparse;
+use crate::ipc::{Batches, Ipc};
+use crate::limits::{BATCH_BYTES, BATCH_ROWS};
 
 /// `time`, then a column for each stream, in bounded record batches.
 pub(super) struct ArrowTable<W: Write> {
