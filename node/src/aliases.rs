@@ -123,7 +123,11 @@ impl Aliases {
         let kept = self.by_name.iter();
         let kept: BTreeMap<_, _> = kept.map(|(name, log)| (name, log.to_string())).collect();
         let text = serde_json::to_string_pretty(&kept).context("the aliases cannot be written")?;
-        write_whole(file, format!("{text}\n").as_bytes(), Access::All)
+        Ok(write_whole(
+            file,
+            format!("{text}\n").as_bytes(),
+            Access::All,
+        )?)
     }
 }
 

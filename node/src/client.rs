@@ -205,7 +205,7 @@ fn config_of(data_dir: &DataDir) -> Config {
 /// # Errors
 /// It would lie in the data folder.
 pub fn marks(data_dir: &DataDir, config: &Config) -> anyhow::Result<Option<PathBuf>> {
-    data_dir.mark_dir(config.mark_dir.as_deref())
+    Ok(data_dir.mark_dir(config.mark_dir.as_deref())?)
 }
 
 /// Where the API is by the folder's config.

@@ -5,10 +5,6 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
-use crate::failure::usage;
-
 /// The folder that holds a node's identity and all of its streams.
 ///
 /// ```text
@@ -49,13 +45,46 @@ pub enum LockError {
         holder: String,
     },
     /// The lock's file cannot be used.
-    #[error("cannot lock {}: {source}", .path.display())]
-    Io {
-        /// The lock's file.
-        path: PathBuf,
-        /// What went wrong.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(FileError),
+}
+
+/// A file, or a folder, with which something cannot be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {}: {cause}", .path.display())]
+pub struct FileError {
+    /// What cannot be done, such as `cannot write`.
+    pub what: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What the system says.
+    pub cause: io::Error,
+}
+
+impl FileError {
+    pub(crate) fn new(what: &'static str, path: &Path, cause: io::Error) -> Self {
+        let path = path.to_owned();
+        Self { what, path, cause }
+    }
+}
+
+/// The user has no home folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no home folder is known; name a data folder with --data-dir")]
+pub struct NoHome;
+
+/// Why there is no folder for the mark.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkDirError {
+    /// It would lie in the data folder.
+    #[error(
+        "mark_dir: {} lies in the data folder, whose backup would take it along; name another folder",
+        .0.display()
+    )]
+    InDataDir(PathBuf),
+    /// Where this process runs is not known.
+    #[error(transparent)]
+    Nowhere(#[from] io::Error),
 }
 
 impl DataDir {
@@ -73,11 +102,9 @@ impl DataDir {
     ///
     /// # Errors
     /// The user has no home folder.
-    pub fn of_user() -> anyhow::Result<Self> {
-        let dirs = directories::ProjectDirs::from("", "", "headwater")
-            .context("no home folder is known; name a data folder with --data-dir")
-            .map_err(usage)?;
-        Ok(Self::new(dirs.data_dir()))
+    pub fn of_user() -> Result<Self, NoHome> {
+        let dirs = directories::ProjectDirs::from("", "", "headwater");
+        Ok(Self::new(dirs.ok_or(NoHome)?.data_dir()))
     }
 
     /// With the folder of the mark where a user wants it.
@@ -94,7 +121,7 @@ impl DataDir {
     ///
     /// # Errors
     /// It would lie in the data folder.
-    pub fn mark_dir(&self, configured: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    pub fn mark_dir(&self, configured: Option<&Path>) -> Result<Option<PathBuf>, MarkDirError> {
         let said = self.mark_dir.as_deref().or(configured);
         let Some(said) = said else {
             let dirs = directories::ProjectDirs::from("", "", "headwater");
@@ -102,11 +129,7 @@ impl DataDir {
         };
         let said = std::path::absolute(said)?;
         if said.starts_with(std::path::absolute(&self.path)?) {
-            anyhow::bail!(
-                "mark_dir: {} lies in the data folder, whose backup would take it along; name \
-                 another folder",
-                said.display()
-            );
+            return Err(MarkDirError::InDataDir(said));
         }
         Ok(Some(said))
     }
@@ -195,7 +218,7 @@ impl DataDir {
     ///
     /// # Errors
     /// It cannot be created.
-    pub fn create(&self) -> anyhow::Result<()> {
+    pub fn create(&self) -> Result<(), FileError> {
         if self.path.is_dir() {
             return Ok(());
         }
@@ -205,7 +228,7 @@ impl DataDir {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder
             .create(&self.path)
-            .with_context(|| format!("cannot create the data folder {}", self.path.display()))
+            .map_err(|cause| FileError::new("cannot create the data folder", &self.path, cause))
     }
 
     /// Claims the store for this process.
@@ -214,10 +237,7 @@ impl DataDir {
     /// Another process has it, or the folder is not writable.
     pub fn lock(&self) -> Result<Lock, LockError> {
         let path = self.lock_file();
-        let failed = |source| LockError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |cause| LockError::Io(FileError::new("cannot lock", &path, cause));
         // Not truncated before it is ours: it names the process that has it.
         let opened = OpenOptions::new()
             .read(true)
@@ -295,7 +315,7 @@ impl DataDir {
     ///
     /// # Errors
     /// The folder is not writable.
-    pub fn write_api_addr(&self, address: SocketAddr) -> anyhow::Result<()> {
+    pub fn write_api_addr(&self, address: SocketAddr) -> Result<(), FileError> {
         write_whole(
             &self.api_addr_file(),
             format!("{address}\n").as_bytes(),
@@ -307,7 +327,7 @@ impl DataDir {
     ///
     /// # Errors
     /// The folder is not writable.
-    pub fn write_node_addrs(&self, addresses: &[String]) -> anyhow::Result<()> {
+    pub fn write_node_addrs(&self, addresses: &[String]) -> Result<(), FileError> {
         let text: String = addresses.iter().map(|a| format!("{a}\n")).collect();
         write_whole(&self.node_addrs_file(), text.as_bytes(), Access::All)
     }
@@ -372,7 +392,7 @@ pub enum Access {
 ///
 /// # Errors
 /// The folder is not writable, or the disk is full.
-pub fn write_whole(path: &Path, bytes: &[u8], access: Access) -> anyhow::Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8], access: Access) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut name = std::ffi::OsString::from(".");
@@ -388,7 +408,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], access: Access) -> anyhow::Result<
         }
         written
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write().map_err(|cause| FileError::new("cannot write", path, cause))
 }
 
 fn write_durably(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {

@@ -1,17 +1,17 @@
 //! The secrets that every node has: its key and the token of its API, each in a
 //! file that its owner alone may read.
 
+mod error;
 mod token;
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use libp2p_identity::Keypair;
 
-use crate::data_dir::{Access, write_whole};
-use crate::failure::usage;
+use crate::data_dir::{Access, FileError, write_whole};
 
+pub use error::SecretError;
 pub use token::Token;
 
 /// Bytes of an API token: as hard to guess as the key itself.
@@ -21,13 +21,13 @@ const TOKEN_BYTES: usize = 32;
 ///
 /// # Errors
 /// The file exists or cannot be written, or the system has no random bytes.
-pub fn create_key(path: &Path) -> anyhow::Result<Keypair> {
+pub fn create_key(path: &Path) -> Result<Keypair, SecretError> {
     refuse_existing(path)?;
     let mut secret = random_bytes()?;
-    let keypair = Keypair::ed25519_from_bytes(&mut secret).context("cannot make a key")?;
-    let bytes = keypair
-        .to_protobuf_encoding()
-        .context("cannot encode the key")?;
+    let not_made = |cause: &dyn std::error::Error| SecretError::NotMade(cause.to_string());
+    let keypair = Keypair::ed25519_from_bytes(&mut secret).map_err(|cause| not_made(&cause))?;
+    let bytes = keypair.to_protobuf_encoding();
+    let bytes = bytes.map_err(|cause| not_made(&cause))?;
     write_whole(path, &bytes, Access::Owner)?;
     Ok(keypair)
 }
@@ -36,29 +36,18 @@ pub fn create_key(path: &Path) -> anyhow::Result<Keypair> {
 ///
 /// # Errors
 /// The file cannot be read, or holds something else.
-pub fn load_key(path: &Path) -> anyhow::Result<Keypair> {
-    read_key(path).map_err(usage)
-}
-
-fn read_key(path: &Path) -> anyhow::Result<Keypair> {
-    let bytes =
-        fs::read(path).with_context(|| format!("cannot read the key {}", path.display()))?;
+pub fn load_key(path: &Path) -> Result<Keypair, SecretError> {
+    let unreadable = |cause| FileError::new("cannot read the key", path, cause);
+    let bytes = fs::read(path).map_err(|cause| SecretError::Unreadable(unreadable(cause)))?;
     warn_if_others_can_read(path);
+    let (path, size) = (path.to_owned(), bytes.len());
     // Protobuf: the type ed25519, then 64 bytes, secret and public.
-    if bytes.len() != 68 || !bytes.starts_with(&[0x08, 0x01, 0x12, 0x40]) {
-        bail!(
-            "{} is damaged: it has {} bytes and is no ed25519 key of 68; restore it from a backup \
-             (with another key this node would be another publisher)",
-            path.display(),
-            bytes.len()
-        );
+    if size != 68 || !bytes.starts_with(&[0x08, 0x01, 0x12, 0x40]) {
+        return Err(SecretError::DamagedKey { path, size });
     }
-    Keypair::from_protobuf_encoding(&bytes).with_context(|| {
-        format!(
-            "{} ({} bytes) is not a libp2p private key; restore it from a backup",
-            path.display(),
-            bytes.len()
-        )
+    Keypair::from_protobuf_encoding(&bytes).map_err(|cause| {
+        let cause = cause.to_string();
+        SecretError::NoKey { path, size, cause }
     })
 }
 
@@ -66,9 +55,10 @@ fn read_key(path: &Path) -> anyhow::Result<Keypair> {
 ///
 /// # Errors
 /// The system has none.
-pub fn random_bytes() -> anyhow::Result<[u8; TOKEN_BYTES]> {
+pub fn random_bytes() -> Result<[u8; TOKEN_BYTES], SecretError> {
     let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes).context("the system has no random bytes")?;
+    let filled = getrandom::fill(&mut bytes);
+    filled.map_err(|cause| SecretError::NoRandomBytes(cause.to_string()))?;
     Ok(bytes)
 }
 
@@ -76,11 +66,11 @@ pub fn random_bytes() -> anyhow::Result<[u8; TOKEN_BYTES]> {
 ///
 /// # Errors
 /// There is a file already.
-pub fn refuse_existing(path: &Path) -> anyhow::Result<()> {
-    if path.exists() {
-        bail!("{} exists; it is not overwritten", path.display());
+pub fn refuse_existing(path: &Path) -> Result<(), SecretError> {
+    match path.exists() {
+        true => Err(SecretError::Exists(path.to_owned())),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Says in the log that a secret is not for its owner alone.

@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use headwater_client::data_dir::LockError;
+use headwater_client::data_dir::{FileError, LockError, NoHome};
 use headwater_client::failure::Failure;
 use headwater_client::invite::InviteError;
+use headwater_client::keys::SecretError;
 use headwater_client::{ApiError, Lost};
 use headwater_protocols::store::StoreError;
 
@@ -34,7 +35,7 @@ pub(super) fn with_words(error: &anyhow::Error, words: &str) -> anyhow::Error {
 }
 
 fn of_cause(error: &(dyn Error + 'static)) -> Option<Failure> {
-    if error.is::<Usage>() || error.is::<InviteError>() {
+    if error.is::<Usage>() || error.is::<InviteError>() || error.is::<NoHome>() {
         return Some(Failure::Usage);
     }
     match error.downcast_ref() {
@@ -49,8 +50,14 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<LockError>() {
         return match error {
             LockError::Held { .. } => Some(Failure::ForNow),
-            LockError::Io { source, .. } => of_io(source),
+            LockError::Io(error) => of_io(&error.cause),
         };
+    }
+    if let Some(error) = error.downcast_ref::<SecretError>() {
+        return of_secret(error);
+    }
+    if let Some(error) = error.downcast_ref::<FileError>() {
+        return of_io(&error.cause);
     }
     match error.downcast_ref() {
         // Another version is needed: this one never opens it.
@@ -75,6 +82,21 @@ fn of_status(status: u16) -> Failure {
         400 | 401 | 413 | 415 | 422 => Failure::Usage,
         408 | 429 | 502 | 503 | 504 | 507 => Failure::ForNow,
         _ => Failure::Failed,
+    }
+}
+
+/// What it means that there is no key, or no token: what others have put in its place
+/// stays there.
+fn of_secret(error: &SecretError) -> Option<Failure> {
+    match error {
+        SecretError::Unreadable(_)
+        | SecretError::DamagedKey { .. }
+        | SecretError::NoKey { .. }
+        | SecretError::CutToken { .. }
+        | SecretError::NoToken(_)
+        | SecretError::ShortToken { .. } => Some(Failure::Usage),
+        SecretError::Unwritable(error) => of_io(&error.cause),
+        SecretError::Exists(_) | SecretError::NotMade(_) | SecretError::NoRandomBytes(_) => None,
     }
 }
 

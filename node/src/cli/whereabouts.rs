@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use headwater_client::data_dir::DataDir;
+use headwater_client::data_dir::{DataDir, FileError};
 use libp2p::Multiaddr;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -55,9 +55,9 @@ impl Whereabouts {
             Ok(()) => {}
             Err(error) if was_written => {
                 let api = self.api;
-                tracing::warn!("{error:#}; commands find the node with --api http://{api}");
+                tracing::warn!("{error}; commands find the node with --api http://{api}");
             }
-            Err(error) => tracing::debug!("{error:#}"),
+            Err(error) => tracing::debug!("{error}"),
         }
     }
 
@@ -88,9 +88,6 @@ pub(super) fn sorted(addresses: &[Multiaddr]) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 
-fn is_full(error: &anyhow::Error) -> bool {
-    let kinds = error.chain().filter_map(|cause| cause.downcast_ref());
-    kinds
-        .map(std::io::Error::kind)
-        .any(|kind| kind == ErrorKind::StorageFull)
+fn is_full(error: &FileError) -> bool {
+    error.cause.kind() == ErrorKind::StorageFull
 }

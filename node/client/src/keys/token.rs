@@ -5,15 +5,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
 
-use super::{TOKEN_BYTES, random_bytes, refuse_existing, warn_if_others_can_read};
-use crate::data_dir::{Access, write_whole};
-use crate::failure::usage;
+use super::{SecretError, TOKEN_BYTES, random_bytes, refuse_existing, warn_if_others_can_read};
+use crate::data_dir::{Access, FileError, write_whole};
 
 /// Characters of a token that a user has written: below it, it can be guessed.
-const MIN_CHARACTERS: usize = 16;
+pub(super) const MIN_CHARACTERS: usize = 16;
 
 /// What a caller of the local API must know. It is not shown in logs.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,12 +28,12 @@ impl Token {
     ///
     /// # Errors
     /// The file exists or cannot be written, or the system has no random bytes.
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
+    pub fn create(path: &Path) -> Result<Self, SecretError> {
         refuse_existing(path)?;
         Self::write_new(path)
     }
 
-    fn write_new(path: &Path) -> anyhow::Result<Self> {
+    fn write_new(path: &Path) -> Result<Self, SecretError> {
         let token = HEXLOWER.encode(&random_bytes()?);
         write_whole(path, format!("{token}\n").as_bytes(), Access::Owner)?;
         Ok(Self(token))
@@ -45,15 +43,13 @@ impl Token {
     ///
     /// # Errors
     /// The file cannot be read, or holds no token, or only a part of one.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
-        match Stored::read(path).map_err(usage)? {
+    pub fn load(path: &Path) -> Result<Self, SecretError> {
+        match Stored::read(path)? {
             Stored::Whole(token) => Ok(token),
-            Stored::Cut(digits) => Err(usage(anyhow::anyhow!(
-                "{} was cut short: it has {digits} of {} digits of an API token; start the node \
-                 anew, and it writes another one",
-                path.display(),
-                2 * TOKEN_BYTES
-            ))),
+            Stored::Cut(digits) => {
+                let path = path.to_owned();
+                Err(SecretError::CutToken { path, digits })
+            }
         }
     }
 
@@ -64,12 +60,12 @@ impl Token {
     /// # Errors
     /// The file cannot be read, or holds something else, or there is none and it
     /// cannot be written.
-    pub fn load_or_create(path: &Path) -> anyhow::Result<Self> {
+    pub fn load_or_create(path: &Path) -> Result<Self, SecretError> {
         let digits = match Stored::read(path) {
             Ok(Stored::Whole(token)) => return Ok(token),
             Ok(Stored::Cut(digits)) => digits,
             Err(error) if is_absent(&error) => return Self::create(path),
-            Err(error) => return Err(usage(error)),
+            Err(error) => return Err(error),
         };
         let was = format!(
             "{} was cut short ({digits} of {} digits of an API token were left)",
@@ -86,7 +82,7 @@ impl Token {
             }
             // Reading goes on without it.
             Err(error) => {
-                tracing::warn!("{was}, and nobody can write here before it is replaced: {error:#}");
+                tracing::warn!("{was}, and nobody can write here before it is replaced: {error}");
                 Ok(Self(HEXLOWER.encode(&random_bytes()?)))
             }
         }
@@ -115,9 +111,9 @@ enum Stored {
 }
 
 impl Stored {
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = fs::read(path)
-            .with_context(|| format!("cannot read the API token {}", path.display()))?;
+    fn read(path: &Path) -> Result<Self, SecretError> {
+        let unreadable = |cause| FileError::new("cannot read the API token", path, cause);
+        let bytes = fs::read(path).map_err(|cause| SecretError::Unreadable(unreadable(cause)))?;
         let written = bytes.iter().rposition(|&byte| byte != 0);
         let left = &bytes[..written.map_or(0, |last| last + 1)];
         let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -128,28 +124,22 @@ impl Stored {
         let token = text.trim();
         let visible = |byte: u8| byte.is_ascii_graphic();
         if !token.bytes().all(visible) {
-            bail!(
-                "{} holds no API token (one line of letters and digits); remove it, and the next \
-                 `headwater run` writes a new one",
-                path.display()
-            );
+            return Err(SecretError::NoToken(path.to_owned()));
         }
         if token.len() < MIN_CHARACTERS {
-            bail!(
-                "{} holds an API token of {} characters, which can be guessed; write one of at \
-                 least {MIN_CHARACTERS}, or remove it, and the next `headwater run` writes a new one",
-                path.display(),
-                token.len()
-            );
+            let (path, characters) = (path.to_owned(), token.len());
+            return Err(SecretError::ShortToken { path, characters });
         }
         warn_if_others_can_read(path);
         Ok(Self::Whole(Token(token.to_owned())))
     }
 }
 
-fn is_absent(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<io::Error>();
-    cause.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+fn is_absent(error: &SecretError) -> bool {
+    match error {
+        SecretError::Unreadable(error) => error.cause.kind() == io::ErrorKind::NotFound,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

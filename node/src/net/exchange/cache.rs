@@ -105,7 +105,7 @@ impl Cache {
 fn write(path: &Path, bytes: &[u8]) {
     // Whom one talks to is nobody else's business.
     if let Err(error) = write_whole(path, bytes, Access::Owner) {
-        tracing::warn!("{error:#}; the node will not find these peers again by itself");
+        tracing::warn!("{error}; the node will not find these peers again by itself");
     }
 }
 
