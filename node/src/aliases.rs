@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use headwater_client::data_dir::{Access, write_whole};
-use headwater_client::failure::usage;
 use headwater_protocols::id::LogId;
 use headwater_protocols::manifest::{NameError, check_name};
+
+use crate::failure::usage;
 
 /// Aliases at most: one for each stream of a large node, and a file of 2 MB
 /// that is written anew with each change.

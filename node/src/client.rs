@@ -13,9 +13,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use futures::future::BoxFuture;
 use headwater_client::data_dir::{DataDir, Lock, LockError};
-use headwater_client::failure::for_now;
 use headwater_client::keys::{self, Token};
-use headwater_client::{Answer, InProcess, Request, RunningNode, TOKEN_VARIABLE, no_node_in};
+use headwater_client::{Answer, Error, InProcess, Request, RunningNode, TOKEN_VARIABLE};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -23,6 +22,7 @@ use tower::ServiceExt;
 use crate::aliases::Aliases;
 use crate::api;
 use crate::config::Config;
+use crate::failure::for_now;
 use crate::runtime::{self, Running};
 
 /// How long a data folder may be in use by another process before a command
@@ -89,7 +89,7 @@ impl Client {
     /// damaged.
     pub async fn to_data_dir(data_dir: &DataDir) -> anyhow::Result<Self> {
         if !data_dir.is_initialised() {
-            return Err(no_node_in(data_dir));
+            return Err(Error::no_node_in(data_dir).into());
         }
         let keypair = keys::load_key(&data_dir.key_file())?;
         match claim(data_dir).await? {

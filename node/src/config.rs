@@ -17,9 +17,9 @@ mod text;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::failure::usage;
 use anyhow::anyhow;
 use clap::{ArgAction, Args};
-use headwater_client::failure::usage;
 use headwater_client::object;
 use headwater_protocols::limits::OFFER_PERCENT;
 use ipnet::IpNet;

@@ -43,7 +43,6 @@ const PROTOCOLS: &[&str] = &[
 
 const CLIENT: &[&str] = &[
     "base64",
-    "failure",
     "object",
     "json_value",
     "times",
@@ -57,8 +56,8 @@ const CLIENT: &[&str] = &[
 ];
 
 const NODE: &[&str] = &[
-    "spans", "wording", "import", "config", "keys", "aliases", "mark", "store", "instance",
-    "handle", "net", "runtime", "api", "client", "cli",
+    "failure", "spans", "wording", "import", "config", "keys", "aliases", "mark", "store",
+    "instance", "handle", "net", "runtime", "api", "client", "cli",
 ];
 
 /// Crates below `node` that are one room each: every file of them has a floor.

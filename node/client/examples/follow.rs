@@ -12,25 +12,38 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is for that")]
 
 use std::env;
+use std::process::ExitCode;
 
-use anyhow::Context;
 use futures::TryStreamExt;
 use headwater_client::data_dir::DataDir;
 use headwater_client::keys::Token;
-use headwater_client::types::{Problem, StreamView};
+use headwater_client::types::StreamView;
 use headwater_client::{
-    Absence, ApiError, Client, Lost, Observation, Patience, Query, TOKEN_VARIABLE,
+    Absence, ApiError, Client, Error, Lost, Observation, Patience, Query, TOKEN_VARIABLE,
 };
 
 /// Observations that are printed before those that come.
 const LATEST: u64 = 10;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let mut args = env::args().skip(1);
-    let node = args.next().context("usage: follow NODE [STREAM]")?;
-    let client = connect(&node).await?;
-    let Some(name) = args.next() else {
+    let Some(node) = args.next() else {
+        eprintln!("usage: follow NODE [STREAM]");
+        return ExitCode::from(2);
+    };
+    match run(&node, args.next()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(node: &str, name: Option<String>) -> Result<(), Error> {
+    let client = connect(node).await?;
+    let Some(name) = name else {
         for stream in client.streams().await? {
             println!(
                 "{}  {} ({} observations)",
@@ -44,7 +57,7 @@ async fn main() -> anyhow::Result<()> {
     follow(&client, &stream, next).await
 }
 
-async fn connect(node: &str) -> anyhow::Result<Client> {
+async fn connect(node: &str) -> Result<Client, Error> {
     let data_dir = DataDir::new(node);
     if data_dir.is_initialised() {
         return Client::to_data_dir(&data_dir).await;
@@ -57,7 +70,7 @@ async fn connect(node: &str) -> anyhow::Result<Client> {
 }
 
 /// Prints the latest observations; the index behind them.
-async fn latest(client: &Client, stream: &StreamView) -> anyhow::Result<u64> {
+async fn latest(client: &Client, stream: &StreamView) -> Result<u64, Error> {
     // What is dropped by the stream's retention is before `begin`.
     let size = stream.usable_size();
     let first = size.saturating_sub(LATEST).max(stream.begin).min(size);
@@ -76,13 +89,13 @@ async fn latest(client: &Client, stream: &StreamView) -> anyhow::Result<u64> {
 
 /// Prints what comes from an index on. When the node is lost it is waited for, and
 /// nothing is missed or printed twice: each observation has its index.
-async fn follow(client: &Client, stream: &StreamView, mut next: u64) -> anyhow::Result<()> {
+async fn follow(client: &Client, stream: &StreamView, mut next: u64) -> Result<(), Error> {
     let patience = Patience::new(None, &|what: &str| eprintln!("{what}"));
     loop {
         let Err(error) = until_lost(client, stream, &mut next).await else {
             return Ok(());
         };
-        if !Lost::is_cause_of(&error) {
+        if !error.is_lost() {
             return Err(error);
         }
         patience.wait(client, &mut Absence::begin(), error).await?;
@@ -90,7 +103,7 @@ async fn follow(client: &Client, stream: &StreamView, mut next: u64) -> anyhow::
     }
 }
 
-async fn until_lost(client: &Client, stream: &StreamView, next: &mut u64) -> anyhow::Result<()> {
+async fn until_lost(client: &Client, stream: &StreamView, next: &mut u64) -> Result<(), Error> {
     let mut events = client.live(&stream.id, &next.to_string(), None).await?;
     while let Some(event) = events.try_next().await? {
         match event.kind.as_str() {
@@ -100,10 +113,7 @@ async fn until_lost(client: &Client, stream: &StreamView, next: &mut u64) -> any
                 *next = observation.index + 1;
             }
             // Why nothing more comes: a `Problem`, as of any request.
-            "error" => {
-                let problem: Problem = serde_json::from_str(&event.data)?;
-                return Err(ApiError { problem }.into());
-            }
+            "error" => return Err(ApiError::parse(event.data.as_bytes())?.into()),
             // `reset`, or what a later version says.
             other => eprintln!("{other}: {}", event.data),
         }

@@ -213,11 +213,12 @@ mod tests {
             assert_eq!(error, expected);
         }
         // It says once what is wrong.
-        let error = anyhow::Error::from(parse("headwater:nope").unwrap_err());
+        let error = parse("headwater:nope").unwrap_err();
         assert_eq!(
-            format!("{error:#}"),
+            error.to_string(),
             "the invite names no stream: `nope` is not a CID"
         );
+        assert!(std::error::Error::source(&error).is_none());
         let many = vec![format!("peer={PEER}"); MAX_PEERS + 1].join("&");
         assert_eq!(with(&many), InviteError::TooMany);
     }

@@ -10,9 +10,9 @@
 //!
 //! ```no_run
 //! use futures::TryStreamExt;
-//! use headwater_client::{Client, Query};
+//! use headwater_client::{Client, Error, Query};
 //!
-//! # async fn first_five() -> anyhow::Result<()> {
+//! # async fn first_five() -> Result<(), Error> {
 //! let node = Client::to_url("http://127.0.0.1:8600")?;
 //! let query = Query { limit: Some(5), ..Query::default() };
 //! let mut first = std::pin::pin!(node.records("temperature", &query).await?);
@@ -23,12 +23,29 @@
 //! # }
 //! ```
 //!
-//! `examples/follow.rs` is a whole program. What a node refuses is an [`ApiError`],
-//! with the status and the words of the answer; a node that is away, or goes away, is
-//! [`Lost`]: [`anyhow::Error::downcast_ref`] finds either, and [`Patience`] waits.
+//! `examples/follow.rs` is a whole program. What goes wrong is an [`Error`]: what a node
+//! refuses ([`Error::Refused`], with the status and the words of the answer), a node
+//! that is away, or goes away ([`Error::Lost`], for which [`Patience`] waits), and what
+//! no node is, or has:
+//!
+//! ```no_run
+//! use headwater_client::data_dir::DataDir;
+//! use headwater_client::{Client, Error};
+//!
+//! # async fn size() -> Result<u64, Error> {
+//! let node = Client::to_data_dir(&DataDir::of_user()?).await?;
+//! let size = match node.stream("temperature").await {
+//!     Ok(stream) => stream.size,
+//!     Err(Error::Refused(refused)) if refused.status() == 404 => 0,
+//!     Err(error) => return Err(error),
+//! };
+//! # Ok(size)
+//! # }
+//! ```
 //!
 //! What a node says need not be believed: [`proof`] checks, with the id of a stream
-//! alone, that a record is what its publisher has signed.
+//! alone, that a record is what its publisher has signed
+//! ([`proof::ProofFileError`], where it is not).
 //!
 //! Without the feature `http`, which is on by default, there is no client: the types,
 //! proofs and times alone, and nothing that opens a socket.
@@ -38,7 +55,6 @@ pub mod cell;
 #[cfg(feature = "http")]
 mod client;
 pub mod data_dir;
-pub mod failure;
 pub mod invite;
 pub mod json_value;
 pub mod keys;
@@ -49,7 +65,7 @@ pub mod types;
 
 #[cfg(feature = "http")]
 pub use client::{
-    Absence, Answer, ApiError, Body, ByteStream, Client, Elsewhere, Event, EventError, EventReader,
-    GapQuery, InProcess, JoinQuery, Lost, Observation, Patience, Publishing, Query, Request,
-    RunningNode, TOKEN_VARIABLE, TimeText, is_backwards, is_gone, no_node_in,
+    Absence, Answer, ApiError, Body, ByteStream, Client, Elsewhere, Error, Event, EventError,
+    EventReader, GapQuery, InProcess, JoinQuery, Lost, Observation, Patience, Publishing, Query,
+    Request, RunningNode, Search, TOKEN_VARIABLE, TimeText, UrlError,
 };

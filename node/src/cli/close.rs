@@ -46,7 +46,9 @@ pub(super) async fn close(invocation: &Invocation, args: &CloseArgs) -> anyhow::
             if !args.yes && !is_meant(invocation, &stream, successor.as_deref()).await? {
                 bail!("nothing was closed");
             }
-            client.close_stream(&stream.id, &Close { successor }).await
+            Ok(client
+                .close_stream(&stream.id, &Close { successor })
+                .await?)
         })
         .await?;
     let out = invocation.out;

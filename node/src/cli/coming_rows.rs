@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use anyhow::Context;
 use futures::TryStreamExt;
+use headwater_client::Query;
 use headwater_client::times::text::{FIRST_RFC3339, LAST_RFC3339, to_text};
-use headwater_client::{Query, is_gone};
 use headwater_protocols::time::Timestamp;
 
 use super::output::printable;
@@ -110,7 +110,7 @@ impl ComingRows {
         };
         let records = match target.client.records(&target.id, &within(from, to)).await {
             Ok(records) => records,
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if error.is_gone() => return Ok(None),
             Err(error) => return Err(error).context("while looking for rows in the stream"),
         };
         let mut records = std::pin::pin!(records);

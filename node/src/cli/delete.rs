@@ -22,7 +22,7 @@ pub(crate) struct DeleteArgs {
 
 pub(super) async fn delete(invocation: &Invocation, args: &DeleteArgs) -> anyhow::Result<()> {
     let deleted = invocation
-        .with_client(async |client| client.delete(&args.stream, args.own).await)
+        .with_client(async |client| Ok(client.delete(&args.stream, args.own).await?))
         .await?;
     let out = invocation.out;
     match out.json {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use data_encoding::HEXLOWER;
 use headwater_client::types::Published;
-use headwater_client::{Absence, ApiError, Lost, Patience, Publishing};
+use headwater_client::{Absence, Error, Patience, Publishing};
 use tokio::time::timeout;
 
 use super::batch::{Batch, TIME_UNIT};
+use super::of_node::{self, is_lost};
 use super::others::Others;
 use super::output::counted;
 use super::signals::Signals;
@@ -224,7 +225,7 @@ impl Way<'_> {
     /// sent may have come through without our hearing of it: `find` looks.
     async fn put(
         &self,
-        send: impl AsyncFn() -> anyhow::Result<Published>,
+        send: impl AsyncFn() -> Result<Published, Error>,
         find: impl AsyncFn() -> anyhow::Result<Option<Published>>,
     ) -> anyhow::Result<Published> {
         let client = self.target.client;
@@ -236,9 +237,9 @@ impl Way<'_> {
                     absence.inspect(|_| self.patience.is_back());
                     return Ok(published);
                 }
-                Err(error) => error,
+                Err(error) => anyhow::Error::from(error),
             };
-            if absence.is_some() && !Lost::is_cause_of(&error) {
+            if absence.is_some() && !is_lost(&error) {
                 match find().await {
                     Ok(Some(published)) => {
                         self.patience.is_back();
@@ -248,14 +249,14 @@ impl Way<'_> {
                         Some(why) => not_open.tell(self.patience, &why),
                         None => return Err(error),
                     },
-                    Err(lost) if Lost::is_cause_of(&lost) => error = lost,
+                    Err(lost) if is_lost(&lost) => error = lost,
                     Err(_) => return Err(error),
                 }
-            } else if !Lost::is_cause_of(&error) {
+            } else if !is_lost(&error) {
                 return Err(error);
             }
             let absence = absence.get_or_insert_with(Absence::begin);
-            self.patience.wait(client, absence, error).await?;
+            of_node::wait(self.patience, client, absence, error).await?;
         }
     }
 
@@ -292,8 +293,7 @@ impl NotOpen {
 }
 
 fn is_conflict(error: &anyhow::Error) -> bool {
-    let refused = error.downcast_ref::<ApiError>();
-    refused.is_some_and(|refused| refused.status() == 409)
+    of_node::is_status(error, 409)
 }
 
 /// What was published, for people.

@@ -18,7 +18,7 @@ pub(super) async fn discover(invocation: &Invocation, args: &DiscoverArgs) -> an
     let found = invocation
         .with_client(async |client| {
             client.require_network("discover")?;
-            client.discover(&args.text.join(" ")).await
+            Ok(client.discover(&args.text.join(" ")).await?)
         })
         .await?;
     let out = invocation.out;

@@ -61,7 +61,7 @@ pub(super) async fn dispatch(
 
 async fn list(invocation: &Invocation, _args: &EvidenceListArgs) -> anyhow::Result<()> {
     let all = invocation
-        .with_client(async |client| client.evidence().await)
+        .with_client(async |client| Ok(client.evidence().await?))
         .await?;
     let out = invocation.out;
     if out.json {
@@ -101,7 +101,7 @@ fn table(all: &[EvidenceView]) -> Table {
 
 async fn show(invocation: &Invocation, args: &EvidenceShowArgs) -> anyhow::Result<()> {
     let file: EvidenceFile = invocation
-        .with_client(async |client| client.evidence_of(&args.stream).await)
+        .with_client(async |client| Ok(client.evidence_of(&args.stream).await?))
         .await?;
     let mut json = serde_json::to_vec_pretty(&file)?;
     json.push(b'\n');

@@ -4,14 +4,14 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use headwater_client::data_dir::{FileError, LockError, NoHome};
-use headwater_client::failure::Failure;
 use headwater_client::invite::InviteError;
 use headwater_client::keys::SecretError;
-use headwater_client::{ApiError, Lost};
+use headwater_client::{Error as ClientError, Lost};
 use headwater_protocols::store::StoreError;
 
 use super::Usage;
 use super::json_error::Reported;
+use crate::failure::Failure;
 use crate::handle::NodeError;
 use crate::store::OpenError;
 
@@ -38,14 +38,8 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Failure> {
     if error.is::<Usage>() || error.is::<InviteError>() || error.is::<NoHome>() {
         return Some(Failure::Usage);
     }
-    match error.downcast_ref() {
-        // Why it broke off, the node's log says.
-        Some(Lost::CutOff(_)) => return Some(Failure::Failed),
-        Some(_) => return Some(Failure::ForNow),
-        None => {}
-    }
-    if let Some(error) = error.downcast_ref::<ApiError>() {
-        return Some(of_status(error.status()));
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return of_client(error);
     }
     if let Some(error) = error.downcast_ref::<LockError>() {
         return match error {
@@ -73,6 +67,21 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<Failure> {
         return Some(Failure::ForNow);
     }
     error.downcast_ref::<io::Error>().and_then(of_io)
+}
+
+/// What it means that there is no answer, or not the one that was hoped for.
+fn of_client(error: &ClientError) -> Option<Failure> {
+    match error.cause() {
+        // Why it broke off, the node's log says.
+        ClientError::Lost(Lost::CutOff(_)) => Some(Failure::Failed),
+        ClientError::Lost(_) | ClientError::NotRunning { .. } => Some(Failure::ForNow),
+        ClientError::Refused(refused) => Some(of_status(refused.status())),
+        ClientError::Url(_) | ClientError::NoNode { .. } | ClientError::NoHome(_) => {
+            Some(Failure::Usage)
+        }
+        ClientError::Secret(error) => of_secret(error),
+        _ => None,
+    }
 }
 
 /// What an answer of the API means.
@@ -130,16 +139,17 @@ mod tests {
 
     use anyhow::{Context, anyhow};
     use axum::http::StatusCode;
+    use headwater_client::ApiError;
 
     use super::*;
-    use headwater_client::failure::usage;
+    use crate::failure::usage;
 
     #[test]
     fn the_cause_of_an_error_tells_whether_trying_again_may_help() {
         let of_status = |status| {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = anyhow::Error::from(ApiError::from_answer(status, b""));
-            failure(&error.context("it stopped"))
+            let error = ClientError::from(ApiError::from_answer(status, b""));
+            failure(&anyhow::Error::from(error).context("it stopped"))
         };
         assert_eq!(of_status(400), Failure::Usage);
         assert_eq!(of_status(404), Failure::Failed);

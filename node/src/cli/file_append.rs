@@ -1,8 +1,8 @@
 //! The rows of files on their way into a stream.
 
 use anyhow::ensure;
+use headwater_client::Patience;
 use headwater_client::types::Published;
-use headwater_client::{Patience, is_backwards};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use super::batch::{Batch, BatchWriter};
 use super::delivery::{Delivery, Undelivered, interrupted, said};
 use super::file_check::Checked;
 use super::file_form::FileForm;
+use super::of_node::is_backwards;
 use super::output::{counted, grouped};
 use super::progress;
 use super::target::Target;

@@ -3,8 +3,8 @@
 
 use anyhow::{Context, ensure};
 use futures::TryStreamExt;
+use headwater_client::Query;
 use headwater_client::times::text::to_text;
-use headwater_client::{Query, is_gone};
 use tokio::sync::mpsc;
 
 use super::coming_rows::{ComingRows, Indexes, Met, within};
@@ -186,8 +186,8 @@ pub(super) async fn place_of(
     let query = within(row.time, row.time);
     let records = match target.client.records(&target.id, &query).await {
         Ok(records) => records,
-        Err(error) if is_gone(&error) => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) if error.is_gone() => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let mut records = std::pin::pin!(records);
     let mut found = None;

@@ -106,7 +106,7 @@ async fn named(client: &Client, mut stream: StreamView) -> anyhow::Result<Stream
 
 pub(super) async fn unfollow(invocation: &Invocation, args: &UnfollowArgs) -> anyhow::Result<()> {
     let stream = invocation
-        .with_client(async |client| client.unfollow(&args.stream).await)
+        .with_client(async |client| Ok(client.unfollow(&args.stream).await?))
         .await?;
     let out = invocation.out;
     match out.json {

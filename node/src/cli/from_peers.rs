@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use headwater_client::types::{SaidView, WalkNews, WalkReport};
-use headwater_client::{Absence, Lost, Patience};
+use headwater_client::{Absence, Error, Lost, Patience};
 use headwater_protocols::time::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::Invocation;
 use super::json_error::Reported;
+use super::of_node::{self, is_lost};
 use super::output::{Output, counted, printable};
 use super::progress;
 use super::unsigned::described;
@@ -80,11 +81,11 @@ async fn walk(
                 continue;
             }
             Ok(last) => return Ok(last),
-            Err(error) if Lost::is_cause_of(&error) => error,
+            Err(error) if is_lost(&error) => error,
             Err(error) => return Err(error),
         };
         let away = absence.get_or_insert_with(Absence::begin);
-        patience.wait(client, away, error).await?;
+        of_node::wait(patience, client, away, error).await?;
         patience.is_back();
         absence = None;
         alone_until = Some(Instant::now() + ALONE_PATIENCE);
@@ -117,7 +118,10 @@ async fn walk_on(client: &Client, asked: Asked<'_>) -> anyhow::Result<WalkNews> 
     match last {
         Some(last) if is_over(&last) => Ok(last),
         // It was stopped in between.
-        _ => Err(Lost::CutOff(format!("the history of `{}` goes on", printable(name))).into()),
+        _ => {
+            let cut_off = format!("the history of `{}` goes on", printable(name));
+            Err(Error::from(Lost::CutOff(cut_off)).into())
+        }
     }
 }
 

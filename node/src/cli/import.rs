@@ -391,7 +391,7 @@ async fn keep_unsigned(
     let rules = ValueRules::new(value_type(args, old)?, DEFAULT_CHUNK_LEVEL);
     let rows = ndjson(form, rules, &checked).await?;
     let kept = invocation
-        .with_client(async |client| client.import_unsigned(name, rows.into()).await)
+        .with_client(async |client| Ok(client.import_unsigned(name, rows.into()).await?))
         .await?;
     Ok((Some(kept), checked))
 }

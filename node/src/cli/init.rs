@@ -3,7 +3,6 @@
 use anyhow::{Context, anyhow};
 use clap::Args;
 use headwater_client::data_dir::{Access, DataDir, Lock, write_whole};
-use headwater_client::failure::usage;
 use headwater_client::keys::{self, Token};
 use libp2p::identity::Keypair;
 use serde::Serialize;
@@ -11,6 +10,7 @@ use serde::Serialize;
 use super::Invocation;
 use super::output::shown_path;
 use crate::config;
+use crate::failure::usage;
 
 /// Create a node: its key, its API token, its config; nothing is overwritten
 #[derive(Args, Debug)]

@@ -4,12 +4,12 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use headwater_client::ApiError;
-use headwater_client::failure::Failure;
 use headwater_client::types::Problem;
 use serde::Serialize;
 
+use super::of_node;
 use super::output::Output;
+use crate::failure::Failure;
 
 /// One JSON object, the last line on stdout.
 #[derive(Serialize)]
@@ -27,11 +27,10 @@ pub(super) fn print(out: Output, error: &anyhow::Error, failure: Failure) {
     if !out.json || error.chain().any(|cause| cause.is::<Reported>()) {
         return;
     }
-    let refused = error.chain().find_map(|cause| cause.downcast_ref());
     let failed = Failed {
         error: format!("{error:#}"),
         exit_status: failure.exit_status(),
-        problem: refused.map(|refused: &ApiError| &refused.problem),
+        problem: of_node::refused(error).map(|refused| &refused.problem),
     };
     // Without stdout nobody is there to be told.
     let _ = out.json(&failed);

@@ -4,11 +4,11 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use anyhow::anyhow;
-use headwater_client::failure::Failure;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use crate::config::Config;
+use crate::failure::Failure;
 
 /// What an address is listened on with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ mod limits;
 mod listen;
 mod namesakes;
 mod network;
+mod of_node;
 mod open_files;
 mod others;
 mod output;

@@ -2,12 +2,12 @@
 //! connection is one, and the store must never be without.
 
 use anyhow::anyhow;
-use headwater_client::failure::{for_now, usage};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::api::limits::{
     CLOSING_CONNECTIONS, MAX_API_CONNECTIONS, MAX_TARPIT, MIN_API_CONNECTIONS,
 };
+use crate::failure::{for_now, usage};
 use crate::net::limits::{KEPT_DIALLED_AT_ONCE, MAX_PENDING_CONNECTIONS};
 
 /// Files of the store: 512 tables, and the logs, locks, marks, answers in files

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use headwater_client::failure::usage;
 use zeroize::Zeroizing;
 
 use super::Usage;
+use crate::failure::usage;
 use crate::keys::recovery::Passphrase;
 
 /// Bytes that are read of a file: more than any passphrase may have, so that a

@@ -14,7 +14,7 @@ pub(super) async fn peers(invocation: &Invocation, _args: &PeersArgs) -> anyhow:
     let peers = invocation
         .with_client(async |client| {
             client.require_network("peers")?;
-            client.peers().await
+            Ok(client.peers().await?)
         })
         .await?;
     let out = invocation.out;

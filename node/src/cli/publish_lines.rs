@@ -4,15 +4,16 @@ use std::io::{self, BufReader, IsTerminal};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use headwater_client::Patience;
 use headwater_client::data_dir::LockError;
 use headwater_client::times::Unit;
 use headwater_client::types::Published;
-use headwater_client::{Lost, Patience};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
 use super::batch::{Batch, BatchWriter};
 use super::delivery::{Delivery, Undelivered, interrupted};
+use super::of_node::is_lost;
 use super::output::counted;
 use super::target::Target;
 use super::{Invocation, exit};
@@ -291,7 +292,7 @@ async fn append(
             Ok(())
         }
         Err(Undelivered::Failed(error)) => {
-            if Lost::is_cause_of(&error) {
+            if is_lost(&error) {
                 progress.unknown = batch.records as u64;
             }
             Err(error)

@@ -114,7 +114,7 @@ pub(super) async fn recover(invocation: &Invocation, args: RecoverArgs) -> anyho
             };
             let statement = statement.sign(&key.signing_key()).to_wire().encode_to_vec();
             let statement = BASE64.encode(&statement);
-            client.recover(&stream.id, &Recover { statement }).await
+            Ok(client.recover(&stream.id, &Recover { statement }).await?)
         })
         .await?;
     let out = invocation.out;

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
-use headwater_client::failure::for_now;
 use headwater_client::types::{Reopen, RoleView, StreamView};
 use tokio::time::Instant;
 
@@ -13,6 +12,7 @@ use super::output::counted;
 use super::standing::reopening_lines;
 use super::{Invocation, Usage, duration};
 use crate::client::Client;
+use crate::failure::for_now;
 
 /// Pause before the node is asked again.
 const PAUSE: Duration = Duration::from_millis(200);

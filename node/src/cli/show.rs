@@ -25,7 +25,7 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
         return checkpoint(invocation, &args.stream).await;
     }
     let stream = invocation
-        .with_client(async |client| client.stream(&args.stream).await)
+        .with_client(async |client| Ok(client.stream(&args.stream).await?))
         .await?;
     let out = invocation.out;
     say_namesakes(out, &args.stream, &stream);
@@ -44,7 +44,7 @@ pub(super) async fn show(invocation: &Invocation, args: &ShowArgs) -> anyhow::Re
 /// Prints the signed head as a note; with `--json`, the key that opens it, too.
 async fn checkpoint(invocation: &Invocation, name: &str) -> anyhow::Result<()> {
     let head = invocation
-        .with_client(async |client| client.head(name).await)
+        .with_client(async |client| Ok(client.head(name).await?))
         .await?;
     let out = invocation.out;
     if out.json {

@@ -196,8 +196,8 @@ async fn create(invocation: &Invocation, args: CreateArgs) -> anyhow::Result<()>
 pub(super) async fn list(invocation: &Invocation, args: &ListArgs) -> anyhow::Result<()> {
     let streams = invocation
         .with_client(async |client| match args.disk {
-            true => client.streams_on_disk().await,
-            false => client.streams().await,
+            true => Ok(client.streams_on_disk().await?),
+            false => Ok(client.streams().await?),
         })
         .await?;
     let out = invocation.out;
@@ -281,7 +281,7 @@ async fn peers(invocation: &Invocation, args: &StreamPeersArgs) -> anyhow::Resul
     let peers = invocation
         .with_client(async |client| {
             client.require_network("stream peers")?;
-            client.stream_peers(&args.stream).await
+            Ok(client.stream_peers(&args.stream).await?)
         })
         .await?;
     let out = invocation.out;

@@ -1,14 +1,15 @@
 //! What a stream ends with: rows that do not lie behind that may be in it already.
 
 use anyhow::anyhow;
+use headwater_client::Query;
 use headwater_client::times::text::{LAST_RFC3339, to_text};
-use headwater_client::{Query, is_gone};
 use headwater_protocols::time::Timestamp;
 
 use super::coming_rows::ComingRows;
 use super::file_form::FileForm;
 use super::file_resume::place_of;
 use super::limits::FEW_AHEAD;
+use super::of_node::is_gone;
 use super::target::Target;
 use crate::import::file_range::Range;
 use crate::import::rows::Row;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::{ArgGroup, Args};
 use headwater_client::Patience;
-use headwater_client::failure::for_now;
 use headwater_client::times::Unit;
 use headwater_client::types::{FetchView, RoleView, StreamView};
 use headwater_protocols::backoff::Backoff;
@@ -17,6 +16,7 @@ use super::output::{Output, counted, grouped, printable};
 use super::standing::gaps;
 use super::{Invocation, duration, progress};
 use crate::client::Client;
+use crate::failure::for_now;
 
 /// Before the node is asked, and asked again. A short stream is in step within
 /// milliseconds.

@@ -6,9 +6,10 @@ use clap::Args;
 use futures::{Stream, TryStreamExt};
 use headwater_client::times::Unit;
 use headwater_client::types::{Ended, Problem, Reset, StreamView};
-use headwater_client::{Absence, ApiError, Event, Lost, Observation, Patience, Query};
+use headwater_client::{Absence, ApiError, Error, Event, Lost, Observation, Patience, Query};
 
 use super::namesakes::say_namesakes;
+use super::of_node::{self, is_lost};
 use super::output::{Output, printable};
 use super::standing::disputed;
 use super::{Invocation, duration};
@@ -168,22 +169,22 @@ async fn live(
                 absence.take().inspect(|_| patience.is_back());
                 print_all(events, &mut last, id, out).await
             }
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         let Err(error) = error else {
             return Ok(());
         };
-        if !Lost::is_cause_of(&error) {
+        if !is_lost(&error) {
             return Err(error);
         }
         let absence = absence.get_or_insert_with(Absence::begin);
-        patience.wait(client, absence, error).await?;
+        of_node::wait(&patience, client, absence, error).await?;
     }
 }
 
 /// Prints what comes, and notes the id of what came last.
 async fn print_all(
-    mut events: impl Stream<Item = anyhow::Result<Event>> + Unpin,
+    mut events: impl Stream<Item = Result<Event, Error>> + Unpin,
     last: &mut Option<String>,
     id: &str,
     out: Output,
@@ -204,12 +205,12 @@ async fn print_all(
             other => tracing::debug!(kind = other, "an event that this version does not know"),
         }
     }
-    Err(Lost::Ended(id.to_owned()).into())
+    Err(Error::from(Lost::Ended(id.to_owned())).into())
 }
 
 fn refusal(data: &str) -> anyhow::Error {
     match serde_json::from_str::<Problem>(data) {
-        Ok(problem) => ApiError { problem }.into(),
+        Ok(problem) => Error::from(ApiError { problem }).into(),
         Err(_) => anyhow::anyhow!("the node has ended the live stream: {}", printable(data)),
     }
 }

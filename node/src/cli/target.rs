@@ -8,7 +8,7 @@ use headwater_client::data_dir::quoted;
 use headwater_client::invite;
 use headwater_client::times::{self, Moment};
 use headwater_client::types::{RoleView, StreamView};
-use headwater_client::{ApiError, Observation, Query};
+use headwater_client::{Error, Observation, Query};
 use headwater_protocols::engine::CommandError;
 use headwater_protocols::id::LogId;
 
@@ -145,11 +145,10 @@ fn require_no_end(stream: &StreamView) -> anyhow::Result<()> {
 
 /// Of a name that no stream has, one was meant that this node publishes, or a
 /// new one.
-async fn unknown(client: &Client, name: &str, error: anyhow::Error) -> anyhow::Error {
-    let refused = error.downcast_ref::<ApiError>();
+async fn unknown(client: &Client, name: &str, error: Error) -> anyhow::Error {
     let is_name = name.parse::<LogId>().is_err() && !name.starts_with(invite::SCHEME);
-    if !is_name || refused.is_none_or(|refused| refused.status() != 404) {
-        return error;
+    if !is_name || error.status() != Some(404) {
+        return error.into();
     }
     let streams = client.streams().await.unwrap_or_default();
     let own = (streams.iter()).filter(|stream| stream.role == RoleView::Publisher);

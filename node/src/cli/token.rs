@@ -2,8 +2,8 @@
 //! runs on it sees each change at once.
 
 use clap::{Args, Subcommand};
+use headwater_client::Error;
 use headwater_client::data_dir::DataDir;
-use headwater_client::no_node_in;
 use headwater_client::times::text::to_text;
 use headwater_protocols::time::Timestamp;
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub(super) fn dispatch(invocation: &Invocation, command: &TokenCommand) -> anyho
     }
     let data_dir = invocation.data_dir()?;
     if !data_dir.is_initialised() {
-        return Err(no_node_in(&data_dir));
+        return Err(Error::no_node_in(&data_dir).into());
     }
     match command {
         TokenCommand::New(args) => new(invocation, &data_dir, args),

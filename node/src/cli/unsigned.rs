@@ -65,7 +65,7 @@ pub(super) async fn dispatch(
 
 async fn list(invocation: &Invocation) -> anyhow::Result<()> {
     let all = invocation
-        .with_client(async |client| client.unsigned().await)
+        .with_client(async |client| Ok(client.unsigned().await?))
         .await?;
     let out = invocation.out;
     if out.json {
@@ -119,7 +119,7 @@ async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()
 
 async fn delete(invocation: &Invocation, args: &DeleteArgs) -> anyhow::Result<()> {
     let deleted = invocation
-        .with_client(async |client| client.delete_unsigned(&args.name).await)
+        .with_client(async |client| Ok(client.delete_unsigned(&args.name).await?))
         .await?;
     let out = invocation.out;
     match out.json {

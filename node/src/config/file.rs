@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::failure::usage;
 use anyhow::{Context, anyhow};
-use headwater_client::failure::usage;
 use serde::de::DeserializeOwned;
 use strsim::damerau_levenshtein;
 use toml::de::{DeTable, DeValue};

@@ -9,9 +9,10 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use headwater_client::data_dir::{Access, write_whole};
-use headwater_client::failure::usage;
 use headwater_client::keys::{random_bytes, refuse_existing};
 use sha2::{Digest, Sha256};
+
+use crate::failure::usage;
 
 /// The first line of the file: what it is.
 const KIND: &str = "/key/swarm/psk/1.0.0/";

@@ -49,10 +49,10 @@ use super::rivals::Rivals;
 use super::sync_streams::FrameSender;
 use super::transport::transport;
 use crate::config::Config;
+use crate::failure::Failure;
 use crate::handle::{self, Node, PeersAsked};
 use crate::keys::NetworkKey;
 use bans::Bans;
-use headwater_client::failure::Failure;
 use requests::Asked;
 
 /// Inputs that one event of the swarm can turn into, at most.

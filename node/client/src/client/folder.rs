@@ -4,12 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
-
 use super::transport::{Http, Transport};
-use super::{Client, Place};
+use super::{Client, Error, Place};
 use crate::data_dir::DataDir;
-use crate::failure::{for_now, usage};
 use crate::keys::{self, Token};
 
 /// How long the node whose address lies in the data folder may take to say who
@@ -36,7 +33,7 @@ impl RunningNode {
     /// # Errors
     /// The key in the folder cannot be read, or the system has no room for a
     /// client.
-    pub async fn find(data_dir: &DataDir, elsewhere: Elsewhere) -> anyhow::Result<Option<Self>> {
+    pub async fn find(data_dir: &DataDir, elsewhere: Elsewhere) -> Result<Option<Self>, Error> {
         if !data_dir.is_initialised() {
             return Ok(None);
         }
@@ -61,7 +58,7 @@ impl RunningNode {
                 }
             }
             Ok(Ok(peer)) => tracing::debug!(%address, peer, "another node is there"),
-            Ok(Err(error)) => tracing::debug!(%address, "no node answers: {error:#}"),
+            Ok(Err(error)) => tracing::debug!(%address, "no node answers: {error}"),
             Err(_) => tracing::debug!(%address, "no node answers in time"),
         }
         Ok(None)
@@ -77,7 +74,7 @@ impl RunningNode {
     ///
     /// # Errors
     /// The token cannot be read.
-    pub fn client(self) -> anyhow::Result<Client> {
+    pub fn client(self) -> Result<Client, Error> {
         let token = Token::load(&self.data_dir.token_file())?;
         let place = Place::Folder(self.data_dir, self.elsewhere);
         Ok(Client::new(Transport::Http(self.http), place).with_token(token))
@@ -89,30 +86,15 @@ impl Client {
     /// restarted, on whatever port.
     ///
     /// # Errors
-    /// There is no node in the folder, or its key or token cannot be read
-    /// ([`Failure::Usage`](crate::failure::Failure::Usage)); or none runs on it
-    /// ([`Failure::ForNow`](crate::failure::Failure::ForNow)).
-    pub async fn to_data_dir(data_dir: &DataDir) -> anyhow::Result<Self> {
+    /// There is no node in the folder ([`Error::NoNode`]), its key or token cannot be
+    /// read ([`Error::Secret`]), or it does not run ([`Error::NotRunning`]).
+    pub async fn to_data_dir(data_dir: &DataDir) -> Result<Self, Error> {
         if !data_dir.is_initialised() {
-            return Err(no_node_in(data_dir));
+            return Err(Error::no_node_in(data_dir));
         }
         match RunningNode::find(data_dir, |_| None).await? {
             Some(node) => node.client(),
-            None => Err(for_now(anyhow!(
-                "no node runs on {}; start it with: {}",
-                data_dir.path().display(),
-                data_dir.command("run")
-            ))),
+            None => Err(Error::not_running(data_dir)),
         }
     }
-}
-
-/// Nothing was ever created in this folder.
-#[must_use]
-pub fn no_node_in(data_dir: &DataDir) -> anyhow::Error {
-    usage(anyhow!(
-        "there is no node in {}; create one with: {}",
-        data_dir.path().display(),
-        data_dir.command("init")
-    ))
 }

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::query::put_unit;
 use super::sse::{Event, EventReader};
-use super::{ByteStream, Client, bytes_of, encode, stream_path};
+use super::{ByteStream, Client, Error, bytes_of, encode, stream_path};
 use crate::times::Unit;
 
 /// The header with which a reader comes back.
@@ -24,7 +24,7 @@ impl Client {
         name: &str,
         from: &str,
         unit: Option<Unit>,
-    ) -> anyhow::Result<BoxStream<'static, anyhow::Result<Event>>> {
+    ) -> Result<BoxStream<'static, Result<Event, Error>>, Error> {
         let mut path = stream_path(name, &format!("/live?from={}", encode(from)));
         put_unit(&mut path, unit);
         let answer = self.request(Method::GET, &path, None).await?;
@@ -41,7 +41,7 @@ impl Client {
         &self,
         name: &str,
         id: &str,
-    ) -> anyhow::Result<BoxStream<'static, anyhow::Result<Event>>> {
+    ) -> Result<BoxStream<'static, Result<Event, Error>>, Error> {
         let request = self.head_of(Method::GET, &stream_path(name, "/live"));
         let request = request.header(LAST_EVENT_ID, id);
         let answer = self.send_whole(request, None).await?;
@@ -50,7 +50,7 @@ impl Client {
 }
 
 /// Cuts a live stream into its events.
-fn events(bytes: ByteStream) -> impl Stream<Item = anyhow::Result<Event>> {
+fn events(bytes: ByteStream) -> impl Stream<Item = Result<Event, Error>> {
     let start = (bytes, EventReader::default(), VecDeque::new());
     stream::try_unfold(start, |(mut bytes, mut reader, mut ready)| async move {
         loop {

@@ -2,8 +2,6 @@
 
 use std::error::Error;
 
-use super::ApiError;
-
 /// The node did not answer, or not to the end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
@@ -35,16 +33,6 @@ impl Lost {
     pub(super) fn cut_off(error: &(dyn std::error::Error + 'static)) -> Self {
         Self::CutOff(root_cause(error).to_string())
     }
-
-    /// Whether an error says that the node went away, is stopping, or has too
-    /// much to do: what was asked of it may be asked again.
-    #[must_use]
-    pub fn is_cause_of(error: &anyhow::Error) -> bool {
-        error.chain().any(|cause| {
-            let busy = cause.downcast_ref::<ApiError>();
-            cause.is::<Self>() || busy.is_some_and(|error| error.status() == 503)
-        })
-    }
 }
 
 /// The innermost cause: the outer ones repeat the URL, or each other.
@@ -54,22 +42,4 @@ pub(super) fn root_cause(error: &dyn Error) -> &dyn Error {
         cause = inner;
     }
     cause
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-    use http::StatusCode;
-
-    use super::*;
-
-    #[test]
-    fn what_says_that_the_node_is_away_is_told_from_what_it_refuses() {
-        let answer = |status| ApiError::from_answer(status, b"{}");
-        let is = |error: anyhow::Error| Lost::is_cause_of(&error.context("publishing"));
-        assert!(is(Lost::CutOff("x".to_owned()).into()));
-        assert!(is(answer(StatusCode::SERVICE_UNAVAILABLE).into()));
-        assert!(!is(answer(StatusCode::CONFLICT).into()));
-        assert!(!is(anyhow!("the disk is full")));
-    }
 }

@@ -1,5 +1,6 @@
 //! The client: what a program asks of a node, and hears from it.
 
+mod error;
 mod folder;
 mod live;
 mod lost;
@@ -18,7 +19,6 @@ mod url;
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -28,11 +28,12 @@ use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use folder::{Elsewhere, RunningNode, no_node_in};
+pub use error::{Error, UrlError};
+pub use folder::{Elsewhere, RunningNode};
 pub use lost::Lost;
 pub use observation::{Observation, TimeText};
-pub use patience::{Absence, Patience};
-pub use problem::{ApiError, is_backwards, is_gone};
+pub use patience::{Absence, Patience, Search};
+pub use problem::ApiError;
 pub use query::{GapQuery, JoinQuery, Publishing, Query};
 pub use sse::{Event, EventError, EventReader};
 pub use transport::{Answer, Body, InProcess, Request};
@@ -74,7 +75,7 @@ enum Place {
 }
 
 /// Bytes as they come.
-pub type ByteStream = BoxStream<'static, anyhow::Result<Bytes>>;
+pub type ByteStream = BoxStream<'static, Result<Bytes, Error>>;
 
 impl Client {
     fn new(transport: Transport, place: Place) -> Self {
@@ -111,13 +112,14 @@ impl Client {
     /// Sends a request and returns the answer when it is a success.
     ///
     /// # Errors
-    /// No node answers, or it refuses ([`ApiError`]).
+    /// No node answers ([`Error::Lost`]), it refuses ([`Error::Refused`]), or what
+    /// answers is none ([`Error::NotUnderstood`]).
     pub async fn request(
         &self,
         method: Method,
         path: &str,
         body: Option<(HeaderValue, Bytes)>,
-    ) -> anyhow::Result<Answer> {
+    ) -> Result<Answer, Error> {
         self.send_whole(self.head_of(method, path), body).await
     }
 
@@ -137,7 +139,7 @@ impl Client {
         &self,
         mut request: Builder,
         body: Option<(HeaderValue, Bytes)>,
-    ) -> anyhow::Result<Answer> {
+    ) -> Result<Answer, Error> {
         let body = match body {
             Some((kind, bytes)) => {
                 request = request.header(header::CONTENT_TYPE, kind);
@@ -145,9 +147,7 @@ impl Client {
             }
             None => Bytes::new(),
         };
-        let request = request
-            .body(body)
-            .context("the request cannot be written")?;
+        let request = request.body(body).map_err(|why| Error::request(&why))?;
         let answer = self.transport.send(request).await?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -156,7 +156,7 @@ impl Client {
         Err(ApiError::from_answer(status, &read_whole(answer).await?).into())
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         parse(&read_whole(self.request(Method::GET, path, None).await?).await?)
     }
 
@@ -165,8 +165,8 @@ impl Client {
         method: Method,
         path: &str,
         body: &B,
-    ) -> anyhow::Result<Bytes> {
-        let body = serde_json::to_vec(body).context("the request cannot be written")?;
+    ) -> Result<Bytes, Error> {
+        let body = serde_json::to_vec(body).map_err(|why| Error::Request(why.to_string()))?;
         read_whole(
             self.request(method, path, Some((JSON, body.into())))
                 .await?,
@@ -178,7 +178,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn node(&self) -> anyhow::Result<NodeView> {
+    pub async fn node(&self) -> Result<NodeView, Error> {
         self.get("/v1/node").await
     }
 
@@ -186,9 +186,9 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn peer_id(&self) -> anyhow::Result<String> {
+    pub async fn peer_id(&self) -> Result<String, Error> {
         let request = http::Request::get("/health").body(Bytes::new());
-        let request = request.context("the request cannot be written")?;
+        let request = request.map_err(|why| Error::request(&why))?;
         let answer = self.transport.send(request).await?;
         let status = answer.status();
         let body = read_whole(answer).await?;
@@ -208,7 +208,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn dashboard_link(&self) -> anyhow::Result<DashboardLink> {
+    pub async fn dashboard_link(&self) -> Result<DashboardLink, Error> {
         let answer = self.request(Method::POST, "/v1/links", None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -217,7 +217,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn peers(&self) -> anyhow::Result<Vec<PeerView>> {
+    pub async fn peers(&self) -> Result<Vec<PeerView>, Error> {
         self.get("/v1/peers").await
     }
 
@@ -225,7 +225,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn stream_peers(&self, name: &str) -> anyhow::Result<Vec<StreamPeerView>> {
+    pub async fn stream_peers(&self, name: &str) -> Result<Vec<StreamPeerView>, Error> {
         let id = self.stream(name).await?.id;
         self.get(&format!("/v1/streams/{id}/peers")).await
     }
@@ -234,7 +234,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn streams(&self) -> anyhow::Result<Vec<StreamView>> {
+    pub async fn streams(&self) -> Result<Vec<StreamView>, Error> {
         self.get("/v1/streams").await
     }
 
@@ -242,7 +242,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn streams_on_disk(&self) -> anyhow::Result<Vec<StreamView>> {
+    pub async fn streams_on_disk(&self) -> Result<Vec<StreamView>, Error> {
         self.get("/v1/streams?disk=true").await
     }
 
@@ -250,7 +250,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn discover(&self, text: &str) -> anyhow::Result<DiscoveryView> {
+    pub async fn discover(&self, text: &str) -> Result<DiscoveryView, Error> {
         self.get(&format!("/v1/discover?q={}", encode(text))).await
     }
 
@@ -258,7 +258,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn own_stream(&self, name: &str) -> anyhow::Result<StreamView> {
+    pub async fn own_stream(&self, name: &str) -> Result<StreamView, Error> {
         self.get(&stream_path(name, "?own=true")).await
     }
 
@@ -271,7 +271,7 @@ impl Client {
         &self,
         stream: &NewStream,
         if_not_exists: bool,
-    ) -> anyhow::Result<CreatedStream> {
+    ) -> Result<CreatedStream, Error> {
         let path = format!("/v1/streams?if_not_exists={if_not_exists}");
         parse(&self.send(Method::POST, &path, stream).await?)
     }
@@ -280,7 +280,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn follow(&self, name: &str, how: &Subscription) -> anyhow::Result<StreamView> {
+    pub async fn follow(&self, name: &str, how: &Subscription) -> Result<StreamView, Error> {
         let path = stream_path(name, "/subscription");
         parse(&self.send(Method::PUT, &path, how).await?)
     }
@@ -296,7 +296,7 @@ impl Client {
         from: Option<&str>,
         to: Option<&str>,
         unit: Option<Unit>,
-    ) -> anyhow::Result<FetchView> {
+    ) -> Result<FetchView, Error> {
         let unit = unit.map(Unit::symbol);
         let bounds = [("from", from), ("to", to), ("time_unit", unit)].into_iter();
         let bounds = bounds.filter_map(|(key, bound)| Some(format!("{key}={}", encode(bound?))));
@@ -310,7 +310,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn begin_scrub(&self, name: &str) -> anyhow::Result<ScrubView> {
+    pub async fn begin_scrub(&self, name: &str) -> Result<ScrubView, Error> {
         let path = stream_path(name, "/scrub");
         let answer = self.request(Method::POST, &path, None).await?;
         parse(&read_whole(answer).await?)
@@ -320,7 +320,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn scrub(&self, name: &str) -> anyhow::Result<ScrubView> {
+    pub async fn scrub(&self, name: &str) -> Result<ScrubView, Error> {
         self.get(&stream_path(name, "/scrub")).await
     }
 
@@ -328,7 +328,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn unfollow(&self, name: &str) -> anyhow::Result<StreamView> {
+    pub async fn unfollow(&self, name: &str) -> Result<StreamView, Error> {
         let path = stream_path(name, "/subscription");
         let answer = self.request(Method::DELETE, &path, None).await?;
         parse(&read_whole(answer).await?)
@@ -339,7 +339,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn delete(&self, name: &str, own: bool) -> anyhow::Result<DeletedStream> {
+    pub async fn delete(&self, name: &str, own: bool) -> Result<DeletedStream, Error> {
         let path = stream_path(name, &format!("?own={own}"));
         let answer = self.request(Method::DELETE, &path, None).await?;
         parse(&read_whole(answer).await?)
@@ -350,7 +350,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn reopen(&self, name: &str, how: &Reopen) -> anyhow::Result<()> {
+    pub async fn reopen(&self, name: &str, how: &Reopen) -> Result<(), Error> {
         let path = stream_path(name, "/reopen");
         self.send(Method::POST, &path, how).await.map(drop)
     }
@@ -359,7 +359,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn close_stream(&self, name: &str, how: &Close) -> anyhow::Result<StreamView> {
+    pub async fn close_stream(&self, name: &str, how: &Close) -> Result<StreamView, Error> {
         let path = stream_path(name, "/close");
         parse(&self.send(Method::POST, &path, how).await?)
     }
@@ -368,7 +368,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn recover(&self, name: &str, how: &Recover) -> anyhow::Result<StreamView> {
+    pub async fn recover(&self, name: &str, how: &Recover) -> Result<StreamView, Error> {
         let path = stream_path(name, "/recovery");
         parse(&self.send(Method::POST, &path, how).await?)
     }
@@ -400,7 +400,7 @@ fn encode(text: &str) -> String {
     encoded
 }
 
-async fn read_whole(answer: Answer) -> anyhow::Result<Bytes> {
+async fn read_whole(answer: Answer) -> Result<Bytes, Error> {
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES);
     let body = body.collect().await;
     let body = body.map_err(|error| Lost::cut_off(error.as_ref()))?;
@@ -414,10 +414,19 @@ fn bytes_of(answer: Answer) -> ByteStream {
         .boxed()
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> anyhow::Result<T> {
-    serde_json::from_slice(body).context(
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    read_json(
+        body,
         "the node's answer is not the expected JSON; it may be of another version than this command",
     )
+}
+
+/// Reads JSON that a node has sent; `what` says that it is not what it should be.
+fn read_json<T: DeserializeOwned>(json: &[u8], what: &'static str) -> Result<T, Error> {
+    serde_json::from_slice(json).map_err(|cause| {
+        let cause = cause.to_string();
+        Error::NotUnderstood { what, cause }
+    })
 }
 
 #[cfg(test)]

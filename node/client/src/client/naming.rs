@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{ApiError, Client, stream_path};
+use super::{Client, Error, stream_path};
 use crate::types::StreamView;
 
 /// How long names that are on their way are waited for: some round trips and
@@ -21,11 +21,11 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn stream(&self, name: &str) -> anyhow::Result<StreamView> {
+    pub async fn stream(&self, name: &str) -> Result<StreamView, Error> {
         let deadline = Instant::now() + NAME_TIMEOUT;
         loop {
             let unknown = match self.get(&stream_path(name, "")).await {
-                Err(error) if is_unknown(&error) && self.url().is_some() => error,
+                Err(error) if error.status() == Some(404) && self.url().is_some() => error,
                 answer => return answer,
             };
             if Instant::now() >= deadline || !self.awaits_names().await? {
@@ -37,17 +37,11 @@ impl Client {
 
     /// Whether there is a stream whose name is not known yet, and somebody who
     /// may send it.
-    async fn awaits_names(&self) -> anyhow::Result<bool> {
+    async fn awaits_names(&self) -> Result<bool, Error> {
         let is_awaited = |stream: &StreamView| {
             let somebody = !stream.known_peers.is_empty() || !stream.sources.is_empty();
             stream.followed && stream.name.is_empty() && somebody
         };
         Ok(self.streams().await?.iter().any(is_awaited))
     }
-}
-
-fn is_unknown(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<ApiError>()
-        .is_some_and(|error| error.status() == 404)
 }

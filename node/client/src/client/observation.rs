@@ -4,14 +4,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use anyhow::Context;
 use futures::{Stream, TryStreamExt, stream};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::ByteStream;
+use super::{ByteStream, Error, read_json};
 
 /// Bytes of one line at most: a value of 1 MiB, every byte of it escaped.
 const MAX_LINE_BYTES: usize = 8 << 20;
@@ -162,21 +161,21 @@ impl Observation {
     ///
     /// # Errors
     /// It is no observation.
-    pub fn parse(json: &[u8]) -> anyhow::Result<Self> {
-        serde_json::from_slice(json).context("the node sent something that is no observation")
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        read_json(json, "the node sent something that is no observation")
     }
 }
 
 /// Cuts NDJSON into its observations.
-pub(super) fn lines(bytes: ByteStream) -> impl Stream<Item = anyhow::Result<Observation>> {
+pub(super) fn lines(bytes: ByteStream) -> impl Stream<Item = Result<Observation, Error>> {
     parsed_lines(bytes, Observation::parse)
 }
 
 /// Cuts a text into its lines, and reads each.
 pub(super) fn parsed_lines<T>(
     bytes: ByteStream,
-    parse: fn(&[u8]) -> anyhow::Result<T>,
-) -> impl Stream<Item = anyhow::Result<T>> {
+    parse: fn(&[u8]) -> Result<T, Error>,
+) -> impl Stream<Item = Result<T, Error>> {
     let start = (bytes, Vec::new(), 0);
     stream::try_unfold(start, move |(mut bytes, mut kept, mut read)| async move {
         loop {
@@ -187,10 +186,9 @@ pub(super) fn parsed_lines<T>(
             }
             kept.drain(..read);
             read = 0;
-            anyhow::ensure!(
-                kept.len() <= MAX_LINE_BYTES,
-                "the node sent a line without end"
-            );
+            if kept.len() > MAX_LINE_BYTES {
+                return Err(Error::LineTooLong);
+            }
             match bytes.try_next().await? {
                 Some(more) => kept.extend_from_slice(&more),
                 None if kept.is_empty() => return Ok(None),
@@ -209,7 +207,7 @@ mod tests {
     use bytes::Bytes;
     use futures::StreamExt;
 
-    async fn read(pieces: &[&'static str]) -> anyhow::Result<Vec<(u64, String, String)>> {
+    async fn read(pieces: &[&'static str]) -> Result<Vec<(u64, String, String)>, Error> {
         let pieces: Vec<_> = pieces
             .iter()
             .map(|p| Ok(Bytes::from_static(p.as_bytes())))

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use headwater_protocols::backoff::Backoff;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::folder::{PROBE_TIMEOUT, RunningNode};
-use super::lost::Lost;
 use super::transport::Transport;
-use super::{Client, Place};
+use super::{Client, Error, Place};
 
 /// Before a node that is away is looked for again.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(1));
@@ -43,8 +41,8 @@ impl<'a> Patience<'a> {
     pub async fn retry<T>(
         &self,
         client: &Client,
-        mut work: impl AsyncFnMut() -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
+        mut work: impl AsyncFnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut absence = None;
         loop {
             match work().await {
@@ -54,7 +52,7 @@ impl<'a> Patience<'a> {
                     }
                     return Ok(value);
                 }
-                Err(error) if Lost::is_cause_of(&error) => {
+                Err(error) if error.is_lost() => {
                     let absence = absence.get_or_insert_with(Absence::begin);
                     self.wait(client, absence, error).await?;
                 }
@@ -63,32 +61,42 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// Waits, after an error that [`Lost::is_cause_of`], until the node answers
-    /// again. Says once that it waits.
+    /// Waits, after an error that [is one of a lost node](Error::is_lost), until the
+    /// node answers again. Says once that it waits.
     ///
     /// # Errors
-    /// It stays away for too long; the error is the one that was given.
+    /// It stays away for too long ([`Error::StaysAway`]), or runs in this process: the
+    /// error is the one that was given.
     pub async fn wait(
         &self,
         client: &Client,
         absence: &mut Absence,
-        error: anyhow::Error,
-    ) -> anyhow::Result<()> {
+        error: Error,
+    ) -> Result<(), Error> {
+        match self.look_for(client, absence, &error.to_string()).await {
+            Search::Found => Ok(()),
+            Search::InVain => Err(Error::StaysAway(Box::new(error))),
+            Search::Hopeless => Err(error),
+        }
+    }
+
+    /// The same for whoever has errors of another kind: `why` says in words that the
+    /// node was lost.
+    pub async fn look_for(&self, client: &Client, absence: &mut Absence, why: &str) -> Search {
         if client.url().is_none() {
-            // Nobody else starts a node that runs in this process.
-            return Err(error);
+            return Search::Hopeless;
         }
         if !std::mem::replace(&mut absence.said, true) {
-            self.say_that_it_waits(&format!("{error:#}; waiting until it is back"));
+            self.say_that_it_waits(&format!("{why}; waiting until it is back"));
         }
         loop {
             let over = self.limit.map(|limit| absence.since + limit);
             if over.is_some_and(|over| Instant::now() >= over) {
-                return Err(error).context("the node stays away");
+                return Search::InVain;
             }
             sleep(BACKOFF.next(&mut absence.looked)).await;
             if client.find_again().await {
-                return Ok(());
+                return Search::Found;
             }
         }
     }
@@ -104,6 +112,17 @@ impl<'a> Patience<'a> {
     pub fn is_back(&self) {
         (self.tell)("the node is back; going on");
     }
+}
+
+/// What came of looking for a node that was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// It answers again.
+    Found,
+    /// It stays away for longer than there is patience.
+    InVain,
+    /// It runs in this process, and nobody else starts it.
+    Hopeless,
 }
 
 /// A node that is waited for.
@@ -145,7 +164,7 @@ impl Client {
             }
             Ok(None) => false,
             Err(error) => {
-                tracing::debug!("{error:#}");
+                tracing::debug!("{error}");
                 false
             }
         }

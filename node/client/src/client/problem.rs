@@ -5,7 +5,8 @@ use std::fmt;
 use headwater_protocols::manifest::is_invisible;
 use http::StatusCode;
 
-use crate::types::{BACKWARDS, Problem};
+use super::{Error, read_json};
+use crate::types::Problem;
 
 /// Bad items that are listed; of a long body the first ones tell enough.
 const MAX_LISTED: usize = 100;
@@ -33,27 +34,23 @@ impl ApiError {
         Self { problem }
     }
 
+    /// What the event `error` of a live stream says.
+    ///
+    /// # Errors
+    /// It says nothing that is known.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let problem = read_json(
+            json,
+            "the node has ended the live stream without saying why",
+        )?;
+        Ok(Self { problem })
+    }
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.problem.status
     }
-}
-
-/// Whether a node answered that there is no such record, or that it is not kept
-/// any more.
-#[must_use]
-pub fn is_gone(error: &anyhow::Error) -> bool {
-    let refused = error.downcast_ref::<ApiError>();
-    refused.is_some_and(|refused| matches!(refused.status(), 404 | 410))
-}
-
-/// Whether a node answered that a time is before the last one of a stream whose
-/// times never go back.
-#[must_use]
-pub fn is_backwards(error: &anyhow::Error) -> bool {
-    let refused = error.downcast_ref::<ApiError>();
-    refused.is_some_and(|refused| refused.problem.kind == BACKWARDS)
 }
 
 impl fmt::Display for ApiError {

@@ -1,6 +1,6 @@
 //! What shows that a record, or a tree, is what its publisher signed.
 
-use super::{Client, stream_path};
+use super::{Client, Error, stream_path};
 use crate::types::{
     ConsistencyProof, EvidenceFile, EvidenceView, ExportProof, HeadView, HeadsView, InclusionProof,
 };
@@ -10,7 +10,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn heads(&self, name: &str) -> anyhow::Result<HeadsView> {
+    pub async fn heads(&self, name: &str) -> Result<HeadsView, Error> {
         self.get(&stream_path(name, "/heads")).await
     }
 
@@ -18,7 +18,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn head(&self, name: &str) -> anyhow::Result<HeadView> {
+    pub async fn head(&self, name: &str) -> Result<HeadView, Error> {
         let id = self.stream(name).await?.id;
         self.get(&stream_path(&id, "/head")).await
     }
@@ -27,7 +27,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn evidence(&self) -> anyhow::Result<Vec<EvidenceView>> {
+    pub async fn evidence(&self) -> Result<Vec<EvidenceView>, Error> {
         self.get("/v1/evidence").await
     }
 
@@ -35,7 +35,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn evidence_of(&self, name: &str) -> anyhow::Result<EvidenceFile> {
+    pub async fn evidence_of(&self, name: &str) -> Result<EvidenceFile, Error> {
         let id = self.stream(name).await?.id;
         self.get(&format!("/v1/evidence/{id}")).await
     }
@@ -44,7 +44,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn proof(&self, name: &str, index: u64) -> anyhow::Result<InclusionProof> {
+    pub async fn proof(&self, name: &str, index: u64) -> Result<InclusionProof, Error> {
         self.get(&stream_path(name, &format!("/proof/{index}")))
             .await
     }
@@ -59,7 +59,7 @@ impl Client {
         name: &str,
         from: u64,
         to: Option<u64>,
-    ) -> anyhow::Result<ExportProof> {
+    ) -> Result<ExportProof, Error> {
         let to = to.map_or_else(String::new, |to| format!("&to={to}"));
         let path = format!("/export-proof?from={from}{to}");
         self.get(&stream_path(name, &path)).await
@@ -75,7 +75,7 @@ impl Client {
         name: &str,
         first: u64,
         second: u64,
-    ) -> anyhow::Result<ConsistencyProof> {
+    ) -> Result<ConsistencyProof, Error> {
         let path = format!("/consistency?first={first}&second={second}");
         self.get(&stream_path(name, &path)).await
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::{Client, NDJSON, Publishing, parse, read_whole, stream_path};
+use super::{Client, Error, NDJSON, Publishing, parse, read_whole, stream_path};
 use crate::types::Published;
 
 /// The header that names a request.
@@ -19,7 +19,7 @@ impl Client {
         name: &str,
         ndjson: Bytes,
         how: Publishing,
-    ) -> anyhow::Result<Published> {
+    ) -> Result<Published, Error> {
         let path = stream_path(name, &how.route());
         let answer = self
             .request(Method::POST, &path, Some((NDJSON, ndjson)))
@@ -38,7 +38,7 @@ impl Client {
         ndjson: Bytes,
         how: Publishing,
         key: &str,
-    ) -> anyhow::Result<Published> {
+    ) -> Result<Published, Error> {
         let path = stream_path(name, &how.route());
         let mut request = self.head_of(Method::POST, &path);
         request = request.header(IDEMPOTENCY_KEY, key);

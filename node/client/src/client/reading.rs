@@ -5,8 +5,8 @@ use http::Method;
 
 use super::query::{put_range, put_unit};
 use super::{
-    ByteStream, Client, GapQuery, JoinQuery, Observation, Query, bytes_of, encode, observation,
-    stream_path,
+    ByteStream, Client, Error, GapQuery, JoinQuery, Observation, Query, bytes_of, encode,
+    observation, stream_path,
 };
 use crate::times::Unit;
 use crate::types::GapReport;
@@ -16,7 +16,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn observations(&self, name: &str, query: &Query) -> anyhow::Result<ByteStream> {
+    pub async fn observations(&self, name: &str, query: &Query) -> Result<ByteStream, Error> {
         let mut path = stream_path(name, &format!("/observations?format={}", query.format));
         put_range(&mut path, &query.from, &query.to, query.time_unit);
         if let Some(time) = &query.at_or_before {
@@ -39,7 +39,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn join(&self, query: &JoinQuery) -> anyhow::Result<ByteStream> {
+    pub async fn join(&self, query: &JoinQuery) -> Result<ByteStream, Error> {
         let streams: Vec<_> = query.streams.iter().map(|id| encode(id)).collect();
         let mut path = format!(
             "/v1/join?format={}&streams={}",
@@ -70,7 +70,7 @@ impl Client {
         &self,
         name: &str,
         query: &Query,
-    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<Observation>> + use<>> {
+    ) -> Result<impl Stream<Item = Result<Observation, Error>> + use<>, Error> {
         let query = Query {
             format: "ndjson",
             ..query.clone()
@@ -88,7 +88,7 @@ impl Client {
         name: &str,
         time: &str,
         unit: Option<Unit>,
-    ) -> anyhow::Result<Option<Observation>> {
+    ) -> Result<Option<Observation>, Error> {
         let mut query = format!("format=ndjson&at_or_before={}", encode(time));
         put_unit(&mut query, unit);
         let path = stream_path(name, &format!("/observations?{query}"));
@@ -101,7 +101,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn gaps(&self, name: &str, query: &GapQuery) -> anyhow::Result<GapReport> {
+    pub async fn gaps(&self, name: &str, query: &GapQuery) -> Result<GapReport, Error> {
         let mut path = stream_path(name, &format!("/gaps?limit={}", query.limit));
         put_range(&mut path, &query.from, &query.to, query.time_unit);
         if let Some(cadence_us) = query.cadence_us {

@@ -1,12 +1,11 @@
 //! The two ways to the API: over HTTP to a node that runs, or straight into the
 //! API of one that runs in this process.
 
-use std::error::Error;
+use std::error;
 use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::Uri;
@@ -14,6 +13,7 @@ use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
+use super::Error;
 use super::lost::{Lost, root_cause};
 
 /// How long a running node may take to accept a connection.
@@ -26,7 +26,7 @@ pub type Request = http::Request<Bytes>;
 pub type Answer = http::Response<Body>;
 
 /// The body of an answer.
-pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+pub type Body = UnsyncBoxBody<Bytes, Box<dyn error::Error + Send + Sync>>;
 
 /// The API of a node that runs in this process, or what stands for one in the tests
 /// of a program:
@@ -49,7 +49,7 @@ pub type Body = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> anyhow::Result<()> {
+/// # async fn main() -> Result<(), headwater_client::Error> {
 /// let node = Client::in_process(Empty);
 /// assert!(node.streams().await?.is_empty());
 /// # Ok(())
@@ -80,7 +80,7 @@ impl Transport {
     ///
     /// # Errors
     /// No node answers.
-    pub(super) async fn send(&self, request: Request) -> anyhow::Result<Answer> {
+    pub(super) async fn send(&self, request: Request) -> Result<Answer, Error> {
         match self {
             Self::Http(http) => http.send(request).await,
             Self::InProcess(node) => Ok(node.answer(request).await),
@@ -93,7 +93,7 @@ impl Http {
     ///
     /// # Errors
     /// The system has no room for a client.
-    pub(super) fn new(base: String) -> anyhow::Result<Self> {
+    pub(super) fn new(base: String) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             // A proxy in the environment is not for the loopback.
             .no_proxy()
@@ -101,7 +101,7 @@ impl Http {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .build()
-            .context("cannot set up an HTTP client")?;
+            .map_err(|error| Error::SetUp(root_cause(&error).to_string()))?;
         let base = RwLock::new(base.into());
         Ok(Self { http, base })
     }
@@ -116,13 +116,13 @@ impl Http {
         *self.base.write().unwrap_or_else(PoisonError::into_inner) = base;
     }
 
-    async fn send(&self, mut request: Request) -> anyhow::Result<Answer> {
+    async fn send(&self, mut request: Request) -> Result<Answer, Error> {
         let path = (request.uri().path_and_query()).map_or("/", PathAndQuery::as_str);
         let base = self.base();
-        let not_a_url = || format!("`{base}` is not the URL of a node's API");
-        let uri: Uri = format!("{base}{path}").parse().with_context(not_a_url)?;
-        *request.uri_mut() = uri;
-        let request = reqwest::Request::try_from(request).with_context(not_a_url)?;
+        let not_written = |why: &dyn error::Error| Error::Request(root_cause(why).to_string());
+        let uri: Result<Uri, _> = format!("{base}{path}").parse();
+        *request.uri_mut() = uri.map_err(|error| not_written(&error))?;
+        let request = reqwest::Request::try_from(request).map_err(|error| not_written(&error))?;
         let answer = self.http.execute(request).await.map_err(|error| {
             let (base, cause) = (base.to_string(), root_cause(&error).to_string());
             match error.is_connect() {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use futures::Stream;
 use headwater_protocols::time::Timestamp;
 use http::Method;
 
-use super::{ByteStream, Client, NDJSON, bytes_of, encode, observation, parse, read_whole};
+use super::{
+    ByteStream, Client, Error, NDJSON, bytes_of, encode, observation, parse, read_json, read_whole,
+};
 use crate::times::text::to_text;
 use crate::types::{UnsignedView, WalkNews};
 
@@ -17,7 +18,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn unsigned(&self) -> anyhow::Result<Vec<UnsignedView>> {
+    pub async fn unsigned(&self) -> Result<Vec<UnsignedView>, Error> {
         self.get("/v1/unsigned").await
     }
 
@@ -25,7 +26,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn import_unsigned(&self, name: &str, ndjson: Bytes) -> anyhow::Result<UnsignedView> {
+    pub async fn import_unsigned(&self, name: &str, ndjson: Bytes) -> Result<UnsignedView, Error> {
         let body = Some((NDJSON, ndjson));
         let answer = self.request(Method::PUT, &path(name, ""), body).await?;
         parse(&read_whole(answer).await?)
@@ -35,7 +36,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn delete_unsigned(&self, name: &str) -> anyhow::Result<UnsignedView> {
+    pub async fn delete_unsigned(&self, name: &str) -> Result<UnsignedView, Error> {
         let answer = self.request(Method::DELETE, &path(name, ""), None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -48,7 +49,7 @@ impl Client {
         &self,
         name: &str,
         format: &str,
-    ) -> anyhow::Result<ByteStream> {
+    ) -> Result<ByteStream, Error> {
         let path = path(name, &format!("/observations?format={format}"));
         Ok(bytes_of(self.request(Method::GET, &path, None).await?))
     }
@@ -62,14 +63,14 @@ impl Client {
         name: &str,
         before: Option<Timestamp>,
         deadline: Duration,
-    ) -> anyhow::Result<impl Stream<Item = anyhow::Result<WalkNews>> + use<>> {
+    ) -> Result<impl Stream<Item = Result<WalkNews, Error>> + use<>, Error> {
         let mut rest = format!("/walk?deadline_ms={}", deadline.as_millis());
         if let Some(before) = before {
             rest.push_str(&format!("&before={}", encode(&to_text(before))));
         }
         let answer = self.request(Method::POST, &path(name, &rest), None).await?;
         Ok(observation::parsed_lines(bytes_of(answer), |line| {
-            serde_json::from_slice(line).context("the node sent something that is no progress")
+            read_json(line, "the node sent something that is no progress")
         }))
     }
 }

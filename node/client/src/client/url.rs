@@ -2,12 +2,10 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Context, bail};
 use http::Uri;
 
 use super::transport::{Http, Transport};
-use super::{Client, Place};
-use crate::failure::usage;
+use super::{Client, Error, Place, UrlError};
 
 /// Environment variable with the token for a node that is named by its URL, and
 /// whose data folder is not at hand.
@@ -18,10 +16,9 @@ impl Client {
     /// `http://127.0.0.1:8600`; the scheme may be left off. Nothing is sent yet.
     ///
     /// # Errors
-    /// It is no URL of an API ([`Failure::Usage`](crate::failure::Failure::Usage)),
-    /// or the system has no room for a client.
-    pub fn to_url(url: &str) -> anyhow::Result<Self> {
-        let base = parse_base(url).map_err(usage)?;
+    /// It is no URL of an API ([`Error::Url`]), or the system has no room for a client.
+    pub fn to_url(url: &str) -> Result<Self, Error> {
+        let base = parse_base(url)?;
         Ok(Self::new(Transport::Http(Http::new(base)?), Place::Named))
     }
 
@@ -33,25 +30,22 @@ impl Client {
     }
 }
 
-fn parse_base(url: &str) -> anyhow::Result<String> {
+fn parse_base(url: &str) -> Result<String, UrlError> {
     let with_scheme = match url.contains("://") {
         true => url.to_owned(),
         false => format!("http://{url}"),
     };
-    let not_a_url =
-        || format!("`{url}` is not the URL of a node's API, such as http://127.0.0.1:8600");
-    let uri: Uri = with_scheme.parse().ok().with_context(not_a_url)?;
+    let not_a_url = || UrlError::NotAUrl(url.to_owned());
+    let uri: Uri = with_scheme.parse().map_err(|_| not_a_url())?;
     if uri.scheme_str() == Some("https") {
-        bail!(
-            "`{url}`: the API speaks http; over a network, use an SSH tunnel to the node's machine"
-        );
+        return Err(UrlError::Https(url.to_owned()));
     }
-    let authority = uri.authority().with_context(not_a_url)?;
+    let authority = uri.authority().ok_or_else(not_a_url)?;
     if uri.scheme_str() != Some("http") || authority.as_str().contains('@') {
-        bail!(not_a_url());
+        return Err(not_a_url());
     }
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        bail!("`{url}` has a path; name the scheme, host and port only");
+        return Err(UrlError::HasPath(url.to_owned()));
     }
     Ok(format!("http://{authority}"))
 }

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use headwater_client::data_dir::Access;
-use headwater_client::failure::usage;
 use headwater_client::keys::{random_bytes, refuse_existing, warn_if_others_can_read};
 use headwater_protocols::identity::{ED25519, SigningKey};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
@@ -25,6 +24,7 @@ use self::form::{SecretFile, parse_public};
 use self::sealing::Sealing;
 pub use self::sealing::{Passphrase, PassphraseError};
 use super::limits::MAX_RECOVERY_FILE_BYTES;
+use crate::failure::usage;
 
 /// Bytes of either secret.
 const SECRET_BYTES: usize = 32;
