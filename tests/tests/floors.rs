@@ -52,6 +52,7 @@ const CLIENT: &[&str] = &[
     "invite",
     "proof",
     "types",
+    "query",
     "client",
 ];
 

@@ -60,12 +60,14 @@ pub mod json_value;
 pub mod keys;
 pub mod object;
 pub mod proof;
+pub mod query;
 pub mod times;
 pub mod types;
 
 #[cfg(feature = "http")]
 pub use client::{
     Absence, Answer, ApiError, Body, ByteStream, Client, Elsewhere, Error, Event, EventError,
-    EventReader, GapQuery, InProcess, JoinQuery, Lost, Observation, Patience, Publishing, Query,
-    Request, RunningNode, Search, TOKEN_VARIABLE, TimeText, UrlError,
+    EventReader, InProcess, Lost, Observation, Patience, Request, RunningNode, Search,
+    TOKEN_VARIABLE, TimeText, UrlError,
 };
+pub use query::{GapQuery, JoinQuery, Publishing, Query};

@@ -7,6 +7,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::invite;
+use headwater_client::query::CreateQuery;
 use headwater_client::types::{CreatedStream, NewStream, Problem};
 use headwater_protocols::engine::Command;
 use headwater_protocols::id::LogId;
@@ -14,8 +15,6 @@ use headwater_protocols::identity::PublicKey;
 use headwater_protocols::manifest::{Manifest, NONCE_BYTES};
 use headwater_protocols::time::Timestamp;
 use libp2p::PeerId;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::bounds::positive_micros;
 use super::new_name::require_unlike;
@@ -27,29 +26,18 @@ use super::state::ApiState;
 use super::streams::parse;
 use crate::handle::wall_time;
 
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// Answer with the stream of this node that has the name already, if it is as
-    /// this one would be.
-    #[serde(default)]
-    if_not_exists: bool,
-}
-
 /// `POST /v1/streams`.
 #[utoipa::path(post, path = "/v1/streams", tag = "streams", summary = "Create a stream",
-    params(Options), request_body(content = NewStream),
+    params(CreateQuery), request_body(content = NewStream),
     responses((status = 201, description = "It was created; the header Location names it", body = CreatedStream), (status = 200, description = "It was there already (with if_not_exists)", body = CreatedStream), (status = "default", description = "An error (RFC 9457); 409 where this node has a stream of this name", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
 )]
 pub(super) async fn create(
     State(state): State<ApiState>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<CreateQuery>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(Options { if_not_exists }) = options?;
+    let Query(CreateQuery { if_not_exists }) = options?;
     let new = with_spans(parse(&body?)?)?;
     let target = new.target.as_deref();
     let target = target.map(|target| target_of(&state, target)).transpose()?;

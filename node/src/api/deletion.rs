@@ -5,30 +5,18 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use headwater_client::query::DeleteQuery;
 use headwater_client::types::{DeletedStream, Problem};
 use headwater_protocols::engine::{Command, CommandError};
 use headwater_protocols::id::LogId;
 use headwater_protocols::store::StoreError;
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
-use utoipa::IntoParams;
 
 use super::problem::ApiError;
 use super::resolve::Meaning;
 use super::state::ApiState;
 use super::work::blocking;
 use crate::handle::{Node, NodeError};
-
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// Even if this node publishes it: it can then only come back from peers
-    /// that have all of it.
-    #[serde(default)]
-    own: bool,
-}
 
 /// How long a deletion waits on a full disk until the store was opened anew, with
 /// the room that is kept back for it.
@@ -53,16 +41,16 @@ async fn forget(node: &Node, log: LogId, own: bool) -> Result<(), NodeError> {
 
 /// `DELETE /v1/streams/{id}`.
 #[utoipa::path(delete, path = "/v1/streams/{id}", tag = "streams", summary = "Forget a stream and delete what is held of it",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), DeleteQuery),
     responses((status = 200, description = "It is gone; the disk gives back its room soon", body = DeletedStream), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
 )]
 pub(super) async fn delete(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<DeleteQuery>, QueryRejection>,
 ) -> Result<Json<DeletedStream>, ApiError> {
-    let Query(Options { own }) = options?;
+    let Query(DeleteQuery { own }) = options?;
     let meaning = match own {
         true => Meaning::Own,
         false => Meaning::OnlyOne,

@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use headwater_client::query::DiscoverQuery;
 use headwater_client::times::text::to_text;
 use headwater_client::types::{DiscoveryView, FoundStreamView, Problem};
 use headwater_protocols::engine::{Command, FoundStream};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::elsewhere::PeersMayBeAsked;
 use super::problem::ApiError;
@@ -17,29 +16,18 @@ use super::state::ApiState;
 use super::view::{age_ms, invite_to};
 use crate::handle::{PeerStatus, wall_time};
 
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// Words, each of which must be part of the name, description, source, unit
-    /// or id, or a whole tag, or its key or value; without any all streams are found.
-    #[serde(default)]
-    q: String,
-}
-
 /// `GET /v1/discover`.
 #[utoipa::path(get, path = "/v1/discover", tag = "streams", summary = "Search the public streams that connected peers know",
-    params(Options),
+    params(DiscoverQuery),
     responses((status = 200, description = "What was found within 3 s", body = DiscoveryView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn discover(
     State(state): State<ApiState>,
     may_ask: PeersMayBeAsked,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<DiscoverQuery>, QueryRejection>,
 ) -> Result<Json<DiscoveryView>, ApiError> {
     may_ask.require()?;
-    let Query(Options { q }) = options?;
+    let Query(DiscoverQuery { q }) = options?;
     let found = state.node().ask(Command::discover(q)).await?;
     let peers = state.node().peers();
     let own = state.node().addresses();

@@ -4,14 +4,13 @@
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use headwater_client::times::{Bound, Unit};
+use headwater_client::query::FetchQuery;
+use headwater_client::times::Bound;
 use headwater_client::types::{FetchView, Problem};
 use headwater_protocols::engine::{Command, CommandError, LogStatus};
 use headwater_protocols::ranges::Interval;
 use headwater_protocols::sync::retrieval::{Found, Retrieval};
 use headwater_protocols::time::Timestamp;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::bounds::Range;
 use super::problem::ApiError;
@@ -19,32 +18,16 @@ use super::retrieve::{ask, unexpected};
 use super::state::ApiState;
 use crate::handle::wall_time;
 
-/// What the address may say.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// From this index, or this time, on (RFC 3339, a date, or a span such as `3d`,
-    /// which is so long before now); else from the beginning.
-    from: Option<String>,
-    /// Up to this index or time, which is left out; else up to the end.
-    to: Option<String>,
-    /// `from` and `to` are numbers of this unit since 1970: `s`, `ms`, `us` or
-    /// `ns`. Without it a whole number is an index.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-}
-
 /// Has these records fetched before all others, and answers at once.
 #[utoipa::path(post, path = "/v1/streams/{id}/fetch", tag = "streams", summary = "Fetch some records of a followed stream before the rest",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), FetchQuery),
     responses((status = 200, description = "Which records these are", body = FetchView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
 )]
 pub(super) async fn fetch(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<FetchQuery>, QueryRejection>,
 ) -> Result<Json<FetchView>, ApiError> {
     let status = state.stream(&id?)?;
     let Query(options) = options?;

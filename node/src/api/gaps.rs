@@ -4,14 +4,12 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
-use headwater_client::times::Unit;
+use headwater_client::query::GapQuery;
 use headwater_client::types::{GapReport, Problem};
 use headwater_export::GapFinder;
 use headwater_protocols::store::Store;
 use headwater_reading::extent::require_readable;
 use headwater_reading::{Records, Selection};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::bounds::{Range, positive_micros};
 use super::caller::Client;
@@ -21,39 +19,15 @@ use super::state::{ApiState, not_come_yet};
 use super::waiting::Written;
 use crate::handle::wall_time;
 
-/// What the address may say.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// From this index, or this time, on: RFC 3339, a date, or a span such as
-    /// `3d`, which is so long before now.
-    from: Option<String>,
-    /// Up to this index or time, which is left out.
-    to: Option<String>,
-    /// `from` and `to` are numbers of this unit since 1970: `s`, `ms`, `us` or
-    /// `ns`. Without it a whole number is an index.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-    /// The usual time between two observations, such as `1h`; else the cadence of
-    /// the manifest counts.
-    cadence: Option<String>,
-    /// The same in microseconds.
-    cadence_us: Option<u64>,
-    /// How many of each kind are listed: 100 unless it is said, at most 10,000.
-    /// All are counted.
-    limit: Option<usize>,
-}
-
 /// Reads everything that is asked for that is held.
 #[utoipa::path(get, path = "/v1/streams/{id}/gaps", tag = "observations", summary = "What is missing of a stream, what is there twice, and what came late",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), GapQuery),
     responses((status = 200, description = "What was found", body = GapReport), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn gaps(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<GapQuery>, QueryRejection>,
     client: Client,
 ) -> Result<Response, ApiError> {
     let status = state.stream(&id?)?;
@@ -77,7 +51,7 @@ struct Wanted {
 
 impl Wanted {
     /// Of a stream of this size.
-    fn of(options: &Options, size: u64) -> Result<Self, ApiError> {
+    fn of(options: &GapQuery, size: u64) -> Result<Self, ApiError> {
         let range = Range {
             from: options.from.as_deref(),
             to: options.to.as_deref(),
@@ -159,24 +133,24 @@ mod tests {
         status.held = vec![Interval { from: 0, to: 4 }, Interval { from: 8, to: 12 }];
         status.key = Some(key);
         let records = Records::of(&status, &store).unwrap();
-        let report = |options: Options| {
+        let report = |options: GapQuery| {
             let wanted = Wanted::of(&options, 13).unwrap();
             report(&records, &wanted, || Ok(())).unwrap()
         };
         let cadence_us = Some(1_000_000);
-        let all = report(Options {
+        let all = report(GapQuery {
             cadence_us,
-            ..Options::default()
+            ..GapQuery::default()
         });
         assert_eq!((all.from, all.to, all.times.records), (0, 13, 8));
         assert_eq!((all.holes, all.missing_in_holes), (2, 5));
         assert_eq!(all.first_holes, [(4, 8), (12, 13)]);
         assert_eq!((all.times.gaps, all.times.out_of_order), (0, 0));
-        let part = report(Options {
+        let part = report(GapQuery {
             from: Some("5".to_owned()),
             to: Some("9".to_owned()),
             limit: Some(0),
-            ..Options::default()
+            ..GapQuery::default()
         });
         assert_eq!((part.holes, part.missing_in_holes), (1, 3));
         assert_eq!((part.times.records, part.first_holes.len()), (1, 0));

@@ -7,15 +7,13 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use headwater_client::times::Unit;
+use headwater_client::query::JoinQuery;
 use headwater_client::types::Problem;
 use headwater_export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::Store;
 use headwater_reading::Records;
 use headwater_reading::extent::{require_no_dispute, require_readable};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::asker::Asker;
 use super::bounds::{Range, micros, positive_micros};
@@ -39,44 +37,9 @@ use crate::store::Patient;
 /// needed where times run backwards.
 const JOIN_MEBIBYTES: usize = 8;
 
-/// What the address may say.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// The streams, with commas between them: ids, parts of them, or names.
-    streams: String,
-    /// The stream whose observations make the rows; the first one unless it is
-    /// said.
-    on: Option<String>,
-    /// Or a row for each multiple of this span since 1970, such as `1h`, up to the
-    /// first one that has seen everything: 32,000,000 rows at most, unless `from` and
-    /// `to` say both ends.
-    every: Option<String>,
-    /// The same in microseconds.
-    every_us: Option<u64>,
-    /// A value that is older than the row by more than this is left out: `3d`.
-    tolerance: Option<String>,
-    /// The same in microseconds.
-    tolerance_us: Option<u64>,
-    /// Rows from this time on: RFC 3339 (UTC without an offset), a date, or a span
-    /// such as `3d`, which is so long before now (to a hundredth of it).
-    from: Option<String>,
-    /// Rows before this time.
-    to: Option<String>,
-    /// `from` and `to` are numbers of this unit since 1970: `s`, `ms`, `us` or
-    /// `ns`.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-    /// `json`, `ndjson`, `csv`, `arrow` (a stream), `feather` (Arrow as a file) or
-    /// `parquet`; else `Accept` decides.
-    #[param(schema_with = super::openapi::format)]
-    format: Option<String>,
-}
-
 /// Answers with the table, by time.
 #[utoipa::path(get, path = "/v1/join", tag = "observations", summary = "Several streams as one table: the latest value of each at or before the time of each row",
-    params(Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of a table that the client has"), ("Range" = Option<String>, Header, description = "A part of the table, as of observations"), ("If-Range" = Option<String>, Header, description = "The entity tag of the version that parts are wanted of")),
+    params(JoinQuery, ("If-None-Match" = Option<String>, Header, description = "The entity tag of a table that the client has"), ("Range" = Option<String>, Header, description = "A part of the table, as of observations"), ("If-Range" = Option<String>, Header, description = "The entity tag of the version that parts are wanted of")),
     responses((status = 200, description = "The columns `time` and, for each stream, what it is called on this node (its alias, if it has one, or else its name); where several are called alike, or `time` or `token`, `_` and the end of the id stand behind it. A value that is not there is null, in CSV empty", content(
             (Vec<serde_json::Value> = "application/json"),
             (String = "application/x-ndjson"),
@@ -95,7 +58,7 @@ pub(super) struct Options {
 )]
 pub(super) async fn read(
     State(state): State<ApiState>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<JoinQuery>, QueryRejection>,
     asker: Asker,
     (client, may_ask): (Client, PeersMayBeAsked),
     method: Method,
@@ -138,7 +101,7 @@ struct Joining {
 }
 
 impl Joining {
-    fn new(state: &ApiState, options: &Options, headers: &HeaderMap) -> Result<Self, ApiError> {
+    fn new(state: &ApiState, options: &JoinQuery, headers: &HeaderMap) -> Result<Self, ApiError> {
         let format = format_of(options.format.as_deref(), headers)?;
         let given = options.streams.split(',').count();
         if given > MAX_JOINED_STREAMS {
@@ -254,7 +217,11 @@ fn called(state: &ApiState, streams: &[Arc<LogStatus>]) -> Vec<(String, String)>
     streams.iter().map(called).collect()
 }
 
-fn rows(state: &ApiState, options: &Options, streams: &[Arc<LogStatus>]) -> Result<Rows, ApiError> {
+fn rows(
+    state: &ApiState,
+    options: &JoinQuery,
+    streams: &[Arc<LogStatus>],
+) -> Result<Rows, ApiError> {
     let every_us = positive_micros("every", options.every.as_deref(), options.every_us)?;
     match (&options.on, every_us) {
         (Some(_), Some(_)) => Err(ApiError::bad_request(

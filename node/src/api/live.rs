@@ -15,13 +15,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
-use headwater_client::times::{Bound, Unit};
+use headwater_client::query::LiveQuery;
+use headwater_client::times::Bound;
 use headwater_client::types::Problem;
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::time::Timestamp;
 use headwater_reading::extent::{in_dispute, require_readable};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::bounds::bound;
 use super::caller::Client;
@@ -39,29 +38,15 @@ use crate::handle::wall_time;
 /// Tells nginx to hand on what comes as it comes.
 pub(super) const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// From this index or time on (RFC 3339, a date, or a span such as `3d`, which
-    /// is so long before now); else from what is new.
-    from: Option<String>,
-    /// `from` is a number of this unit since 1970: `s`, `ms`, `us` or `ns`.
-    /// Without it a whole number is an index.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-}
-
 /// Answers for as long as the client and the node are there.
 #[utoipa::path(get, path = "/v1/streams/{id}/live", tag = "observations", summary = "History, then every new observation: events, or a WebSocket",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the client has")),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), LiveQuery, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that the client has")),
     responses((status = 200, description = "Server-Sent Events: `id` is the index, `data` an observation. Of a stream that was recovered, and had two histories, the id also says which one it is of, behind an `@`. A `reset` event, which has a Reset as its `data`, says that the recovery key of the stream has ended it, and what does not count of that which the client may have. An `ended` event, which has an Ended as its `data`, says that the client has all that counts, and that nothing more comes. An `error` event, which has a Problem as its `data`, is the last one: what follows is disputed", body = String, content_type = "text/event-stream"), (status = 101, description = "A WebSocket: each text message is an observation, or {\"reset\": Reset} or {\"ended\": Ended}, as the events of these names; the last one may be a Problem, when what follows is disputed"), (status = 409, description = "What was asked for is disputed, or nothing of the stream has come yet", body = Problem, content_type = "application/problem+json"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn live(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<LiveQuery>, QueryRejection>,
     client: Client,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -162,7 +147,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, ApiError> {
 async fn first(
     state: &ApiState,
     status: Arc<LogStatus>,
-    options: &Options,
+    options: &LiveQuery,
 ) -> Result<Option<u64>, ApiError> {
     let size = status.head.as_ref().map_or(0, |head| head.size);
     let (from, unit) = (options.from.as_deref(), options.time_unit);

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::proof::prove_export;
-use headwater_client::times::Unit;
+use headwater_client::query::Query as Options;
 use headwater_client::types::{Observation, Problem};
 use headwater_export::{Encoder, Format, Shape};
 use headwater_protocols::engine::LogStatus;
@@ -20,8 +20,6 @@ use headwater_protocols::sync::retrieval::{Meant, Retrieval};
 use headwater_protocols::time::Timestamp;
 use headwater_reading::extent::{kept, require_readable, require_undisputed};
 use headwater_reading::{Order, Records, Selection, Unreadable};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::accept;
 use super::asker::Asker;
@@ -43,39 +41,6 @@ use crate::store::Patient;
 
 /// In answers from a forked stream: the index from which on it is disputed.
 const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-from");
-
-/// What the address may say, as it is written.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// From this index, or this time, on: RFC 3339 (UTC without an offset), a
-    /// date, or a span such as `3d`, which is so long before now (to a hundredth
-    /// of it).
-    from: Option<String>,
-    /// Up to this index or time, which is left out.
-    to: Option<String>,
-    /// The last observation whose time is not after this one.
-    at_or_before: Option<String>,
-    /// `from`, `to` and `at_or_before` are numbers of this unit since 1970: `s`,
-    /// `ms`, `us` or `ns`. Without it a whole number is an index.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-    /// At most so many.
-    limit: Option<u64>,
-    /// `asc` (by index) or `desc`.
-    #[param(schema_with = super::openapi::order)]
-    order: Option<String>,
-    /// `json`, `ndjson`, `csv`, `arrow` (a stream), `feather` (Arrow as a file) or
-    /// `parquet`; else `Accept` decides.
-    #[param(schema_with = super::openapi::format)]
-    format: Option<String>,
-    /// Whether a Parquet file carries its proof.
-    with_proof: Option<bool>,
-    /// Of a stream with columns these alone, in this order, their names separated by
-    /// commas; and no `token` of what they do not give back.
-    columns: Option<String>,
-}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

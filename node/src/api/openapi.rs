@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::Value;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -94,32 +93,6 @@ fn description(guards_reading: bool) -> utoipa::openapi::OpenApi {
         }
     }
     document
-}
-
-/// `order` of a read.
-pub(super) fn order() -> Schema {
-    one_of(&["asc", "desc"])
-}
-
-/// `format` of a read.
-pub(super) fn format() -> Schema {
-    one_of(&[
-        "json", "ndjson", "csv", "safe-csv", "arrow", "feather", "parquet",
-    ])
-}
-
-/// `format` of what has texts alone.
-pub(super) fn text_format() -> Schema {
-    one_of(&["csv", "ndjson"])
-}
-
-fn one_of(words: &[&'static str]) -> Schema {
-    let words = words.iter().copied();
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(words))
-        .build()
-        .into()
 }
 
 /// `GET /openapi.json`.

@@ -5,6 +5,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use data_encoding::BASE64;
 use headwater_client::proof::{self, NoProof};
+use headwater_client::query::{ConsistencyQuery, ExportProofQuery};
 use headwater_client::times::text::to_text;
 use headwater_client::types::{
     ConsistencyProof, ExportProof, HeadView, HeadsView, InclusionProof, KnownHead, Problem,
@@ -15,8 +16,6 @@ use headwater_protocols::head::checkpoint::verifier_key;
 use headwater_protocols::manifest::SignedManifest;
 use headwater_reading::Selection;
 use headwater_reading::extent::{kept, require_kept, require_readable, require_undisputed};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::bounds::require_rising;
 use super::caller::Client;
@@ -139,31 +138,19 @@ pub(super) async fn inclusion(
     prove.await.map(Json)
 }
 
-/// What the address of a consistency proof says.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Sizes {
-    /// Size of the first tree.
-    first: u64,
-    /// Size of the second one; when absent, that of the adopted head, or of what
-    /// of it is not disputed.
-    second: Option<u64>,
-}
-
 /// `GET /v1/streams/{id}/consistency?first=&second=`.
 #[utoipa::path(get, path = "/v1/streams/{id}/consistency", tag = "proofs", summary = "A proof that a stream only grew",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Sizes),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), ConsistencyQuery),
     responses((status = 200, description = "The proof", body = ConsistencyProof), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn consistency(
     State(state): State<ApiState>,
     client: Client,
     id: Result<Path<String>, PathRejection>,
-    sizes: Result<Query<Sizes>, QueryRejection>,
+    sizes: Result<Query<ConsistencyQuery>, QueryRejection>,
 ) -> Result<Json<ConsistencyProof>, ApiError> {
     let status = state.stream(&id?)?;
-    let Query(Sizes { first, second }) = sizes?;
+    let Query(ConsistencyQuery { first, second }) = sizes?;
     let prove = state.look_through(&client, status, move |records, _| {
         let status = records.status();
         let usable = status.head.as_ref().map(|_| status.usable_size());
@@ -178,33 +165,21 @@ pub(super) async fn consistency(
     prove.await.map(Json)
 }
 
-/// What the address of the proof of an export says.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Range {
-    /// The first record; 0 when absent.
-    from: Option<u64>,
-    /// The index behind the last one. When absent, the size of the adopted head,
-    /// or of what of it is not disputed; when beyond the head, its size.
-    to: Option<u64>,
-}
-
 /// `GET /v1/streams/{id}/export-proof?from=&to=`: what stands beside a CSV
 /// file that is to be verified.
 #[utoipa::path(get, path = "/v1/streams/{id}/export-proof", tag = "proofs", summary = "What stands beside an exported CSV file",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Range),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), ExportProofQuery),
     responses((status = 200, description = "The proof", body = ExportProof), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn export(
     State(state): State<ApiState>,
     client: Client,
     id: Result<Path<String>, PathRejection>,
-    range: Result<Query<Range>, QueryRejection>,
+    range: Result<Query<ExportProofQuery>, QueryRejection>,
 ) -> Result<Json<ExportProof>, ApiError> {
     let status = state.stream(&id?)?;
     require_readable(&status)?;
-    let Query(Range { from, to }) = range?;
+    let Query(ExportProofQuery { from, to }) = range?;
     let prove = state.look_through(&client, status, move |records, _| {
         let status = records.status();
         let size = status.head.as_ref().map_or(0, |head| head.size);

@@ -5,14 +5,13 @@ use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use headwater_client::query::Publishing;
 use headwater_client::times::Unit;
 use headwater_client::types::{ObservationsBody, Problem, PublishAnswer};
 use headwater_protocols::engine::{Command, CommandError, RequestKey};
 use headwater_protocols::ranges::Interval;
 use headwater_reading::extent::require_readable;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use utoipa::IntoParams;
 
 use super::accepted::line_of;
 use super::body_room::BodyRoom;
@@ -25,27 +24,9 @@ use super::work::blocking;
 use crate::handle::wall_time;
 use crate::import::incoming::{self, Form, Incoming, NotTaken, Why};
 
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// Publish only if the stream has this size, which makes a retry safe.
-    expect_size: Option<u64>,
-    /// What times that are numbers count since 1970, where an observation does not
-    /// say it: `s`, `ms`, `us` or `ns`.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-    /// Times more than a day ahead of now are meant, in a stream whose times are
-    /// ordered, too: nothing can be published behind them before then.
-    #[serde(default)]
-    #[param(required = false)]
-    far_ahead: bool,
-}
-
 /// Answers once the records are durable.
 #[utoipa::path(post, path = "/v1/streams/{id}/observations", tag = "observations", summary = "Publish observations; answered once they are durable",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("Idempotency-Key" = Option<String>, Header, description = "A name of this request, for example a UUID: a request with the same name and body is answered as the first time, for a day, and not done again")),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Publishing, ("Idempotency-Key" = Option<String>, Header, description = "A name of this request, for example a UUID: a request with the same name and body is answered as the first time, for a day, and not done again")),
     request_body(content((ObservationsBody = "application/json"), (String = "application/x-ndjson"))),
     responses((status = 201, description = "They are durable", body = PublishAnswer), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
@@ -53,11 +34,11 @@ pub(super) struct Options {
 pub(super) async fn publish(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<Publishing>, QueryRejection>,
     request: Request,
 ) -> Result<(StatusCode, Json<PublishAnswer>), ApiError> {
     let status = state.stream_meant(&id?, Meaning::Own)?;
-    let Query(Options {
+    let Query(Publishing {
         expect_size,
         time_unit,
         far_ahead,

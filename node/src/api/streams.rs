@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use headwater_client::base64;
 use headwater_client::object;
+use headwater_client::query::{ListQuery, ShowQuery};
 use headwater_client::types::{
     Close, ItemProblem, Problem, Recover, Reopen, StreamPeerView, StreamView, Subscription,
 };
@@ -19,9 +20,7 @@ use headwater_protocols::wire::v1;
 use headwater_reading::Records;
 use libp2p::Multiaddr;
 use prost::Message;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use utoipa::IntoParams;
 
 use super::caller::Client;
 use super::limits::MAX_KNOWN_PEERS;
@@ -38,40 +37,20 @@ use crate::store::Patient;
 type Id = Result<Path<String>, PathRejection>;
 type Body = Result<Bytes, BytesRejection>;
 
-/// What the address of a list may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListOptions {
-    /// Say what each takes on the disk, which is looked up in the table files.
-    #[serde(default)]
-    disk: bool,
-}
-
-/// What the address of a stream may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ShowOptions {
-    /// Mean this node's own streams by what names it, as publishing does.
-    #[serde(default)]
-    own: bool,
-}
-
 /// What a list of ten thousand streams takes, as it is made and as it is written.
 const LIST_MEBIBYTES: usize = 32;
 
 /// `GET /v1/streams`.
 #[utoipa::path(get, path = "/v1/streams", tag = "streams", summary = "Streams that are known here",
-    params(ListOptions),
+    params(ListQuery),
     responses((status = 200, description = "The streams", body = [StreamView]), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn list(
     State(state): State<ApiState>,
     client: Client,
-    options: Result<Query<ListOptions>, QueryRejection>,
+    options: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(ListOptions { disk }) = options?;
+    let Query(ListQuery { disk }) = options?;
     // Of ten thousand streams it is long.
     let _place = state.place(&client, LIST_MEBIBYTES).await?;
     let known = state.node().streams();
@@ -85,15 +64,15 @@ pub(super) async fn list(
 
 /// `GET /v1/streams/{id}`.
 #[utoipa::path(get, path = "/v1/streams/{id}", tag = "streams", summary = "A stream: manifest, head, what is held, invite",
-    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite. A name means this node's own stream before those of others"), ShowOptions),
+    params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite. A name means this node's own stream before those of others"), ShowQuery),
     responses((status = 200, description = "The stream", body = StreamView), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn show(
     State(state): State<ApiState>,
     id: Id,
-    options: Result<Query<ShowOptions>, QueryRejection>,
+    options: Result<Query<ShowQuery>, QueryRejection>,
 ) -> Result<Json<StreamView>, ApiError> {
-    let Query(ShowOptions { own }) = options?;
+    let Query(ShowQuery { own }) = options?;
     let id = id?;
     let meaning = match own {
         true => Meaning::Own,

@@ -12,12 +12,11 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headwater_client::query::{TextFormat, UnsignedQuery};
 use headwater_client::times::text::to_text;
 use headwater_client::types::{Problem, UnsignedView};
 use headwater_protocols::quorum::kept::{self, KeepError, Kept};
 use headwater_protocols::quorum::{BadName, Group, HistoryName};
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::caller::Client;
 use super::problem::ApiError;
@@ -76,50 +75,32 @@ pub(super) async fn delete(
     Ok(Json(unsigned_view(&deleted.await?)))
 }
 
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Options {
-    /// How they are written: `csv` (`time,value,unsigned`) unless it is said, or
-    /// `ndjson`.
-    #[param(schema_with = super::openapi::text_format)]
-    format: Option<Format>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Format {
-    Csv,
-    Ndjson,
-}
-
 /// `GET /v1/unsigned/{name}/observations`: from the beginning, each marked.
 #[utoipa::path(get, path = "/v1/unsigned/{name}/observations", tag = "unsigned", summary = "The observations of a history that nobody signed, the earliest first",
-    params(("name" = String, Path, description = "Its name"), Options),
+    params(("name" = String, Path, description = "Its name"), UnsignedQuery),
     responses((status = 200, description = "Every one says that it is unsigned", content((String = "text/csv"), (String = "application/x-ndjson"))), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
 )]
 pub(super) async fn observations(
     State(state): State<ApiState>,
     name: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<UnsignedQuery>, QueryRejection>,
     client: Client,
 ) -> Result<Response, ApiError> {
     let kept = found(&state, name_of(name)?).await?;
-    let Query(Options { format }) = options?;
-    let format = format.unwrap_or(Format::Csv);
+    let Query(UnsignedQuery { format }) = options?;
+    let format = format.unwrap_or(TextFormat::Csv);
     let place = state.place(&client, 1).await?;
     let store = state.node().store().clone();
     let id = kept.name.id();
     let body = written_by(place, move |out| {
-        if let Format::Csv = format {
+        if let TextFormat::Csv = format {
             out.write_all(b"time,value,unsigned\n")?;
         }
         kept::visit_from_beginning(&*store, id, |group| write(out, format, group))
     });
     let kind = match format {
-        Format::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
-        Format::Ndjson => HeaderValue::from_static("application/x-ndjson"),
+        TextFormat::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
+        TextFormat::Ndjson => HeaderValue::from_static("application/x-ndjson"),
     };
     Ok(([(header::CONTENT_TYPE, kind)], body.await?).into_response())
 }
@@ -130,19 +111,19 @@ impl From<headwater_protocols::store::StoreError> for WriteError {
     }
 }
 
-fn write(out: &mut BlockWriter, format: Format, group: &Group) -> Result<(), WriteError> {
+fn write(out: &mut BlockWriter, format: TextFormat, group: &Group) -> Result<(), WriteError> {
     let time = to_text(group.time);
     for value in &group.values {
         let value = String::from_utf8_lossy(value);
         match format {
-            Format::Csv => {
+            TextFormat::Csv => {
                 let mut line = csv::WriterBuilder::new().from_writer(Vec::new());
                 let written = line.write_record([&*time, &*value, "true"]);
                 written.map_err(std::io::Error::other)?;
                 let line = line.into_inner().map_err(|_| WriteError::Gone)?;
                 out.write_all(&line)?;
             }
-            Format::Ndjson => {
+            TextFormat::Ndjson => {
                 // What nobody described has no type: a text says it as it is.
                 let row = serde_json::json!({"time": time, "value": value, "unsigned": true});
                 writeln!(out, "{row}")?;

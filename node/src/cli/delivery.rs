@@ -209,9 +209,9 @@ impl Way<'_> {
     async fn put_once(&self, batch: &Batch, key: &str) -> anyhow::Result<Published> {
         let (client, id) = (self.target.client, &self.target.id);
         let how = Publishing {
-            expect_size: None,
             far_ahead: self.target.far_ahead,
             time_unit: Some(TIME_UNIT),
+            ..Publishing::default()
         };
         let send = async || {
             client

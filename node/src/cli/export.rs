@@ -190,11 +190,10 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
                 from: args.from.clone(),
                 to: args.to.clone(),
                 time_unit: args.time_unit,
-                at_or_before: None,
-                limit: None,
-                format: name,
-                with_proof: args.with_proof && sidecar.is_none(),
+                format: Some(name.to_owned()),
+                with_proof: (args.with_proof && sidecar.is_none()).then_some(true),
                 columns: args.columns.clone(),
+                ..Query::default()
             };
             let Some(sidecar) = &sidecar else {
                 return Ok((write(client, args, &query).await?, left_out));

@@ -50,7 +50,8 @@ pub(super) async fn gaps(invocation: &Invocation, args: &GapsArgs) -> anyhow::Re
         to: args.to.clone(),
         time_unit: args.time_unit,
         cadence_us,
-        limit: args.limit,
+        limit: Some(args.limit),
+        ..GapQuery::default()
     };
     let out = invocation.out;
     let (report, recovered) = invocation

@@ -79,14 +79,15 @@ pub(super) async fn join(invocation: &Invocation, args: &JoinArgs) -> anyhow::Re
                 None => None,
             };
             let query = JoinQuery {
-                streams,
+                streams: streams.join(","),
                 on,
                 every_us,
                 tolerance_us: args.tolerance.map(micros),
                 from: args.from.clone(),
                 to: args.to.clone(),
                 time_unit: args.time_unit,
-                format,
+                format: Some(format.to_owned()),
+                ..JoinQuery::default()
             };
             write(client, args, &query).await
         })

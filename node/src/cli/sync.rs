@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use clap::{ArgGroup, Args};
 use headwater_client::Patience;
+use headwater_client::query::FetchQuery;
 use headwater_client::times::Unit;
 use headwater_client::types::{FetchView, RoleView, StreamView};
 use headwater_protocols::backoff::Backoff;
@@ -74,12 +75,16 @@ pub(super) async fn sync(invocation: &Invocation, args: &SyncArgs) -> anyhow::Re
             client.require_network("sync")?;
             let first = client.stream(&args.stream).await?;
             let before = first.held_records;
-            let bounds = (args.from.as_deref(), args.to.as_deref());
-            let part = match bounds {
+            let part = match (&args.from, &args.to) {
                 (None, None) => None,
                 (from, to) => {
                     refuse_hopeless(&first)?;
-                    Some(client.fetch(&first.id, from, to, args.time_unit).await?)
+                    let query = FetchQuery {
+                        from: from.clone(),
+                        to: to.clone(),
+                        time_unit: args.time_unit,
+                    };
+                    Some(client.fetch(&first.id, &query).await?)
                 }
             };
             let stream = match args.wait {

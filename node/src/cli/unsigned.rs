@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use headwater_client::query::TextFormat;
 use headwater_client::types::UnsignedView;
 
 use super::Invocation;
@@ -104,8 +105,8 @@ fn table(all: &[UnsignedView]) -> Table {
 
 async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow::Result<()> {
     let format = match args.format {
-        Format::Csv => "csv",
-        Format::Ndjson => "ndjson",
+        Format::Csv => TextFormat::Csv,
+        Format::Ndjson => TextFormat::Ndjson,
     };
     let bytes = invocation
         .with_client(async |client| {

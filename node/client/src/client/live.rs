@@ -6,9 +6,10 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use http::Method;
 
-use super::query::put_unit;
+use super::address::{address, stream_path};
 use super::sse::{Event, EventReader};
-use super::{ByteStream, Client, Error, bytes_of, encode, stream_path};
+use super::{ByteStream, Client, Error, bytes_of};
+use crate::query::LiveQuery;
 use crate::times::Unit;
 
 /// The header with which a reader comes back.
@@ -25,8 +26,11 @@ impl Client {
         from: &str,
         unit: Option<Unit>,
     ) -> Result<BoxStream<'static, Result<Event, Error>>, Error> {
-        let mut path = stream_path(name, &format!("/live?from={}", encode(from)));
-        put_unit(&mut path, unit);
+        let query = LiveQuery {
+            from: Some(from.to_owned()),
+            time_unit: unit,
+        };
+        let path = address(&stream_path(name, "/live"), &query)?;
         let answer = self.request(Method::GET, &path, None).await?;
         Ok(events(bytes_of(answer)).boxed())
     }

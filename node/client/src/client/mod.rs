@@ -1,5 +1,6 @@
 //! The client: what a program asks of a node, and hears from it.
 
+mod address;
 mod error;
 mod folder;
 mod live;
@@ -10,7 +11,6 @@ mod patience;
 mod problem;
 mod proofs;
 mod publishing;
-mod query;
 mod reading;
 mod sse;
 mod transport;
@@ -34,20 +34,19 @@ pub use lost::Lost;
 pub use observation::{Observation, TimeText};
 pub use patience::{Absence, Patience, Search};
 pub use problem::ApiError;
-pub use query::{GapQuery, JoinQuery, Publishing, Query};
 pub use sse::{Event, EventError, EventReader};
 pub use transport::{Answer, Body, InProcess, Request};
 pub use url::TOKEN_VARIABLE;
 
 use crate::data_dir::DataDir;
-use crate::invite;
 use crate::keys::Token;
-use crate::times::Unit;
+use crate::query::{CreateQuery, DeleteQuery, DiscoverQuery, FetchQuery, ListQuery, ShowQuery};
 use crate::types::{
     Close, CreatedStream, DashboardLink, DeletedStream, DiscoveryView, FetchView, Health,
     NewStream, NodeView, PeerView, Recover, Reopen, ScrubView, StreamPeerView, StreamView,
     Subscription,
 };
+use address::{address, stream_path};
 use transport::Transport;
 
 /// Bytes of an answer that is read whole, at most: a list of 10,000 streams
@@ -160,6 +159,14 @@ impl Client {
         parse(&read_whole(self.request(Method::GET, path, None).await?).await?)
     }
 
+    async fn get_by<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &impl Serialize,
+    ) -> Result<T, Error> {
+        self.get(&address(path, query)?).await
+    }
+
     async fn send<B: Serialize>(
         &self,
         method: Method,
@@ -243,7 +250,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn streams_on_disk(&self) -> Result<Vec<StreamView>, Error> {
-        self.get("/v1/streams?disk=true").await
+        self.get_by("/v1/streams", &ListQuery { disk: true }).await
     }
 
     /// Searches the public streams that connected peers know.
@@ -251,7 +258,8 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn discover(&self, text: &str) -> Result<DiscoveryView, Error> {
-        self.get(&format!("/v1/discover?q={}", encode(text))).await
+        let query = DiscoverQuery { q: text.to_owned() };
+        self.get_by("/v1/discover", &query).await
     }
 
     /// One of the node's own, if any is named so.
@@ -259,7 +267,8 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn own_stream(&self, name: &str) -> Result<StreamView, Error> {
-        self.get(&stream_path(name, "?own=true")).await
+        let query = ShowQuery { own: true };
+        self.get_by(&stream_path(name, ""), &query).await
     }
 
     /// Creates a stream; or names the one that has the name already and is as this
@@ -272,7 +281,7 @@ impl Client {
         stream: &NewStream,
         if_not_exists: bool,
     ) -> Result<CreatedStream, Error> {
-        let path = format!("/v1/streams?if_not_exists={if_not_exists}");
+        let path = address("/v1/streams", &CreateQuery { if_not_exists })?;
         parse(&self.send(Method::POST, &path, stream).await?)
     }
 
@@ -285,23 +294,12 @@ impl Client {
         parse(&self.send(Method::PUT, &path, how).await?)
     }
 
-    /// Has some records fetched before all others; which these are. A bound is an
-    /// index or a time (RFC 3339).
+    /// Has some records fetched before all others; which these are.
     ///
     /// # Errors
     /// As [`Client::request`].
-    pub async fn fetch(
-        &self,
-        name: &str,
-        from: Option<&str>,
-        to: Option<&str>,
-        unit: Option<Unit>,
-    ) -> Result<FetchView, Error> {
-        let unit = unit.map(Unit::symbol);
-        let bounds = [("from", from), ("to", to), ("time_unit", unit)].into_iter();
-        let bounds = bounds.filter_map(|(key, bound)| Some(format!("{key}={}", encode(bound?))));
-        let query = bounds.collect::<Vec<_>>().join("&");
-        let path = stream_path(name, &format!("/fetch?{query}"));
+    pub async fn fetch(&self, name: &str, query: &FetchQuery) -> Result<FetchView, Error> {
+        let path = address(&stream_path(name, "/fetch"), query)?;
         let answer = self.request(Method::POST, &path, None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -340,7 +338,7 @@ impl Client {
     /// # Errors
     /// As [`Client::request`].
     pub async fn delete(&self, name: &str, own: bool) -> Result<DeletedStream, Error> {
-        let path = stream_path(name, &format!("?own={own}"));
+        let path = address(&stream_path(name, ""), &DeleteQuery { own })?;
         let answer = self.request(Method::DELETE, &path, None).await?;
         parse(&read_whole(answer).await?)
     }
@@ -374,32 +372,6 @@ impl Client {
     }
 }
 
-/// The path of something of a stream. An invite names the stream that it is
-/// for; every other name is looked up by the node, which also knows what an
-/// invite that cannot be read may have meant.
-fn stream_path(name: &str, rest: &str) -> String {
-    let segment = match invite::parse(name) {
-        Ok(invite) => invite.stream.to_string(),
-        Err(_) => encode(name),
-    };
-    format!("/v1/streams/{segment}{rest}")
-}
-
-/// Percent-encodes a segment of a path or a value of a query.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            // `.` and `..` would be taken for steps in the path.
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
 async fn read_whole(answer: Answer) -> Result<Bytes, Error> {
     let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES);
     let body = body.collect().await;
@@ -427,23 +399,4 @@ fn read_json<T: DeserializeOwned>(json: &[u8], what: &'static str) -> Result<T, 
         let cause = cause.to_string();
         Error::NotUnderstood { what, cause }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_named_by_one_segment_of_the_path() {
-        let path = |name: &str| stream_path(name, "/head");
-        assert_eq!(path("wind"), "/v1/streams/wind/head");
-        assert_eq!(path("../node"), "/v1/streams/%2E%2E%2Fnode/head");
-        assert_eq!(path("°C?"), "/v1/streams/%C2%B0C%3F/head");
-        let id = headwater_protocols::id::LogId([1; 32]);
-        assert_eq!(
-            path(&format!("headwater:{id}")),
-            format!("/v1/streams/{id}/head")
-        );
-        assert_eq!(path("headwater:x"), "/v1/streams/headwater%3Ax/head");
-    }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Client, Error, stream_path};
+use super::address::stream_path;
+use super::{Client, Error};
 use crate::types::StreamView;
 
 /// How long names that are on their way are waited for: some round trips and

@@ -1,6 +1,8 @@
 //! What shows that a record, or a tree, is what its publisher signed.
 
-use super::{Client, Error, stream_path};
+use super::address::stream_path;
+use super::{Client, Error};
+use crate::query::{ConsistencyQuery, ExportProofQuery};
 use crate::types::{
     ConsistencyProof, EvidenceFile, EvidenceView, ExportProof, HeadView, HeadsView, InclusionProof,
 };
@@ -60,9 +62,10 @@ impl Client {
         from: u64,
         to: Option<u64>,
     ) -> Result<ExportProof, Error> {
-        let to = to.map_or_else(String::new, |to| format!("&to={to}"));
-        let path = format!("/export-proof?from={from}{to}");
-        self.get(&stream_path(name, &path)).await
+        let from = Some(from);
+        let query = ExportProofQuery { from, to };
+        self.get_by(&stream_path(name, "/export-proof"), &query)
+            .await
     }
 
     /// A proof that the first so many records did not change when the stream
@@ -76,7 +79,9 @@ impl Client {
         first: u64,
         second: u64,
     ) -> Result<ConsistencyProof, Error> {
-        let path = format!("/consistency?first={first}&second={second}");
-        self.get(&stream_path(name, &path)).await
+        let second = Some(second);
+        let query = ConsistencyQuery { first, second };
+        self.get_by(&stream_path(name, "/consistency"), &query)
+            .await
     }
 }

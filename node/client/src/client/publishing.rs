@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use http::Method;
 
-use super::{Client, Error, NDJSON, Publishing, parse, read_whole, stream_path};
+use super::address::{address, stream_path};
+use super::{Client, Error, NDJSON, parse, read_whole};
+use crate::query::Publishing;
 use crate::types::Published;
 
 /// The header that names a request.
@@ -20,7 +22,7 @@ impl Client {
         ndjson: Bytes,
         how: Publishing,
     ) -> Result<Published, Error> {
-        let path = stream_path(name, &how.route());
+        let path = address(&stream_path(name, "/observations"), &how)?;
         let answer = self
             .request(Method::POST, &path, Some((NDJSON, ndjson)))
             .await?;
@@ -39,7 +41,7 @@ impl Client {
         how: Publishing,
         key: &str,
     ) -> Result<Published, Error> {
-        let path = stream_path(name, &how.route());
+        let path = address(&stream_path(name, "/observations"), &how)?;
         let mut request = self.head_of(Method::POST, &path);
         request = request.header(IDEMPOTENCY_KEY, key);
         let answer = self.send_whole(request, Some((NDJSON, ndjson))).await?;

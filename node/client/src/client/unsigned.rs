@@ -7,9 +7,11 @@ use futures::Stream;
 use headwater_protocols::time::Timestamp;
 use http::Method;
 
+use super::address::{address, encode};
 use super::{
-    ByteStream, Client, Error, NDJSON, bytes_of, encode, observation, parse, read_json, read_whole,
+    ByteStream, Client, Error, NDJSON, bytes_of, observation, parse, read_json, read_whole,
 };
+use crate::query::{TextFormat, UnsignedQuery, WalkQuery};
 use crate::times::text::to_text;
 use crate::types::{UnsignedView, WalkNews};
 
@@ -41,16 +43,19 @@ impl Client {
         parse(&read_whole(answer).await?)
     }
 
-    /// The observations of one as `csv` or `ndjson`, as they are read.
+    /// The observations of one, as they are read.
     ///
     /// # Errors
     /// As [`Client::request`].
     pub async fn unsigned_observations(
         &self,
         name: &str,
-        format: &str,
+        format: TextFormat,
     ) -> Result<ByteStream, Error> {
-        let path = path(name, &format!("/observations?format={format}"));
+        let query = UnsignedQuery {
+            format: Some(format),
+        };
+        let path = address(&path(name, "/observations"), &query)?;
         Ok(bytes_of(self.request(Method::GET, &path, None).await?))
     }
 
@@ -64,11 +69,13 @@ impl Client {
         before: Option<Timestamp>,
         deadline: Duration,
     ) -> Result<impl Stream<Item = Result<WalkNews, Error>> + use<>, Error> {
-        let mut rest = format!("/walk?deadline_ms={}", deadline.as_millis());
-        if let Some(before) = before {
-            rest.push_str(&format!("&before={}", encode(&to_text(before))));
-        }
-        let answer = self.request(Method::POST, &path(name, &rest), None).await?;
+        let query = WalkQuery {
+            before: before.map(to_text),
+            time_unit: None,
+            deadline_ms: Some(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)),
+        };
+        let path = address(&path(name, "/walk"), &query)?;
+        let answer = self.request(Method::POST, &path, None).await?;
         Ok(observation::parsed_lines(bytes_of(answer), |line| {
             read_json(line, "the node sent something that is no progress")
         }))

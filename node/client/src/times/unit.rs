@@ -4,10 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use headwater_protocols::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What a number that is a time counts since the Unix epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Unit {
     /// Seconds.
     #[serde(rename = "s")]

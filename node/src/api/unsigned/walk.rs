@@ -10,11 +10,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
-use headwater_client::times::Unit;
+use headwater_client::query::WalkQuery;
 use headwater_client::types::{Problem, WalkNews};
 use headwater_protocols::quorum::Outcome;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use super::super::bounds::instant;
 use super::super::limits::{MAX_WALK_DEADLINE, WALK_DEADLINE};
@@ -26,33 +24,17 @@ use super::view::{report_view, unsigned_view};
 use crate::handle::wall_time;
 use crate::runtime::quorum_walk::{QuorumWalk, Step};
 
-/// What the address may say.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::api) struct Options {
-    /// What lies before this time is wanted (RFC 3339, a date, or a span such as
-    /// `3d` before now); now unless it is said.
-    before: Option<String>,
-    /// `before` is a number of this unit since 1970: `s`, `ms`, `us` or `ns`.
-    #[param(inline)]
-    time_unit: Option<Unit>,
-    /// How long the answers of a round are waited for: 5,000 unless it is said,
-    /// at most 60,000.
-    deadline_ms: Option<u64>,
-}
-
 /// Ends when peers agree that there is nothing more, when they do not agree, or
 /// when nobody reads on; it can be taken up again.
 #[utoipa::path(post, path = "/v1/unsigned/{name}/walk", tag = "unsigned", summary = "Take a history that nobody signed from peers, by quorum, or go on with it",
-    params(("name" = String, Path, description = "Its name, by which peers know it"), Options),
+    params(("name" = String, Path, description = "Its name, by which peers know it"), WalkQuery),
     responses((status = 200, description = "A line after every round of questions", body = WalkNews, content_type = "application/x-ndjson"), (status = "default", description = "An error (RFC 9457)", body = Problem, content_type = "application/problem+json")),
     security(("token" = [])),
 )]
 pub(in crate::api) async fn walk(
     State(state): State<ApiState>,
     name: Result<Path<String>, PathRejection>,
-    options: Result<Query<Options>, QueryRejection>,
+    options: Result<Query<WalkQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let name = name_of(name)?;
     let Query(options) = options?;
