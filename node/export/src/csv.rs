@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 
-use data_encoding::BASE64;
-use headwater_client::cell::Cell;
 use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 
+use super::csv_cell::put_cell;
 use super::csv_line::CsvLines;
 use super::table::{Cells, Found, Shape, TableReader};
 use super::value::csv_field;
@@ -115,29 +114,12 @@ struct Line<'a, W: Write> {
 
 impl<W: Write> Cells for Line<'_, W> {
     fn cell(&mut self, _place: usize, found: Option<Found<'_>>) {
-        let out = &mut *self.out;
-        let Some(Found {
-            cell,
-            json,
-            gives_back,
-        }) = found
-        else {
-            return out.missing();
-        };
-        let written = match cell {
-            Cell::Missing => return out.missing(),
-            Cell::Number(_) | Cell::Integer(_) if gives_back => out.plain(json),
-            Cell::Number(number) => out.plain(number),
-            Cell::Integer(number) => out.plain(number),
-            Cell::Bool(is_so) => out.plain(is_so),
-            Cell::Text(text) => return out.field(text.as_bytes()),
-            Cell::Json(json) => return out.field(json.as_bytes()),
-            Cell::Bytes(bytes) => return out.field(BASE64.encode(bytes).as_bytes()),
-            Cell::Time(time) => match self.times.text(*time) {
-                TimeText::Rfc3339(text) => out.plain(text),
-                TimeText::Micros(micros) => out.plain(micros),
-            },
-        };
-        debug_assert!(written.is_ok(), "memory takes any text");
+        match found {
+            Some(found) => {
+                let given = found.gives_back.then_some(found.json);
+                put_cell(self.out, self.times, found.cell, given);
+            }
+            None => self.out.missing(),
+        }
     }
 }

@@ -14,7 +14,7 @@ mod tokens;
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use headwater_protocols::manifest::{ValueType, likeness};
+use headwater_protocols::manifest::likeness;
 use headwater_protocols::store::{ReadError, Store};
 use headwater_protocols::time::Timestamp;
 use headwater_reading::{ByTime, Disorder, Records, Room, Timed};
@@ -28,6 +28,7 @@ use super::Format;
 use super::arrow::TOKEN;
 use super::csv_line::CsvLines;
 use super::ipc::Ipc;
+use super::kind::Kind;
 
 /// A column of a joined table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Column {
     /// Its name.
     pub name: String,
     /// What its values are.
-    pub value_type: ValueType,
+    pub kind: Kind,
 }
 
 /// A stream that is joined with others.
@@ -239,8 +240,10 @@ fn rows_every<S: Store + ?Sized, W: Write + Send>(
     Ok(())
 }
 
-/// Writes a joined table in one of the formats.
-enum Table<W: Write + Send> {
+/// Writes a table by time in one of the formats.
+pub(super) struct Table<W: Write + Send>(Form<W>);
+
+enum Form<W: Write + Send> {
     Csv(Box<CsvTable<W>>),
     Json(JsonTable<W>),
     Arrow(Box<ArrowTable<W>>),
@@ -248,38 +251,35 @@ enum Table<W: Write + Send> {
 }
 
 impl<W: Write + Send> Table<W> {
-    fn begin(format: Format, columns: &[Column], out: W) -> io::Result<Self> {
-        Ok(match format {
-            Format::Csv => Self::Csv(Box::new(CsvTable::begin(columns, CsvLines::new(out))?)),
-            Format::SafeCsv => Self::Csv(Box::new(CsvTable::begin(columns, CsvLines::safe(out))?)),
-            Format::Ndjson => Self::Json(JsonTable::lines(columns, out)),
-            Format::Json => Self::Json(JsonTable::array(columns, out)),
-            Format::Arrow => Self::arrow(Ipc::Stream, columns, out)?,
-            Format::Feather => Self::arrow(Ipc::File, columns, out)?,
-            Format::Parquet => Self::Parquet(Box::new(ParquetTable::begin(columns, out)?)),
-        })
+    pub(super) fn begin(format: Format, columns: &[Column], out: W) -> io::Result<Self> {
+        let arrow = |ipc, out| ArrowTable::begin(ipc, columns, out).map(Box::new);
+        Ok(Self(match format {
+            Format::Csv => Form::Csv(Box::new(CsvTable::begin(columns, CsvLines::new(out))?)),
+            Format::SafeCsv => Form::Csv(Box::new(CsvTable::begin(columns, CsvLines::safe(out))?)),
+            Format::Ndjson => Form::Json(JsonTable::lines(columns, out)),
+            Format::Json => Form::Json(JsonTable::array(columns, out)),
+            Format::Arrow => Form::Arrow(arrow(Ipc::Stream, out)?),
+            Format::Feather => Form::Arrow(arrow(Ipc::File, out)?),
+            Format::Parquet => Form::Parquet(Box::new(ParquetTable::begin(columns, out)?)),
+        }))
     }
 
-    fn arrow(ipc: Ipc, columns: &[Column], out: W) -> io::Result<Self> {
-        let table = ArrowTable::begin(ipc, columns, out)?;
-        Ok(Self::Arrow(Box::new(table)))
-    }
-
-    fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
-        match self {
-            Self::Csv(table) => table.row(time, values),
-            Self::Json(table) => table.row(time, values),
-            Self::Arrow(table) => table.row(time, values),
-            Self::Parquet(table) => table.row(time, values),
+    /// Writes a row: what each column has, as it was published.
+    pub(super) fn row(&mut self, time: Timestamp, values: &[Option<Bytes>]) -> io::Result<()> {
+        match &mut self.0 {
+            Form::Csv(table) => table.row(time, values),
+            Form::Json(table) => table.row(time, values),
+            Form::Arrow(table) => table.row(time, values),
+            Form::Parquet(table) => table.row(time, values),
         }
     }
 
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Csv(table) => table.finish(),
-            Self::Json(table) => table.finish(),
-            Self::Arrow(table) => table.finish(),
-            Self::Parquet(table) => table.finish(),
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self.0 {
+            Form::Csv(table) => table.finish(),
+            Form::Json(table) => table.finish(),
+            Form::Arrow(table) => table.finish(),
+            Form::Parquet(table) => table.finish(),
         }
     }
 }

@@ -4,21 +4,28 @@
 //!
 //! The same records give the same bytes on every node.
 
+mod aggregate;
 mod arrow;
+mod arrow_cells;
 mod caught;
 mod csv;
+mod csv_cell;
 mod csv_line;
 mod exact;
+mod exact_sum;
 mod gaps;
 mod ipc;
 mod join;
 mod json;
+mod kind;
 pub mod limits;
 mod ndjson;
 mod parquet;
+mod parquet_cells;
 mod parquet_column;
 mod proved_file;
 pub mod rows;
+mod summary;
 mod table;
 mod table_arrow;
 mod table_csv;
@@ -31,6 +38,7 @@ use std::str::FromStr;
 
 use headwater_protocols::record::Record;
 
+pub use self::aggregate::Aggregate;
 pub use self::arrow::ArrowEncoder;
 pub use self::csv::CsvEncoder;
 pub use self::ipc::Ipc;
@@ -38,8 +46,10 @@ pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};
 pub use gaps::GapFinder;
 pub use join::{Column, Join, JoinError, JoinedStream, Rows, TooManyRows, column_names, join};
 pub use json::JsonEncoder;
+pub use kind::Kind;
 pub use ndjson::{NdjsonEncoder, RecordObject};
 pub use proved_file::{ExportError, verify_csv, verify_parquet};
+pub use summary::{Summary, SummaryError};
 pub use table::{Shape, Table};
 pub use table_arrow::TableArrow;
 pub use table_parquet::TableParquet;

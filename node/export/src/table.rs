@@ -136,6 +136,17 @@ impl Table {
         self.columns.iter().map(|column| column.column_type)
     }
 
+    /// The same with what each is called, and where it is in the rows of the stream.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, usize, ColumnType)> {
+        let columns = self.columns.iter();
+        columns.map(|column| (&*column.name, column.place, column.column_type))
+    }
+
+    /// Whether there is one for what stands behind the others.
+    pub(super) fn has_rest(&self) -> bool {
+        self.has_rest
+    }
+
     /// Whether there is one for values that the others do not give back.
     pub(super) fn has_token(&self) -> bool {
         self.has_token

@@ -4,17 +4,13 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
-};
 use arrow_array::{ArrayRef, TimestampMicrosecondArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_client::cell::Cell;
-use headwater_protocols::manifest::ColumnType;
 use headwater_protocols::record::Record;
 
 use super::arrow::{TOKEN, UTC};
+use super::arrow_cells::ArrowCells;
 use super::exact::Sparse;
 use super::ipc::{Batches, Ipc};
 use super::limits::{BATCH_BYTES, BATCH_ROWS};
@@ -27,7 +23,7 @@ pub struct TableArrow<W: Write> {
     reader: TableReader,
     indexes: Vec<u64>,
     times: Vec<i64>,
-    columns: Vec<Column>,
+    columns: Vec<ArrowCells>,
     /// The rows that their cells do not give back.
     tokens: Sparse<String>,
     bytes: usize,
@@ -39,61 +35,13 @@ impl<W: Write> std::fmt::Debug for TableArrow<W> {
     }
 }
 
-/// A column that grows.
-enum Column {
-    Numbers(Float64Builder),
-    Integers(Int64Builder),
-    Texts(StringBuilder),
-    Bools(BooleanBuilder),
-    Times(TimestampMicrosecondBuilder),
-    Bytes(BinaryBuilder),
-}
-
-impl Column {
-    fn new(column_type: ColumnType) -> Self {
-        match column_type {
-            ColumnType::Number => Self::Numbers(Float64Builder::new()),
-            ColumnType::Integer => Self::Integers(Int64Builder::new()),
-            ColumnType::Text | ColumnType::Json => Self::Texts(StringBuilder::new()),
-            ColumnType::Bool => Self::Bools(BooleanBuilder::new()),
-            ColumnType::Time => Self::Times(TimestampMicrosecondBuilder::new()),
-            ColumnType::Bytes => Self::Bytes(BinaryBuilder::new()),
-        }
-    }
-
-    fn take(&mut self) -> ArrayRef {
-        match self {
-            Self::Numbers(column) => Arc::new(column.finish()),
-            Self::Integers(column) => Arc::new(column.finish()),
-            Self::Texts(column) => Arc::new(column.finish()),
-            Self::Bools(column) => Arc::new(column.finish()),
-            Self::Times(column) => Arc::new(column.finish().with_timezone(UTC)),
-            Self::Bytes(column) => Arc::new(column.finish()),
-        }
-    }
-}
-
 /// The columns, as they take the cells of a row.
-struct Row<'a>(&'a mut [Column]);
+struct Row<'a>(&'a mut [ArrowCells]);
 
 impl Cells for Row<'_> {
     fn cell(&mut self, place: usize, found: Option<Found<'_>>) {
-        let cell = found.map_or(&Cell::Missing, |found| found.cell);
-        match (self.0.get_mut(place), cell) {
-            (None, _) => {}
-            (Some(Column::Numbers(column)), Cell::Number(number)) => column.append_value(*number),
-            (Some(Column::Numbers(column)), _) => column.append_null(),
-            (Some(Column::Integers(column)), Cell::Integer(number)) => column.append_value(*number),
-            (Some(Column::Integers(column)), _) => column.append_null(),
-            (Some(Column::Texts(column)), Cell::Text(text)) => column.append_value(text),
-            (Some(Column::Texts(column)), Cell::Json(json)) => column.append_value(json),
-            (Some(Column::Texts(column)), _) => column.append_null(),
-            (Some(Column::Bools(column)), Cell::Bool(is_so)) => column.append_value(*is_so),
-            (Some(Column::Bools(column)), _) => column.append_null(),
-            (Some(Column::Times(column)), Cell::Time(time)) => column.append_value(time.0),
-            (Some(Column::Times(column)), _) => column.append_null(),
-            (Some(Column::Bytes(column)), Cell::Bytes(bytes)) => column.append_value(bytes),
-            (Some(Column::Bytes(column)), _) => column.append_null(),
+        if let Some(column) = self.0.get_mut(place) {
+            column.push(found.map_or(&Cell::Missing, |found| found.cell));
         }
     }
 }
@@ -106,7 +54,7 @@ impl<W: Write> TableArrow<W> {
     pub fn begin(ipc: Ipc, table: Arc<Table>, out: W) -> io::Result<Self> {
         Ok(Self {
             out: Batches::begin(ipc, schema(&table), out)?,
-            columns: table.all_types().map(Column::new).collect(),
+            columns: table.all_types().map(ArrowCells::new).collect(),
             reader: TableReader::new(table),
             indexes: Vec::new(),
             times: Vec::new(),
@@ -157,7 +105,7 @@ impl<W: Write> TableArrow<W> {
             Arc::new(UInt64Array::from(std::mem::take(&mut self.indexes))),
             Arc::new(times.with_timezone(UTC)),
         ];
-        columns.extend(self.columns.iter_mut().map(Column::take));
+        columns.extend(self.columns.iter_mut().map(ArrowCells::take));
         if self.reader.table().has_token() {
             columns.push(self.tokens.take(rows));
         }
@@ -166,24 +114,17 @@ impl<W: Write> TableArrow<W> {
 }
 
 fn schema(table: &Table) -> SchemaRef {
-    let time = || DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+    let time = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
     let mut fields = vec![
         Field::new("index", DataType::UInt64, false),
-        Field::new("time", time(), false),
+        Field::new("time", time, false),
     ];
     fields.extend(
         table
             .names()
             .zip(table.all_types())
             .map(|(name, column_type)| {
-                let data_type = match column_type {
-                    ColumnType::Number => DataType::Float64,
-                    ColumnType::Integer => DataType::Int64,
-                    ColumnType::Text | ColumnType::Json => DataType::Utf8,
-                    ColumnType::Bool => DataType::Boolean,
-                    ColumnType::Time => time(),
-                    ColumnType::Bytes => DataType::Binary,
-                };
+                let data_type = ArrowCells::data_type(column_type);
                 Field::new(name, data_type, true)
             }),
     );

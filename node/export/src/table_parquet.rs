@@ -1,16 +1,14 @@
 //! Rows as Parquet: `index`, `time`, a typed column for each of theirs, and `token`, a
 //! bounded row group at a time. In a file with a proof `token` has bytes, else text.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_client::cell::Cell;
-use headwater_protocols::manifest::ColumnType;
 use headwater_protocols::record::Record;
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as PhysicalType};
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::writer::SerializedFileWriter;
@@ -19,7 +17,8 @@ use parquet::schema::types::{Type, TypePtr};
 use super::arrow::TOKEN;
 use super::exact::Sparse;
 use super::limits::{ROW_GROUP_BYTES, TABLE_GROUP_CELLS};
-use super::parquet::{Optional, PROOF_KEY, as_text, properties, to_io, write_column};
+use super::parquet::{PROOF_KEY, as_text, properties, to_io, write_column};
+use super::parquet_cells::ParquetCells;
 use super::table::{Cells, Found, Table, TableReader};
 
 /// Writes rows as Parquet.
@@ -28,7 +27,7 @@ pub struct TableParquet<W: Write + Send> {
     reader: TableReader,
     indexes: Vec<i64>,
     times: Vec<i64>,
-    columns: Vec<Column>,
+    columns: Vec<ParquetCells>,
     tokens: Sparse<ByteArray>,
     /// Whether a token has the exact bytes.
     is_exact: bool,
@@ -41,79 +40,18 @@ impl<W: Write + Send> std::fmt::Debug for TableParquet<W> {
     }
 }
 
-/// A column that grows.
-enum Column {
-    Numbers(Optional<f64>),
-    /// Integers, and times.
-    Integers(Optional<i64>),
-    Bools(Optional<bool>),
-    /// Texts, and bytes.
-    Bytes(Optional<ByteArray>),
-}
-
-impl Column {
-    fn new(column_type: ColumnType) -> Self {
-        match column_type {
-            ColumnType::Number => Self::Numbers(Optional::default()),
-            ColumnType::Integer | ColumnType::Time => Self::Integers(Optional::default()),
-            ColumnType::Bool => Self::Bools(Optional::default()),
-            ColumnType::Text | ColumnType::Json | ColumnType::Bytes => {
-                Self::Bytes(Optional::default())
-            }
-        }
-    }
-
-    fn clear(&mut self) {
-        match self {
-            Self::Numbers(column) => column.clear(),
-            Self::Integers(column) => column.clear(),
-            Self::Bools(column) => column.clear(),
-            Self::Bytes(column) => column.clear(),
-        }
-    }
-}
-
 /// The columns, as they take the cells of a value.
 struct Row<'a> {
     value: &'a Bytes,
-    columns: &'a mut [Column],
+    columns: &'a mut [ParquetCells],
 }
 
 impl Cells for Row<'_> {
     fn cell(&mut self, place: usize, found: Option<Found<'_>>) {
-        let cell = found.map_or(&Cell::Missing, |found| found.cell);
-        match self.columns.get_mut(place) {
-            None => {}
-            Some(Column::Numbers(column)) => column.push(match cell {
-                Cell::Number(number) => Some(*number),
-                _ => None,
-            }),
-            Some(Column::Integers(column)) => column.push(match cell {
-                Cell::Integer(number) => Some(*number),
-                Cell::Time(time) => Some(time.0),
-                _ => None,
-            }),
-            Some(Column::Bools(column)) => column.push(match cell {
-                Cell::Bool(is_so) => Some(*is_so),
-                _ => None,
-            }),
-            Some(Column::Bytes(column)) => column.push(match cell {
-                Cell::Text(Cow::Borrowed(text)) => Some(part(self.value, text.as_bytes())),
-                Cell::Text(Cow::Owned(text)) => Some(text.clone().into_bytes().into()),
-                Cell::Json(json) => Some(part(self.value, json.as_bytes())),
-                Cell::Bytes(bytes) => Some(bytes.clone().into()),
-                _ => None,
-            }),
+        if let Some(column) = self.columns.get_mut(place) {
+            let cell = found.map_or(&Cell::Missing, |found| found.cell);
+            column.push(cell, self.value);
         }
-    }
-}
-
-/// A part of a value, without a copy where it is one.
-fn part(value: &Bytes, part: &[u8]) -> ByteArray {
-    let (all, range) = (value.as_ptr_range(), part.as_ptr_range());
-    match all.start <= range.start && range.end <= all.end {
-        true => value.slice_ref(part).into(),
-        false => part.to_vec().into(),
     }
 }
 
@@ -132,7 +70,7 @@ impl<W: Write + Send> TableParquet<W> {
         }
         Ok(Self {
             out,
-            columns: table.all_types().map(Column::new).collect(),
+            columns: table.all_types().map(ParquetCells::new).collect(),
             reader: TableReader::new(table),
             indexes: Vec::new(),
             times: Vec::new(),
@@ -185,20 +123,7 @@ impl<W: Write + Send> TableParquet<W> {
         write_column::<Int64Type, W>(&mut group, &self.indexes, None)?;
         write_column::<Int64Type, W>(&mut group, &self.times, None)?;
         for column in &self.columns {
-            match column {
-                Column::Numbers(Optional { values, levels }) => {
-                    write_column::<DoubleType, W>(&mut group, values, Some(levels))?;
-                }
-                Column::Integers(Optional { values, levels }) => {
-                    write_column::<Int64Type, W>(&mut group, values, Some(levels))?;
-                }
-                Column::Bools(Optional { values, levels }) => {
-                    write_column::<BoolType, W>(&mut group, values, Some(levels))?;
-                }
-                Column::Bytes(Optional { values, levels }) => {
-                    write_column::<ByteArrayType, W>(&mut group, values, Some(levels))?;
-                }
-            }
+            column.write(&mut group)?;
         }
         if self.reader.table().has_token() {
             let levels = self.tokens.levels(self.indexes.len());
@@ -207,7 +132,7 @@ impl<W: Write + Send> TableParquet<W> {
         group.close()?;
         self.indexes.clear();
         self.times.clear();
-        self.columns.iter_mut().for_each(Column::clear);
+        self.columns.iter_mut().for_each(ParquetCells::clear);
         self.tokens.clear();
         self.bytes = 0;
         Ok(())
@@ -215,7 +140,7 @@ impl<W: Write + Send> TableParquet<W> {
 }
 
 fn schema(table: &Table, is_exact: bool) -> Result<TypePtr, ParquetError> {
-    let time = || Some(LogicalType::timestamp(true, TimeUnit::MICROS));
+    let time = Some(LogicalType::timestamp(true, TimeUnit::MICROS));
     let field = |name: &str, physical, logical, repetition| {
         let field = Type::primitive_type_builder(name, physical)
             .with_repetition(repetition)
@@ -225,19 +150,10 @@ fn schema(table: &Table, is_exact: bool) -> Result<TypePtr, ParquetError> {
     let index = Some(LogicalType::integer(64, false));
     let mut fields = vec![
         field("index", PhysicalType::INT64, index, Repetition::REQUIRED)?,
-        field("time", PhysicalType::INT64, time(), Repetition::REQUIRED)?,
+        field("time", PhysicalType::INT64, time, Repetition::REQUIRED)?,
     ];
     for (name, column_type) in table.names().zip(table.all_types()) {
-        let (physical, logical) = match column_type {
-            ColumnType::Number => (PhysicalType::DOUBLE, None),
-            ColumnType::Integer => (PhysicalType::INT64, None),
-            ColumnType::Text | ColumnType::Json => {
-                (PhysicalType::BYTE_ARRAY, Some(LogicalType::String))
-            }
-            ColumnType::Bool => (PhysicalType::BOOLEAN, None),
-            ColumnType::Time => (PhysicalType::INT64, time()),
-            ColumnType::Bytes => (PhysicalType::BYTE_ARRAY, None),
-        };
+        let (physical, logical) = ParquetCells::types(column_type);
         fields.push(field(name, physical, logical, Repetition::OPTIONAL)?);
     }
     if table.has_token() {

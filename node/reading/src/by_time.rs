@@ -61,12 +61,13 @@ impl From<StoreError> for Disorder {
     }
 }
 
-/// The records with an index below `size` and a time in `[since, before)`, by
+/// The records with an index in `[from, to)` and a time in `[since, before)`, by
 /// time, those of one time by index.
 #[derive(Debug)]
 pub struct ByTime<'a, S: ?Sized> {
     history: &'a History<'a, S>,
-    size: u64,
+    from: u64,
+    to: u64,
     since: Option<Timestamp>,
     before: Option<Timestamp>,
     room: &'a Room,
@@ -138,16 +139,17 @@ impl Ord for Waiting {
 }
 
 impl<'a, S: Store + ?Sized> ByTime<'a, S> {
-    /// All records below `size` must be held.
+    /// All of these records must be held.
     pub(super) fn new(
         history: &'a History<'a, S>,
-        size: u64,
+        (from, to): (u64, u64),
         (since, before): (Option<Timestamp>, Option<Timestamp>),
         room: &'a Room,
     ) -> Result<Self, Disorder> {
         let mut by_time = Self {
             history,
-            size,
+            from,
+            to,
             since,
             before,
             room,
@@ -238,10 +240,12 @@ impl<'a, S: Store + ?Sized> ByTime<'a, S> {
 
     fn take_chunk(&mut self, chunk: u64) -> Result<(), Disorder> {
         let interval = self.history.key().chunk_interval(chunk);
-        let run = self
-            .history
-            .run(interval.from, interval.to.min(self.size))?;
-        for (index, record) in (interval.from..).zip(run) {
+        let (from, to) = (interval.from.max(self.from), interval.to.min(self.to));
+        if from >= to {
+            return Ok(());
+        }
+        let run = self.history.run(from, to)?;
+        for (index, record) in (from..).zip(run) {
             let time = record.time();
             let is_early = self.since.is_some_and(|since| time < since);
             let is_late = self.before.is_some_and(|before| time >= before);

@@ -222,6 +222,20 @@ impl<'a, S: Store + ?Sized> Records<'a, S> {
         span: (Option<Timestamp>, Option<Timestamp>),
         room: &'a Room,
     ) -> Result<ByTime<'a, S>, Disorder> {
-        ByTime::new(&self.history, self.size(), span, room)
+        ByTime::new(&self.history, (0, self.size()), span, room)
+    }
+
+    /// The same of a selection, whatever its limit and its order; ask
+    /// [`Self::answering`] for it before.
+    ///
+    /// # Errors
+    /// The store fails, or there is no room.
+    pub fn selected_by_time(
+        &'a self,
+        selection: &Selection,
+        room: &'a Room,
+    ) -> Result<ByTime<'a, S>, Disorder> {
+        let span = (selection.since, selection.before);
+        ByTime::new(&self.history, (selection.from, selection.to), span, room)
     }
 }

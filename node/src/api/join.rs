@@ -9,7 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use headwater_client::query::JoinQuery;
 use headwater_client::types::Problem;
-use headwater_export::{Column, Format, Join, JoinError, JoinedStream, Rows, column_names, join};
+use headwater_export::{
+    Column, Format, Join, JoinError, JoinedStream, Kind, Rows, column_names, join,
+};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::store::Store;
 use headwater_reading::Records;
@@ -169,7 +171,11 @@ impl Joining {
             format,
             // A row of before may get more values.
             only_grows: false,
-            writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
+            is_written_first: false,
+            writing: Box::new(move |out| {
+                self.write(&Patient::new(&store), out)?;
+                Ok(0)
+            }),
         }
     }
 
@@ -196,7 +202,7 @@ impl Joining {
             streams.push(JoinedStream {
                 column: Column {
                     name: name.clone(),
-                    value_type,
+                    kind: Kind::Value(value_type),
                 },
                 records,
             });

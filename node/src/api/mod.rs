@@ -65,6 +65,7 @@ mod state;
 mod stream_body;
 mod streams;
 mod tarpit;
+mod thinning;
 mod token_file;
 mod told;
 mod unsigned;

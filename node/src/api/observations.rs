@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use headwater_client::proof::prove_export;
 use headwater_client::query::Query as Options;
 use headwater_client::types::{Observation, Problem};
-use headwater_export::{Encoder, Format, Shape};
+use headwater_export::{Encoder, Format, Shape, Summary};
 use headwater_protocols::engine::LogStatus;
 use headwater_protocols::head::AdoptedHead;
 use headwater_protocols::ranges::Interval;
@@ -36,11 +36,24 @@ use super::retrieve;
 use super::spool::Name;
 use super::state::{ApiState, not_come_yet};
 use super::stream_body::WriteError;
+use super::thinning::{SORTED_MEBIBYTES, Spans, thinned};
 use crate::handle::wall_time;
 use crate::store::Patient;
 
 /// In answers from a forked stream: the index from which on it is disputed.
 const DISPUTED_FROM: HeaderName = HeaderName::from_static("headwater-disputed-from");
+
+/// What the address says of spans.
+fn spans(options: &Options) -> Spans<'_> {
+    Spans {
+        every: options.every.as_deref(),
+        every_us: options.every_us,
+        agg: options.agg.as_deref(),
+        is_of_records: options.with_proof == Some(true)
+            || options.at_or_before.is_some()
+            || options.order.as_deref() == Some("desc"),
+    }
+}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +75,8 @@ struct Asked {
     format: Format,
     shape: Shape,
     with_proof: bool,
+    /// Rows are asked for that have one value for several records.
+    summary: Option<Summary>,
 }
 
 impl Asked {
@@ -73,6 +88,7 @@ impl Asked {
         require_readable(&status)?;
         let format = format(options, headers)?;
         let size = status.head.as_ref().map_or(0, |head| head.size);
+        let spans = spans(options).checked()?;
         let (question, moves) = question(options, size, wall_time())?;
         let with_proof = options.with_proof.unwrap_or(false);
         if with_proof {
@@ -80,6 +96,10 @@ impl Asked {
         }
         let head = status.head.clone().ok_or_else(|| not_come_yet(&status))?;
         let shape = shape(&status, options)?;
+        let summary = match spans {
+            Some(spans) => Some(spans.summary(&status, &shape)?),
+            None => None,
+        };
         if let Question::Select(selection) = &question {
             require_undisputed(&status, selection)?;
         }
@@ -91,6 +111,7 @@ impl Asked {
             format,
             shape,
             with_proof,
+            summary,
         })
     }
 
@@ -114,20 +135,28 @@ impl Asked {
         let keeps_all = manifest.is_some_and(|manifest| !manifest.drops());
         let is_of_one_history =
             status.fork.is_none() && status.recovered.is_none() && status.disputed_from.is_none();
-        is_open && self.format.is_of_lines() && keeps_all && is_of_one_history
+        // The last row of a summary changes.
+        let is_of_records = self.format.is_of_lines() && self.summary.is_none();
+        is_open && is_of_records && keeps_all && is_of_one_history
     }
 
     /// The answer, as a file.
     fn into_answer(self, state: &ApiState) -> Answer {
         let store = state.node().store().clone();
+        let (size, is_written_first) = match self.summary {
+            None => (0, false),
+            // How many records are in none of its rows is known at its end.
+            Some(_) => (SORTED_MEBIBYTES, true),
+        };
         Answer {
-            size: mebibytes(self.format, self.shape.value_type()),
+            size: size + mebibytes(self.format, self.shape.value_type()),
             name: Name {
                 resource: self.resource(),
                 tag: self.tag().to_string(),
             },
             format: self.format,
             only_grows: self.only_grows(),
+            is_written_first,
             writing: Box::new(move |out| self.write(&Patient::new(&store), out)),
         }
     }
@@ -144,14 +173,26 @@ impl Asked {
         } = self;
         // What was written before a fork was known is another answer.
         let (log, disputed, begin) = (status.log, status.disputed_from, status.begin);
-        let columns = shape.chosen_names();
-        format!("{log} {disputed:?} {begin} {question:?} {format:?} {with_proof} {columns:?}")
+        let (columns, summary) = (
+            shape.chosen_names(),
+            self.summary.as_ref().map(Summary::name),
+        );
+        format!(
+            "{log} {disputed:?} {begin} {question:?} {format:?} {with_proof} {columns:?} {summary:?}"
+        )
     }
 
     /// The tag of the answer.
     fn tag(&self) -> EntityTag {
         let range = (self.status.begin, self.status.usable_size());
         let tag = EntityTag::new(&self.head, range, self.format, self.with_proof);
+        if let Some(summary) = &self.summary {
+            let summary = summary.name();
+            return tag.of_question(&match self.moves {
+                true => format!("{:?} {summary}", self.question),
+                false => summary,
+            });
+        }
         match (self.moves, self.shape.chosen_names()) {
             (false, None) => tag,
             (true, None) => tag.of_question(&format!("{:?}", self.question)),
@@ -182,7 +223,7 @@ impl Asked {
                             .await?;
                 Ok((!is_told).then_some(Retrieval::Time(log, time)))
             }
-            Question::Select(selection) if !selection.is_by_time() => {
+            Question::Select(selection) if !selection.is_by_time() && self.summary.is_none() => {
                 let Ok(selection) = kept(status, selection, size) else {
                     return Ok(None);
                 };
@@ -196,11 +237,14 @@ impl Asked {
         }
     }
 
-    /// Writes the answer.
-    fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<(), WriteError> {
+    /// Writes the answer; how many records are in none of its rows.
+    fn write<S: Store, W: Write + Send>(&self, store: &S, out: W) -> Result<u64, WriteError> {
         let status = &self.status;
         let shape = self.shape.clone();
         let records = Records::of(status, store)?;
+        if let (Some(summary), Question::Select(selection)) = (&self.summary, self.question) {
+            return thinned(summary, &records, selection, self.format, out);
+        }
         let selection = answer(&records, self.question)?;
         let mut encoder = match self.with_proof {
             true => {
@@ -215,7 +259,8 @@ impl Asked {
             encoder.record(index, record)?;
             Ok::<_, WriteError>(())
         })?;
-        Ok(encoder.finish()?)
+        encoder.finish()?;
+        Ok(0)
     }
 }
 
@@ -257,14 +302,14 @@ fn provable(question: Question, format: Format) -> Result<(), ApiError> {
 /// Answers with the records, in the order and format asked for.
 #[utoipa::path(get, path = "/v1/streams/{id}/observations", tag = "observations", summary = "Observations, read while they are sent",
     params(("id" = String, Path, description = "Stream id, a part of it of at least six characters, local name, or invite"), Options, ("If-None-Match" = Option<String>, Header, description = "The entity tag of an answer that the client has"), ("Range" = Option<String>, Header, description = "A part of the answer: `bytes=0-99`, `bytes=-8`; of the version that the client was told last, or else it is the whole. With If-Range also `bytes=100-`"), ("If-Range" = Option<String>, Header, description = "The entity tag of the version that parts are wanted of")),
-    responses((status = 200, description = "The observations; ETag names the head that they were read under", content(
+    responses((status = 200, description = "The observations; ETag names the head that they were read under. With `every` rows without `index`", content(
             ([Observation] = "application/json"),
             (String = "application/x-ndjson"),
             (String = "text/csv"),
             (Vec<u8> = "application/vnd.apache.arrow.stream"),
             (Vec<u8> = "application/vnd.apache.arrow.file"),
             (Vec<u8> = "application/vnd.apache.parquet"),
-        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"), ("headwater-begins-at" = Option<u64>, description = "Where records were dropped by the stream's retention: the index of the first that is kept. An answer from the beginning begins there"))), (status = 206, description = "A part of the answer", content(
+        ), headers(("headwater-disputed-from" = Option<u64>, description = "Of a stream whose publisher signed two histories: the index from which on it is disputed. An answer with an open end ends before it"), ("headwater-begins-at" = Option<u64>, description = "Where records were dropped by the stream's retention: the index of the first that is kept. An answer from the beginning begins there"), ("headwater-left-out" = Option<u64>, description = "With `every`: how many records are in none of the rows, because they are not what the manifest says"))), (status = 206, description = "A part of the answer", content(
             (Vec<u8> = "application/json"),
             (Vec<u8> = "application/x-ndjson"),
             (Vec<u8> = "text/csv"),

@@ -16,13 +16,14 @@ use super::problem::ApiError;
 use super::spool::{Name, Spool};
 use super::state::ApiState;
 use super::stream_body::{WriteError, written_by};
+use super::thinning::LEFT_OUT;
 use super::told::{Last, Version};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// Writes an answer.
-type Writing = Box<dyn FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send>;
+/// Writes an answer; how many records are left out of it.
+type Writing = Box<dyn FnOnce(&mut (dyn Write + Send)) -> Result<u64, WriteError> + Send>;
 
 /// An answer whose bytes follow from what is asked and the entity tag.
 pub(super) struct Answer {
@@ -33,6 +34,9 @@ pub(super) struct Answer {
     pub(super) only_grows: bool,
     /// Mebibytes of memory that writing it may need.
     pub(super) size: usize,
+    /// Whether its head says what only its end tells, so that it is written before it is
+    /// sent.
+    pub(super) is_written_first: bool,
     pub(super) writing: Writing,
 }
 
@@ -89,14 +93,14 @@ pub(super) async fn answer(
         Some(spool) => spool,
         None => {
             let place = state.place(request.client, answer.size).await?;
-            if !is_head && choice.part.is_none() {
+            if !is_head && choice.part.is_none() && !answer.is_written_first {
                 return about.streamed(answer.writing, place).await;
             }
             written(state, answer, place).await?
         }
     };
     if is_head {
-        return Ok(about.whole(Body::empty(), spool.length()));
+        return Ok(about.whole(Body::empty(), spool.length(), spool.left_out()));
     }
     let place = state.place(request.client, COPY_MEBIBYTES).await?;
     about.read(spool, choice.part, place).await
@@ -210,16 +214,19 @@ impl About {
         response
     }
 
-    fn whole(&self, body: Body, length: u64) -> Response {
+    fn whole(&self, body: Body, length: u64, left_out: u64) -> Response {
         let mut response = self.head(StatusCode::OK, body);
         let headers = response.headers_mut();
+        if left_out > 0 {
+            headers.insert(LEFT_OUT, HeaderValue::from(left_out));
+        }
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         response
     }
 
     /// The whole of an answer that is in no file, as it is written.
     async fn streamed(self, writing: Writing, place: Place) -> Result<Response, ApiError> {
-        let body = written_by(place, move |out| writing(out));
+        let body = written_by(place, move |out| writing(out).map(drop));
         Ok(self.head(StatusCode::OK, body.await?))
     }
 
@@ -234,8 +241,9 @@ impl About {
         let Some((from, to)) = part.map_or(Some((0, length)), |part| part.within(length)) else {
             return Ok(beyond(length));
         };
+        let left_out = spool.left_out();
         let copy = written_by(place, move |out| spool.copy(from, to, out));
-        let mut response = self.whole(copy.await?, to - from);
+        let mut response = self.whole(copy.await?, to - from, left_out);
         if part.is_some() {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             let range = format!("bytes {from}-{}/{length}", to - 1);

@@ -40,6 +40,8 @@ pub(super) struct Name {
 pub(super) struct Spool {
     file: Arc<File>,
     length: u64,
+    /// Records that are left out of it.
+    left_out: u64,
     /// Given back when the last one who reads the file is done with it.
     _room: Arc<Room>,
 }
@@ -50,7 +52,7 @@ impl Spool {
         spools: Arc<Spools>,
         dir: Option<&Path>,
         place: Place,
-        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError>,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, WriteError>,
     ) -> Result<Self, ApiError> {
         let file = match dir {
             Some(dir) => tempfile::tempfile_in(dir),
@@ -70,20 +72,24 @@ impl Spool {
             runtime: Handle::current(),
             failure: None,
         };
-        if let Err(error) = write(&mut out) {
-            return Err(match (error, out.failure) {
-                // Encoders wrap what the file said.
-                (_, Some(failure)) => no_room(&failure),
-                (WriteError::Failed(error), None) => error,
-                (WriteError::Gone, None) => ApiError::internal("the answer was not written"),
-            });
-        }
+        let left_out = match write(&mut out) {
+            Ok(left_out) => left_out,
+            Err(error) => {
+                return Err(match (error, out.failure) {
+                    // Encoders wrap what the file said.
+                    (_, Some(failure)) => no_room(&failure),
+                    (WriteError::Failed(error), None) => error,
+                    (WriteError::Gone, None) => ApiError::internal("the answer was not written"),
+                });
+            }
+        };
         let file = out.out.into_inner();
         let file = file.map_err(|error| no_room(error.error()))?;
         let length = file.metadata().map_err(|error| no_room(&error))?.len();
         Ok(Self {
             file: Arc::new(file),
             length,
+            left_out,
             _room: Arc::new(out.room),
         })
     }
@@ -91,6 +97,11 @@ impl Spool {
     /// Its bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// How many records are left out of it.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Writes the bytes `[from, to)`.
@@ -264,7 +275,7 @@ impl Spools {
         name: &Name,
         dir: Option<Arc<Path>>,
         place: Place,
-        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), WriteError> + Send + 'static,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<u64, WriteError> + Send + 'static,
     ) -> Result<Spool, ApiError> {
         let (filling, mut spool) = self.enter(name)?;
         match filling {
@@ -436,6 +447,7 @@ mod tests {
                 let place = places
                     .enter(&client("127.0.0.1", Caller::Unknown), 1)
                     .await?;
+                let write = |out: &mut (dyn Write + Send)| write(out).map(|()| 0);
                 spools.written(&name, None, place, write).await
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -17,7 +18,7 @@ use super::json_error::Reported;
 use super::namesakes::say_namesakes;
 use super::output::{Output, shown_path};
 use super::target_file::Target;
-use super::{Invocation, Usage, output, progress};
+use super::{Invocation, Usage, duration, output, progress};
 use crate::client::Client;
 
 /// What the proof of a CSV file adds to its name.
@@ -55,6 +56,18 @@ pub(crate) struct ExportArgs {
     /// Of a stream with columns these alone, in this order, and no token
     #[arg(long, value_name = "NAME,…", conflicts_with = "with_proof")]
     columns: Option<String>,
+    /// A row for each span of this length, such as 1h, in which there are observations,
+    /// by time: where it begins, a multiple of it since 1970 (UTC), and one value for all
+    /// of each column. Nobody signed these, so that they have no proof
+    #[arg(long, value_name = "D", value_parser = duration::parse_positive, conflicts_with = "with_proof")]
+    every: Option<Duration>,
+    /// Which value that is: mean, min and max are of numbers [default: the mean of numbers,
+    /// the last of what is none]
+    #[arg(
+        long, value_name = "WHICH", requires = "every",
+        value_parser = ["mean", "min", "max", "first", "last", "count"],
+    )]
+    agg: Option<String>,
     /// The file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -151,6 +164,10 @@ impl Wanted<'_> {
 const SAFE: &str = "texts that a spreadsheet would run stand behind a ': this is not what was signed, and \
                     cannot be verified or imported as it was";
 
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// What `--json` prints when there is a file.
 #[derive(Serialize)]
 struct Exported<'a> {
@@ -193,10 +210,12 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
                 format: Some(name.to_owned()),
                 with_proof: (args.with_proof && sidecar.is_none()).then_some(true),
                 columns: args.columns.clone(),
+                every_us: args.every.map(micros),
+                agg: args.agg.clone(),
                 ..Query::default()
             };
             let Some(sidecar) = &sidecar else {
-                return Ok((write(client, args, &query).await?, left_out));
+                return Ok((write(invocation, client, args, &query).await?, left_out));
             };
             // The proof first: it says how far the file goes.
             let [from, to] = [&query.from, &query.to].map(|bound| bound_index(bound.as_deref()));
@@ -205,7 +224,7 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             query.from = Some(proof.from.to_string());
             query.to = Some(proof.to.to_string());
             let mut target = Target::beside(sidecar.clone())?;
-            let bytes = write(client, args, &query).await?;
+            let bytes = write(invocation, client, args, &query).await?;
             target.write(proof.to_json().as_bytes())?;
             target.write(b"\n")?;
             target.finish()?;
@@ -264,9 +283,20 @@ pub(super) fn written(
 }
 
 /// Writes what the node answers; returns how many bytes.
-async fn write(client: &Client, args: &ExportArgs, query: &Query) -> anyhow::Result<u64> {
+async fn write(
+    invocation: &Invocation,
+    client: &Client,
+    args: &ExportArgs,
+    query: &Query,
+) -> anyhow::Result<u64> {
     // Opened once the node has agreed, so that nothing is left behind.
-    let observations = client.observations(&args.stream, query).await?;
+    let (observations, left_out) = client.thinned(&args.stream, query).await?;
+    if left_out > 0 {
+        invocation.out.note(format!(
+            "in none of the rows: {} whose values are not what the stream says of them",
+            output::counted(left_out, "record")
+        ));
+    }
     save(observations, args.output.as_deref(), "exporting").await
 }
 

@@ -15,6 +15,7 @@ mod parts;
 mod predictions;
 mod proved;
 mod socket;
+mod thinning;
 mod times;
 mod tokens;
 

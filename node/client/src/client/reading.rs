@@ -9,15 +9,29 @@ use crate::query::{GapQuery, JoinQuery, Query};
 use crate::times::Unit;
 use crate::types::GapReport;
 
+/// How many records are in none of the rows.
+const LEFT_OUT: &str = "headwater-left-out";
+
 impl Client {
     /// Observations, as they are read.
     ///
     /// # Errors
     /// As [`Client::request`].
     pub async fn observations(&self, name: &str, query: &Query) -> Result<ByteStream, Error> {
+        Ok(self.thinned(name, query).await?.0)
+    }
+
+    /// The same; and how many records are in none of the rows of a query that has one for
+    /// each span of time, because they are not what the manifest says.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub async fn thinned(&self, name: &str, query: &Query) -> Result<(ByteStream, u64), Error> {
         let path = address(&stream_path(name, "/observations"), query)?;
         let answer = self.request(Method::GET, &path, None).await?;
-        Ok(bytes_of(answer))
+        let left_out = answer.headers().get(LEFT_OUT);
+        let left_out = left_out.and_then(|count| count.to_str().ok()?.parse().ok());
+        Ok((bytes_of(answer), left_out.unwrap_or(0)))
     }
 
     /// Several streams as one table, as it is written.

@@ -24,7 +24,7 @@ pub struct Query {
     /// `ms`, `us` or `ns`. Without it a whole number is an index.
     #[param(inline)]
     pub time_unit: Option<Unit>,
-    /// At most so many.
+    /// At most so many; with `every` so many rows.
     pub limit: Option<u64>,
     /// `asc` (by index) or `desc`.
     #[param(schema_with = order)]
@@ -38,6 +38,17 @@ pub struct Query {
     /// Of a stream with columns these alone, in this order, their names separated by
     /// commas; and no `token` of what they do not give back.
     pub columns: Option<String>,
+    /// A row for each span of this length in which there are observations, such as
+    /// `1h`, in the order of time: `time`, where it begins, a multiple of it since
+    /// 1970 (UTC), and `value` or the columns. Spans without observations are left out.
+    pub every: Option<String>,
+    /// The same in microseconds.
+    pub every_us: Option<u64>,
+    /// With `every`, what a row has of the values of its span: `mean`, `min` or `max` of
+    /// numbers, `first`, `last`, or `count`; else the mean of numbers, and the last of
+    /// what is none. Where there is no value (null) nothing counts.
+    #[param(schema_with = aggregate)]
+    pub agg: Option<String>,
 }
 
 /// `GET /v1/join`: which streams are joined, and how.
@@ -149,6 +160,10 @@ pub struct Publishing {
 
 fn order() -> Schema {
     one_of(&["asc", "desc"])
+}
+
+fn aggregate() -> Schema {
+    one_of(&["mean", "min", "max", "first", "last", "count"])
 }
 
 fn format() -> Schema {

@@ -6,22 +6,70 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use bytes::Bytes;
+use headwater_client::cell::Cell;
+use headwater_protocols::manifest::ColumnType;
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
 use super::tokens::RowTokens;
 use crate::arrow::{TOKEN, UTC, Values};
-use crate::exact::Sparse;
+use crate::arrow_cells::ArrowCells;
+use crate::exact::{Sparse, is_same};
 use crate::ipc::{Batches, Ipc};
+use crate::kind::{Kind, cell_of};
 use crate::limits::{BATCH_BYTES, BATCH_ROWS};
 
 /// `time`, then a column for each stream, in bounded record batches.
 pub(super) struct ArrowTable<W: Write> {
     out: Batches<W>,
     times: Vec<i64>,
-    columns: Vec<Values>,
+    columns: Vec<Cells>,
     tokens: Option<(RowTokens, Sparse<String>)>,
     bytes: usize,
+}
+
+/// The values of a column.
+enum Cells {
+    Values(Values),
+    Typed(ColumnType, ArrowCells),
+}
+
+impl Cells {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Value(value_type) => Self::Values(Values::new(value_type)),
+            Kind::Cell(column_type) => Self::Typed(column_type, ArrowCells::new(column_type)),
+        }
+    }
+
+    fn push_nothing(&mut self) {
+        match self {
+            Self::Values(values) => values.push_nothing(),
+            Self::Typed(_, cells) => cells.push(&Cell::Missing),
+        }
+    }
+
+    /// Takes a value; whether the column has just that.
+    fn push(&mut self, value: &[u8]) -> bool {
+        match self {
+            Self::Values(values) => values.push(value),
+            Self::Typed(column_type, cells) => {
+                let cell = cell_of(value, *column_type);
+                cells.push(&cell);
+                match cell {
+                    Cell::Number(number) => is_same(value, number),
+                    _ => true,
+                }
+            }
+        }
+    }
+
+    fn take(&mut self) -> ArrayRef {
+        match self {
+            Self::Values(values) => values.take(),
+            Self::Typed(_, cells) => cells.take(),
+        }
+    }
 }
 
 impl<W: Write> ArrowTable<W> {
@@ -30,7 +78,10 @@ impl<W: Write> ArrowTable<W> {
         let mut fields = vec![Field::new("time", time, false)];
         // A stream may have nothing yet.
         let field = |column: &Column| {
-            let data_type = Values::data_type(column.value_type);
+            let data_type = match column.kind {
+                Kind::Value(value_type) => Values::data_type(value_type),
+                Kind::Cell(column_type) => ArrowCells::data_type(column_type),
+            };
             Field::new(&column.name, data_type, true)
         };
         fields.extend(columns.iter().map(field));
@@ -38,7 +89,7 @@ impl<W: Write> ArrowTable<W> {
         if tokens.is_some() {
             fields.push(Field::new(TOKEN, DataType::Utf8, true));
         }
-        let columns = columns.iter().map(|column| Values::new(column.value_type));
+        let columns = columns.iter().map(|column| Cells::new(column.kind));
         Ok(Self {
             out: Batches::begin(ipc, Arc::new(Schema::new(fields)), out)?,
             times: Vec::new(),
@@ -88,7 +139,7 @@ impl<W: Write> ArrowTable<W> {
         let rows = self.times.len();
         let times = TimestampMicrosecondArray::from(std::mem::take(&mut self.times));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(times.with_timezone(UTC))];
-        columns.extend(self.columns.iter_mut().map(Values::take));
+        columns.extend(self.columns.iter_mut().map(Cells::take));
         if let Some((_, tokens)) = &mut self.tokens {
             columns.push(tokens.take(rows));
         }

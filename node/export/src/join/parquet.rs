@@ -10,15 +10,18 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{Type, TypePtr};
 use bytes::Bytes;
-use headwater_protocols::manifest::ValueType;
+use headwater_client::cell::Cell;
+use headwater_protocols::manifest::{ColumnType, ValueType};
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
 use super::tokens::RowTokens;
 use crate::arrow::TOKEN;
 use crate::exact::{Sparse, is_same};
+use crate::kind::{Kind, cell_of};
 use crate::limits::{MIN_JOINED_GROUP_ROWS, ROW_GROUP_BYTES, ROW_GROUP_ROWS};
 use crate::parquet::{Optional, as_text, to_io, write_column};
+use crate::parquet_cells::ParquetCells;
 use crate::value::finite;
 
 /// `time`, then a column for each stream, in bounded row groups.
@@ -33,29 +36,44 @@ pub(super) struct ParquetTable<W: Write + Send> {
 /// The values of a column, where there are some.
 enum Cells {
     Numbers(Optional<f64>),
-    Texts(Optional<ByteArray>),
-    Bytes(Optional<ByteArray>),
+    /// Texts, and bytes.
+    Bytes(ValueType, Optional<ByteArray>),
+    Typed(ColumnType, ParquetCells),
 }
 
 impl Cells {
-    fn new(value_type: ValueType) -> Self {
-        match value_type {
-            ValueType::Number => Self::Numbers(Optional::default()),
-            ValueType::Text | ValueType::Json => Self::Texts(Optional::default()),
-            ValueType::Bytes => Self::Bytes(Optional::default()),
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Value(ValueType::Number) => Self::Numbers(Optional::default()),
+            Kind::Value(value_type) => Self::Bytes(value_type, Optional::default()),
+            Kind::Cell(column_type) => Self::Typed(column_type, ParquetCells::new(column_type)),
         }
     }
 
     /// Takes a cell; whether the column has just that.
     fn push(&mut self, value: Option<&Bytes>) -> bool {
+        let is_number = |number: Option<f64>| {
+            value.is_none_or(|value| number.is_some_and(|n| is_same(value, n)))
+        };
         match self {
             Self::Numbers(cells) => {
                 let number = value.and_then(|value| finite(value));
                 cells.push(number);
-                return value.is_none_or(|value| number.is_some_and(|n| is_same(value, n)));
+                return is_number(number);
             }
-            Self::Texts(cells) => cells.push(value.map(as_text)),
-            Self::Bytes(cells) => cells.push(value.map(|value| value.clone().into())),
+            Self::Bytes(ValueType::Bytes, cells) => {
+                cells.push(value.map(|value| value.clone().into()))
+            }
+            Self::Bytes(_, cells) => cells.push(value.map(as_text)),
+            Self::Typed(column_type, cells) => {
+                let none = Bytes::new();
+                let value = value.unwrap_or(&none);
+                let cell = cell_of(value, *column_type);
+                cells.push(&cell, value);
+                if let Cell::Number(number) = cell {
+                    return is_number(Some(number));
+                }
+            }
         }
         true
     }
@@ -63,7 +81,8 @@ impl Cells {
     fn clear(&mut self) {
         match self {
             Self::Numbers(cells) => cells.clear(),
-            Self::Texts(cells) | Self::Bytes(cells) => cells.clear(),
+            Self::Bytes(_, cells) => cells.clear(),
+            Self::Typed(_, cells) => cells.clear(),
         }
     }
 }
@@ -80,7 +99,7 @@ impl<W: Write + Send> ParquetTable<W> {
         Ok(Self {
             out: out.map_err(to_io)?,
             times: Vec::new(),
-            columns: columns.iter().map(|c| Cells::new(c.value_type)).collect(),
+            columns: columns.iter().map(|c| Cells::new(c.kind)).collect(),
             tokens: tokens.map(|tokens| (tokens, Sparse::default())),
             bytes: 0,
         })
@@ -128,10 +147,10 @@ impl<W: Write + Send> ParquetTable<W> {
                 Cells::Numbers(Optional { values, levels }) => {
                     write_column::<DoubleType, W>(&mut group, values, Some(levels))?;
                 }
-                Cells::Texts(Optional { values, levels })
-                | Cells::Bytes(Optional { values, levels }) => {
+                Cells::Bytes(_, Optional { values, levels }) => {
                     write_column::<ByteArrayType, W>(&mut group, values, Some(levels))?;
                 }
+                Cells::Typed(_, cells) => cells.write(&mut group)?,
             }
         }
         if let Some((_, tokens)) = &self.tokens {
@@ -155,12 +174,13 @@ fn schema(columns: &[Column], has_tokens: bool) -> Result<TypePtr, ParquetError>
         .with_logical_type(Some(LogicalType::timestamp(true, TimeUnit::MICROS)));
     let mut fields = vec![Arc::new(time.build()?)];
     for column in columns {
-        let (physical, logical) = match column.value_type {
-            ValueType::Number => (PhysicalType::DOUBLE, None),
-            ValueType::Text | ValueType::Json => {
+        let (physical, logical) = match column.kind {
+            Kind::Value(ValueType::Number) => (PhysicalType::DOUBLE, None),
+            Kind::Value(ValueType::Text | ValueType::Json) => {
                 (PhysicalType::BYTE_ARRAY, Some(LogicalType::String))
             }
-            ValueType::Bytes => (PhysicalType::BYTE_ARRAY, None),
+            Kind::Value(ValueType::Bytes) => (PhysicalType::BYTE_ARRAY, None),
+            Kind::Cell(column_type) => ParquetCells::types(column_type),
         };
         let field = Type::primitive_type_builder(&column.name, physical)
             .with_repetition(Repetition::OPTIONAL)

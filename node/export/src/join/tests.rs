@@ -1,6 +1,7 @@
 //! Joins against what the definition says, row by row.
 
 use headwater_protocols::engine::LogStatus;
+use headwater_protocols::manifest::ValueType;
 use headwater_protocols::record::Record;
 use headwater_protocols::store::MemoryStore;
 use proptest::prelude::*;
@@ -29,7 +30,7 @@ fn joined_streams<'a>(
     let stream = |(number, status): (usize, &'a LogStatus)| JoinedStream {
         column: Column {
             name: format!("s{number}"),
-            value_type: ValueType::Number,
+            kind: Kind::Value(ValueType::Number),
         },
         records: Records::of(status, store).unwrap(),
     };

@@ -7,7 +7,9 @@ use headwater_client::times::text::{TimeFormat, TimeText};
 use headwater_protocols::time::Timestamp;
 
 use super::Column;
+use crate::csv_cell::put_cell;
 use crate::csv_line::CsvLines;
+use crate::kind::{Kind, cell_of};
 use crate::value::{csv_field, put_json};
 
 /// `time,…`, a header first. What is missing is nothing, an empty text is `""`.
@@ -41,11 +43,18 @@ impl<W: Write> CsvTable<W> {
         }
         for (column, value) in self.columns.iter().zip(values) {
             match value {
-                Some(value) => {
-                    let field = csv_field(column.value_type, value, &mut self.base64);
-                    self.out.value(column.value_type, field);
-                }
                 None => self.out.missing(),
+                Some(value) => match column.kind {
+                    Kind::Value(value_type) => {
+                        let field = csv_field(value_type, value, &mut self.base64);
+                        self.out.value(value_type, field);
+                    }
+                    Kind::Cell(column_type) => {
+                        let cell = cell_of(value, column_type);
+                        let given = str::from_utf8(value).ok();
+                        put_cell(&mut self.out, &mut self.times, &cell, given);
+                    }
+                },
             }
         }
         self.out.end()
@@ -106,7 +115,10 @@ impl<W: Write> JsonTable<W> {
         for ((column, key), value) in self.columns.iter().zip(&self.keys).zip(values) {
             self.line.extend_from_slice(key);
             match value {
-                Some(value) => put_json(&mut self.line, column.value_type, value),
+                Some(value) => match column.kind {
+                    Kind::Value(value_type) => put_json(&mut self.line, value_type, value),
+                    Kind::Cell(_) => self.line.extend_from_slice(value),
+                },
                 None => self.line.extend_from_slice(b"null"),
             }
         }

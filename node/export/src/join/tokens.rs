@@ -1,6 +1,5 @@
 //! The numbers of a row of a joined table that are others as doubles.
 
-use headwater_protocols::manifest::ValueType;
 use serde_json::{Map, Value};
 
 use super::Column;
@@ -17,13 +16,11 @@ pub(super) struct RowTokens {
 impl RowTokens {
     /// Nothing where no column has numbers.
     pub(super) fn of(columns: &[Column]) -> Option<Self> {
-        let mut types = columns.iter().map(|column| column.value_type);
-        types
-            .any(|value_type| value_type == ValueType::Number)
-            .then(|| Self {
-                names: columns.iter().map(|column| column.name.clone()).collect(),
-                row: Map::new(),
-            })
+        let has_numbers = columns.iter().any(|column| column.kind.is_rounded());
+        has_numbers.then(|| Self {
+            names: columns.iter().map(|column| column.name.clone()).collect(),
+            row: Map::new(),
+        })
     }
 
     /// The value of this column is another number.
