@@ -26,6 +26,7 @@ mod restored;
 mod retention;
 mod retrieving;
 mod room;
+mod scattered;
 mod scripts;
 mod simulator;
 mod stopping;
