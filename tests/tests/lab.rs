@@ -359,11 +359,15 @@ async fn the_way_between_the_halves_takes_as_long_as_it_is_told_to() -> Result<(
         udp(lab.place(3), lab.place(3).port)?,
     ];
     let round_trip = async |from: &UdpSocket| -> Result<Duration> {
-        // The first one also finds out who is where.
-        udp_seen(from, lab.first(), &server).await?;
-        let started = Instant::now();
-        udp_seen(from, lab.first(), &server).await?;
-        Ok(started.elapsed())
+        // The first one also finds out who is where, and of a machine that does other
+        // things, too, the fastest tells how long the way is.
+        let mut fastest = Duration::MAX;
+        for _ in 0..5 {
+            let started = Instant::now();
+            udp_seen(from, lab.first(), &server).await?;
+            fastest = fastest.min(started.elapsed());
+        }
+        Ok(fastest)
     };
     lab.run(&["delay", "50"])?;
     let (to_near, to_far) = (round_trip(&near).await?, round_trip(&far).await?);
