@@ -1,6 +1,7 @@
 //! Real nodes for tests: processes of the `headwater` binary, each with its own
 //! data folder, ports chosen by the system; and nodes inside the test's process.
 
+pub mod hostile;
 mod in_process;
 pub mod js_peer;
 mod kept_port;

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use headwater::net::limits::REFUSALS_SAID_EVERY;
 use headwater_tests::TestNode;
+use headwater_tests::hostile::ATTACKERS;
 use tokio::time::Instant;
 
 use super::attacker::Attacker;
-use super::victim::{ATTACKERS, Victim};
+use super::victim::Victim;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_from_a_denied_address_is_refused_and_others_are_not() -> Result<()> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use headwater_tests::TestNode;
+use headwater_tests::hostile::{open, tcp_address};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::attacker::Attacker;
-use super::detour::{open, tcp_address};
 use super::victim::{Usage, Victim};
 
 const MAX_PER_IP: usize = 8;

@@ -8,12 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater_tests::TestNode;
+use headwater_tests::hostile::{ATTACKERS, Detour};
 use tokio::time::{Instant, sleep};
-
-use super::detour::Detour;
-
-/// From where the attackers come.
-pub(crate) const ATTACKERS: &str = "127.0.0.2";
 
 /// Longest time that a record may take to the honest reader during a flood. The
 /// machine may be busy with other tests; without a flood it takes milliseconds.

@@ -18,9 +18,14 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/headwater/sync/2");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The lane of questions.
-pub(crate) const CONTROL: u8 = 0;
+pub const CONTROL: u8 = 0;
 
-pub(crate) struct Speaker {
+/// A question for the manifest of no log: its length, and five bytes. The answer
+/// is as short.
+pub const QUESTION: [u8; 5] = [4, 8, 1, 18, 0];
+
+/// A peer that is connected.
+pub struct Speaker {
     control: Control,
     victim: PeerId,
     incoming: IncomingStreams,
@@ -31,7 +36,10 @@ pub(crate) struct Speaker {
 
 impl Speaker {
     /// A new identity that is connected.
-    pub(crate) async fn connect(address: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// It is not.
+    pub async fn connect(address: &str) -> Result<Self> {
         let address: Multiaddr = address.parse()?;
         let Some(Protocol::P2p(victim)) = address.iter().last() else {
             anyhow::bail!("{address} has no peer id");
@@ -58,7 +66,10 @@ impl Speaker {
     }
 
     /// Opens a lane to write to.
-    pub(crate) async fn lane(&mut self, lane: u8) -> Result<Stream> {
+    ///
+    /// # Errors
+    /// The victim lets nobody open one.
+    pub async fn lane(&mut self, lane: u8) -> Result<Stream> {
         let opened = self.control.open_stream(self.victim, PROTOCOL);
         let mut stream = timeout(PATIENCE, opened).await??;
         stream.write_all(&[lane]).await?;
@@ -67,7 +78,10 @@ impl Speaker {
     }
 
     /// Accepts the lanes that the victim opens, and reads nothing of them.
-    pub(crate) async fn ignore_answers(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// It opens none.
+    pub async fn ignore_answers(&mut self) -> Result<()> {
         let first = timeout(PATIENCE, self.incoming.next()).await?;
         let (_, stream) = first.context("the victim opens no lane")?;
         self.unread.push(stream);
@@ -76,7 +90,8 @@ impl Speaker {
 
     /// Reads all that the victim says from now on, and forgets it; how many bytes
     /// it was comes in the end.
-    pub(crate) fn take_answers(mut self) -> JoinHandle<u64> {
+    #[must_use]
+    pub fn take_answers(mut self) -> JoinHandle<u64> {
         tokio::spawn(async move {
             let mut bytes = 0;
             let mut buffer = vec![0; 64 << 10];
@@ -103,17 +118,20 @@ impl Drop for Speaker {
 }
 
 /// A field of a message, of bytes.
-pub(crate) fn bytes_field(number: u8, bytes: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn bytes_field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2][..], &varint(bytes.len() as u64), bytes].concat()
 }
 
 /// A field of a message, a number.
-pub(crate) fn number_field(number: u8, value: u64) -> Vec<u8> {
+#[must_use]
+pub fn number_field(number: u8, value: u64) -> Vec<u8> {
     [&[number << 3][..], &varint(value)].concat()
 }
 
 /// A frame after its length, whose body is this field.
-pub(crate) fn frame(id: u64, body: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn frame(id: u64, body: &[u8]) -> Vec<u8> {
     let frame = [&number_field(1, id), body].concat();
     [varint(frame.len() as u64), frame].concat()
 }
@@ -130,7 +148,7 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 /// Writes the same bytes again and again, until so many are written or the
 /// other end has taken none for a while; how many were written.
-pub(crate) async fn write_while_taken(stream: &mut Stream, bytes: &[u8], most: usize) -> usize {
+pub async fn write_while_taken(stream: &mut Stream, bytes: &[u8], most: usize) -> usize {
     const STILL: Duration = Duration::from_secs(2);
     let block = bytes.repeat((64 << 10) / bytes.len());
     let mut written = 0;

@@ -9,16 +9,22 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
-use super::victim::ATTACKERS;
+/// From where the attackers come.
+pub const ATTACKERS: &str = "127.0.0.2";
 
-pub(crate) struct Detour {
+/// A port from which everything goes to the victim from there.
+#[derive(Debug)]
+pub struct Detour {
     address: String,
     task: JoinHandle<()>,
 }
 
 impl Detour {
     /// To the node with this multiaddr.
-    pub(crate) async fn to(address: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// That is none, or there is no port.
+    pub async fn to(address: &str) -> Result<Self> {
         let target = tcp_address(address)?;
         let id = address.rsplit('/').next().context("no peer id")?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -40,7 +46,8 @@ impl Detour {
     }
 
     /// The multiaddr that attackers dial.
-    pub(crate) fn address(&self) -> &str {
+    #[must_use]
+    pub fn address(&self) -> &str {
         &self.address
     }
 }
@@ -52,14 +59,20 @@ impl Drop for Detour {
 }
 
 /// A connection from the attackers' address.
-pub(crate) async fn open(target: SocketAddr) -> Result<TcpStream> {
+///
+/// # Errors
+/// There is none.
+pub async fn open(target: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(format!("{ATTACKERS}:0").parse()?)?;
     Ok(socket.connect(target).await?)
 }
 
 /// The TCP address in a multiaddr of this machine.
-pub(crate) fn tcp_address(address: &str) -> Result<SocketAddr> {
+///
+/// # Errors
+/// It is none, or has no port.
+pub fn tcp_address(address: &str) -> Result<SocketAddr> {
     let address: Multiaddr = address.parse()?;
     let port = address.iter().find_map(|part| match part {
         Protocol::Tcp(port) => Some(port),
