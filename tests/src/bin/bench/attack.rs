@@ -1,8 +1,8 @@
-//! What an honest program feels of a node while others mean it no good: it
-//! publishes, and reads a history, beside a flood and without it in turn.
+//! What the honest feel of a node while others mean it no good: a program publishes, and
+//! it or a peer reads a history, beside a flood and without it in turn.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Bench;
 use crate::clients::Call as Clients;
@@ -14,6 +14,9 @@ use crate::report::{Against, Figure, median, percentile, progress};
 /// Runs of each kind, one after the other in turn.
 const RUNS: usize = 3;
 
+/// Bytes of each record of the history.
+const RECORD_BYTES: usize = 100;
+
 /// The token of the API; whatever it is.
 const TOKEN: &str = "bench";
 
@@ -22,6 +25,9 @@ const HALF_REQUESTS: u64 = 1_600;
 
 /// Clients that do not read what they asked for.
 const STALLED_READERS: u64 = 200;
+
+/// Peers that ask and do not take the answers.
+const HOARDERS: u64 = 4;
 
 /// Pause between two observations that the honest program publishes.
 const EVERY: Duration = Duration::from_millis(10);
@@ -41,16 +47,36 @@ const KEPT: f64 = 0.8;
 /// Measures `attack_half_requests`.
 pub(crate) fn half_requests(bench: &Bench) -> anyhow::Result<Figure> {
     let name = "attack_half_requests";
-    figure(bench, name, HALF_REQUESTS, |_| Kind::HalfRequests)
+    let beside = Beside::start(bench)?;
+    figure(bench, name, HALF_REQUESTS, &Kind::HalfRequests, beside)
 }
 
 /// Measures `attack_stalled_readers`.
 pub(crate) fn stalled_readers(bench: &Bench) -> anyhow::Result<Figure> {
     let name = "attack_stalled_readers";
-    let of = |path: &str| Kind::StalledReaders {
-        path: path.to_owned(),
-    };
-    figure(bench, name, STALLED_READERS, of)
+    let beside = Beside::start(bench)?;
+    let path = beside.path();
+    figure(
+        bench,
+        name,
+        STALLED_READERS,
+        &Kind::StalledReaders { path },
+        beside,
+    )
+}
+
+/// Measures `attack_hoarders`.
+pub(crate) fn hoarders(bench: &Bench) -> anyhow::Result<Figure> {
+    let mut beside = Beside::start(bench)?;
+    beside.reads_as_peer = true;
+    let address = beside.address.clone();
+    figure(
+        bench,
+        "attack_hoarders",
+        HOARDERS,
+        &Kind::Hoarders { address },
+        beside,
+    )
 }
 
 /// What the honest program feels.
@@ -65,40 +91,56 @@ struct Felt {
 
 /// A node with a long history, and an honest program.
 struct Beside {
+    folder: tempfile::TempDir,
     node: Process,
     honest: Process,
+    address: String,
     api: String,
     own: String,
     history: String,
+    records: u64,
     published: u64,
+    /// Who reads the history: a peer that begins with nothing, or a program.
+    reads_as_peer: bool,
 }
 
 impl Beside {
-    fn start(bench: &Bench, folder: &tempfile::TempDir) -> anyhow::Result<Self> {
-        let (mut node, _) = start_node(folder.path().join("store"), 1)?;
+    fn start(bench: &Bench) -> anyhow::Result<Self> {
+        let folder = bench.folder()?;
+        let (mut node, address) = start_node(folder.path().join("store"), 1)?;
         let token = TOKEN.to_owned();
         let api = node.ask(&Call::Serve { token })?;
-        let stream: String = node.ask(&Call::Create)?;
+        let history: String = node.ask(&Call::Create)?;
+        let records = bench.sized(1_000_000, 250_000);
         let _: f64 = node.ask(&Call::Publish(Batches {
-            stream: stream.clone(),
-            records: bench.sized(1_000_000, 250_000),
-            record_bytes: 100,
+            stream: history.clone(),
+            records,
+            record_bytes: RECORD_BYTES,
             numbers: false,
             batch: 10_000,
         }))?;
         Ok(Self {
             own: node.ask(&Call::CreateNumbers)?,
-            history: format!("/v1/streams/{stream}/observations?format=csv"),
+            folder,
             node,
             honest: Process::start(Role::Clients)?,
+            address,
             api,
+            history,
+            records,
             published: bench.sized(500, 200),
+            reads_as_peer: false,
         })
+    }
+
+    /// Where a program reads the history.
+    fn path(&self) -> String {
+        format!("/v1/streams/{}/observations?format=csv", self.history)
     }
 
     fn feel(&mut self, felt: &mut Felt) -> anyhow::Result<()> {
         let () = self.node.ask(&Call::Nothing)?;
-        let (cpu, began) = (self.node.cpu_s, std::time::Instant::now());
+        let (cpu, began) = (self.node.cpu_s, Instant::now());
         let ms: Vec<f64> = self.honest.ask(&Clients::PublishAnew {
             api: self.api.clone(),
             token: TOKEN.to_owned(),
@@ -111,13 +153,30 @@ impl Beside {
             .push((self.node.cpu_s - cpu) / began.elapsed().as_secs_f64());
         felt.p50.push(median(&ms));
         felt.p99.push(percentile(&ms, 0.99));
-        let bytes_per_s: f64 = self.honest.ask(&Clients::Read {
-            api: self.api.clone(),
-            path: self.history.clone(),
-            times: 3,
-        })?;
+        let bytes_per_s = if self.reads_as_peer {
+            self.synced_bytes_per_s()?
+        } else {
+            self.honest.ask(&Clients::Read {
+                api: self.api.clone(),
+                path: self.path(),
+                times: 3,
+            })?
+        };
         felt.mb_per_s.push(bytes_per_s / 1e6);
         Ok(())
+    }
+
+    /// How fast the history comes to a peer that has nothing of it.
+    fn synced_bytes_per_s(&self) -> anyhow::Result<f64> {
+        let folder = tempfile::TempDir::new_in(&self.folder)?;
+        let (mut peer, _) = start_node(folder.path().join("store"), 2)?;
+        let seconds: f64 = peer.ask(&Call::Sync {
+            stream: self.history.clone(),
+            address: self.address.clone(),
+            size: self.records,
+        })?;
+        peer.end()?;
+        Ok((self.records * RECORD_BYTES as u64) as f64 / seconds)
     }
 
     fn end(self) -> anyhow::Result<()> {
@@ -130,10 +189,9 @@ fn figure(
     bench: &Bench,
     name: &'static str,
     clients: u64,
-    kind: impl Fn(&str) -> Kind,
+    kind: &Kind,
+    mut beside: Beside,
 ) -> anyhow::Result<Figure> {
-    let folder = bench.folder()?;
-    let mut beside = Beside::start(bench, &folder)?;
     let (mut alone, mut under) = (Felt::default(), Felt::default());
     let (mut connected, mut memory, mut after) = (vec![], vec![], vec![]);
     // The first one finds nothing in any cache.
@@ -143,10 +201,10 @@ fn figure(
         let before = beside.node.memory_bytes()?;
         // It is to cost the node something, and not the others on this machine.
         let mut flood = Process::start_last(Role::Clients)?;
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         let () = flood.ask(&Clients::Flood {
             api: beside.api.clone(),
-            kind: kind(&beside.history),
+            kind: kind.clone(),
             clients,
         })?;
         thread::sleep(SETTLE);

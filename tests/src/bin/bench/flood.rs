@@ -1,11 +1,14 @@
-//! Clients that mean a node no good: they begin requests and never end them, or ask
-//! for histories and never read them. Whoever is closed comes again at once.
+//! Those who mean a node no good. Clients begin requests and never end them, or ask for
+//! histories and never read them; peers ask and never read the answers. Whoever is
+//! closed comes again at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures::AsyncWriteExt as _;
+use headwater_tests::hostile::{CONTROL, Detour, QUESTION, Speaker};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -20,6 +23,8 @@ pub(crate) enum Kind {
     HalfRequests,
     /// This, of which nothing is read.
     StalledReaders { path: String },
+    /// Peers, at this multiaddr, that ask and take no answer.
+    Hoarders { address: String },
 }
 
 /// Bytes that the system of a reader takes which reads nothing.
@@ -88,6 +93,19 @@ async fn once(api: &str, kind: &Kind, connected: &AtomicU64) -> anyhow::Result<(
             let request = format!("GET {path} HTTP/1.1\r\nHost: {api}\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let _ = timeout(TOLD_AFTER, stream.ready(Interest::ERROR)).await;
+        }
+        Kind::Hoarders { address } => {
+            // From a place of their own: what one place may have is not shared.
+            let detour = Detour::to(address).await?;
+            let mut hoarder = Speaker::connect(detour.address()).await?;
+            connected.fetch_add(1, Ordering::Relaxed);
+            let mut lane = hoarder.lane(CONTROL).await?;
+            hoarder.ignore_answers().await?;
+            let questions = QUESTION.repeat(8 << 10);
+            // It waits where nothing is taken any more.
+            loop {
+                lane.write_all(&questions).await?;
+            }
         }
     }
     Ok(())

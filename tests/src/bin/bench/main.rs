@@ -100,6 +100,7 @@ enum Name {
     LookupTime1E7,
     AttackHalfRequests,
     AttackStalledReaders,
+    AttackHoarders,
 }
 
 /// What every figure needs to know.
@@ -152,6 +153,7 @@ impl Bench {
             Name::LookupTime1E7 => api::look_up(self),
             Name::AttackHalfRequests => attack::half_requests(self),
             Name::AttackStalledReaders => attack::stalled_readers(self),
+            Name::AttackHoarders => attack::hoarders(self),
         }
     }
 }
