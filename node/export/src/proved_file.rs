@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn an_exported_file_that_lacks_some_bytes_is_refused_wherever_they_were() {
         let records = (0..21).map(|i| Record::new(Timestamp(i), i.to_string().as_bytes()));
-        let published = Published::of(&[records.collect()]);
+        let published = Published::of_type(ValueType::Number, &[records.collect()]);
         let stati = published.stati();
         let [status] = &stati[..] else { panic!() };
         let history = History::new(published.store(), status.key.unwrap());

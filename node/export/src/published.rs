@@ -10,14 +10,20 @@ use headwater_protocols::time::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
-/// A publisher, and its streams `s0`, `s1`, …: any bytes, four records a chunk.
+/// A publisher, and its streams `s0`, `s1`, …: four records a chunk.
 pub(super) struct Published {
     engine: Engine<MemoryStore>,
     logs: Vec<LogId>,
 }
 
 impl Published {
+    /// Of any bytes.
     pub(super) fn of(streams: &[Vec<Record>]) -> Self {
+        Self::of_type(ValueType::Bytes, streams)
+    }
+
+    /// Of values of this type.
+    pub(super) fn of_type(value_type: ValueType, streams: &[Vec<Record>]) -> Self {
         let settings = Settings {
             seed: [0; 32],
             offer_percent: 0,
@@ -33,16 +39,16 @@ impl Published {
         let logs = Vec::new();
         let mut published = Self { engine, logs };
         for records in streams {
-            let log = published.create();
+            let log = published.create(value_type);
             published.publish(log, records.clone());
         }
         published
     }
 
-    fn create(&mut self) -> LogId {
+    fn create(&mut self, value_type: ValueType) -> LogId {
         let name = format!("s{}", self.logs.len());
         let manifest = Manifest {
-            value_type: ValueType::Bytes,
+            value_type,
             chunk_level: 2,
             created: NOW,
             ..Manifest::new(key().public(), &name, [7; NONCE_BYTES])
