@@ -35,6 +35,7 @@ mod mesh;
 mod nat;
 mod options;
 mod own_history;
+mod parquet;
 mod partition;
 mod private_network;
 mod quorum;

@@ -14,7 +14,10 @@ thread_local! {
 
 /// Reads something that may be damaged in any way. What it leaves behind when it
 /// panics must not be read again.
-pub(super) fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+///
+/// # Errors
+/// The reader's; or it is damaged in a way that the reader does not bear.
+pub fn caught<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     be_silent_of_caught_panics();
     let before = IS_CAUGHT.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(read));

@@ -40,6 +40,7 @@ use headwater_protocols::record::Record;
 
 pub use self::aggregate::Aggregate;
 pub use self::arrow::ArrowEncoder;
+pub use self::caught::caught;
 pub use self::csv::CsvEncoder;
 pub use self::ipc::Ipc;
 pub use self::parquet::{LAYOUT, PROOF_KEY, ParquetEncoder};

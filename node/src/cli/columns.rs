@@ -9,7 +9,7 @@ use headwater_protocols::manifest::ColumnType;
 
 use super::Invocation;
 use super::ask::{can_ask, is_yes};
-use crate::import::column_guess::columns_of;
+use crate::import::column_guess::{columns_of, parquet_columns};
 use crate::import::file_kind::Expected;
 use crate::import::file_source::Source;
 
@@ -40,7 +40,11 @@ pub(super) async fn from_file(
     let (path, time) = (path.to_owned(), time_column.map(ToOwned::to_owned));
     let find = move || {
         // It may be a list in JSON, too.
-        let source = Source::of(&path, Expected::Ndjson)?;
+        let source = Source::of(&path, Expected::Columns)?;
+        if source.is_parquet() {
+            let found = parquet_columns(&source, time.as_deref());
+            return found.with_context(|| format!("cannot tell the columns of {}", source.name));
+        }
         let found = columns_of(&source, time.as_deref(), None, false);
         found.with_context(|| format!("cannot tell the columns of {}", source.name))
     };

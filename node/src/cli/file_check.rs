@@ -129,7 +129,8 @@ pub(super) async fn check(
             skip,
             first,
         } = looking;
-        let (mut good, mut bad) = (0, BadRows::default());
+        let mut good = 0;
+        let mut bad = BadRows::default().numbered(form.files.have_no_lines());
         let (mut notes, now) = (RowNotes::default(), wall_time());
         let mut range = Range::new(&rules, soon(now));
         let mut ahead = ComingRows::default();

@@ -291,6 +291,7 @@ fn part(source: &Source, old: &OldCsv) -> FilePart {
     FilePart {
         source: source.clone(),
         form: PartForm::Csv(old.columns.clone(), old.dialect.clone()),
+        left_out: Vec::new(),
     }
 }
 

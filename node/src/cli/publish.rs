@@ -20,14 +20,18 @@ use super::reading_args::ReadingArgs;
 use super::target::Target;
 use super::{Invocation, Usage, duration, publish_file, publish_lines};
 use crate::client::Client;
+use crate::import::csv_header::Headers;
 use crate::import::csv_input::Columns;
+use crate::import::dialect::Said;
 use crate::import::file_kind::Expected;
 use crate::import::file_source::Source;
 use crate::import::files::{FilePart, Files, PartForm};
 use crate::import::folds::RepeatedHours;
 use crate::import::named_csv;
+use crate::import::parquet_input::ParquetForm;
 use crate::import::rows::{Row, RowNotes};
 use crate::import::unclear::Flag;
+use crate::import::value::ValueRules;
 use crate::runtime::wall_time;
 
 /// Append observations to a stream of this node.
@@ -65,9 +69,9 @@ pub(crate) struct PublishArgs {
     /// as 1h; now, if it is left out)
     #[arg(long, value_name = "T", requires = "value")]
     time: Option<String>,
-    /// A CSV file with a header, which has the columns of the stream, if it has some,
-    /// and a column of times; with --ndjson a file of one object a line. `-` is
-    /// stdin
+    /// A CSV file with a header, or a Parquet file, which has the columns of the
+    /// stream, if it has some, and a column of times; with --ndjson a file of one
+    /// object a line. `-` is stdin
     #[arg(long, value_name = "F")]
     file: Option<PathBuf>,
     /// The column of the times
@@ -76,6 +80,11 @@ pub(crate) struct PublishArgs {
     /// The column of the values, of a stream without columns
     #[arg(long, value_name = "V", requires = "file", conflicts_with = "ndjson")]
     value_column: Option<String>,
+    /// What the file calls a column of the stream, if not as the stream does; may be
+    /// said for several. Columns of the file that the stream does not have are left
+    /// out
+    #[arg(long, value_name = "NAME=HEADER", value_parser = column_header, requires = "file", conflicts_with = "ndjson")]
+    column: Vec<(String, String)>,
     #[command(flatten)]
     reading: ReadingArgs,
     /// Go on behind those rows of the file that the stream has already
@@ -216,7 +225,10 @@ async fn named_file(path: &Path, args: &PublishArgs) -> anyhow::Result<NamedFile
             time: time.clone(),
             value: value.clone(),
         }),
-        (Some(time), None) => Some(Columns::Table { time: time.clone() }),
+        (Some(time), None) => Some(Columns::Table {
+            time: time.clone(),
+            headers: Headers::default(),
+        }),
         _ if args.ndjson => None,
         _ => {
             return Err(Usage::error(
@@ -226,7 +238,7 @@ async fn named_file(path: &Path, args: &PublishArgs) -> anyhow::Result<NamedFile
         }
     };
     let expected = if columns.is_some() {
-        Expected::Csv
+        Expected::Table
     } else {
         Expected::Ndjson
     };
@@ -249,31 +261,79 @@ fn fits(columns: &Columns, target: &Target<'_>) -> anyhow::Result<()> {
     }
 }
 
+/// The columns, with what the file calls those of the stream.
+fn with_headers(
+    columns: &Columns,
+    target: &Target<'_>,
+    args: &PublishArgs,
+) -> anyhow::Result<Columns> {
+    fits(columns, target)?;
+    match (columns, target.rules.rows()) {
+        (Columns::Table { time, .. }, Some(rows)) => Ok(Columns::Table {
+            time: time.clone(),
+            headers: Headers::new(&args.column, rows).map_err(Usage::error)?,
+        }),
+        (Columns::Table { .. } | Columns::Named { .. } | Columns::Placed { .. }, _) => {
+            if !args.column.is_empty() {
+                return Err(Usage::error(
+                    "--column is for streams with columns; of this one say --value-column V",
+                ));
+            }
+            Ok(columns.clone())
+        }
+    }
+}
+
+/// How a file of columns is read, and which of them are not.
+fn table_form(
+    source: &Source,
+    columns: Columns,
+    said: &Said,
+    rules: &ValueRules,
+) -> anyhow::Result<(PartForm, Vec<String>)> {
+    if source.is_parquet() {
+        let form = ParquetForm::of(&source.file()?, &columns, said, rules)?;
+        let left_out = form.not_read(source.file()?, rules)?;
+        return Ok((PartForm::Parquet(form), left_out));
+    }
+    let dialect = named_csv::dialect(source, &columns, said, rules)?;
+    let left_out = named_csv::not_read(source, &columns, dialect.delimiter, rules)?;
+    Ok((PartForm::Csv(columns, dialect), left_out))
+}
+
+fn column_header(text: &str) -> Result<(String, String), String> {
+    let (name, header) =
+        (text.split_once('=')).ok_or_else(|| format!("`{text}` is not NAME=HEADER"))?;
+    Ok((name.trim().to_owned(), header.trim().to_owned()))
+}
+
 impl NamedFile {
     /// How it is read into this stream.
     async fn form(&self, target: &Target<'_>, args: &PublishArgs) -> anyhow::Result<FileForm> {
-        let form = match &self.columns {
-            None => PartForm::Ndjson {
-                time_unit: args.reading.time_unit,
-                any_year: args.reading.any_year,
-            },
+        let (form, left_out) = match &self.columns {
+            None => {
+                let form = PartForm::Ndjson {
+                    time_unit: args.reading.time_unit,
+                    any_year: args.reading.any_year,
+                };
+                (form, Vec::new())
+            }
             Some(columns) => {
                 let mut said = args.reading.said()?;
                 said.is_typed = true;
                 let source = self.source.clone();
-                fits(columns, target)?;
-                let (named, rules) = (columns.clone(), target.rules.clone());
-                let find = move || named_csv::dialect(&source, &named, &said, &rules);
-                let dialect = tokio::task::spawn_blocking(find).await?;
-                let dialect =
-                    dialect.with_context(|| format!("cannot read {}", self.source.name))?;
-                PartForm::Csv(columns.clone(), dialect)
+                let columns = with_headers(columns, target, args)?;
+                let rules = target.rules.clone();
+                let find = move || table_form(&source, columns, &said, &rules);
+                let found = tokio::task::spawn_blocking(find).await?;
+                found.with_context(|| format!("cannot read {}", self.source.name))?
             }
         };
         let files = Files {
             parts: vec![FilePart {
                 source: self.source.clone(),
                 form,
+                left_out,
             }],
             order: target.order,
             looked_at: None,

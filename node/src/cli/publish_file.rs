@@ -12,6 +12,7 @@ use super::file_form::FileForm;
 use super::file_resume::resume_point;
 use super::stream_end::StreamEnd;
 use super::target::Target;
+use crate::import::csv_header::listed;
 use crate::import::files::PartForm;
 use crate::import::unclear::{Flag, unclear};
 use crate::runtime::wall_time;
@@ -102,8 +103,17 @@ pub(super) fn accept(
 pub(super) fn show(invocation: &Invocation, form: &FileForm, checked: &Checked) {
     let out = invocation.out;
     for part in &form.files.parts {
-        if let PartForm::Csv(_, dialect) = &part.form {
-            out.note(format!("{}: {dialect}", part.source.name));
+        let name = &part.source.name;
+        match &part.form {
+            PartForm::Csv(_, dialect) => out.note(format!("{name}: {dialect}")),
+            PartForm::Parquet(form) => out.note(format!("{name}: {}", form.said)),
+            PartForm::Ndjson { .. } => {}
+        }
+        if !part.left_out.is_empty() {
+            let left_out = listed(&part.left_out);
+            out.note(format!(
+                "{name}: left out, because the stream has no such columns: {left_out}"
+            ));
         }
     }
     let repeated = checked

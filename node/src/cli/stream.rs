@@ -55,9 +55,10 @@ pub(crate) struct CreateArgs {
     /// json, bytes), and units if they have some
     #[arg(long, value_name = "NAME:TYPE[:UNIT],…", value_parser = columns::parse)]
     columns: Option<Columns>,
-    /// The same, as a CSV file has them (names, and types that fit all rows), or as a
-    /// list in JSON: [{"name":…,"type":…,"unit":…,"description":…}]. They are shown
-    /// before anything is signed
+    /// The same, as a CSV file has them (names, and types that fit all rows), as a
+    /// Parquet file says them, or as a list in JSON:
+    /// [{"name":…,"type":…,"unit":…,"description":…}]. They are shown before anything
+    /// is signed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["columns", "value_type"])]
     columns_from: Option<PathBuf>,
     /// The column of that file that has the times [default: the first that has one in

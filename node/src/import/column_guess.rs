@@ -19,6 +19,7 @@ use super::file_source::{Bytes, Source};
 use super::guess::ValueCensus;
 use super::limits::{LOOK_BYTES, MAX_ROW_BYTES};
 use super::number_text::with_point;
+use super::parquet_input;
 use crate::wording::{counted, printable};
 
 /// The columns that were found, and what a person should look at.
@@ -48,6 +49,25 @@ pub(crate) fn columns_of(
         Some(b'[') => listed(source),
         _ => told_by_rows(source, time, delimiter, decimal_comma),
     }
+}
+
+/// Those of a Parquet file, which has their names and types.
+///
+/// # Errors
+/// It cannot be read, or one of its columns can be none of a stream.
+pub(crate) fn parquet_columns(source: &Source, time: Option<&str>) -> anyhow::Result<Guessed> {
+    let (time, found) = parquet_input::columns_of(source.file()?, time)?;
+    let mut said = vec![format!(
+        "the times are in column {}; what the file says of the others:",
+        printable(&time)
+    )];
+    let mut columns = Vec::new();
+    for (mut column, described) in found {
+        unit_of(&column.name).clone_into(&mut column.unit);
+        said.push(format!("{} (the file {described})", shown(&column)));
+        columns.push(column);
+    }
+    Ok(Guessed { columns, said })
 }
 
 fn listed(source: &Source) -> anyhow::Result<Guessed> {

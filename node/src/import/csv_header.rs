@@ -49,33 +49,80 @@ pub(crate) fn find(names: &[String], wanted: &str) -> anyhow::Result<usize> {
     }
 }
 
-/// Where the columns of a stream are in a file.
-///
-/// # Errors
-/// One is not there, or there twice, or there is another one.
-pub(super) fn places_of(
-    rows: &RowRules,
-    names: &[String],
-    time: usize,
-) -> anyhow::Result<Vec<usize>> {
-    let places = rows
-        .columns()
-        .iter()
-        .map(|column| find(names, &column.name));
-    let places = places.collect::<anyhow::Result<Vec<_>>>()?;
-    let is_other = |place: &usize| *place != time && !places.contains(place);
-    match (0..names.len()).find(is_other) {
-        None => Ok(places),
-        Some(other) => anyhow::bail!(
-            "the stream has no column `{}`; it has: {}",
-            printable(&names[other].chars().take(64).collect::<String>()),
-            rows.listed()
-        ),
+/// What a file calls columns of a stream, where that is another name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Headers(Vec<(String, String)>);
+
+impl Headers {
+    /// # Errors
+    /// One of them is no column of the stream, or said twice.
+    pub(crate) fn new(said: &[(String, String)], rows: &RowRules) -> Result<Self, String> {
+        for (at, (name, _)) in said.iter().enumerate() {
+            if rows.place(name).is_none() {
+                let (name, has) = (printable(name), rows.listed());
+                return Err(format!("the stream has no column `{name}`; it has: {has}"));
+            }
+            if said[..at].iter().any(|(before, _)| before == name) {
+                return Err(format!("column `{}` is said twice", printable(name)));
+            }
+        }
+        Ok(Self(said.to_vec()))
+    }
+
+    /// What the file calls this column.
+    pub(super) fn of<'a>(&'a self, name: &'a str) -> &'a str {
+        let mut said = self.0.iter();
+        let header = said.find_map(|(known, header)| (known == name).then_some(header));
+        header.map_or(name, |header| header)
     }
 }
 
+/// Where the columns of a stream are in a file.
+///
+/// # Errors
+/// One is not there, or there twice.
+pub(super) fn places_of(
+    rows: &RowRules,
+    names: &[String],
+    headers: &Headers,
+) -> anyhow::Result<Vec<usize>> {
+    let columns = rows.columns().iter();
+    let places = columns.map(|column| find_for(names, &column.name, headers));
+    places.collect()
+}
+
+/// The place of a column of the stream.
+///
+/// # Errors
+/// As [`find`]; says what to do where the file calls it otherwise.
+pub(super) fn find_for(names: &[String], column: &str, headers: &Headers) -> anyhow::Result<usize> {
+    let header = headers.of(column);
+    find(names, header).map_err(|error| match header == column {
+        true => error.context(format!(
+            "the stream's column `{0}` is not found; if the file calls it otherwise, say --column {0}=HEADER",
+            printable(column)
+        )),
+        false => error,
+    })
+}
+
+/// The columns of a file that are not read.
+pub(crate) fn left_out(
+    rows: &RowRules,
+    names: &[String],
+    time: &str,
+    headers: &Headers,
+) -> Vec<String> {
+    let is_read = |name: &str| {
+        let mut columns = rows.columns().iter();
+        name == time || columns.any(|column| headers.of(&column.name) == name)
+    };
+    let names = names.iter().filter(|name| !is_read(name));
+    names.cloned().collect()
+}
+
 /// Names of columns, as far as a terminal takes them.
-fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     let short = |name: &String| name.chars().take(64).collect::<String>();
     let mut shown: Vec<_> = (names.iter().take(MAX_LISTED_COLUMNS))
         .map(|name| format!("`{}`", printable(&short(name))))

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use headwater_protocols::manifest::ValueType;
 
-use super::csv_header::{find, header, places_of};
+use super::csv_header::{Headers, find, header, left_out, places_of};
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
 use super::dialect::Dialect;
@@ -28,11 +28,13 @@ pub(crate) enum Columns {
         /// That of the values.
         value: String,
     },
-    /// All of them are read: beside the times those of a stream with columns, by their
-    /// names.
+    /// Beside the times those of a stream with columns, by their names; others are left
+    /// out.
     Table {
         /// That of the times.
         time: String,
+        /// What the file calls the others.
+        headers: Headers,
     },
     /// At these places, from 0.
     Placed {
@@ -47,6 +49,17 @@ pub(crate) enum Columns {
         /// A column that is not read, and what stands in it.
         extra: Option<(usize, Extra)>,
     },
+}
+
+impl Columns {
+    /// The columns of a file that its stream does not have; of one value a record all
+    /// others are as nothing.
+    pub(super) fn not_read(&self, names: &[String], rules: &ValueRules) -> Vec<String> {
+        match (self, rules.rows()) {
+            (Self::Table { time, headers }, Some(rows)) => left_out(rows, names, time, headers),
+            (Self::Table { .. } | Self::Named { .. } | Self::Placed { .. }, _) => Vec::new(),
+        }
+    }
 }
 
 /// Which columns are read, and how.
@@ -106,11 +119,11 @@ impl<R: Read> CsvRows<R> {
                 let unnamed = is_unnamed.then_some((behind, Extra::Unnamed));
                 (time, Values::One(value, unnamed), names.len())
             }
-            Columns::Table { time } => {
+            Columns::Table { time, headers } => {
                 let names = header(&mut records)?;
                 let time = Column::find(&names, time)?;
                 let places = match form.rules.rows() {
-                    Some(rows) => places_of(rows, &names, time.place)?,
+                    Some(rows) => places_of(rows, &names, headers)?,
                     None => Vec::new(),
                 };
                 (time, Values::Row(places), names.len())

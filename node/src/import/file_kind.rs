@@ -1,9 +1,15 @@
 //! What a file is by its first bytes, where it is not the text that it was given
 //! as.
 
+/// What Parquet files begin with.
+const PARQUET: &[u8] = b"PAR1";
+
 /// Files that are told by their first bytes, and what to do with them.
 const BY_MAGIC: &[(&[u8], &str)] = &[
-    (b"PAR1", "a Parquet file; write it as CSV first"),
+    (
+        PARQUET,
+        "a Parquet file; it is read by: headwater publish STREAM --file FILE --time-column T",
+    ),
     (
         b"\x1f\x8b",
         "packed (gzip); unpack it first: gunzip, or zcat FILE into `--file -` or `import -`",
@@ -59,11 +65,19 @@ const UTF16: &str = "text in UTF-16; write it in UTF-8 first: iconv -f UTF-16 -t
 pub(crate) enum Expected {
     Csv,
     Ndjson,
+    /// CSV or Parquet.
+    Table,
+    /// A list in JSON, or a table.
+    Columns,
 }
 
 /// What begins like this and is not what is expected; `None` where it may be.
 pub(crate) fn mistaken(first: &[u8], expected: Expected) -> Option<&'static str> {
     let by_magic = BY_MAGIC.iter().find(|(magic, _)| first.starts_with(magic));
+    let takes_parquet = matches!(expected, Expected::Table | Expected::Columns);
+    if takes_parquet && first.starts_with(PARQUET) {
+        return None;
+    }
     if let Some((_, what)) = by_magic {
         return Some(what);
     }
@@ -92,7 +106,7 @@ pub(crate) fn mistaken(first: &[u8], expected: Expected) -> Option<&'static str>
         return Some("XML; write it as CSV first");
     }
     let is_object = lower.starts_with(b"{\"") || lower.starts_with(b"[{");
-    (expected == Expected::Csv && is_object)
+    (matches!(expected, Expected::Csv | Expected::Table) && is_object)
         .then_some("JSON and not CSV; for one object a line say `headwater publish STREAM --file FILE --ndjson`")
 }
 

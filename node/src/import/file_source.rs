@@ -16,6 +16,9 @@ use crate::wording::printable;
 /// What stands for stdin.
 const STDIN: &str = "-";
 
+/// What Parquet files begin with.
+const PARQUET: &[u8] = b"PAR1";
+
 /// Spreadsheets begin a file with it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -25,6 +28,7 @@ pub(crate) struct Source {
     /// What messages call it.
     pub(crate) name: String,
     kept: Kept,
+    is_parquet: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,10 +58,7 @@ impl Source {
     pub(crate) fn of(path: &Path, expected: Expected) -> anyhow::Result<Self> {
         if path.as_os_str() == STDIN {
             let spooled = spool(io::stdin().lock(), expected).context("cannot read stdin")?;
-            return Ok(Self {
-                name: "stdin".to_owned(),
-                kept: Kept::Spooled(spooled),
-            });
+            return Self::new("stdin".to_owned(), Kept::Spooled(spooled));
         }
         let name = printable(&path.display().to_string());
         let cannot = || format!("cannot read {name}");
@@ -73,7 +74,36 @@ impl Source {
             let once = File::open(path).with_context(cannot)?;
             Kept::Spooled(spool(once, expected).with_context(cannot)?)
         };
-        Ok(Self { name, kept })
+        Self::new(name, kept)
+    }
+
+    fn new(name: String, kept: Kept) -> anyhow::Result<Self> {
+        let mut source = Self {
+            name,
+            kept,
+            is_parquet: false,
+        };
+        let mut first = Vec::new();
+        let most = PARQUET.len() as u64;
+        source.open()?.take(most).read_to_end(&mut first)?;
+        source.is_parquet = first == PARQUET;
+        Ok(source)
+    }
+
+    /// Whether it is a Parquet file, by its first bytes.
+    pub(crate) fn is_parquet(&self) -> bool {
+        self.is_parquet
+    }
+
+    /// The file itself, for who reads it from any place.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(crate) fn file(&self) -> io::Result<Arc<File>> {
+        match &self.kept {
+            Kept::Path(path) => File::open(path).map(Arc::new),
+            Kept::Spooled(file) => Ok(Arc::clone(file)),
+        }
     }
 
     /// Reads it from its beginning, behind a byte order mark.
@@ -168,10 +198,8 @@ mod tests {
     #[test]
     fn an_input_that_comes_once_can_be_read_again() {
         let rows = "ts,value\n".to_owned() + &"2024-01-01,1\n".repeat(20_000);
-        let spooled = Source {
-            name: "stdin".to_owned(),
-            kept: Kept::Spooled(spool(rows.as_bytes(), Expected::Csv).unwrap()),
-        };
+        let kept = Kept::Spooled(spool(rows.as_bytes(), Expected::Csv).unwrap());
+        let spooled = Source::new("stdin".to_owned(), kept).unwrap();
         let mut begun = spooled.open().unwrap();
         begun.read_exact(&mut [0; 5]).unwrap();
         assert!(text(&spooled) == rows && text(&spooled) == rows);

@@ -14,6 +14,7 @@ use super::file_source::{Fingerprint, Source};
 use super::folds::RepeatedHours;
 use super::limits::BUFFER_BYTES;
 use super::line_input::{LineForm, LineRows};
+use super::parquet_input::{ParquetForm, ParquetRows};
 use super::rows::{Row, RowError};
 use super::time_order::{InOrder, TimeOrder};
 use super::value::ValueRules;
@@ -34,6 +35,8 @@ pub(crate) struct Files {
 pub(crate) struct FilePart {
     pub(crate) source: Source,
     pub(crate) form: PartForm,
+    /// Columns of it that its stream does not have.
+    pub(crate) left_out: Vec<String>,
 }
 
 /// How a file is read.
@@ -41,6 +44,8 @@ pub(crate) struct FilePart {
 pub(crate) enum PartForm {
     /// Its columns, and how they are written.
     Csv(Columns, Dialect),
+    /// Its columns, which have types.
+    Parquet(ParquetForm),
     /// One object a line.
     Ndjson {
         /// That of times that are numbers, where a line says none.
@@ -59,6 +64,12 @@ impl Files {
             [part] => part.source.name.clone(),
             parts => counted(parts.len() as u64, "file"),
         }
+    }
+
+    /// Whether a row is named by its number, because it stands on no line.
+    pub(crate) fn have_no_lines(&self) -> bool {
+        let mut parts = self.parts.iter();
+        parts.all(|part| matches!(part.form, PartForm::Parquet(_)))
     }
 
     /// What messages call one of several.
@@ -124,9 +135,12 @@ impl FilePart {
     }
 
     fn open(&self, rules: ValueRules) -> anyhow::Result<Rows> {
-        let bytes = self.source.open()?;
         Ok(match &self.form {
+            PartForm::Parquet(form) => {
+                Box::new(ParquetRows::open(self.source.file()?, form, rules)?)
+            }
             PartForm::Csv(columns, dialect) => {
+                let bytes = self.source.open()?;
                 let form = CsvForm {
                     columns: columns.clone(),
                     dialect: dialect.clone(),
@@ -144,6 +158,7 @@ impl FilePart {
                     time_unit,
                     any_year,
                 };
+                let bytes = self.source.open()?;
                 let bytes = std::io::BufReader::with_capacity(BUFFER_BYTES, bytes);
                 Box::new(LineRows::new(bytes, form))
             }
@@ -181,6 +196,7 @@ pub(crate) mod tests {
         let part = FilePart {
             source: Source::of(&path, Expected::Csv).unwrap(),
             form: PartForm::Csv(columns, dialect),
+            left_out: Vec::new(),
         };
         Files {
             parts: vec![part],

@@ -56,3 +56,28 @@ pub(crate) const MAX_BAD_FIRST: usize = 16;
 /// Bad items of an upload that are listed: enough to see what is wrong with a file,
 /// and about 100 KB.
 pub(crate) const MAX_LISTED_ERRORS: usize = 1_000;
+
+/// Bytes of what stands at the end of a Parquet file: about a hundred a column and
+/// row group, so a hundred columns in a thousand row groups. In memory it takes some
+/// times as much.
+pub(crate) const MAX_PARQUET_FOOTER_BYTES: usize = 16 << 20;
+
+/// Bytes of the pages of a Parquet file that are kept at one time, packed and unpacked,
+/// of all columns that are read. Writers make pages of 1 MiB, some of a whole row group;
+/// a page of a few bytes can unpack to gigabytes.
+pub(crate) const MAX_PAGES_BYTES: usize = 256 << 20;
+
+/// Bytes of the header of a page: a hundred, and the least and the greatest value of it.
+pub(crate) const MAX_PAGE_HEADER_BYTES: usize = 4 << 20;
+
+/// Texts of one page whose lengths are written as differences, four bytes each in
+/// memory, which a few bytes of the file can stand for.
+pub(crate) const MAX_DELTA_VALUES: u32 = 16 << 20;
+
+/// Bytes of the cells that are read ahead of a Parquet file, as far as it says how long
+/// its rows are.
+pub(crate) const BATCH_BYTES: u64 = 8 << 20;
+
+/// Rows of a Parquet file that are read ahead, at most: enough for what a batch costs
+/// not to count.
+pub(crate) const MAX_BATCH_ROWS: usize = 4096;

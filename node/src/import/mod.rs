@@ -4,13 +4,14 @@
 //!
 //! A file is a [`file_source`] of bytes, which [`csv_records`] or [`line_input`]
 //! take apart. What nobody has said of it is told by [`guess`] and stands in a
-//! [`dialect`]; [`old_csv`] and [`named_csv`] ask for that. [`files`] are what was
+//! [`dialect`]; [`old_csv`] and [`named_csv`] ask for that. A
+//! Parquet file says it itself: [`parquet_input`]. [`files`] are what was
 //! found out, and their [`rows`]. What is sent to the API is read by [`incoming`]
 //! and [`unsigned_row`]. Rows of streams with columns are a [`row`] wherever they come
 //! from.
 
 pub(crate) mod column_guess;
-mod csv_header;
+pub(crate) mod csv_header;
 pub(crate) mod csv_input;
 mod csv_quotes;
 mod csv_records;
@@ -32,8 +33,10 @@ pub(crate) mod named_csv;
 mod number_text;
 pub(crate) mod old_csv;
 pub(crate) mod old_layout;
+pub(crate) mod parquet_input;
 pub(crate) mod read_ahead;
 pub(crate) mod row;
+mod row_cells;
 mod row_object;
 pub(crate) mod rows;
 pub(crate) mod time_order;

@@ -5,7 +5,7 @@ use anyhow::Context;
 use headwater_client::times::TimeForm;
 use headwater_protocols::manifest::{ColumnType, ValueType};
 
-use super::csv_header::{find, header};
+use super::csv_header::{Headers, find, find_for, header};
 use super::csv_input::Columns;
 use super::csv_records::{RecordError, Records};
 use super::delimiter::Delimiter;
@@ -34,7 +34,11 @@ pub(crate) fn dialect(
     said: &Said,
     rules: &ValueRules,
 ) -> anyhow::Result<Dialect> {
-    let place = place(source, &wanted(columns, rules)?, said.delimiter)?;
+    let headers = match columns {
+        Columns::Table { headers, .. } => Some(headers),
+        Columns::Named { .. } | Columns::Placed { .. } => None,
+    };
+    let place = place(source, &wanted(columns, rules)?, headers, said.delimiter)?;
     let form = match &said.form {
         Some(form) => Some(form.clone()),
         None => usual(source, &place)?,
@@ -51,6 +55,20 @@ pub(crate) fn dialect(
     read.map_err(anyhow::Error::msg)
 }
 
+/// The columns of a file that its stream does not have.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn not_read(
+    source: &Source,
+    columns: &Columns,
+    delimiter: Delimiter,
+    rules: &ValueRules,
+) -> anyhow::Result<Vec<String>> {
+    let names = header(&mut Records::new(source.open()?, delimiter.byte()))?;
+    Ok(columns.not_read(&names, rules))
+}
+
 /// The names of the columns, that of the times first, and whether there are numbers in
 /// each.
 fn wanted<'a>(columns: &'a Columns, rules: &'a ValueRules) -> anyhow::Result<Vec<(&'a str, bool)>> {
@@ -59,7 +77,7 @@ fn wanted<'a>(columns: &'a Columns, rules: &'a ValueRules) -> anyhow::Result<Vec
             let is_number = rules.value_type() == ValueType::Number;
             vec![(&**time, false), (&**value, is_number)]
         }
-        Columns::Table { time } => {
+        Columns::Table { time, .. } => {
             let columns = rules.rows().map(RowRules::columns).unwrap_or_default();
             let columns = columns
                 .iter()
@@ -74,6 +92,7 @@ fn wanted<'a>(columns: &'a Columns, rules: &'a ValueRules) -> anyhow::Result<Vec
 fn place(
     source: &Source,
     wanted: &[(&str, bool)],
+    headers: Option<&Headers>,
     said: Option<Delimiter>,
 ) -> anyhow::Result<Place> {
     let delimiters = said.map_or(Delimiter::FOUND_OUT.to_vec(), |said| vec![said]);
@@ -88,7 +107,13 @@ fn place(
             }
             Err(error) => return Err(error),
         };
-        let places = wanted.iter().map(|(name, _)| find(&names, name));
+        let places = wanted
+            .iter()
+            .enumerate()
+            .map(|(at, (name, _))| match headers {
+                Some(headers) if at > 0 => find_for(&names, name, headers),
+                Some(_) | None => find(&names, name),
+            });
         let error = match places.collect::<anyhow::Result<Vec<_>>>() {
             Ok(places) => {
                 let numbers = places.iter().zip(wanted);

@@ -50,7 +50,7 @@ const NUMBER_BYTES: usize = 12;
 
 /// A row that grows token by token.
 #[derive(Debug)]
-struct Growing {
+pub(super) struct Growing {
     row: Vec<u8>,
     tokens: TokenWriter,
 }
@@ -80,7 +80,7 @@ impl RowRules {
         )
     }
 
-    fn with(columns: Vec<RowColumn>, takes_more: bool) -> Option<Self> {
+    pub(super) fn with(columns: Vec<RowColumn>, takes_more: bool) -> Option<Self> {
         (!columns.is_empty()).then_some(Self {
             columns,
             takes_more,
@@ -154,7 +154,11 @@ impl RowRules {
         self.finish(growing, &[])
     }
 
-    fn finish(&self, mut growing: Growing, more: &[&RawValue]) -> Result<Vec<u8>, String> {
+    pub(super) fn finish(
+        &self,
+        mut growing: Growing,
+        more: &[&RawValue],
+    ) -> Result<Vec<u8>, String> {
         if !more.is_empty() && !self.takes_more {
             return Err(format!(
                 "it has {} for {} ({}); more are taken only where the stream names a page `about` \
@@ -216,7 +220,7 @@ impl RowRules {
 
 impl Growing {
     /// With room for so many numbers.
-    fn of(columns: usize) -> Self {
+    pub(super) fn of(columns: usize) -> Self {
         Self {
             row: Vec::with_capacity(columns * NUMBER_BYTES),
             tokens: TokenWriter::default(),
@@ -224,7 +228,7 @@ impl Growing {
     }
 
     /// What stands before the next token.
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         let sign = if self.row.is_empty() { b'[' } else { b',' };
         self.row.push(sign);
     }
@@ -278,7 +282,7 @@ impl Growing {
 
     /// A field of a file. An empty one is nothing, and so is what programs write for a
     /// number that is none.
-    fn field(
+    pub(super) fn field(
         &mut self,
         column: &RowColumn,
         text: &str,
@@ -375,7 +379,7 @@ impl Growing {
         Ok(())
     }
 
-    fn put(&mut self, cell: &Cell<'_>) {
+    pub(super) fn put(&mut self, cell: &Cell<'_>) {
         self.tokens.put(&mut self.row, cell);
     }
 

@@ -129,6 +129,8 @@ pub(crate) struct BadRows {
     count: u64,
     /// Those of kinds that are not listed.
     more: u64,
+    /// They have numbers and no lines.
+    are_numbered: bool,
 }
 
 /// Rows in which the same is wrong.
@@ -160,6 +162,14 @@ impl BadRows {
         kind.count += 1;
         if kind.first.len() < MAX_LISTED_LINES {
             kind.first.push(row);
+        }
+    }
+
+    /// The same, of files whose rows are no lines: the number of each is named.
+    pub(crate) fn numbered(self, are_numbered: bool) -> Self {
+        Self {
+            are_numbered,
+            ..self
         }
     }
 
@@ -195,10 +205,12 @@ fn key_of(what: &str) -> String {
     key
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Kind {
+    fn write(&self, f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
         if self.count <= MAX_LISTED_APART as u64 {
-            return (self.first.iter()).try_for_each(|row| write!(f, "\n  {row}"));
+            return (self.first.iter()).try_for_each(|row| {
+                write!(f, "\n  {word} {}: {}", row.line, printable(&row.what))
+            });
         }
         let Some(first) = self.first.first() else {
             return Ok(());
@@ -207,10 +219,10 @@ impl fmt::Display for Kind {
         let more = self.count - lines.len() as u64;
         let lines = lines.join(", ");
         match more {
-            0 => write!(f, "\n  lines {lines}: {}", printable(&first.what)),
+            0 => write!(f, "\n  {word}s {lines}: {}", printable(&first.what)),
             _ => write!(
                 f,
-                "\n  lines {lines} and {} more: {}",
+                "\n  {word}s {lines} and {} more: {}",
                 grouped(more),
                 printable(&first.what)
             ),
@@ -222,7 +234,7 @@ impl fmt::Display for BadRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&counted(self.count, "bad row"))?;
         for kind in &self.kinds {
-            kind.fmt(f)?;
+            kind.write(f, if self.are_numbered { "row" } else { "line" })?;
         }
         if self.more > 0 {
             write!(f, "\n  and {} more", grouped(self.more))?;

@@ -62,6 +62,15 @@ impl ValueRules {
         Some(Self { rows, ..rules })
     }
 
+    /// Those of a stream whose records are such rows.
+    #[cfg(test)]
+    pub(super) fn of_rows(rows: RowRules, chunk_level: u8) -> Self {
+        Self {
+            rows: Some(Arc::new(rows)),
+            ..Self::new(ValueType::Json, chunk_level)
+        }
+    }
+
     /// What rows must be, of a stream with columns.
     pub(crate) fn rows(&self) -> Option<&RowRules> {
         self.rows.as_deref()

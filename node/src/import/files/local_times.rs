@@ -11,6 +11,7 @@ use headwater_protocols::manifest::ValueType;
 use super::super::csv_input::{CsvForm, CsvRows};
 use super::super::file_source::Fingerprint;
 use super::super::folds::{FoldSurvey, Folds, Pass};
+use super::super::time_reader::TimeReading;
 use super::super::value::ValueRules;
 use super::{FilePart, Files, PartForm};
 
@@ -43,10 +44,7 @@ impl Files {
     /// The zone of the local times, if its clocks show some twice.
     fn zone(&self) -> Option<String> {
         self.parts.iter().find_map(|part| {
-            let PartForm::Csv(_, dialect) = &part.form else {
-                return None;
-            };
-            let zone = dialect.times.local.as_ref()?.zone();
+            let zone = part.form.times()?.local.as_ref()?.zone();
             (!zone.is_fixed()).then(|| zone.name().to_owned())
         })
     }
@@ -60,9 +58,9 @@ impl Files {
         }
         let folds = Arc::new(survey.finish(zone, said));
         for (file, part) in self.parts.iter_mut().enumerate() {
-            if let PartForm::Csv(_, dialect) = &mut part.form {
-                let local = dialect.times.local.take();
-                dialect.times.local = local.map(|local| local.told_by(file, Arc::clone(&folds)));
+            if let Some(times) = part.form.times_mut() {
+                let local = times.local.take();
+                times.local = local.map(|local| local.told_by(file, Arc::clone(&folds)));
             }
         }
         self.looked_at = Some(LookedAt {
@@ -73,10 +71,34 @@ impl Files {
     }
 }
 
+impl PartForm {
+    /// How its times are read, unless each says it itself.
+    fn times(&self) -> Option<&TimeReading> {
+        match self {
+            Self::Csv(_, dialect) => Some(&dialect.times),
+            Self::Parquet(form) => Some(&form.times),
+            Self::Ndjson { .. } => None,
+        }
+    }
+
+    fn times_mut(&mut self) -> Option<&mut TimeReading> {
+        match self {
+            Self::Csv(_, dialect) => Some(&mut dialect.times),
+            Self::Parquet(form) => Some(&mut form.times),
+            Self::Ndjson { .. } => None,
+        }
+    }
+}
+
 impl FilePart {
     fn look_at_local_times(&self, file: usize, survey: &mut FoldSurvey) -> anyhow::Result<()> {
-        let PartForm::Csv(columns, dialect) = &self.form else {
-            return Ok(());
+        let (columns, dialect) = match &self.form {
+            PartForm::Csv(columns, dialect) => (columns, dialect),
+            PartForm::Parquet(form) => {
+                let opened = self.source.file()?;
+                return form.look_at_local_times(opened, file, |row| survey.add(row));
+            }
+            PartForm::Ndjson { .. } => return Ok(()),
         };
         let form = CsvForm {
             columns: columns.clone(),
