@@ -4,6 +4,7 @@
 use libp2p_identity::PeerId;
 
 use super::Engine;
+use super::gossip_forms::announcement_has_more;
 use super::log_state::LogState;
 use super::trees::{few_records, nodes_between};
 use crate::head::AdoptedHead;
@@ -79,8 +80,15 @@ impl<S: Store> Engine<S> {
                 return Ok(());
             };
             let (owner, max) = (&manifest.publisher, manifest.max_value_bytes());
-            let announcement = Announcement::verify(&answer.news, log, owner, max)?;
-            self.announced(peer, log, &announcement, now);
+            match Announcement::verify(&answer.news, log, owner, max) {
+                Ok(announcement) => {
+                    self.announced(peer, log, &announcement, now);
+                }
+                // A later version says it in another form: that is no offence, and what was
+                // missed is fetched by its range.
+                Err(_) if announcement_has_more(&answer.news) => {}
+                Err(error) => return Err(error),
+            }
         } else if !answer.left.is_empty() || !answer.right.is_empty() {
             let extension = v1::Extension {
                 head: answer.head,

@@ -360,6 +360,33 @@ fn a_peer_that_tells_false_news_is_named_and_another_one_is_asked() {
 }
 
 #[test]
+fn news_in_the_form_of_a_later_version_is_none_and_its_sender_is_not_to_blame() {
+    for field in [5, 70] {
+        let mut world = World::new(1, 2, 20);
+        let owner = world.owner;
+        let newer = world.full_follower(&[owner]);
+        let reader = world.full_follower(&[newer]);
+        world.sim.cut(newer, reader);
+        world.publish(10);
+        world.complete(newer, MINUTE);
+        let twist = bodies(move |body| {
+            if let Body::Head(state) = body
+                && !state.news.is_empty()
+            {
+                let mut news = state.news.to_vec();
+                prost::encode_length_delimiter(field << 3 | 2, &mut news).unwrap();
+                news.push(0);
+                state.news = news.into();
+            }
+        });
+        world.sim.twist(newer, twist);
+        world.sim.connect(newer, reader);
+        world.complete(reader, 5 * SECOND);
+        assert!(accusations(&world.sim, reader, newer).is_empty(), "{field}");
+    }
+}
+
+#[test]
 fn a_peer_that_shows_falsely_how_a_head_extends_another_is_named_and_another_one_is_asked() {
     asked_for_news(bodies(|body| {
         if let Body::Head(state) = body {
