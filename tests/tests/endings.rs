@@ -124,6 +124,15 @@ async fn two_ends_of_one_stream_are_evidence_that_anybody_can_check() -> Result<
         until(node, &stream, "forked", |shown| shown["forked"] == true).await?;
     }
     let shown = follower.show(&stream)?;
+    ensure!(
+        shown["successor"].is_null() && shown["ends_at"] == 20,
+        "{shown}"
+    );
+    let all = follower.run(&["export", &stream, "--format", "ndjson"])?;
+    ensure!(all.lines().count() == 20, "{all}");
+    let said = follower.run(&["sync", &stream, "--wait"])?;
+    ensure!(said.contains("was closed with 20 records"), "{said}");
+    follower.run(&["tail", &stream, "--follow"])?;
     // Nobody disputes the records.
     ensure!(
         shown["disputed_from"] == 20 && shown["held_records"] == 20,
@@ -335,6 +344,61 @@ async fn live_reset(
 }
 
 #[tokio::test]
+async fn a_stream_is_not_in_step_with_a_last_head_whose_tree_is_elsewhere() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (mut publisher, stream) = with_recovery(folder.path()).await?;
+    let key = folder.path().join("drawer.key");
+    publisher.publish_numbers(&stream, 0, 10)?;
+    publisher.stop().await?;
+    let copy = TestNode::new()?;
+    fs::remove_dir_all(copy.dir())?;
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([publisher.dir(), copy.dir()])
+        .status()?;
+    ensure!(copied.success());
+    copy.run(&["stream", "reopen", &stream, "--none-is-larger"])?;
+    copy.publish_numbers(&stream, 1_000, 10)?;
+    let note = folder.path().join("note");
+    fs::write(&note, copy.run(&["show", &stream, "--checkpoint"])?)?;
+    publisher.launch().await?;
+    publisher.publish_numbers(&stream, 10, 15)?;
+    let follower = TestNode::start(&[]).await?;
+    follower.run(&["follow", &publisher.invite(&stream)?])?;
+    follower.until_synced(&stream, 25).await?;
+
+    let (key, note) = (path(&key)?, path(&note)?);
+    let recover = ["stream", "recover", &stream, "--key", key, "--head", note];
+    let said = String::from_utf8(follower.command(&recover)?.stderr)?;
+    ensure!(
+        said.contains("all 25 records that this node knows are disowned"),
+        "{said}"
+    );
+    let shown = follower.show(&stream)?;
+    ensure!(
+        shown["synced"] == false && shown["missing_records"] == 20 && shown["ends_at"] == 20,
+        "{shown}"
+    );
+    let said = follower.run(&["sync", &stream])?;
+    ensure!(
+        said.contains("20 records of the last head are missing; what is here is of another tree"),
+        "{said}"
+    );
+    let waited = follower.fails(&["sync", &stream, "--wait", "--timeout", "1s"])?;
+    ensure!(waited.contains("is not in step"), "{waited}");
+    until(&publisher, &stream, "recovered", |shown| {
+        shown["recovered"].is_object()
+    })
+    .await?;
+    let hopeless = publisher.fails(&["sync", &stream, "--wait"])?;
+    ensure!(
+        hopeless.contains("Follow it from another node"),
+        "{hopeless}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_final_is_said_before_it_is_done_where_nobody_can_be_asked() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (publisher, stream) = with_recovery(folder.path()).await?;
@@ -361,7 +425,10 @@ async fn what_is_final_is_said_before_it_is_done_where_nobody_can_be_asked() -> 
 
     let said = noted(&["stream", "recover", &stream, "--key", path(&key)?])?;
     ensure!(
-        said.contains("t: the head of 20 records") && said.contains("will be the last, for good"),
+        said.contains("t: the head of 20 records")
+            && said.contains(
+                "will be the last, for good; 0 records that this node knows are disowned"
+            ),
         "{said}"
     );
     Ok(())

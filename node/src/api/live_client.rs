@@ -174,10 +174,10 @@ impl Live {
     /// Says once, and again when it changes, that the stream has come to its end, and
     /// that the client has all of it.
     fn end(&mut self, status: &LogStatus) -> Option<Ended> {
-        let (size, successor) = match (&status.recovered, status.head.as_ref()?.closing) {
-            (Some(recovered), _) => (recovered.tree().size, recovered.successor()),
-            (None, Some(closing)) => (status.head.as_ref()?.size, closing.successor),
-            (None, None) => return None,
+        let size = status.ends_at()?;
+        let successor = match &status.recovered {
+            Some(recovered) => recovered.successor(),
+            None => status.successor(),
         };
         let is_all = status.usable_size() == size && self.next.is_some_and(|next| next >= size);
         let ended = Ended {
@@ -291,9 +291,15 @@ pub(super) fn handed_over(
 /// sent.
 pub(super) fn is_disputed(status: &LogStatus, next: Option<u64>) -> Option<u64> {
     let next = next?;
-    // Of a recovered stream it is said what counts, and nothing more comes.
-    let is_open = status.recovered.is_none();
-    status.disputed_from.filter(|&from| is_open && next >= from)
+    let from = status.disputed_from?;
+    let is_in_it = match (&status.recovered, status.ends_at()) {
+        // It is said what counts, and nothing more comes.
+        (Some(_), _) => false,
+        // Nor of what was closed, to who has nothing beyond its end.
+        (None, Some(_)) => next > from,
+        (None, None) => next >= from,
+    };
+    is_in_it.then_some(from)
 }
 
 /// The next records that are held.

@@ -8,6 +8,7 @@ use headwater_client::types::{
 };
 use headwater_protocols::engine::{Lag, LogStatus, ReopeningStatus};
 use headwater_protocols::id::LogId;
+use headwater_protocols::log::ForkProof;
 use headwater_protocols::manifest::Manifest;
 use headwater_protocols::recovery::Recovered;
 use headwater_protocols::time::Timestamp;
@@ -98,8 +99,9 @@ pub fn stream_view(
         known_peers: status.peers.clone(),
         invite: invite_to(status.log, addresses),
         recovered: status.recovered.as_deref().map(recovered_view),
-        closed: head.is_some_and(|head| head.closing.is_some()),
-        successor: (head.and_then(|head| head.closing?.successor)).map(|log| log.to_string()),
+        closed: is_closed(status),
+        successor: status.successor().map(|log| log.to_string()),
+        ends_at: status.ends_at(),
         forked: status.fork.is_some(),
         disputed_from: status.disputed_from,
         reopening: status.reopening.as_ref().map(reopening_view),
@@ -110,9 +112,18 @@ pub fn stream_view(
     }
 }
 
-/// Records that count, are kept, and are not held.
+/// Whether its owner has signed its end, whatever else.
+fn is_closed(status: &LogStatus) -> bool {
+    let fork = status.fork.as_deref();
+    fork.is_some_and(ForkProof::is_of_closing)
+        || (status.head.as_ref()).is_some_and(|head| head.closing.is_some())
+}
+
+/// Records that count, are kept, and are not held: of a stream that has ended those of
+/// its last head, whatever tree is here.
 fn missing_records(status: &LogStatus) -> u64 {
     let (begin, usable) = (status.begin, status.usable_size());
+    let counts = status.ends_at().unwrap_or(usable);
     let within = |from: u64, to: u64| -> u64 {
         let parts = status.held.iter();
         parts
@@ -123,7 +134,7 @@ fn missing_records(status: &LogStatus) -> u64 {
         None => status.held_records.saturating_sub(within(0, begin)),
         Some(_) => within(begin, usable),
     };
-    usable.saturating_sub(begin).saturating_sub(held)
+    counts.saturating_sub(begin).saturating_sub(held)
 }
 
 fn lag_view(lag: &Lag) -> LagView {
@@ -283,13 +294,15 @@ pub(super) fn nat_view(status: &NatStatus) -> NatView {
 #[cfg(test)]
 pub(super) mod tests {
     use headwater_protocols::engine::Lag;
-    use headwater_protocols::head::{Head, Tree};
-    use headwater_protocols::identity::SigningKey;
+    use headwater_protocols::head::{Closing, Head, Tree};
+    use headwater_protocols::identity::{ED25519, SigningKey, key_hash};
     use headwater_protocols::manifest::NONCE_BYTES;
     use headwater_protocols::merkle::{Hash, empty_root};
     use headwater_protocols::ranges::{Interval, IntervalSet};
     use headwater_protocols::record::Record;
+    use headwater_protocols::recovery::Recovery;
     use headwater_protocols::store::{Admission, Durability, LogKey, MemoryStore, Store};
+    use headwater_protocols::wire::v1;
 
     use super::*;
 
@@ -430,6 +443,66 @@ pub(super) mod tests {
         let shown = view(&unknown);
         assert!(!shown.synced && shown.name.is_empty() && shown.value_type.is_none());
         assert!(view(&status("pressure", 1, 0)).synced);
+    }
+
+    /// Its recovery key has picked a head of this tree.
+    fn recovered_to(status: &LogStatus, tree: Tree) -> Option<Box<Recovered>> {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        let drawer = SigningKey::from_secret(&mut [55; 32]);
+        let recovery = Recovery {
+            head: Head::of_tree(status.log, tree, Timestamp(1)).sign(&key),
+            successor: None,
+            issued: Timestamp(1),
+        };
+        let said = v1::Recovered {
+            statements: vec![recovery.sign(&drawer).to_wire()],
+        };
+        let by = key_hash(ED25519, &drawer.public().to_bytes());
+        let said = Recovered::verify(said, status.log, &key.public(), Some(&by)).unwrap();
+        Some(Box::new(said))
+    }
+
+    #[test]
+    fn a_recovered_stream_is_synced_when_the_tree_of_its_last_head_is_here() {
+        let end = Tree {
+            size: 20,
+            root: Hash([3; 32]),
+        };
+        let shown = |size, disputed_from, synced_size| {
+            let mut status = status("pressure", 1, size);
+            status.recovered = recovered_to(&status, end);
+            (status.disputed_from, status.synced_size) = (disputed_from, synced_size);
+            let shown = view(&status);
+            (shown.synced, shown.missing_records, shown.ends_at)
+        };
+        assert_eq!(shown(10, None, 10), (false, 10, Some(20)));
+        // Another tree.
+        assert_eq!(shown(25, Some(0), 0), (false, 20, Some(20)));
+        assert_eq!(shown(25, Some(20), 20), (true, 0, Some(20)));
+        assert_eq!(shown(20, None, 20), (true, 0, Some(20)));
+    }
+
+    #[test]
+    fn a_stream_with_two_ends_is_continued_by_what_both_name() {
+        let key = SigningKey::from_secret(&mut [1; 32]);
+        let (one, other) = (LogId([1; 32]), LogId([2; 32]));
+        let mut status = status("pressure", 1, 10);
+        let tree = status.head.as_ref().unwrap().tree();
+        let end = |successor| {
+            let open = Head::of_tree(status.log, tree, Timestamp(1));
+            let closing = Some(Closing { successor });
+            Head { closing, ..open }.sign(&key)
+        };
+        let (first, second, third) = (end(Some(one)), end(Some(other)), end(None));
+        status.head = Some(first.clone().into());
+        assert_eq!(view(&status).successor, Some(one.to_string()));
+        for second in [second, third] {
+            status.fork = ForkProof::of_heads(&first, &second);
+            status.disputed_from = Some(10);
+            let shown = view(&status);
+            assert!(shown.closed && shown.forked && shown.synced);
+            assert_eq!((shown.successor, shown.ends_at), (None, Some(10)));
+        }
     }
 
     #[test]

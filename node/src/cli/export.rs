@@ -191,10 +191,13 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
             let stream = client.stream(&args.stream).await?;
             say_namesakes(invocation.out, &args.stream, &stream);
             let left_out = left_out(&stream, args);
-            if let Some(from) = stream.disputed_from.filter(|_| stream.recovered.is_some()) {
+            if let Some(from) = disowned_from(&stream) {
+                let ended = match stream.recovered.is_some() {
+                    true => "the stream's recovery key has ended it",
+                    false => "the stream was closed",
+                };
                 invocation.out.note(format!(
-                    "the stream's recovery key has ended it: the export has only what counts, which ends before \
-                     index {from}"
+                    "{ended}: the export has only what counts, which ends before index {from}"
                 ));
             }
             if stream.begin > 0 && args.from.as_deref().is_none_or(|from| from == "0") {
@@ -242,12 +245,18 @@ pub(super) async fn export(invocation: &Invocation, args: &ExportArgs) -> anyhow
     }
 }
 
+/// From where on what is here is nothing of the stream, by its last head.
+fn disowned_from(stream: &StreamView) -> Option<u64> {
+    let from = stream.disputed_from.filter(|_| stream.ends_at.is_some());
+    from.filter(|&from| from < stream.size)
+}
+
 /// What was not exported although it was asked for. An index at which to end
 /// was checked by the node.
 fn left_out(stream: &StreamView, args: &ExportArgs) -> Option<String> {
     let ends = (args.to.as_ref()).is_some_and(|to| to.parse::<u64>().is_ok());
-    // What a recovery key has disowned is no part of the stream.
-    let is_whole = ends || stream.recovered.is_some();
+    // What is beyond the last head is no part of the stream.
+    let is_whole = ends || stream.ends_at.is_some();
     let from = stream.disputed_from.filter(|_| !is_whole)?;
     Some(format!(
         "the export ends before index {from}: the publisher of stream {id} signed two histories of it, and \

@@ -1,6 +1,7 @@
 //! `stream recover`: the end of a stream whose node's key was lost or stolen, in the
 //! word of its recovery key.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -104,8 +105,12 @@ pub(super) async fn recover(invocation: &Invocation, args: RecoverArgs) -> anyho
                 require_same(&stream, said, &head, &args, successor.as_deref())?;
                 return Ok(stream);
             }
-            if !args.yes && !is_meant(invocation, &stream, &head, successor.as_deref()).await? {
-                bail!("nothing was signed");
+            if !args.yes {
+                let disowned = disowned(client, &stream, &head).await;
+                let next = successor.as_deref();
+                if !is_meant(invocation, &stream, (&head, &disowned), next).await? {
+                    bail!("nothing was signed");
+                }
             }
             let statement = Recovery {
                 head,
@@ -239,15 +244,41 @@ fn read_head(file: &Path, log: LogId, owner: &PublicKey) -> anyhow::Result<Signe
         .with_context(|| format!("{shown} has no head of this stream"))
 }
 
+/// Which of the records that this node knows would not count: those beyond the head, or
+/// all of them where they are of another tree.
+async fn disowned(client: &Client, stream: &StreamView, head: &SignedHead) -> String {
+    let (size, root) = (stream.size, head.root.to_string());
+    let is_its_tree = match size.cmp(&head.size) {
+        Ordering::Less => None,
+        Ordering::Equal => Some(stream.root.as_ref() == Some(&root)),
+        Ordering::Greater if head.size == 0 => Some(true),
+        Ordering::Greater => match client.consistency(&stream.id, head.size, size).await {
+            Ok(proof) => Some(proof.first_root == root),
+            Err(_) => None,
+        },
+    };
+    let disowned = match is_its_tree {
+        Some(true) => counted(size - head.size, "record"),
+        Some(false) => format!("all {}", counted(size, "record")),
+        None if size == 0 => counted(0, "record"),
+        None => {
+            return format!(
+                "nothing here tells how many of the {} that this node knows are disowned",
+                counted(size, "record")
+            );
+        }
+    };
+    format!("{disowned} that this node knows are disowned")
+}
+
 /// What cannot be taken back is asked, or said where nobody is there to be asked: scripts
 /// of before have no other word for it.
 async fn is_meant(
     invocation: &Invocation,
     stream: &StreamView,
-    head: &SignedHead,
+    (head, disowned): (&SignedHead, &str),
     successor: Option<&str>,
 ) -> anyhow::Result<bool> {
-    let disowned = stream.size.saturating_sub(head.size);
     let next = successor.map_or_else(
         || "nothing continues it".to_owned(),
         |id| format!("{id} continues it"),
@@ -255,12 +286,10 @@ async fn is_meant(
     let asks = can_ask(invocation);
     let verb = if asks { "would be" } else { "will be" };
     (invocation.out).note(format!(
-        "{}: the head of {} that was signed {} {verb} the last, for good; {} that this node knows are \
-         disowned; {next}",
+        "{}: the head of {} that was signed {} {verb} the last, for good; {disowned}; {next}",
         printable(&stream.name),
         counted(head.size, "record"),
         to_text(head.time),
-        counted(disowned, "record"),
     ));
     if !asks {
         return Ok(true);

@@ -224,10 +224,11 @@ fn lag(stream: &StreamView) -> String {
 pub(super) fn gaps(stream: &StreamView) -> String {
     const LISTED: usize = 3;
     let mut gaps = Vec::new();
-    let size = stream.usable_size();
+    let (usable, size) = (stream.usable_size(), stream.counted_size());
     let mut at = stream.begin.min(size);
-    for (from, to) in stream.held.iter().copied().chain([(size, size)]) {
-        let from = from.min(size);
+    // What does not count is not there.
+    let held = (stream.held.iter()).map(|&(from, to)| (from.min(usable), to.min(usable)));
+    for (from, to) in held.filter(|(from, to)| from < to).chain([(size, size)]) {
         if at < from {
             gaps.push(format!("{at} to {}", from - 1));
         }

@@ -369,6 +369,7 @@ pub(super) mod tests {
             recovered: None,
             closed: false,
             successor: None,
+            ends_at: None,
             forked: false,
             disputed_from: None,
             reopening: None,

@@ -152,6 +152,12 @@ fn said(stream: &StreamView) -> String {
             counted(end.size, "record")
         );
     }
+    if let Some(end) = stream.ends_at.filter(|_| stream.forked && stream.synced) {
+        return format!(
+            "all that counts is held, verified and safe: the stream was closed with {}",
+            counted(end, "record")
+        );
+    }
     if stream.disputed_from.is_some() && stream.synced {
         return match stream.usable_size() {
             1 => "the record that is not disputed is held, verified and safe".to_owned(),
@@ -195,13 +201,21 @@ fn missing(stream: &StreamView) -> String {
         let damaged = counted(stream.damaged_records, "record");
         return format!("{damaged} of it were damaged on the disk, and are fetched again");
     }
+    let are = |missing| if missing == 1 { "is" } else { "are" };
     match stream.missing_records {
         0 => "everything has come, and is being made safe on disk".to_owned(),
+        missing if stream.ends_at.is_some() && stream.size > 0 && stream.usable_size() == 0 => {
+            format!(
+                "{} of the last head {} missing; what is here is of another tree",
+                counted(missing, "record"),
+                are(missing)
+            )
+        }
         missing => format!(
             "{} of {} {} missing (index {})",
             grouped(missing),
-            counted(stream.usable_size(), "record"),
-            if missing == 1 { "is" } else { "are" },
+            counted(stream.counted_size(), "record"),
+            are(missing),
             gaps(stream)
         ),
     }
@@ -218,7 +232,7 @@ struct Waiting<'a> {
 
 impl Waiting<'_> {
     async fn wait(&self, mut stream: StreamView) -> anyhow::Result<StreamView> {
-        let bar = progress::records(stream.usable_size());
+        let bar = progress::records(stream.counted_size());
         bar.set_position(usable_held(&stream));
         bar.reset_eta();
         let tell = |what: &str| bar.suspend(|| self.out.note(what));
@@ -335,16 +349,17 @@ fn is_here(stream: &StreamView, part: Option<FetchView>) -> bool {
     part.map_or(stream.synced, |part| {
         let (from, to) = (
             part.from.max(stream.begin),
-            part.to.min(stream.usable_size()),
+            part.to.min(stream.counted_size()),
         );
-        let holds = |held: &(u64, u64)| held.0 <= from && to <= held.1;
+        let usable = stream.usable_size();
+        let holds = |held: &(u64, u64)| held.0 <= from && to <= held.1.min(usable);
         stream.root.is_some() && (from >= to || stream.held.iter().any(holds))
     })
 }
 
 /// How a part of a stream stands that was to be fetched first.
 fn said_of(part: FetchView, stream: &StreamView) -> String {
-    let to = part.to.min(stream.usable_size());
+    let to = part.to.min(stream.counted_size());
     match is_here(stream, Some(part)) {
         true if part.from >= to => "nothing lies in this range".to_owned(),
         true if to - part.from == 1 => format!("record {} is held and verified", part.from),
@@ -360,8 +375,8 @@ fn said_of(part: FetchView, stream: &StreamView) -> String {
 /// All that is not disputed is here, and yet the stream is not in step with its
 /// publisher, who has two.
 fn refuse_forked(stream: &StreamView) -> anyhow::Result<()> {
-    // What a recovery key has disowned is nobody's history.
-    if stream.disputed_from.is_some() && stream.recovered.is_none() {
+    // Where there is a last head, what is beyond it or beside it is nobody's history.
+    if stream.disputed_from.is_some() && stream.ends_at.is_none() {
         bail!(
             "stream {id} will not be in step: its publisher signed two histories. All that both begin \
              with is held, verified and safe ({common}); the rest is disputed. The evidence: \
@@ -373,14 +388,14 @@ fn refuse_forked(stream: &StreamView) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Records that are held and not disputed.
+/// Records that are held and count.
 fn usable_held(stream: &StreamView) -> u64 {
-    let size = stream.usable_size();
+    let size = stream.counted_size();
     size.saturating_sub(stream.missing_records)
 }
 
 fn show(bar: &ProgressBar, stream: &StreamView) {
-    bar.set_length(stream.usable_size());
+    bar.set_length(stream.counted_size());
     bar.set_position(usable_held(stream));
     bar.set_message(format!(
         "from {}",
@@ -394,6 +409,13 @@ fn refuse_hopeless(stream: &StreamView) -> anyhow::Result<()> {
         bail!(
             "stream {id} is not followed; follow it with: headwater follow {id}",
             id = stream.id
+        );
+    }
+    if stream.role == RoleView::Publisher && stream.usable_size() < stream.counted_size() {
+        bail!(
+            "stream {id} will not be in step here: this node has published it, and takes nothing of it              from others; {missing}. Follow it from another node",
+            id = stream.id,
+            missing = missing(stream)
         );
     }
     Ok(())
@@ -461,6 +483,29 @@ mod tests {
             "256 of 600 records are missing (index 256 to 511)"
         );
         assert_eq!(usable_held(&stream), 344);
+    }
+
+    #[test]
+    fn a_stream_whose_last_head_is_not_here_is_not_in_step() {
+        let mut stream = stream();
+        stream.root = Some("00".to_owned());
+        stream.ends_at = Some(9_000);
+        stream.missing_records = 1_256;
+        assert_eq!(
+            said(&stream),
+            "not in step: 1,256 of 9,000 records are missing (index 256 to 511, 8000 to 8999)"
+        );
+        stream.disputed_from = Some(0);
+        stream.missing_records = 9_000;
+        assert_eq!(
+            said(&stream),
+            "not in step: 9,000 records of the last head are missing; what is here is of another tree"
+        );
+        let part = Some(FetchView { from: 0, to: 256 });
+        assert!(!is_here(&stream, part) && refuse_hopeless(&stream).is_ok());
+        stream.role = RoleView::Publisher;
+        let why = refuse_hopeless(&stream).unwrap_err().to_string();
+        assert!(why.contains("Follow it from another node"), "{why}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) async fn tail(invocation: &Invocation, args: &TailArgs) -> anyhow::Re
                 },
                 None => Begin::index(first(&stream, size, count)),
             };
-            let disputed_from = stream.disputed_from.filter(|_| stream.recovered.is_none());
+            let disputed_from = stream.disputed_from.filter(|_| stream.ends_at.is_none());
             if let Some(from) = disputed_from {
                 let what = disputed(from, stream.size);
                 invocation.out.note(format!(

@@ -6,6 +6,7 @@ use super::rows::put_head;
 use super::{CommandError, Engine, Reply};
 use crate::head::{Closing, Head, SignedHead};
 use crate::id::LogId;
+use crate::log::ForkProof;
 use crate::store::{Batch, Durability, ReadError, Store};
 use crate::time::Timestamp;
 
@@ -25,10 +26,13 @@ impl LogState {
 impl<S: Store> Engine<S> {
     /// Refuses what would come behind the end.
     pub(super) fn require_no_end(&self, log: LogId) -> Result<(), CommandError> {
-        match self.logs.get(&log).and_then(LogState::closing) {
-            None => Ok(()),
-            Some(Closing { successor }) => Err(CommandError::Ended { log, successor }),
-        }
+        let state = self.logs.get(&log);
+        let Some(Closing { successor }) = state.and_then(LogState::closing) else {
+            return Ok(());
+        };
+        let fork = state.and_then(LogState::fork);
+        let successor = fork.map_or(successor, ForkProof::successor);
+        Err(CommandError::Ended { log, successor })
     }
 
     /// Closes a log of our own for good.

@@ -121,6 +121,31 @@ impl LogStatus {
         end > 0 && self.usable_size() == 0
     }
 
+    /// Records that count for good, where it has a last head: by its recovery key, or
+    /// because it was closed. That many may not be here, and what is may be of another tree.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<u64> {
+        match (&self.recovered, &self.fork) {
+            (Some(recovered), _) => Some(recovered.tree().size),
+            (None, Some(fork)) => fork.is_of_closing().then_some(fork.smaller.size),
+            (None, None) if self.disputed_from.is_some() => None,
+            (None, None) => {
+                let head = self.head.as_ref()?;
+                head.closing.map(|_| head.size)
+            }
+        }
+    }
+
+    /// What continues it by the word of its owner: of a log that was ended in two ways
+    /// only what both name.
+    #[must_use]
+    pub fn successor(&self) -> Option<LogId> {
+        match &self.fork {
+            Some(fork) => fork.successor(),
+            None => self.head.as_ref()?.closing?.successor,
+        }
+    }
+
     /// Records that are verified once they are held: those below the adopted
     /// head that are not disputed.
     #[must_use]

@@ -189,6 +189,17 @@ impl ForkProof {
         self.left.is_empty() && self.common.is_none() && goes_on_after(&self.smaller, &self.larger)
     }
 
+    /// What continues the log: what its end names, and no other end says otherwise.
+    #[must_use]
+    pub fn successor(&self) -> Option<LogId> {
+        match (self.smaller.closing, self.larger.closing) {
+            (Some(one), Some(other)) if one.successor != other.successor => None,
+            (Some(one), Some(_)) => one.successor,
+            (Some(one), None) if self.is_of_closing() => one.successor,
+            (_, _) => None,
+        }
+    }
+
     /// Records that both trees are known to begin with; 0 when nobody has found
     /// out.
     #[must_use]

@@ -26,6 +26,7 @@ const STREAM: &[&str] = &[
     "description",
     "disk_bytes",
     "disputed_from",
+    "ends_at",
     "followed",
     "forked",
     "head_age_ms",

@@ -83,7 +83,8 @@ pub struct StreamView {
     /// retention: nobody waits for them.
     #[serde(default)]
     pub begin: u64,
-    /// Records below the adopted head that are kept and not held.
+    /// Records that count, are kept, and are not held: those below the adopted head; of a
+    /// stream that has ended those of its last head, also where another tree is here.
     pub missing_records: u64,
     /// Whether they are not fetched because the disk, or `max_disk`, leaves no
     /// room for them.
@@ -94,7 +95,8 @@ pub struct StreamView {
     #[serde(default)]
     pub damaged_records: u64,
     /// Everything below the adopted head that is kept is held, was verified when it
-    /// came, is fsynced, and nothing of it is known to be damaged.
+    /// came, is fsynced, and nothing of it is known to be damaged. Of a stream that has
+    /// ended: everything below its last head.
     pub synced: bool,
     /// How far this node is behind what its sources have and say.
     #[serde(default)]
@@ -120,9 +122,15 @@ pub struct StreamView {
     /// Whether its publisher has closed it for good.
     #[serde(default)]
     pub closed: bool,
-    /// Id of the stream that continues it, if it is closed and names one.
+    /// Id of the stream that continues it, if it is closed and names one. Where two ends
+    /// were signed that name different ones, none does.
     #[serde(default)]
     pub successor: Option<String>,
+    /// How many records count for good, if it has ended: those of the last head, which
+    /// its recovery key has picked, or which has closed it. Absent while it may grow, and
+    /// where two histories were signed that nothing decides between.
+    #[serde(default)]
+    pub ends_at: Option<u64>,
     /// The publisher signed two histories: only what both begin with counts.
     pub forked: bool,
     /// Of a forked stream: the index from which on records are disputed. They
@@ -173,6 +181,12 @@ impl StreamView {
     pub fn usable_size(&self) -> u64 {
         self.disputed_from
             .map_or(self.size, |from| from.min(self.size))
+    }
+
+    /// Records that count: those of its last head once it has one, whatever is here.
+    #[must_use]
+    pub fn counted_size(&self) -> u64 {
+        self.ends_at.unwrap_or_else(|| self.usable_size())
     }
 }
 
