@@ -87,6 +87,19 @@ pub fn require_undisputed(status: &LogStatus, selection: &Selection) -> Result<(
     }
 }
 
+/// Refuses to say which record is the latest until some time where nothing that is here
+/// counts. That a stream has ended with nothing is known.
+///
+/// # Errors
+/// It is so.
+pub fn require_any_undisputed(status: &LogStatus) -> Result<(), Unreadable> {
+    let size = status.head.as_ref().map_or(0, |head| head.size);
+    match status.disputed_from {
+        Some(0) if size > 0 && status.ends_at() != Some(0) => Err(in_dispute(status, 0)),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// What is said where what is asked for is disputed from this index on.
 #[must_use]
 pub fn in_dispute(status: &LogStatus, from: u64) -> Unreadable {

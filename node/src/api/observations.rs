@@ -18,7 +18,9 @@ use headwater_protocols::ranges::Interval;
 use headwater_protocols::store::Store;
 use headwater_protocols::sync::retrieval::{Meant, Retrieval};
 use headwater_protocols::time::Timestamp;
-use headwater_reading::extent::{kept, require_readable, require_undisputed};
+use headwater_reading::extent::{
+    kept, require_any_undisputed, require_readable, require_undisputed,
+};
 use headwater_reading::{Order, Records, Selection, Unreadable};
 
 use super::accept;
@@ -100,8 +102,9 @@ impl Asked {
             Some(spans) => Some(spans.summary(&status, &shape)?),
             None => None,
         };
-        if let Question::Select(selection) = &question {
-            require_undisputed(&status, selection)?;
+        match &question {
+            Question::Select(selection) => require_undisputed(&status, selection)?,
+            Question::AtOrBefore(_) => require_any_undisputed(&status)?,
         }
         Ok(Self {
             status,

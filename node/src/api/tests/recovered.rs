@@ -162,6 +162,20 @@ async fn who_is_there_hears_of_the_end_and_who_comes_later_of_what_he_may_have()
 }
 
 #[tokio::test]
+async fn what_was_the_latest_is_not_answered_with_nothing_where_nothing_that_is_here_counts() {
+    let mut told = Told::new().await;
+    let latest = format!("{}/observations?at_or_before=1970-01-01", told.path);
+    assert_eq!(told.api.call("GET", &latest, Value::Null).await.0, 200);
+    told.fork();
+    told.set(|status| status.disputed_from = Some(0));
+    assert_eq!(told.api.call("GET", &latest, Value::Null).await.0, 409);
+    told.recover();
+    assert_eq!(told.api.call("GET", &latest, Value::Null).await.0, 409);
+    told.set(|status| status.disputed_from = None);
+    assert_eq!(told.api.call("GET", &latest, Value::Null).await.0, 200);
+}
+
+#[tokio::test]
 async fn who_comes_back_with_what_may_be_another_history_hears_so_first() {
     let mut told = Told::new().await;
     // A stream that was never recovered: an id is an index.
