@@ -23,7 +23,8 @@ pub struct PublishAnswer {
 /// An observation, as it is read.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, ToSchema)]
 pub struct Observation {
-    /// Its place in the stream.
+    /// Its place in the stream. A row of a span of time (`every`) has none.
+    #[schema(required = false)]
     pub index: u64,
     /// RFC 3339 in UTC with microseconds; a number of microseconds since 1970
     /// where that cannot say it, with `time_unit` beside it.
