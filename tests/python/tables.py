@@ -78,4 +78,9 @@ parquet.write_table(
     use_dictionary=False,
     write_statistics=False,
 )
+# What clocks in Berlin showed when they were put back, and no zone.
+shown = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+shown = pandas.to_datetime([f"2023-10-29 {time}" for time in shown])
+clocks = pandas.DataFrame({"at": shown, "seen": shown, "price": range(6)})
+clocks.to_parquet(folder / "clocks.parquet")
 print(ROWS)

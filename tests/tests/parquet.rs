@@ -214,3 +214,58 @@ async fn columns_of_other_names_resuming_and_single_values_hold_for_parquet_too(
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn timestamps_without_a_zone_are_of_the_one_that_is_said_twice_shown_hours_too() -> Result<()>
+{
+    let node = TestNode::start(&[]).await?;
+    let Some((folder, _)) = tables(&node).await? else {
+        return Ok(());
+    };
+    let file = folder.join("clocks.parquet");
+    let file = text(&file)?;
+    let single = node.create("clocks")?;
+    let publish = publish(&single, file, &["--value-column", "price"]);
+    let said = notes(
+        &node,
+        &[&publish[..], &["--time-zone", "Europe/Berlin"]].concat(),
+    )?;
+    ensure!(
+        said.contains("without a zone, which are read in Europe/Berlin"),
+        "{said}"
+    );
+    ensure!(
+        said.contains("2 taken as the first, 2 taken as the second"),
+        "{said}"
+    );
+    let rows = rows(&node, &single)?;
+    let times = rows
+        .iter()
+        .filter_map(|row| Some(row["time"].as_str()?.get(..16)?));
+    ensure!(
+        times.eq([
+            "2023-10-28T23:30",
+            "2023-10-29T00:00",
+            "2023-10-29T00:30",
+            "2023-10-29T01:00",
+            "2023-10-29T01:30",
+            "2023-10-29T02:00"
+        ]),
+        "{rows:?}"
+    );
+    let told = [
+        "stream",
+        "create",
+        "told",
+        "--columns-from",
+        file,
+        "--time-column",
+        "at",
+    ];
+    let said = notes(&node, &told)?;
+    ensure!(
+        said.contains("column at, which has timestamps without a zone"),
+        "{said}"
+    );
+    Ok(())
+}

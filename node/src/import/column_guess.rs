@@ -59,7 +59,7 @@ pub(crate) fn parquet_columns(source: &Source, time: Option<&str>) -> anyhow::Re
     let (time, found) = parquet_input::columns_of(source.file()?, time)?;
     let mut said = vec![format!(
         "the times are in column {}; what the file says of the others:",
-        printable(&time)
+        time
     )];
     let mut columns = Vec::new();
     for (mut column, described) in found {

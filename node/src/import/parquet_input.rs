@@ -79,7 +79,7 @@ impl Chosen {
         for (leaf, column_type) in values.iter().zip(types) {
             ensure!(
                 leaf.kind.fits(column_type),
-                "column `{}` {}, and the stream takes {}: convert it first, or make a stream whose type is {}",
+                "column `{}` {}; the stream takes {}: convert it first, or make a stream whose type is {}",
                 printable(&leaf.name),
                 leaf.kind.described(),
                 column_type.word(),
@@ -125,7 +125,7 @@ impl ParquetForm {
         let name = printable(&time.name);
         let form = match (&said.form, time.kind) {
             (Some(_), Kind::Date | Kind::Timestamp { .. }) => bail!(
-                "column `{name}` {}, which say what they are: leave off --time-unit and --time-format",
+                "column `{name}` {}: these say what they are, so leave off --time-unit and --time-format",
                 time.kind.described()
             ),
             (None, Kind::Date | Kind::Timestamp { .. }) => TimeForm::Iso,
@@ -137,8 +137,8 @@ impl ParquetForm {
             Kind::Date | Kind::Timestamp { .. } => {
                 let zone = times.local.as_ref().map(|local| local.zone().name());
                 let zone = match (zone, time.kind) {
-                    (_, Kind::Timestamp { is_utc: true, .. }) => ", in UTC".to_owned(),
-                    (Some(zone), _) => format!(", in {zone}"),
+                    (_, Kind::Timestamp { is_utc: true, .. }) => String::new(),
+                    (Some(zone), _) => format!(", which are read in {zone}"),
                     (None, _) => String::new(),
                 };
                 let said = format!("column `{name}` {}{zone}", time.kind.described());
@@ -441,8 +441,8 @@ impl Iterator for ParquetRows {
     }
 }
 
-/// The columns of a stream that has what a file has, beside its times, and the column of
-/// those.
+/// The columns of a stream that has what a file has, beside its times, and what there is
+/// to say of the column of those.
 ///
 /// # Errors
 /// It cannot be read, or one of its columns can be none of a stream.
@@ -472,7 +472,11 @@ pub(crate) fn columns_of(
         };
         (column, leaf.kind.described())
     });
-    Ok((names[time].clone(), columns.collect()))
+    let of_times = match leaves.get(time) {
+        Some(leaf) => format!("{}, which {}", printable(&leaf.name), leaf.kind.described()),
+        None => String::new(),
+    };
+    Ok((of_times, columns.collect()))
 }
 
 #[cfg(test)]

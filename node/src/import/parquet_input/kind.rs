@@ -209,7 +209,8 @@ impl Kind {
             Self::Json => "has JSON",
             Self::Bytes => "has bytes",
             Self::Date => "has dates",
-            Self::Timestamp { .. } => "has timestamps",
+            Self::Timestamp { is_utc: true, .. } => "has timestamps, in UTC",
+            Self::Timestamp { is_utc: false, .. } => "has timestamps without a zone",
             Self::Nothing => "has no type and no values",
         }
     }

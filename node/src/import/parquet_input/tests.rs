@@ -199,12 +199,12 @@ fn a_column_must_be_what_the_stream_takes() {
         (
             "number",
             ColumnType::Text,
-            "column `number` has floating-point numbers, and the stream takes text",
+            "column `number` has floating-point numbers; the stream takes text",
         ),
         (
             "is",
             ColumnType::Number,
-            "column `is` has bools, and the stream takes number",
+            "column `is` has bools; the stream takes number",
         ),
         ("seen", ColumnType::Integer, "column `seen` has timestamps"),
         ("nowhere", ColumnType::Text, "there is no column `nowhere`"),
