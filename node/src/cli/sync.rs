@@ -413,7 +413,8 @@ fn refuse_hopeless(stream: &StreamView) -> anyhow::Result<()> {
     }
     if stream.role == RoleView::Publisher && stream.usable_size() < stream.counted_size() {
         bail!(
-            "stream {id} will not be in step here: this node has published it, and takes nothing of it              from others; {missing}. Follow it from another node",
+            "stream {id} will not be in step here: this node has published it, and takes nothing of it \
+             from others; {missing}. Follow it from another node",
             id = stream.id,
             missing = missing(stream)
         );
