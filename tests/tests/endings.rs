@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use headwater_tests::TestNode;
+use headwater_tests::{FOR_NOW, TestNode};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -384,7 +384,7 @@ async fn a_stream_is_not_in_step_with_a_last_head_whose_tree_is_elsewhere() -> R
         said.contains("20 records of the last head are missing; what is here is of another tree"),
         "{said}"
     );
-    let waited = follower.fails(&["sync", &stream, "--wait", "--timeout", "1s"])?;
+    let waited = follower.fails_with(FOR_NOW, &["sync", &stream, "--wait", "--timeout", "1s"])?;
     ensure!(waited.contains("is not in step"), "{waited}");
     until(&publisher, &stream, "recovered", |shown| {
         shown["recovered"].is_object()
