@@ -346,3 +346,5 @@ pub fn strongest(a: Recovered, b: Recovered) -> Recovered {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

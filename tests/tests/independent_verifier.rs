@@ -86,6 +86,11 @@ fn the_heads_of_the_documents_are_made_and_read_by_another_implementation() -> R
 }
 
 #[test]
+fn the_recoveries_of_the_documents_are_made_and_read_by_another_implementation() -> Result<()> {
+    read_vectors("recoveries.py", "recoveries.json", "11 recoveries read")
+}
+
+#[test]
 fn the_rows_of_the_documents_are_read_by_another_implementation() -> Result<()> {
     read_vectors("rows.py", "rows.json", "240 rows read")
 }
