@@ -1,11 +1,11 @@
-//! Manifests and heads that their owner has signed, whatever they say.
+//! Manifests and heads that their owner has signed, and recoveries, whatever they say.
 
 use bytes::Bytes;
 use data_encoding::{BASE64, HEXLOWER};
 use headwater_protocols::head::checkpoint::{origin, verifier_key};
 use headwater_protocols::head::{Closing, Head, SignedHead, UnverifiedHead};
 use headwater_protocols::id::LogId;
-use headwater_protocols::identity::{Domain, SigningKey};
+use headwater_protocols::identity::{Domain, ED25519, PublicKey, SigningKey, key_hash};
 use headwater_protocols::kind::Kind;
 use headwater_protocols::limits::{MAX_CHUNK_LEVEL, MAX_LOG_SIZE, MAX_SIGNED_HEAD_BYTES};
 use headwater_protocols::manifest::{
@@ -13,6 +13,7 @@ use headwater_protocols::manifest::{
     Visibility, Witnesses,
 };
 use headwater_protocols::merkle::Hash;
+use headwater_protocols::recovery::{Recovered, Recovery, UnverifiedRecovery, strongest};
 use headwater_protocols::time::Timestamp;
 use headwater_protocols::wire::v1;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
@@ -24,7 +25,7 @@ use crate::memory::bounded;
 const LOG: LogId = LogId([7; 32]);
 
 /// The first byte says what is signed: the other bytes as they are, or what they
-/// make as the fields of a manifest or a head.
+/// make as the fields of a manifest, a head or a recovery.
 pub fn manifests(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else {
         return;
@@ -32,11 +33,13 @@ pub fn manifests(bytes: &[u8]) {
     let key = SigningKey::from_secret(&mut [1; 32]);
     let signed = |domain| Bytes::from(key.sign(domain, bytes));
     let bytes = Bytes::copy_from_slice(bytes);
-    match kind % 4 {
+    match kind % 6 {
         0 => manifest(bytes.clone(), signed(Domain::Manifest)),
         1 => note(&key, &bytes),
         2 => drop(any_manifest(&key, &mut Unstructured::new(&bytes))),
-        _ => drop(any_head(&key, &mut Unstructured::new(&bytes))),
+        3 => drop(any_head(&key, &mut Unstructured::new(&bytes))),
+        4 => drop(any_recovery(&key, &mut Unstructured::new(&bytes))),
+        _ => recovery(&key.public(), bytes.clone(), signed(Domain::Recovery)),
     }
 }
 
@@ -233,5 +236,65 @@ fn any_head(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
     if written.lines.iter().all(|line| !line.contains('\0')) {
         head(key, written.sign(key).to_wire());
     }
+    Ok(())
+}
+
+/// Bytes that the recovery key has signed; that of the stream is its owner's, too.
+fn recovery(owner: &PublicKey, bytes: Bytes, signature: Bytes) {
+    let public_key = owner.to_bytes();
+    let hash = key_hash(ED25519, &public_key);
+    let wire = v1::SignedRecovery {
+        recovery: bytes.clone(),
+        signature_type: ED25519.into(),
+        public_key: Bytes::copy_from_slice(&public_key),
+        signature,
+    };
+    let unverified = UnverifiedRecovery(wire);
+    let verify = || unverified.clone().verify(LOG, owner, Some(&hash));
+    let Ok(read) = bounded("a recovery", bytes.len(), 8, verify) else {
+        return;
+    };
+    assert_eq!(read.head.log, LOG);
+    assert_ne!(read.successor, Some(LOG));
+    let wire = read.to_wire();
+    assert_eq!(wire.recovery, bytes);
+    let again = UnverifiedRecovery(wire.clone());
+    assert_eq!(
+        again.clone().verify(LOG, owner, Some(&hash)),
+        Ok(read.clone())
+    );
+    assert!(again.clone().verify(LOG, owner, None).is_err());
+    assert!(
+        again
+            .clone()
+            .verify(LogId([8; 32]), owner, Some(&hash))
+            .is_err()
+    );
+    let stranger = SigningKey::from_secret(&mut [2; 32]).public();
+    assert!(again.verify(LOG, &stranger, Some(&hash)).is_err());
+    let mut altered = UnverifiedRecovery(wire);
+    altered.0.recovery = flipped(&altered.0.recovery, bytes.len() / 2);
+    assert!(altered.verify(LOG, owner, Some(&hash)).is_err());
+    // Said twice it is said once.
+    let said = Recovered::from(read);
+    assert_eq!(strongest(said.clone(), said.clone()), said);
+}
+
+fn any_recovery(key: &SigningKey, fields: &mut Unstructured<'_>) -> Result<()> {
+    let written = Recovery {
+        head: Head {
+            log: LOG,
+            size: fields.arbitrary::<u64>()? % (MAX_LOG_SIZE + 1),
+            root: Hash(fields.arbitrary()?),
+            time: Timestamp(fields.arbitrary()?),
+            closing: None,
+            lines: Vec::new(),
+        }
+        .sign(key),
+        successor: fields.arbitrary::<Option<[u8; 32]>>()?.map(LogId),
+        issued: Timestamp(fields.arbitrary()?),
+    };
+    let signed = written.sign(key).to_wire();
+    recovery(&key.public(), signed.recovery, signed.signature);
     Ok(())
 }
