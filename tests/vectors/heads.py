@@ -24,6 +24,7 @@ from checkpoint import (
     check,
     demand,
     digest_of,
+    goes_on_after,
     key_id,
     long,
     note_of,
@@ -31,6 +32,7 @@ from checkpoint import (
     of_note,
     of_wire,
     origin,
+    read_varint,
     relation,
     stream_id,
     text_of,
@@ -140,6 +142,18 @@ def head_vector(name, says, head):
         "signature": signature.hex(),
         "note": note_of(text, origin(stream_id(LOG)), KEY.public, signature),
     }
+
+
+def pair_vector(first, second, says):
+    """With a `ForkProof` of both heads, which one of a fork is."""
+    one, other = HEADS[first][1], HEADS[second][1]
+    # Of equal sizes they come as they are; else the end is in front, or the smaller one.
+    is_turned = (one["size"] != other["size"] and one["size"] > other["size"]) or (
+        one["root"] == other["root"] and not goes_on_after(one, other) and goes_on_after(other, one)
+    )
+    written = [to_wire(head, signed(head)[1]) for head in ((other, one) if is_turned else (one, other))]
+    proof = long(1, written[0]) + long(2, written[1])
+    return {"first": first, "second": second, "later": says, "proof": proof.hex()}
 
 
 def fields_to_refuse():
@@ -269,7 +283,8 @@ def vectors():
         "about": "Heads of docs/formats.md, all of one stream. Bytes are in hex, texts and notes "
         "in UTF-8, numbers in decimal. `closed` is null of an open head, and empty without a "
         "successor. A pair says which of two heads is later, that they say the same, or that no "
-        "log holds both (fork). What is to be refused says why; `signed` says that the key of the "
+        "log holds both (fork); its `proof` is a ForkProof of the two, and one only where it is a fork. "
+        "What is to be refused says why; `signed` says that the key of the "
         "stream has signed just this text, which is no head all the same.",
         "secret_key": SECRET.hex(),
         "public_key": KEY.public.hex(),
@@ -280,13 +295,36 @@ def vectors():
         "vkey": vkey(stream_id(LOG), KEY.public),
         "records": [record.hex() for record in RECORDS],
         "heads": [head_vector(name, *of) for name, of in HEADS.items()],
-        "pairs": [{"first": first, "second": second, "later": says} for first, second, says in PAIRS],
+        "pairs": [pair_vector(*pair) for pair in PAIRS],
         "refused_fields": [{"why": why, "wire": wire.hex()} for why, wire in fields_to_refuse()],
         "refused_notes": [{"why": why, "note": note, "signed": is_signed} for why, note, is_signed in notes],
     }
 
 
 # -- Reading ---------------------------------------------------------------------
+
+
+def of_proof(proof, digest, key):
+    """The two heads in a `ForkProof` that has nothing else, each signed by the key."""
+    heads, at = [], 0
+    for number in (1, 2):
+        kind, at = read_varint(proof, at)
+        demand(kind == number << 3 | 2, "a field in another form")
+        length, at = read_varint(proof, at)
+        found, signature = of_wire(proof[at : at + length])
+        check(found, digest)
+        text = text_of(found, digest).encode()
+        demand(ed25519.is_signed(key, text, signature), "not signed by the key of the stream")
+        heads.append(found)
+        at += length
+    demand(at == len(proof), "more than two heads")
+    return heads
+
+
+def proves(smaller, larger):
+    """Whether two heads in this order are a fork, with nothing of their trees."""
+    forks = smaller["size"] == larger["size"] and smaller["root"] != larger["root"]
+    return forks or goes_on_after(smaller, larger)
 
 
 def read(vectors):
@@ -307,6 +345,9 @@ def read(vectors):
         turned = {"first": "second", "second": "first"}.get(pair["later"], pair["later"])
         assert relation(first, second) == pair["later"], pair
         assert relation(second, first) == turned, pair
+        proved = of_proof(bytes.fromhex(pair["proof"]), digest, key)
+        assert proved in ([first, second], [second, first]), pair
+        assert proves(*proved) == (pair["later"] == "fork"), pair
     for refused in vectors["refused_fields"]:
         try:
             found, signature = of_wire(bytes.fromhex(refused["wire"]))

@@ -4,11 +4,12 @@ use data_encoding::HEXLOWER;
 use prost::Message;
 use serde::Deserialize;
 
-use super::Relation;
+use super::{ForkProof, Relation};
 use crate::head::checkpoint::{NoteError, origin, verifier_key};
 use crate::head::{Closing, Head, HeadError, SignedHead, UnverifiedHead};
 use crate::id::LogId;
 use crate::identity::SigningKey;
+use crate::manifest::{Manifest, NONCE_BYTES};
 use crate::merkle::Hash;
 use crate::time::Timestamp;
 use crate::wire::v1;
@@ -48,6 +49,7 @@ struct Pair {
     first: String,
     second: String,
     later: String,
+    proof: String,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +160,27 @@ fn the_documents_say_which_of_two_heads_is_later() {
         };
         let found = (says(&first, &second), says(&second, &first));
         assert_eq!(found, expected, "{} and {}", pair.first, pair.second);
+    }
+}
+
+#[test]
+fn fork_proofs_of_the_documents_are_what_is_written_and_prove_forks_alone() {
+    let vectors = vectors();
+    let key = vectors.key();
+    let manifest = Manifest::new(key.public(), "numbers", [7; NONCE_BYTES]);
+    let manifest = manifest.sign(&key).expect("it is a manifest");
+    for pair in &vectors.pairs {
+        let names = format!("{} and {}", pair.first, pair.second);
+        let bytes = hex(&pair.proof);
+        let wire = v1::ForkProof::decode(&bytes[..]).expect("it is a message of the kind");
+        let proved = ForkProof::verify(wire, vectors.log(), &manifest);
+        let (first, second) = (vectors.head(&pair.first), vectors.head(&pair.second));
+        let ours = ForkProof::of_heads(&first, &second);
+        assert_eq!(ours.is_some(), pair.later == "fork", "{names}");
+        assert_eq!(proved.as_ref().ok(), ours.as_deref(), "{names}");
+        if let Some(ours) = ours {
+            assert_eq!(ours.to_wire().encode_to_vec(), bytes, "{names}");
+        }
     }
 }
 
